@@ -1,0 +1,173 @@
+//! Every expected failure: its message, its hint, its exit code.
+//!
+//! Messages are lower-case fragments that follow `error: `; hints are whole lines that follow
+//! `hint: ` and say what cures it. A server's own exit code is passed on and is none of these.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Exit code: not enough privilege, or a kernel that cannot do what is needed.
+pub const UNSUPPORTED: u8 = 96;
+/// Exit code: the server never listened.
+pub const NEVER_LISTENED: u8 = 97;
+/// Exit code: usage, configuration, or a file that cannot be read or written.
+pub const USAGE: u8 = 98;
+/// Exit code: the build failed, as cargo's own.
+pub const BUILD_FAILED: u8 = 101;
+
+/// What can be expected to go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Cargo could not be started at all.
+    #[error("could not run cargo ({program}): {source}")]
+    CargoNotFound {
+        /// What was tried.
+        program: String,
+        /// Why it could not be started.
+        source: std::io::Error,
+    },
+    /// `cargo metadata` failed; its own message says why.
+    #[error("could not read the workspace: {0}")]
+    Metadata(String),
+    /// Cargo has printed its diagnostics.
+    #[error("the build failed: cargo ended with {status}")]
+    BuildFailed {
+        /// As `ExitStatus` prints it.
+        status: String,
+    },
+    /// No such target, none at all, or a choice to make.
+    #[error("{message}")]
+    Target {
+        /// What was found.
+        message: String,
+        /// What to type instead.
+        hint: String,
+    },
+    /// The build succeeded and named no executable.
+    #[error("cargo built {target} and named no executable for it")]
+    NoExecutable {
+        /// The target's name.
+        target: String,
+    },
+    /// The executable could not be started.
+    #[error("could not start {executable}: {source}")]
+    Launch {
+        /// What was to be executed.
+        executable: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The server has not listened in time.
+    #[error("the server has not listened on any port within {timeout:?}")]
+    NeverListened {
+        /// The time it had.
+        timeout: Duration,
+    },
+    /// The server ended and had not listened.
+    #[error("the server ended before it listened on any port: {status}")]
+    EndedBeforeListening {
+        /// How it ended.
+        status: String,
+    },
+    /// Only a Unix socket, and a command that wants a URL.
+    #[error("the server listens on {listening} and on no TCP port, so `--exec` has no URL to give")]
+    NoUrl {
+        /// Where it listens.
+        listening: String,
+    },
+    /// Neither capabilities nor sudo.
+    #[error("tracing needs CAP_BPF and CAP_PERFMON, which this process has not, and {found}")]
+    Privilege {
+        /// What was found instead.
+        found: String,
+    },
+    /// The probe helper ended with a message.
+    #[error("could not attach the probes: {message}")]
+    Probe {
+        /// What failed.
+        message: String,
+        /// What may cure it.
+        hint: Option<String>,
+    },
+    /// A file of ours could not be read or written.
+    #[error("could not {verb} {path}: {source}")]
+    File {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A record file that is not one, or is damaged from the start.
+    #[error("{path} is not a recording of cargo beyla: {reason}")]
+    NotARecording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A route pattern that does not parse.
+    #[error("the route pattern '{pattern}' is not valid: {reason}")]
+    RoutePattern {
+        /// As it was given.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A system call that has no reason to fail.
+    #[error("{what} failed: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// The exit code that tells this failure.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BuildFailed { .. } | Self::NoExecutable { .. } => BUILD_FAILED,
+            Self::NeverListened { .. } | Self::EndedBeforeListening { .. } => NEVER_LISTENED,
+            Self::Privilege { .. } | Self::Probe { .. } => UNSUPPORTED,
+            Self::CargoNotFound { .. }
+            | Self::Metadata(_)
+            | Self::Target { .. }
+            | Self::Launch { .. }
+            | Self::NoUrl { .. }
+            | Self::File { .. }
+            | Self::NotARecording { .. }
+            | Self::RoutePattern { .. }
+            | Self::System { .. } => USAGE,
+        }
+    }
+
+    /// The line that cures it, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::CargoNotFound { .. } => Some("install Rust with rustup, or set CARGO to cargo's path".into()),
+            Self::Target { hint, .. } => Some(hint.clone()),
+            Self::NeverListened { .. } => {
+                Some("give it more with --listen-timeout 5m; its own output above may say what it waits for".into())
+            }
+            Self::EndedBeforeListening { .. } => {
+                Some("its own output above says why; a port in use is the usual reason".into())
+            }
+            Self::NoUrl { .. } => Some("leave --exec out and send the requests yourself".into()),
+            Self::Privilege { .. } => {
+                Some("install sudo and allow it for this user, or run as root; `cargo beyla doctor` says more".into())
+            }
+            Self::Probe { hint, .. } => hint.clone(),
+            Self::RoutePattern { .. } => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
+            Self::NotARecording { .. } => Some("make one with `cargo beyla run --record FILE`".into()),
+            Self::Metadata(_)
+            | Self::BuildFailed { .. }
+            | Self::NoExecutable { .. }
+            | Self::Launch { .. }
+            | Self::File { .. }
+            | Self::System { .. } => None,
+        }
+    }
+}

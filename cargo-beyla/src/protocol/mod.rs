@@ -1,0 +1,1 @@
+//! Byte streams -> messages; one file a protocol, one trait. Pure.

@@ -1,0 +1,3 @@
+//! Requests -> terminal, JSON, recordings.
+
+pub mod run_info;

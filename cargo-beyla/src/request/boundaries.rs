@@ -1,0 +1,137 @@
+//! The timing model: the moments that bound a request, and the phases between them.
+
+/// The moments of a server request, in nanoseconds of `CLOCK_MONOTONIC`.
+///
+/// Each is `None` where it is not known. Those that are known never decrease from one field to the
+/// next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Boundaries {
+    /// The connection reached ESTABLISHED. Only on the first request of a connection.
+    pub connected: Option<u64>,
+    /// The server took the connection from its accept queue. Only on the first request of a
+    /// connection.
+    pub accepted: Option<u64>,
+    /// The request's first byte reached the socket's receive queue.
+    pub arrived: Option<u64>,
+    /// Return of the receive call that brought the request's first byte.
+    pub read: u64,
+    /// Return of the receive call that brought the request's last byte; `None` while it has not come,
+    /// or where the call was not seen.
+    pub received: Option<u64>,
+    /// Entry of the first send call that carries bytes of the (final) response.
+    pub responded: Option<u64>,
+    /// Return of the last send call of the response, or, where the exchange broke off, the moment it
+    /// did.
+    pub ended: u64,
+}
+
+/// The parts of a request's total time, in nanoseconds; they sum to it exactly.
+///
+/// A part is `None` where one of its boundaries is not known; its time then belongs to the next part
+/// that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// The kernel had the request, the server did not look.
+    pub queue: Option<u64>,
+    /// The server was receiving the request.
+    pub receive: Option<u64>,
+    /// The application was at work.
+    pub handle: Option<u64>,
+    /// The server was sending the response.
+    pub respond: Option<u64>,
+}
+
+impl Boundaries {
+    /// When the request's clock starts: on arrival, or where that is not known, when it was read.
+    pub fn start(&self) -> u64 {
+        self.arrived.unwrap_or(self.read)
+    }
+
+    /// Total request time in nanoseconds: what a client feels, the network excepted.
+    pub fn total(&self) -> u64 {
+        self.ended.saturating_sub(self.start())
+    }
+
+    /// From established to accepted, in nanoseconds; no part of the total.
+    pub fn accept_wait(&self) -> Option<u64> {
+        self.accepted?.checked_sub(self.connected?)
+    }
+
+    /// The parts of the total.
+    pub fn phases(&self) -> Phases {
+        let mut from = self.read;
+        let mut until = |boundary: u64| {
+            let length = boundary.saturating_sub(from);
+            from = from.max(boundary);
+            length
+        };
+        let queue = self.arrived.map(|arrived| self.read.saturating_sub(arrived));
+        // What ends the exchange ends the phase that it was in.
+        let receive = match (self.received, self.responded) {
+            (Some(received), _) => Some(until(received)),
+            (None, None) => Some(until(self.ended)),
+            (None, Some(_)) => None,
+        };
+        let handle = match (self.received, self.responded) {
+            (_, Some(responded)) => Some(until(responded)),
+            (Some(_), None) => Some(until(self.ended)),
+            (None, None) => None,
+        };
+        let respond = self.responded.map(|_| until(self.ended));
+        Phases { queue, receive, handle, respond }
+    }
+}
+
+impl Phases {
+    /// Name and length of each phase, in the order in which they follow one another.
+    pub fn named(&self) -> [(&'static str, Option<u64>); 4] {
+        [
+            ("queue", self.queue),
+            ("receive", self.receive),
+            ("handle", self.handle),
+            ("respond", self.respond),
+        ]
+    }
+
+    /// The sum of the known phases, in nanoseconds.
+    pub fn sum(&self) -> u64 {
+        self.named().iter().filter_map(|(_, length)| *length).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: Boundaries = Boundaries {
+        connected: Some(5),
+        accepted: Some(8),
+        arrived: Some(10),
+        read: 15,
+        received: Some(22),
+        responded: Some(50),
+        ended: 61,
+    };
+
+    #[test]
+    fn phases_lie_between_the_boundaries() {
+        let phases = COMPLETE.phases();
+        assert_eq!(phases.named().map(|(_, length)| length), [Some(5), Some(7), Some(28), Some(11)]);
+        assert_eq!(phases.sum(), COMPLETE.total());
+        assert_eq!(COMPLETE.accept_wait(), Some(3));
+    }
+
+    #[test]
+    fn an_unknown_boundary_leaves_its_phase_out_and_the_sum_exact() {
+        for boundaries in [
+            Boundaries { arrived: None, ..COMPLETE },
+            Boundaries { received: None, ..COMPLETE },
+            Boundaries { responded: None, ..COMPLETE },
+            Boundaries { received: None, responded: None, ..COMPLETE },
+        ] {
+            assert_eq!(boundaries.phases().sum(), boundaries.total(), "{boundaries:?}");
+        }
+        assert_eq!(Boundaries { arrived: None, ..COMPLETE }.phases().queue, None);
+        assert_eq!(Boundaries { received: None, ..COMPLETE }.phases().handle, Some(35));
+    }
+}

@@ -1,0 +1,112 @@
+//! A request as it is kept and reported.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::boundaries::Boundaries;
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// TCP over IPv4 or IPv6; an IPv4 address mapped into IPv6 is shown as IPv4.
+    Tcp(SocketAddr),
+    /// A Unix socket: its path, an abstract name with a leading `@`, or empty if it has none.
+    Unix(String),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) if path.is_empty() => formatter.write_str("unix:"),
+            Self::Unix(path) => write!(formatter, "unix:{path}"),
+        }
+    }
+}
+
+/// A connection that the server accepted, shared by its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Counts from 1 in the order in which the server touched them.
+    pub id: u64,
+    /// The server's end.
+    pub server: Endpoint,
+    /// The client's end.
+    pub client: Endpoint,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The whole response was sent.
+    Complete,
+    /// The client closed or reset the connection before it had the whole response.
+    ClientClosed,
+    /// The server closed the connection before it had sent the whole response.
+    ServerClosed,
+    /// The run ended first.
+    StillOpen,
+    /// Bytes of the exchange were not seen (lost records, or moved by io_uring), so its end is not
+    /// known.
+    NotSeen,
+}
+
+impl Outcome {
+    /// As it stands in reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientClosed => "client closed",
+            Self::ServerClosed => "server closed",
+            Self::StillOpen => "still open",
+            Self::NotSeen => "not seen",
+        }
+    }
+}
+
+/// Bytes of a message as they went over the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageBytes {
+    /// The start line and the header fields, up to and with the empty line.
+    pub header: u64,
+    /// The content, without the framing of chunks and without trailers; `None` where the framing was
+    /// lost sight of.
+    pub body: Option<u64>,
+}
+
+/// One request and its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Counts from 1 in the order in which requests were read.
+    pub id: u64,
+    /// The connection it came on.
+    pub connection: Arc<ConnectionInfo>,
+    /// `http/1.0` or `http/1.1`.
+    pub protocol: &'static str,
+    /// As it was sent.
+    pub method: Arc<str>,
+    /// The target's path, without its query; the whole target where it has no path (`*`,
+    /// `host:port`).
+    pub path: Arc<str>,
+    /// What followed the `?`.
+    pub query: Option<Arc<str>>,
+    /// The path with its variable parts folded.
+    pub route: Arc<str>,
+    /// Of the final response; `None` if none was seen.
+    pub status: Option<u16>,
+    /// How the exchange ended.
+    pub outcome: Outcome,
+    /// The moments that bound it.
+    pub boundaries: Boundaries,
+    /// Sizes of the request.
+    pub request_bytes: MessageBytes,
+    /// Sizes of the response; `None` if none was seen.
+    pub response_bytes: Option<MessageBytes>,
+}
+
+impl Request {
+    /// Whether the server failed it: status 500 and above, or closed without a whole response.
+    pub fn is_error(&self) -> bool {
+        self.status.is_some_and(|status| status >= 500) || self.outcome == Outcome::ServerClosed
+    }
+}

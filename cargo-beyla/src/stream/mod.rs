@@ -1,0 +1,2 @@
+//! Events -> connections and byte streams. Pure.
+

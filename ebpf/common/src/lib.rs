@@ -1,0 +1,217 @@
+//! The records that the kernel programs write and the user side reads.
+//!
+//! A record is one of the `#[repr(C)]` structures below, each of which begins with a [`Header`],
+//! followed by `header.size - size_of::<Record>()` bytes that belong to it: the captured bytes of a
+//! [`Transfer`], the path of a Unix socket. No structure has padding of the compiler's. Integers are
+//! in the byte order of the machine; times are nanoseconds of `CLOCK_MONOTONIC`.
+#![no_std]
+
+#[cfg(feature = "zerocopy")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The most bytes that one transfer carries along.
+pub const CAPTURE_MAX: usize = 16 * 1024;
+
+/// Captured without reserve from each end of a connection between two turns of its direction; what
+/// one end sends beyond it is a body, of which [`CAPTURE_CONTINUED`] bytes an operation are kept.
+pub const CAPTURE_TURN: u32 = 20 * 1024;
+
+/// Captured from each operation once [`CAPTURE_TURN`] is used up: enough for the size line of a chunk.
+pub const CAPTURE_CONTINUED: u32 = 256;
+
+/// `AF_UNIX`, `AF_INET`, `AF_INET6` as in `<sys/socket.h>`, the same on every architecture of Linux.
+pub const AF_UNIX: u16 = 1;
+/// See [`AF_UNIX`].
+pub const AF_INET: u16 = 2;
+/// See [`AF_UNIX`].
+pub const AF_INET6: u16 = 10;
+
+/// The states of `inet_sock_set_state` that matter here, from `include/net/tcp_states.h`.
+pub mod tcp_state {
+    /// Both sides may send.
+    pub const ESTABLISHED: u8 = 1;
+    /// A handshake on the server's side.
+    pub const SYN_RECV: u8 = 3;
+    /// This side has closed first.
+    pub const FIN_WAIT1: u8 = 4;
+    /// Nothing is left of the connection.
+    pub const CLOSE: u8 = 7;
+    /// The other side has closed first.
+    pub const CLOSE_WAIT: u8 = 8;
+    /// A listening socket.
+    pub const LISTEN: u8 = 10;
+}
+
+/// The values of [`Header::kind`].
+pub mod kind {
+    /// [`super::Listen`]: a socket of the process began to listen.
+    pub const LISTEN: u16 = 1;
+    /// [`super::Open`]: the process touched a connection for the first time.
+    pub const OPEN: u16 = 2;
+    /// [`super::Arrival`]: bytes reached a receive queue that already held unread ones.
+    pub const ARRIVAL: u16 = 3;
+    /// [`super::Transfer`]: a receive call returned.
+    pub const RECEIVE: u16 = 4;
+    /// [`super::Transfer`]: a send call returned.
+    pub const SEND: u16 = 5;
+    /// [`super::State`]: one end of a connection closed.
+    pub const STATE: u16 = 6;
+    /// [`super::Header`] alone: the process created an io_uring.
+    pub const IO_URING: u16 = 7;
+    /// [`super::Header`] alone: the process executed its program; `connection` is 0.
+    pub const EXEC: u16 = 8;
+    /// [`super::Lost`]: what could not be recorded, written by the probe helper.
+    pub const LOST: u16 = 100;
+    /// [`super::Header`] alone: every probe is attached, written by the probe helper.
+    pub const READY: u16 = 101;
+    /// [`super::Header`] and a message in UTF-8: the probe helper failed.
+    pub const FAILED: u16 = 102;
+}
+
+/// The beginning of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Header {
+    /// Which record it is: one of [`kind`].
+    pub kind: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// Size of the whole record with the bytes that follow the structure.
+    pub size: u32,
+    /// When it happened.
+    pub time_ns: u64,
+    /// The connection, by a number that is never used twice in a run; 0 where there is none.
+    pub connection: u64,
+}
+
+/// One end of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Endpoint {
+    /// [`AF_INET`], [`AF_INET6`] or [`AF_UNIX`].
+    pub family: u16,
+    /// In the machine's byte order; 0 for a Unix socket.
+    pub port: u16,
+    /// In network byte order; an IPv4 address takes the first four bytes.
+    pub address: [u8; 16],
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A socket of the process began to listen. Followed by the path, if it is a Unix socket; an
+/// abstract one begins with a zero byte.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Listen {
+    /// `kind::LISTEN`.
+    pub header: Header,
+    /// Where it listens.
+    pub local: Endpoint,
+}
+
+/// The process touched a connection for the first time. Followed by the path of the server's end, if
+/// it is a Unix socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Open {
+    /// `kind::OPEN`; `time_ns` is the moment of that first touch: the return of accept, or where the
+    /// kernel does not tell it, of the first receive or send call.
+    pub header: Header,
+    /// When the handshake ended; 0 where that was not seen.
+    pub established_ns: u64,
+    /// The server's end.
+    pub local: Endpoint,
+    /// The client's end.
+    pub remote: Endpoint,
+    /// Sequence number of the first byte that the client sends.
+    pub receive_sequence: u32,
+    /// Sequence number of the first byte that the server sends.
+    pub send_sequence: u32,
+}
+
+/// Bytes reached a receive queue that already held unread ones. (The first bytes to reach an empty
+/// queue are told by the [`Transfer`] that reads them.)
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Arrival {
+    /// `kind::ARRIVAL`.
+    pub header: Header,
+    /// Sequence number of the first of them.
+    pub sequence: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A receive or send call on a connection returned.
+///
+/// Sequence numbers are TCP's own, modulo 2^32 (a Unix socket's count from 0), so what is missing
+/// between two transfers is known to the byte.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Transfer {
+    /// `kind::RECEIVE` or `kind::SEND`; `time_ns` is the return of the call.
+    pub header: Header,
+    /// Send: the entry of the call. Receive: 0.
+    pub begin_ns: u64,
+    /// Receive: when the byte at `arrival_sequence` reached the receive queue; 0 where not known.
+    pub arrival_ns: u64,
+    /// See `arrival_ns`.
+    pub arrival_sequence: u32,
+    /// Sequence number after the last byte moved.
+    pub end_sequence: u32,
+    /// Send: how far the process has received, as a sequence number of the other direction.
+    pub received_sequence: u32,
+    /// Bytes moved; 0 only for a receive call that met the end of the stream.
+    pub length: u32,
+    /// The first so many of them follow this structure.
+    pub captured: u32,
+    /// The thread that made the call, as its process numbers it at the root of PID namespaces.
+    pub thread: u32,
+    /// The last bytes moved, where `captured < length` and they could be read; zeros elsewhere.
+    pub tail: [u8; 8],
+}
+
+/// One end of a connection closed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct State {
+    /// `kind::STATE`.
+    pub header: Header,
+    /// The state it leaves: one of [`tcp_state`].
+    pub old: u8,
+    /// The state it enters: [`tcp_state::CLOSE_WAIT`] (the client closed first),
+    /// [`tcp_state::FIN_WAIT1`] (the server closed first) or [`tcp_state::CLOSE`] (over).
+    pub new: u8,
+    /// 1 if the connection broke by a reset or another error of the network, else 0.
+    pub error: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// How far the process has received, whether or not that was seen.
+    pub receive_sequence: u32,
+    /// How far the process has sent, whether or not that was seen.
+    pub send_sequence: u32,
+    /// Zero.
+    pub reserved2: u32,
+}
+
+/// What could not be recorded so far in this run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Lost {
+    /// `kind::LOST`.
+    pub header: Header,
+    /// Records for which the ring buffer had no room.
+    pub records: u64,
+    /// Connections that the table of connections had no room for.
+    pub connections: u64,
+    /// Times the kernel skipped one of our programs because it was already running on that CPU.
+    pub skipped: u64,
+}
