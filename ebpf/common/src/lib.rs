@@ -215,3 +215,96 @@ pub struct Lost {
     /// Times the kernel skipped one of our programs because it was already running on that CPU.
     pub skipped: u64,
 }
+
+/// What the programs must know of the running kernel and of the process, set before they are loaded.
+///
+/// The offsets, in bytes, come from the running kernel's BTF. [`ABSENT`] stands for a field that this
+/// kernel has not.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Settings {
+    /// Device of the PID namespace in which `process` counts, in the kernel's own encoding.
+    pub namespace_device: u64,
+    /// Inode of that namespace.
+    pub namespace_inode: u64,
+    /// The process to trace, as its namespace numbers it.
+    pub process: u32,
+    /// 1 to take the bytes of TCP from the socket tracepoints, 0 from system calls.
+    pub socket_tracepoints: u32,
+    /// 1 to take arrivals of TCP from `tcp_probe`, 0 from `sk_data_ready`.
+    pub arrivals_by_tcp_probe: u32,
+    /// `task_struct.files`
+    pub task_files: u32,
+    /// `task_struct.signal`
+    pub task_signal: u32,
+    /// `signal_struct.pids[PIDTYPE_TGID]`
+    pub signal_tgid: u32,
+    /// `files_struct.fdt`
+    pub files_fdt: u32,
+    /// `fdtable.max_fds`
+    pub fdtable_max_fds: u32,
+    /// `fdtable.fd`
+    pub fdtable_fd: u32,
+    /// `file.private_data`
+    pub file_private_data: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `file.f_ref` (Linux 6.13 and later) or `file.f_count`
+    pub file_references: u32,
+    /// The value there while one reference is held.
+    pub file_single_reference: u32,
+    /// `inode.i_mode`
+    pub inode_mode: u32,
+    /// `socket.sk`
+    pub socket_sk: u32,
+    /// `sock.__sk_common.skc_family`
+    pub sock_family: u32,
+    /// `sock.__sk_common.skc_state`
+    pub sock_state: u32,
+    /// `sock.__sk_common.skc_num`
+    pub sock_num: u32,
+    /// `sock.__sk_common.skc_dport`
+    pub sock_dport: u32,
+    /// `sock.__sk_common.skc_rcv_saddr`
+    pub sock_rcv_saddr: u32,
+    /// `sock.__sk_common.skc_daddr`
+    pub sock_daddr: u32,
+    /// `sock.__sk_common.skc_v6_rcv_saddr`
+    pub sock_v6_rcv_saddr: u32,
+    /// `sock.__sk_common.skc_v6_daddr`
+    pub sock_v6_daddr: u32,
+    /// `sock.sk_err`
+    pub sock_error: u32,
+    /// `sock.sk_type`
+    pub sock_type: u32,
+    /// `sock.sk_peer_pid`
+    pub sock_peer_pid: u32,
+    /// `sock.sk_receive_queue.prev`
+    pub sock_receive_queue_last: u32,
+    /// `tcp_sock.copied_seq`
+    pub tcp_copied_seq: u32,
+    /// `tcp_sock.rcv_nxt`
+    pub tcp_rcv_nxt: u32,
+    /// `tcp_sock.write_seq`
+    pub tcp_write_seq: u32,
+    /// `unix_sock.addr`
+    pub unix_addr: u32,
+    /// `unix_address.len`
+    pub unix_address_len: u32,
+    /// `unix_address.name[0].sun_path`
+    pub unix_address_path: u32,
+    /// `sk_buff.sk`
+    pub skb_sk: u32,
+    /// `sk_buff.len`
+    pub skb_len: u32,
+    /// `sk_buff.cb`, where TCP keeps `tcp_skb_cb`
+    pub skb_cb: u32,
+    /// `tcp_skb_cb.seq`
+    pub tcp_cb_seq: u32,
+    /// `tcp_skb_cb.end_seq`
+    pub tcp_cb_end_seq: u32,
+}
+
+/// The offset of a field that the running kernel has not.
+pub const ABSENT: u32 = u32::MAX;

@@ -1,0 +1,165 @@
+//! What the running kernel's BTF says: where fields are, and which tracepoints there are.
+
+use std::path::Path;
+
+use btf_rs::{Btf, Type};
+use cargo_beyla_events::{ABSENT, Settings};
+
+/// Where the kernel keeps its type information, since 5.4.
+pub const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why the layout could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// No BTF, or BTF that does not parse.
+    #[error("could not read the kernel's type information ({BTF_FILE}): {0}")]
+    Btf(#[from] btf_rs::Error),
+    /// A field that every supported kernel has.
+    #[error("this kernel has no {0}")]
+    Missing(String),
+}
+
+/// The kernel's types.
+#[derive(Debug)]
+pub struct KernelLayout {
+    btf: Btf,
+}
+
+impl KernelLayout {
+    /// Reads the running kernel's BTF.
+    pub fn read() -> Result<Self, LayoutError> {
+        Ok(Self { btf: Btf::from_file(Path::new(BTF_FILE))? })
+    }
+
+    /// Whether the kernel has a tracepoint of this name with BTF.
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.btf
+            .resolve_ids_by_name(&format!("btf_trace_{name}"))
+            .is_ok_and(|ids| !ids.is_empty())
+    }
+
+    /// Fills in the offsets.
+    pub fn fill(&self, settings: &mut Settings) -> Result<(), LayoutError> {
+        let field = |structure: &str, path: &str| {
+            self.offset(structure, path)
+                .ok_or_else(|| LayoutError::Missing(format!("{structure}.{path}")))
+        };
+        settings.task_files = field("task_struct", "files")?;
+        settings.task_signal = field("task_struct", "signal")?;
+        // `pids` is an array of pointers, of which PIDTYPE_TGID is the second.
+        settings.signal_tgid = field("signal_struct", "pids")? + size_of::<u64>() as u32;
+        settings.files_fdt = field("files_struct", "fdt")?;
+        settings.fdtable_max_fds = field("fdtable", "max_fds")?;
+        settings.fdtable_fd = field("fdtable", "fd")?;
+        settings.file_private_data = field("file", "private_data")?;
+        settings.file_inode = field("file", "f_inode")?;
+        // Since 6.13 `f_ref`, which counts the references beyond the first one.
+        (settings.file_references, settings.file_single_reference) =
+            match (self.offset("file", "f_ref"), self.offset("file", "f_count")) {
+                (Some(offset), _) => (offset, 0),
+                (None, Some(offset)) => (offset, 1),
+                (None, None) => (ABSENT, 0),
+            };
+        settings.inode_mode = field("inode", "i_mode")?;
+        settings.socket_sk = field("socket", "sk")?;
+        settings.sock_family = field("sock", "__sk_common.skc_family")?;
+        settings.sock_state = field("sock", "__sk_common.skc_state")?;
+        settings.sock_num = field("sock", "__sk_common.skc_num")?;
+        settings.sock_dport = field("sock", "__sk_common.skc_dport")?;
+        settings.sock_rcv_saddr = field("sock", "__sk_common.skc_rcv_saddr")?;
+        settings.sock_daddr = field("sock", "__sk_common.skc_daddr")?;
+        // A kernel without IPv6 has no such sockets.
+        let ipv6 = |path: &str| self.offset("sock", path).unwrap_or(0);
+        settings.sock_v6_rcv_saddr = ipv6("__sk_common.skc_v6_rcv_saddr");
+        settings.sock_v6_daddr = ipv6("__sk_common.skc_v6_daddr");
+        settings.sock_error = field("sock", "sk_err")?;
+        settings.sock_type = field("sock", "sk_type")?;
+        settings.sock_peer_pid = field("sock", "sk_peer_pid")?;
+        // `struct sk_buff_head` begins with `next` and `prev`, whether or not it names them itself.
+        settings.sock_receive_queue_last = field("sock", "sk_receive_queue")? + size_of::<u64>() as u32;
+        settings.tcp_copied_seq = field("tcp_sock", "copied_seq")?;
+        settings.tcp_rcv_nxt = field("tcp_sock", "rcv_nxt")?;
+        settings.tcp_write_seq = field("tcp_sock", "write_seq")?;
+        settings.unix_addr = field("unix_sock", "addr")?;
+        settings.unix_address_len = field("unix_address", "len")?;
+        // `struct sockaddr_un` begins with its family, of two bytes.
+        settings.unix_address_path = field("unix_address", "name")? + size_of::<u16>() as u32;
+        settings.skb_sk = field("sk_buff", "sk")?;
+        settings.skb_len = field("sk_buff", "len")?;
+        settings.skb_cb = field("sk_buff", "cb")?;
+        settings.tcp_cb_seq = field("tcp_skb_cb", "seq")?;
+        settings.tcp_cb_end_seq = field("tcp_skb_cb", "end_seq")?;
+        Ok(())
+    }
+
+    /// Offset in bytes of a field, named through its structures with dots; anonymous structures and
+    /// unions on the way are looked into.
+    fn offset(&self, structure: &str, path: &str) -> Option<u32> {
+        let mut types = self.btf.resolve_types_by_name(structure).ok()?;
+        let start = types.drain(..).find(|r#type| matches!(r#type, Type::Struct(_)))?;
+        let mut bits = 0;
+        let mut current = start;
+        for name in path.split('.') {
+            let (offset, next) = self.member(&current, name)?;
+            bits += offset;
+            current = next?;
+        }
+        Some(bits / 8)
+    }
+
+    /// Offset in bits of a member and its type, the latter if it is a structure or not needed.
+    fn member(&self, parent: &Type, name: &str) -> Option<(u32, Option<Type>)> {
+        let members = match parent {
+            Type::Struct(structure) | Type::Union(structure) => &structure.members,
+            _ => return None,
+        };
+        for member in members {
+            let member_name = self.btf.resolve_name(member).unwrap_or_default();
+            if member_name == name {
+                return Some((member.bit_offset(), self.resolve(member)));
+            }
+            if member_name.is_empty()
+                && let Some(anonymous) = self.resolve(member)
+                && let Some((offset, found)) = self.member(&anonymous, name)
+            {
+                return Some((member.bit_offset() + offset, found));
+            }
+        }
+        None
+    }
+
+    /// The type of a member, behind qualifiers and typedefs.
+    fn resolve(&self, member: &btf_rs::Member) -> Option<Type> {
+        let mut current = self.btf.resolve_chained_type(member).ok()?;
+        loop {
+            let behind = match &current {
+                Type::Const(r#type) | Type::Volatile(r#type) | Type::Restrict(r#type) => {
+                    self.btf.resolve_chained_type(r#type)
+                }
+                Type::Typedef(r#type) => self.btf.resolve_chained_type(r#type),
+                Type::TypeTag(r#type) => self.btf.resolve_chained_type(r#type),
+                _ => return Some(current),
+            };
+            current = behind.ok()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_found_in_the_running_kernel() {
+        let layout = KernelLayout::read().expect("the kernel of the tests has BTF");
+        let mut settings = Settings::default();
+        layout.fill(&mut settings).expect("every field is there");
+        // These have stood at the same place, and behind two unions, in every kernel with BTF.
+        assert_eq!(settings.sock_dport, 12);
+        assert_eq!(settings.sock_num, 14);
+        assert_eq!(settings.sock_family, 16);
+        assert!(settings.tcp_copied_seq > settings.sock_error);
+        assert!(layout.has_tracepoint("sys_enter"));
+        assert!(!layout.has_tracepoint("no_such_tracepoint"));
+    }
+}

@@ -1,0 +1,77 @@
+//! What this process may do, and for whom.
+
+use std::io::IsTerminal;
+use std::process::{Command, Stdio};
+
+use caps::{CapSet, Capability};
+
+use crate::error::Error;
+
+/// How the probe helper gets its privilege.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// This process has it.
+    Direct,
+    /// `sudo` gives it without asking.
+    Sudo,
+    /// `sudo` will ask for a password on the terminal.
+    SudoAsks,
+}
+
+/// Whether this process may load and attach programs itself.
+pub fn is_privileged() -> bool {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    // Before Linux 5.8, and to read the kernel's memory under some settings, CAP_SYS_ADMIN it is.
+    has(Capability::CAP_SYS_ADMIN) || (has(Capability::CAP_BPF) && has(Capability::CAP_PERFMON))
+}
+
+/// Finds a way to privilege.
+pub fn find() -> Result<Privilege, Error> {
+    if is_privileged() {
+        return Ok(Privilege::Direct);
+    }
+    if which::which("sudo").is_err() {
+        return Err(Error::Privilege { found: "there is no sudo".into() });
+    }
+    if sudo_without_password() {
+        return Ok(Privilege::Sudo);
+    }
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        return Ok(Privilege::SudoAsks);
+    }
+    Err(Error::Privilege { found: "sudo wants a password, for which there is no terminal".into() })
+}
+
+/// Whether sudo works without asking.
+pub fn sudo_without_password() -> bool {
+    Command::new("sudo")
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Has sudo ask for the password, on the terminal.
+pub fn ask_for_password() -> Result<(), Error> {
+    let asked = Command::new("sudo")
+        .args(["-p", "[sudo] password for %p, to attach the probes: ", "-v"])
+        .status()
+        .is_ok_and(|status| status.success());
+    if asked && sudo_without_password() {
+        return Ok(());
+    }
+    Err(Error::Privilege { found: "sudo did not give it".into() })
+}
+
+/// The user on whose behalf we run: who typed sudo, else our own.
+pub fn invoking_uid() -> u32 {
+    let own = nix::unistd::getuid();
+    if own.is_root()
+        && let Some(uid) = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok())
+    {
+        return uid;
+    }
+    own.as_raw()
+}

@@ -1,0 +1,211 @@
+//! The kernel programs: which of them a kernel can have, loaded and attached.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use aya::maps::{PerCpuArray, RingBuf};
+use aya::programs::BtfTracePoint;
+use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::{Btf, Ebpf, EbpfLoader};
+use cargo_beyla_events::Settings;
+use zerocopy::IntoBytes;
+
+use super::kernel_layout::{KernelLayout, LayoutError};
+use crate::cli::Capture;
+
+#[cfg(target_arch = "x86_64")]
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_64.o");
+#[cfg(target_arch = "aarch64")]
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch64.o");
+
+/// A program is named as its tracepoint.
+const ALWAYS: [&str; 3] = ["sched_process_exec", "inet_sock_set_state", "io_uring_create"];
+const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
+const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
+const DATA_READY: &str = "sk_data_ready";
+const TCP_PROBE: &str = "tcp_probe";
+
+/// Why the programs could not be loaded or attached.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramsError {
+    /// The kernel's types.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Socket tracepoints were asked for.
+    #[error("this kernel has no tracepoint {0}, which capture by socket tracepoints needs")]
+    NoTracepoint(&'static str),
+    /// The object, its maps.
+    #[error("could not load the probes: {}", with_causes(.0))]
+    Load(Box<dyn std::error::Error + Send + Sync>),
+    /// One program.
+    #[error("could not load the probe on {name}: {}", with_causes(.source))]
+    Program {
+        /// The tracepoint.
+        name: &'static str,
+        /// What the kernel said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The message of an error and of what caused it, the verifier's log cut to its last lines.
+fn with_causes(error: &Box<dyn std::error::Error + Send + Sync>) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    let lines: Vec<&str> = message.lines().filter(|line| !line.trim().is_empty()).collect();
+    match lines.len() {
+        0..=4 => lines.join("; "),
+        count => format!("{}; ...; {}", lines[0], lines[count - 3..].join("; ")),
+    }
+}
+
+/// The loaded programs. When this is dropped, or its process ends in any way, none is left.
+#[derive(Debug)]
+pub struct Programs {
+    ebpf: Ebpf,
+    loaded: Vec<&'static str>,
+    system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
+    socket: bool,
+}
+
+impl Programs {
+    /// Loads and attaches what `capture` asks for and the kernel has.
+    pub fn attach(
+        capture: Capture,
+        namespace: (u64, u64),
+        process: u32,
+    ) -> Result<Self, ProgramsError> {
+        let layout = KernelLayout::read()?;
+        let socket = match capture {
+            Capture::Auto => SOCKET.iter().chain([&DATA_READY]).all(|name| layout.has_tracepoint(name)),
+            Capture::Socket => {
+                if let Some(missing) =
+                    SOCKET.into_iter().chain([DATA_READY]).find(|name| !layout.has_tracepoint(name))
+                {
+                    return Err(ProgramsError::NoTracepoint(missing));
+                }
+                true
+            }
+            Capture::Syscalls => false,
+        };
+        let mut settings = Settings {
+            namespace_device: namespace.0,
+            namespace_inode: namespace.1,
+            process,
+            socket_tracepoints: socket.into(),
+            arrivals_by_tcp_probe: (!socket).into(),
+            ..Settings::default()
+        };
+        layout.fill(&mut settings)?;
+
+        let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
+        let ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("SETTINGS", settings.as_bytes(), true)
+            .load(OBJECT)
+            .map_err(|error| ProgramsError::Load(error.into()))?;
+        let mut programs = Self { ebpf, loaded: Vec::new(), system_calls: None, socket };
+
+        let mut wanted: Vec<&'static str> = ALWAYS.to_vec();
+        if layout.has_tracepoint(DATA_READY) {
+            wanted.push(DATA_READY);
+        }
+        wanted.extend::<&[&str]>(if socket { &SOCKET } else { &[TCP_PROBE] });
+        for name in wanted {
+            programs.load(name, &btf)?;
+            programs.attach_one(name)?;
+        }
+        for name in SYSTEM_CALLS {
+            programs.load(name, &btf)?;
+        }
+        programs.set_system_calls(true)?;
+        Ok(programs)
+    }
+
+    /// Whether the bytes of TCP come from socket tracepoints. If not, system calls must stay attached.
+    pub fn uses_socket_tracepoints(&self) -> bool {
+        self.socket
+    }
+
+    /// Attaches or detaches the programs on system calls.
+    pub fn set_system_calls(&mut self, attached: bool) -> Result<(), ProgramsError> {
+        match (attached, self.system_calls.take()) {
+            (true, None) => {
+                let mut links = Vec::with_capacity(SYSTEM_CALLS.len());
+                for name in SYSTEM_CALLS {
+                    links.push((name, self.attach_one(name)?));
+                }
+                self.system_calls = Some(links);
+            }
+            (false, Some(links)) => {
+                for (name, link) in links {
+                    let program = self.program(name)?;
+                    program
+                        .detach(link)
+                        .map_err(|error| ProgramsError::Program { name, source: error.into() })?;
+                }
+            }
+            (_, links) => self.system_calls = links,
+        }
+        Ok(())
+    }
+
+    /// Takes the ring buffer out.
+    pub fn take_ring_buffer(&mut self) -> Result<RingBuf<aya::maps::MapData>, ProgramsError> {
+        let map = self.ebpf.take_map("RECORDS").ok_or_else(|| missing("map RECORDS"))?;
+        RingBuf::try_from(map).map_err(|error| ProgramsError::Load(error.into()))
+    }
+
+    /// Records lost, and connections for which there was no room, so far.
+    pub fn lost(&self) -> Option<(u64, u64)> {
+        let counts = PerCpuArray::<_, u64>::try_from(self.ebpf.map("LOST")?).ok()?;
+        let sum = |index| Some(counts.get(&index, 0).ok()?.iter().sum());
+        Some((sum(0)?, sum(1)?))
+    }
+
+    /// How often the kernel skipped a program because it was already running on that CPU, so far.
+    pub fn skipped(&self) -> u64 {
+        self.loaded
+            .iter()
+            .filter_map(|name| {
+                let program: &BtfTracePoint = self.ebpf.program(name)?.try_into().ok()?;
+                // Since Linux 5.12; the kernel tells it nowhere else without a raw system call.
+                let fd = program.fd().ok()?.as_fd().as_raw_fd();
+                let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+                let misses = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+                misses.trim().parse::<u64>().ok()
+            })
+            .sum()
+    }
+
+    fn program(&mut self, name: &'static str) -> Result<&mut BtfTracePoint, ProgramsError> {
+        self.ebpf
+            .program_mut(name)
+            .ok_or_else(|| missing(name))?
+            .try_into()
+            .map_err(|error: aya::programs::ProgramError| ProgramsError::Program { name, source: error.into() })
+    }
+
+    fn load(&mut self, name: &'static str, btf: &Btf) -> Result<(), ProgramsError> {
+        self.program(name)?
+            .load(name, btf)
+            .map_err(|error| ProgramsError::Program { name, source: error.into() })?;
+        self.loaded.push(name);
+        Ok(())
+    }
+
+    fn attach_one(&mut self, name: &'static str) -> Result<BtfTracePointLinkId, ProgramsError> {
+        self.program(name)?
+            .attach()
+            .map_err(|error| ProgramsError::Program { name, source: error.into() })
+    }
+}
+
+fn missing(what: &str) -> ProgramsError {
+    ProgramsError::Load(format!("the embedded object has no {what}").into())
+}

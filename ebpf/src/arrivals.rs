@@ -1,0 +1,96 @@
+//! Bytes reach a receive queue. These run in softirq, in the context of no process in particular.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use cargo_beyla_events::{kind, tcp_state, Arrival, Header, AF_UNIX};
+
+use crate::connections::{self, Connection};
+use crate::fields::{read, setting, Sock};
+use crate::{lifecycle, output, target};
+
+/// Data is readable, of TCP and Unix sockets; on a listening Unix socket: a connection waits.
+///
+/// Linux 6.3.
+#[btf_tracepoint(function = "sk_data_ready")]
+pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
+    let sock = Sock(context.arg(0));
+    let Some(connection) = connections::get(sock) else {
+        unix_connection(sock);
+        return 0;
+    };
+    if connection.family == AF_UNIX {
+        if let Some(length) = sock.last_queued().and_then(|buffer| read::<u32>(buffer, setting!(skb_len))) {
+            let begin = connection.queued_sequence;
+            arrived(connection, begin, begin.wrapping_add(length));
+        }
+    } else if setting!(arrivals_by_tcp_probe) == 0 {
+        if let Some(end) = sock.queued_sequence() {
+            arrived(connection, connection.queued_sequence, end);
+        }
+    }
+    0
+}
+
+/// A segment reaches an established TCP connection.
+///
+/// Linux 4.16.
+#[btf_tracepoint(function = "tcp_probe")]
+pub fn tcp_probe(context: BtfTracePointContext) -> i32 {
+    let Some(connection) = connections::get(Sock(context.arg(0))) else { return 0 };
+    let buffer: u64 = context.arg(1);
+    let control = buffer + u64::from(setting!(skb_cb));
+    if let (Some(begin), Some(end)) = (
+        read::<u32>(control, setting!(tcp_cb_seq)),
+        read::<u32>(control, setting!(tcp_cb_end_seq)),
+    ) {
+        arrived(connection, begin, end);
+    }
+    0
+}
+
+#[inline(always)]
+fn arrived(connection: &mut Connection, begin: u32, end: u32) {
+    // Nothing new: a pure acknowledgement, or a retransmission.
+    if (end.wrapping_sub(connection.queued_sequence) as i32) <= 0 {
+        return;
+    }
+    connection.queued_sequence = end;
+    let time_ns = output::now();
+    if connection.arrival_ns == 0 {
+        connection.arrival_sequence = begin;
+        connection.arrival_ns = time_ns;
+        return;
+    }
+    let arrival = Arrival {
+        header: Header {
+            kind: kind::ARRIVAL,
+            reserved: 0,
+            size: size_of::<Arrival>() as u32,
+            time_ns,
+            connection: connection.id,
+        },
+        sequence: begin,
+        reserved: 0,
+    };
+    output::frequent((&raw const arrival).cast(), size_of::<Arrival>() as u64);
+}
+
+/// A client has connected to a Unix socket. If that is one of the process's: the new connection's
+/// socket belongs to the buffer at the end of the listening socket's queue.
+#[inline(always)]
+fn unix_connection(listener: Sock) {
+    if listener.family() != Some(AF_UNIX)
+        || listener.state() != Some(tcp_state::LISTEN)
+        || !listener.peer_pid().is_some_and(target::is_process)
+    {
+        return;
+    }
+    let Some(accepted) = listener
+        .last_queued()
+        .and_then(|buffer| read::<u64>(buffer, setting!(skb_sk)))
+        .filter(|sock| *sock != 0)
+    else {
+        return;
+    };
+    lifecycle::unix_listener_seen(listener);
+    connections::insert(Sock(accepted), AF_UNIX, output::now(), 0, 0);
+}

@@ -1,0 +1,140 @@
+//! The table of the server's connections, by socket.
+//!
+//! An entry lives from the end of the handshake to the end of the connection. The address of a socket
+//! is used again after that; the number in [`Connection::id`] is not.
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::bpf_get_smp_processor_id,
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
+use cargo_beyla_events::{kind, Header, Open};
+
+use crate::fields::Sock;
+use crate::output::{self, count_lost, Lost};
+use crate::payload;
+
+const MAX_CONNECTIONS: u32 = 32 * 1024;
+
+/// One end of a connection's traffic.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Receive = 1,
+    Send = 2,
+}
+
+/// What is known of a connection between two events.
+#[repr(C)]
+pub struct Connection {
+    pub id: u64,
+    pub established_ns: u64,
+    /// When the byte at `arrival_sequence` reached the empty receive queue; 0 if the process has read it.
+    pub arrival_ns: u64,
+    /// Entry of the send call under way; 0 if there is none.
+    pub send_begin_ns: u64,
+    pub arrival_sequence: u32,
+    /// How far bytes have reached the receive queue.
+    pub queued_sequence: u32,
+    /// Where the client's and the server's bytes begin; 0 on a Unix socket.
+    pub receive_begin: u32,
+    pub send_begin: u32,
+    /// How far a Unix socket has moved bytes; TCP keeps count itself.
+    pub unix_received: u32,
+    pub unix_sent: u32,
+    /// What may still be captured without reserve, by direction.
+    pub receive_budget: u32,
+    pub send_budget: u32,
+    /// The direction of the latest transfer; 0 before the first.
+    pub last_direction: u32,
+    /// 1 once the user side was told of the connection.
+    pub announced: u32,
+    /// Messages that the recvmmsg or sendmmsg call under way has moved.
+    pub batch_index: u32,
+    pub family: u16,
+    pub reserved: u16,
+}
+
+#[map]
+static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
+
+/// Connections numbered so far, by CPU.
+#[map]
+static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Puts a connection in the table, in the place of an older one at the same address.
+#[inline(always)]
+pub fn insert(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_begin: u32) {
+    let Some(number) = NUMBERS.get_ptr_mut(0) else { return };
+    // SAFETY: the pointer is to this CPU's own element, which the verifier knows to be valid.
+    let number = unsafe {
+        *number += 1;
+        *number
+    };
+    // SAFETY: the helper has no precondition.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let connection = Connection {
+        id: (u64::from(cpu) + 1) << 40 | number,
+        established_ns,
+        arrival_ns: 0,
+        send_begin_ns: 0,
+        arrival_sequence: 0,
+        queued_sequence: receive_begin,
+        receive_begin,
+        send_begin,
+        unix_received: 0,
+        unix_sent: 0,
+        receive_budget: 0,
+        send_budget: 0,
+        last_direction: 0,
+        announced: 0,
+        batch_index: 0,
+        family,
+        reserved: 0,
+    };
+    if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
+        count_lost(Lost::Connection);
+    }
+}
+
+#[inline(always)]
+pub fn get(sock: Sock) -> Option<&'static mut Connection> {
+    // SAFETY: the verifier checks for null, and elements of a preallocated table are not freed while a
+    // program runs. Programs on other CPUs may change the same element: each field is one that either
+    // only one side writes or whose torn value does no harm.
+    CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })
+}
+
+#[inline(always)]
+pub fn remove(sock: Sock) {
+    // It may be gone already.
+    let _ = CONNECTIONS.remove(&sock.0);
+}
+
+/// Tells the user side of a connection at the process's first touch.
+#[inline(always)]
+pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
+    if connection.announced != 0 {
+        return;
+    }
+    connection.announced = 1;
+    let (Some(local), Some(remote)) = (sock.local(), sock.remote()) else { return };
+    let open = Open {
+        header: Header {
+            kind: kind::OPEN,
+            reserved: 0,
+            size: size_of::<Open>() as u32,
+            time_ns,
+            connection: connection.id,
+        },
+        established_ns: connection.established_ns,
+        local,
+        remote,
+        receive_sequence: connection.receive_begin,
+        send_sequence: connection.send_begin,
+    };
+    match sock.unix_path() {
+        Some(path) => payload::record_with_path(&open, path),
+        None => output::frequent((&raw const open).cast(), size_of::<Open>() as u64),
+    }
+}

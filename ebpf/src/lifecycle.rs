@@ -1,0 +1,126 @@
+//! Sockets begin to listen, connections are established and closed.
+
+use aya_ebpf::{macros::btf_tracepoint, macros::map, maps::HashMap, programs::BtfTracePointContext};
+use cargo_beyla_events::{kind, tcp_state, Header, Listen, State, AF_UNIX};
+
+use crate::connections::{self, Connection};
+use crate::fields::Sock;
+use crate::{output, payload, target};
+
+/// The ports on which the process has listened. A connection is established in softirq, where its port
+/// is all that tells whose it will be.
+#[map]
+static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 0);
+
+/// Unix sockets on which the process listens, so that each is told of once.
+#[map]
+static UNIX_LISTENERS: HashMap<u64, u8> = HashMap::with_max_entries(1024, 0);
+
+/// A TCP socket changes its state.
+///
+/// Linux 4.16.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
+    let sock = Sock(context.arg(0));
+    let old = context.arg::<i32>(1) as u8;
+    let new = context.arg::<i32>(2) as u8;
+    match new {
+        tcp_state::LISTEN => {
+            if target::is_current() {
+                listening(sock);
+            }
+        }
+        tcp_state::ESTABLISHED if old == tcp_state::SYN_RECV => established(sock),
+        tcp_state::CLOSE_WAIT | tcp_state::FIN_WAIT1 => {
+            if let Some(connection) = connections::get(sock) {
+                changed(sock, connection, old, new);
+            }
+        }
+        tcp_state::CLOSE => {
+            if let Some(connection) = connections::get(sock) {
+                changed(sock, connection, old, new);
+                connections::remove(sock);
+            }
+        }
+        _ => {}
+    }
+    0
+}
+
+#[inline(always)]
+fn listening(sock: Sock) {
+    let Some(local) = sock.local() else { return };
+    // Full: more ports than any server has; what comes to the others is not seen.
+    let _ = PORTS.insert(&local.port, &1, 0);
+    output::record(&Listen { header: header::<Listen>(kind::LISTEN, 0), local });
+}
+
+/// The process listens on a Unix socket.
+#[inline(always)]
+pub fn unix_listener_seen(sock: Sock) {
+    // SAFETY: the value is not read.
+    if unsafe { UNIX_LISTENERS.get(&sock.0) }.is_some() {
+        return;
+    }
+    let _ = UNIX_LISTENERS.insert(&sock.0, &1, 0);
+    let Some(local) = sock.local() else { return };
+    let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
+    match sock.unix_path() {
+        Some(path) => payload::listen_with_path(&listen, path),
+        None => output::record(&listen),
+    }
+}
+
+#[inline(always)]
+fn established(sock: Sock) {
+    let Some(port) = sock.local_port() else { return };
+    // SAFETY: the value is not read.
+    if unsafe { PORTS.get(&port) }.is_none() {
+        return;
+    }
+    if let (Some(family), Some(receive), Some(send)) = (sock.family(), sock.copied_sequence(), sock.write_sequence()) {
+        connections::insert(sock, family, output::now(), receive, send);
+    }
+}
+
+#[inline(always)]
+fn changed(sock: Sock, connection: &mut Connection, old: u8, new: u8) {
+    if connection.announced == 0 {
+        return;
+    }
+    let (receive_sequence, send_sequence) = if connection.family == AF_UNIX {
+        (connection.unix_received, connection.unix_sent)
+    } else {
+        (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0))
+    };
+    let state = State {
+        header: header::<State>(kind::STATE, connection.id),
+        old,
+        new,
+        error: sock.has_error().into(),
+        reserved: 0,
+        receive_sequence,
+        send_sequence,
+        reserved2: 0,
+    };
+    output::frequent((&raw const state).cast(), size_of::<State>() as u64);
+}
+
+/// The process closes or shuts down its end of a Unix socket, of which no tracepoint tells.
+#[inline(always)]
+pub fn unix_closing(sock: Sock, whole: bool) {
+    let Some(connection) = connections::get(sock) else { return };
+    if connection.family != AF_UNIX {
+        return;
+    }
+    let new = if whole { tcp_state::CLOSE } else { tcp_state::FIN_WAIT1 };
+    changed(sock, connection, tcp_state::ESTABLISHED, new);
+    if whole {
+        connections::remove(sock);
+    }
+}
+
+#[inline(always)]
+fn header<T>(kind: u16, connection: u64) -> Header {
+    Header { kind, reserved: 0, size: size_of::<T>() as u32, time_ns: output::now(), connection }
+}

@@ -1,0 +1,27 @@
+//! The kernel side: programs on BTF tracepoints that watch one process's server connections.
+//!
+//! Every program first asks whether what it sees concerns the traced process, in the cheapest way it
+//! can: in the process's own context by its id, elsewhere by the socket.
+#![no_std]
+#![no_main]
+
+mod arrivals;
+mod connections;
+mod fields;
+mod io_uring;
+mod lifecycle;
+mod output;
+mod payload;
+mod socket_tracepoints;
+mod system_calls;
+mod target;
+mod transfers;
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

@@ -1,0 +1,78 @@
+//! The ring buffer, and the count of what it had no room for.
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_ktime_get_ns, bpf_ringbuf_output},
+    macros::map,
+    maps::{PerCpuArray, RingBuf},
+};
+use cargo_beyla_events::Header;
+
+/// Its size; the loader may choose another.
+const RING_BUFFER_SIZE: u32 = 8 * 1024 * 1024;
+
+/// The reader looks by itself every few milliseconds; it is woken only when so much is waiting.
+const WAKE_UP_AT: u64 = 1024 * 1024;
+
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BUFFER_SIZE, 0);
+
+/// Index 0: records lost; 1: connections for which the table had no room.
+#[map]
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+
+/// An index of [`LOST`].
+#[derive(Clone, Copy)]
+pub enum Lost {
+    Record = 0,
+    Connection = 1,
+}
+
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no precondition.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+#[inline(always)]
+pub fn count_lost(what: Lost) {
+    if let Some(count) = LOST.get_ptr_mut(what as u32) {
+        // SAFETY: the pointer is to this CPU's own element, which the verifier knows to be valid.
+        unsafe { *count += 1 };
+    }
+}
+
+/// Writes a record that is rare: the reader is woken at once.
+#[inline(always)]
+pub fn record<T>(record: &T) {
+    urgent((record as *const T).cast(), size_of::<T>() as u64);
+}
+
+/// As [`record`], of a size that only the run tells.
+#[inline(always)]
+pub fn urgent(record: *const u8, size: u64) {
+    bytes(record, size, u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+/// Writes a record that consists of its header alone.
+#[inline(always)]
+pub fn header(kind: u16) {
+    record(&Header { kind, reserved: 0, size: size_of::<Header>() as u32, time_ns: now(), connection: 0 });
+}
+
+/// Writes a record that may come often: the reader is left asleep while there is room.
+#[inline(always)]
+pub fn frequent(record: *const u8, size: u64) {
+    let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let flags = if waiting > WAKE_UP_AT { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    bytes(record, size, u64::from(flags));
+}
+
+#[inline(always)]
+fn bytes(record: *const u8, size: u64, flags: u64) {
+    // SAFETY: the verifier proves that `size` bytes are there.
+    let status = unsafe { bpf_ringbuf_output((&raw const RECORDS).cast_mut().cast(), record.cast_mut().cast(), size, flags) };
+    if status != 0 {
+        count_lost(Lost::Record);
+    }
+}

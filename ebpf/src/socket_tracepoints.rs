@@ -1,0 +1,88 @@
+//! The light way to capture TCP: tracepoints that fire once a socket operation, and at no other system
+//! call of the machine.
+
+use aya_ebpf::{
+    bindings::task_struct,
+    helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use cargo_beyla_events::AF_UNIX;
+
+use crate::connections::{self, Connection, Direction};
+use crate::fields::Sock;
+use crate::system_calls::{Registers, MSG_PEEK};
+use crate::{output, target, transfers};
+
+/// A receive operation returns. Linux 6.3.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
+    let flags: i32 = context.arg(2);
+    if target::is_current() && flags as u64 & MSG_PEEK == 0 {
+        returned(&context, Direction::Receive);
+    }
+    0
+}
+
+/// A send operation returns. Linux 6.3.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(context: BtfTracePointContext) -> i32 {
+    if target::is_current() {
+        returned(&context, Direction::Send);
+    }
+    0
+}
+
+/// A TCP send operation takes bytes: the first time of an operation is its beginning. Linux 6.15.
+#[btf_tracepoint(function = "tcp_sendmsg_locked")]
+pub fn tcp_sendmsg_locked(context: BtfTracePointContext) -> i32 {
+    if !target::is_current() {
+        return 0;
+    }
+    if let Some(connection) = connections::get(Sock(context.arg(0))) {
+        if connection.send_begin_ns == 0 {
+            connection.send_begin_ns = output::now();
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn returned(context: &BtfTracePointContext, direction: Direction) {
+    let sock = Sock(context.arg(0));
+    let result: i32 = context.arg(1);
+    let Some(connection) = connections::get(sock) else { return };
+    if connection.family == AF_UNIX {
+        return;
+    }
+    let time_ns = output::now();
+    connections::announce(sock, connection, time_ns);
+    if result <= 0 {
+        connection.batch_index = 0;
+        if direction == Direction::Send {
+            connection.send_begin_ns = 0;
+        }
+        return;
+    }
+    moved(sock, connection, direction, result as u32, time_ns);
+}
+
+#[inline(always)]
+fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: u32, time_ns: u64) {
+    // SAFETY: the helpers have no precondition; the verifier knows the types of both results, and the
+    // registers are those with which the current system call was entered.
+    let registers = unsafe {
+        let task: *mut task_struct = bpf_get_current_task_btf();
+        &*(bpf_task_pt_regs(task) as *const Registers)
+    };
+    let number = registers.number();
+    let index = connection.batch_index;
+    let memory = registers.memory(number, index);
+    let end = transfers::end_sequence(sock, connection, direction, length);
+    let copied = transfers::record(sock, connection, direction, memory, length, end, time_ns);
+    // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew.
+    connection.batch_index = match registers.batch_length(number) {
+        Some(messages) if index + 1 < messages && !(direction == Direction::Send && copied.partial) => index + 1,
+        _ => 0,
+    };
+}

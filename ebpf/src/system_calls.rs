@@ -1,0 +1,314 @@
+//! Capture by system calls: of Unix sockets, and of TCP where the kernel has no socket tracepoints.
+
+use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_tracepoint, programs::BtfTracePointContext};
+use cargo_beyla_events::AF_UNIX;
+
+use crate::connections::{self, Connection, Direction};
+use crate::fields::{is_last_reference, setting, Sock};
+use crate::payload::Memory;
+use crate::{lifecycle, output, target, transfers};
+
+/// `MSG_PEEK` of `<sys/socket.h>`
+pub const MSG_PEEK: u64 = 2;
+const SHUT_RD: u64 = 0;
+/// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
+const MESSAGE_VECTORS: u64 = 16;
+/// `sizeof(struct mmsghdr)`
+const BATCH_MESSAGE: u64 = 64;
+/// Of `struct mmsghdr`: the offset of `msg_len`.
+const BATCH_MESSAGE_LENGTH: u64 = 56;
+/// The most messages of one recvmmsg or sendmmsg that are looked at.
+const MAX_BATCH: u32 = 16;
+
+#[cfg(bpf_target_arch = "x86_64")]
+mod number {
+    pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
+    pub const CLOSE: u64 = 3;
+    pub const READV: u64 = 19;
+    pub const WRITEV: u64 = 20;
+    pub const SENDFILE: u64 = 40;
+    pub const ACCEPT: u64 = 43;
+    pub const SENDTO: u64 = 44;
+    pub const RECVFROM: u64 = 45;
+    pub const SENDMSG: u64 = 46;
+    pub const RECVMSG: u64 = 47;
+    pub const SHUTDOWN: u64 = 48;
+    pub const LISTEN: u64 = 50;
+    pub const SPLICE: u64 = 275;
+    pub const ACCEPT4: u64 = 288;
+    pub const RECVMMSG: u64 = 299;
+    pub const SENDMMSG: u64 = 307;
+}
+
+#[cfg(bpf_target_arch = "aarch64")]
+mod number {
+    pub const READ: u64 = 63;
+    pub const WRITE: u64 = 64;
+    pub const CLOSE: u64 = 57;
+    pub const READV: u64 = 65;
+    pub const WRITEV: u64 = 66;
+    pub const SENDFILE: u64 = 71;
+    pub const ACCEPT: u64 = 202;
+    pub const SENDTO: u64 = 206;
+    pub const RECVFROM: u64 = 207;
+    pub const SENDMSG: u64 = 211;
+    pub const RECVMSG: u64 = 212;
+    pub const SHUTDOWN: u64 = 210;
+    pub const LISTEN: u64 = 201;
+    pub const SPLICE: u64 = 76;
+    pub const ACCEPT4: u64 = 242;
+    pub const RECVMMSG: u64 = 243;
+    pub const SENDMMSG: u64 = 269;
+}
+
+/// The kernel's `struct pt_regs` as a system call leaves it until it returns.
+#[cfg(bpf_target_arch = "x86_64")]
+#[repr(C)]
+pub struct Registers {
+    _r15_to_r11: [u64; 7],
+    r10: u64,
+    _r9_to_cx: [u64; 4],
+    dx: u64,
+    si: u64,
+    di: u64,
+    orig_ax: u64,
+}
+
+#[cfg(bpf_target_arch = "x86_64")]
+impl Registers {
+    #[inline(always)]
+    pub fn number(&self) -> u64 {
+        self.orig_ax
+    }
+
+    #[inline(always)]
+    fn argument(&self, index: usize) -> u64 {
+        match index {
+            0 => self.di,
+            1 => self.si,
+            2 => self.dx,
+            _ => self.r10,
+        }
+    }
+}
+
+/// The kernel's `struct pt_regs` as a system call leaves it until it returns.
+#[cfg(bpf_target_arch = "aarch64")]
+#[repr(C)]
+pub struct Registers {
+    regs: [u64; 31],
+    _sp: u64,
+    _pc: u64,
+    _pstate: u64,
+    orig_x0: u64,
+    syscallno: i32,
+}
+
+#[cfg(bpf_target_arch = "aarch64")]
+impl Registers {
+    #[inline(always)]
+    pub fn number(&self) -> u64 {
+        self.syscallno as u64
+    }
+
+    #[inline(always)]
+    fn argument(&self, index: usize) -> u64 {
+        match index {
+            0 => self.orig_x0,
+            1 => self.regs[1],
+            2 => self.regs[2],
+            _ => self.regs[3],
+        }
+    }
+}
+
+impl Registers {
+    /// Where the bytes of a receive or send call are; `index` is the message of a batch.
+    #[inline(always)]
+    pub fn memory(&self, number: u64, index: u32) -> Memory {
+        let address = self.argument(1);
+        match number {
+            number::READ | number::RECVFROM | number::WRITE | number::SENDTO => Memory::Buffer { address },
+            number::READV | number::WRITEV => Memory::Vectors { address, count: self.argument(2) as u32 },
+            number::RECVMSG | number::SENDMSG => message(address),
+            number::RECVMMSG | number::SENDMMSG => message(address + u64::from(index) * BATCH_MESSAGE),
+            _ => Memory::Elsewhere,
+        }
+    }
+
+    /// How many messages recvmmsg or sendmmsg was asked to move.
+    #[inline(always)]
+    pub fn batch_length(&self, number: u64) -> Option<u32> {
+        matches!(number, number::RECVMMSG | number::SENDMMSG).then_some(self.argument(2) as u32)
+    }
+
+    #[inline(always)]
+    fn peeks(&self, number: u64) -> bool {
+        let flags = match number {
+            number::RECVMSG => self.argument(2),
+            number::RECVFROM | number::RECVMMSG => self.argument(3),
+            _ => 0,
+        };
+        flags & MSG_PEEK != 0
+    }
+}
+
+#[inline(always)]
+fn message(address: u64) -> Memory {
+    // SAFETY: the helper checks the address.
+    match unsafe { bpf_probe_read_user((address + MESSAGE_VECTORS) as *const [u64; 2]) } {
+        Ok([vectors, count]) => Memory::Vectors { address: vectors, count: count as u32 },
+        Err(_) => Memory::Elsewhere,
+    }
+}
+
+/// A connection of which this way of capture tells.
+#[inline(always)]
+fn connection(descriptor: u64) -> Option<(Sock, &'static mut Connection)> {
+    let sock = Sock::of_descriptor(descriptor)?;
+    let connection = connections::get(sock)?;
+    let ours = connection.family == AF_UNIX || setting!(socket_tracepoints) == 0;
+    ours.then_some((sock, connection))
+}
+
+/// A system call begins. Linux 2.6.28; with BTF 5.5.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter(context: BtfTracePointContext) -> i32 {
+    if !target::is_current() {
+        return 0;
+    }
+    // SAFETY: the verifier knows the type of the argument.
+    let registers = unsafe { &*(context.arg::<*const Registers>(0)) };
+    let number: u64 = context.arg(1);
+    match number {
+        number::WRITE | number::WRITEV | number::SENDTO | number::SENDMSG | number::SENDMMSG | number::SENDFILE => {
+            send_begins(registers.argument(0));
+        }
+        number::SPLICE => send_begins(registers.argument(2)),
+        number::LISTEN => {
+            if let Some(sock) = Sock::of_descriptor(registers.argument(0)) {
+                if sock.family() == Some(AF_UNIX) && sock.is_stream() {
+                    lifecycle::unix_listener_seen(sock);
+                }
+            }
+        }
+        number::CLOSE => {
+            let descriptor = registers.argument(0);
+            if let Some(sock) = Sock::of_descriptor(descriptor) {
+                if is_last_reference(descriptor) {
+                    lifecycle::unix_closing(sock, true);
+                }
+            }
+        }
+        number::SHUTDOWN => {
+            if registers.argument(1) != SHUT_RD {
+                if let Some(sock) = Sock::of_descriptor(registers.argument(0)) {
+                    lifecycle::unix_closing(sock, false);
+                }
+            }
+        }
+        _ => {}
+    }
+    0
+}
+
+#[inline(always)]
+fn send_begins(descriptor: u64) {
+    if let Some((_, connection)) = connection(descriptor) {
+        connection.send_begin_ns = output::now();
+    }
+}
+
+/// A system call returns. Linux 2.6.28; with BTF 5.5.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(context: BtfTracePointContext) -> i32 {
+    if !target::is_current() {
+        return 0;
+    }
+    // SAFETY: the verifier knows the type of the argument.
+    let registers = unsafe { &*(context.arg::<*const Registers>(0)) };
+    let result: i64 = context.arg(1);
+    let number = registers.number();
+    match number {
+        number::READ | number::READV | number::RECVFROM | number::RECVMSG => {
+            if !registers.peeks(number) {
+                returned(registers.argument(0), Direction::Receive, registers.memory(number, 0), result);
+            }
+        }
+        number::WRITE | number::WRITEV | number::SENDTO | number::SENDMSG => {
+            returned(registers.argument(0), Direction::Send, registers.memory(number, 0), result);
+        }
+        number::SENDFILE => returned(registers.argument(0), Direction::Send, Memory::Elsewhere, result),
+        number::SPLICE => {
+            if connection(registers.argument(0)).is_some() {
+                returned(registers.argument(0), Direction::Receive, Memory::Elsewhere, result);
+            } else {
+                returned(registers.argument(2), Direction::Send, Memory::Elsewhere, result);
+            }
+        }
+        number::RECVMMSG => {
+            if !registers.peeks(number) {
+                batch_returned(registers, number, Direction::Receive, result);
+            }
+        }
+        number::SENDMMSG => batch_returned(registers, number, Direction::Send, result),
+        number::ACCEPT | number::ACCEPT4 => {
+            if result >= 0 {
+                if let Some((sock, connection)) = connection(result as u64) {
+                    connections::announce(sock, connection, output::now());
+                }
+            }
+        }
+        _ => {}
+    }
+    0
+}
+
+#[inline(always)]
+fn returned(descriptor: u64, direction: Direction, memory: Memory, result: i64) {
+    let Some((sock, connection)) = connection(descriptor) else { return };
+    let time_ns = output::now();
+    connections::announce(sock, connection, time_ns);
+    let end_of_stream = result == 0 && direction == Direction::Receive && connection.family == AF_UNIX;
+    if result <= 0 && !end_of_stream {
+        return;
+    }
+    let length = result as u32;
+    let end = transfers::end_sequence(sock, connection, direction, length);
+    transfers::record(sock, connection, direction, memory, length, end, time_ns);
+}
+
+#[inline(always)]
+fn batch_returned(registers: &Registers, number: u64, direction: Direction, result: i64) {
+    let Some((sock, connection)) = connection(registers.argument(0)) else { return };
+    let time_ns = output::now();
+    connections::announce(sock, connection, time_ns);
+    if result <= 0 {
+        return;
+    }
+    let messages = if result as u64 > u64::from(MAX_BATCH) { MAX_BATCH } else { result as u32 };
+    let mut total = 0u32;
+    for index in 0..MAX_BATCH {
+        if index >= messages {
+            break;
+        }
+        total = total.wrapping_add(batch_message_length(registers, index));
+    }
+    let mut end = transfers::end_sequence(sock, connection, direction, total).wrapping_sub(total);
+    for index in 0..MAX_BATCH {
+        if index >= messages {
+            break;
+        }
+        let length = batch_message_length(registers, index);
+        end = end.wrapping_add(length);
+        transfers::record(sock, connection, direction, registers.memory(number, index), length, end, time_ns);
+    }
+}
+
+#[inline(always)]
+fn batch_message_length(registers: &Registers, index: u32) -> u32 {
+    let address = registers.argument(1) + u64::from(index) * BATCH_MESSAGE + BATCH_MESSAGE_LENGTH;
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(address as *const u32) }.unwrap_or(0)
+}

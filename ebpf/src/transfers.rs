@@ -1,0 +1,105 @@
+//! A receive or send call has returned: one record, however the call was observed.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use cargo_beyla_events::{kind, Header, Transfer, AF_UNIX, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN};
+
+use crate::connections::{Connection, Direction};
+use crate::fields::Sock;
+use crate::payload::{self, Copied, Memory};
+
+/// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
+#[inline(always)]
+pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: Direction, length: u32) -> u32 {
+    if connection.family == AF_UNIX {
+        let sequence = match direction {
+            Direction::Receive => &mut connection.unix_received,
+            Direction::Send => &mut connection.unix_sent,
+        };
+        *sequence = sequence.wrapping_add(length);
+        return *sequence;
+    }
+    match direction {
+        Direction::Receive => sock.copied_sequence(),
+        Direction::Send => sock.write_sequence(),
+    }
+    .unwrap_or(0)
+}
+
+/// Writes the record of a call that moved `length` bytes, or met the end of the stream.
+#[inline(always)]
+pub fn record(
+    sock: Sock,
+    connection: &mut Connection,
+    direction: Direction,
+    memory: Memory,
+    length: u32,
+    end_sequence: u32,
+    time_ns: u64,
+) -> Copied {
+    let nothing = Copied { captured: 0, partial: false };
+    let Some(scratch) = payload::scratch() else { return nothing };
+    let mut transfer = Transfer {
+        header: Header {
+            kind: kind::RECEIVE,
+            reserved: 0,
+            size: 0,
+            time_ns,
+            connection: connection.id,
+        },
+        begin_ns: 0,
+        arrival_ns: 0,
+        arrival_sequence: 0,
+        end_sequence,
+        received_sequence: 0,
+        length,
+        captured: 0,
+        thread: bpf_get_current_pid_tgid() as u32,
+        tail: [0; 8],
+    };
+    match direction {
+        Direction::Receive => {
+            // The arrival that was noted is among what has been read now, or still to be read.
+            if connection.arrival_ns != 0 && (end_sequence.wrapping_sub(connection.arrival_sequence) as i32) > 0 {
+                transfer.arrival_ns = connection.arrival_ns;
+                transfer.arrival_sequence = connection.arrival_sequence;
+                connection.arrival_ns = 0;
+            }
+        }
+        Direction::Send => {
+            transfer.header.kind = kind::SEND;
+            transfer.begin_ns = connection.send_begin_ns;
+            connection.send_begin_ns = 0;
+            transfer.received_sequence = if connection.family == AF_UNIX {
+                connection.unix_received
+            } else {
+                sock.copied_sequence().unwrap_or(0)
+            };
+        }
+    }
+    scratch.transfer = transfer;
+    let limit = limit(connection, direction, length);
+    let copied = payload::copy(scratch, memory, length, limit);
+    payload::submit(scratch, copied.captured);
+    copied
+}
+
+/// How much of a transfer may be captured: everything up to a point while the two ends take turns,
+/// as the heads of messages do; of the rest of a long body, the beginning of each operation.
+#[inline(always)]
+fn limit(connection: &mut Connection, direction: Direction, length: u32) -> u32 {
+    let turned = connection.last_direction != direction as u32;
+    connection.last_direction = direction as u32;
+    let budget = match direction {
+        Direction::Receive => &mut connection.receive_budget,
+        Direction::Send => &mut connection.send_budget,
+    };
+    if turned {
+        *budget = CAPTURE_TURN;
+    }
+    let limit = if *budget > CAPTURE_CONTINUED { *budget } else { CAPTURE_CONTINUED };
+    let limit = if limit > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { limit };
+    let used = if length < limit { length } else { limit };
+    *budget = if *budget > used { *budget - used } else { 0 };
+    limit
+}
+
