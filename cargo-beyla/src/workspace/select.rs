@@ -1,0 +1,121 @@
+//! Which target to run, by the conventions of `cargo run`.
+
+use std::process::Command;
+
+use cargo_metadata::{Metadata, Package};
+
+use super::candidates::{Candidates, Missing};
+use super::{cargo, specification};
+use crate::cli::TargetArguments;
+use crate::error::Error;
+
+/// What kind of target runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// `--bin`
+    Bin,
+    /// `--example`
+    Example,
+}
+
+impl TargetKind {
+    /// The flag that names such a target.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Bin => "--bin",
+            Self::Example => "--example",
+        }
+    }
+
+    /// What a person calls it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Bin => "binary",
+            Self::Example => "example",
+        }
+    }
+}
+
+/// The target to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its package's name.
+    pub package: String,
+    /// Its own name.
+    pub name: String,
+    /// Binary or example.
+    pub kind: TargetKind,
+    /// Where nobody named it: a sentence that says what was chosen, and why.
+    pub chosen: Option<String>,
+}
+
+/// The target to run, and its package.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// The target.
+    pub target: Target,
+    /// Its package, for what `cargo run` passes on of it.
+    pub(super) package: Package,
+}
+
+/// Finds the target that `arguments` mean in the workspace around the working directory.
+///
+/// `prepare` has the last word on cargo's command, for one that must run as another user.
+pub fn select(arguments: &TargetArguments, prepare: impl Fn(&mut Command)) -> Result<Selection, Error> {
+    choose(&cargo::metadata(arguments, &prepare)?, arguments)
+}
+
+/// Finds the target that `arguments` mean in a workspace that is known.
+fn choose(metadata: &Metadata, arguments: &TargetArguments) -> Result<Selection, Error> {
+    let members = metadata.workspace_packages();
+    let packages = match &arguments.package {
+        Some(wanted) => members.iter().copied().filter(|package| specification::matches(package, wanted)).collect(),
+        // Cargo has considered the working directory and `default-members` here; before 1.71 it
+        // did not tell.
+        None if metadata.workspace_default_members.is_available() => metadata.workspace_default_packages(),
+        None => members.clone(),
+    };
+    let candidates = Candidates { members, packages, package_named: arguments.package.is_some() };
+    if candidates.packages.is_empty() {
+        return Err(candidates.no_package(arguments.package.as_deref().unwrap_or_default()));
+    }
+    match (&arguments.bin, &arguments.example) {
+        (Some(name), _) => named(&candidates, TargetKind::Bin, name),
+        (None, Some(name)) => named(&candidates, TargetKind::Example, name),
+        (None, None) => unnamed(&candidates),
+    }
+}
+
+fn named(candidates: &Candidates<'_>, kind: TargetKind, name: &str) -> Result<Selection, Error> {
+    let found: Vec<&Package> = candidates.of(kind).filter(|(_, found)| *found == name).map(|(pkg, _)| pkg).collect();
+    match found[..] {
+        [package] => Ok(selection(package, kind, name, None)),
+        [] => Err(candidates.missing(&Missing { kind, name })),
+        _ => Err(candidates.in_several_packages(kind, name)),
+    }
+}
+
+fn unnamed(candidates: &Candidates<'_>) -> Result<Selection, Error> {
+    let defaults: Vec<(&Package, &str)> =
+        candidates.packages.iter().filter_map(|package| Some((*package, package.default_run.as_deref()?))).collect();
+    if let [(package, name)] = defaults[..] {
+        return Ok(selection(package, TargetKind::Bin, name, Some("its default-run")));
+    }
+    let binaries: Vec<(&Package, &str)> = candidates.of(TargetKind::Bin).collect();
+    match binaries[..] {
+        [(package, name)] => Ok(selection(package, TargetKind::Bin, name, Some("the only one"))),
+        [] => Err(candidates.no_binary()),
+        _ => Err(candidates.several_binaries()),
+    }
+}
+
+fn selection(package: &Package, kind: TargetKind, name: &str, because: Option<&str>) -> Selection {
+    let chosen =
+        because.map(|because| format!("running {} `{name}` of package `{}`, {because}", kind.noun(), package.name));
+    let target = Target { package: package.name.to_string(), name: name.to_owned(), kind, chosen };
+    Selection { target, package: package.clone() }
+}
+
+#[cfg(test)]
+#[path = "select_tests.rs"]
+mod tests;
