@@ -16,6 +16,12 @@ use crate::output;
 const MAX_VECTORS: u32 = 32;
 /// The most bytes captured from one vector of several.
 const VECTOR_MAX: usize = 8 * 1024;
+/// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
+const MESSAGE_VECTORS: u64 = 16;
+/// `sizeof(struct mmsghdr)`
+pub const BATCH_MESSAGE: u64 = 64;
+/// Of `struct mmsghdr`: the offset of `msg_len`.
+const BATCH_MESSAGE_LENGTH: u64 = 56;
 /// `sizeof(((struct sockaddr_un *)0)->sun_path)`
 const PATH_MAX: u32 = 108;
 
@@ -26,6 +32,30 @@ pub struct Scratch {
     pub transfer: Transfer,
     // A value of a per-CPU map may not be larger than 32 KiB.
     bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
+    pub progress: Progress,
+}
+
+/// How far [`copy`] has come.
+#[repr(C)]
+pub struct Progress {
+    /// Bytes copied behind the transfer, from the first on.
+    captured: u32,
+    /// Bytes moved by the call that the vectors looked at so far do not account for.
+    left: u32,
+    limit: u32,
+    /// 1 once something was left out.
+    broken: u32,
+    /// Of a batch: the message and the vector at hand, and what was moved of the message before it.
+    message: u32,
+    vector: u32,
+    message_moved: u32,
+    /// 1 if the process gave more bytes than the call moved.
+    pub partial: u32,
+}
+
+impl Progress {
+    const NONE: Self =
+        Self { captured: 0, left: 0, limit: 0, broken: 0, message: 0, vector: 0, message_moved: 0, partial: 0 };
 }
 
 #[repr(C)]
@@ -49,14 +79,56 @@ pub fn scratch() -> Option<&'static mut Scratch> {
     SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
 }
 
-/// Where a system call's bytes are in the process's memory.
+/// Where a system call's bytes are in the process's memory. (No enum with contents of its own: the
+/// compiler leaves the unused ones unset, and the verifier refuses to see them moved about.)
 #[derive(Clone, Copy)]
-pub enum Memory {
-    Buffer { address: u64 },
-    /// An array of `struct iovec`.
-    Vectors { address: u64, count: u32 },
-    /// Pages of the kernel (sendfile, splice), or not told (io_uring).
+pub struct Memory {
+    shape: Shape,
+    address: u64,
+    count: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Buffer,
+    Vectors,
+    Batch,
     Elsewhere,
+}
+
+impl Memory {
+    #[inline(always)]
+    pub fn buffer(address: u64) -> Self {
+        Self { shape: Shape::Buffer, address, count: 0 }
+    }
+
+    /// An array of `struct iovec`.
+    #[inline(always)]
+    pub fn vectors(address: u64, count: u32) -> Self {
+        Self { shape: Shape::Vectors, address, count }
+    }
+
+    /// The vectors of a `struct msghdr`.
+    #[inline(always)]
+    pub fn message(address: u64) -> Self {
+        // SAFETY: the helper checks the address.
+        match unsafe { bpf_probe_read_user((address + MESSAGE_VECTORS) as *const [u64; 2]) } {
+            Ok([vectors, count]) => Self::vectors(vectors, count as u32),
+            Err(_) => Self::elsewhere(),
+        }
+    }
+
+    /// The vectors of the first `count` of an array of `struct mmsghdr`.
+    #[inline(always)]
+    pub fn batch(address: u64, count: u32) -> Self {
+        Self { shape: Shape::Batch, address, count }
+    }
+
+    /// Pages of the kernel (sendfile, splice), or not told (io_uring).
+    #[inline(always)]
+    pub fn elsewhere() -> Self {
+        Self { shape: Shape::Elsewhere, address: 0, count: 0 }
+    }
 }
 
 #[repr(C)]
@@ -66,71 +138,114 @@ struct Vector {
     length: u64,
 }
 
-/// What [`copy`] has done.
-#[derive(Clone, Copy)]
-pub struct Copied {
-    /// Bytes copied behind the transfer, from the first on.
-    pub captured: u32,
-    /// Whether the process gave more bytes than the call moved.
-    pub partial: bool,
-}
-
 /// Copies up to `limit` of the `length` bytes that a call has moved behind the transfer, and the last
-/// ones into its tail if that leaves some out.
+/// ones into its tail if that leaves some out. What was copied stands in `scratch.progress` then.
+///
+/// The state of the loop lies in memory and not in registers: the verifier takes every value that it
+/// reads there for unknown, so that all paths through one turn of the loop end in the same state, and
+/// it need not follow each of them through all the others.
 #[inline(always)]
-pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) -> Copied {
-    let mut copied = Copied { captured: 0, partial: false };
-    match memory {
-        Memory::Buffer { address } => {
+pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
+    scratch.progress = Progress { captured: 0, left: length, limit, broken: 0, partial: 0, ..Progress::NONE };
+    match memory.shape {
+        Shape::Buffer => {
             let count = if length < limit { length } else { limit };
             let count = if count > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { count };
-            if user(scratch.bytes.as_mut_ptr(), count, address) {
-                copied.captured = count;
+            if user(scratch.bytes.as_mut_ptr(), count, memory.address) {
+                scratch.progress.captured = count;
             }
-            if copied.captured < length {
-                tail(scratch, address, length);
+            if get(&scratch.progress.captured) < length {
+                tail(scratch, memory.address, length);
             }
         }
-        Memory::Vectors { address, count } => {
-            let mut left = length;
-            let mut contiguous = true;
+        Shape::Vectors => {
             for index in 0..MAX_VECTORS {
-                if index >= count {
+                if index >= memory.count || get(&scratch.progress.left) == 0 {
                     break;
                 }
-                let at = (address + u64::from(index) * size_of::<Vector>() as u64) as *const Vector;
-                // SAFETY: the helper checks the address.
-                let Ok(vector) = (unsafe { bpf_probe_read_user(at) }) else { break };
-                let moved = if vector.length < u64::from(left) { vector.length as u32 } else { left };
-                if vector.length > u64::from(moved) {
-                    copied.partial = true;
-                }
-                if moved == 0 {
-                    continue;
-                }
-                let room = limit - if copied.captured < limit { copied.captured } else { limit };
-                let take = if moved < room { moved } else { room };
-                let take = if take > VECTOR_MAX as u32 { VECTOR_MAX as u32 } else { take };
-                let offset = copied.captured as usize;
-                if contiguous && offset < CAPTURE_MAX {
-                    // SAFETY: `offset` was just compared with the size of the array.
-                    let to = unsafe { scratch.bytes.as_mut_ptr().add(offset) };
-                    if user(to, take, vector.base) {
-                        copied.captured += take;
-                    } else {
-                        contiguous = false;
-                    }
-                }
-                contiguous &= take == moved;
-                left -= moved;
-                if left == 0 && copied.captured < length {
-                    tail(scratch, vector.base, moved);
+                if !copy_vector(scratch, memory.address, index, u32::MAX, length) {
+                    break;
                 }
             }
         }
-        Memory::Elsewhere => {}
+        Shape::Batch => {
+            for _ in 0..MAX_VECTORS {
+                let message = get(&scratch.progress.message);
+                if message >= memory.count || get(&scratch.progress.left) == 0 {
+                    break;
+                }
+                let at = memory.address + u64::from(message) * BATCH_MESSAGE;
+                // SAFETY: the helper checks the address.
+                let Ok([vectors, count]) = (unsafe { bpf_probe_read_user((at + MESSAGE_VECTORS) as *const [u64; 2]) })
+                else {
+                    break;
+                };
+                let vector = get(&scratch.progress.vector);
+                let room = batch_message_length(at).saturating_sub(get(&scratch.progress.message_moved));
+                if u64::from(vector) >= count || room == 0 {
+                    scratch.progress.message = message + 1;
+                    scratch.progress.vector = 0;
+                    scratch.progress.message_moved = 0;
+                    continue;
+                }
+                scratch.progress.vector = vector + 1;
+                if !copy_vector(scratch, vectors, vector, room, length) {
+                    break;
+                }
+            }
+        }
+        Shape::Elsewhere => {}
     }
-    copied
+}
+
+/// Bytes that recvmmsg or sendmmsg moved of one message, by its `struct mmsghdr`.
+#[inline(always)]
+pub fn batch_message_length(message: u64) -> u32 {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user((message + BATCH_MESSAGE_LENGTH) as *const u32) }.unwrap_or(0)
+}
+
+/// Copies from one of the vectors at `vectors`; `false` if it could not be read.
+#[inline(always)]
+fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32, length: u32) -> bool {
+    let at = (vectors + u64::from(index) * size_of::<Vector>() as u64) as *const Vector;
+    // SAFETY: the helper checks the address.
+    let Ok(vector) = (unsafe { bpf_probe_read_user(at) }) else { return false };
+    let left = get(&scratch.progress.left);
+    let most = if room < left { room } else { left };
+    let moved = if vector.length < u64::from(most) { vector.length as u32 } else { most };
+    if vector.length > u64::from(moved) {
+        scratch.progress.partial = 1;
+    }
+    let captured = get(&scratch.progress.captured);
+    let room = get(&scratch.progress.limit).saturating_sub(captured);
+    let take = if moved < room { moved } else { room };
+    let take = if take > VECTOR_MAX as u32 { VECTOR_MAX as u32 } else { take };
+    let offset = captured as usize;
+    if get(&scratch.progress.broken) == 0 && offset < CAPTURE_MAX {
+        // SAFETY: `offset` was just compared with the size of the array.
+        let to = unsafe { scratch.bytes.as_mut_ptr().add(offset) };
+        if user(to, take, vector.base) {
+            scratch.progress.captured = captured + take;
+        }
+    }
+    // What is captured has no holes.
+    if take < moved {
+        scratch.progress.broken = 1;
+    }
+    scratch.progress.left = left - moved;
+    scratch.progress.message_moved += moved;
+    if left == moved && get(&scratch.progress.captured) < length {
+        tail(scratch, vector.base, moved);
+    }
+    true
+}
+
+/// A value that the verifier shall know nothing of.
+#[inline(always)]
+fn get(value: &u32) -> u32 {
+    // SAFETY: a reference is valid for reads.
+    unsafe { core::ptr::read_volatile(value) }
 }
 
 /// The last bytes of a stretch of the process's memory, right-aligned.
@@ -155,7 +270,8 @@ fn user(to: *mut u8, count: u32, from: u64) -> bool {
 
 /// Writes the transfer and the bytes behind it.
 #[inline(always)]
-pub fn submit(scratch: &mut Scratch, captured: u32) {
+pub fn submit(scratch: &mut Scratch) {
+    let captured = get(&scratch.progress.captured);
     let captured = if captured > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { captured };
     let size = size_of::<Transfer>() as u32 + captured;
     scratch.transfer.captured = captured;

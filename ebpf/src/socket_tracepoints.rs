@@ -12,6 +12,7 @@ use cargo_beyla_events::AF_UNIX;
 use crate::connections::{self, Connection, Direction};
 use crate::fields::Sock;
 use crate::system_calls::{Registers, MSG_PEEK};
+use crate::transfers::Moved;
 use crate::{output, target, transfers};
 
 /// A receive operation returns. Linux 6.3.
@@ -79,10 +80,10 @@ fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: 
     let index = connection.batch_index;
     let memory = registers.memory(number, index);
     let end = transfers::end_sequence(sock, connection, direction, length);
-    let copied = transfers::record(sock, connection, direction, memory, length, end, time_ns);
+    let result = transfers::record(sock, connection, direction, memory, length, end, time_ns);
     // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew.
     connection.batch_index = match registers.batch_length(number) {
-        Some(messages) if index + 1 < messages && !(direction == Direction::Send && copied.partial) => index + 1,
+        Some(messages) if index + 1 < messages && !(direction == Direction::Send && result == Moved::Part) => index + 1,
         _ => 0,
     };
 }

@@ -1,22 +1,16 @@
 //! Capture by system calls: of Unix sockets, and of TCP where the kernel has no socket tracepoints.
 
-use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use cargo_beyla_events::AF_UNIX;
 
 use crate::connections::{self, Connection, Direction};
 use crate::fields::{is_last_reference, setting, Sock};
-use crate::payload::Memory;
+use crate::payload::{self, Memory};
 use crate::{lifecycle, output, target, transfers};
 
 /// `MSG_PEEK` of `<sys/socket.h>`
 pub const MSG_PEEK: u64 = 2;
 const SHUT_RD: u64 = 0;
-/// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
-const MESSAGE_VECTORS: u64 = 16;
-/// `sizeof(struct mmsghdr)`
-const BATCH_MESSAGE: u64 = 64;
-/// Of `struct mmsghdr`: the offset of `msg_len`.
-const BATCH_MESSAGE_LENGTH: u64 = 56;
 /// The most messages of one recvmmsg or sendmmsg that are looked at.
 const MAX_BATCH: u32 = 16;
 
@@ -129,11 +123,11 @@ impl Registers {
     pub fn memory(&self, number: u64, index: u32) -> Memory {
         let address = self.argument(1);
         match number {
-            number::READ | number::RECVFROM | number::WRITE | number::SENDTO => Memory::Buffer { address },
-            number::READV | number::WRITEV => Memory::Vectors { address, count: self.argument(2) as u32 },
-            number::RECVMSG | number::SENDMSG => message(address),
-            number::RECVMMSG | number::SENDMMSG => message(address + u64::from(index) * BATCH_MESSAGE),
-            _ => Memory::Elsewhere,
+            number::READ | number::RECVFROM | number::WRITE | number::SENDTO => Memory::buffer(address),
+            number::READV | number::WRITEV => Memory::vectors(address, self.argument(2) as u32),
+            number::RECVMSG | number::SENDMSG => Memory::message(address),
+            number::RECVMMSG | number::SENDMMSG => Memory::message(address + u64::from(index) * payload::BATCH_MESSAGE),
+            _ => Memory::elsewhere(),
         }
     }
 
@@ -151,15 +145,6 @@ impl Registers {
             _ => 0,
         };
         flags & MSG_PEEK != 0
-    }
-}
-
-#[inline(always)]
-fn message(address: u64) -> Memory {
-    // SAFETY: the helper checks the address.
-    match unsafe { bpf_probe_read_user((address + MESSAGE_VECTORS) as *const [u64; 2]) } {
-        Ok([vectors, count]) => Memory::Vectors { address: vectors, count: count as u32 },
-        Err(_) => Memory::Elsewhere,
     }
 }
 
@@ -230,43 +215,46 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     let registers = unsafe { &*(context.arg::<*const Registers>(0)) };
     let result: i64 = context.arg(1);
     let number = registers.number();
-    match number {
-        number::READ | number::READV | number::RECVFROM | number::RECVMSG => {
-            if !registers.peeks(number) {
-                returned(registers.argument(0), Direction::Receive, registers.memory(number, 0), result);
+    let mut descriptor = registers.argument(0);
+    let direction = match number {
+        number::READ | number::READV | number::RECVFROM | number::RECVMSG | number::RECVMMSG => {
+            if registers.peeks(number) {
+                return 0;
             }
+            Direction::Receive
         }
-        number::WRITE | number::WRITEV | number::SENDTO | number::SENDMSG => {
-            returned(registers.argument(0), Direction::Send, registers.memory(number, 0), result);
+        number::WRITE | number::WRITEV | number::SENDTO | number::SENDMSG | number::SENDMMSG | number::SENDFILE => {
+            Direction::Send
         }
-        number::SENDFILE => returned(registers.argument(0), Direction::Send, Memory::Elsewhere, result),
         number::SPLICE => {
-            if connection(registers.argument(0)).is_some() {
-                returned(registers.argument(0), Direction::Receive, Memory::Elsewhere, result);
+            if connection(descriptor).is_some() {
+                Direction::Receive
             } else {
-                returned(registers.argument(2), Direction::Send, Memory::Elsewhere, result);
+                descriptor = registers.argument(2);
+                Direction::Send
             }
         }
-        number::RECVMMSG => {
-            if !registers.peeks(number) {
-                batch_returned(registers, number, Direction::Receive, result);
-            }
-        }
-        number::SENDMMSG => batch_returned(registers, number, Direction::Send, result),
         number::ACCEPT | number::ACCEPT4 => {
             if result >= 0 {
-                if let Some((sock, connection)) = connection(result as u64) {
-                    connections::announce(sock, connection, output::now());
-                }
+                accepted(result as u64);
             }
+            return 0;
         }
-        _ => {}
-    }
+        _ => return 0,
+    };
+    returned(registers, number, descriptor, direction, result);
     0
 }
 
 #[inline(always)]
-fn returned(descriptor: u64, direction: Direction, memory: Memory, result: i64) {
+fn accepted(descriptor: u64) {
+    if let Some((sock, connection)) = connection(descriptor) {
+        connections::announce(sock, connection, output::now());
+    }
+}
+
+#[inline(always)]
+fn returned(registers: &Registers, number: u64, descriptor: u64, direction: Direction, result: i64) {
     let Some((sock, connection)) = connection(descriptor) else { return };
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
@@ -274,41 +262,28 @@ fn returned(descriptor: u64, direction: Direction, memory: Memory, result: i64) 
     if result <= 0 && !end_of_stream {
         return;
     }
-    let length = result as u32;
+    let mut length = result as u32;
+    let memory = if registers.batch_length(number).is_some() {
+        // What it returns is the number of messages moved.
+        let messages = if length > MAX_BATCH { MAX_BATCH } else { length };
+        length = batch_length(registers.argument(1), messages);
+        Memory::batch(registers.argument(1), messages)
+    } else {
+        registers.memory(number, 0)
+    };
     let end = transfers::end_sequence(sock, connection, direction, length);
     transfers::record(sock, connection, direction, memory, length, end, time_ns);
 }
 
+/// Bytes that recvmmsg or sendmmsg moved.
 #[inline(always)]
-fn batch_returned(registers: &Registers, number: u64, direction: Direction, result: i64) {
-    let Some((sock, connection)) = connection(registers.argument(0)) else { return };
-    let time_ns = output::now();
-    connections::announce(sock, connection, time_ns);
-    if result <= 0 {
-        return;
-    }
-    let messages = if result as u64 > u64::from(MAX_BATCH) { MAX_BATCH } else { result as u32 };
+fn batch_length(address: u64, messages: u32) -> u32 {
     let mut total = 0u32;
     for index in 0..MAX_BATCH {
         if index >= messages {
             break;
         }
-        total = total.wrapping_add(batch_message_length(registers, index));
+        total = total.wrapping_add(payload::batch_message_length(address + u64::from(index) * payload::BATCH_MESSAGE));
     }
-    let mut end = transfers::end_sequence(sock, connection, direction, total).wrapping_sub(total);
-    for index in 0..MAX_BATCH {
-        if index >= messages {
-            break;
-        }
-        let length = batch_message_length(registers, index);
-        end = end.wrapping_add(length);
-        transfers::record(sock, connection, direction, registers.memory(number, index), length, end, time_ns);
-    }
-}
-
-#[inline(always)]
-fn batch_message_length(registers: &Registers, index: u32) -> u32 {
-    let address = registers.argument(1) + u64::from(index) * BATCH_MESSAGE + BATCH_MESSAGE_LENGTH;
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(address as *const u32) }.unwrap_or(0)
+    total
 }

@@ -5,7 +5,7 @@ use cargo_beyla_events::{kind, Header, Transfer, AF_UNIX, CAPTURE_CONTINUED, CAP
 
 use crate::connections::{Connection, Direction};
 use crate::fields::Sock;
-use crate::payload::{self, Copied, Memory};
+use crate::payload::{self, Memory};
 
 /// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
 #[inline(always)]
@@ -25,6 +25,13 @@ pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: Directio
     .unwrap_or(0)
 }
 
+/// Whether a call moved all that it was given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    Whole,
+    Part,
+}
+
 /// Writes the record of a call that moved `length` bytes, or met the end of the stream.
 #[inline(always)]
 pub fn record(
@@ -35,9 +42,8 @@ pub fn record(
     length: u32,
     end_sequence: u32,
     time_ns: u64,
-) -> Copied {
-    let nothing = Copied { captured: 0, partial: false };
-    let Some(scratch) = payload::scratch() else { return nothing };
+) -> Moved {
+    let Some(scratch) = payload::scratch() else { return Moved::Whole };
     let mut transfer = Transfer {
         header: Header {
             kind: kind::RECEIVE,
@@ -78,9 +84,13 @@ pub fn record(
     }
     scratch.transfer = transfer;
     let limit = limit(connection, direction, length);
-    let copied = payload::copy(scratch, memory, length, limit);
-    payload::submit(scratch, copied.captured);
-    copied
+    payload::copy(scratch, memory, length, limit);
+    payload::submit(scratch);
+    if scratch.progress.partial == 0 {
+        Moved::Whole
+    } else {
+        Moved::Part
+    }
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,

@@ -1,1 +1,3 @@
-//! placeholder
+//! One file a subcommand; each reads as the sentence that describes it.
+
+pub mod dispatch;

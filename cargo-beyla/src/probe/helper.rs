@@ -48,7 +48,8 @@ pub fn run(arguments: &ProbeArguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The parent shows it; if it is gone, nobody is left to tell.
-            let _ = io::stdout().write_all(&message(kind::FAILED, &error.to_string()));
+            let mut output = io::stdout();
+            let _ = output.write_all(&message(kind::FAILED, &error.to_string())).and_then(|()| output.flush());
             ExitCode::from(UNSUPPORTED)
         }
     }
@@ -75,7 +76,9 @@ fn trace(arguments: &ProbeArguments) -> Result<(), HelperError> {
 
     let mut programs = Programs::attach(arguments.capture, pid_namespace()?, pid)?;
     let ring = programs.take_ring_buffer()?;
-    let mut records = Records::new(ring, io::stdout());
+    // `io::stdout()` would hold back what does not end with a line feed.
+    let output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let mut records = Records::new(ring, output);
     let way = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
     records.write(&message(kind::READY, way))?;
 

@@ -20,7 +20,6 @@ pub enum LayoutError {
 }
 
 /// The kernel's types.
-#[derive(Debug)]
 pub struct KernelLayout {
     btf: Btf,
 }

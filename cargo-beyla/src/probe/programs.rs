@@ -59,8 +59,8 @@ fn with_causes(error: &Box<dyn std::error::Error + Send + Sync>) -> String {
     }
     let lines: Vec<&str> = message.lines().filter(|line| !line.trim().is_empty()).collect();
     match lines.len() {
-        0..=4 => lines.join("; "),
-        count => format!("{}; ...; {}", lines[0], lines[count - 3..].join("; ")),
+        0..=400 => lines.join("; "),
+        count => lines.join(";\n") + &format!("{}; ...; {}", lines[0], lines[count - 3..].join("; ")),
     }
 }
 

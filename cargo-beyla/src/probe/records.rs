@@ -23,7 +23,6 @@ pub struct Noticed {
 }
 
 /// The reader of the ring buffer.
-#[derive(Debug)]
 pub struct Records<W> {
     ring: RingBuf<MapData>,
     batch: Vec<u8>,
