@@ -1,1 +1,4 @@
 //! Byte streams -> messages; one file a protocol, one trait. Pure.
+
+pub mod http1;
+pub mod message;

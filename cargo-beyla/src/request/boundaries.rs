@@ -3,7 +3,7 @@
 /// The moments of a server request, in nanoseconds of `CLOCK_MONOTONIC`.
 ///
 /// Each is `None` where it is not known. Those that are known never decrease from one field to the
-/// next.
+/// next, but for one thing: a request may arrive before its connection is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Boundaries {
     /// The connection reached ESTABLISHED. Only on the first request of a connection.
@@ -74,7 +74,8 @@ impl Boundaries {
         };
         let handle = match (self.received, self.responded) {
             (_, Some(responded)) => Some(until(responded)),
-            (Some(_), None) => Some(until(self.ended)),
+            // Lost sight of once it was received, it was not seen in the application's hands at all.
+            (Some(received), None) => (self.ended > received).then(|| until(self.ended)),
             (None, None) => None,
         };
         let respond = self.responded.map(|_| until(self.ended));

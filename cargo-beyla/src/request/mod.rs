@@ -1,8 +1,17 @@
 //! Messages -> requests: phases, routes, statistics. Pure.
 
 pub mod boundaries;
+mod closing;
+mod connection;
+mod exchange;
+mod intern;
+mod keeper;
+mod ledger;
 pub mod model;
+mod recent;
 pub mod route;
 pub mod statistics;
 pub mod summary;
+#[cfg(test)]
+mod tape;
 pub mod trace;

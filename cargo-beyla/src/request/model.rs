@@ -46,7 +46,7 @@ pub enum Outcome {
     ServerClosed,
     /// The run ended first.
     StillOpen,
-    /// Bytes of the exchange were not seen (lost records, or moved by io_uring), so its end is not
+    /// Bytes of the exchange were not seen (lost records, or moved by `io_uring`), so its end is not
     /// known.
     NotSeen,
 }

@@ -88,6 +88,6 @@ pub struct Unseen {
     pub http2_connections: u64,
     /// Connections that spoke something else, or HTTP/1 that could not be read.
     pub unreadable_connections: u64,
-    /// io_urings that the process created.
+    /// `io_uring`s that the process created.
     pub io_urings: u64,
 }

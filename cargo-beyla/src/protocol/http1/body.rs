@@ -1,0 +1,233 @@
+//! The content of a message: counted, not kept.
+
+use super::chunked::Chunked;
+
+/// How far the content of one message has been seen.
+#[derive(Debug)]
+pub(super) struct Body {
+    framing: Framing,
+    /// Bytes of content so far.
+    count: u64,
+    /// Whether the last bytes moved unseen.
+    unseen: bool,
+}
+
+#[derive(Debug)]
+enum Framing {
+    Length { remaining: u64 },
+    Chunked(Chunked),
+    UntilClose,
+    Lost(Recent),
+}
+
+/// What hidden bytes did to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// It goes on.
+    Within,
+    /// It has ended with or among them; so many of them belong to what follows.
+    Ended { left: u64 },
+}
+
+/// The last bytes of a message whose framing was lost, so that its end may be known.
+#[derive(Debug, Default)]
+struct Recent {
+    bytes: [u8; END.len()],
+    /// Bytes seen of the current operation.
+    in_operation: u64,
+}
+
+/// The end of a chunked message without trailers: the end of a line, the last chunk, the empty line.
+const END: [u8; 7] = *b"\r\n0\r\n\r\n";
+
+impl Body {
+    pub(super) fn of_length(length: u64) -> Self {
+        Self::new(Framing::Length { remaining: length })
+    }
+
+    pub(super) fn chunked() -> Self {
+        Self::new(Framing::Chunked(Chunked::default()))
+    }
+
+    pub(super) fn until_close() -> Self {
+        Self::new(Framing::UntilClose)
+    }
+
+    pub(super) fn lost() -> Self {
+        Self::new(Framing::Lost(Recent::default()))
+    }
+
+    fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            count: 0,
+            unseen: false,
+        }
+    }
+
+    /// Reads on; how many bytes of `input` belong to this message.
+    pub(super) fn read(&mut self, input: &[u8]) -> usize {
+        self.unseen = self.unseen && input.is_empty();
+        match &mut self.framing {
+            Framing::Length { remaining } => {
+                let taken =
+                    usize::try_from(*remaining).map_or(input.len(), |most| most.min(input.len()));
+                *remaining -= taken as u64;
+                self.count += taken as u64;
+                taken
+            }
+            Framing::Chunked(chunked) => {
+                if let Ok(taken) = chunked.read(input, &mut self.count) {
+                    return taken;
+                }
+                self.framing = Framing::Lost(Recent::default());
+                self.read(input)
+            }
+            Framing::UntilClose => {
+                self.count += input.len() as u64;
+                input.len()
+            }
+            Framing::Lost(recent) => {
+                recent.add(input);
+                input.len()
+            }
+        }
+    }
+
+    /// So many bytes moved that cannot be read; `unseen` if no record told of them.
+    pub(super) fn hide(&mut self, length: u64, unseen: bool) -> Hidden {
+        self.unseen = unseen;
+        match &mut self.framing {
+            Framing::Length { remaining } => {
+                let taken = length.min(*remaining);
+                *remaining -= taken;
+                self.count += taken;
+                if *remaining == 0 {
+                    return Hidden::Ended {
+                        left: length - taken,
+                    };
+                }
+            }
+            Framing::Chunked(chunked) => {
+                if chunked.skip(length) {
+                    self.count = self.count.saturating_add(length);
+                } else {
+                    self.framing = Framing::Lost(Recent::default());
+                }
+            }
+            Framing::UntilClose => self.count = self.count.saturating_add(length),
+            Framing::Lost(recent) => *recent = Recent::default(),
+        }
+        Hidden::Within
+    }
+
+    /// An operation begins.
+    pub(super) fn operation(&mut self) {
+        if let Framing::Lost(recent) = &mut self.framing {
+            recent.in_operation = 0;
+        }
+    }
+
+    /// Whether the message is whole, as far as its own bytes tell.
+    pub(super) fn is_whole(&self) -> bool {
+        match &self.framing {
+            Framing::Length { remaining } => *remaining == 0,
+            Framing::Chunked(chunked) => chunked.is_whole(),
+            Framing::UntilClose | Framing::Lost(_) => false,
+        }
+    }
+
+    /// Whether an operation that ends here ends a message whose framing was lost, too.
+    pub(super) fn ends_with_operation(&self) -> bool {
+        matches!(&self.framing, Framing::Lost(recent) if recent.ends())
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.framing, Framing::Lost(_))
+    }
+
+    pub(super) fn is_until_close(&self) -> bool {
+        matches!(self.framing, Framing::UntilClose)
+    }
+
+    /// Whether the last bytes that moved did so unseen.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.unseen
+    }
+
+    /// Bytes of content so far; `None` if the framing was lost.
+    pub(super) fn size(&self) -> Option<u64> {
+        (!self.is_lost()).then_some(self.count)
+    }
+}
+
+impl Recent {
+    fn add(&mut self, input: &[u8]) {
+        self.in_operation = self.in_operation.saturating_add(input.len() as u64);
+        let input = &input[input.len().saturating_sub(END.len())..];
+        self.bytes.rotate_left(input.len());
+        self.bytes[END.len() - input.len()..].copy_from_slice(input);
+    }
+
+    /// Whether these bytes end a chunked message; its last chunk may be an operation of its own.
+    fn ends(&self) -> bool {
+        self.bytes == END || (self.in_operation == 5 && self.bytes[2..] == END[2..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_counts_what_is_read_and_what_is_hidden() {
+        let mut body = Body::of_length(10);
+        assert_eq!(body.read(b"abc"), 3);
+        assert_eq!(body.hide(4, false), Hidden::Within);
+        assert_eq!(body.read(b"hijNEXT"), 3);
+        assert!(body.is_whole());
+        assert_eq!(body.size(), Some(10));
+    }
+
+    #[test]
+    fn hidden_bytes_may_reach_beyond_the_end() {
+        let mut body = Body::of_length(10);
+        assert_eq!(body.hide(12, true), Hidden::Ended { left: 2 });
+        assert_eq!((body.size(), body.is_unseen()), (Some(10), true));
+    }
+
+    #[test]
+    fn chunks_bear_a_gap_within_their_data_and_no_other() {
+        let mut body = Body::chunked();
+        body.read(b"a\r\n01");
+        assert_eq!(body.hide(6, false), Hidden::Within);
+        assert_eq!(body.read(b"89\r\n0\r\n\r\nNEXT"), 9);
+        assert!(body.is_whole());
+        assert_eq!(body.size(), Some(10));
+
+        let mut body = Body::chunked();
+        body.read(b"a\r\n01");
+        assert_eq!(body.hide(9, false), Hidden::Within);
+        assert!(body.is_lost());
+        assert_eq!(body.size(), None);
+        body.read(b"abc\r\n0\r\n\r");
+        assert!(!body.ends_with_operation());
+        body.read(b"\n");
+        assert!(body.ends_with_operation());
+    }
+
+    #[test]
+    fn a_last_chunk_by_itself_ends_a_message_whose_framing_was_lost() {
+        let mut body = Body::lost();
+        body.operation();
+        body.read(b"xx");
+        body.hide(100, false);
+        body.operation();
+        body.read(b"0\r\n");
+        body.read(b"\r\n");
+        assert!(body.ends_with_operation());
+        body.operation();
+        body.read(b"10\r\n\r\n");
+        assert!(!body.ends_with_operation());
+    }
+}

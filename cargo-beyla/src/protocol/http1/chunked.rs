@@ -1,0 +1,177 @@
+//! The chunked transfer coding: RFC 9112, section 7.1.
+
+/// Where in a chunked message its reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chunked {
+    /// In the digits of a chunk's size.
+    Size { size: u64, digits: u8 },
+    /// In what follows the digits on their line.
+    Extension { size: u64 },
+    /// After the carriage return of that line.
+    SizeEnd { size: u64 },
+    /// In a chunk's data.
+    Data { remaining: u64 },
+    /// After a chunk's data, before its carriage return.
+    DataEnd,
+    /// Between that and the line feed.
+    DataEndFeed,
+    /// At the beginning of a line after the last chunk.
+    Trailer,
+    /// Within such a line.
+    TrailerLine,
+    /// After the carriage return of what should be the empty line.
+    End,
+    /// Behind it.
+    Whole,
+}
+
+/// Bytes that are no chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NotChunked;
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Self::Size { size: 0, digits: 0 }
+    }
+}
+
+impl Chunked {
+    /// Reads on and adds the content to `count`; how many bytes belong to the message.
+    pub(super) fn read(&mut self, input: &[u8], count: &mut u64) -> Result<usize, NotChunked> {
+        let mut position = 0;
+        while let Some(&byte) = input.get(position) {
+            match self {
+                Self::Whole => break,
+                Self::Data { remaining } => {
+                    let left = input.len() - position;
+                    let taken = usize::try_from(*remaining).map_or(left, |most| most.min(left));
+                    *remaining -= taken as u64;
+                    *count = count.saturating_add(taken as u64);
+                    position += taken;
+                    if *remaining == 0 {
+                        *self = Self::DataEnd;
+                    }
+                }
+                Self::Extension { size } | Self::SizeEnd { size } if byte == b'\n' => {
+                    *self = Self::after_size(*size);
+                    position += 1;
+                }
+                _ => {
+                    *self = self.step(byte)?;
+                    position += 1;
+                }
+            }
+        }
+        Ok(position)
+    }
+
+    /// Passes over hidden bytes, if they lie within the data of one chunk.
+    pub(super) fn skip(&mut self, length: u64) -> bool {
+        match self {
+            Self::Data { remaining } if length < *remaining => {
+                *remaining -= length;
+                true
+            }
+            Self::Data { remaining } if length == *remaining => {
+                *self = Self::DataEnd;
+                true
+            }
+            _ => length == 0,
+        }
+    }
+
+    pub(super) fn is_whole(self) -> bool {
+        self == Self::Whole
+    }
+
+    fn after_size(size: u64) -> Self {
+        match size {
+            0 => Self::Trailer,
+            remaining => Self::Data { remaining },
+        }
+    }
+
+    fn step(self, byte: u8) -> Result<Self, NotChunked> {
+        Ok(match (self, byte) {
+            (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
+                Self::Size {
+                    size: size << 4 | u64::from(char::from(byte).to_digit(16).unwrap_or_default()),
+                    digits: digits + 1,
+                }
+            }
+            (Self::Size { digits: 0, .. }, _) => return Err(NotChunked),
+            (Self::Size { size, .. } | Self::Extension { size }, b'\r') => Self::SizeEnd { size },
+            (Self::Size { size, .. }, b'\n') => Self::after_size(size),
+            (Self::Size { size, .. }, b';' | b' ' | b'\t') | (Self::Extension { size }, _) => {
+                Self::Extension { size }
+            }
+            (Self::DataEnd, b'\r') => Self::DataEndFeed,
+            (Self::DataEnd | Self::DataEndFeed, b'\n') => Self::default(),
+            (Self::Trailer, b'\r') => Self::End,
+            (Self::Trailer | Self::End, b'\n') => Self::Whole,
+            (Self::TrailerLine, b'\n') => Self::Trailer,
+            (Self::Trailer | Self::TrailerLine, _) => Self::TrailerLine,
+            _ => return Err(NotChunked),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(usize, u64, bool), NotChunked> {
+        let (mut chunked, mut count) = (Chunked::default(), 0);
+        let taken = chunked.read(text.as_bytes(), &mut count)?;
+        // One byte at a time makes no difference.
+        let (mut slowly, mut count_slowly) = (Chunked::default(), 0);
+        for byte in text.as_bytes() {
+            slowly.read(&[*byte], &mut count_slowly)?;
+        }
+        assert_eq!((slowly, count_slowly), (chunked, count));
+        Ok((taken, count, chunked.is_whole()))
+    }
+
+    #[test]
+    fn chunks_extensions_and_trailers() {
+        for (text, taken, count) in [
+            ("0\r\n\r\nNEXT", 5, 0),
+            ("3\r\nabc\r\n0\r\n\r\n", 13, 3),
+            ("A;name=\"va;lue\"\r\n0123456789\r\n00\r\n\r\n", 35, 10),
+            (
+                "1 ; x\r\na\r\n0;last\r\nTrailer: x\r\nOther: y\r\n\r\nNEXT",
+                42,
+                1,
+            ),
+            ("2\nab\n0\n\n", 8, 2),
+        ] {
+            assert_eq!(read(text), Ok((taken, count, true)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_refused() {
+        for text in [
+            "\r\n",
+            "x",
+            "-1\r\n",
+            "3\r\nabcd",
+            "00000000000000001",
+            "1\r\na\rb",
+            "1\rx",
+            "0\r\n\rx",
+        ] {
+            assert_eq!(read(text), Err(NotChunked), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_chunk() {
+        let (mut chunked, mut count) = (Chunked::default(), 0);
+        assert_eq!(chunked.read(b"ffffffffffffffff\r\nab", &mut count), Ok(20));
+        assert!(chunked.skip(u64::MAX - 3));
+        assert!(!chunked.skip(2));
+        assert!(chunked.skip(1));
+        assert_eq!(chunked, Chunked::DataEnd);
+    }
+}

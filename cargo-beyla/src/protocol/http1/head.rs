@@ -1,0 +1,413 @@
+//! The head of a message: its start line and header fields.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Error, Header, ParserConfig};
+
+/// The longest head that is read, in bytes.
+pub(super) const HEAD_MAX: usize = 16 * 1024;
+
+/// Header fields that the first try has room for.
+const FIELDS: usize = 128;
+
+/// The smallest header field is `a:` and the end of its line.
+const FIELDS_MAX: usize = HEAD_MAX / 3;
+
+/// How the content of a message is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Neither field is there.
+    Unsaid,
+    /// `Content-Length`.
+    Length(u64),
+    /// `Transfer-Encoding` ends in `chunked`.
+    Chunked,
+    /// There is a `Transfer-Encoding` that delimits nothing.
+    Undelimited,
+}
+
+/// A head that has been read.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) protocol: &'static str,
+    pub(super) method: &'a str,
+    pub(super) target: &'a str,
+    pub(super) framing: Framing,
+    /// Whether it asks for another protocol.
+    pub(super) upgrade: bool,
+}
+
+/// A head that has been read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) framing: Framing,
+}
+
+/// What cannot be read as HTTP/1.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+/// A buffer and new input, taken together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Gathered<'a> {
+    /// There is a whole head, and the input behind it.
+    Head(&'a [u8], &'a [u8]),
+    /// All of the input is in the buffer now, and there is no whole head in it.
+    Partial,
+    /// A head would be longer than [`HEAD_MAX`].
+    TooLong,
+}
+
+/// Looks for the end of a head; copies only what is left over for later.
+pub(super) fn gather<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Gathered<'a> {
+    if buffer.is_empty() {
+        return match end_of_head(input, 0) {
+            Some(end) if end <= HEAD_MAX => Gathered::Head(&input[..end], &input[end..]),
+            None if input.len() <= HEAD_MAX => {
+                buffer.extend_from_slice(input);
+                Gathered::Partial
+            }
+            _ => Gathered::TooLong,
+        };
+    }
+    let before = buffer.len();
+    let taken = input.len().min((HEAD_MAX + 1).saturating_sub(before));
+    buffer.extend_from_slice(&input[..taken]);
+    // The end may have begun among the bytes that were there before.
+    match end_of_head(buffer, before.saturating_sub(2)) {
+        Some(end) if end <= HEAD_MAX => {
+            Gathered::Head(&buffer[..end], &input[end.saturating_sub(before)..])
+        }
+        None if buffer.len() <= HEAD_MAX => Gathered::Partial,
+        _ => Gathered::TooLong,
+    }
+}
+
+/// The position behind the first empty line, looked for from `from` on.
+fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut position = from;
+    loop {
+        position += bytes
+            .get(position..)?
+            .iter()
+            .position(|&byte| byte == b'\n')?
+            + 1;
+        match bytes.get(position..)? {
+            [b'\n', ..] => return Some(position + 1),
+            [b'\r', b'\n', ..] => return Some(position + 2),
+            _ => {}
+        }
+    }
+}
+
+/// Reads a whole head.
+pub(super) fn request(bytes: &[u8]) -> Result<Request<'_>, Unreadable> {
+    match request_with(bytes, &mut [const { MaybeUninit::uninit() }; FIELDS]) {
+        Err(Error::TooManyHeaders) => {
+            request_with(bytes, &mut vec![MaybeUninit::uninit(); FIELDS_MAX])
+        }
+        read => read,
+    }
+    .map_err(|_| Unreadable)?
+    .ok_or(Unreadable)
+}
+
+/// Reads a whole head.
+pub(super) fn response(bytes: &[u8]) -> Result<Response, Unreadable> {
+    match response_with(bytes, &mut [const { MaybeUninit::uninit() }; FIELDS]) {
+        Err(Error::TooManyHeaders) => {
+            response_with(bytes, &mut vec![MaybeUninit::uninit(); FIELDS_MAX])
+        }
+        read => read,
+    }
+    .map_err(|_| Unreadable)?
+    .ok_or(Unreadable)
+}
+
+/// Whether these bytes can become the head of a request.
+pub(super) fn may_become_request(bytes: &[u8]) -> bool {
+    let read = request_with(bytes, &mut [const { MaybeUninit::uninit() }; FIELDS]);
+    matches!(read, Ok(_) | Err(Error::TooManyHeaders))
+}
+
+/// Whether these bytes can become the head of a response.
+pub(super) fn may_become_response(bytes: &[u8]) -> bool {
+    let read = response_with(bytes, &mut [const { MaybeUninit::uninit() }; FIELDS]);
+    matches!(read, Ok(_) | Err(Error::TooManyHeaders))
+}
+
+/// Whether a segment begins with a request line, and an HTTP/1 one.
+pub(super) fn begins_request(bytes: &[u8]) -> bool {
+    let line = bytes
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.len() < bytes.len() && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"))
+}
+
+/// Whether a segment begins with a status line of HTTP/1.
+pub(super) fn begins_response(bytes: &[u8]) -> bool {
+    bytes.starts_with(STATUS_LINE)
+}
+
+/// Whether these bytes can become a status line of HTTP/1.
+pub(super) fn may_begin_response(bytes: &[u8]) -> bool {
+    bytes.starts_with(&STATUS_LINE[..bytes.len().min(STATUS_LINE.len())])
+}
+
+const STATUS_LINE: &[u8] = b"HTTP/1.";
+
+/// The path and the query of a target: RFC 9112, section 3.2.
+pub(super) fn split_target(target: &str) -> (&str, Option<&str>) {
+    let path = match target.split_once("://") {
+        _ if target.starts_with('/') => target,
+        // The absolute form: what follows the authority, of which an empty path is left out.
+        Some((_, rest)) => match rest.find(['/', '?']) {
+            Some(at) if rest[at..].starts_with('?') => return ("/", Some(&rest[at + 1..])),
+            Some(at) => &rest[at..],
+            None => "/",
+        },
+        // `*`, or `host:port`.
+        None => target,
+    };
+    match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    }
+}
+
+fn config() -> ParserConfig {
+    // What a server may let pass is better shown than given up.
+    let mut config = ParserConfig::default();
+    config
+        .ignore_invalid_headers_in_requests(true)
+        .ignore_invalid_headers_in_responses(true)
+        .allow_multiple_spaces_in_request_line_delimiters(true)
+        .allow_multiple_spaces_in_response_status_delimiters(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true);
+    config
+}
+
+/// `None` if the head is not whole.
+fn request_with<'a>(
+    bytes: &'a [u8],
+    fields: &mut [MaybeUninit<Header<'a>>],
+) -> Result<Option<Request<'a>>, Error> {
+    let mut head = httparse::Request::new(&mut []);
+    if config()
+        .parse_request_with_uninit_headers(&mut head, bytes, fields)?
+        .is_partial()
+    {
+        return Ok(None);
+    }
+    let (Some(method), Some(target)) = (head.method, head.path) else {
+        return Ok(None);
+    };
+    Ok(Some(Request {
+        protocol: if head.version == Some(0) {
+            "http/1.0"
+        } else {
+            "http/1.1"
+        },
+        method,
+        target,
+        framing: framing(head.headers, head.version)?,
+        upgrade: method == "CONNECT" || values(head.headers, "upgrade").next().is_some(),
+    }))
+}
+
+/// `None` if the head is not whole.
+fn response_with<'a>(
+    bytes: &'a [u8],
+    fields: &mut [MaybeUninit<Header<'a>>],
+) -> Result<Option<Response>, Error> {
+    let mut head = httparse::Response::new(&mut []);
+    if config()
+        .parse_response_with_uninit_headers(&mut head, bytes, fields)?
+        .is_partial()
+    {
+        return Ok(None);
+    }
+    let Some(status) = head.code else {
+        return Ok(None);
+    };
+    Ok(Some(Response {
+        status,
+        framing: framing(head.headers, head.version)?,
+    }))
+}
+
+/// RFC 9112, section 6.3: `Transfer-Encoding` wins over `Content-Length`.
+fn framing(fields: &[Header<'_>], version: Option<u8>) -> Result<Framing, Error> {
+    if let Some(codings) = values(fields, "transfer-encoding").last() {
+        let last = codings
+            .rsplit(|&byte| byte == b',')
+            .next()
+            .unwrap_or_default();
+        // Section 6.1: in HTTP/1.0 the field means that the framing is faulty.
+        let chunked = version == Some(1) && last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        return Ok(if chunked {
+            Framing::Chunked
+        } else {
+            Framing::Undelimited
+        });
+    }
+    let mut framing = Framing::Unsaid;
+    for value in
+        values(fields, "content-length").flat_map(|value| value.split(|&byte| byte == b','))
+    {
+        let length = Framing::Length(number(value.trim_ascii()).ok_or(Error::HeaderValue)?);
+        if framing != Framing::Unsaid && framing != length {
+            return Err(Error::HeaderValue);
+        }
+        framing = length;
+    }
+    Ok(framing)
+}
+
+fn values<'f>(fields: &'f [Header<'_>], name: &'f str) -> impl Iterator<Item = &'f [u8]> {
+    fields
+        .iter()
+        .filter(move |field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value)
+}
+
+/// Digits and nothing else.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, &digit| {
+        let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing_of(fields: &str) -> Result<Framing, Unreadable> {
+        request(format!("POST / HTTP/1.1\r\n{fields}\r\n").as_bytes()).map(|head| head.framing)
+    }
+
+    #[test]
+    fn framing_by_the_book() {
+        for (fields, framing) in [
+            ("", Ok(Framing::Unsaid)),
+            ("Content-Length: 0\r\n", Ok(Framing::Length(0))),
+            (
+                "content-length:  18446744073709551615 \r\n",
+                Ok(Framing::Length(u64::MAX)),
+            ),
+            ("Content-Length: 18446744073709551616\r\n", Err(Unreadable)),
+            (
+                "Content-Length: 5, 5\r\nContent-Length: 5\r\n",
+                Ok(Framing::Length(5)),
+            ),
+            (
+                "Content-Length: 5\r\nContent-Length: 6\r\n",
+                Err(Unreadable),
+            ),
+            ("Content-Length: +5\r\n", Err(Unreadable)),
+            ("Content-Length: \r\n", Err(Unreadable)),
+            ("Content-Length: -1\r\n", Err(Unreadable)),
+            (
+                "Transfer-Encoding: CHUNKED\r\nContent-Length: 5\r\n",
+                Ok(Framing::Chunked),
+            ),
+            ("Transfer-Encoding: gzip, chunked\r\n", Ok(Framing::Chunked)),
+            (
+                "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+                Ok(Framing::Chunked),
+            ),
+            (
+                "Transfer-Encoding: chunked, gzip\r\n",
+                Ok(Framing::Undelimited),
+            ),
+        ] {
+            assert_eq!(framing_of(fields), framing, "{fields:?}");
+        }
+        let old = request(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .map(|head| head.framing);
+        assert_eq!(old, Ok(Framing::Undelimited));
+    }
+
+    #[test]
+    fn targets_of_every_form() {
+        for (target, path, query) in [
+            ("/", "/", None),
+            ("/a/b?c=d?e", "/a/b", Some("c=d?e")),
+            ("/a?", "/a", Some("")),
+            ("/go?to=http://x/y", "/go", Some("to=http://x/y")),
+            ("http://host:80/a?b", "/a", Some("b")),
+            ("http://host", "/", None),
+            ("http://host?q", "/", Some("q")),
+            ("*", "*", None),
+            ("host:443", "host:443", None),
+        ] {
+            assert_eq!(split_target(target), (path, query), "{target}");
+        }
+    }
+
+    #[test]
+    fn very_many_fields() {
+        let head = format!("GET / HTTP/1.1\r\n{}\r\n", "a:\r\n".repeat(4000));
+        assert!(request(head.as_bytes()).is_ok());
+        let head = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:\n".repeat(4000));
+        assert!(response(head.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_head_is_found_wherever_it_is_cut() {
+        let text = b"GET / HTTP/1.1\r\na: b\r\n\r\nrest";
+        for cut in 1..text.len() - 4 {
+            let mut buffer = Vec::new();
+            assert_eq!(gather(&mut buffer, &text[..cut]), Gathered::Partial);
+            let whole = gather(&mut buffer, &text[cut..]);
+            assert_eq!(
+                whole,
+                Gathered::Head(&text[..text.len() - 4], b"rest"),
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_head() {
+        for (length, fits) in [(HEAD_MAX, true), (HEAD_MAX + 1, false)] {
+            let padding = "x".repeat(length - "GET / HTTP/1.1\r\na:\r\n\r\n".len());
+            let text = format!("GET / HTTP/1.1\r\na:{padding}\r\n\r\n");
+            assert_eq!(text.len(), length);
+            for cut in [0, 1, 100, HEAD_MAX - 1] {
+                let mut buffer = Vec::new();
+                if cut > 0 {
+                    assert_eq!(
+                        gather(&mut buffer, &text.as_bytes()[..cut]),
+                        Gathered::Partial
+                    );
+                }
+                let whole = gather(&mut buffer, &text.as_bytes()[cut..]);
+                assert_eq!(matches!(whole, Gathered::Head(..)), fits, "{length} {cut}");
+                assert_eq!(whole == Gathered::TooLong, !fits, "{length} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_whole_start_line_is_a_place_to_begin_again() {
+        assert!(begins_request(b"GET / HTTP/1.1\r\nHost"));
+        assert!(begins_request(b"X-Y /a%20b HTTP/1.0\n"));
+        for text in ["GET / HTTP/1.1", "body", "a\nGET / HTTP/1.1\r\n", ""] {
+            assert!(!begins_request(text.as_bytes()), "{text}");
+        }
+        assert!(
+            may_begin_response(b"HT")
+                && may_begin_response(b"HTTP/1.1 200")
+                && !may_begin_response(b"HX")
+        );
+    }
+}

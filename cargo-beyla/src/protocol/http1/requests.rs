@@ -1,0 +1,144 @@
+//! The request direction.
+
+use super::body::Body;
+use super::head::{self, Framing, Gathered};
+use super::{Expected, Http1, Method, PENDING_MAX, Reading, State};
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead};
+use crate::stream::segment::Segment;
+
+impl Http1 {
+    /// Reads on in the head of a request; what is left of the input.
+    pub(super) fn read_request_head<'a>(
+        &mut self,
+        input: &'a [u8],
+        segment: &Segment<'_>,
+        messages: &mut dyn Messages,
+    ) -> &'a [u8] {
+        let mut buffer = std::mem::take(&mut self.requests.head);
+        let before = buffer.len();
+        match head::gather(&mut buffer, input) {
+            Gathered::Head(bytes, rest) => {
+                let rest = &input[input.len() - rest.len()..];
+                self.request_head(bytes, segment, messages);
+                rest
+            }
+            Gathered::Partial => {
+                // Not at each byte that comes, or the work would grow with the square of the length.
+                if before.next_power_of_two() < buffer.len() && !head::may_become_request(&buffer) {
+                    self.refuse_request(&buffer, messages);
+                } else {
+                    self.requests.head = buffer;
+                }
+                &[]
+            }
+            Gathered::TooLong => {
+                let bytes = if buffer.is_empty() { input } else { &buffer };
+                self.refuse_request(bytes, messages);
+                &[]
+            }
+        }
+    }
+
+    fn request_head(&mut self, bytes: &[u8], segment: &Segment<'_>, messages: &mut dyn Messages) {
+        let Ok(head) = head::request(bytes) else {
+            return self.refuse_request(bytes, messages);
+        };
+        if self.pending.len() >= PENDING_MAX {
+            return self.give_up(GivenUp::Unreadable, messages);
+        }
+        let start = self.requests.start;
+        let pipelined = self.last_head_in.replace(segment.start) == Some(segment.start);
+        self.any_request = true;
+        self.requests.guessed = false;
+        if !pipelined {
+            self.forget_unseen_responses(messages);
+        }
+        self.pending.push_back(Expected {
+            method: match head.method {
+                "HEAD" => Method::Head,
+                "CONNECT" => Method::Connect,
+                _ => Method::Other,
+            },
+            upgrade: head.upgrade,
+            pipelined,
+            maybe_unseen: false,
+        });
+        let (path, query) = head::split_target(head.target);
+        messages.request(&RequestHead {
+            protocol: head.protocol,
+            method: head.method,
+            path,
+            query,
+            bytes: bytes.len() as u64,
+            arrived_ns: start.arrived,
+            read_ns: start.returned,
+        });
+        let body = match head.framing {
+            Framing::Unsaid => Body::of_length(0),
+            _ if head.method == "CONNECT" => Body::of_length(0),
+            Framing::Length(length) => Body::of_length(length),
+            Framing::Chunked => Body::chunked(),
+            Framing::Undelimited => Body::lost(),
+        };
+        if body.is_whole() {
+            let end = MessageEnd {
+                body: Some(0),
+                time_ns: Some(segment.end_ns),
+            };
+            self.end_request(end, messages);
+        } else {
+            self.requests.state = State::Body(body);
+        }
+    }
+
+    /// The last request is whole.
+    pub(super) fn end_request(&mut self, end: MessageEnd, messages: &mut dyn Messages) {
+        let was_lost = matches!(&self.requests.state, State::Body(body) if body.is_lost());
+        self.requests.state = if was_lost { State::Lost } else { State::Head };
+        messages.request_end(end);
+    }
+
+    /// The final response begins: a request whose framing was lost has ended before.
+    pub(super) fn request_ends_with_turn(&mut self, messages: &mut dyn Messages) {
+        if let State::Body(body) = &self.requests.state
+            && body.is_lost()
+        {
+            let time_ns = self.requests.last_ns.filter(|_| !body.is_unseen());
+            self.end_request(
+                MessageEnd {
+                    body: None,
+                    time_ns,
+                },
+                messages,
+            );
+        }
+    }
+
+    /// The connection has ended: a head that is not whole is looked at once more.
+    pub(super) fn check_partial_request(&mut self, messages: &mut dyn Messages) {
+        let head = std::mem::take(&mut self.requests.head);
+        if !head.is_empty() && !head::may_become_request(&head) {
+            self.refuse_request(&head, messages);
+        }
+    }
+
+    /// These bytes are no request.
+    fn refuse_request(&mut self, bytes: &[u8], messages: &mut dyn Messages) {
+        if self.requests.guessed || self.pending.iter().any(|expected| expected.upgrade) {
+            self.requests.lose();
+            return;
+        }
+        let reason = match bytes {
+            [0x16, 0x03, ..] if !self.any_request => GivenUp::Tls,
+            _ if !self.any_request && bytes.starts_with(b"PRI * HTTP/2") => GivenUp::Http2,
+            _ => GivenUp::Unreadable,
+        };
+        if self.pending.is_empty() {
+            self.give_up(reason, messages);
+        } else {
+            // The responses to the requests before may still come.
+            self.requests.close();
+            self.read_only(Reading::Responses, reason, messages);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! One connection: its streams, its protocol, and the exchanges under way on it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use cargo_beyla_events::{State, Transfer, tcp_state};
+
+use crate::protocol::http1::Http1;
+use crate::protocol::message::{
+    GivenUp, MessageEnd, Messages, Protocol, RequestHead, ResponseHead, UnfinishedResponse,
+};
+use crate::stream::connection::Connection as Streams;
+use crate::stream::segment::Direction;
+
+use super::boundaries::Boundaries;
+use super::closing::{Closing, Party};
+use super::exchange::Exchange;
+use super::ledger::Ledger;
+use super::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
+
+/// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
+const LAST_ACK: u8 = 9;
+
+/// A connection and everything that is under way on it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    streams: Streams,
+    protocol: Http1,
+    exchanges: Exchanges,
+    closing: Closing,
+    /// The last word on how far each direction moved, receive and send, if the connection is over.
+    end: Option<(u32, u32)>,
+}
+
+/// The exchanges under way on one connection, in the order of their requests.
+#[derive(Debug)]
+struct Exchanges {
+    info: Arc<ConnectionInfo>,
+    /// When the connection was established and accepted, in nanoseconds, until its first request.
+    opened: Option<(Option<u64>, u64)>,
+    under_way: VecDeque<Exchange>,
+    /// Entry and return of the last send call, in nanoseconds.
+    sent: Option<(u64, u64)>,
+}
+
+impl Connection {
+    /// `opened` is when it was established and accepted, in nanoseconds, if that was seen.
+    pub(super) fn new(
+        streams: Streams,
+        info: ConnectionInfo,
+        opened: Option<(Option<u64>, u64)>,
+    ) -> Self {
+        Self {
+            streams,
+            protocol: Http1::default(),
+            exchanges: Exchanges {
+                info: Arc::new(info),
+                opened,
+                under_way: VecDeque::new(),
+                sent: None,
+            },
+            closing: Closing::default(),
+            end: None,
+        }
+    }
+
+    pub(super) fn arrived(&mut self, sequence: u32, time_ns: u64) {
+        self.streams.arrived(sequence, time_ns);
+    }
+
+    /// A receive or send call returned.
+    pub(super) fn moved(
+        &mut self,
+        direction: Direction,
+        transfer: &Transfer,
+        data: &[u8],
+        ledger: &mut Ledger,
+    ) {
+        if direction == Direction::Request && transfer.length == 0 {
+            self.closing.by(Party::Client, transfer.header.time_ns);
+            return;
+        }
+        // What the server had received when it sent, it may have received unseen. Only content is taken
+        // so: another thread's receive call may be under way, whose record would come too late then.
+        if direction == Direction::Response && self.protocol.awaits_content() {
+            let missing = self
+                .streams
+                .missing_until(Direction::Request, transfer.received_sequence);
+            self.missed(Direction::Request, missing, ledger);
+        }
+        let Some(moved) = self.streams.moved(direction, transfer, data) else {
+            return;
+        };
+        // The outcome of what was under way when the server closed its end stands.
+        if !self.protocol.is_reading()
+            || (direction == Direction::Response && self.closing.is_over())
+        {
+            return;
+        }
+        let mut book = self.exchanges.book(ledger);
+        if moved.missing > 0 {
+            book.ledger.miss(moved.missing);
+            self.protocol.gap(direction, moved.missing, &mut book);
+        }
+        self.protocol.segment(&moved.segment, &mut book);
+        if direction == Direction::Response {
+            self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
+        }
+    }
+
+    /// One end closed. Whether nothing is left of the connection.
+    pub(super) fn state(&mut self, state: &State, ledger: &mut Ledger) -> bool {
+        let time_ns = state.header.time_ns;
+        let over = state.new == tcp_state::CLOSE;
+        if state.error != 0 {
+            self.closing.reset(time_ns);
+        } else if state.new == tcp_state::CLOSE_WAIT {
+            self.closing.by(Party::Client, time_ns);
+        } else {
+            self.closing.by(Party::Server, time_ns);
+        }
+        if !over && !matches!(state.new, tcp_state::FIN_WAIT1 | LAST_ACK) {
+            return false;
+        }
+        // A FIN takes up a sequence number as well.
+        let fin = u32::from(over && matches!(self.exchanges.info.server, Endpoint::Tcp(_)));
+        // After a reset a send call may yet return that was under way.
+        if state.error == 0 && !self.closing.is_over() {
+            let missing = self
+                .streams
+                .missing_until(Direction::Response, state.send_sequence.wrapping_sub(fin));
+            self.missed(Direction::Response, missing, ledger);
+        }
+        self.closing.over(time_ns);
+        self.stop(time_ns, ledger);
+        if over {
+            self.end = Some((
+                state.receive_sequence.wrapping_sub(fin),
+                state.send_sequence.wrapping_sub(fin),
+            ));
+        }
+        over
+    }
+
+    /// Nothing follows any more: what is under way ends as the connection did, or stays open.
+    pub(super) fn bury(mut self, now_ns: u64, ledger: &mut Ledger) {
+        self.stop(now_ns, ledger);
+        if let Some((received, sent)) = self.end
+            && self.protocol.is_reading()
+        {
+            ledger.miss(self.streams.lag(Direction::Request, received));
+            ledger.miss(self.streams.lag(Direction::Response, sent));
+        }
+    }
+
+    fn missed(&mut self, direction: Direction, missing: u64, ledger: &mut Ledger) {
+        if missing > 0 && self.protocol.is_reading() {
+            ledger.miss(missing);
+            self.protocol
+                .gap(direction, missing, &mut self.exchanges.book(ledger));
+        }
+    }
+
+    fn stop(&mut self, now_ns: u64, ledger: &mut Ledger) {
+        let unfinished = self.protocol.stop(&mut self.exchanges.book(ledger));
+        let exchanges = &mut self.exchanges;
+        let mut current = Some(unfinished.response);
+        for mut exchange in exchanges.under_way.drain(..) {
+            if !exchange.received {
+                exchange.request_bytes.body = unfinished.request_body;
+            }
+            if exchange.outcome.is_none() {
+                let begun = exchange.status.is_some();
+                if let Some(bytes) = &mut exchange.response_bytes {
+                    bytes.body = unfinished.response_body;
+                }
+                let response = current
+                    .take()
+                    .filter(|response| begun || *response == UnfinishedResponse::Unseen);
+                let sent = exchanges.sent.filter(|_| begun);
+                let (outcome, ended_ns) = self.closing.outcome(response, sent, now_ns);
+                exchange.end(outcome, ended_ns.max(sent.map_or(0, |(_, end)| end)));
+            }
+            ledger.enter(exchange, &exchanges.info);
+        }
+    }
+}
+
+impl Exchanges {
+    fn book<'a>(&'a mut self, ledger: &'a mut Ledger) -> Book<'a> {
+        Book {
+            exchanges: self,
+            ledger,
+        }
+    }
+}
+
+/// Takes the messages of one connection down.
+struct Book<'a> {
+    exchanges: &'a mut Exchanges,
+    ledger: &'a mut Ledger,
+}
+
+impl Book<'_> {
+    /// The oldest exchange without a whole response.
+    fn unanswered(&mut self) -> Option<&mut Exchange> {
+        self.exchanges
+            .under_way
+            .iter_mut()
+            .find(|exchange| exchange.outcome.is_none())
+    }
+
+    fn enter_finished(&mut self) {
+        while let Some(exchange) = self
+            .exchanges
+            .under_way
+            .pop_front_if(|first| first.is_over())
+        {
+            self.ledger.enter(exchange, &self.exchanges.info);
+        }
+    }
+}
+
+impl Messages for Book<'_> {
+    fn request(&mut self, head: &RequestHead<'_>) {
+        let ledger = &mut *self.ledger;
+        ledger.totals.requests += 1;
+        let (connected, accepted) = match self.exchanges.opened.take() {
+            Some((connected, accepted)) => (connected, Some(accepted)),
+            None => (None, None),
+        };
+        self.exchanges.under_way.push_back(Exchange {
+            id: ledger.totals.requests,
+            protocol: head.protocol,
+            method: ledger.interner.get(head.method),
+            path: ledger.interner.get(head.path),
+            query: head.query.map(|query| ledger.interner.get(query)),
+            route: ledger.interner.get(&ledger.routes.route(head.path)),
+            boundaries: Boundaries {
+                connected,
+                accepted,
+                arrived: head.arrived_ns,
+                read: head.read_ns,
+                ..Default::default()
+            },
+            request_bytes: MessageBytes {
+                header: head.bytes,
+                body: Some(0),
+            },
+            received: false,
+            status: None,
+            response_bytes: None,
+            outcome: None,
+        });
+    }
+
+    fn request_end(&mut self, end: MessageEnd) {
+        if let Some(last) = self.exchanges.under_way.back_mut()
+            && !last.received
+        {
+            last.received = true;
+            last.request_bytes.body = end.body;
+            last.boundaries.received = end.time_ns;
+            self.enter_finished();
+        }
+    }
+
+    fn response(&mut self, head: &ResponseHead) {
+        if let Some(exchange) = self.unanswered() {
+            exchange.status = Some(head.status);
+            exchange.boundaries.responded = Some(head.begin_ns);
+            exchange.response_bytes = Some(MessageBytes {
+                header: head.bytes,
+                body: Some(0),
+            });
+        }
+    }
+
+    fn response_end(&mut self, end: MessageEnd) {
+        let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
+        if let Some(exchange) = self.unanswered() {
+            if let Some(bytes) = &mut exchange.response_bytes {
+                bytes.body = end.body;
+            }
+            match end.time_ns {
+                Some(time_ns) => exchange.end(Outcome::Complete, time_ns),
+                None => exchange.end(Outcome::NotSeen, last_sent),
+            }
+            self.enter_finished();
+        }
+    }
+
+    fn response_unseen(&mut self) {
+        let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
+        if let Some(exchange) = self.unanswered() {
+            let ended_ns = exchange.status.map_or(0, |_| last_sent);
+            exchange.end(Outcome::NotSeen, ended_ns);
+            if let Some(bytes) = &mut exchange.response_bytes {
+                bytes.body = None;
+            }
+            self.enter_finished();
+        }
+    }
+
+    fn give_up(&mut self, reason: GivenUp) {
+        self.ledger.give_up(reason);
+    }
+}

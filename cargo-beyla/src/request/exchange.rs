@@ -1,0 +1,93 @@
+//! A request while it is under way.
+
+use std::sync::Arc;
+
+use super::boundaries::Boundaries;
+use super::model::{ConnectionInfo, MessageBytes, Outcome, Request};
+
+/// A request and what has been seen of its response.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) id: u64,
+    pub(super) protocol: &'static str,
+    pub(super) method: Arc<str>,
+    pub(super) path: Arc<str>,
+    pub(super) query: Option<Arc<str>>,
+    pub(super) route: Arc<str>,
+    pub(super) boundaries: Boundaries,
+    pub(super) request_bytes: MessageBytes,
+    /// Whether the request is whole.
+    pub(super) received: bool,
+    pub(super) status: Option<u16>,
+    pub(super) response_bytes: Option<MessageBytes>,
+    /// How it ended, once the response is over.
+    pub(super) outcome: Option<Outcome>,
+}
+
+impl Exchange {
+    /// Ends it. `ended_ns` may be before the last moment that is known of it.
+    pub(super) fn end(&mut self, outcome: Outcome, ended_ns: u64) {
+        self.outcome = Some(outcome);
+        self.boundaries.ended = ended_ns;
+    }
+
+    /// Whether nothing more belongs to it.
+    pub(super) fn is_over(&self) -> bool {
+        self.received && self.outcome.is_some()
+    }
+
+    pub(super) fn is_error(&self) -> bool {
+        self.outcome == Some(Outcome::ServerClosed)
+            || self.status.is_some_and(|status| status >= 500)
+    }
+
+    /// Puts the boundaries in order. A response that begins before the whole request was received ends
+    /// the receive phase: the application was at work. Calls on several threads may overlap, and a
+    /// recording may hold anything.
+    pub(super) fn settle(&mut self) {
+        let boundaries = &mut self.boundaries;
+        boundaries.arrived = boundaries
+            .arrived
+            .map(|arrived| arrived.min(boundaries.read));
+        boundaries.accepted = boundaries
+            .accepted
+            .map(|accepted| accepted.min(boundaries.read));
+        boundaries.connected = match (boundaries.connected, boundaries.accepted) {
+            (Some(connected), Some(accepted)) => Some(connected.min(accepted)),
+            (connected, _) => connected,
+        };
+        boundaries.responded = boundaries
+            .responded
+            .map(|responded| responded.max(boundaries.read));
+        boundaries.received = boundaries
+            .received
+            .map(|received| received.max(boundaries.read))
+            .map(|received| {
+                boundaries
+                    .responded
+                    .map_or(received, |responded| received.min(responded))
+            });
+        let last = boundaries
+            .responded
+            .or(boundaries.received)
+            .unwrap_or(boundaries.read);
+        boundaries.ended = boundaries.ended.max(last);
+    }
+
+    pub(super) fn into_request(self, connection: Arc<ConnectionInfo>) -> Request {
+        Request {
+            id: self.id,
+            connection,
+            protocol: self.protocol,
+            method: self.method,
+            path: self.path,
+            query: self.query,
+            route: self.route,
+            status: self.status,
+            outcome: self.outcome.unwrap_or(Outcome::StillOpen),
+            boundaries: self.boundaries,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Exact counts and distributions by route, in bounded memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use super::boundaries::Boundaries;
+use super::model::Outcome;
+use super::summary::{Distribution, RouteSummary};
+
+/// The routes that are told apart; further ones count as [`OTHER`].
+const ROUTES_MAX: usize = 1000;
+
+/// The method and the route of what had no room of its own.
+const OTHER: (&str, &str) = ("*", "(other)");
+
+/// Times kept as they are, before a histogram takes less room.
+const FEW: usize = 512;
+
+/// Significant decimal digits of percentiles.
+const DIGITS: u8 = 3;
+
+/// Statistics of all routes.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    routes: HashMap<(Arc<str>, Arc<str>), Route>,
+}
+
+/// What counts of a request that has ended.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    /// Its method.
+    pub method: &'a Arc<str>,
+    /// Its route.
+    pub route: &'a Arc<str>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether the server failed it.
+    pub error: bool,
+    /// Its boundaries.
+    pub boundaries: &'a Boundaries,
+}
+
+#[derive(Debug, Default)]
+struct Route {
+    count: u64,
+    errors: u64,
+    incomplete: u64,
+    total: Times,
+    /// Sum and number of each phase.
+    phases: [(u128, u64); 4],
+}
+
+/// A distribution of times in nanoseconds.
+#[derive(Debug, Default)]
+struct Times {
+    /// All of them, while they are few.
+    few: Vec<u64>,
+    /// All of them, once they are many.
+    many: Option<Histogram<u32>>,
+    sum: u128,
+    count: u64,
+    max: u64,
+}
+
+impl Statistics {
+    /// Counts a request.
+    pub fn add(&mut self, ended: &Ended<'_>) {
+        let key = (Arc::clone(ended.method), Arc::clone(ended.route));
+        let room = self.routes.len() < ROUTES_MAX;
+        if let Some(route) = self.routes.get_mut(&key) {
+            route.add(ended);
+        } else {
+            let key = if room {
+                key
+            } else {
+                (OTHER.0.into(), OTHER.1.into())
+            };
+            self.routes.entry(key).or_default().add(ended);
+        }
+    }
+
+    /// The route with the most total time first.
+    pub fn into_summaries(self) -> Vec<RouteSummary> {
+        let mut routes: Vec<_> = self.routes.into_iter().collect();
+        routes.sort_by(|(a_key, a), (b_key, b)| {
+            (b.total.sum, b.count)
+                .cmp(&(a.total.sum, a.count))
+                .then_with(|| a_key.cmp(b_key))
+        });
+        let summaries = routes
+            .into_iter()
+            .map(|((method, route), statistics)| RouteSummary {
+                method,
+                route,
+                count: statistics.count,
+                errors: statistics.errors,
+                incomplete: statistics.incomplete,
+                total: statistics.total.into_distribution(),
+                phase_mean: statistics
+                    .phases
+                    .map(|(sum, count)| (count > 0).then(|| sum as f64 / count as f64)),
+            });
+        summaries.collect()
+    }
+}
+
+impl Route {
+    fn add(&mut self, ended: &Ended<'_>) {
+        self.count += 1;
+        self.errors += u64::from(ended.error);
+        if ended.outcome != Outcome::Complete {
+            self.incomplete += 1;
+            return;
+        }
+        self.total.add(ended.boundaries.total());
+        let phases = ended.boundaries.phases().named();
+        for ((sum, count), (_, length)) in self.phases.iter_mut().zip(phases) {
+            if let Some(length) = length {
+                *sum += u128::from(length);
+                *count += 1;
+            }
+        }
+    }
+}
+
+impl Times {
+    fn add(&mut self, time: u64) {
+        self.sum += u128::from(time);
+        self.count += 1;
+        self.max = self.max.max(time);
+        if self.many.is_none() && self.few.len() >= FEW {
+            self.many = histogram(&self.few);
+            self.few = Vec::new();
+        }
+        match &mut self.many {
+            // It resizes itself, so every value has its place.
+            Some(many) => drop(many.record(time)),
+            None => self.few.push(time),
+        }
+    }
+
+    fn into_distribution(mut self) -> Option<Distribution> {
+        if self.count == 0 {
+            return None;
+        }
+        self.few.sort_unstable();
+        let percentile = |percent: usize| {
+            if let Some(many) = &self.many {
+                return many.value_at_quantile(percent as f64 / 100.0).min(self.max);
+            }
+            let rank = (self.few.len() * percent).div_ceil(100).max(1);
+            self.few.get(rank - 1).copied().unwrap_or(self.max)
+        };
+        Some(Distribution {
+            p50: percentile(50),
+            p90: percentile(90),
+            p99: percentile(99),
+            max: self.max,
+            mean: self.sum as f64 / self.count as f64,
+        })
+    }
+}
+
+fn histogram(times: &[u64]) -> Option<Histogram<u32>> {
+    let mut histogram = Histogram::new(DIGITS).ok()?;
+    histogram.auto(true);
+    for &time in times {
+        histogram.record(time).ok()?;
+    }
+    Some(histogram)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(statistics: &mut Statistics, route: &str, total: u64, outcome: Outcome) {
+        let boundaries = Boundaries {
+            arrived: Some(10),
+            read: 10,
+            received: Some(10),
+            responded: Some(10 + total),
+            ended: 10 + total,
+            ..Default::default()
+        };
+        statistics.add(&Ended {
+            method: &"GET".into(),
+            route: &route.into(),
+            outcome,
+            error: outcome == Outcome::ServerClosed,
+            boundaries: &boundaries,
+        });
+    }
+
+    #[test]
+    fn few_times_are_exact_and_many_to_three_digits() {
+        for (count, step, exact) in [(100u64, 1_000_003u64, true), (20_000, 10_007, false)] {
+            let mut statistics = Statistics::default();
+            for n in 1..=count {
+                add(&mut statistics, "/", n * step, Outcome::Complete);
+            }
+            let [summary] = &statistics.into_summaries()[..] else {
+                panic!("one route")
+            };
+            let total = summary.total.expect("times");
+            let close = |value: u64, percent: u64| {
+                let truth = count * percent / 100 * step;
+                if exact {
+                    assert_eq!(value, truth);
+                } else {
+                    assert!(value.abs_diff(truth) * 1000 <= truth, "{value} {truth}");
+                }
+            };
+            close(total.p50, 50);
+            close(total.p90, 90);
+            close(total.p99, 99);
+            assert_eq!(total.max, count * step);
+            assert!((total.mean / ((count + 1) as f64 / 2.0 * step as f64) - 1.0).abs() < 1e-9);
+            assert_eq!(
+                summary.phase_mean,
+                [Some(0.0), Some(0.0), Some(total.mean), Some(0.0)]
+            );
+        }
+    }
+
+    #[test]
+    fn incomplete_requests_count_and_have_no_times() {
+        let mut statistics = Statistics::default();
+        add(&mut statistics, "/", 5, Outcome::ServerClosed);
+        add(&mut statistics, "/", 5, Outcome::ClientClosed);
+        let summaries = statistics.into_summaries();
+        let counts = (
+            summaries[0].count,
+            summaries[0].errors,
+            summaries[0].incomplete,
+        );
+        assert_eq!((counts, summaries[0].total), ((2, 1, 2), None));
+        assert_eq!(summaries[0].phase_mean, [None; 4]);
+    }
+
+    #[test]
+    fn the_route_with_the_most_time_comes_first_and_the_number_of_routes_is_bounded() {
+        let mut statistics = Statistics::default();
+        for n in 0..ROUTES_MAX as u64 + 5 {
+            add(&mut statistics, &format!("/{n}"), n, Outcome::Complete);
+        }
+        let summaries = statistics.into_summaries();
+        assert_eq!(summaries.len(), ROUTES_MAX + 1);
+        assert_eq!((&*summaries[0].route, summaries[0].count), ("(other)", 5));
+        assert_eq!(&*summaries[1].route, "/999");
+    }
+
+    #[test]
+    fn extreme_times() {
+        let mut statistics = Statistics::default();
+        for n in 0..2 * FEW {
+            add(
+                &mut statistics,
+                "/",
+                if n % 2 == 0 { u64::MAX - 10 } else { 0 },
+                Outcome::Complete,
+            );
+        }
+        let total = statistics.into_summaries()[0].total.expect("times");
+        assert_eq!((total.p50, total.max), (0, u64::MAX - 10));
+    }
+}

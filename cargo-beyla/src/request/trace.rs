@@ -1,0 +1,208 @@
+//! Events -> requests: the one entrance to the pure core.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use cargo_beyla_events::{Lost, State, Transfer};
+
+use crate::stream::connection::Connection as Streams;
+use crate::stream::event::{Event, Open};
+use crate::stream::segment::Direction;
+
+use super::connection::Connection;
+use super::ledger::Ledger;
+use super::model::{ConnectionInfo, Endpoint};
+use super::route::RouteTable;
+use super::summary::Summary;
+
+/// The connections that are followed at a time; more than a process may have open by default.
+const CONNECTIONS_MAX: usize = 256 * 1024;
+
+/// Connections that are over and remembered for what is still to come of them: a call that was under
+/// way when a reset came, requests that had arrived before it.
+const CLOSED_MAX: usize = 256;
+
+/// The listening sockets that are named.
+const LISTENING_MAX: usize = 256;
+
+/// What a trace is told before it begins.
+#[derive(Clone, Debug)]
+pub struct TraceSettings {
+    /// Puts paths into routes.
+    pub routes: RouteTable,
+    /// How many requests are kept one by one: the slowest.
+    pub max_requests: usize,
+}
+
+/// Makes requests of events.
+#[derive(Debug)]
+pub struct Trace {
+    connections: HashMap<u64, Connection>,
+    /// Those that are over, the oldest first.
+    closed: VecDeque<u64>,
+    listening: Vec<Endpoint>,
+    lost: Lost,
+    ledger: Ledger,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Requests so far, those under way included.
+    pub requests: u64,
+    /// Of these, those that the server has failed.
+    pub errors: u64,
+    /// The 99th percentile of the total times of the requests completed in the last seconds, in
+    /// nanoseconds; `None` if there were none.
+    pub p99_ns: Option<u64>,
+}
+
+impl Trace {
+    /// A trace that has seen nothing.
+    pub fn new(settings: TraceSettings) -> Self {
+        Self {
+            connections: HashMap::new(),
+            closed: VecDeque::new(),
+            listening: Vec::new(),
+            lost: Lost::default(),
+            ledger: Ledger::new(settings.routes, settings.max_requests),
+        }
+    }
+
+    /// Takes the next event.
+    pub fn record(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Listen { local, .. } => {
+                if self.listening.len() < LISTENING_MAX && !self.listening.contains(local) {
+                    self.listening.push(local.clone());
+                }
+            }
+            Event::Open(open) => self.open(open),
+            Event::Arrival(arrival) => {
+                if let Some(connection) = self.connections.get_mut(&arrival.header.connection) {
+                    connection.arrived(arrival.sequence, arrival.header.time_ns);
+                }
+            }
+            Event::Receive(transfer, data) => self.moved(Direction::Request, transfer, data),
+            Event::Send(transfer, data) => self.moved(Direction::Response, transfer, data),
+            Event::State(state) => self.state(state),
+            Event::IoUring { .. } => self.ledger.unseen.io_urings += 1,
+            Event::Lost(lost) => {
+                self.lost.records = self.lost.records.max(lost.records);
+                self.lost.connections = self.lost.connections.max(lost.connections);
+                self.lost.skipped = self.lost.skipped.max(lost.skipped);
+            }
+            Event::Exec { .. } | Event::Ready { .. } | Event::Failed(_) | Event::Unknown => {}
+        }
+    }
+
+    /// Where the process listens so far, in the order in which it began to.
+    pub fn listening(&self) -> &[Endpoint] {
+        &self.listening
+    }
+
+    /// How the run stands at `now_ns`, by the clock of the events.
+    pub fn live(&mut self, now_ns: u64) -> Live {
+        Live {
+            requests: self.ledger.totals.requests,
+            errors: self.ledger.totals.errors,
+            p99_ns: self.ledger.recent.p99(now_ns),
+        }
+    }
+
+    /// Ends the run at `now_ns`: what is under way stays open.
+    pub fn finish(mut self, now_ns: u64) -> Summary {
+        let mut connections: Vec<_> = self.connections.drain().collect();
+        connections.sort_unstable_by_key(|(id, _)| *id);
+        for (_, connection) in connections {
+            connection.bury(now_ns, &mut self.ledger);
+        }
+        let Ledger {
+            routes: _,
+            interner: _,
+            recent: _,
+            keeper,
+            statistics,
+            mut totals,
+            mut unseen,
+        } = self.ledger;
+        totals.requests_not_kept = keeper.not_kept();
+        unseen.lost_records = self.lost.records;
+        unseen.skipped_probes = self.lost.skipped;
+        unseen.untracked_connections = unseen
+            .untracked_connections
+            .saturating_add(self.lost.connections);
+        Summary {
+            totals,
+            listening: self.listening,
+            routes: statistics.into_summaries(),
+            requests: keeper.into_requests(),
+            unseen,
+        }
+    }
+
+    fn open(&mut self, open: &Open) {
+        let streams = Streams::new(open.receive_sequence, open.send_sequence);
+        let opened = Some((open.established_ns, open.time_ns));
+        self.follow(open.connection, streams, &open.server, &open.client, opened);
+    }
+
+    fn follow(
+        &mut self,
+        connection: u64,
+        streams: Streams,
+        server: &Endpoint,
+        client: &Endpoint,
+        opened: Option<(Option<u64>, u64)>,
+    ) {
+        if self.connections.contains_key(&connection) {
+            return;
+        }
+        self.ledger.totals.connections += 1;
+        if self.connections.len() >= CONNECTIONS_MAX {
+            self.ledger.unseen.untracked_connections += 1;
+            return;
+        }
+        let info = ConnectionInfo {
+            id: self.ledger.totals.connections,
+            server: server.clone(),
+            client: client.clone(),
+        };
+        self.connections
+            .insert(connection, Connection::new(streams, info, opened));
+    }
+
+    fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8]) {
+        let id = transfer.header.connection;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.moved(direction, transfer, data, &mut self.ledger);
+        } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX {
+            // The record that opened it was lost, and with it the addresses of its ends.
+            let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+            self.follow(id, Streams::default(), &unknown, &unknown, None);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.moved(direction, transfer, data, &mut self.ledger);
+            }
+        }
+    }
+
+    fn state(&mut self, state: &State) {
+        let id = state.header.connection;
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if !connection.state(state, &mut self.ledger) {
+            return;
+        }
+        self.closed.push_back(id);
+        if self.closed.len() > CLOSED_MAX
+            && let Some(oldest) = self.closed.pop_front()
+            && let Some(connection) = self.connections.remove(&oldest)
+        {
+            connection.bury(state.header.time_ns, &mut self.ledger);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,376 @@
+//! Bytes -> events: the records of the kernel side, decoded and checked.
+//!
+//! Recordings come in from elsewhere, so nothing is trusted: every size is checked, a record's size is
+//! bounded, and what is captured is lent out, not copied.
+
+use std::mem::size_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use cargo_beyla_events as records;
+use records::kind;
+use zerocopy::FromBytes;
+
+use crate::request::model::Endpoint;
+
+/// The most bytes that may follow the structure of a record.
+const TRAILING_MAX: usize = 64 * 1024;
+
+/// The largest record that is accepted, in bytes.
+pub const RECORD_MAX: usize = TRAILING_MAX + size_of::<records::Transfer>();
+
+/// One record. Times are nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A socket of the process began to listen.
+    Listen {
+        /// When.
+        time_ns: u64,
+        /// Where.
+        local: Endpoint,
+    },
+    /// The process touched a connection for the first time.
+    Open(Open),
+    /// Bytes reached a receive queue that already held unread ones.
+    Arrival(records::Arrival),
+    /// A receive call returned; with the bytes that were captured.
+    Receive(records::Transfer, &'a [u8]),
+    /// A send call returned; with the bytes that were captured.
+    Send(records::Transfer, &'a [u8]),
+    /// One end of a connection closed.
+    State(records::State),
+    /// The process created an `io_uring`.
+    IoUring {
+        /// When.
+        time_ns: u64,
+    },
+    /// The process executed its program.
+    Exec {
+        /// When.
+        time_ns: u64,
+    },
+    /// What could not be recorded so far.
+    Lost(records::Lost),
+    /// Every probe is attached.
+    Ready {
+        /// When.
+        time_ns: u64,
+    },
+    /// The probe helper failed, with its message.
+    Failed(&'a str),
+    /// A record of a kind that this version does not know.
+    Unknown,
+}
+
+/// The process touched a connection for the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// When: the return of accept, or of the first call on the connection.
+    pub time_ns: u64,
+    /// The number of the connection in the records that follow.
+    pub connection: u64,
+    /// When the handshake ended, if that was seen.
+    pub established_ns: Option<u64>,
+    /// The server's end.
+    pub server: Endpoint,
+    /// The client's end.
+    pub client: Endpoint,
+    /// Sequence number of the first byte that the client sends.
+    pub receive_sequence: u32,
+    /// Sequence number of the first byte that the server sends.
+    pub send_sequence: u32,
+}
+
+/// Bytes that are no record. What follows them cannot be found, so decoding ends there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The size is below that of the structure or beyond [`RECORD_MAX`].
+    #[error("a record of kind {kind} claims a size of {size} bytes")]
+    Size {
+        /// The kind in its header.
+        kind: u16,
+        /// The size in its header.
+        size: u32,
+    },
+    /// A transfer's captured bytes are not those that follow it.
+    #[error(
+        "a transfer of {length} bytes claims to carry {captured} of them and carries {carried}"
+    )]
+    Captured {
+        /// Bytes moved, as the record has it.
+        length: u32,
+        /// Bytes captured, as the record has it.
+        captured: u32,
+        /// Bytes that follow the structure.
+        carried: usize,
+    },
+}
+
+impl<'a> Event<'a> {
+    /// Decodes the record at the beginning of `bytes`: the event and the bytes that it took, or `None`
+    /// if the record is not whole yet.
+    pub fn decode(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, DecodeError> {
+        let Ok((header, _)) = records::Header::read_from_prefix(bytes) else {
+            return Ok(None);
+        };
+        let size = header.size as usize;
+        let wrong_size = DecodeError::Size {
+            kind: header.kind,
+            size: header.size,
+        };
+        if !(structure_size(header.kind)..=RECORD_MAX).contains(&size) {
+            return Err(wrong_size);
+        }
+        let Some(record) = bytes.get(..size) else {
+            return Ok(None);
+        };
+        let event = Self::of_record(&header, record)?.ok_or(wrong_size)?;
+        Ok(Some((event, size)))
+    }
+
+    /// `None` if the record is smaller than its structure.
+    fn of_record(header: &records::Header, record: &'a [u8]) -> Result<Option<Self>, DecodeError> {
+        let time_ns = header.time_ns;
+        let event = match header.kind {
+            kind::LISTEN => split::<records::Listen>(record).map(|(listen, path)| Self::Listen {
+                time_ns,
+                local: endpoint(&listen.local, path),
+            }),
+            kind::OPEN => {
+                split::<records::Open>(record).map(|(open, path)| Self::Open(open.decoded(path)))
+            }
+            kind::ARRIVAL => split(record).map(|(arrival, _)| Self::Arrival(arrival)),
+            kind::RECEIVE => {
+                transfer(record)?.map(|(transfer, data)| Self::Receive(transfer, data))
+            }
+            kind::SEND => transfer(record)?.map(|(transfer, data)| Self::Send(transfer, data)),
+            kind::STATE => split(record).map(|(state, _)| Self::State(state)),
+            kind::IO_URING => Some(Self::IoUring { time_ns }),
+            kind::EXEC => Some(Self::Exec { time_ns }),
+            kind::LOST => split(record).map(|(lost, _)| Self::Lost(lost)),
+            kind::READY => Some(Self::Ready { time_ns }),
+            kind::FAILED => {
+                split::<records::Header>(record).map(|(_, message)| Self::Failed(valid(message)))
+            }
+            _ => Some(Self::Unknown),
+        };
+        Ok(event)
+    }
+}
+
+trait Decoded {
+    fn decoded(&self, path: &[u8]) -> Open;
+}
+
+impl Decoded for records::Open {
+    fn decoded(&self, path: &[u8]) -> Open {
+        Open {
+            time_ns: self.header.time_ns,
+            connection: self.header.connection,
+            established_ns: (self.established_ns != 0).then_some(self.established_ns),
+            server: endpoint(&self.local, path),
+            client: endpoint(&self.remote, &[]),
+            receive_sequence: self.receive_sequence,
+            send_sequence: self.send_sequence,
+        }
+    }
+}
+
+/// Size of the structure that a record of this kind begins with.
+fn structure_size(kind: u16) -> usize {
+    match kind {
+        kind::LISTEN => size_of::<records::Listen>(),
+        kind::OPEN => size_of::<records::Open>(),
+        kind::ARRIVAL => size_of::<records::Arrival>(),
+        kind::RECEIVE | kind::SEND => size_of::<records::Transfer>(),
+        kind::STATE => size_of::<records::State>(),
+        kind::LOST => size_of::<records::Lost>(),
+        _ => size_of::<records::Header>(),
+    }
+}
+
+/// The structure that a record begins with, and the bytes that follow it.
+fn split<T: FromBytes>(record: &[u8]) -> Option<(T, &[u8])> {
+    T::read_from_prefix(record).ok()
+}
+
+fn transfer(record: &[u8]) -> Result<Option<(records::Transfer, &[u8])>, DecodeError> {
+    let Some((transfer, data)) = split::<records::Transfer>(record) else {
+        return Ok(None);
+    };
+    if transfer.captured as usize != data.len() || transfer.captured > transfer.length {
+        return Err(DecodeError::Captured {
+            length: transfer.length,
+            captured: transfer.captured,
+            carried: data.len(),
+        });
+    }
+    Ok(Some((transfer, data)))
+}
+
+/// What of a message is UTF-8.
+fn valid(message: &[u8]) -> &str {
+    match std::str::from_utf8(message) {
+        Ok(message) => message,
+        Err(error) => std::str::from_utf8(&message[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
+fn endpoint(endpoint: &records::Endpoint, path: &[u8]) -> Endpoint {
+    let address = match endpoint.family {
+        records::AF_UNIX => return Endpoint::Unix(unix_name(path)),
+        records::AF_INET6 => Ipv6Addr::from(endpoint.address).to_canonical(),
+        records::AF_INET => {
+            let [a, b, c, d, ..] = endpoint.address;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        // No family that a server listens on; the connection is traced all the same.
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    Endpoint::Tcp(SocketAddr::new(address, endpoint.port))
+}
+
+/// A path ends at its first zero byte, if it has one; an abstract name begins with it and may hold more.
+fn unix_name(path: &[u8]) -> String {
+    match path {
+        [0, name @ ..] => {
+            let end = name
+                .iter()
+                .rposition(|&byte| byte != 0)
+                .map_or(0, |last| last + 1);
+            format!(
+                "@{}",
+                String::from_utf8_lossy(&name[..end]).replace('\0', "@")
+            )
+        }
+        path => {
+            let end = path
+                .iter()
+                .position(|&byte| byte == 0)
+                .unwrap_or(path.len());
+            String::from_utf8_lossy(&path[..end]).into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::IntoBytes;
+
+    use super::*;
+
+    fn header(kind: u16, size: usize) -> records::Header {
+        records::Header {
+            kind,
+            size: size as u32,
+            time_ns: 7,
+            connection: 3,
+            ..Default::default()
+        }
+    }
+
+    fn listen(local: records::Endpoint, path: &[u8]) -> Vec<u8> {
+        let header = header(kind::LISTEN, size_of::<records::Listen>() + path.len());
+        [records::Listen { header, local }.as_bytes(), path].concat()
+    }
+
+    fn listening(local: records::Endpoint, path: &[u8]) -> String {
+        let bytes = listen(local, path);
+        match Event::decode(&bytes) {
+            Ok(Some((Event::Listen { local, time_ns: 7 }, size))) if size == bytes.len() => {
+                local.to_string()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn endpoints_of_every_family() {
+        let v4 = records::Endpoint {
+            family: records::AF_INET,
+            port: 80,
+            address: [127, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
+            reserved: 0,
+        };
+        let mut mapped = records::Endpoint {
+            family: records::AF_INET6,
+            ..v4
+        };
+        mapped.address = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped().octets();
+        let v6 = records::Endpoint {
+            address: Ipv6Addr::LOCALHOST.octets(),
+            ..mapped
+        };
+        let unix = records::Endpoint {
+            family: records::AF_UNIX,
+            ..Default::default()
+        };
+        assert_eq!(listening(v4, b""), "127.0.0.1:80");
+        assert_eq!(listening(mapped, b""), "10.1.2.3:80");
+        assert_eq!(listening(v6, b""), "[::1]:80");
+        assert_eq!(listening(unix, b"/run/a.sock\0\0"), "unix:/run/a.sock");
+        assert_eq!(listening(unix, b"\0name\0b\0"), "unix:@name@b");
+        assert_eq!(listening(unix, b""), "unix:");
+    }
+
+    fn receive(length: u32, captured: u32, data: &[u8]) -> Vec<u8> {
+        let transfer = records::Transfer {
+            header: header(kind::RECEIVE, size_of::<records::Transfer>() + data.len()),
+            length,
+            captured,
+            ..Default::default()
+        };
+        [transfer.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn a_transfer_lends_its_bytes() {
+        let bytes = [receive(9, 3, b"abc"), receive(0, 0, b"")].concat();
+        let Ok(Some((Event::Receive(transfer, data), size))) = Event::decode(&bytes) else {
+            panic!("no transfer")
+        };
+        assert_eq!((transfer.length, data), (9, &b"abc"[..]));
+        assert!(matches!(
+            Event::decode(&bytes[size..]),
+            Ok(Some((Event::Receive(..), _)))
+        ));
+    }
+
+    #[test]
+    fn a_record_cut_short_wants_more() {
+        let bytes = receive(3, 3, b"abc");
+        for end in 0..bytes.len() {
+            assert_eq!(Event::decode(&bytes[..end]), Ok(None), "{end}");
+        }
+    }
+
+    #[test]
+    fn lies_about_sizes_are_refused() {
+        for (length, captured, data) in [(2, 3, "abc"), (3, 2, "abc"), (9, 4, "abc")] {
+            let bytes = receive(length, captured, data.as_bytes());
+            assert!(matches!(
+                Event::decode(&bytes),
+                Err(DecodeError::Captured { .. })
+            ));
+        }
+        for (kind, size) in [
+            (kind::RECEIVE, size_of::<records::Transfer>() - 1),
+            (kind::SEND, RECORD_MAX + 1),
+            (kind::READY, 0),
+            (9999, size_of::<records::Header>() - 1),
+        ] {
+            let bytes = [header(kind, size).as_bytes(), &[0; 100]].concat();
+            assert!(
+                matches!(Event::decode(&bytes), Err(DecodeError::Size { .. })),
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_are_skipped_and_messages_cut_where_they_are_no_text() {
+        let bytes = [header(9999, 28).as_bytes(), b"what"].concat();
+        assert_eq!(Event::decode(&bytes), Ok(Some((Event::Unknown, 28))));
+        let bytes = [header(kind::FAILED, 28).as_bytes(), b"no\xff!"].concat();
+        assert_eq!(Event::decode(&bytes), Ok(Some((Event::Failed("no"), 28))));
+    }
+}
