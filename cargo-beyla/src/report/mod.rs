@@ -1,3 +1,13 @@
 //! Requests -> terminal, JSON, recordings.
 
+mod colors;
+#[cfg(test)]
+mod fixtures;
+pub mod json;
+mod phases;
+pub mod recording;
 pub mod run_info;
+mod table;
+pub mod terminal;
+mod text;
+pub mod units;
