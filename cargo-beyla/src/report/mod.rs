@@ -4,6 +4,7 @@ mod colors;
 #[cfg(test)]
 mod fixtures;
 pub mod json;
+pub mod live;
 mod phases;
 pub mod recording;
 pub mod run_info;
