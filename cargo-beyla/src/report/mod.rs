@@ -2,6 +2,7 @@
 
 mod colors;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod fixtures;
 pub mod json;
 pub mod live;

@@ -72,6 +72,11 @@ mod tests {
         assert_eq!(apportion([0; 4], 8), [0; 4]);
     }
 
+    #[test]
+    fn names_are_those_of_the_model() {
+        assert_eq!(Phases::default().named().map(|(name, _)| name), NAMES);
+    }
+
     proptest! {
         #[test]
         fn every_column_is_given_once(lengths in any::<[u64; 4]>(), columns in 0usize..100) {

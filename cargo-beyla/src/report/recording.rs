@@ -67,4 +67,5 @@ impl End {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

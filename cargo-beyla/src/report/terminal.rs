@@ -12,6 +12,12 @@ use crate::request::summary::Summary;
 /// With so many requests or fewer, each has a line of its own.
 const EACH_REQUEST: u64 = 20;
 
+/// A method is a word of the client's choice, of any length.
+const METHOD_WIDTH: usize = 12;
+
+/// No table is made narrower than this; a narrower terminal breaks the lines.
+const WIDTH_MIN: usize = 80;
+
 /// How the summary is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TerminalOptions {
@@ -19,7 +25,7 @@ pub struct TerminalOptions {
     pub slowest: usize,
     /// Whether colours are used.
     pub color: bool,
-    /// Columns of the terminal; tables are made to fit, but never below 60.
+    /// Columns of the terminal; tables are made to fit, but not into less than 80.
     pub width: usize,
 }
 
@@ -35,7 +41,7 @@ pub fn render(
     let paint = Paint {
         color: options.color,
     };
-    let width = options.width.max(60);
+    let width = options.width.max(WIDTH_MIN);
     let mut sections = vec![headline::headline(summary, run, duration_ns, exit, paint)];
     if !summary.routes.is_empty() {
         sections.push(routes::routes(&summary.routes, paint, width));
@@ -43,7 +49,8 @@ pub fn render(
     if !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST {
         sections.push(requests::each(&summary.requests, run, paint, width));
     }
-    if !summary.requests.is_empty() && options.slowest > 0 {
+    // The only request has been shown.
+    if summary.requests.len() > 1 && options.slowest > 0 {
         sections.push(requests::slowest(
             &summary.requests,
             options.slowest,
@@ -55,3 +62,7 @@ pub fn render(
     sections.extend(notes::notes(summary, paint, width));
     sections.join("\n")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -93,12 +93,10 @@ pub fn share(part: f64, whole: f64) -> String {
 
 /// Three significant digits of a value below 999.5.
 fn significant(value: f64) -> String {
-    let decimals = if value < 9.995 {
-        2
-    } else if value < 99.95 {
-        1
-    } else {
-        0
+    let decimals = match value {
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
     };
     format!("{value:.decimals$}")
 }

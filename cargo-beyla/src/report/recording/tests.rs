@@ -25,7 +25,7 @@ fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {
 fn records() -> [Vec<u8>; 3] {
     [
         record(kind::READY, fixtures::START + 10, b""),
-        record(kind::SEND, fixtures::START + 30, &[7; 20_000]),
+        record(kind::SEND, fixtures::START + 30, &vec![7; 20_000]),
         record(kind::STATE, fixtures::START + 20, b"odd"),
     ]
 }

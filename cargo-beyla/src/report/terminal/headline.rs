@@ -95,9 +95,10 @@ fn why_none(summary: &Summary) -> String {
             });
         if let Some(address) = tcp {
             // A wildcard address is reached through the loopback.
-            let host = match address.ip().is_unspecified() {
-                true => format!("localhost:{}", address.port()),
-                false => address.to_string(),
+            let host = if address.ip().is_unspecified() {
+                format!("localhost:{}", address.port())
+            } else {
+                address.to_string()
             };
             reason = format!("{reason}; try `curl http://{host}/` while it runs");
         }

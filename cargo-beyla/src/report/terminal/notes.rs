@@ -63,7 +63,7 @@ fn sentences(summary: &Summary) -> Vec<String> {
         }),
         (unseen.untracked_connections, &|number| {
             format!(
-                "{} too many to follow at the same time: their requests are missing. Use fewer \
+                "{} too many to follow at the same time: requests are missing. Use fewer \
                  connections at a time.",
                 if number == 1 {
                     "1 connection was".into()
@@ -85,14 +85,14 @@ fn sentences(summary: &Summary) -> Vec<String> {
         }),
         (unseen.tls_connections, &|number| {
             format!(
-                "{} spoke TLS, which is not read yet: the requests on them are missing. Serve plain \
+                "{} spoke TLS, which is not read yet: those requests are missing. Serve plain \
                  HTTP while you measure.",
                 connections(number)
             )
         }),
         (unseen.http2_connections, &|number| {
             format!(
-                "{} spoke HTTP/2, which is not read yet: the requests on them are missing. Use \
+                "{} spoke HTTP/2, which is not read yet: those requests are missing. Use \
                  HTTP/1.1, as in `curl --http1.1`.",
                 connections(number)
             )

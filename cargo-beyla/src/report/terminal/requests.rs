@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::METHOD_WIDTH;
 use crate::report::colors::{Paint, Role};
 use crate::report::phases;
 use crate::report::run_info::RunInfo;
@@ -97,7 +98,7 @@ pub(super) fn slowest(
     ];
     let (table, columns) = fit(&rows, layouts, width);
     let title = match rows.len() {
-        1 => "The slowest request".into(),
+        1 => "The slowest request".to_owned(),
         number => format!("The {} slowest requests", count(number as u64)),
     };
     section(&title, &table, columns, paint)
@@ -212,11 +213,13 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn new(request: &'a Request, run: &RunInfo) -> Self {
         let boundaries = &request.boundaries;
-        let mut target = format!("{} {}", request.method, request.path);
+        let mut target = request.path.to_string();
         if let Some(query) = &request.query {
             target.push('?');
             target.push_str(query);
         }
+        let method = text::escape(&request.method);
+        let method = text::shorten(&method, METHOD_WIDTH);
         let ending = match request.outcome {
             Outcome::Complete => None,
             Outcome::ServerClosed => Some(Role::Error),
@@ -231,7 +234,7 @@ impl<'a> Row<'a> {
             request,
             phases: boundaries.phases(),
             offset_ns: boundaries.start().saturating_sub(run.started_monotonic_ns),
-            target: text::escape(&target).into_owned(),
+            target: format!("{method} {}", text::escape(&target)),
             remarks: ending.into_iter().chain(wait).collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! The table by route.
 
+use super::METHOD_WIDTH;
 use crate::report::colors::{Paint, Role};
 use crate::report::phases;
 use crate::report::table::{Align, Cell, Table};
@@ -10,9 +11,6 @@ use crate::request::summary::{Distribution, RouteSummary};
 /// More routes than these are summed up in a line: a client that tries paths at random makes
 /// thousands.
 const ROUTES_SHOWN: usize = 25;
-
-/// A method is a word of the client's choice, of any length.
-const METHOD_WIDTH: usize = 12;
 
 /// Below this, a route is shortened past recognition.
 const ROUTE_WIDTH: usize = 24;
@@ -35,7 +33,7 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
         let build = |route_width: usize| {
             let paths = paths.iter().map(|path| text::shorten(path, route_width));
             let mut table = Table::default();
-            name_columns(&mut table, shown, paths.map(|path| Cell::plain(path)));
+            name_columns(&mut table, shown, paths.map(Cell::plain));
             if times {
                 time_columns(&mut table, shown);
             }
@@ -49,14 +47,13 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
         (build(room.max("route".len())), room)
     };
 
-    let mut out = format!(
-        "{}\n",
-        paint.paint(Role::Strong, "Routes, the most time first")
-    );
+    let mut out = paint.paint(Role::Strong, "Routes, the most time first");
     let (whole, room) = build(true, true);
     if room >= wanted.min(ROUTE_WIDTH) {
+        out.push_str(&paint.paint(Role::Faint, "; phases as their mean share\n"));
         whole.render(paint, &mut out);
     } else {
+        out.push('\n');
         build(true, false).0.render(paint, &mut out);
         out.push('\n');
         out.push_str(&paint.paint(Role::Strong, "Mean share of each phase"));
@@ -74,6 +71,9 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
     }
     out
 }
+
+/// One number of a distribution.
+type Statistic = fn(&Distribution) -> u64;
 
 fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: impl Iterator<Item = Cell>) {
     let method = |route: &RouteSummary| {
@@ -108,7 +108,7 @@ fn time_columns(table: &mut Table, routes: &[RouteSummary]) {
                 .map(|route| number(Role::Warning, route.incomplete)),
         );
     }
-    let columns: [(&str, fn(&Distribution) -> u64); 4] = [
+    let columns: [(&str, Statistic); 4] = [
         ("p50", |total| total.p50),
         ("p90", |total| total.p90),
         ("p99", |total| total.p99),
