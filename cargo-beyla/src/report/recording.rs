@@ -1,7 +1,7 @@
 //! The records of a run in a file, so that it can be reported again.
 //!
 //! The file is a line that says what it is, a line of JSON ([`RunInfo`]), the records as the probes
-//! wrote them, and one more record, [`End`], which tells how the run ended. A file without it was
+//! wrote them, and one more record, which tells how the run ended. A file without it was
 //! cut short; what it holds is still good.
 
 mod read;
