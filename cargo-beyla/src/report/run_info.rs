@@ -1,8 +1,8 @@
 //! What a report says of the run itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The run that a report is about. Also the first line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,7 @@ pub struct RunInfo {
     /// Process id of the server, as its user sees it.
     pub pid: u32,
     /// The server's executable.
+    #[serde(serialize_with = "lossy")]
     pub executable: PathBuf,
     /// Wall-clock time at the start of the run, in nanoseconds since the Unix epoch.
     pub started_unix_ns: u64,
@@ -19,6 +20,19 @@ pub struct RunInfo {
     pub started_monotonic_ns: u64,
     /// How bytes were captured: `socket` or `syscalls`.
     pub capture: String,
+}
+
+impl RunInfo {
+    /// A moment of `CLOCK_MONOTONIC` as nanoseconds since the Unix epoch.
+    pub fn unix_ns(&self, monotonic_ns: u64) -> u64 {
+        let started = i128::from(self.started_unix_ns) - i128::from(self.started_monotonic_ns);
+        (started + i128::from(monotonic_ns)).clamp(0, i128::from(u64::MAX)) as u64
+    }
+}
+
+/// A path of bytes that are not UTF-8 is still worth a report.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// How the server ended.

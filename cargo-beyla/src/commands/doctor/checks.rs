@@ -1,0 +1,229 @@
+//! What the facts mean. Pure.
+
+use super::check::{Check, Standing};
+use super::facts::{Btf, Facts, Sudo};
+
+/// The kernel that has the ring buffer.
+const KERNEL_MIN: (u32, u32) = (5, 8);
+
+/// From this kernel on, BPF maps count as memory of their control group, not as locked memory.
+const KERNEL_WITHOUT_MEMLOCK: (u32, u32) = (5, 11);
+
+/// Locked memory enough for the maps.
+const MEMLOCK_ENOUGH: u64 = 64 * 1024 * 1024;
+
+/// What can be said without loading anything.
+pub(super) fn checks(facts: &Facts) -> Vec<Check> {
+    let mut checks = vec![kernel(facts), btf(facts), privilege(facts)];
+    if !facts.capabilities.suffice() {
+        checks.push(sudo(facts));
+    }
+    checks.extend([
+        lockdown(facts),
+        perf_event_paranoid(facts),
+        container(facts),
+        memlock(facts),
+    ]);
+    checks
+}
+
+/// Loads a program, unless something else that is missing will refuse it, or sudo will ask for a
+/// password.
+pub(super) fn load(
+    facts: &Facts,
+    checks: &[Check],
+    try_load: impl FnOnce() -> Result<(), String>,
+) -> Check {
+    const NAME: &str = "BPF load";
+    if checks.iter().any(Check::is_missing) {
+        return Check {
+            name: NAME,
+            standing: Standing::Warn,
+            found: "not tried, as something else is missing".into(),
+            cure: None,
+        };
+    }
+    if !facts.capabilities.suffice() && facts.sudo == Sudo::Asks {
+        return Check::warn(
+            NAME,
+            "not tried, as sudo asks for a password",
+            "sudo -v, and then cargo beyla doctor again",
+        );
+    }
+    match try_load() {
+        Ok(()) => Check::ok(NAME, "a program of each kind was loaded and attached"),
+        Err(reason) => Check::missing(NAME, reason, refused(facts)),
+    }
+}
+
+/// What most likely refuses a program where all else is well.
+fn refused(facts: &Facts) -> String {
+    match facts.container {
+        Some(_) => {
+            "docker run --cap-add BPF --cap-add PERFMON --security-opt seccomp=unconfined ..."
+                .into()
+        }
+        None => "look into `sudo dmesg`; a security module (SELinux, AppArmor) may have refused it"
+            .into(),
+    }
+}
+
+fn kernel(facts: &Facts) -> Check {
+    const NAME: &str = "kernel";
+    let found = format!("Linux {} on {}", facts.kernel, facts.architecture);
+    if !matches!(facts.architecture, "x86_64" | "aarch64") {
+        return Check::missing(NAME, found, "use a machine with x86_64 or aarch64");
+    }
+    match version(&facts.kernel) {
+        Some(version) if version >= KERNEL_MIN => Check::ok(NAME, found),
+        Some(_) => Check::missing(NAME, found, "use Linux 5.8 or later"),
+        None => Check::warn(NAME, found, "make sure that this is Linux 5.8 or later"),
+    }
+}
+
+fn btf(facts: &Facts) -> Check {
+    const NAME: &str = "BTF";
+    match facts.btf {
+        Btf::Readable => Check::ok(NAME, "/sys/kernel/btf/vmlinux"),
+        Btf::Unreadable => Check::missing(
+            NAME,
+            "/sys/kernel/btf/vmlinux cannot be read",
+            "sudo chmod a+r /sys/kernel/btf/vmlinux",
+        ),
+        Btf::Absent => Check::missing(
+            NAME,
+            "no /sys/kernel/btf/vmlinux",
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of all large distributions; in \
+             a container, mount /sys",
+        ),
+    }
+}
+
+fn privilege(facts: &Facts) -> Check {
+    const NAME: &str = "privilege";
+    // Sudo leads to no other namespace.
+    if facts.user_namespace {
+        return Check::missing(
+            NAME,
+            "a user namespace, whose capabilities do not count for BPF",
+            "run outside of it, or in a container that root has started",
+        );
+    }
+    let capabilities = facts.capabilities;
+    if capabilities.bpf && capabilities.perfmon {
+        return Check::ok(NAME, "CAP_BPF and CAP_PERFMON");
+    }
+    if capabilities.sys_admin {
+        return Check::ok(NAME, "CAP_SYS_ADMIN");
+    }
+    let found = match (capabilities.bpf, capabilities.perfmon) {
+        (true, _) => "CAP_BPF without CAP_PERFMON",
+        (_, true) => "CAP_PERFMON without CAP_BPF",
+        _ => "an ordinary user",
+    };
+    let through = match facts.sudo {
+        Sudo::Absent => "",
+        Sudo::Asks | Sudo::Free => "; the probes are started through sudo",
+    };
+    Check::ok(NAME, format!("{found}{through}"))
+}
+
+fn sudo(facts: &Facts) -> Check {
+    const NAME: &str = "sudo";
+    match facts.sudo {
+        Sudo::Free => Check::ok(NAME, "asks for no password"),
+        Sudo::Asks => Check::warn(
+            NAME,
+            "asks for a password, or does not let this user",
+            "sudo -v asks it now; a line in sudoers for good",
+        ),
+        Sudo::Absent => Check::missing(
+            NAME,
+            "not found",
+            "install sudo and allow it for this user, or run as root",
+        ),
+    }
+}
+
+fn lockdown(facts: &Facts) -> Check {
+    const NAME: &str = "lockdown";
+    // The mode in force is the one in brackets: `none [integrity] confidentiality`.
+    let mode = facts.lockdown.as_deref().and_then(|modes| {
+        let (_, rest) = modes.split_once('[')?;
+        Some(rest.split_once(']')?.0)
+    });
+    match mode {
+        Some("confidentiality") => Check::missing(
+            NAME,
+            "confidentiality: BPF programs may not read the kernel's memory",
+            "boot with lockdown=integrity, or with Secure Boot off",
+        ),
+        Some(mode) => Check::ok(NAME, mode),
+        None => Check::ok(NAME, "none to be seen"),
+    }
+}
+
+fn perf_event_paranoid(facts: &Facts) -> Check {
+    const NAME: &str = "perf events";
+    match facts.perf_event_paranoid {
+        // Above 2, which some distributions add, it binds even those who hold CAP_PERFMON on their
+        // older kernels.
+        Some(level @ 3..) if !facts.capabilities.sys_admin && facts.capabilities.perfmon => {
+            Check::warn(
+                NAME,
+                format!("perf_event_paranoid is {level}"),
+                "sudo sysctl kernel.perf_event_paranoid=2",
+            )
+        }
+        Some(level) => Check::ok(
+            NAME,
+            format!("perf_event_paranoid is {level}, which is in nobody's way"),
+        ),
+        None => Check::warn(
+            NAME,
+            "no perf_event_paranoid",
+            "use a kernel built with CONFIG_PERF_EVENTS=y",
+        ),
+    }
+}
+
+fn container(facts: &Facts) -> Check {
+    const NAME: &str = "container";
+    let namespace = match facts.pid_namespace {
+        Some(true) => "a PID namespace of its own",
+        Some(false) => "the machine's PID namespace",
+        None => "an unknown PID namespace",
+    };
+    let found = match facts.container {
+        Some(kind) => format!("{kind}, in {namespace}"),
+        None => format!("none, in {namespace}"),
+    };
+    Check::ok(NAME, found)
+}
+
+fn memlock(facts: &Facts) -> Check {
+    const NAME: &str = "memory limit";
+    let older = version(&facts.kernel).is_some_and(|version| version < KERNEL_WITHOUT_MEMLOCK);
+    match facts.memlock {
+        Some(limit) if older && limit < MEMLOCK_ENOUGH => Check::warn(
+            NAME,
+            format!(
+                "{} KiB of locked memory, which this kernel counts BPF maps into",
+                limit / 1024
+            ),
+            "ulimit -l unlimited, as root",
+        ),
+        Some(limit) if older => Check::ok(NAME, format!("{} KiB of locked memory", limit / 1024)),
+        Some(_) | None => Check::ok(NAME, "none that matters"),
+    }
+}
+
+/// Major and minor number of a release such as `6.1.0-18-amd64`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,55 @@
+//! The colours of reports: few, and none that carries a meaning alone.
+
+use std::fmt::Display;
+
+use anstyle::{AnsiColor, Style};
+
+/// What a piece of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Nothing special.
+    Plain,
+    /// What the eye should find first.
+    Strong,
+    /// Headers, legends, what is only there for completeness.
+    Faint,
+    /// Failed by the server.
+    Error,
+    /// Refused by the server, or not whole.
+    Warning,
+    /// A phase, by its index.
+    Phase(usize),
+}
+
+/// Whether there are colours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint {
+    pub(super) color: bool,
+}
+
+impl Paint {
+    /// The text in its colour.
+    pub(super) fn paint(self, role: Role, text: impl Display) -> String {
+        let style = role.style();
+        if !self.color || style == Style::new() {
+            return text.to_string();
+        }
+        format!("{style}{text}{style:#}")
+    }
+}
+
+impl Role {
+    fn style(self) -> Style {
+        let of = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
+        match self {
+            Self::Plain => Style::new(),
+            Self::Strong => Style::new().bold(),
+            Self::Faint => Style::new().dimmed(),
+            Self::Error => of(AnsiColor::Red),
+            Self::Warning | Self::Phase(0) => of(AnsiColor::Yellow),
+            Self::Phase(1) => of(AnsiColor::Blue),
+            Self::Phase(2) => of(AnsiColor::Green),
+            Self::Phase(_) => of(AnsiColor::Magenta),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Hand-made summaries for tests.
+
+use std::sync::Arc;
+
+use super::run_info::RunInfo;
+use crate::request::boundaries::Boundaries;
+use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
+use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
+
+/// The start of the run by `CLOCK_MONOTONIC`.
+pub(super) const START: u64 = 1_000_000_000;
+
+pub(super) fn run() -> RunInfo {
+    RunInfo {
+        version: "0.1.0".into(),
+        pid: 4242,
+        executable: "/work/target/debug/server".into(),
+        started_unix_ns: 1_700_000_000_000_000_000,
+        started_monotonic_ns: START,
+        capture: "socket".into(),
+    }
+}
+
+/// The `id`th request, `GET path`, of a healthy server; it takes `id` times 100 µs or so.
+pub(super) fn request(id: u64, path: &str) -> Request {
+    let at = START + id * 10_000_000;
+    let (path, query) = match path.split_once('?') {
+        Some((path, query)) => (path, Some(query.into())),
+        None => (path, None),
+    };
+    Request {
+        id,
+        connection: Arc::new(ConnectionInfo {
+            id: id.div_ceil(2),
+            server: tcp("127.0.0.1:8080"),
+            client: tcp("127.0.0.1:50000"),
+        }),
+        protocol: "http/1.1",
+        method: "GET".into(),
+        path: path.into(),
+        query,
+        route: path.into(),
+        status: Some(200),
+        outcome: Outcome::Complete,
+        boundaries: Boundaries {
+            connected: None,
+            accepted: None,
+            arrived: Some(at),
+            read: at + 12_000 * id,
+            received: Some(at + 12_000 * id),
+            responded: Some(at + 92_000 * id),
+            ended: at + 100_000 * id,
+        },
+        request_bytes: MessageBytes {
+            header: 78,
+            body: Some(0),
+        },
+        response_bytes: Some(MessageBytes {
+            header: 90,
+            body: Some(28),
+        }),
+    }
+}
+
+pub(super) fn tcp(address: &str) -> Endpoint {
+    Endpoint::Tcp(address.parse().unwrap())
+}
+
+/// One route; its counts are those of the requests.
+pub(super) fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summary {
+    Summary {
+        totals: Totals {
+            requests: requests.len() as u64,
+            errors: requests.iter().filter(|request| request.is_error()).count() as u64,
+            incomplete: requests
+                .iter()
+                .filter(|request| request.outcome != Outcome::Complete)
+                .count() as u64,
+            connections: requests
+                .iter()
+                .map(|request| request.connection.id)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len() as u64,
+            requests_not_kept: 0,
+        },
+        listening: vec![tcp("127.0.0.1:8080")],
+        routes,
+        requests: requests.into_iter().map(Arc::new).collect(),
+        unseen: Unseen::default(),
+    }
+}
+
+pub(super) fn route(method: &str, route: &str, count: u64) -> RouteSummary {
+    RouteSummary {
+        method: method.into(),
+        route: route.into(),
+        count,
+        errors: 0,
+        incomplete: 0,
+        total: Some(Distribution {
+            p50: 892_000,
+            p90: 1_240_000,
+            p99: 2_100_000,
+            max: 12_045_678,
+            mean: 934_123.4,
+        }),
+        phase_mean: [Some(112_095.0), Some(0.0), Some(747_299.0), Some(74_729.4)],
+    }
+}
+
+/// 24 requests on two routes, all well.
+pub(super) fn healthy() -> Summary {
+    let mut requests: Vec<Request> = (1..=24)
+        .map(|id| {
+            request(
+                id,
+                if id % 3 == 0 {
+                    "/users/7?full=1"
+                } else {
+                    "/hello"
+                },
+            )
+        })
+        .collect();
+    requests[8].boundaries.connected = Some(requests[8].boundaries.start() - 13_000_000);
+    requests[8].boundaries.accepted = Some(requests[8].boundaries.start() - 500_000);
+    for request in requests
+        .iter_mut()
+        .filter(|request| &*request.path != "/hello")
+    {
+        request.route = "/users/{id}".into();
+    }
+    summary(
+        requests,
+        vec![route("GET", "/hello", 16), route("GET", "/users/{id}", 8)],
+    )
+}
+
+/// A request of every kind that goes wrong.
+pub(super) fn troubled() -> Summary {
+    let mut requests: Vec<Request> = (1..=7).map(|id| request(id, "/status/500")).collect();
+    requests[0].status = Some(500);
+    requests[1].status = Some(404);
+    let ends = [
+        Outcome::ClientClosed,
+        Outcome::ServerClosed,
+        Outcome::StillOpen,
+        Outcome::NotSeen,
+    ];
+    for (request, outcome) in requests[2..].iter_mut().zip(ends) {
+        request.outcome = outcome;
+        request.status = None;
+        request.response_bytes = None;
+        request.boundaries.responded = None;
+    }
+    requests[2].status = Some(200);
+    requests[2].request_bytes.body = Some(3_000_000);
+    requests[2].boundaries.responded = Some(requests[2].boundaries.ended - 1_000);
+    requests[2].response_bytes = Some(MessageBytes {
+        header: 90,
+        body: None,
+    });
+    requests[5].boundaries.arrived = None;
+    requests[5].request_bytes.body = None;
+    requests[6].method = "POST".into();
+    let mut status = route("GET", "/status/{id}", 6);
+    (status.errors, status.incomplete) = (2, 4);
+    let mut post = route("POST", "/status/{id}", 1);
+    (post.total, post.phase_mean) = (None, [None; 4]);
+    summary(requests, vec![status, post])
+}

@@ -1,0 +1,304 @@
+//! The JSON report: a contract, described field by field in `docs/json-report.md`.
+//!
+//! The structures below are that contract and nothing else. They borrow from the summary and are
+//! made as they are written, so that a report of any length takes no memory of its own.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, Write};
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::run_info::{Exit, RunInfo};
+use crate::request::boundaries::Phases;
+use crate::request::model::{Endpoint, MessageBytes, Request};
+use crate::request::summary::{Distribution, RouteSummary, Summary, Unseen};
+
+/// The version of the contract.
+const SCHEMA: u32 = 1;
+
+/// Writes the report of a run that lasted `duration_ns`, and a newline. `exit` is `None` where it is
+/// not known how the server ended.
+pub fn write(
+    summary: &Summary,
+    run: &RunInfo,
+    duration_ns: u64,
+    exit: Option<Exit>,
+    writer: impl Write,
+) -> io::Result<()> {
+    let report = Report {
+        schema: SCHEMA,
+        version: &run.version,
+        target: Target {
+            pid: run.pid,
+            executable: run.executable.to_string_lossy(),
+            listening: List(summary.listening.iter().map(DisplayEndpoint)),
+        },
+        started_unix_ns: run.started_unix_ns,
+        duration_ns,
+        exit,
+        capture: &run.capture,
+        totals: Totals {
+            requests: summary.totals.requests,
+            errors: summary.totals.errors,
+            incomplete: summary.totals.incomplete,
+            connections: summary.totals.connections,
+            lost_events: summary.unseen.lost_records,
+            requests_not_kept: summary.totals.requests_not_kept,
+        },
+        unseen: NonZero(&summary.unseen),
+        routes: List(summary.routes.iter().map(route)),
+        requests: List(summary.requests.iter().map(|kept| request(kept, run))),
+        findings: [],
+    };
+    // The serializer writes every token by itself.
+    let mut writer = BufWriter::new(writer);
+    serde_json::to_writer(&mut writer, &report)?;
+    writer.write_all(b"\n")?;
+    writer.flush()
+}
+
+#[derive(Serialize)]
+struct Report<'a, L: Serialize, R: Serialize, Q: Serialize> {
+    schema: u32,
+    version: &'a str,
+    target: Target<'a, L>,
+    started_unix_ns: u64,
+    duration_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<Exit>,
+    capture: &'a str,
+    totals: Totals,
+    unseen: NonZero<'a>,
+    routes: R,
+    requests: Q,
+    findings: [(); 0],
+}
+
+#[derive(Serialize)]
+struct Target<'a, L: Serialize> {
+    pid: u32,
+    executable: Cow<'a, str>,
+    listening: L,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    requests: u64,
+    errors: u64,
+    incomplete: u64,
+    connections: u64,
+    lost_events: u64,
+    requests_not_kept: u64,
+}
+
+#[derive(Serialize)]
+struct RouteRow<'a> {
+    method: &'a str,
+    route: &'a str,
+    count: u64,
+    errors: u64,
+    incomplete: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_ns: Option<TotalNs>,
+    phase_mean_ns: PhasesNs,
+}
+
+#[derive(Serialize)]
+struct TotalNs {
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    max: u64,
+    mean: u64,
+}
+
+#[derive(Serialize)]
+struct PhasesNs {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receive: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handle: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    respond: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct RequestRow<'a> {
+    id: u64,
+    connection: u64,
+    pid: u32,
+    protocol: &'a str,
+    method: &'a str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<&'a str>,
+    route: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    outcome: &'static str,
+    start_unix_ns: u64,
+    total_ns: u64,
+    phases: PhasesNs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_unix_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_wait_ns: Option<u64>,
+    request_bytes: Bytes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_bytes: Option<Bytes>,
+    client: DisplayEndpoint<'a>,
+    server: DisplayEndpoint<'a>,
+}
+
+#[derive(Serialize)]
+struct Bytes {
+    header: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<u64>,
+}
+
+fn route(route: &RouteSummary) -> RouteRow<'_> {
+    let RouteSummary {
+        method,
+        route,
+        count,
+        errors,
+        incomplete,
+        total,
+        phase_mean,
+    } = route;
+    let [queue, receive, handle, respond] = phase_mean.map(|mean| mean.map(|ns| ns.round() as u64));
+    RouteRow {
+        method,
+        route,
+        count: *count,
+        errors: *errors,
+        incomplete: *incomplete,
+        total_ns: total.map(
+            |Distribution {
+                 p50,
+                 p90,
+                 p99,
+                 max,
+                 mean,
+             }| TotalNs {
+                p50,
+                p90,
+                p99,
+                max,
+                mean: mean.round() as u64,
+            },
+        ),
+        phase_mean_ns: PhasesNs {
+            queue,
+            receive,
+            handle,
+            respond,
+        },
+    }
+}
+
+fn request<'a>(request: &'a Request, run: &RunInfo) -> RequestRow<'a> {
+    let boundaries = &request.boundaries;
+    let Phases {
+        queue,
+        receive,
+        handle,
+        respond,
+    } = boundaries.phases();
+    RequestRow {
+        id: request.id,
+        connection: request.connection.id,
+        pid: run.pid,
+        protocol: request.protocol,
+        method: &request.method,
+        path: &request.path,
+        query: request.query.as_deref(),
+        route: &request.route,
+        status: request.status,
+        outcome: request.outcome.label(),
+        start_unix_ns: run.unix_ns(boundaries.start()),
+        total_ns: boundaries.total(),
+        phases: PhasesNs {
+            queue,
+            receive,
+            handle,
+            respond,
+        },
+        connected_unix_ns: boundaries.connected.map(|connected| run.unix_ns(connected)),
+        accept_wait_ns: boundaries.accept_wait(),
+        request_bytes: request.request_bytes.into(),
+        response_bytes: request.response_bytes.map(Bytes::from),
+        client: DisplayEndpoint(&request.connection.client),
+        server: DisplayEndpoint(&request.connection.server),
+    }
+}
+
+impl From<MessageBytes> for Bytes {
+    fn from(MessageBytes { header, body }: MessageBytes) -> Self {
+        Self { header, body }
+    }
+}
+
+/// An array whose rows are made one at a time, as they are written.
+struct List<I>(I);
+
+impl<I> Serialize for List<I>
+where
+    I: Iterator<Item: Serialize> + Clone,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
+}
+
+/// An endpoint as people write it.
+struct DisplayEndpoint<'a>(&'a Endpoint);
+
+impl Serialize for DisplayEndpoint<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+/// The counts that are not 0, by name.
+struct NonZero<'a>(&'a Unseen);
+
+impl Serialize for NonZero<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Unseen {
+            lost_records,
+            skipped_probes,
+            untracked_connections,
+            missing_bytes,
+            upgraded_connections,
+            tls_connections,
+            http2_connections,
+            unreadable_connections,
+            io_urings,
+        } = *self.0;
+        let counts = [
+            ("lost_records", lost_records),
+            ("skipped_probes", skipped_probes),
+            ("untracked_connections", untracked_connections),
+            ("missing_bytes", missing_bytes),
+            ("upgraded_connections", upgraded_connections),
+            ("tls_connections", tls_connections),
+            ("http2_connections", http2_connections),
+            ("unreadable_connections", unreadable_connections),
+            ("io_urings", io_urings),
+        ];
+        let mut map = serializer.serialize_map(None)?;
+        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            map.serialize_entry(name, &count)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,128 @@
+use super::*;
+use crate::report::fixtures;
+use serde_json::{Value, json};
+
+fn report(summary: &Summary, exit: Option<Exit>) -> Value {
+    let mut out = Vec::new();
+    write(summary, &fixtures::run(), 2_310_000_000, exit, &mut out).unwrap();
+    assert_eq!(out.last(), Some(&b'\n'));
+    serde_json::from_slice(&out).unwrap()
+}
+
+#[test]
+fn the_contract_is_kept() {
+    let mut request = fixtures::request(1, "/hello?a=1");
+    request.boundaries.connected = Some(request.boundaries.start() - 40_000);
+    request.boundaries.accepted = Some(request.boundaries.start() - 10_000);
+    let summary = fixtures::summary(vec![request], vec![fixtures::route("GET", "/hello", 1)]);
+    assert_eq!(
+        report(&summary, Some(Exit::Code(0))),
+        json!({
+            "schema": 1,
+            "version": "0.1.0",
+            "target": {
+                "pid": 4242,
+                "executable": "/work/target/debug/server",
+                "listening": ["127.0.0.1:8080"]
+            },
+            "started_unix_ns": 1_700_000_000_000_000_000_u64,
+            "duration_ns": 2_310_000_000_u64,
+            "exit": { "code": 0 },
+            "capture": "socket",
+            "totals": {
+                "requests": 1, "errors": 0, "incomplete": 0, "connections": 1,
+                "lost_events": 0, "requests_not_kept": 0
+            },
+            "unseen": {},
+            "routes": [{
+                "method": "GET", "route": "/hello", "count": 1, "errors": 0, "incomplete": 0,
+                "total_ns": {
+                    "p50": 892_000, "p90": 1_240_000, "p99": 2_100_000, "max": 12_045_678,
+                    "mean": 934_123
+                },
+                "phase_mean_ns": {
+                    "queue": 112_095, "receive": 0, "handle": 747_299, "respond": 74_729
+                }
+            }],
+            "requests": [{
+                "id": 1, "connection": 1, "pid": 4242, "protocol": "http/1.1",
+                "method": "GET", "path": "/hello", "query": "a=1", "route": "/hello",
+                "status": 200, "outcome": "complete",
+                "start_unix_ns": 1_700_000_000_010_000_000_u64,
+                "total_ns": 100_000,
+                "phases": { "queue": 12_000, "receive": 0, "handle": 80_000, "respond": 8_000 },
+                "connected_unix_ns": 1_700_000_000_009_960_000_u64,
+                "accept_wait_ns": 30_000,
+                "request_bytes": { "header": 78, "body": 0 },
+                "response_bytes": { "header": 90, "body": 28 },
+                "client": "127.0.0.1:50000", "server": "127.0.0.1:8080"
+            }],
+            "findings": []
+        })
+    );
+}
+
+#[test]
+fn the_unknown_is_absent() {
+    let mut summary = fixtures::troubled();
+    summary.unseen.missing_bytes = 7;
+    summary.unseen.lost_records = 3;
+    let report = report(&summary, None);
+    assert!(!report.to_string().contains("null"), "{report}");
+    assert_eq!(report.get("exit"), None);
+    assert_eq!(
+        report["unseen"],
+        json!({ "lost_records": 3, "missing_bytes": 7 })
+    );
+    assert_eq!(report["totals"]["lost_events"], 3);
+    assert_eq!(report["totals"]["incomplete"], 4);
+    assert_eq!(report["routes"][1].get("total_ns"), None);
+    assert_eq!(report["routes"][1]["phase_mean_ns"], json!({}));
+    let not_seen = &report["requests"][5];
+    assert_eq!(not_seen["outcome"], "not seen");
+    for absent in [
+        "status",
+        "query",
+        "response_bytes",
+        "accept_wait_ns",
+        "connected_unix_ns",
+    ] {
+        assert_eq!(not_seen.get(absent), None, "{absent}");
+    }
+    assert_eq!(not_seen["request_bytes"], json!({ "header": 78 }));
+    assert_eq!(
+        not_seen["phases"],
+        json!({ "receive": 0, "handle": 528_000 })
+    );
+    assert_eq!(
+        report["requests"][2]["response_bytes"],
+        json!({ "header": 90 })
+    );
+}
+
+#[test]
+fn phases_sum_to_the_total() {
+    for summary in [fixtures::healthy(), fixtures::troubled()] {
+        for request in report(&summary, None)["requests"].as_array().unwrap() {
+            let phases = request["phases"].as_object().unwrap();
+            let sum: u64 = phases.values().filter_map(Value::as_u64).sum();
+            assert_eq!(Some(sum), request["total_ns"].as_u64(), "{request}");
+        }
+    }
+}
+
+#[test]
+fn the_end_and_the_endpoints_of_other_kinds() {
+    let mut summary = fixtures::healthy();
+    summary.listening = vec![
+        Endpoint::Unix("/run/x.sock".into()),
+        fixtures::tcp("[::1]:80"),
+        Endpoint::Unix(String::new()),
+    ];
+    let report = report(&summary, Some(Exit::Signal(2)));
+    assert_eq!(report["exit"], json!({ "signal": 2 }));
+    assert_eq!(
+        report["target"]["listening"],
+        json!(["unix:/run/x.sock", "[::1]:80", "unix:"])
+    );
+}

@@ -1,0 +1,181 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use cargo_beyla_events::kind;
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+use super::*;
+use crate::error::Error;
+use crate::report::fixtures;
+
+/// A record of `kind` with `extra` bytes after its header.
+fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {
+    let size = (size_of::<Header>() + extra.len()) as u32;
+    let header = Header {
+        kind,
+        reserved: 0,
+        size,
+        time_ns,
+        connection: 0,
+    };
+    [header.as_bytes(), extra].concat()
+}
+
+fn records() -> [Vec<u8>; 3] {
+    [
+        record(kind::READY, fixtures::START + 10, b""),
+        record(kind::SEND, fixtures::START + 30, &vec![7; 20_000]),
+        record(kind::STATE, fixtures::START + 20, b"odd"),
+    ]
+}
+
+/// A whole recording of [`records`].
+fn recorded(exit: Option<Exit>) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.beyla");
+    let mut recorder = Recorder::create(&path, &fixtures::run()).unwrap();
+    let [first, rest @ ..] = records();
+    recorder.write(&first).unwrap();
+    recorder.write(&rest.concat()).unwrap();
+    recorder.finish(fixtures::START + 100, exit).unwrap();
+    std::fs::read(&path).unwrap()
+}
+
+fn open(bytes: &[u8]) -> Result<Recording<&[u8]>, Error> {
+    Recording::new(Path::new("run.beyla"), bytes)
+}
+
+/// Every record, and how it ends.
+fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, Ending, u64) {
+    let mut recording = open(bytes).unwrap();
+    let mut records = Vec::new();
+    while let Some(record) = recording.next_record().unwrap() {
+        records.push(record.to_vec());
+    }
+    assert!(recording.next_record().unwrap().is_none());
+    (
+        records,
+        recording.ending().unwrap().clone(),
+        recording.duration_ns(),
+    )
+}
+
+#[test]
+fn what_is_written_is_read() {
+    for exit in [None, Some(Exit::Code(3)), Some(Exit::Signal(15))] {
+        let bytes = recorded(exit);
+        assert_eq!(open(&bytes).unwrap().run(), &fixtures::run());
+        let complete = Ending::Complete {
+            end_monotonic_ns: fixtures::START + 100,
+            exit,
+        };
+        assert_eq!(read(&bytes), (records().to_vec(), complete, 100));
+    }
+}
+
+#[test]
+fn a_recording_cut_anywhere_is_good_up_to_there() {
+    let bytes = recorded(None);
+    let start = bytes.len() - size_of::<End>() - records().concat().len();
+    for length in start..bytes.len() {
+        let (read, ending, duration_ns) = read(&bytes[..length]);
+        assert_eq!(read, records()[..read.len()]);
+        assert!(
+            matches!(ending, Ending::CutShort { .. }),
+            "{length}: {ending:?}"
+        );
+        assert_eq!(duration_ns, [0, 10, 30, 30][read.len()]);
+    }
+    for length in 0..start - 1 {
+        assert!(
+            matches!(open(&bytes[..length]), Err(Error::NotARecording { .. })),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn an_impossible_size_ends_it() {
+    for size in [0, 23, RECORD_MAX as u32 + 1, u32::MAX] {
+        let mut bytes = recorded(None);
+        bytes.truncate(bytes.len() - size_of::<End>());
+        let header = Header {
+            kind: kind::SEND,
+            size,
+            ..Header::default()
+        };
+        bytes.extend(header.as_bytes());
+        let (read, ending, _) = read(&bytes);
+        assert_eq!(read, records());
+        assert!(matches!(ending, Ending::CutShort { .. }), "{ending:?}");
+    }
+}
+
+#[test]
+fn other_files_are_refused() {
+    for (bytes, reason) in [
+        (&b""[..], "it does not begin as one"),
+        (
+            b"\x7fELF and so on and so forth",
+            "it does not begin as one",
+        ),
+        (
+            b"cargo-beyla recording 2\n{}\n",
+            "another version of cargo beyla wrote it",
+        ),
+    ] {
+        match open(bytes) {
+            Err(Error::NotARecording { reason: found, .. }) => assert_eq!(found, reason),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn only_the_owner_reads_it_even_if_it_was_there_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.beyla");
+    std::fs::write(&path, "old").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    Recorder::create(&path, &fixtures::run())
+        .unwrap()
+        .finish(0, None)
+        .unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(
+        Recording::open(&path)
+            .unwrap()
+            .next_record()
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let error = Recorder::create(Path::new("/nowhere/run.beyla"), &fixtures::run()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("could not write /nowhere/run.beyla"),
+        "{error}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(garbage in prop::collection::vec(any::<u8>(), 0..4096), whole in any::<bool>()) {
+        let mut bytes = MAGIC.to_vec();
+        if whole {
+            serde_json::to_writer(&mut bytes, &fixtures::run()).unwrap();
+            bytes.push(b'\n');
+        }
+        bytes.extend(garbage);
+        if let Ok(mut recording) = open(&bytes) {
+            while recording.next_record().unwrap().is_some() {}
+            recording.duration_ns();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The summary that people read at the end of a run.
+
+mod headline;
+mod notes;
+mod requests;
+mod routes;
+
+use super::colors::Paint;
+use super::run_info::{Exit, RunInfo};
+use crate::request::summary::Summary;
+
+/// With so many requests or fewer, each has a line of its own.
+const EACH_REQUEST: u64 = 20;
+
+/// A method is a word of the client's choice, of any length.
+const METHOD_WIDTH: usize = 12;
+
+/// No table is made narrower than this; a narrower terminal breaks the lines.
+const WIDTH_MIN: usize = 80;
+
+/// How the summary is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TerminalOptions {
+    /// How many of the slowest requests are shown.
+    pub slowest: usize,
+    /// Whether colours are used.
+    pub color: bool,
+    /// Columns of the terminal; tables are made to fit, but not into less than 80.
+    pub width: usize,
+}
+
+/// The human summary of a run that lasted `duration_ns`. `exit` is `None` where it is not known how
+/// the server ended.
+pub fn render(
+    summary: &Summary,
+    run: &RunInfo,
+    duration_ns: u64,
+    exit: Option<Exit>,
+    options: &TerminalOptions,
+) -> String {
+    let paint = Paint {
+        color: options.color,
+    };
+    let width = options.width.max(WIDTH_MIN);
+    let mut sections = vec![headline::headline(summary, run, duration_ns, exit, paint)];
+    if !summary.routes.is_empty() {
+        sections.push(routes::routes(&summary.routes, paint, width));
+    }
+    if !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST {
+        sections.push(requests::each(&summary.requests, run, paint, width));
+    }
+    // The only request has been shown.
+    if summary.requests.len() > 1 && options.slowest > 0 {
+        sections.push(requests::slowest(
+            &summary.requests,
+            options.slowest,
+            run,
+            paint,
+            width,
+        ));
+    }
+    sections.extend(notes::notes(summary, paint, width));
+    sections.join("\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

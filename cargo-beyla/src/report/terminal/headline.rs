@@ -1,0 +1,135 @@
+//! The first lines: how much there was, and how it went.
+
+use crate::report::colors::{Paint, Role};
+use crate::report::run_info::{Exit, RunInfo};
+use crate::report::text;
+use crate::report::units::{count, counted, duration, rate};
+use crate::request::model::Endpoint;
+use crate::request::summary::Summary;
+
+/// Counts and rate, then the process and where it listened.
+pub(super) fn headline(
+    summary: &Summary,
+    run: &RunInfo,
+    duration_ns: u64,
+    exit: Option<Exit>,
+    paint: Paint,
+) -> String {
+    let totals = &summary.totals;
+    let mut lines = if totals.requests == 0 {
+        let none = format!("No requests in {}:", duration(duration_ns));
+        format!(
+            "{} {}\n",
+            paint.paint(Role::Strong, none),
+            why_none(summary)
+        )
+    } else {
+        let requests = format!(
+            "{} in {} ({})",
+            counted(totals.requests, "request"),
+            duration(duration_ns),
+            rate(totals.requests, duration_ns)
+        );
+        let mut parts = vec![paint.paint(Role::Strong, requests)];
+        parts.push(match totals.errors {
+            0 => "no errors".into(),
+            errors => paint.paint(Role::Error, counted(errors, "error")),
+        });
+        if totals.incomplete > 0 {
+            let incomplete = format!("{} incomplete", count(totals.incomplete));
+            parts.push(paint.paint(Role::Warning, incomplete));
+        }
+        parts.push(counted(totals.connections, "connection"));
+        parts.join(", ") + "\n"
+    };
+    let name = run
+        .executable
+        .file_name()
+        .unwrap_or(run.executable.as_os_str())
+        .to_string_lossy();
+    let mut process = format!("{}, pid {}", text::escape(&name), run.pid);
+    if !summary.listening.is_empty() {
+        process.push_str(", on ");
+        process.push_str(&listening(&summary.listening));
+    }
+    lines.push_str(&paint.paint(Role::Faint, process));
+    lines.push('\n');
+    if let Some(ending) = exit.and_then(unusual_ending) {
+        lines.push_str(&paint.paint(Role::Error, ending));
+        lines.push('\n');
+    }
+    lines
+}
+
+/// The likeliest reason why there were no requests.
+fn why_none(summary: &Summary) -> String {
+    let connections = summary.totals.connections;
+    let unseen = &summary.unseen;
+    let of_them = |number: u64| match (number, connections) {
+        (1, 1) => "its only connection".to_owned(),
+        (number, all) if number == all => format!("all {} connections", count(all)),
+        (number, all) => format!("{} of {}", count(number), counted(all, "connection")),
+    };
+    if unseen.tls_connections > 0 {
+        format!("{} spoke TLS", of_them(unseen.tls_connections))
+    } else if unseen.http2_connections > 0 {
+        format!("{} spoke HTTP/2", of_them(unseen.http2_connections))
+    } else if unseen.io_urings > 0 {
+        "the server uses io_uring".into()
+    } else if unseen.lost_records > 0 || unseen.untracked_connections > 0 {
+        "too much was lost".into()
+    } else if unseen.unreadable_connections > 0 {
+        format!("{} spoke no HTTP/1", of_them(unseen.unreadable_connections))
+    } else if connections > 0 {
+        format!("{} carried none", of_them(connections))
+    } else if summary.listening.is_empty() {
+        "the server never listened".into()
+    } else {
+        let mut reason = "nothing connected to the server".to_owned();
+        let tcp = summary
+            .listening
+            .iter()
+            .find_map(|endpoint| match endpoint {
+                Endpoint::Tcp(address) => Some(address),
+                Endpoint::Unix(_) => None,
+            });
+        if let Some(address) = tcp {
+            // A wildcard address is reached through the loopback.
+            let host = if address.ip().is_unspecified() {
+                format!("localhost:{}", address.port())
+            } else {
+                address.to_string()
+            };
+            reason = format!("{reason}; try `curl http://{host}/` while it runs");
+        }
+        reason
+    }
+}
+
+fn listening(endpoints: &[Endpoint]) -> String {
+    let names: Vec<String> = endpoints
+        .iter()
+        .map(|endpoint| text::escape(&endpoint.to_string()).into_owned())
+        .collect();
+    names.join(", ")
+}
+
+/// How the server ended, unless it did as servers do: by itself without a complaint, or because it
+/// was told to.
+fn unusual_ending(exit: Exit) -> Option<String> {
+    match exit {
+        Exit::Code(0) => None,
+        Exit::Code(code) => Some(format!("The server ended with exit code {code}")),
+        Exit::Signal(number) => {
+            let signal = nix::sys::signal::Signal::try_from(number).ok();
+            if matches!(
+                signal.map(|signal| signal as i32),
+                Some(libc::SIGINT | libc::SIGTERM)
+            ) {
+                return None;
+            }
+            let name = signal.map_or(String::new(), |signal| format!(" ({signal})"));
+            Some(format!("The server was ended by signal {number}{name}"))
+        }
+    }
+}

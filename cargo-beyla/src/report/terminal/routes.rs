@@ -1,0 +1,138 @@
+//! The table by route.
+
+use super::METHOD_WIDTH;
+use crate::report::colors::{Paint, Role};
+use crate::report::phases;
+use crate::report::table::{Align, Cell, Table};
+use crate::report::text;
+use crate::report::units::{count, counted, share, time};
+use crate::request::summary::{Distribution, RouteSummary};
+
+/// More routes than these are summed up in a line: a client that tries paths at random makes
+/// thousands.
+const ROUTES_SHOWN: usize = 25;
+
+/// Below this, a route is shortened past recognition.
+const ROUTE_WIDTH: usize = 24;
+
+/// Counts, percentiles and phases of each route; the phases in a table of their own where the
+/// terminal is too narrow for one.
+pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> String {
+    let (shown, rest) = routes.split_at(routes.len().min(ROUTES_SHOWN));
+    let paths: Vec<_> = shown
+        .iter()
+        .map(|route| text::escape(&route.route))
+        .collect();
+    let wanted = paths
+        .iter()
+        .map(|path| text::width(path))
+        .max()
+        .unwrap_or(0);
+    let room = |table: &Table| width.saturating_sub(table.width());
+    let build = |times: bool, shares: bool| {
+        let build = |route_width: usize| {
+            let paths = paths.iter().map(|path| text::shorten(path, route_width));
+            let mut table = Table::default();
+            name_columns(&mut table, shown, paths.map(Cell::plain));
+            if times {
+                time_columns(&mut table, shown);
+            }
+            if shares {
+                share_columns(&mut table, shown);
+            }
+            table
+        };
+        // The width of the header `route` is there in any case.
+        let room = room(&build(0)) + "route".len();
+        (build(room.max("route".len())), room)
+    };
+
+    let mut out = paint.paint(Role::Strong, "Routes, the most time first");
+    let (whole, room) = build(true, true);
+    if room >= wanted.min(ROUTE_WIDTH) {
+        out.push_str(&paint.paint(Role::Faint, "; phases as their mean share\n"));
+        whole.render(paint, &mut out);
+    } else {
+        out.push('\n');
+        build(true, false).0.render(paint, &mut out);
+        out.push('\n');
+        out.push_str(&paint.paint(Role::Strong, "Mean share of each phase"));
+        out.push('\n');
+        build(false, true).0.render(paint, &mut out);
+    }
+    if !rest.is_empty() {
+        let requests = rest.iter().map(|route| route.count).sum();
+        let rest = format!(
+            "  and {} with {}, all in the JSON report\n",
+            counted(rest.len() as u64, "more route"),
+            counted(requests, "request")
+        );
+        out.push_str(&paint.paint(Role::Faint, rest));
+    }
+    out
+}
+
+/// One number of a distribution.
+type Statistic = fn(&Distribution) -> u64;
+
+fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: impl Iterator<Item = Cell>) {
+    let method = |route: &RouteSummary| {
+        let method = text::escape(&route.method);
+        Cell::plain(text::shorten(&method, METHOD_WIDTH))
+    };
+    table.column(Align::Left, "method", routes.iter().map(method));
+    table.column(Align::Left, "route", paths);
+}
+
+fn time_columns(table: &mut Table, routes: &[RouteSummary]) {
+    table.column(
+        Align::Right,
+        "count",
+        routes.iter().map(|route| Cell::plain(count(route.count))),
+    );
+    let number = |role: Role, number: u64| match number {
+        0 => Cell::new(Role::Faint, "0"),
+        number => Cell::new(role, count(number)),
+    };
+    table.column(
+        Align::Right,
+        "errors",
+        routes.iter().map(|route| number(Role::Error, route.errors)),
+    );
+    if routes.iter().any(|route| route.incomplete > 0) {
+        table.column(
+            Align::Right,
+            "incomplete",
+            routes
+                .iter()
+                .map(|route| number(Role::Warning, route.incomplete)),
+        );
+    }
+    let columns: [(&str, Statistic); 4] = [
+        ("p50", |total| total.p50),
+        ("p90", |total| total.p90),
+        ("p99", |total| total.p99),
+        ("max", |total| total.max),
+    ];
+    for (header, of) in columns {
+        let cell = |route: &RouteSummary| match &route.total {
+            Some(total) => Cell::plain(time(of(total))),
+            None => Cell::new(Role::Faint, "-"),
+        };
+        table.column(Align::Right, header, routes.iter().map(cell));
+    }
+}
+
+fn share_columns(table: &mut Table, routes: &[RouteSummary]) {
+    for (index, header) in phases::NAMES.into_iter().enumerate() {
+        let cell = |route: &RouteSummary| {
+            let whole: f64 = route.phase_mean.iter().flatten().sum();
+            match route.phase_mean[index] {
+                Some(part) if part > 0.0 => Cell::new(Role::Phase(index), share(part, whole)),
+                Some(_) if whole > 0.0 => Cell::new(Role::Faint, share(0.0, whole)),
+                _ => Cell::new(Role::Faint, "-"),
+            }
+        };
+        table.column(Align::Right, header, routes.iter().map(cell));
+    }
+}

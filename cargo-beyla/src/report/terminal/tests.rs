@@ -1,0 +1,314 @@
+use insta::assert_snapshot;
+
+use super::*;
+use crate::report::fixtures;
+use crate::request::model::Endpoint;
+use crate::request::summary::Unseen;
+
+const SECONDS: u64 = 1_000_000_000;
+
+fn rendered(summary: &Summary, width: usize) -> String {
+    let options = TerminalOptions {
+        slowest: 5,
+        color: false,
+        width,
+    };
+    let text = render(
+        summary,
+        &fixtures::run(),
+        2_310_000_000,
+        Some(Exit::Code(0)),
+        &options,
+    );
+    assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
+    text
+}
+
+/// What the first lines say of a run in which no request was seen.
+fn zero(change: impl FnOnce(&mut Summary)) -> String {
+    let mut summary = fixtures::summary(Vec::new(), Vec::new());
+    change(&mut summary);
+    let options = TerminalOptions {
+        slowest: 5,
+        color: false,
+        width: 100,
+    };
+    let text = render(&summary, &fixtures::run(), 12 * SECONDS, None, &options);
+    text.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_healthy_server_on_a_wide_terminal() {
+    assert_snapshot!(rendered(&fixtures::healthy(), 140), @"
+    24 requests in 2.31 s (10.4/s), no errors, 12 connections
+    server, pid 4242, on 127.0.0.1:8080
+
+    Routes, the most time first; phases as their mean share
+      method  route        count  errors     p50      p90      p99      max  queue  receive  handle  respond
+      GET     /hello          16       0  892 µs  1.24 ms  2.10 ms  12.0 ms    12%       0%     80%       8%
+      GET     /users/{id}      8       0  892 µs  1.24 ms  2.10 ms  12.0 ms    12%       0%     80%       8%
+
+    The 5 slowest requests    ░ queue  < receive  █ handle  > respond
+       #        at    total  phases                     queue  receive   handle  respond  status  request
+      24  +0.240 s  2.40 ms  ░░░███████████████████>>  288 µs     0 ns  1.92 ms   192 µs  200     GET /users/7?full=1
+      23  +0.230 s  2.30 ms  ░░░███████████████████>>  276 µs     0 ns  1.84 ms   184 µs  200     GET /hello
+      22  +0.220 s  2.20 ms  ░░░███████████████████>>  264 µs     0 ns  1.76 ms   176 µs  200     GET /hello
+      21  +0.210 s  2.10 ms  ░░░███████████████████>>  252 µs     0 ns  1.68 ms   168 µs  200     GET /users/7?full=1
+      20  +0.200 s  2.00 ms  ░░░███████████████████>>  240 µs     0 ns  1.60 ms   160 µs  200     GET /hello
+    ");
+}
+
+#[test]
+fn a_healthy_server_on_a_narrow_terminal() {
+    assert_snapshot!(rendered(&fixtures::healthy(), 80), @"
+    24 requests in 2.31 s (10.4/s), no errors, 12 connections
+    server, pid 4242, on 127.0.0.1:8080
+
+    Routes, the most time first
+      method  route        count  errors     p50      p90      p99      max
+      GET     /hello          16       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+      GET     /users/{id}      8       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+
+    Mean share of each phase
+      method  route        queue  receive  handle  respond
+      GET     /hello         12%       0%     80%       8%
+      GET     /users/{id}    12%       0%     80%       8%
+
+    The 5 slowest requests    ░ queue  < receive  █ handle  > respond
+       #        at    total  phases                    status  request
+      24  +0.240 s  2.40 ms  ░░░███████████████████>>  200     GET /users/7?full=1
+      23  +0.230 s  2.30 ms  ░░░███████████████████>>  200     GET /hello
+      22  +0.220 s  2.20 ms  ░░░███████████████████>>  200     GET /hello
+      21  +0.210 s  2.10 ms  ░░░███████████████████>>  200     GET /users/7?full=1
+      20  +0.200 s  2.00 ms  ░░░███████████████████>>  200     GET /hello
+    ");
+}
+
+#[test]
+fn errors_and_odd_outcomes() {
+    assert_snapshot!(rendered(&fixtures::troubled(), 120), @"
+    7 requests in 2.31 s (3.03/s), 2 errors, 4 incomplete, 4 connections
+    server, pid 4242, on 127.0.0.1:8080
+
+    Routes, the most time first; phases as their mean share
+      method  route         count  errors  incomplete     p50      p90      p99      max  queue  receive  handle  respond
+      GET     /status/{id}      6       2           4  892 µs  1.24 ms  2.10 ms  12.0 ms    12%       0%     80%       8%
+      POST    /status/{id}      1       0           0       -        -        -        -      -        -       -        -
+
+    Every request, in order
+      #        at   total    queue  receive   handle  respond  body in  body out  status  request
+      1  +0.010 s  100 µs  12.0 µs     0 ns  80.0 µs  8.00 µs      0 B      28 B  500     GET /status/500
+      2  +0.020 s  200 µs  24.0 µs     0 ns   160 µs  16.0 µs      0 B      28 B  404     GET /status/500
+      3  +0.030 s  300 µs  36.0 µs     0 ns   263 µs  1.00 µs  2.9 MiB         -  200     GET /status/500  client closed
+      4  +0.040 s  400 µs  48.0 µs     0 ns   352 µs        -      0 B         -  -       GET /status/500  server closed
+      5  +0.050 s  500 µs  60.0 µs     0 ns   440 µs        -      0 B         -  -       GET /status/500  still open
+      6  +0.060 s  528 µs        -     0 ns   528 µs        -        -         -  -       GET /status/500  not seen
+      7  +0.070 s  700 µs  84.0 µs     0 ns   560 µs  56.0 µs      0 B      28 B  200     POST /status/500
+
+    The 5 slowest requests    ░ queue  < receive  █ handle  > respond
+      #        at   total  phases                    status  request
+      7  +0.070 s  700 µs  ░░░███████████████████>>  200     POST /status/500
+      6  +0.060 s  528 µs  ████████████████████████  -       GET /status/500  not seen
+      5  +0.050 s  500 µs  ░░░█████████████████████  -       GET /status/500  still open
+      4  +0.040 s  400 µs  ░░░█████████████████████  -       GET /status/500  server closed
+      3  +0.030 s  300 µs  ░░░█████████████████████  200     GET /status/500  client closed
+    ");
+}
+
+#[test]
+fn an_accept_wait_is_told() {
+    let mut request = fixtures::request(1, "/hello");
+    request.boundaries.accepted = Some(request.boundaries.start() - 100_000);
+    request.boundaries.connected = Some(request.boundaries.start() - 13_100_000);
+    let summary = fixtures::summary(vec![request], Vec::new());
+    assert_snapshot!(rendered(&summary, 100), @"
+    1 request in 2.31 s (0.43/s), no errors, 1 connection
+    server, pid 4242, on 127.0.0.1:8080
+
+    Every request, in order    ░ queue  < receive  █ handle  > respond
+      #        at   total  phases        body in  body out  status  request
+      1  +0.010 s  100 µs  ░██████████>      0 B      28 B  200     GET /hello  + 13.0 ms accept wait
+    ");
+}
+
+#[test]
+fn everything_lost() {
+    let mut summary = fixtures::healthy();
+    summary.totals.requests_not_kept = 1;
+    summary.unseen = Unseen {
+        lost_records: 12_345,
+        skipped_probes: 1,
+        untracked_connections: 1,
+        missing_bytes: 1_258_291,
+        upgraded_connections: 2,
+        tls_connections: 3,
+        http2_connections: 1,
+        unreadable_connections: 4,
+        io_urings: 1,
+    };
+    let text = rendered(&summary, 100);
+    let (_, notes) = text.split_once("Not in this report").unwrap();
+    assert_snapshot!(notes, @"
+    - 1 request is counted but not kept one by one, the slowest excepted. Keep more with
+      --max-requests.
+    - 12,345 events were lost because the tracer could not keep up: requests are missing, or end as
+      `not seen`. Send less at a time, or leave it more of the CPU.
+    - The kernel skipped a probe 1 time, because the CPU was inside one already: requests may be
+      missing, or end as `not seen`.
+    - 1 connection was too many to follow at the same time: requests are missing. Use fewer
+      connections at a time.
+    - 1.2 MiB passed unseen: requests in them are missing, or end as `not seen`.
+    - The server uses io_uring. What it receives and sends that way is not seen, so those requests are
+      missing or incomplete. Run it on epoll, if its runtime can.
+    - 3 connections spoke TLS, which is not read yet: those requests are missing. Serve plain HTTP
+      while you measure.
+    - 1 connection spoke HTTP/2, which is not read yet: those requests are missing. Use HTTP/1.1, as
+      in `curl --http1.1`.
+    - 2 connections went over to another protocol, such as WebSocket: the request that asked for it is
+      here, what followed is not.
+    - 4 connections spoke something else than HTTP/1, or broke its rules.
+    ");
+}
+
+#[test]
+fn no_requests() {
+    let reasons = [
+        zero(|_| {}),
+        zero(|summary| summary.listening = vec![fixtures::tcp("[::]:3000")]),
+        zero(|summary| summary.listening = vec![Endpoint::Unix("/run/\x1b[2J".into())]),
+        zero(|summary| summary.listening.clear()),
+        zero(|summary| summary.totals.connections = 1),
+        zero(|summary| (summary.totals.connections, summary.unseen.tls_connections) = (3, 3)),
+        zero(|summary| (summary.totals.connections, summary.unseen.http2_connections) = (3, 2)),
+        zero(|summary| summary.unseen.io_urings = 1),
+        zero(|summary| summary.unseen.lost_records = 1),
+        zero(|summary| {
+            (
+                summary.totals.connections,
+                summary.unseen.unreadable_connections,
+            ) = (1, 1);
+        }),
+    ];
+    assert_snapshot!(reasons.join("\n"), @"
+    No requests in 12.0 s: nothing connected to the server; try `curl http://127.0.0.1:8080/` while it runs
+    No requests in 12.0 s: nothing connected to the server; try `curl http://localhost:3000/` while it runs
+    No requests in 12.0 s: nothing connected to the server
+    No requests in 12.0 s: the server never listened
+    No requests in 12.0 s: its only connection carried none
+    No requests in 12.0 s: all 3 connections spoke TLS
+    No requests in 12.0 s: 2 of 3 connections spoke HTTP/2
+    No requests in 12.0 s: the server uses io_uring
+    No requests in 12.0 s: too much was lost
+    No requests in 12.0 s: its only connection spoke no HTTP/1
+    ");
+}
+
+#[test]
+fn hostile_paths_steer_no_terminal() {
+    let mut hostile = fixtures::request(1, "/\x1b]0;title\x07\x1b[2J\r\n?\u{202e}a=\u{9b}1m");
+    hostile.method = "GET\x1b[31m".into();
+    let mut long = fixtures::request(2, &format!("/{}/the/end", "日本/".repeat(100)));
+    long.method = "M".repeat(300).into();
+    let mut routes = vec![fixtures::route("GET\x1b[31m", "/\x1b[2J", 1)];
+    routes.push(fixtures::route(
+        &"M".repeat(300),
+        &format!("/{}/end", "x/".repeat(300)),
+        1,
+    ));
+    let summary = fixtures::summary(vec![hostile, long], routes);
+    for width in [80, 100, 140, 300] {
+        let text = rendered(&summary, width);
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n'),
+            "{text}"
+        );
+        for line in text.lines() {
+            assert!(crate::report::text::width(line) <= width, "{width}: {line}");
+        }
+    }
+    assert_snapshot!(rendered(&summary, 100), @r"
+    2 requests in 2.31 s (0.87/s), no errors, 1 connection
+    server, pid 4242, on 127.0.0.1:8080
+
+    Routes, the most time first
+      method        route                               count  errors     p50      p90      p99      max
+      GET\u{…}[31m  /\u{1b}[2J                              1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+      MMMMMM…MMMMM  /x/x/x/x/x/x/x/x/…x/x/x/x/x/x//end      1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+
+    Mean share of each phase
+      method        route                                                queue  receive  handle  respond
+      GET\u{…}[31m  /\u{1b}[2J                                             12%       0%     80%       8%
+      MMMMMM…MMMMM  /x/x/x/x/x/x/x/x/x/x/x/x/…/x/x/x/x/x/x/x/x/x/x//end    12%       0%     80%       8%
+
+    Every request, in order    ░ queue  < receive  █ handle  > respond
+      #        at   total  phases        body in  body out  status  request
+      1  +0.010 s  100 µs  ░██████████>      0 B      28 B  200     GET\u{…}[31m /\u{1…u{202e}a=\u{9b}1m
+      2  +0.020 s  200 µs  ░██████████>      0 B      28 B  200     MMMMMM…MMMMM /日本…本/日本//the/end
+
+    The 2 slowest requests    ░ queue  < receive  █ handle  > respond
+      #        at   total  phases                    status  request
+      2  +0.020 s  200 µs  ░░░███████████████████>>  200     MMMMMM…MMMMM /日本/日…本/日本/日本//the/end
+      1  +0.010 s  100 µs  ░░░███████████████████>>  200     GET\u{…}[31m /\u{1b}]…\n?\u{202e}a=\u{9b}1m
+    ");
+}
+
+#[test]
+fn many_routes_are_summed_up() {
+    let routes = (1..=30)
+        .map(|id| fixtures::route("GET", &format!("/{id}"), 100))
+        .collect();
+    let text = rendered(
+        &fixtures::summary(vec![fixtures::request(1, "/")], routes),
+        100,
+    );
+    assert!(
+        text.contains("  and 5 more routes with 500 requests, all in the JSON report\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_unusual_ending_is_told() {
+    let options = TerminalOptions {
+        slowest: 0,
+        color: false,
+        width: 80,
+    };
+    let said = |exit| {
+        render(
+            &fixtures::healthy(),
+            &fixtures::run(),
+            SECONDS,
+            exit,
+            &options,
+        )
+    };
+    assert!(said(Some(Exit::Signal(11))).contains("The server was ended by signal 11 (SIGSEGV)\n"));
+    assert!(said(Some(Exit::Signal(77))).contains("The server was ended by signal 77\n"));
+    assert!(said(Some(Exit::Code(101))).contains("The server ended with exit code 101\n"));
+    for usual in [
+        None,
+        Some(Exit::Code(0)),
+        Some(Exit::Signal(2)),
+        Some(Exit::Signal(15)),
+    ] {
+        assert!(!said(usual).contains("The server"), "{usual:?}");
+    }
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let mut options = TerminalOptions {
+        slowest: 5,
+        color: true,
+        width: 100,
+    };
+    for summary in [fixtures::healthy(), fixtures::troubled()] {
+        options.color = true;
+        let colored = render(&summary, &fixtures::run(), SECONDS, None, &options);
+        assert!(colored.contains("\x1b["));
+        options.color = false;
+        let plain = render(&summary, &fixtures::run(), SECONDS, None, &options);
+        assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+    }
+}
