@@ -2,12 +2,23 @@
 
 use std::process::ExitCode;
 
+use super::status::Status;
+use super::{doctor, report, run};
 use crate::cli::{Arguments, Command};
+use crate::config;
 
 /// Runs the subcommand.
 pub fn dispatch(arguments: Arguments) -> ExitCode {
-    match arguments.command {
-        Command::Probe(arguments) => crate::probe::helper::run(&arguments),
-        _ => ExitCode::FAILURE,
-    }
+    let Arguments { color, command } = arguments;
+    let status = Status { color: config::color(color, &std::io::stderr()) };
+    let result = match command {
+        Command::Run(arguments) => run::run(arguments, status),
+        Command::Report(arguments) => report::report(&arguments, status),
+        Command::Doctor => Ok(doctor::doctor(config::color(color, &std::io::stdout()), crate::probe::client::try_load)),
+        Command::Probe(arguments) => return crate::probe::helper::run(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        status.fail(&error);
+        ExitCode::from(error.exit_code())
+    })
 }

@@ -1,3 +1,8 @@
 //! One file a subcommand; each reads as the sentence that describes it.
 
 pub mod dispatch;
+pub mod doctor;
+mod report;
+mod run;
+mod session;
+mod status;

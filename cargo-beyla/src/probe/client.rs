@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use super::privilege::{self, Privilege};
 use crate::cli::Capture;
 use crate::error::Error;
+use crate::stream::event::Event;
 
 /// Bytes taken from the helper at once.
 const READ_SIZE: usize = 256 * 1024;
@@ -60,6 +61,26 @@ impl Helper {
         Ok(Self { child, stdin: Some(stdin), stdout, buffer: vec![0; READ_SIZE], filled: 0..0 })
     }
 
+    /// Waits until every probe is attached; returns how bytes are captured.
+    pub fn wait_until_ready(&mut self) -> Result<String, Error> {
+        let failed = |source| Error::System { what: "reading from the probe helper", source };
+        while self.read().map_err(failed)? {
+            while let Ok(Some((event, size))) = Event::decode(self.bytes()) {
+                match event {
+                    Event::Ready(capture) => {
+                        let capture = capture.to_owned();
+                        self.consume(size);
+                        return Ok(capture);
+                    }
+                    Event::Failed(message) => return Err(probe_error(message)),
+                    _ => self.consume(size),
+                }
+            }
+        }
+        let status = self.wait().map_err(failed)?;
+        Err(probe_error(&format!("the probe helper ended without a word ({status})")))
+    }
+
     /// Reads once, waiting if nothing is there; `false` at the end.
     pub fn read(&mut self) -> io::Result<bool> {
         if self.filled.start > 0 {
@@ -102,6 +123,29 @@ impl Helper {
         self.stdin = None;
         self.child.wait()
     }
+}
+
+fn probe_error(message: &str) -> Error {
+    let hint = "`cargo beyla doctor` says what this machine lacks".to_owned();
+    Error::Probe { message: message.to_owned(), hint: Some(hint) }
+}
+
+/// Loads and attaches every program, as a run does, and lets go of them again.
+///
+/// # Errors
+/// The sentence that says what failed.
+pub fn try_load() -> Result<(), String> {
+    let attempt = || -> Result<(), Error> {
+        let privilege = privilege::find()?;
+        // Of the process with this very number: it is ours, and executes nothing.
+        let mut helper = Helper::start(std::process::id(), Capture::Auto, privilege)?;
+        helper.wait_until_ready()?;
+        // Both ways of capture have programs of their own.
+        let mut helper = Helper::start(std::process::id(), Capture::Syscalls, privilege)?;
+        helper.wait_until_ready()?;
+        Ok(())
+    };
+    attempt().map_err(|error| error.to_string())
 }
 
 impl AsFd for Helper {

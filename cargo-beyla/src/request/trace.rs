@@ -92,7 +92,7 @@ impl Trace {
                 self.lost.connections = self.lost.connections.max(lost.connections);
                 self.lost.skipped = self.lost.skipped.max(lost.skipped);
             }
-            Event::Exec { .. } | Event::Ready { .. } | Event::Failed(_) | Event::Unknown => {}
+            Event::Exec { .. } | Event::Ready(_) | Event::Failed(_) | Event::Unknown => {}
         }
     }
 

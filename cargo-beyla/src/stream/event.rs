@@ -50,11 +50,8 @@ pub enum Event<'a> {
     },
     /// What could not be recorded so far.
     Lost(records::Lost),
-    /// Every probe is attached.
-    Ready {
-        /// When.
-        time_ns: u64,
-    },
+    /// Every probe is attached; how bytes are captured.
+    Ready(&'a str),
     /// The probe helper failed, with its message.
     Failed(&'a str),
     /// A record of a kind that this version does not know.
@@ -147,7 +144,7 @@ impl<'a> Event<'a> {
             kind::IO_URING => Some(Self::IoUring { time_ns }),
             kind::EXEC => Some(Self::Exec { time_ns }),
             kind::LOST => split(record).map(|(lost, _)| Self::Lost(lost)),
-            kind::READY => Some(Self::Ready { time_ns }),
+            kind::READY => split::<records::Header>(record).map(|(_, capture)| Self::Ready(valid(capture))),
             kind::FAILED => {
                 split::<records::Header>(record).map(|(_, message)| Self::Failed(valid(message)))
             }

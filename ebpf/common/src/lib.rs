@@ -62,7 +62,7 @@ pub mod kind {
     pub const EXEC: u16 = 8;
     /// [`super::Lost`]: what could not be recorded, written by the probe helper.
     pub const LOST: u16 = 100;
-    /// [`super::Header`] alone: every probe is attached, written by the probe helper.
+    /// [`super::Header`] and the way of capture in UTF-8: every probe is attached, says the probe helper.
     pub const READY: u16 = 101;
     /// [`super::Header`] and a message in UTF-8: the probe helper failed.
     pub const FAILED: u16 = 102;

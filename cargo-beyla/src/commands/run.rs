@@ -1,0 +1,112 @@
+//! `cargo beyla run`: builds the server, starts it, traces its requests, and summarises them.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use super::report::{settings, show};
+use super::session::{End, Session};
+use super::status::Status;
+use crate::cli::RunArguments;
+use crate::error::Error;
+use crate::launch::signals::Signals;
+use crate::launch::suspended::Suspended;
+use crate::launch::user::InvokingUser;
+use crate::probe::client::Helper;
+use crate::probe::privilege;
+use crate::report::recording::Recorder;
+use crate::report::run_info::{Exit, RunInfo};
+use crate::request::trace::Trace;
+use crate::workspace::{build, select};
+
+/// What a shell adds to the number of the signal that ended a command.
+const SIGNALLED: u8 = 128;
+
+/// Runs the server under trace.
+pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, Error> {
+    let RunArguments { target, run: control, report: options, record, capture, server_arguments } = arguments;
+    // What can be found wrong before the build is.
+    let trace = Trace::new(settings(&options)?);
+    for path in options.json.iter().filter(|path| path.as_os_str() != "-") {
+        create_file(path)?;
+    }
+    let privilege = privilege::find()?;
+
+    let user = InvokingUser::detect();
+    let as_user = |command: &mut std::process::Command| {
+        if let Some(user) = &user {
+            user.apply(command);
+        }
+    };
+    let selection = select::select(&target, as_user)?;
+    if let Some(chosen) = &selection.target.chosen {
+        status.say("Selected", chosen);
+    }
+    let built = build::build(&selection, &target, as_user)?;
+
+    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let began = Instant::now();
+    let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref())?;
+    let attached = Helper::start(server.pid().as_raw() as u32, capture, privilege)
+        .and_then(|mut helper| helper.wait_until_ready().map(|capture| (helper, capture)));
+    let (helper, capture) = match attached {
+        Ok(attached) => attached,
+        Err(error) => {
+            server.abandon();
+            return Err(error);
+        }
+    };
+    status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
+
+    let (started_unix_ns, started_monotonic_ns) = super::session::clocks();
+    let info = RunInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: server.pid().as_raw() as u32,
+        executable: built.executable,
+        started_unix_ns,
+        started_monotonic_ns,
+        capture,
+    };
+    let recorder = match record.as_deref().map(|path| Recorder::create(path, &info)).transpose() {
+        Ok(recorder) => recorder,
+        Err(error) => {
+            server.abandon();
+            return Err(error);
+        }
+    };
+    let pid = server.release()?;
+    let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
+        Session::new(pid, helper, signals, trace, recorder, &control, user.as_ref(), status).run()?;
+    let listened = !trace.listening().is_empty();
+    let duration_ns = ended_monotonic_ns.saturating_sub(started_monotonic_ns);
+    let summary = trace.finish(ended_monotonic_ns);
+    if listened || summary.totals.requests > 0 {
+        show(&summary, &info, duration_ns, Some(exit), &options, status)?;
+    }
+    if let Some(user) = &user {
+        for path in options.json.iter().chain(record.iter()).filter(|path| path.as_os_str() != "-") {
+            let (uid, gid) = user.owner();
+            // Then it stays root's, which the user will see.
+            let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
+        }
+    }
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let own = match exit {
+        Exit::Signal(_) if stopped => 0,
+        Exit::Code(code) => code as u8,
+        Exit::Signal(signal) => SIGNALLED.saturating_add(signal as u8),
+    };
+    // The server ended as it was told to; whether the run was one is for the command to say.
+    Ok(ExitCode::from(if own == 0 { command.unwrap_or(0) } else { own }))
+}
+
+/// Fails now rather than after the run.
+fn create_file(path: &std::path::Path) -> Result<(), Error> {
+    std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map(drop)
+        .map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })
+}

@@ -1,0 +1,273 @@
+//! The time between the start of the server and its end: one loop over records, signals and deadlines.
+
+mod load;
+mod stopping;
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+use self::load::Load;
+use self::stopping::Stopping;
+use super::status::Status;
+use crate::cli::RunControl;
+use crate::error::Error;
+use crate::launch::signals::Signals;
+use crate::launch::user::InvokingUser;
+use crate::probe::client::Helper;
+use crate::report::live::{Live, LiveCounters};
+use crate::report::recording::Recorder;
+use crate::report::run_info::Exit;
+use crate::request::model::Endpoint;
+use crate::request::trace::Trace;
+use crate::stream::event::Event;
+
+/// How often the status line is drawn and deadlines are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// After a Unix socket began to listen: a TCP port, if there will be one, does so by then.
+const TCP_MAY_FOLLOW: Duration = Duration::from_millis(300);
+
+/// A run that is over.
+#[derive(Debug)]
+pub(super) struct End {
+    /// All that was recorded.
+    pub(super) trace: Trace,
+    /// How the server ended.
+    pub(super) exit: Exit,
+    /// Whether we told it to, without the user's asking.
+    pub(super) stopped: bool,
+    /// The exit code of `--exec`.
+    pub(super) command: Option<u8>,
+    /// Why the run is a failure although the server has ended.
+    pub(super) failure: Option<Error>,
+    /// The end of the run by `CLOCK_MONOTONIC`.
+    pub(super) ended_monotonic_ns: u64,
+}
+
+/// A run under way.
+pub(super) struct Session<'a> {
+    server: Pid,
+    exit: Option<Exit>,
+    helper: Helper,
+    helper_ended: bool,
+    signals: Signals,
+    trace: Trace,
+    recorder: Option<Recorder>,
+    control: &'a RunControl,
+    load: Load<'a>,
+    stopping: Stopping,
+    live: Option<Live>,
+    status: Status,
+    started: Instant,
+    /// When the first socket began to listen.
+    listening: Option<Instant>,
+    failure: Option<Error>,
+}
+
+impl<'a> Session<'a> {
+    /// Takes over a server that has just begun to run.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn new(
+        server: Pid,
+        helper: Helper,
+        signals: Signals,
+        trace: Trace,
+        recorder: Option<Recorder>,
+        control: &'a RunControl,
+        user: Option<&'a InvokingUser>,
+        status: Status,
+    ) -> Self {
+        Self {
+            server,
+            exit: None,
+            helper,
+            helper_ended: false,
+            signals,
+            trace,
+            recorder,
+            control,
+            load: Load::new(control.exec.as_deref(), server, user),
+            stopping: Stopping::new(server),
+            live: None,
+            status,
+            started: Instant::now(),
+            listening: None,
+            failure: None,
+        }
+    }
+
+    /// Follows the server to its end and the helper to its last record.
+    pub(super) fn run(mut self) -> Result<End, Error> {
+        let exit = loop {
+            self.wait()?;
+            self.take_signals()?;
+            if let Some(exit) = self.exit {
+                break exit;
+            }
+            self.look_at_deadlines()?;
+            self.draw();
+        };
+        let ended_monotonic_ns = monotonic_ns();
+        self.load.stop();
+        self.helper.stop();
+        while !self.helper_ended {
+            self.take_records()?;
+        }
+        // It has told all it had to tell.
+        let _ = self.helper.wait();
+        if let Some(live) = self.live.take() {
+            live.finish();
+        }
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(ended_monotonic_ns, Some(exit))?;
+        }
+        if self.failure.is_none() && self.trace.listening().is_empty() {
+            self.failure = Some(Error::EndedBeforeListening { status: describe(exit) });
+        }
+        Ok(End {
+            trace: self.trace,
+            exit,
+            stopped: self.stopping.was_ours(),
+            command: self.load.exit_code(),
+            failure: self.failure,
+            ended_monotonic_ns,
+        })
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
+        let readable = {
+            let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            if !self.helper_ended {
+                waited_for.push(PollFd::new(self.helper.as_fd(), PollFlags::POLLIN));
+            }
+            match poll(&mut waited_for, timeout) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(Error::System { what: "waiting for records", source: errno.into() }),
+            }
+            waited_for.get(1).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+        };
+        if readable {
+            self.take_records()?;
+            if self.helper_ended {
+                self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the helper has written.
+    fn take_records(&mut self) -> Result<(), Error> {
+        let read = self.helper.read().map_err(|source| Error::System { what: "reading records", source })?;
+        if !read {
+            self.helper_ended = true;
+            return Ok(());
+        }
+        let mut taken = 0;
+        let mut listening = Vec::new();
+        while let Ok(Some((event, size))) = Event::decode(&self.helper.bytes()[taken..]) {
+            match &event {
+                Event::Listen { local, .. } => listening.push(local.clone()),
+                Event::Failed(message) => self.status.warn(message),
+                _ => {}
+            }
+            self.trace.record(&event);
+            taken += size;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.write(&self.helper.bytes()[..taken])?;
+        }
+        self.helper.consume(taken);
+        for endpoint in listening {
+            self.listens(&endpoint);
+        }
+        Ok(())
+    }
+
+    fn listens(&mut self, endpoint: &Endpoint) {
+        self.status.say("Listening", format_args!("on {endpoint} (pid {})", self.server));
+        if self.listening.is_none() {
+            self.listening = Some(Instant::now());
+            self.live = Some(Live::start(is_terminal()));
+        }
+    }
+
+    fn take_signals(&mut self) -> Result<(), Error> {
+        let failed = |source| Error::System { what: "reading signals", source };
+        while let Some(received) = self.signals.next().map_err(failed)? {
+            if received.signal == Signal::SIGCHLD {
+                self.exit = self.exit.or(self.reap());
+                self.load.reap();
+            } else {
+                self.stopping.asked(received);
+                self.load.stop();
+            }
+        }
+        Ok(())
+    }
+
+    fn reap(&self) -> Option<Exit> {
+        match waitpid(self.server, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, code)) => Some(Exit::Code(code)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(Exit::Signal(signal as i32)),
+            _ => None,
+        }
+    }
+
+    fn look_at_deadlines(&mut self) -> Result<(), Error> {
+        self.stopping.escalate(self.status);
+        let Some(listening) = self.listening else {
+            if self.failure.is_none() && self.started.elapsed() >= self.control.listen_timeout {
+                self.failure = Some(Error::NeverListened { timeout: self.control.listen_timeout });
+                self.stopping.stop();
+            }
+            return Ok(());
+        };
+        let tcp = self.trace.listening().iter().any(|endpoint| matches!(endpoint, Endpoint::Tcp(_)));
+        if tcp || listening.elapsed() >= TCP_MAY_FOLLOW {
+            self.load.start(self.trace.listening())?;
+        }
+        let over = self.control.duration.is_some_and(|duration| listening.elapsed() >= duration);
+        if over || self.load.is_over() {
+            self.stopping.stop();
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self) {
+        if let Some(live) = &mut self.live {
+            let now = self.trace.live(monotonic_ns());
+            live.update(LiveCounters { requests: now.requests, errors: now.errors, p99_ns: now.p99_ns });
+        }
+    }
+}
+
+/// Now, as wall-clock time since the Unix epoch and by `CLOCK_MONOTONIC`, in nanoseconds.
+pub(super) fn clocks() -> (u64, u64) {
+    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    (unix.as_nanos() as u64, monotonic_ns())
+}
+
+fn monotonic_ns() -> u64 {
+    // The clock is always there; 0 would only make the run seem to have no length.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
+}
+
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("it ended with exit code {code}"),
+        Exit::Signal(number) => match Signal::try_from(number) {
+            Ok(signal) => format!("it was killed by {signal}"),
+            Err(_) => format!("it was killed by signal {number}"),
+        },
+    }
+}

@@ -1,0 +1,74 @@
+//! How the server is told to end: as the user would, then less kindly.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::super::status::Status;
+use crate::launch::signals::Received;
+
+/// What it is told, and how long it has before it is told the next. ^C is what developers' servers
+/// know; some also wait for their clients.
+const STEPS: [(Signal, Duration); 3] = [
+    (Signal::SIGINT, Duration::from_secs(5)),
+    (Signal::SIGTERM, Duration::from_secs(5)),
+    (Signal::SIGKILL, Duration::MAX),
+];
+
+/// Whether, by whom and how far the server was told to end.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    server: Pid,
+    /// Signals that the user has sent, by terminal or by kill(1).
+    asked: u32,
+    /// Our own step, and since when.
+    step: Option<(usize, Instant)>,
+}
+
+impl Stopping {
+    pub(super) fn new(server: Pid) -> Self {
+        Self { server, asked: 0, step: None }
+    }
+
+    /// The user wants an end. The first time it is the server's to act; the second time it is killed.
+    pub(super) fn asked(&mut self, received: Received) {
+        self.asked += 1;
+        if self.asked > 1 {
+            self.send(Signal::SIGKILL);
+        } else if !received.from_terminal {
+            self.send(received.signal);
+        }
+    }
+
+    /// Tells the server to end, the first time that it is called.
+    pub(super) fn stop(&mut self) {
+        if self.step.is_none() && self.asked == 0 {
+            self.step = Some((0, Instant::now()));
+            self.send(STEPS[0].0);
+        }
+    }
+
+    /// Takes the next step if the server has had its time.
+    pub(super) fn escalate(&mut self, status: Status) {
+        let Some((step, since)) = self.step else { return };
+        let (signal, patience) = STEPS[step];
+        if since.elapsed() < patience {
+            return;
+        }
+        let (next, _) = STEPS[step + 1];
+        status.warn(format_args!("the server has not ended {} s after {signal}, sending {next}", patience.as_secs()));
+        self.step = Some((step + 1, Instant::now()));
+        self.send(next);
+    }
+
+    /// Whether the server was told by us, and not by the user.
+    pub(super) fn was_ours(&self) -> bool {
+        self.step.is_some() && self.asked == 0
+    }
+
+    fn send(&self, signal: Signal) {
+        // It may have ended by itself.
+        let _ = kill(self.server, signal);
+    }
+}
