@@ -52,7 +52,8 @@ fn listening(sock: Sock) {
     let Some(local) = sock.local() else { return };
     // Full: more ports than any server has; what comes to the others is not seen.
     let _ = PORTS.insert(&local.port, &1, 0);
-    output::record(&Listen { header: header::<Listen>(kind::LISTEN, 0), local });
+    let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
+    output::milestone((&raw const listen).cast(), size_of::<Listen>() as u64);
 }
 
 /// The process listens on a Unix socket.
@@ -67,7 +68,7 @@ pub fn unix_listener_seen(sock: Sock) {
     let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
     match sock.unix_path() {
         Some(path) => payload::listen_with_path(&listen, path),
-        None => output::record(&listen),
+        None => output::milestone((&raw const listen).cast(), size_of::<Listen>() as u64),
     }
 }
 

@@ -17,6 +17,10 @@ const WAKE_UP_AT: u64 = 1024 * 1024;
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BUFFER_SIZE, 0);
 
+/// What the helper must know too: that the process executes its program and that it listens.
+#[map]
+static MILESTONES: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+
 /// Index 0: records lost; 1: connections for which the table had no room.
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
@@ -45,19 +49,26 @@ pub fn count_lost(what: Lost) {
 /// Writes a record that is rare: the reader is woken at once.
 #[inline(always)]
 pub fn record<T>(record: &T) {
-    urgent((record as *const T).cast(), size_of::<T>() as u64);
+    write(&RECORDS, (record as *const T).cast(), size_of::<T>() as u64, u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// As [`record`], of a size that only the run tells.
+/// Writes a record of the process's life, for the helper as well.
 #[inline(always)]
-pub fn urgent(record: *const u8, size: u64) {
-    bytes(record, size, u64::from(BPF_RB_FORCE_WAKEUP));
+pub fn milestone(record: *const u8, size: u64) {
+    write(&RECORDS, record, size, u64::from(BPF_RB_FORCE_WAKEUP));
+    write(&MILESTONES, record, size, u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
 /// Writes a record that consists of its header alone.
 #[inline(always)]
 pub fn header(kind: u16) {
-    record(&Header { kind, reserved: 0, size: size_of::<Header>() as u32, time_ns: now(), connection: 0 });
+    record(&of_now(kind));
+}
+
+/// A record that consists of its header alone.
+#[inline(always)]
+pub fn of_now(kind: u16) -> Header {
+    Header { kind, reserved: 0, size: size_of::<Header>() as u32, time_ns: now(), connection: 0 }
 }
 
 /// Writes a record that may come often: the reader is left asleep while there is room.
@@ -65,13 +76,13 @@ pub fn header(kind: u16) {
 pub fn frequent(record: *const u8, size: u64) {
     let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
     let flags = if waiting > WAKE_UP_AT { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
-    bytes(record, size, u64::from(flags));
+    write(&RECORDS, record, size, u64::from(flags));
 }
 
 #[inline(always)]
-fn bytes(record: *const u8, size: u64, flags: u64) {
+fn write(ring: &'static RingBuf, record: *const u8, size: u64, flags: u64) {
     // SAFETY: the verifier proves that `size` bytes are there.
-    let status = unsafe { bpf_ringbuf_output((&raw const RECORDS).cast_mut().cast(), record.cast_mut().cast(), size, flags) };
+    let status = unsafe { bpf_ringbuf_output((ring as *const RingBuf).cast_mut().cast(), record.cast_mut().cast(), size, flags) };
     if status != 0 {
         count_lost(Lost::Record);
     }

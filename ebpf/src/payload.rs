@@ -300,5 +300,5 @@ pub fn listen_with_path(listen: &Listen, (address, length): (u64, u32)) {
     unsafe { probe_read_kernel(record.path.as_mut_ptr().cast(), length, address as *const _) };
     let size = size_of::<Listen>() as u32 + length;
     record.listen.header.size = size;
-    output::urgent((&raw const record).cast(), u64::from(size));
+    output::milestone((&raw const record).cast(), u64::from(size));
 }

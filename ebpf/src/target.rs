@@ -84,6 +84,7 @@ pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
     }
     PROCESS_PID.store(current_process_pid().unwrap_or(0));
     PROCESS.store(bpf_get_current_pid_tgid() >> 32);
-    output::header(kind::EXEC);
+    let executed = output::of_now(kind::EXEC);
+    output::milestone((&raw const executed).cast(), u64::from(executed.size));
     0
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
 use crate::launch::user::InvokingUser;
-use crate::probe::client::Helper;
+use crate::probe::client::{Attached, Helper};
 use crate::probe::privilege;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo};
@@ -47,8 +47,8 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     let began = Instant::now();
     let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref())?;
     let attached = Helper::start(server.pid().as_raw() as u32, capture, privilege)
-        .and_then(|mut helper| helper.wait_until_ready().map(|capture| (helper, capture)));
-    let (helper, capture) = match attached {
+        .and_then(|mut helper| helper.wait_until_ready().map(|attached| (helper, attached)));
+    let (helper, Attached { capture, ring }) = match attached {
         Ok(attached) => attached,
         Err(error) => {
             server.abandon();
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     };
     let pid = server.release()?;
     let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
-        Session::new(pid, helper, signals, trace, recorder, &control, user.as_ref(), status).run()?;
+        Session::new(pid, helper, ring, signals, trace, recorder, &control, user.as_ref(), status).run()?;
     let listened = !trace.listening().is_empty();
     let duration_ns = ended_monotonic_ns.saturating_sub(started_monotonic_ns);
     let summary = trace.finish(ended_monotonic_ns);

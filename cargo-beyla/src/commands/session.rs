@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
 use crate::probe::client::Helper;
+use crate::probe::ring_buffer::RingBuffer;
 use crate::report::live::{Live, LiveCounters};
 use crate::report::recording::Recorder;
 use crate::report::run_info::Exit;
@@ -54,6 +55,7 @@ pub(super) struct Session<'a> {
     server: Pid,
     exit: Option<Exit>,
     helper: Helper,
+    ring: RingBuffer,
     helper_ended: bool,
     signals: Signals,
     trace: Trace,
@@ -75,6 +77,7 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         server: Pid,
         helper: Helper,
+        ring: RingBuffer,
         signals: Signals,
         trace: Trace,
         recorder: Option<Recorder>,
@@ -86,6 +89,7 @@ impl<'a> Session<'a> {
             server,
             exit: None,
             helper,
+            ring,
             helper_ended: false,
             signals,
             trace,
@@ -116,8 +120,9 @@ impl<'a> Session<'a> {
         self.load.stop();
         self.helper.stop();
         while !self.helper_ended {
-            self.take_records()?;
+            self.hear_helper()?;
         }
+        self.take_records()?;
         // It has told all it had to tell.
         let _ = self.helper.wait();
         if let Some(live) = self.live.take() {
@@ -141,8 +146,11 @@ impl<'a> Session<'a> {
 
     fn wait(&mut self) -> Result<(), Error> {
         let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
-        let readable = {
-            let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let told = {
+            let mut waited_for = vec![
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.ring.as_fd(), PollFlags::POLLIN),
+            ];
             if !self.helper_ended {
                 waited_for.push(PollFd::new(self.helper.as_fd(), PollFlags::POLLIN));
             }
@@ -150,50 +158,70 @@ impl<'a> Session<'a> {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(errno) => return Err(Error::System { what: "waiting for records", source: errno.into() }),
             }
-            waited_for.get(1).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+            waited_for.get(2).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
         };
-        if readable {
-            self.take_records()?;
-            if self.helper_ended {
-                self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
-            }
+        self.take_records()?;
+        if told {
+            self.hear_helper()?;
         }
         Ok(())
     }
 
-    /// Takes what the helper has written.
+    /// Takes what the kernel has recorded.
     fn take_records(&mut self) -> Result<(), Error> {
-        let read = self.helper.read().map_err(|source| Error::System { what: "reading records", source })?;
-        if !read {
-            self.helper_ended = true;
-            return Ok(());
-        }
-        let mut taken = 0;
         let mut listening = Vec::new();
-        while let Ok(Some((event, size))) = Event::decode(&self.helper.bytes()[taken..]) {
-            match &event {
-                Event::Listen { local, .. } => listening.push(local.clone()),
-                Event::Failed(message) => self.status.warn(message),
-                _ => {}
+        let mut written = Ok(());
+        let Self { ring, trace, recorder, .. } = self;
+        ring.drain(|record| {
+            let Ok(Some((event, _))) = Event::decode(record) else { return };
+            if let Event::Listen { local, .. } = &event {
+                listening.push(local.clone());
             }
-            self.trace.record(&event);
-            taken += size;
-        }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.write(&self.helper.bytes()[..taken])?;
-        }
-        self.helper.consume(taken);
+            trace.record(&event);
+            if let Some(recorder) = recorder
+                && written.is_ok()
+            {
+                written = recorder.write(record);
+            }
+        });
         for endpoint in listening {
             self.listens(&endpoint);
         }
-        Ok(())
+        written
+    }
+
+    /// Takes what the helper has to say.
+    fn hear_helper(&mut self) -> Result<(), Error> {
+        let mut written = Ok(());
+        let Self { helper, trace, recorder, status, .. } = self;
+        let more = helper.read(|record| {
+            let Ok(Some((event, _))) = Event::decode(record) else { return };
+            if let Event::Failed(message) = &event {
+                status.warn(message);
+            }
+            trace.record(&event);
+            if let Some(recorder) = recorder {
+                written = recorder.write(record);
+            }
+        });
+        self.helper_ended = !more.map_err(|source| Error::System { what: "reading from the probe helper", source })?;
+        if self.helper_ended && self.running() {
+            self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
+        }
+        written
+    }
+
+    /// Whether the server still runs. The helper may notice its end before we have.
+    fn running(&mut self) -> bool {
+        self.exit = self.exit.or(self.reap());
+        self.exit.is_none()
     }
 
     fn listens(&mut self, endpoint: &Endpoint) {
         self.status.say("Listening", format_args!("on {endpoint} (pid {})", self.server));
         if self.listening.is_none() {
             self.listening = Some(Instant::now());
-            self.live = Some(Live::start(is_terminal()));
+            self.live = is_terminal().then(|| Live::start(true));
         }
     }
 

@@ -1,27 +1,35 @@
 //! The parent's end of the probe helper.
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
+use super::channel;
 use super::privilege::{self, Privilege};
+use super::ring_buffer::RingBuffer;
 use crate::cli::Capture;
 use crate::error::Error;
 use crate::stream::event::Event;
-
-/// Bytes taken from the helper at once.
-const READ_SIZE: usize = 256 * 1024;
 
 /// A running helper. Dropping it closes its stdin, at which it ends.
 #[derive(Debug)]
 pub struct Helper {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
-    buffer: Vec<u8>,
-    /// The bytes of `buffer` that wait to be consumed.
-    filled: std::ops::Range<usize>,
+    channel: UnixStream,
+    /// What the helper has written and no whole record is yet.
+    pending: Vec<u8>,
+}
+
+/// What a helper that has attached every probe says.
+#[derive(Debug)]
+pub struct Attached {
+    /// How bytes are captured: `socket` or `syscalls`.
+    pub capture: String,
+    /// Where the records come in.
+    pub ring: RingBuffer,
 }
 
 impl Helper {
@@ -45,83 +53,83 @@ impl Helper {
             Capture::Socket => "socket",
             Capture::Syscalls => "syscalls",
         };
+        let (channel, theirs) = UnixStream::pair().map_err(failed)?;
         let mut child = command
             .args(["beyla", "__probe", "--pid", &pid.to_string(), "--capture", capture])
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(OwnedFd::from(theirs))
             // Not of the terminal's foreground: ^C is for the server.
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(failed(io::ErrorKind::BrokenPipe.into()));
-        };
-        // A larger pipe means fewer wake-ups; without it the default does.
-        let _ = rustix::pipe::fcntl_setpipe_size(&stdout, 1 << 20);
-        Ok(Self { child, stdin: Some(stdin), stdout, buffer: vec![0; READ_SIZE], filled: 0..0 })
+        let stdin = child.stdin.take();
+        Ok(Self { child, stdin, channel, pending: Vec::new() })
     }
 
-    /// Waits until every probe is attached; returns how bytes are captured.
-    pub fn wait_until_ready(&mut self) -> Result<String, Error> {
+    /// Waits until every probe is attached.
+    pub fn wait_until_ready(&mut self) -> Result<Attached, Error> {
         let failed = |source| Error::System { what: "reading from the probe helper", source };
-        while self.read().map_err(failed)? {
-            while let Ok(Some((event, size))) = Event::decode(self.bytes()) {
-                match event {
-                    Event::Ready(capture) => {
-                        let capture = capture.to_owned();
-                        self.consume(size);
-                        return Ok(capture);
-                    }
-                    Event::Failed(message) => return Err(probe_error(message)),
-                    _ => self.consume(size),
-                }
+        let (message, ring) = channel::receive_first(&self.channel).map_err(failed)?;
+        let ready = match Event::decode(&message) {
+            Ok(Some((Event::Ready(text), _))) => text.to_owned(),
+            Ok(Some((Event::Failed(message), _))) => return Err(probe_error(message)),
+            _ => {
+                let status = self.wait().map_err(failed)?;
+                return Err(probe_error(&format!("the probe helper ended without a word ({status})")));
             }
-        }
-        let status = self.wait().map_err(failed)?;
-        Err(probe_error(&format!("the probe helper ended without a word ({status})")))
+        };
+        let (Some((capture, size)), Some(ring)) = (ready.split_once(' '), ring) else {
+            return Err(probe_error("the probe helper is of another version"));
+        };
+        let size = size.parse().map_err(|_| probe_error("the probe helper is of another version"))?;
+        let ring = RingBuffer::open(ring, size)
+            .map_err(|source| Error::System { what: "mapping the ring buffer", source })?;
+        Ok(Attached { capture: capture.to_owned(), ring })
     }
 
-    /// Reads once, waiting if nothing is there; `false` at the end.
-    pub fn read(&mut self) -> io::Result<bool> {
-        if self.filled.start > 0 {
-            self.buffer.copy_within(self.filled.clone(), 0);
-            self.filled = 0..self.filled.len();
-        }
-        if self.filled.end == self.buffer.len() {
-            self.buffer.resize(2 * self.buffer.len(), 0);
-        }
-        loop {
-            match self.stdout.read(&mut self.buffer[self.filled.end..]) {
-                Ok(0) => return Ok(false),
-                Ok(count) => {
-                    self.filled.end += count;
-                    return Ok(true);
-                }
+    /// Reads what the helper has written, waiting if nothing is there, and shows each whole record to
+    /// `take`; `false` at the end.
+    ///
+    /// # Errors
+    /// If it could not be read.
+    pub fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
+        let mut buffer = [0; 4096];
+        let count = loop {
+            match self.channel.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                // The helper was killed with our messages unread.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break 0,
+                other => break other?,
             }
+        };
+        self.pending.extend_from_slice(&buffer[..count]);
+        let mut taken = 0;
+        while let Ok(Some((_, size))) = Event::decode(&self.pending[taken..]) {
+            take(&self.pending[taken..taken + size]);
+            taken += size;
         }
+        self.pending.drain(..taken);
+        Ok(count > 0)
     }
 
-    /// What was read and not consumed yet.
-    pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.filled.clone()]
-    }
-
-    /// Drops the first `count` of [`Self::bytes`].
-    pub fn consume(&mut self, count: usize) {
-        self.filled.start = (self.filled.start + count).min(self.filled.end);
-    }
-
-    /// Tells the helper to pass on what it has and to end; its output then comes to an end.
+    /// Tells the helper to say its last and to end; its output then comes to an end.
     pub fn stop(&mut self) {
         self.stdin = None;
     }
 
     /// Waits for its end.
+    ///
+    /// # Errors
+    /// If it could not be waited for.
     pub fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
         self.stdin = None;
         self.child.wait()
+    }
+}
+
+impl AsFd for Helper {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
     }
 }
 
@@ -137,19 +145,15 @@ fn probe_error(message: &str) -> Error {
 pub fn try_load() -> Result<(), String> {
     let attempt = || -> Result<(), Error> {
         let privilege = privilege::find()?;
-        // Of the process with this very number: it is ours, and executes nothing.
-        let mut helper = Helper::start(std::process::id(), Capture::Auto, privilege)?;
-        helper.wait_until_ready()?;
-        // Both ways of capture have programs of their own.
-        let mut helper = Helper::start(std::process::id(), Capture::Syscalls, privilege)?;
-        helper.wait_until_ready()?;
+        // Both ways of capture have programs of their own. The process is this one, which executes
+        // nothing, so nothing is traced.
+        for capture in [Capture::Auto, Capture::Syscalls] {
+            let mut helper = Helper::start(std::process::id(), capture, privilege)?;
+            helper.wait_until_ready()?;
+            // It is no longer of interest how it ends.
+            let _ = helper.wait();
+        }
         Ok(())
     };
     attempt().map_err(|error| error.to_string())
-}
-
-impl AsFd for Helper {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stdout.as_fd()
-    }
 }

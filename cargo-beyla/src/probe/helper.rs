@@ -1,31 +1,32 @@
 //! `cargo-beyla __probe`: the only part that runs with privilege.
 //!
-//! It takes a process id and nothing else, writes raw records to stdout, and ends with the traced
-//! process, or when its stdin closes, which it does when the parent ends in whatever way.
+//! It takes a process id and nothing else, loads and attaches the probes, and hands the ring buffer
+//! over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
+//! in whatever way; then every probe is gone.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::fs::MetadataExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use cargo_beyla_events::{Header, Lost, kind};
+use aya::maps::RingBuf;
+use cargo_beyla_events::{AF_UNIX, Header, Listen, Lost, kind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
+use super::channel::{message, send_ready};
 use super::programs::{Programs, ProgramsError};
-use super::records::{Records, message};
 use crate::cli::ProbeArguments;
 use crate::error::UNSUPPORTED;
 
-/// How long records may wait while there is traffic, and while there is none.
-const BUSY: Duration = Duration::from_millis(10);
-const IDLE: Duration = Duration::from_millis(50);
-/// Between the first listening socket and the end of capture by system calls, where TCP does not need
-/// it: a server that also listens on a Unix socket does so by then.
+/// Between the latest socket that began to listen and the end of capture by system calls, where TCP
+/// does not need it: a server that also listens on a Unix socket does so by then.
 const LISTENING_SETTLES: Duration = Duration::from_millis(200);
-/// How often the counts of lost records are looked at.
+/// How often the helper looks at the clock while there is nothing to wait for.
+const TICK: Duration = Duration::from_millis(50);
+/// Once there is nothing left to decide.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the helper gave up.
@@ -44,15 +45,15 @@ enum HelperError {
 /// Runs the helper to its end.
 pub fn run(arguments: &ProbeArguments) -> ExitCode {
     ignore_terminal_signals();
-    match trace(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The parent shows it; if it is gone, nobody is left to tell.
-            let mut output = io::stdout();
-            let _ = output.write_all(&message(kind::FAILED, &error.to_string())).and_then(|()| output.flush());
-            ExitCode::from(UNSUPPORTED)
-        }
-    }
+    // `io::stdout()` would hold back what does not end with a line feed.
+    let output = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    let result = output.map_err(HelperError::from).and_then(|mut output| {
+        trace(arguments, &mut output).inspect_err(|error| {
+            // The parent shows it; if that is gone, nobody is left to tell.
+            let _ = output.write_all(&message(kind::FAILED, &error.to_string()));
+        })
+    });
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(UNSUPPORTED) }
 }
 
 /// ^C is for the server; the records of its last moments are still to come.
@@ -63,7 +64,7 @@ fn ignore_terminal_signals() {
     }
 }
 
-fn trace(arguments: &ProbeArguments) -> Result<(), HelperError> {
+fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), HelperError> {
     let pid = arguments.pid;
     let no_process = |source: io::Error| HelperError::NoProcess { pid, source };
     let process = i32::try_from(pid)
@@ -75,40 +76,37 @@ fn trace(arguments: &ProbeArguments) -> Result<(), HelperError> {
     check_owner(pid)?;
 
     let mut programs = Programs::attach(arguments.capture, pid_namespace()?, pid)?;
-    let ring = programs.take_ring_buffer()?;
-    // `io::stdout()` would hold back what does not end with a line feed.
-    let output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let mut records = Records::new(ring, output);
-    let way = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
-    records.write(&message(kind::READY, way))?;
+    let mut milestones = programs.take_milestones()?;
+    let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
+    let (ring, size) = programs.records()?;
+    send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size)?;
 
     let mut listening_since: Option<Instant> = None;
     let mut counted = Instant::now();
-    let mut wait = IDLE;
     loop {
+        let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
         let stdin = io::stdin();
         let mut waited_for = [
             PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
             PollFd::new(process.as_fd(), PollFlags::POLLIN),
-            PollFd::new(records.ring().as_fd(), PollFlags::POLLIN),
+            PollFd::new(milestones.as_fd(), PollFlags::POLLIN),
         ];
-        let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut waited_for, timeout) {
+        match poll(&mut waited_for, PollTimeout::try_from(wait).unwrap_or(PollTimeout::ZERO)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(io::Error::from(errno).into()),
         }
-        let over = waited_for[..2].iter().any(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
+        let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
+        let (told_to_end, process_ended) = (is_ready(&waited_for[0]), is_ready(&waited_for[1]));
 
-        let noticed = records.pass_on()?;
-        wait = if noticed.records > 0 { BUSY } else { IDLE };
-        if noticed.executed {
+        let Milestones { executed, listening, listening_unix } = Milestones::take(&mut milestones);
+        if executed && !process_ended {
             // Its program may be set-uid.
             check_owner(pid)?;
         }
-        if noticed.listening_unix {
+        if listening_unix {
             listening_since = None;
             programs.set_system_calls(true)?;
-        } else if noticed.listening.is_some() {
+        } else if listening {
             listening_since = Some(Instant::now());
         }
         if programs.uses_socket_tracepoints()
@@ -117,9 +115,10 @@ fn trace(arguments: &ProbeArguments) -> Result<(), HelperError> {
             listening_since = None;
             programs.set_system_calls(false)?;
         }
+        let over = told_to_end || process_ended;
         if over || counted.elapsed() >= COUNT_EVERY {
             counted = Instant::now();
-            records.write(lost(&programs).as_bytes())?;
+            output.write_all(lost(&programs).as_bytes())?;
         }
         if over {
             return Ok(());
@@ -127,29 +126,48 @@ fn trace(arguments: &ProbeArguments) -> Result<(), HelperError> {
     }
 }
 
+/// What the helper must know of the process's life.
+#[derive(Clone, Copy, Debug, Default)]
+struct Milestones {
+    /// The process executed its program.
+    executed: bool,
+    /// A socket began to listen.
+    listening: bool,
+    /// A Unix socket did.
+    listening_unix: bool,
+}
+
+impl Milestones {
+    fn take(ring: &mut RingBuf<aya::maps::MapData>) -> Self {
+        let mut milestones = Self::default();
+        while let Some(record) = ring.next() {
+            let Ok((header, _)) = Header::read_from_prefix(&record) else { continue };
+            match header.kind {
+                kind::EXEC => milestones.executed = true,
+                kind::LISTEN => {
+                    milestones.listening = true;
+                    milestones.listening_unix |=
+                        Listen::read_from_prefix(&record).is_ok_and(|(listen, _)| listen.local.family == AF_UNIX);
+                }
+                _ => {}
+            }
+        }
+        milestones
+    }
+}
+
 fn lost(programs: &Programs) -> Lost {
     let (records, connections) = programs.lost().unwrap_or_default();
-    Lost {
-        header: Header {
-            kind: kind::LOST,
-            size: size_of::<Lost>() as u32,
-            ..Header::default()
-        },
-        records,
-        connections,
-        skipped: programs.skipped(),
-    }
+    let header = Header { kind: kind::LOST, size: size_of::<Lost>() as u32, ..Header::default() };
+    Lost { header, records, connections, skipped: programs.skipped() }
 }
 
 /// Refuses a process that does not belong to the user who asked.
 fn check_owner(pid: u32) -> Result<(), HelperError> {
     let asker = super::privilege::invoking_uid();
-    let status = match procfs::process::Process::new(pid as i32).and_then(|process| process.status()) {
-        Ok(status) => status,
-        Err(source) => {
-            return Err(HelperError::NoProcess { pid, source: io::Error::other(source) });
-        }
-    };
+    let status = procfs::process::Process::new(pid as i32)
+        .and_then(|process| process.status())
+        .map_err(|source| HelperError::NoProcess { pid, source: io::Error::other(source) })?;
     match [status.ruid, status.euid, status.suid].into_iter().find(|uid| asker != 0 && *uid != asker) {
         Some(owner) => Err(HelperError::NotYours { pid, owner }),
         None => Ok(()),

@@ -1,8 +1,9 @@
-//! The privileged side: load, attach, read the ring buffer, hand bytes out; and the way to it.
+//! The privileged side: load, attach, hand the ring buffer out; and the way to it.
 
+pub mod channel;
 pub mod client;
 pub mod helper;
 pub mod kernel_layout;
 pub mod privilege;
 pub mod programs;
-pub mod records;
+pub mod ring_buffer;

@@ -1,8 +1,8 @@
 //! The kernel programs: which of them a kernel can have, loaded and attached.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use aya::maps::{PerCpuArray, RingBuf};
+use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::BtfTracePoint;
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -59,8 +59,8 @@ fn with_causes(error: &Box<dyn std::error::Error + Send + Sync>) -> String {
     }
     let lines: Vec<&str> = message.lines().filter(|line| !line.trim().is_empty()).collect();
     match lines.len() {
-        0..=400 => lines.join("; "),
-        count => lines.join(";\n") + &format!("{}; ...; {}", lines[0], lines[count - 3..].join("; ")),
+        0..=4 => lines.join("; "),
+        count => format!("{}; ...; {}", lines[0], lines[count - 3..].join("; ")),
     }
 }
 
@@ -155,9 +155,16 @@ impl Programs {
         Ok(())
     }
 
-    /// Takes the ring buffer out.
-    pub fn take_ring_buffer(&mut self) -> Result<RingBuf<aya::maps::MapData>, ProgramsError> {
-        let map = self.ebpf.take_map("RECORDS").ok_or_else(|| missing("map RECORDS"))?;
+    /// The ring buffer of all records, to be handed over, and its size in bytes.
+    pub fn records(&self) -> Result<(BorrowedFd<'_>, u32), ProgramsError> {
+        let Some(Map::RingBuf(map)) = self.ebpf.map("RECORDS") else { return Err(missing("map RECORDS")) };
+        let size = map.info().map_err(|error| ProgramsError::Load(error.into()))?.max_entries();
+        Ok((map.fd().as_fd(), size))
+    }
+
+    /// Takes out the ring buffer with what the helper itself must know.
+    pub fn take_milestones(&mut self) -> Result<RingBuf<MapData>, ProgramsError> {
+        let map = self.ebpf.take_map("MILESTONES").ok_or_else(|| missing("map MILESTONES"))?;
         RingBuf::try_from(map).map_err(|error| ProgramsError::Load(error.into()))
     }
 

@@ -1,0 +1,60 @@
+//! What passes between the helper and its parent: the ring buffer's file descriptor once, and then
+//! records of the helper's own. The helper's stdout is its end of a pair of Unix sockets.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use cargo_beyla_events::{Header, kind};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use zerocopy::IntoBytes;
+
+/// The most bytes of a first message.
+const FIRST_MAX: usize = 4096;
+
+/// A record that is a header alone, followed by a text.
+pub fn message(kind: u16, text: &str) -> Vec<u8> {
+    let size = (size_of::<Header>() + text.len()) as u32;
+    let mut record = Header { kind, size, ..Header::default() }.as_bytes().to_vec();
+    record.extend_from_slice(text.as_bytes());
+    record
+}
+
+/// Says that all is attached: how bytes are captured, and the ring buffer, of `size` bytes.
+///
+/// # Errors
+/// If the parent no longer reads.
+pub fn send_ready(channel: RawFd, capture: &str, ring: RawFd, size: u32) -> io::Result<()> {
+    let record = message(kind::READY, &format!("{capture} {size}"));
+    let fds = [ring];
+    sendmsg::<()>(
+        channel,
+        &[IoSlice::new(&record)],
+        &[ControlMessage::ScmRights(&fds)],
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
+    Ok(())
+}
+
+/// The first message of the helper and the file descriptor that came with it.
+///
+/// # Errors
+/// If it could not be read; at the end of the stream, the message is empty.
+pub fn receive_first(channel: &impl AsRawFd) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    let mut buffer = vec![0; FIRST_MAX];
+    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let mut slices = [IoSliceMut::new(&mut buffer)];
+    let received =
+        recvmsg::<()>(channel.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let length = received.bytes;
+    let mut ring = None;
+    for control in received.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            // SAFETY: the kernel has just made these for us alone. (More than one is not in the space
+            // that was given.)
+            ring = fds.first().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) });
+        }
+    }
+    buffer.truncate(length);
+    Ok((buffer, ring))
+}
