@@ -1,0 +1,18 @@
+//! The harness of the end-to-end tests: the real binary, real servers, real sockets, the real kernel.
+//!
+//! A test starts a run ([`run::Run`]), is itself the client ([`client::Client`]), stops the run, and
+//! holds the report ([`report::Report`]) against what it knows. [`both::both_ways`] does all that once
+//! for each way of capture, and holds the two reports against each other.
+
+// What fails here fails the test, and says where.
+#![allow(clippy::missing_panics_doc)]
+
+pub mod both;
+pub mod client;
+pub mod fixture;
+pub mod odd;
+pub mod report;
+pub mod run;
+pub mod system;
+pub mod tool;
+pub mod wait;
