@@ -12,6 +12,7 @@ pub mod client;
 pub mod fixture;
 pub mod odd;
 pub mod report;
+pub mod rows;
 pub mod run;
 pub mod system;
 pub mod tool;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::rows;
+
 /// The JSON report, field by field as it is documented.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "the names are the contract's")]
@@ -130,9 +132,9 @@ impl Report {
         self.unseen.get(kind).copied().unwrap_or(0)
     }
 
-    /// Each request as [`Row`] writes it.
+    /// Each request as [`rows`] writes it.
     pub fn rows(&self) -> Vec<String> {
-        self.requests.iter().map(|request| Row::of(request).to_string()).collect()
+        self.requests.iter().map(rows::of).collect()
     }
 
     /// Everything in the report that two runs of one scenario have in common: all but times, process
@@ -216,7 +218,7 @@ impl Request {
         };
         format!(
             "{} {} query {:?} route {} client {} server {} phases {:?}",
-            Row::of(self),
+            rows::of(self),
             self.protocol,
             self.query,
             self.route,
@@ -224,83 +226,5 @@ impl Request {
             host(&self.server),
             self.phases.all().map(|phase| phase.is_some()),
         )
-    }
-}
-
-/// A request in short, to be held against what was to come; prints as
-/// `GET /hello 200 complete 37+0 > 70+28`, what is unknown as `-`.
-#[derive(Clone, Debug)]
-pub struct Row<'a> {
-    method: &'a str,
-    path: &'a str,
-    status: Option<u16>,
-    outcome: &'a str,
-    request: Bytes,
-    response: Option<Bytes>,
-}
-
-impl<'a> Row<'a> {
-    /// Of a reported request.
-    pub fn of(request: &'a Request) -> Self {
-        Self {
-            method: &request.method,
-            path: &request.path,
-            status: request.status,
-            outcome: &request.outcome,
-            request: request.request_bytes,
-            response: request.response_bytes,
-        }
-    }
-
-    /// A complete one: the request line's first two words, and header and body of both messages.
-    pub fn complete(start: &'a str, request: (usize, usize), status: u16, response: (usize, usize)) -> String {
-        Self::new(start, request, Some(status), "complete", Some(response))
-    }
-
-    /// One without any response.
-    pub fn unanswered(start: &'a str, request: (usize, usize), outcome: &'a str) -> String {
-        Self::new(start, request, None, outcome, None)
-    }
-
-    /// One with as much of a response as is said.
-    pub fn broken_off(
-        start: &'a str,
-        request: (usize, usize),
-        outcome: &'a str,
-        status: u16,
-        response: (usize, usize),
-    ) -> String {
-        Self::new(start, request, Some(status), outcome, Some(response))
-    }
-
-    fn new(
-        start: &'a str,
-        request: (usize, usize),
-        status: Option<u16>,
-        outcome: &'a str,
-        response: Option<(usize, usize)>,
-    ) -> String {
-        let (method, path) = start.split_once(' ').expect("a method and a path");
-        let bytes = |(header, body): (usize, usize)| Bytes { header: header as u64, body: Some(body as u64) };
-        Self { method, path, status, outcome, request: bytes(request), response: response.map(bytes) }.to_string()
-    }
-}
-
-impl std::fmt::Display for Row<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { method, path, status, outcome, request, response } = self;
-        let status = status.map_or("-".to_owned(), |status| status.to_string());
-        write!(formatter, "{method} {path} {status} {outcome} {request} > ")?;
-        match response {
-            Some(response) => response.fmt(formatter),
-            None => formatter.write_str("-"),
-        }
-    }
-}
-
-impl std::fmt::Display for Bytes {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let body = self.body.map_or("-".to_owned(), |body| body.to_string());
-        write!(formatter, "{}+{body}", self.header)
     }
 }

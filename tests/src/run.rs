@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -15,9 +15,11 @@ use crate::report::Report;
 use crate::tool;
 use crate::wait::{self, LONG};
 
-/// The two ways of capture.
+/// The ways of capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capture {
+    /// As the tool chooses.
+    Auto,
     /// By socket tracepoints.
     Socket,
     /// By system calls.
@@ -28,6 +30,7 @@ impl Capture {
     /// As `--capture` takes it.
     pub fn flag(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Socket => "socket",
             Self::Syscalls => "syscalls",
         }
@@ -163,6 +166,8 @@ impl Run {
         let mut command = Command::new(&wrapper[0]);
         command.args(&wrapper[1..]).args(["beyla", "run", "--json"]).arg(&report).args(flags);
         command.arg("--").args(arguments).envs(environment);
+        // A group of its own, as a shell gives to each command.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(create("stdout")).stderr(create("stderr"));
         let child = command.spawn().expect("the tool starts");
         Running { child, folder, port: 0, server_pid: 0 }
@@ -219,10 +224,15 @@ impl Running {
         self.child.try_wait().expect("a child")
     }
 
+    /// Ends the `--exec` command, and waits for the run's end.
+    pub fn let_go(self) -> Finished {
+        fs::write(self.folder.path().join("stop"), "").expect("a file");
+        self.wait()
+    }
+
     /// Ends the run as the end of its `--exec` command does; it must go well.
     pub fn stop(self) -> Report {
-        fs::write(self.folder.path().join("stop"), "").expect("a file");
-        let finished = self.wait();
+        let finished = self.let_go();
         assert_eq!(finished.code(), 0, "{}", finished.stderr);
         finished.report()
     }
@@ -233,10 +243,10 @@ impl Running {
         self.child.wait().expect("a child");
     }
 
-    /// Sends the tool a signal.
-    pub fn signal(&self, signal: i32) {
-        // SAFETY: a number and a number; the child is ours and was not waited for.
-        assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
+    /// What the terminal does on ^C: a signal to all that run in the foreground.
+    pub fn interrupt(&self) {
+        // SAFETY: a number and a number; the group is that of our own child, who was not waited for.
+        assert_eq!(unsafe { libc::kill(-(self.child.id() as i32), libc::SIGINT) }, 0);
     }
 
     /// Waits for the end, which is to come by itself.
@@ -252,8 +262,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // A failed test must leave nothing behind; after `wait` there is nothing left to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Ok(None) = self.child.try_wait() {
+            // SAFETY: as in `interrupt`.
+            unsafe { libc::kill(-(self.child.id() as i32), libc::SIGKILL) };
+            let _ = self.child.wait();
+        }
     }
 }
 
