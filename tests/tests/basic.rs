@@ -1,14 +1,17 @@
 //! The hello server of the article.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use beyla_tests::both::both_ways;
 use beyla_tests::client::{get, last_get};
+use beyla_tests::fixture::{self, HELLO_SERVER, manifest};
 use beyla_tests::odd::header_length;
-use beyla_tests::report::Exit;
+use beyla_tests::report::{Exit, Report};
 use beyla_tests::rows;
-use beyla_tests::run::{BASIC, Run};
+use beyla_tests::run::{BASIC, LATENCY_LAB, Run};
+use beyla_tests::tool::tool;
 
 const BODY: &str = "Hello world! from beyla-rust";
 
@@ -52,7 +55,7 @@ fn two_hundred_requests_are_two_hundred_rows() {
 #[test]
 fn the_totals_are_below_what_curl_measures() {
     both_ways(|capture| {
-        let folder = beyla_tests::fixture::folder(&[]);
+        let folder = fixture::folder(&[]);
         let times = folder.path().join("times");
         let exec = format!(
             "for i in $(seq 200); do curl -s -o /dev/null -w '%{{time_total}} %{{size_download}}\\n' $BEYLA_URL/hello; done > {}",
@@ -131,6 +134,35 @@ fn a_run_of_a_given_duration_ends_by_itself() {
         assert!(start.elapsed() >= Duration::from_millis(500));
         let report = finished.report();
         assert!(report.requests.is_empty());
+        report
+    });
+}
+
+#[test]
+fn the_report_alone_goes_to_stdout_where_it_is_wanted() {
+    let workspace = fixture::folder(&[("Cargo.toml", &manifest("hello", "")), ("src/main.rs", HELLO_SERVER)]);
+    let mut command = Command::new(tool());
+    command.args(["beyla", "run", "--json", "-", "--exec", "curl -s $BEYLA_URL/a > /dev/null", "--manifest-path"]);
+    let output = command.arg(workspace.path().join("Cargo.toml")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    report.check();
+    assert_eq!(report.totals.requests, 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/a"), "the summary goes to stderr");
+}
+
+#[test]
+fn of_many_requests_the_slowest_are_kept_and_all_are_counted() {
+    both_ways(|capture| {
+        let run = Run::of(LATENCY_LAB, capture).flags(["--max-requests", "5"]).start();
+        let mut client = run.connect();
+        for round in 0..50 {
+            client.get(if round % 10 == 3 { "/sleep?ms=30" } else { "/fast" });
+        }
+        drop(client);
+        let report = run.stop();
+        assert_eq!((report.totals.requests, report.totals.requests_not_kept), (50, 45));
+        assert!(report.requests.iter().all(|request| request.path == "/sleep"), "{:?}", report.rows());
         report
     });
 }

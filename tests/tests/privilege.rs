@@ -16,6 +16,8 @@ use beyla_tests::system::{descendants, is_running, loaded_programs, programs_hel
 use beyla_tests::tool::tool;
 use beyla_tests::wait::poll;
 
+/// So that a run which should not have come about comes to its end.
+const TRUE: [&str; 2] = ["--exec", "true"];
 const BOTH: [Capture; 2] = [Capture::Socket, Capture::Syscalls];
 
 /// A user with a project, a toolchain and the tool in the home folder; gone when dropped.
@@ -158,7 +160,7 @@ fn the_whole_under_sudo_is_still_the_users() {
 #[test]
 fn a_user_without_sudo_is_told() {
     let user = User::new();
-    let finished = user.run(Capture::Socket, user.runs(&user.usual_path(), &[])).to_end();
+    let finished = user.run(Capture::Socket, user.runs(&user.usual_path(), &[])).flags(TRUE).to_end();
     finished.failed_with(96, &["error: tracing needs CAP_BPF and CAP_PERFMON", "hint: "]);
     assert!(finished.json.is_none());
 }
@@ -173,7 +175,7 @@ fn a_machine_without_sudo_is_told() {
         symlink(Path::new("/usr/bin").join(program), programs.join(program)).unwrap();
     }
     let path = format!("{0}/.cargo/bin:{0}/programs", user.home.display());
-    let finished = user.run(Capture::Socket, user.runs(&path, &[])).to_end();
+    let finished = user.run(Capture::Socket, user.runs(&path, &[])).flags(TRUE).to_end();
     finished.failed_with(96, &["error: tracing needs CAP_BPF and CAP_PERFMON", "sudo", "hint: "]);
 }
 
@@ -182,13 +184,11 @@ fn a_helper_behind_sudo_ends_with_the_tool() {
     let user = User::new().may_use_sudo();
     for capture in BOTH {
         let run = user.run(capture, user.runs(&user.usual_path(), &[])).start();
-        // `unshare`, `sh`, `runuser` and `env` become one another up to `runuser`, which waits for the tool.
-        let processes = descendants(run.tool_pid());
-        let tool_name = user.tool().display().to_string();
-        let tool = processes.iter().copied().find(|pid| {
-            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.as_os_str() == tool_name.as_str())
-        });
-        let tool = tool.or_else(|| (!processes.is_empty()).then(|| run.tool_pid())).expect("the tool");
+        // The wrapper's programs become one another, and some of them wait for their child; helper and
+        // tool are one program, and the tool is the one that comes first.
+        let processes = [vec![run.tool_pid()], descendants(run.tool_pid())].concat();
+        let is_tool = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == user.tool());
+        let tool = processes.into_iter().find(is_tool).expect("the tool");
         let held = descendants(tool);
         let programs: Vec<u32> = held.iter().copied().flat_map(programs_held_by).collect();
         assert!(!programs.is_empty() && held.contains(&run.server_pid));

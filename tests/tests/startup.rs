@@ -44,13 +44,6 @@ fn a_command_that_wants_a_url_of_a_server_that_has_none() {
 }
 
 #[test]
-fn a_command_that_fails() {
-    let finished = Run::of(LATENCY_LAB, Capture::Socket).flags(["--exec", "exit 7"]).to_end();
-    assert_ne!(finished.code(), 0, "{}", finished.stderr);
-    assert!(finished.json.is_some(), "{}", finished.stderr);
-}
-
-#[test]
 fn a_compile_error() {
     let workspace = fixture::folder(&[
         ("Cargo.toml", &manifest("broken", "")),

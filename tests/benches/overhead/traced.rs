@@ -36,8 +36,8 @@ pub(crate) fn run(capture: Capture, time: Duration) -> Traced {
     let report = run.stop();
     Traced {
         load,
-        helper_cpu: after.0 - before.0,
-        parent_cpu: after.1 - before.1,
+        helper_cpu: after.0.saturating_sub(before.0),
+        parent_cpu: after.1.saturating_sub(before.1),
         parent_peak_kib,
         bpf_ns: after.2.0 - before.2.0,
         bpf_runs: after.2.1 - before.2.1,
