@@ -1,0 +1,112 @@
+//! What tracing costs: `basic` in release under Debian's wrk, untraced and traced in alternation.
+//!
+//!     cargo bench -p beyla-tests --bench overhead -- [--seconds 5] [--pairs 5] [--capture auto|socket|syscalls]
+//!
+//! Needs root (or sudo without a password) and `apt-get install wrk`.
+
+mod bpf_statistics;
+mod load;
+mod table;
+mod traced;
+
+use std::time::Duration;
+
+use beyla_tests::run::Capture;
+use beyla_tests::tool;
+
+use load::Load;
+use table::Table;
+use traced::Traced;
+
+struct Options {
+    load: Duration,
+    pairs: usize,
+    capture: Capture,
+}
+
+fn main() {
+    let Options { load, pairs, capture } = options(std::env::args().skip(1));
+    let server = tool::build("basic", "server");
+    // The first run of all pays for cold caches.
+    load::untraced(&server, Duration::from_secs(1));
+    traced::run(capture, Duration::from_secs(1));
+
+    let mut ratios = Vec::new();
+    let mut pairs_table = Table::new(&["untraced/s", "traced/s", "ratio", "helper us", "parent us", "parent MiB"]);
+    let mut counts_table = Table::new(&["sent", "seen", "in flight", "lost"]);
+    for _ in 0..pairs {
+        let plain = load::untraced(&server, load);
+        let traced = traced::run(capture, load);
+        ratios.push(traced.load.per_second / plain.per_second);
+        pairs_table.row(&cost_row(&plain, &traced));
+        counts_table.row(&count_row(&traced));
+    }
+
+    let mut bpf = Vec::new();
+    let mut bpf_table = Table::new(&["traced/s", "BPF runs/request", "BPF us/request"]);
+    for _ in 0..pairs {
+        // Counting costs as well, so these runs are their own.
+        let _counting = bpf_statistics::enable();
+        let traced = traced::run(capture, load);
+        let requests = traced.load.requests as f64;
+        let (runs, micros) = (traced.bpf_runs as f64 / requests, traced.bpf_ns as f64 / 1e3 / requests);
+        bpf.push(micros);
+        bpf_table.row(&[format!("{:.0}", traced.load.per_second), format!("{runs:.2}"), format!("{micros:.3}")]);
+        counts_table.row(&count_row(&traced));
+    }
+
+    println!("Throughput, and CPU time a request of the tool's two processes\n\n{pairs_table}");
+    println!("BPF run time a request (kernel.bpf_stats_enabled=1)\n\n{bpf_table}");
+    println!("Requests of all traced runs\n\n{counts_table}");
+    println!("median ratio {:.3}, median BPF time {:.3} us a request", median(ratios), median(bpf));
+}
+
+fn cost_row(plain: &Load, traced: &Traced) -> [String; 6] {
+    let requests = traced.load.requests as f64;
+    let micros = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e6 / requests);
+    [
+        format!("{:.0}", plain.per_second),
+        format!("{:.0}", traced.load.per_second),
+        format!("{:.3}", traced.load.per_second / plain.per_second),
+        micros(traced.helper_cpu),
+        micros(traced.parent_cpu),
+        format!("{:.1}", traced.parent_peak_kib as f64 / 1024.0),
+    ]
+}
+
+fn count_row(traced: &Traced) -> [String; 4] {
+    let (sent, seen) = (traced.load.requests, traced.seen);
+    [sent.to_string(), seen.to_string(), (i128::from(seen) - i128::from(sent)).to_string(), traced.lost.to_string()]
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => values[length / 2],
+        length => f64::midpoint(values[length / 2 - 1], values[length / 2]),
+    }
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Options {
+    let mut options = Options { load: Duration::from_secs(5), pairs: 5, capture: Capture::Auto };
+    while let Some(flag) = arguments.next() {
+        let mut value = || arguments.next().expect("a value after the flag");
+        match flag.as_str() {
+            "--seconds" => options.load = Duration::from_secs(value().parse().expect("a number of seconds")),
+            "--pairs" => options.pairs = value().parse().expect("a number of pairs"),
+            "--capture" => {
+                options.capture = match value().as_str() {
+                    "auto" => Capture::Auto,
+                    "socket" => Capture::Socket,
+                    "syscalls" => Capture::Syscalls,
+                    other => panic!("unknown way of capture {other}"),
+                }
+            }
+            // Cargo says so to every benchmark.
+            "--bench" => {}
+            other => panic!("unknown flag {other}"),
+        }
+    }
+    options
+}

@@ -1,0 +1,42 @@
+//! Workspaces that tests make for themselves.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// Files of a folder of its own; each path and its content.
+pub fn folder(files: &[(&str, &str)]) -> TempDir {
+    let root = tempfile::Builder::new().prefix("beyla-test-").tempdir().expect("a folder");
+    write(root.path(), files);
+    root
+}
+
+/// Writes files below a folder.
+pub fn write(root: &Path, files: &[(&str, &str)]) {
+    for (path, content) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, content).expect("a file");
+    }
+}
+
+/// A manifest without dependencies, and then `rest`.
+pub fn manifest(name: &str, rest: &str) -> String {
+    format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}\n\n[workspace]\n")
+}
+
+/// A server without dependencies: answers `hello` to everything on any free port of 127.0.0.1.
+pub const HELLO_SERVER: &str = r#"
+use std::io::{Read, Write};
+
+fn main() -> std::io::Result<()> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    for stream in listener.incoming() {
+        let mut stream = stream?;
+        let _ = stream.read(&mut [0; 4096])?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello")?;
+    }
+    Ok(())
+}
+"#;

@@ -1,0 +1,25 @@
+//! The harness of the end-to-end tests: the real binary, real servers, real sockets, the real kernel.
+//!
+//! A test starts a run ([`run::Run`]), is itself the client ([`client::Client`]), stops the run, and
+//! holds the report ([`report::Report`]) against what it knows. [`both::both_ways`] does all that once
+//! for each way of capture, and holds the two reports against each other.
+//!
+//!     cargo test -p beyla-tests                        all, as root
+//!     cargo test -p beyla-tests --test transports      one theme
+//!     cargo bench -p beyla-tests --bench overhead      what tracing costs
+//!
+//! The system must have curl, sudo, useradd and runuser, and wrk for the benchmark.
+
+// What fails here fails the test, and says where.
+#![allow(clippy::missing_panics_doc)]
+
+pub mod both;
+pub mod client;
+pub mod fixture;
+pub mod odd;
+pub mod report;
+pub mod rows;
+pub mod run;
+pub mod system;
+pub mod tool;
+pub mod wait;

@@ -1,0 +1,230 @@
+//! The JSON report: its contract, what must hold in every one, and its rows as text.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::rows;
+
+/// The JSON report, field by field as it is documented.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Report {
+    pub schema: u32,
+    pub version: String,
+    pub target: Target,
+    pub started_unix_ns: u64,
+    pub duration_ns: u64,
+    pub exit: Exit,
+    pub totals: Totals,
+    pub routes: Vec<Route>,
+    pub requests: Vec<Request>,
+    /// Counts that are not zero.
+    #[serde(default)]
+    pub unseen: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Target {
+    pub pid: u32,
+    pub executable: String,
+    pub listening: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Totals {
+    pub requests: u64,
+    pub errors: u64,
+    pub incomplete: u64,
+    pub connections: u64,
+    pub lost_events: u64,
+    pub requests_not_kept: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Route {
+    pub method: String,
+    pub route: String,
+    pub count: u64,
+    pub errors: u64,
+    pub total_ns: Option<Distribution>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Distribution {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub max: f64,
+    pub mean: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Request {
+    pub id: u64,
+    pub connection: u64,
+    pub pid: u32,
+    pub protocol: String,
+    pub method: String,
+    pub path: String,
+    pub query: Option<String>,
+    pub route: String,
+    pub status: Option<u16>,
+    pub outcome: String,
+    pub start_unix_ns: u64,
+    pub total_ns: u64,
+    pub phases: Phases,
+    pub accept_wait_ns: Option<u64>,
+    pub request_bytes: Bytes,
+    pub response_bytes: Option<Bytes>,
+    pub client: String,
+    pub server: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Phases {
+    pub queue: Option<u64>,
+    pub receive: Option<u64>,
+    pub handle: Option<u64>,
+    pub respond: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Bytes {
+    pub header: u64,
+    pub body: Option<u64>,
+}
+
+impl Phases {
+    fn all(&self) -> [Option<u64>; 4] {
+        [self.queue, self.receive, self.handle, self.respond]
+    }
+
+    /// The handle phase of a request that had one.
+    pub fn handle_ns(&self) -> u64 {
+        self.handle.expect("a handle phase")
+    }
+}
+
+impl Report {
+    /// The requests of a path, in the order in which they were read.
+    pub fn of_path<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Request> {
+        self.requests.iter().filter(move |request| request.path == path)
+    }
+
+    /// What was not seen of a kind.
+    pub fn unseen(&self, kind: &str) -> u64 {
+        self.unseen.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Each request as [`rows`] writes it.
+    pub fn rows(&self) -> Vec<String> {
+        self.requests.iter().map(rows::of).collect()
+    }
+
+    /// Everything in the report that two runs of one scenario have in common: all but times, process
+    /// ids and ports.
+    pub fn without_times(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.requests.iter().map(Request::without_times).collect();
+        // Of connections side by side either may be read first.
+        lines.sort();
+        let mut by_connection: BTreeMap<u64, u64> = BTreeMap::new();
+        for request in &self.requests {
+            *by_connection.entry(request.connection).or_default() += 1;
+        }
+        let mut by_connection: Vec<u64> = by_connection.into_values().collect();
+        by_connection.sort_unstable();
+        lines.push(format!("requests of each connection: {by_connection:?}"));
+        let mut routes: Vec<String> = self
+            .routes
+            .iter()
+            .map(|route| format!("{} {}: {}, errors {}", route.method, route.route, route.count, route.errors))
+            .collect();
+        routes.sort();
+        lines.extend(routes);
+        lines.push(format!("{:?} {:?} listening on {}", self.totals, self.unseen, self.target.listening.len()));
+        lines
+    }
+
+    /// What must hold in every report, whatever has happened.
+    pub fn check(&self) {
+        assert_eq!(self.schema, 1);
+        let totals = self.totals;
+        assert_eq!(totals.requests, self.requests.len() as u64 + totals.requests_not_kept);
+        assert_eq!(totals.requests, self.routes.iter().map(|route| route.count).sum::<u64>(), "routes and total");
+        assert_eq!(totals.errors, self.routes.iter().map(|route| route.errors).sum::<u64>(), "routes and errors");
+        assert_eq!(totals.lost_events, 0, "events were lost");
+        if totals.requests_not_kept == 0 {
+            let incomplete = self.requests.iter().filter(|request| request.outcome != "complete").count();
+            assert_eq!(totals.incomplete, incomplete as u64);
+            let errors = self.requests.iter().filter(|request| request.is_error()).count();
+            assert_eq!(totals.errors, errors as u64);
+        }
+        assert!(self.requests.is_sorted_by(|one, next| one.id < next.id), "ids count up");
+        for route in &self.routes {
+            if let Some(Distribution { p50, p90, p99, max, mean }) = route.total_ns {
+                // Percentiles have three significant digits, the largest is exact.
+                let top = max * 1.001;
+                assert!(p50 <= p90 && p90 <= p99 && p99 <= top && mean <= top, "{route:?}");
+            }
+        }
+        for request in &self.requests {
+            request.check(self);
+        }
+    }
+}
+
+impl Request {
+    fn is_error(&self) -> bool {
+        self.status.is_some_and(|status| status >= 500) || self.outcome == "server closed"
+    }
+
+    fn check(&self, report: &Report) {
+        assert_eq!(self.pid, report.target.pid, "{self:#?}");
+        let sum: u64 = self.phases.all().into_iter().flatten().sum();
+        assert_eq!(sum, self.total_ns, "the phases do not sum to the total: {self:#?}");
+        let until = self.start_unix_ns + self.total_ns;
+        assert!(self.start_unix_ns >= report.started_unix_ns, "{self:#?}");
+        assert!(until <= report.started_unix_ns + report.duration_ns, "{self:#?}");
+        let outcomes = ["complete", "client closed", "server closed", "still open", "not seen"];
+        assert!(outcomes.contains(&self.outcome.as_str()), "{self:#?}");
+        if self.outcome == "complete" {
+            assert_eq!(self.phases.all().map(|phase| phase.is_some()), [true; 4], "{self:#?}");
+            assert!(self.status.is_some() && self.response_bytes.is_some(), "{self:#?}");
+        }
+        assert_eq!(self.status.is_some(), self.response_bytes.is_some(), "{self:#?}");
+    }
+
+    fn without_times(&self) -> String {
+        let host = |address: &str| match address.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
+            // Paths of sockets lie in folders whose names differ from run to run.
+            _ => address.rsplit('/').next().unwrap_or_default().to_owned(),
+        };
+        format!(
+            "{} {} query {:?} route {} client {} server {} phases {:?}",
+            rows::of(self),
+            self.protocol,
+            self.query,
+            self.route,
+            host(&self.client),
+            host(&self.server),
+            self.phases.all().map(|phase| phase.is_some()),
+        )
+    }
+}

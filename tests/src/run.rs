@@ -1,0 +1,309 @@
+//! A run of `cargo beyla run`, with the test as the client.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::report::Report;
+use crate::tool;
+use crate::wait::{self, LONG};
+
+/// The ways of capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// As the tool chooses.
+    Auto,
+    /// By socket tracepoints.
+    Socket,
+    /// By system calls.
+    Syscalls,
+}
+
+impl Capture {
+    /// As `--capture` takes it.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Socket => "socket",
+            Self::Syscalls => "syscalls",
+        }
+    }
+}
+
+/// A server of this repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Server {
+    /// Its package.
+    pub package: &'static str,
+    /// Its binary.
+    pub bin: &'static str,
+}
+
+/// `examples/basic`
+pub const BASIC: Server = Server { package: "basic", bin: "server" };
+/// `examples/latency_lab`
+pub const LATENCY_LAB: Server = Server { package: "latency_lab", bin: "latency_lab" };
+
+/// A run to be started.
+pub struct Run {
+    wrapper: Vec<OsString>,
+    flags: Vec<OsString>,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    tool: PathBuf,
+}
+
+impl Run {
+    /// Of a server of this repository, on any free port.
+    pub fn of(server: Server, capture: Capture) -> Self {
+        let manifest = tool::root().join("Cargo.toml");
+        Self::bare()
+            .flags(["--capture", capture.flag(), "-p", server.package, "--bin", server.bin, "--manifest-path"])
+            .flags([manifest])
+            .environment("PORT", "0")
+    }
+
+    /// Of the server in another workspace.
+    pub fn of_workspace(root: &Path) -> Self {
+        Self::bare().flags(["--manifest-path".as_ref(), root.join("Cargo.toml").as_os_str()])
+    }
+
+    fn bare() -> Self {
+        Self {
+            wrapper: Vec::new(),
+            flags: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            tool: tool::tool().to_owned(),
+        }
+    }
+
+    /// Adds flags of `cargo beyla run`.
+    #[must_use]
+    pub fn flags(mut self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.flags.extend(flags.into_iter().map(|flag| flag.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds arguments of the server.
+    #[must_use]
+    pub fn arguments(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs all under another command, as in `unshare --pid --fork`.
+    #[must_use]
+    pub fn under(mut self, wrapper: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.wrapper = wrapper.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Runs a copy of the tool, where the original may not be reached.
+    #[must_use]
+    pub fn with_tool(mut self, tool: impl Into<PathBuf>) -> Self {
+        self.tool = tool.into();
+        self
+    }
+
+    /// Starts, and waits until the server listens; then the test is the client, until it stops the
+    /// run.
+    pub fn start(self) -> Running {
+        let folder = crate::fixture::folder(&[]);
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let exec = format!(
+            "echo $BEYLA_PORT $BEYLA_PID > {0} && mv {0} {1}; until [ -e {2} ]; do sleep 0.01; done",
+            path("starting"),
+            path("started"),
+            path("stop")
+        );
+        let mut running = self.flags(["--exec", &exec]).spawn(folder);
+        let started = running.folder.path().join("started");
+        let text = wait::poll(LONG * 5, || {
+            if let Some(status) = running.has_ended() {
+                panic!("the tool ended with {status} before the server listened:\n{}", running.stderr());
+            }
+            fs::read_to_string(&started).ok()
+        });
+        let text = text.unwrap_or_else(|| panic!("the server does not listen:\n{}", running.stderr()));
+        let mut numbers = text.split_whitespace().map(|number| number.parse::<u32>().expect("a number"));
+        running.port = numbers.next().and_then(|port| port.try_into().ok()).expect("a port");
+        running.server_pid = numbers.next().expect("a process id");
+        running
+    }
+
+    /// Starts and waits for the end, which is to come by itself.
+    pub fn to_end(self) -> Finished {
+        self.start_alone().wait()
+    }
+
+    /// Starts, and waits for nothing.
+    pub fn start_alone(self) -> Running {
+        self.spawn(crate::fixture::folder(&[]))
+    }
+
+    fn spawn(self, folder: TempDir) -> Running {
+        let Self { mut wrapper, flags, arguments, environment, tool } = self;
+        // Another user may be told to run all this.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("permissions");
+        let report = folder.path().join("report.json");
+        wrapper.push(tool.into());
+        let create = |name: &str| fs::File::create(folder.path().join(name)).expect("a file");
+        let mut command = Command::new(&wrapper[0]);
+        command.args(&wrapper[1..]).args(["beyla", "run", "--json"]).arg(&report).args(flags);
+        command.arg("--").args(arguments).envs(environment);
+        // A group of its own, as a shell gives to each command.
+        command.process_group(0);
+        command.stdin(Stdio::null()).stdout(create("stdout")).stderr(create("stderr"));
+        let child = command.spawn().expect("the tool starts");
+        Running { child, folder, port: 0, server_pid: 0 }
+    }
+}
+
+/// A run that goes on; dropped, it is killed.
+pub struct Running {
+    child: Child,
+    folder: TempDir,
+    /// Where the server listens first.
+    pub port: u16,
+    /// The server, in the process id namespace of the tool.
+    pub server_pid: u32,
+}
+
+impl Running {
+    /// A connection to the server.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// The tool's process id.
+    pub fn tool_pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where `odd_server` says that it listens, once it has said so of `count` places.
+    pub fn listening(&self, count: usize) -> Vec<String> {
+        let places = wait::poll(LONG, || {
+            let stdout = self.stdout();
+            let places: Vec<String> =
+                stdout.lines().filter_map(|line| line.strip_prefix("listening ")).map(str::to_owned).collect();
+            (places.len() >= count).then_some(places)
+        });
+        places.unwrap_or_else(|| panic!("the server does not listen:\n{}", self.stderr()))
+    }
+
+    /// What the server, and nobody else, has printed so far.
+    pub fn stdout(&self) -> String {
+        self.read("stdout")
+    }
+
+    /// What tool and server have said so far.
+    pub fn stderr(&self) -> String {
+        self.read("stderr")
+    }
+
+    fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join(name)).expect("a file")).into_owned()
+    }
+
+    fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
+    /// Ends the `--exec` command, and waits for the run's end.
+    pub fn let_go(self) -> Finished {
+        fs::write(self.folder.path().join("stop"), "").expect("a file");
+        self.wait()
+    }
+
+    /// Ends the run as the end of its `--exec` command does; it must go well.
+    pub fn stop(self) -> Report {
+        let finished = self.let_go();
+        assert_eq!(finished.code(), 0, "{}", finished.stderr);
+        finished.report()
+    }
+
+    /// Kills the tool, and nothing else, as the kernel does when memory is short.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child");
+        self.child.wait().expect("a child");
+    }
+
+    /// What the terminal does on ^C: a signal to all that run in the foreground.
+    pub fn interrupt(&self) {
+        // SAFETY: a number and a number; the group is that of our own child, who was not waited for.
+        assert_eq!(unsafe { libc::kill(-(self.child.id() as i32), libc::SIGINT) }, 0);
+    }
+
+    /// Waits for the end, which is to come by itself.
+    pub fn wait(mut self) -> Finished {
+        let Some(status) = wait::poll(LONG * 5, || self.has_ended()) else {
+            panic!("the tool does not end:\n{}", self.stderr());
+        };
+        let json = fs::read_to_string(self.folder.path().join("report.json")).ok();
+        Finished { status, stdout: self.stdout(), stderr: self.stderr(), json }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A failed test must leave nothing behind; after `wait` there is nothing left to do.
+        if let Ok(None) = self.child.try_wait() {
+            // SAFETY: as in `interrupt`.
+            unsafe { libc::kill(-(self.child.id() as i32), libc::SIGKILL) };
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How the tool ended.
+    pub status: ExitStatus,
+    /// What the server printed.
+    pub stdout: String,
+    /// What tool and server said.
+    pub stderr: String,
+    /// The JSON report, if there is one.
+    pub json: Option<String>,
+}
+
+impl Finished {
+    /// The exit code, which there must be.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("ended by signal {:?}:\n{}", self.status.signal(), self.stderr))
+    }
+
+    /// The report, which there must be.
+    pub fn report(&self) -> Report {
+        let json = self.json.as_deref().unwrap_or_else(|| panic!("no report:\n{}", self.stderr));
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in the report:\n{json}"))
+    }
+
+    /// Asserts an exit code of ours and the parts of its message.
+    pub fn failed_with(&self, code: i32, parts: &[&str]) -> &Self {
+        assert_eq!(self.code(), code, "{}", self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "'{part}' is not in:\n{}", self.stderr);
+        }
+        self
+    }
+}
+
+/// How long a process that has been told to end may take.
+pub const SOON: Duration = Duration::from_secs(1);

@@ -1,0 +1,99 @@
+//! What the system knows of processes and of BPF programs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// The processes below `pid`, children of children too.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|child| Some((child, stat(child)?.parent)))
+        .collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// Of `/proc/PID/stat`.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// `Z` is a process that has ended.
+    pub state: char,
+    /// Its parent.
+    pub parent: u32,
+    /// CPU time in clock ticks, user and system.
+    pub ticks: u64,
+}
+
+/// `None` if there is no such process.
+pub fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before may hold anything, but this is its last parenthesis.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+    Some(Stat { state: fields.first()?.chars().next()?, parent: number(1)? as u32, ticks: number(11)? + number(12)? })
+}
+
+/// Whether the process runs; one that has ended and that nobody asked after does not.
+pub fn is_running(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// The command line of a process.
+pub fn command_line(pid: u32) -> String {
+    fs::read(format!("/proc/{pid}/cmdline"))
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .unwrap_or_default()
+}
+
+/// The ids of the BPF programs that a process holds, by themselves or by links.
+pub fn programs_held_by(pid: u32) -> BTreeSet<u32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return BTreeSet::new() };
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter_map(|info| field(&info, "prog_id")?.try_into().ok())
+        .collect()
+}
+
+/// A program that the kernel has loaded.
+#[derive(Clone, Debug)]
+pub struct LoadedProgram {
+    /// Its id.
+    pub id: u32,
+    /// As its object names it, cut to 15 bytes.
+    pub name: String,
+    /// Time that it ran, counted while `kernel.bpf_stats_enabled` is 1.
+    pub run_time_ns: u64,
+    /// How often it ran, counted likewise.
+    pub runs: u64,
+}
+
+/// All programs that the kernel has loaded.
+pub fn loaded_programs() -> Vec<LoadedProgram> {
+    aya::programs::loaded_programs()
+        // Between the list and the look another's program may go away.
+        .filter_map(Result::ok)
+        .filter_map(|program| {
+            let fd = program.fd().ok()?;
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()?;
+            Some(LoadedProgram {
+                id: program.id(),
+                name: program.name_as_str().unwrap_or_default().to_owned(),
+                run_time_ns: field(&info, "run_time_ns")?,
+                runs: field(&info, "run_cnt")?,
+            })
+        })
+        .collect()
+}
+
+/// A number behind a name and a colon, as `/proc` writes them.
+pub fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
