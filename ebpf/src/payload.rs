@@ -12,8 +12,10 @@ use cargo_beyla_events::{Listen, Open, Transfer, CAPTURE_MAX};
 
 use crate::output;
 
-/// The most vectors of one call that are looked at.
-const MAX_VECTORS: u32 = 32;
+/// The most vectors of one call that are captured.
+const MAX_CAPTURED_VECTORS: u32 = 16;
+/// The most vectors of one call that are looked at for the last bytes: hyper's most.
+const MAX_VECTORS: u32 = 64;
 /// The most bytes captured from one vector of several.
 const VECTOR_MAX: usize = 8 * 1024;
 /// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
@@ -40,22 +42,16 @@ pub struct Scratch {
 pub struct Progress {
     /// Bytes copied behind the transfer, from the first on.
     captured: u32,
-    /// Bytes moved by the call that the vectors looked at so far do not account for.
+    /// Bytes that are still to be copied.
     left: u32,
-    limit: u32,
-    /// 1 once something was left out.
-    broken: u32,
-    /// Of a batch: the message and the vector at hand, and what was moved of the message before it.
+    /// Of a batch: the message and the vector at hand, and what was copied of the message before it.
     message: u32,
     vector: u32,
     message_moved: u32,
-    /// 1 if the process gave more bytes than the call moved.
-    pub partial: u32,
 }
 
 impl Progress {
-    const NONE: Self =
-        Self { captured: 0, left: 0, limit: 0, broken: 0, message: 0, vector: 0, message_moved: 0, partial: 0 };
+    const NONE: Self = Self { captured: 0, left: 0, message: 0, vector: 0, message_moved: 0 };
 }
 
 #[repr(C)]
@@ -139,17 +135,17 @@ struct Vector {
 }
 
 /// Copies up to `limit` of the `length` bytes that a call has moved behind the transfer, and the last
-/// ones into its tail if that leaves some out. What was copied stands in `scratch.progress` then.
+/// ones into its tail if that leaves some out.
 ///
-/// The state of the loop lies in memory and not in registers: the verifier takes every value that it
-/// reads there for unknown, so that all paths through one turn of the loop end in the same state, and
-/// it need not follow each of them through all the others.
+/// The state of the loops lies in memory and not in registers: the verifier takes every value that it
+/// reads there for unknown, so that all paths through one turn of a loop end in the same state, and it
+/// need not follow each of them through all the others.
 #[inline(always)]
 pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
-    scratch.progress = Progress { captured: 0, left: length, limit, broken: 0, partial: 0, ..Progress::NONE };
+    scratch.progress = Progress { left: if length < limit { length } else { limit }, ..Progress::NONE };
     match memory.shape {
         Shape::Buffer => {
-            let count = if length < limit { length } else { limit };
+            let count = get(&scratch.progress.left);
             let count = if count > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { count };
             if user(scratch.bytes.as_mut_ptr(), count, memory.address) {
                 scratch.progress.captured = count;
@@ -159,19 +155,21 @@ pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
             }
         }
         Shape::Vectors => {
-            for index in 0..MAX_VECTORS {
-                if index >= memory.count || get(&scratch.progress.left) == 0 {
+            for index in 0..MAX_CAPTURED_VECTORS {
+                if index >= memory.count || !copy_vector(scratch, memory.address, index, u32::MAX) {
                     break;
                 }
-                if !copy_vector(scratch, memory.address, index, u32::MAX, length) {
-                    break;
+            }
+            if get(&scratch.progress.captured) < length && vectors_length(memory) == u64::from(length) {
+                if let Some(last) = vector(memory.address, memory.count.wrapping_sub(1)) {
+                    tail(scratch, last.base, last.length as u32);
                 }
             }
         }
         Shape::Batch => {
-            for _ in 0..MAX_VECTORS {
+            for _ in 0..MAX_CAPTURED_VECTORS {
                 let message = get(&scratch.progress.message);
-                if message >= memory.count || get(&scratch.progress.left) == 0 {
+                if message >= memory.count {
                     break;
                 }
                 let at = memory.address + u64::from(message) * BATCH_MESSAGE;
@@ -180,16 +178,16 @@ pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
                 else {
                     break;
                 };
-                let vector = get(&scratch.progress.vector);
+                let index = get(&scratch.progress.vector);
                 let room = batch_message_length(at).saturating_sub(get(&scratch.progress.message_moved));
-                if u64::from(vector) >= count || room == 0 {
+                if u64::from(index) >= count || room == 0 {
                     scratch.progress.message = message + 1;
                     scratch.progress.vector = 0;
                     scratch.progress.message_moved = 0;
                     continue;
                 }
-                scratch.progress.vector = vector + 1;
-                if !copy_vector(scratch, vectors, vector, room, length) {
+                scratch.progress.vector = index + 1;
+                if !copy_vector(scratch, vectors, index, room) {
                     break;
                 }
             }
@@ -205,40 +203,52 @@ pub fn batch_message_length(message: u64) -> u32 {
     unsafe { bpf_probe_read_user((message + BATCH_MESSAGE_LENGTH) as *const u32) }.unwrap_or(0)
 }
 
-/// Copies from one of the vectors at `vectors`; `false` if it could not be read.
+/// Bytes that a call was given in vectors; 0 if they are too many to look at.
 #[inline(always)]
-fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32, length: u32) -> bool {
+pub fn vectors_length(memory: Memory) -> u64 {
+    if memory.shape != Shape::Vectors || memory.count > MAX_VECTORS {
+        return 0;
+    }
+    let mut total = 0;
+    for index in 0..MAX_VECTORS {
+        if index >= memory.count {
+            break;
+        }
+        total += vector(memory.address, index).map_or(0, |vector| vector.length);
+    }
+    total
+}
+
+#[inline(always)]
+fn vector(vectors: u64, index: u32) -> Option<Vector> {
     let at = (vectors + u64::from(index) * size_of::<Vector>() as u64) as *const Vector;
     // SAFETY: the helper checks the address.
-    let Ok(vector) = (unsafe { bpf_probe_read_user(at) }) else { return false };
+    unsafe { bpf_probe_read_user(at) }.ok()
+}
+
+/// Copies from one of the vectors at `vectors`, of which `room` bytes were moved at the most; `false` if
+/// that is the last.
+#[inline(always)]
+fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bool {
+    let Some(vector) = vector(vectors, index) else { return false };
     let left = get(&scratch.progress.left);
-    let most = if room < left { room } else { left };
-    let moved = if vector.length < u64::from(most) { vector.length as u32 } else { most };
-    if vector.length > u64::from(moved) {
-        scratch.progress.partial = 1;
-    }
-    let captured = get(&scratch.progress.captured);
-    let room = get(&scratch.progress.limit).saturating_sub(captured);
-    let take = if moved < room { moved } else { room };
+    let moved = if vector.length < u64::from(room) { vector.length as u32 } else { room };
+    let take = if moved < left { moved } else { left };
     let take = if take > VECTOR_MAX as u32 { VECTOR_MAX as u32 } else { take };
-    let offset = captured as usize;
-    if get(&scratch.progress.broken) == 0 && offset < CAPTURE_MAX {
-        // SAFETY: `offset` was just compared with the size of the array.
-        let to = unsafe { scratch.bytes.as_mut_ptr().add(offset) };
-        if user(to, take, vector.base) {
-            scratch.progress.captured = captured + take;
-        }
+    let captured = get(&scratch.progress.captured);
+    if captured >= CAPTURE_MAX as u32 {
+        return false;
     }
+    // SAFETY: the offset was just compared with the size of the array.
+    let to = unsafe { scratch.bytes.as_mut_ptr().add(captured as usize) };
+    if !user(to, take, vector.base) {
+        return false;
+    }
+    scratch.progress.captured = captured + take;
+    scratch.progress.left = left - take;
+    scratch.progress.message_moved += take;
     // What is captured has no holes.
-    if take < moved {
-        scratch.progress.broken = 1;
-    }
-    scratch.progress.left = left - moved;
-    scratch.progress.message_moved += moved;
-    if left == moved && get(&scratch.progress.captured) < length {
-        tail(scratch, vector.base, moved);
-    }
-    true
+    take == moved
 }
 
 /// A value that the verifier shall know nothing of.

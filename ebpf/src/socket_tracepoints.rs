@@ -12,8 +12,7 @@ use cargo_beyla_events::AF_UNIX;
 use crate::connections::{self, Connection, Direction};
 use crate::fields::Sock;
 use crate::system_calls::{Registers, MSG_PEEK};
-use crate::transfers::Moved;
-use crate::{output, target, transfers};
+use crate::{output, payload, target, transfers};
 
 /// A receive operation returns. Linux 6.3.
 #[btf_tracepoint(function = "sock_recv_length")]
@@ -80,10 +79,11 @@ fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: 
     let index = connection.batch_index;
     let memory = registers.memory(number, index);
     let end = transfers::end_sequence(sock, connection, direction, length);
-    let result = transfers::record(sock, connection, direction, memory, length, end, time_ns);
-    // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew.
-    connection.batch_index = match registers.batch_length(number) {
-        Some(messages) if index + 1 < messages && !(direction == Direction::Send && result == Moved::Part) => index + 1,
-        _ => 0,
-    };
+    transfers::record(sock, connection, direction, memory, length, end, time_ns);
+    // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew. A
+    // message that could not be sent whole ends it.
+    if let Some(messages) = registers.batch_length(number) {
+        let whole = direction == Direction::Receive || payload::vectors_length(memory) <= u64::from(length);
+        connection.batch_index = if index + 1 < messages && whole { index + 1 } else { 0 };
+    }
 }

@@ -25,13 +25,6 @@ pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: Directio
     .unwrap_or(0)
 }
 
-/// Whether a call moved all that it was given.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
-    Whole,
-    Part,
-}
-
 /// Writes the record of a call that moved `length` bytes, or met the end of the stream.
 #[inline(always)]
 pub fn record(
@@ -42,8 +35,8 @@ pub fn record(
     length: u32,
     end_sequence: u32,
     time_ns: u64,
-) -> Moved {
-    let Some(scratch) = payload::scratch() else { return Moved::Whole };
+) {
+    let Some(scratch) = payload::scratch() else { return };
     let mut transfer = Transfer {
         header: Header {
             kind: kind::RECEIVE,
@@ -86,11 +79,6 @@ pub fn record(
     let limit = limit(connection, direction, length);
     payload::copy(scratch, memory, length, limit);
     payload::submit(scratch);
-    if scratch.progress.partial == 0 {
-        Moved::Whole
-    } else {
-        Moved::Part
-    }
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,

@@ -1,8 +1,10 @@
-//! What the running kernel's BTF says: where fields are, and which tracepoints there are.
+//! Where the running kernel's structures have their fields, as its BTF says.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
-use btf_rs::{Btf, Type};
+use btf_rs::{Backend, Btf, Type};
 use cargo_beyla_events::{ABSENT, Settings};
 
 /// Where the kernel keeps its type information, since 5.4.
@@ -22,24 +24,25 @@ pub enum LayoutError {
 /// The kernel's types.
 pub struct KernelLayout {
     btf: Btf,
+    /// Those looked up so far: a look-up goes through all names there are.
+    structures: RefCell<HashMap<&'static str, Option<Type>>>,
 }
 
 impl KernelLayout {
     /// Reads the running kernel's BTF.
+    ///
+    /// # Errors
+    /// If there is none, or it does not parse.
     pub fn read() -> Result<Self, LayoutError> {
-        Ok(Self { btf: Btf::from_file(Path::new(BTF_FILE))? })
-    }
-
-    /// Whether the kernel has a tracepoint of this name with BTF.
-    pub fn has_tracepoint(&self, name: &str) -> bool {
-        self.btf
-            .resolve_ids_by_name(&format!("btf_trace_{name}"))
-            .is_ok_and(|ids| !ids.is_empty())
+        // Since Linux 6.16 the file can be mapped, which saves parsing what is never looked at.
+        let btf = Btf::from_file_with_backend(Path::new(BTF_FILE), Backend::Mmap)
+            .or_else(|_| Btf::from_file(Path::new(BTF_FILE)))?;
+        Ok(Self { btf, structures: RefCell::default() })
     }
 
     /// Fills in the offsets.
     pub fn fill(&self, settings: &mut Settings) -> Result<(), LayoutError> {
-        let field = |structure: &str, path: &str| {
+        let field = |structure: &'static str, path: &str| {
             self.offset(structure, path)
                 .ok_or_else(|| LayoutError::Missing(format!("{structure}.{path}")))
         };
@@ -93,11 +96,14 @@ impl KernelLayout {
 
     /// Offset in bytes of a field, named through its structures with dots; anonymous structures and
     /// unions on the way are looked into.
-    fn offset(&self, structure: &str, path: &str) -> Option<u32> {
-        let mut types = self.btf.resolve_types_by_name(structure).ok()?;
-        let start = types.drain(..).find(|r#type| matches!(r#type, Type::Struct(_)))?;
+    fn offset(&self, structure: &'static str, path: &str) -> Option<u32> {
+        let mut structures = self.structures.borrow_mut();
+        let found = structures.entry(structure).or_insert_with(|| {
+            let types = self.btf.resolve_types_by_name(structure).ok()?;
+            types.into_iter().find(|r#type| matches!(r#type, Type::Struct(_)))
+        });
         let mut bits = 0;
-        let mut current = start;
+        let mut current = found.clone()?;
         for name in path.split('.') {
             let (offset, next) = self.member(&current, name)?;
             bits += offset;
@@ -158,7 +164,6 @@ mod tests {
         assert_eq!(settings.sock_num, 14);
         assert_eq!(settings.sock_family, 16);
         assert!(settings.tcp_copied_seq > settings.sock_error);
-        assert!(layout.has_tracepoint("sys_enter"));
-        assert!(!layout.has_tracepoint("no_such_tracepoint"));
+        assert_eq!(layout.offset("sock", "no_such_field"), None);
     }
 }

@@ -6,6 +6,7 @@ use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::BtfTracePoint;
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::{Btf, Ebpf, EbpfLoader};
+use aya_obj::btf::BtfKind;
 use cargo_beyla_events::Settings;
 use zerocopy::IntoBytes;
 
@@ -80,12 +81,13 @@ impl Programs {
         namespace: (u64, u64),
         process: u32,
     ) -> Result<Self, ProgramsError> {
-        let layout = KernelLayout::read()?;
+        let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
+        let has = |name: &str| btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok();
         let socket = match capture {
-            Capture::Auto => SOCKET.iter().chain([&DATA_READY]).all(|name| layout.has_tracepoint(name)),
+            Capture::Auto => SOCKET.iter().chain([&DATA_READY]).all(|name| has(name)),
             Capture::Socket => {
                 if let Some(missing) =
-                    SOCKET.into_iter().chain([DATA_READY]).find(|name| !layout.has_tracepoint(name))
+                    SOCKET.into_iter().chain([DATA_READY]).find(|name| !has(name))
                 {
                     return Err(ProgramsError::NoTracepoint(missing));
                 }
@@ -101,9 +103,8 @@ impl Programs {
             arrivals_by_tcp_probe: (!socket).into(),
             ..Settings::default()
         };
-        layout.fill(&mut settings)?;
+        KernelLayout::read()?.fill(&mut settings)?;
 
-        let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
         let ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("SETTINGS", settings.as_bytes(), true)
@@ -112,7 +113,7 @@ impl Programs {
         let mut programs = Self { ebpf, loaded: Vec::new(), system_calls: None, socket };
 
         let mut wanted: Vec<&'static str> = ALWAYS.to_vec();
-        if layout.has_tracepoint(DATA_READY) {
+        if has(DATA_READY) {
             wanted.push(DATA_READY);
         }
         wanted.extend::<&[&str]>(if socket { &SOCKET } else { &[TCP_PROBE] });
