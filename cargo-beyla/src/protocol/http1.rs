@@ -7,6 +7,7 @@
 
 mod body;
 mod chunked;
+mod gather;
 mod head;
 mod requests;
 mod responses;

@@ -170,6 +170,17 @@ impl Tape {
         self.push(&record, &data[..captured])
     }
 
+    /// Bytes reach a queue that holds so many unread ones.
+    pub(crate) fn arrive_behind(&mut self, connection: u64, unread: u32) -> &mut Self {
+        self.now += 10;
+        let record = records::Arrival {
+            header: self.header::<records::Arrival>(kind::ARRIVAL, connection, b""),
+            sequence: self.connections[&connection].received.wrapping_add(unread),
+            reserved: 0,
+        };
+        self.push(&record, b"")
+    }
+
     /// Bytes move and no record tells of them.
     pub(crate) fn unseen(
         &mut self,
