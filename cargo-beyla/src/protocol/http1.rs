@@ -1,12 +1,13 @@
 //! HTTP/1.0 and HTTP/1.1: RFC 9112.
 //!
-//! Each direction is a [`Side`]: heads are parsed where they lie if a segment holds them whole, bodies
+//! Each direction is a `Side`: heads are parsed where they lie if a segment holds them whole, bodies
 //! are counted. A body's length is kept through bytes that were not captured and, with a known length,
 //! through bytes that no record told of. Where a head may have been among those, the side is out of
 //! step and goes on at the next segment that begins with a message.
 
 mod body;
 mod chunked;
+mod gather;
 mod head;
 mod requests;
 mod responses;

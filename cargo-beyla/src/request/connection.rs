@@ -111,17 +111,20 @@ impl Connection {
     /// One end closed. Whether nothing is left of the connection.
     pub(super) fn state(&mut self, state: &State, ledger: &mut Ledger) -> bool {
         let time_ns = state.header.time_ns;
-        let over = state.new == tcp_state::CLOSE;
         if state.error != 0 {
             self.closing.reset(time_ns);
-        } else if state.new == tcp_state::CLOSE_WAIT {
-            self.closing.by(Party::Client, time_ns);
-        } else {
-            self.closing.by(Party::Server, time_ns);
         }
-        if !over && !matches!(state.new, tcp_state::FIN_WAIT1 | LAST_ACK) {
-            return false;
+        match state.new {
+            tcp_state::CLOSE_WAIT => {
+                self.closing.by(Party::Client, time_ns);
+                return false;
+            }
+            tcp_state::FIN_WAIT1 | tcp_state::CLOSE | LAST_ACK => {
+                self.closing.by(Party::Server, time_ns);
+            }
+            _ => return false,
         }
+        let over = state.new == tcp_state::CLOSE;
         // A FIN takes up a sequence number as well.
         let fin = u32::from(over && matches!(self.exchanges.info.server, Endpoint::Tcp(_)));
         // After a reset a send call may yet return that was under way.

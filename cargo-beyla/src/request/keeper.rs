@@ -19,6 +19,7 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 struct Kept {
     total: u64,
+    id: u64,
     request: Arc<Request>,
 }
 
@@ -45,7 +46,8 @@ impl Keeper {
             self.kept.pop();
         }
         let request = Arc::new(request());
-        self.kept.push(Reverse(Kept { total, request }));
+        let id = request.id;
+        self.kept.push(Reverse(Kept { total, id, request }));
     }
 
     pub(super) fn not_kept(&self) -> u64 {
@@ -63,7 +65,7 @@ impl Keeper {
 
 impl Kept {
     fn key(&self) -> (u64, Reverse<u64>) {
-        (self.total, Reverse(self.request.id))
+        (self.total, Reverse(self.id))
     }
 }
 

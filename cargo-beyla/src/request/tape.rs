@@ -11,7 +11,7 @@ use crate::stream::event::Event;
 use crate::stream::segment::Direction;
 
 use super::route::RouteTable;
-use super::summary::Summary;
+use super::summary::{RouteSummary, Summary};
 use super::trace::{Trace, TraceSettings};
 
 /// A recording in the making. Each operation takes 10 ns and each pause between two takes 10 ns.
@@ -170,6 +170,17 @@ impl Tape {
         self.push(&record, &data[..captured])
     }
 
+    /// Bytes reach a queue that holds so many unread ones.
+    pub(crate) fn arrive_behind(&mut self, connection: u64, unread: u32) -> &mut Self {
+        self.now += 10;
+        let record = records::Arrival {
+            header: self.header::<records::Arrival>(kind::ARRIVAL, connection, b""),
+            sequence: self.connections[&connection].received.wrapping_add(unread),
+            reserved: 0,
+        };
+        self.push(&record, b"")
+    }
+
     /// Bytes move and no record tells of them.
     pub(crate) fn unseen(
         &mut self,
@@ -267,23 +278,43 @@ impl Tape {
     }
 
     pub(crate) fn summary_keeping(&self, max_requests: usize) -> Summary {
-        let routes = RouteTable::new(&[]).expect("no patterns");
-        let mut trace = Trace::new(TraceSettings {
-            routes,
-            max_requests,
-        });
-        let mut bytes = &self.bytes[..];
-        while let Some((event, size)) = Event::decode(bytes).expect("valid records") {
-            trace.record(&event);
-            bytes = &bytes[size..];
-        }
-        assert!(bytes.is_empty());
-        let summary = trace.finish(self.now + 10);
-        for request in &summary.requests {
-            assert_sound(request);
-        }
+        let (summary, rest) = summary_of(&self.bytes, self.now + 10, max_requests);
+        assert!(rest.is_empty());
         summary
     }
+}
+
+/// What a trace makes of bytes, up to the first that are no record; and these.
+pub(crate) fn summary_of(mut bytes: &[u8], now_ns: u64, max_requests: usize) -> (Summary, &[u8]) {
+    let routes = RouteTable::new(&[]).expect("no patterns");
+    let mut trace = Trace::new(TraceSettings {
+        routes,
+        max_requests,
+    });
+    while let Ok(Some((event, size))) = Event::decode(bytes) {
+        trace.record(&event);
+        bytes = &bytes[size..];
+    }
+    let summary = trace.finish(now_ns);
+    for request in &summary.requests {
+        assert_sound(request);
+    }
+    let totals = summary.totals;
+    assert_eq!(
+        totals.requests,
+        summary.requests.len() as u64 + totals.requests_not_kept
+    );
+    for (total, of_route) in [
+        (
+            totals.requests,
+            (|route| route.count) as fn(&RouteSummary) -> u64,
+        ),
+        (totals.errors, |route| route.errors),
+        (totals.incomplete, |route| route.incomplete),
+    ] {
+        assert_eq!(total, summary.routes.iter().map(of_route).sum::<u64>());
+    }
+    (summary, bytes)
 }
 
 /// Phases sum to the total and boundaries never decrease.

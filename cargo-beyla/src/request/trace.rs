@@ -205,4 +205,6 @@ impl Trace {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

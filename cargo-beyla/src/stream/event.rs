@@ -132,9 +132,8 @@ impl<'a> Event<'a> {
                 time_ns,
                 local: endpoint(&listen.local, path),
             }),
-            kind::OPEN => {
-                split::<records::Open>(record).map(|(open, path)| Self::Open(open.decoded(path)))
-            }
+            kind::OPEN => split::<records::Open>(record)
+                .map(|(open, path)| Self::Open(Open::of_record(&open, path))),
             kind::ARRIVAL => split(record).map(|(arrival, _)| Self::Arrival(arrival)),
             kind::RECEIVE => {
                 transfer(record)?.map(|(transfer, data)| Self::Receive(transfer, data))
@@ -154,20 +153,16 @@ impl<'a> Event<'a> {
     }
 }
 
-trait Decoded {
-    fn decoded(&self, path: &[u8]) -> Open;
-}
-
-impl Decoded for records::Open {
-    fn decoded(&self, path: &[u8]) -> Open {
-        Open {
-            time_ns: self.header.time_ns,
-            connection: self.header.connection,
-            established_ns: (self.established_ns != 0).then_some(self.established_ns),
-            server: endpoint(&self.local, path),
-            client: endpoint(&self.remote, &[]),
-            receive_sequence: self.receive_sequence,
-            send_sequence: self.send_sequence,
+impl Open {
+    fn of_record(record: &records::Open, path: &[u8]) -> Self {
+        Self {
+            time_ns: record.header.time_ns,
+            connection: record.header.connection,
+            established_ns: (record.established_ns != 0).then_some(record.established_ns),
+            server: endpoint(&record.local, path),
+            client: endpoint(&record.remote, &[]),
+            receive_sequence: record.receive_sequence,
+            send_sequence: record.send_sequence,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The request direction.
 
 use super::body::Body;
-use super::head::{self, Framing, Gathered};
+use super::gather::{Gathered, gather};
+use super::head::{self, Framing};
 use super::{Expected, Http1, Method, PENDING_MAX, Reading, State};
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead};
 use crate::stream::segment::Segment;
@@ -16,7 +17,7 @@ impl Http1 {
     ) -> &'a [u8] {
         let mut buffer = std::mem::take(&mut self.requests.head);
         let before = buffer.len();
-        match head::gather(&mut buffer, input) {
+        match gather(&mut buffer, input) {
             Gathered::Head(bytes, rest) => {
                 let rest = &input[input.len() - rest.len()..];
                 self.request_head(bytes, segment, messages);

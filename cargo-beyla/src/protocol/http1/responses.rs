@@ -1,7 +1,8 @@
 //! The response direction.
 
 use super::body::Body;
-use super::head::{self, Framing, Gathered};
+use super::gather::{Gathered, gather};
+use super::head::{self, Framing};
 use super::{Http1, Method, State};
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, ResponseHead};
 use crate::stream::segment::Segment;
@@ -25,7 +26,7 @@ impl Http1 {
         }
         let mut buffer = std::mem::take(&mut self.responses.head);
         let before = buffer.len();
-        match head::gather(&mut buffer, input) {
+        match gather(&mut buffer, input) {
             Gathered::Head(bytes, rest) => {
                 let rest = &input[input.len() - rest.len()..];
                 self.response_head(bytes, segment, messages);

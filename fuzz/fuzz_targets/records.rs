@@ -1,0 +1,49 @@
+//! Records -> requests, from bytes that may be anything: they neither panic nor break the promise that
+//! phases sum to the total.
+//!
+//! With cargo-fuzz installed, in the root of the repository:
+//!
+//!     mkdir -p fuzz/corpus/records
+//!     RUSTC_BOOTSTRAP=1 cargo fuzz run records fuzz/corpus/records fuzz/seeds/records -- -max_total_time=60
+#![no_main]
+
+use cargo_beyla::request::route::RouteTable;
+use cargo_beyla::request::trace::{Trace, TraceSettings};
+use cargo_beyla::stream::event::Event;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let routes = RouteTable::new(&["/users/{id}".into()]).expect("a valid pattern");
+    let mut trace = Trace::new(TraceSettings {
+        routes,
+        max_requests: 8,
+    });
+    let mut rest = bytes;
+    while let Ok(Some((event, size))) = Event::decode(rest) {
+        trace.record(&event);
+        rest = &rest[size..];
+    }
+    trace.live(u64::MAX);
+    let summary = trace.finish(bytes.len() as u64);
+    let totals = summary.totals;
+    assert_eq!(
+        totals.requests,
+        summary.requests.len() as u64 + totals.requests_not_kept
+    );
+    assert_eq!(
+        totals.requests,
+        summary.routes.iter().map(|route| route.count).sum::<u64>()
+    );
+    for request in &summary.requests {
+        let boundaries = &request.boundaries;
+        assert_eq!(boundaries.phases().sum(), boundaries.total(), "{request:?}");
+        let moments = [
+            boundaries.arrived,
+            Some(boundaries.read),
+            boundaries.received,
+            boundaries.responded,
+            Some(boundaries.ended),
+        ];
+        assert!(moments.iter().flatten().is_sorted(), "{request:?}");
+    }
+});
