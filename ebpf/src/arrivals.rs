@@ -38,10 +38,9 @@ pub fn tcp_probe(context: BtfTracePointContext) -> i32 {
     let Some(connection) = connections::get(Sock(context.arg(0))) else { return 0 };
     let buffer: u64 = context.arg(1);
     let control = buffer + u64::from(setting!(skb_cb));
-    if let (Some(begin), Some(end)) = (
-        read::<u32>(control, setting!(tcp_cb_seq)),
-        read::<u32>(control, setting!(tcp_cb_end_seq)),
-    ) {
+    if let (Some(begin), Some(end)) =
+        (read::<u32>(control, setting!(tcp_cb_seq)), read::<u32>(control, setting!(tcp_cb_end_seq)))
+    {
         arrived(connection, begin, end);
     }
     0
@@ -84,10 +83,8 @@ fn unix_connection(listener: Sock) {
     {
         return;
     }
-    let Some(accepted) = listener
-        .last_queued()
-        .and_then(|buffer| read::<u64>(buffer, setting!(skb_sk)))
-        .filter(|sock| *sock != 0)
+    let Some(accepted) =
+        listener.last_queued().and_then(|buffer| read::<u64>(buffer, setting!(skb_sk))).filter(|sock| *sock != 0)
     else {
         return;
     };

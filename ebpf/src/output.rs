@@ -82,7 +82,9 @@ pub fn frequent(record: *const u8, size: u64) {
 #[inline(always)]
 fn write(ring: &'static RingBuf, record: *const u8, size: u64, flags: u64) {
     // SAFETY: the verifier proves that `size` bytes are there.
-    let status = unsafe { bpf_ringbuf_output((ring as *const RingBuf).cast_mut().cast(), record.cast_mut().cast(), size, flags) };
+    let status = unsafe {
+        bpf_ringbuf_output((ring as *const RingBuf).cast_mut().cast(), record.cast_mut().cast(), size, flags)
+    };
     if status != 0 {
         count_lost(Lost::Record);
     }

@@ -71,14 +71,8 @@ pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
     let mut info = bpf_pidns_info { pid: 0, tgid: 0 };
     let (device, inode) = (setting!(namespace_device), setting!(namespace_inode));
     // SAFETY: `info` is as large as the size says.
-    let status = unsafe {
-        bpf_get_ns_current_pid_tgid(
-            device,
-            inode,
-            &raw mut info,
-            size_of::<bpf_pidns_info>() as u32,
-        )
-    };
+    let status =
+        unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut info, size_of::<bpf_pidns_info>() as u32) };
     if status != 0 || info.tgid != setting!(process) {
         return 0;
     }

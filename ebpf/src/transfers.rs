@@ -38,13 +38,7 @@ pub fn record(
 ) {
     let Some(scratch) = payload::scratch() else { return };
     let mut transfer = Transfer {
-        header: Header {
-            kind: kind::RECEIVE,
-            reserved: 0,
-            size: 0,
-            time_ns,
-            connection: connection.id,
-        },
+        header: Header { kind: kind::RECEIVE, reserved: 0, size: 0, time_ns, connection: connection.id },
         begin_ns: 0,
         arrival_ns: 0,
         arrival_sequence: 0,
@@ -100,4 +94,3 @@ fn limit(connection: &mut Connection, direction: Direction, length: u32) -> u32 
     *budget = if *budget > used { *budget - used } else { 0 };
     limit
 }
-

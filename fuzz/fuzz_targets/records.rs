@@ -14,10 +14,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let routes = RouteTable::new(&["/users/{id}".into()]).expect("a valid pattern");
-    let mut trace = Trace::new(TraceSettings {
-        routes,
-        max_requests: 8,
-    });
+    let mut trace = Trace::new(TraceSettings { routes, max_requests: 8 });
     let mut rest = bytes;
     while let Ok(Some((event, size))) = Event::decode(rest) {
         trace.record(&event);
@@ -26,14 +23,8 @@ fuzz_target!(|bytes: &[u8]| {
     trace.live(u64::MAX);
     let summary = trace.finish(bytes.len() as u64);
     let totals = summary.totals;
-    assert_eq!(
-        totals.requests,
-        summary.requests.len() as u64 + totals.requests_not_kept
-    );
-    assert_eq!(
-        totals.requests,
-        summary.routes.iter().map(|route| route.count).sum::<u64>()
-    );
+    assert_eq!(totals.requests, summary.requests.len() as u64 + totals.requests_not_kept);
+    assert_eq!(totals.requests, summary.routes.iter().map(|route| route.count).sum::<u64>());
     for request in &summary.requests {
         let boundaries = &request.boundaries;
         assert_eq!(boundaries.phases().sum(), boundaries.total(), "{request:?}");

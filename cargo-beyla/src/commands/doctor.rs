@@ -22,9 +22,5 @@ pub fn doctor(color: bool, try_load: impl FnOnce() -> Result<(), String>) -> Exi
     checks.push(checks::load(&facts, &checks, try_load));
     // A reader who has gone away still gets the exit code.
     let _ = std::io::stdout().write_all(check::render(&checks, color).as_bytes());
-    if checks.iter().any(Check::is_missing) {
-        ExitCode::from(UNSUPPORTED)
-    } else {
-        ExitCode::SUCCESS
-    }
+    if checks.iter().any(Check::is_missing) { ExitCode::from(UNSUPPORTED) } else { ExitCode::SUCCESS }
 }

@@ -103,10 +103,9 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
 
 /// Fails now rather than after the run.
 fn create_file(path: &std::path::Path) -> Result<(), Error> {
-    std::fs::File::options()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map(drop)
-        .map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })
+    std::fs::File::options().append(true).create(true).open(path).map(drop).map_err(|source| Error::File {
+        verb: "write",
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -46,8 +46,7 @@ impl Suspended {
             .collect::<io::Result<_>>()
             .map_err(failed)?;
         let envp = environment_block(environment, user).map_err(failed)?;
-        let argv: Vec<*const libc::c_char> =
-            argv.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
+        let argv: Vec<*const libc::c_char> = argv.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
         let envp_pointers: Vec<*const libc::c_char> =
             envp.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
         let (released, release) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
@@ -57,12 +56,9 @@ impl Suspended {
         // SAFETY: the child makes system calls only (and the user's `initgroups`, see `become_user`),
         // allocates nothing, and ends in exec or _exit.
         match unsafe { fork() }.map_err(errno)? {
-            ForkResult::Parent { child } => Ok(Self {
-                pid: child,
-                release: release.into(),
-                failure: failure.into(),
-                program: program.to_owned(),
-            }),
+            ForkResult::Parent { child } => {
+                Ok(Self { pid: child, release: release.into(), failure: failure.into(), program: program.to_owned() })
+            }
             ForkResult::Child => {
                 let error = child(&released, &release, parent, user, || {
                     // SAFETY: the path and both arrays end in null and outlive the call.

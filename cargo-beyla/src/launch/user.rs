@@ -52,12 +52,7 @@ impl InvokingUser {
             path.push(":");
             path.push(inherited);
         }
-        vec![
-            ("HOME", self.home.clone().into_os_string()),
-            ("USER", name.clone()),
-            ("LOGNAME", name),
-            ("PATH", path),
-        ]
+        vec![("HOME", self.home.clone().into_os_string()), ("USER", name.clone()), ("LOGNAME", name), ("PATH", path)]
     }
 
     /// Turns the calling process into this user's, for good.

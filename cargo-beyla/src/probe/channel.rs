@@ -26,13 +26,7 @@ pub fn message(kind: u16, text: &str) -> Vec<u8> {
 pub fn send_ready(channel: RawFd, capture: &str, ring: RawFd, size: u32) -> io::Result<()> {
     let record = message(kind::READY, &format!("{capture} {size}"));
     let fds = [ring];
-    sendmsg::<()>(
-        channel,
-        &[IoSlice::new(&record)],
-        &[ControlMessage::ScmRights(&fds)],
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
+    sendmsg::<()>(channel, &[IoSlice::new(&record)], &[ControlMessage::ScmRights(&fds)], MsgFlags::MSG_NOSIGNAL, None)?;
     Ok(())
 }
 
@@ -44,8 +38,7 @@ pub fn receive_first(channel: &impl AsRawFd) -> io::Result<(Vec<u8>, Option<Owne
     let mut buffer = vec![0; FIRST_MAX];
     let mut space = nix::cmsg_space!([RawFd; 1]);
     let mut slices = [IoSliceMut::new(&mut buffer)];
-    let received =
-        recvmsg::<()>(channel.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let received = recvmsg::<()>(channel.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let length = received.bytes;
     let mut ring = None;
     for control in received.cmsgs()? {

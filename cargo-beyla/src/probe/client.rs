@@ -82,8 +82,8 @@ impl Helper {
             return Err(probe_error("the probe helper is of another version"));
         };
         let size = size.parse().map_err(|_| probe_error("the probe helper is of another version"))?;
-        let ring = RingBuffer::open(ring, size)
-            .map_err(|source| Error::System { what: "mapping the ring buffer", source })?;
+        let ring =
+            RingBuffer::open(ring, size).map_err(|source| Error::System { what: "mapping the ring buffer", source })?;
         Ok(Attached { capture: capture.to_owned(), ring })
     }
 

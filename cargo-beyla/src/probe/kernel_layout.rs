@@ -43,8 +43,7 @@ impl KernelLayout {
     /// Fills in the offsets.
     pub fn fill(&self, settings: &mut Settings) -> Result<(), LayoutError> {
         let field = |structure: &'static str, path: &str| {
-            self.offset(structure, path)
-                .ok_or_else(|| LayoutError::Missing(format!("{structure}.{path}")))
+            self.offset(structure, path).ok_or_else(|| LayoutError::Missing(format!("{structure}.{path}")))
         };
         settings.task_files = field("task_struct", "files")?;
         settings.task_signal = field("task_struct", "signal")?;

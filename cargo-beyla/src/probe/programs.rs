@@ -76,19 +76,13 @@ pub struct Programs {
 
 impl Programs {
     /// Loads and attaches what `capture` asks for and the kernel has.
-    pub fn attach(
-        capture: Capture,
-        namespace: (u64, u64),
-        process: u32,
-    ) -> Result<Self, ProgramsError> {
+    pub fn attach(capture: Capture, namespace: (u64, u64), process: u32) -> Result<Self, ProgramsError> {
         let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
         let has = |name: &str| btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok();
         let socket = match capture {
             Capture::Auto => SOCKET.iter().chain([&DATA_READY]).all(|name| has(name)),
             Capture::Socket => {
-                if let Some(missing) =
-                    SOCKET.into_iter().chain([DATA_READY]).find(|name| !has(name))
-                {
+                if let Some(missing) = SOCKET.into_iter().chain([DATA_READY]).find(|name| !has(name)) {
                     return Err(ProgramsError::NoTracepoint(missing));
                 }
                 true
@@ -146,9 +140,7 @@ impl Programs {
             (false, Some(links)) => {
                 for (name, link) in links {
                     let program = self.program(name)?;
-                    program
-                        .detach(link)
-                        .map_err(|error| ProgramsError::Program { name, source: error.into() })?;
+                    program.detach(link).map_err(|error| ProgramsError::Program { name, source: error.into() })?;
                 }
             }
             (_, links) => self.system_calls = links,
@@ -200,17 +192,13 @@ impl Programs {
     }
 
     fn load(&mut self, name: &'static str, btf: &Btf) -> Result<(), ProgramsError> {
-        self.program(name)?
-            .load(name, btf)
-            .map_err(|error| ProgramsError::Program { name, source: error.into() })?;
+        self.program(name)?.load(name, btf).map_err(|error| ProgramsError::Program { name, source: error.into() })?;
         self.loaded.push(name);
         Ok(())
     }
 
     fn attach_one(&mut self, name: &'static str) -> Result<BtfTracePointLinkId, ProgramsError> {
-        self.program(name)?
-            .attach()
-            .map_err(|error| ProgramsError::Program { name, source: error.into() })
+        self.program(name)?.attach().map_err(|error| ProgramsError::Program { name, source: error.into() })
     }
 }
 

@@ -122,19 +122,11 @@ impl Protocol for Http1 {
         self.side(segment.direction).begin_operation(segment);
         self.read(segment.data, segment.start, segment, messages);
         // Where the last bytes are known, fewer are hidden.
-        let tail = segment
-            .tail
-            .as_ref()
-            .map_or(&[][..], |tail| tail.as_slice());
-        let known = tail
-            .len()
-            .min(usize::try_from(segment.skipped).unwrap_or(usize::MAX));
+        let tail = segment.tail.as_ref().map_or(&[][..], |tail| tail.as_slice());
+        let known = tail.len().min(usize::try_from(segment.skipped).unwrap_or(usize::MAX));
         let hidden = segment.skipped - known as u64;
         self.hide(segment.direction, hidden, Some(segment.end_ns), messages);
-        let offset = segment
-            .start
-            .saturating_add(segment.data.len() as u64)
-            .saturating_add(hidden);
+        let offset = segment.start.saturating_add(segment.data.len() as u64).saturating_add(hidden);
         self.read(&tail[tail.len() - known..], offset, segment, messages);
         self.end_operation(segment, messages);
     }
@@ -164,16 +156,10 @@ impl Protocol for Http1 {
             State::Body(body) if body.is_unseen() => UnfinishedResponse::Unseen,
             State::Body(body) if body.is_lost() => UnfinishedResponse::Unknown,
             State::Body(body) if body.is_until_close() => UnfinishedResponse::Close,
-            State::Lost if self.pending.front().is_some_and(|front| front.maybe_unseen) => {
-                UnfinishedResponse::Unseen
-            }
+            State::Lost if self.pending.front().is_some_and(|front| front.maybe_unseen) => UnfinishedResponse::Unseen,
             _ => UnfinishedResponse::Bytes,
         };
-        Unfinished {
-            request_body: size(&self.requests.state),
-            response_body: size(&self.responses.state),
-            response,
-        }
+        Unfinished { request_body: size(&self.requests.state), response_body: size(&self.responses.state), response }
     }
 }
 
@@ -186,13 +172,7 @@ impl Http1 {
     }
 
     /// Reads bytes that are known; `offset` is that of the first of them.
-    fn read(
-        &mut self,
-        mut input: &[u8],
-        mut offset: u64,
-        segment: &Segment<'_>,
-        messages: &mut dyn Messages,
-    ) {
+    fn read(&mut self, mut input: &[u8], mut offset: u64, segment: &Segment<'_>, messages: &mut dyn Messages) {
         while !input.is_empty() && self.is_reading() {
             let side = self.side(segment.direction);
             let rest = match &mut side.state {
@@ -206,9 +186,7 @@ impl Http1 {
                     }
                     rest
                 }
-                State::Head if side.head.is_empty() && matches!(input[0], b'\r' | b'\n') => {
-                    &input[1..]
-                }
+                State::Head if side.head.is_empty() && matches!(input[0], b'\r' | b'\n') => &input[1..],
                 State::Head => {
                     if side.head.is_empty() {
                         side.start = Start {
@@ -232,13 +210,7 @@ impl Http1 {
     }
 
     /// Bytes moved that cannot be read: in a call that returned at `time_ns`, or unseen.
-    fn hide(
-        &mut self,
-        direction: Direction,
-        length: u64,
-        time_ns: Option<u64>,
-        messages: &mut dyn Messages,
-    ) {
+    fn hide(&mut self, direction: Direction, length: u64, time_ns: Option<u64>, messages: &mut dyn Messages) {
         if length == 0 || !self.is_reading() {
             return;
         }
@@ -276,10 +248,7 @@ impl Http1 {
         let side = self.side(segment.direction);
         side.last_ns = Some(segment.end_ns);
         if matches!(&side.state, State::Body(body) if body.ends_with_operation()) {
-            let end = MessageEnd {
-                body: None,
-                time_ns: Some(segment.end_ns),
-            };
+            let end = MessageEnd { body: None, time_ns: Some(segment.end_ns) };
             self.end(segment.direction, end, messages);
         }
     }

@@ -51,14 +51,8 @@ pub(super) fn request(id: u64, path: &str) -> Request {
             responded: Some(at + 92_000 * id),
             ended: at + 100_000 * id,
         },
-        request_bytes: MessageBytes {
-            header: 78,
-            body: Some(0),
-        },
-        response_bytes: Some(MessageBytes {
-            header: 90,
-            body: Some(28),
-        }),
+        request_bytes: MessageBytes { header: 78, body: Some(0) },
+        response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
     }
 }
 
@@ -72,10 +66,7 @@ pub(super) fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summ
         totals: Totals {
             requests: requests.len() as u64,
             errors: requests.iter().filter(|request| request.is_error()).count() as u64,
-            incomplete: requests
-                .iter()
-                .filter(|request| request.outcome != Outcome::Complete)
-                .count() as u64,
+            incomplete: requests.iter().filter(|request| request.outcome != Outcome::Complete).count() as u64,
             connections: requests
                 .iter()
                 .map(|request| request.connection.id)
@@ -97,43 +88,21 @@ pub(super) fn route(method: &str, route: &str, count: u64) -> RouteSummary {
         count,
         errors: 0,
         incomplete: 0,
-        total: Some(Distribution {
-            p50: 892_000,
-            p90: 1_240_000,
-            p99: 2_100_000,
-            max: 12_045_678,
-            mean: 934_123.4,
-        }),
+        total: Some(Distribution { p50: 892_000, p90: 1_240_000, p99: 2_100_000, max: 12_045_678, mean: 934_123.4 }),
         phase_mean: [Some(112_095.0), Some(0.0), Some(747_299.0), Some(74_729.4)],
     }
 }
 
 /// 24 requests on two routes, all well.
 pub(super) fn healthy() -> Summary {
-    let mut requests: Vec<Request> = (1..=24)
-        .map(|id| {
-            request(
-                id,
-                if id % 3 == 0 {
-                    "/users/7?full=1"
-                } else {
-                    "/hello"
-                },
-            )
-        })
-        .collect();
+    let mut requests: Vec<Request> =
+        (1..=24).map(|id| request(id, if id % 3 == 0 { "/users/7?full=1" } else { "/hello" })).collect();
     requests[8].boundaries.connected = Some(requests[8].boundaries.start() - 13_000_000);
     requests[8].boundaries.accepted = Some(requests[8].boundaries.start() - 500_000);
-    for request in requests
-        .iter_mut()
-        .filter(|request| &*request.path != "/hello")
-    {
+    for request in requests.iter_mut().filter(|request| &*request.path != "/hello") {
         request.route = "/users/{id}".into();
     }
-    summary(
-        requests,
-        vec![route("GET", "/hello", 16), route("GET", "/users/{id}", 8)],
-    )
+    summary(requests, vec![route("GET", "/hello", 16), route("GET", "/users/{id}", 8)])
 }
 
 /// A request of every kind that goes wrong.
@@ -141,12 +110,7 @@ pub(super) fn troubled() -> Summary {
     let mut requests: Vec<Request> = (1..=7).map(|id| request(id, "/status/500")).collect();
     requests[0].status = Some(500);
     requests[1].status = Some(404);
-    let ends = [
-        Outcome::ClientClosed,
-        Outcome::ServerClosed,
-        Outcome::StillOpen,
-        Outcome::NotSeen,
-    ];
+    let ends = [Outcome::ClientClosed, Outcome::ServerClosed, Outcome::StillOpen, Outcome::NotSeen];
     for (request, outcome) in requests[2..].iter_mut().zip(ends) {
         request.outcome = outcome;
         request.status = None;
@@ -156,10 +120,7 @@ pub(super) fn troubled() -> Summary {
     requests[2].status = Some(200);
     requests[2].request_bytes.body = Some(3_000_000);
     requests[2].boundaries.responded = Some(requests[2].boundaries.ended - 1_000);
-    requests[2].response_bytes = Some(MessageBytes {
-        header: 90,
-        body: None,
-    });
+    requests[2].response_bytes = Some(MessageBytes { header: 90, body: None });
     requests[5].boundaries.arrived = None;
     requests[5].request_bytes.body = None;
     requests[6].method = "POST".into();

@@ -161,15 +161,7 @@ struct Bytes {
 }
 
 fn route(route: &RouteSummary) -> RouteRow<'_> {
-    let RouteSummary {
-        method,
-        route,
-        count,
-        errors,
-        incomplete,
-        total,
-        phase_mean,
-    } = route;
+    let RouteSummary { method, route, count, errors, incomplete, total, phase_mean } = route;
     let [queue, receive, handle, respond] = phase_mean.map(|mean| mean.map(|ns| ns.round() as u64));
     RouteRow {
         method,
@@ -177,38 +169,20 @@ fn route(route: &RouteSummary) -> RouteRow<'_> {
         count: *count,
         errors: *errors,
         incomplete: *incomplete,
-        total_ns: total.map(
-            |Distribution {
-                 p50,
-                 p90,
-                 p99,
-                 max,
-                 mean,
-             }| TotalNs {
-                p50,
-                p90,
-                p99,
-                max,
-                mean: mean.round() as u64,
-            },
-        ),
-        phase_mean_ns: PhasesNs {
-            queue,
-            receive,
-            handle,
-            respond,
-        },
+        total_ns: total.map(|Distribution { p50, p90, p99, max, mean }| TotalNs {
+            p50,
+            p90,
+            p99,
+            max,
+            mean: mean.round() as u64,
+        }),
+        phase_mean_ns: PhasesNs { queue, receive, handle, respond },
     }
 }
 
 fn request<'a>(request: &'a Request, run: &RunInfo) -> RequestRow<'a> {
     let boundaries = &request.boundaries;
-    let Phases {
-        queue,
-        receive,
-        handle,
-        respond,
-    } = boundaries.phases();
+    let Phases { queue, receive, handle, respond } = boundaries.phases();
     RequestRow {
         id: request.id,
         connection: request.connection.id,
@@ -222,12 +196,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo) -> RequestRow<'a> {
         outcome: request.outcome.label(),
         start_unix_ns: run.unix_ns(boundaries.start()),
         total_ns: boundaries.total(),
-        phases: PhasesNs {
-            queue,
-            receive,
-            handle,
-            respond,
-        },
+        phases: PhasesNs { queue, receive, handle, respond },
         connected_unix_ns: boundaries.connected.map(|connected| run.unix_ns(connected)),
         accept_wait_ns: boundaries.accept_wait(),
         request_bytes: request.request_bytes.into(),

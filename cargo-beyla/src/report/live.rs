@@ -73,11 +73,7 @@ impl Live {
             && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         let started = Instant::now();
         let screen = (enabled && able).then(Screen::default);
-        Self {
-            started,
-            samples: VecDeque::from([(started, 0)]),
-            screen,
-        }
+        Self { started, samples: VecDeque::from([(started, 0)]), screen }
     }
 
     /// Shows these counters; to be called some four to ten times a second.
@@ -86,25 +82,15 @@ impl Live {
             return;
         };
         let now = Instant::now();
-        if screen
-            .drawn
-            .is_some_and(|drawn| now.duration_since(drawn) < REDRAW)
-        {
+        if screen.drawn.is_some_and(|drawn| now.duration_since(drawn) < REDRAW) {
             return;
         }
         self.samples.push_back((now, counters.requests));
-        while self
-            .samples
-            .get(1)
-            .is_some_and(|(then, _)| now.duration_since(*then) >= WINDOW)
-        {
+        while self.samples.get(1).is_some_and(|(then, _)| now.duration_since(*then) >= WINDOW) {
             self.samples.pop_front();
         }
         let (then, before) = self.samples.front().copied().unwrap_or((self.started, 0));
-        let lately = rate(
-            counters.requests.saturating_sub(before),
-            nanoseconds(now - then),
-        );
+        let lately = rate(counters.requests.saturating_sub(before), nanoseconds(now - then));
         let line = status(now - self.started, counters, &lately);
         screen.draw(&line, now);
     }
@@ -117,11 +103,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if let Some(Screen {
-            size: Some((rows, _)),
-            ..
-        }) = self.screen
-        {
+        if let Some(Screen { size: Some((rows, _)), .. }) = self.screen {
             emit(&release(rows));
         }
     }
@@ -175,18 +157,9 @@ fn emit(sequence: &str) {
 }
 
 fn status(elapsed: Duration, counters: LiveCounters, rate: &str) -> String {
-    let LiveCounters {
-        requests,
-        errors,
-        p99_ns,
-    } = counters;
+    let LiveCounters { requests, errors, p99_ns } = counters;
     let seconds = elapsed.as_secs();
-    let mut line = format!(
-        "beyla  {}:{:02}  {}  {rate}",
-        seconds / 60,
-        seconds % 60,
-        counted(requests, "request")
-    );
+    let mut line = format!("beyla  {}:{:02}  {}  {rate}", seconds / 60, seconds % 60, counted(requests, "request"));
     if errors > 0 {
         line.push_str("  ");
         line.push_str(&counted(errors, "error"));
@@ -209,15 +182,8 @@ mod tests {
     #[test]
     fn the_line_says_what_is_known() {
         let nothing = LiveCounters::default();
-        assert_eq!(
-            status(Duration::from_millis(900), nothing, "-"),
-            "beyla  0:00  0 requests  -"
-        );
-        let busy = LiveCounters {
-            requests: 12_345,
-            errors: 1,
-            p99_ns: Some(1_240_000),
-        };
+        assert_eq!(status(Duration::from_millis(900), nothing, "-"), "beyla  0:00  0 requests  -");
+        let busy = LiveCounters { requests: 12_345, errors: 1, p99_ns: Some(1_240_000) };
         assert_eq!(
             status(Duration::from_secs(125), busy, "86.6/s"),
             "beyla  2:05  12,345 requests  86.6/s  1 error  p99 1.24 ms"

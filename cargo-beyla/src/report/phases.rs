@@ -5,12 +5,7 @@ use super::table::Cell;
 use crate::request::boundaries::Phases;
 
 /// Name and sign of each phase, in the order of [`Phases::named`].
-const PHASES: [(&str, char); 4] = [
-    ("queue", '░'),
-    ("receive", '<'),
-    ("handle", '█'),
-    ("respond", '>'),
-];
+const PHASES: [(&str, char); 4] = [("queue", '░'), ("receive", '<'), ("handle", '█'), ("respond", '>')];
 
 /// The names of the phases, in the order of [`Phases::named`].
 pub(super) const NAMES: [&str; 4] = [PHASES[0].0, PHASES[1].0, PHASES[2].0, PHASES[3].0];
@@ -19,11 +14,7 @@ pub(super) const NAMES: [&str; 4] = [PHASES[0].0, PHASES[1].0, PHASES[2].0, PHAS
 pub(super) fn legend(paint: Paint) -> String {
     let sign = |index: usize| {
         let (name, sign) = PHASES[index];
-        format!(
-            "{} {}",
-            paint.paint(Role::Phase(index), sign),
-            paint.paint(Role::Faint, name)
-        )
+        format!("{} {}", paint.paint(Role::Phase(index), sign), paint.paint(Role::Faint, name))
     };
     [0, 1, 2, 3].map(sign).join("  ")
 }

@@ -39,10 +39,7 @@ impl Cell {
     }
 
     fn paint(&self, paint: Paint) -> String {
-        self.0
-            .iter()
-            .map(|(role, piece)| paint.paint(*role, piece))
-            .collect()
+        self.0.iter().map(|(role, piece)| paint.paint(*role, piece)).collect()
     }
 }
 
@@ -55,12 +52,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Adds a column with a cell for each row.
-    pub(super) fn column(
-        &mut self,
-        align: Align,
-        header: impl Into<String>,
-        cells: impl IntoIterator<Item = Cell>,
-    ) {
+    pub(super) fn column(&mut self, align: Align, header: impl Into<String>, cells: impl IntoIterator<Item = Cell>) {
         let first = self.columns.is_empty();
         self.columns.push((align, header.into()));
         for (index, cell) in cells.into_iter().enumerate() {
@@ -83,24 +75,14 @@ impl Table {
         self.columns
             .iter()
             .enumerate()
-            .map(|(index, (_, header))| {
-                cells(index)
-                    .map(Cell::width)
-                    .max()
-                    .unwrap_or(0)
-                    .max(text::width(header))
-            })
+            .map(|(index, (_, header))| cells(index).map(Cell::width).max().unwrap_or(0).max(text::width(header)))
             .collect()
     }
 
     /// Writes the table, indented by one gap, without spaces at the end of a line.
     pub(super) fn render(&self, paint: Paint, out: &mut String) {
         let widths = self.widths();
-        let header: Vec<Cell> = self
-            .columns
-            .iter()
-            .map(|(_, header)| Cell::new(Role::Faint, header))
-            .collect();
+        let header: Vec<Cell> = self.columns.iter().map(|(_, header)| Cell::new(Role::Faint, header)).collect();
         for row in std::iter::once(&header).chain(&self.rows) {
             let mut blank = 0;
             for ((cell, (align, _)), width) in row.iter().zip(&self.columns).zip(&widths) {
@@ -143,11 +125,7 @@ mod tests {
     #[test]
     fn colours_take_no_room() {
         let mut table = Table::default();
-        table.column(
-            Align::Right,
-            "time",
-            [Cell::new(Role::Error, "1").and(Role::Plain, "2")],
-        );
+        table.column(Align::Right, "time", [Cell::new(Role::Error, "1").and(Role::Plain, "2")]);
         let mut out = String::new();
         table.render(Paint { color: true }, &mut out);
         assert_eq!(out, "  \x1b[2mtime\x1b[0m\n    \x1b[31m1\x1b[0m2\n");

@@ -38,9 +38,7 @@ pub fn render(
     exit: Option<Exit>,
     options: &TerminalOptions,
 ) -> String {
-    let paint = Paint {
-        color: options.color,
-    };
+    let paint = Paint { color: options.color };
     let width = options.width.max(WIDTH_MIN);
     let mut sections = vec![headline::headline(summary, run, duration_ns, exit, paint)];
     if !summary.routes.is_empty() {
@@ -51,13 +49,7 @@ pub fn render(
     }
     // The only request has been shown.
     if summary.requests.len() > 1 && options.slowest > 0 {
-        sections.push(requests::slowest(
-            &summary.requests,
-            options.slowest,
-            run,
-            paint,
-            width,
-        ));
+        sections.push(requests::slowest(&summary.requests, options.slowest, run, paint, width));
     }
     sections.extend(notes::notes(summary, paint, width));
     sections.join("\n")

@@ -87,10 +87,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(escape("/users/é?q=ü 日本"), "/users/é?q=ü 日本");
-        assert_eq!(
-            escape("/\x1b[2J\r\n\0\u{7f}"),
-            "/\\u{1b}[2J\\r\\n\\u{0}\\u{7f}"
-        );
+        assert_eq!(escape("/\x1b[2J\r\n\0\u{7f}"), "/\\u{1b}[2J\\r\\n\\u{0}\\u{7f}");
         assert_eq!(escape("\u{9b}31m\u{202e}"), "\\u{9b}31m\\u{202e}");
     }
 

@@ -74,21 +74,13 @@ pub fn rate(number: u64, duration_ns: u64) -> String {
         return "-".into();
     }
     let rate = number as f64 * 1e9 / duration_ns as f64;
-    if rate >= 999.5 {
-        format!("{}/s", count(rate.round() as u64))
-    } else {
-        format!("{}/s", significant(rate))
-    }
+    if rate >= 999.5 { format!("{}/s", count(rate.round() as u64)) } else { format!("{}/s", significant(rate)) }
 }
 
 /// A share of a whole: `12%`; `<1%` for what is there and would round to nothing.
 pub fn share(part: f64, whole: f64) -> String {
     let percent = 100.0 * part / whole;
-    if percent > 0.0 && percent < 0.5 {
-        "<1%".into()
-    } else {
-        format!("{percent:.0}%")
-    }
+    if percent > 0.0 && percent < 0.5 { "<1%".into() } else { format!("{percent:.0}%") }
 }
 
 /// Three significant digits of a value below 999.5.

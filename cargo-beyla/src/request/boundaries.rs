@@ -86,12 +86,7 @@ impl Boundaries {
 impl Phases {
     /// Name and length of each phase, in the order in which they follow one another.
     pub fn named(&self) -> [(&'static str, Option<u64>); 4] {
-        [
-            ("queue", self.queue),
-            ("receive", self.receive),
-            ("handle", self.handle),
-            ("respond", self.respond),
-        ]
+        [("queue", self.queue), ("receive", self.receive), ("handle", self.handle), ("respond", self.respond)]
     }
 
     /// The sum of the known phases, in nanoseconds.

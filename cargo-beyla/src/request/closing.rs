@@ -54,15 +54,11 @@ impl Closing {
         let (_, last_sent) = sent.unwrap_or_default();
         match (response, self.first) {
             (Some(UnfinishedResponse::Unseen), _) => (Outcome::NotSeen, last_sent),
-            (Some(UnfinishedResponse::Close), first)
-                if self.is_over() && !self.reset && answered(first, sent) =>
-            {
+            (Some(UnfinishedResponse::Close), first) if self.is_over() && !self.reset && answered(first, sent) => {
                 (Outcome::Complete, last_sent)
             }
             // Who closes a connection on which responses have lengths does so between two of them.
-            (Some(UnfinishedResponse::Unknown), Some(_)) if !self.reset => {
-                (Outcome::Complete, last_sent)
-            }
+            (Some(UnfinishedResponse::Unknown), Some(_)) if !self.reset => (Outcome::Complete, last_sent),
             (_, Some((Party::Client, time_ns))) => (Outcome::ClientClosed, time_ns),
             (_, Some((Party::Server, time_ns))) => (Outcome::ServerClosed, time_ns),
             (_, None) => (Outcome::StillOpen, now_ns),

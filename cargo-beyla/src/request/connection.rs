@@ -45,20 +45,11 @@ struct Exchanges {
 
 impl Connection {
     /// `opened` is when it was established and accepted, in nanoseconds, if that was seen.
-    pub(super) fn new(
-        streams: Streams,
-        info: ConnectionInfo,
-        opened: Option<(Option<u64>, u64)>,
-    ) -> Self {
+    pub(super) fn new(streams: Streams, info: ConnectionInfo, opened: Option<(Option<u64>, u64)>) -> Self {
         Self {
             streams,
             protocol: Http1::default(),
-            exchanges: Exchanges {
-                info: Arc::new(info),
-                opened,
-                under_way: VecDeque::new(),
-                sent: None,
-            },
+            exchanges: Exchanges { info: Arc::new(info), opened, under_way: VecDeque::new(), sent: None },
             closing: Closing::default(),
             end: None,
         }
@@ -69,13 +60,7 @@ impl Connection {
     }
 
     /// A receive or send call returned.
-    pub(super) fn moved(
-        &mut self,
-        direction: Direction,
-        transfer: &Transfer,
-        data: &[u8],
-        ledger: &mut Ledger,
-    ) {
+    pub(super) fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8], ledger: &mut Ledger) {
         if direction == Direction::Request && transfer.length == 0 {
             self.closing.by(Party::Client, transfer.header.time_ns);
             return;
@@ -83,18 +68,14 @@ impl Connection {
         // What the server had received when it sent, it may have received unseen. Only content is taken
         // so: another thread's receive call may be under way, whose record would come too late then.
         if direction == Direction::Response && self.protocol.awaits_content() {
-            let missing = self
-                .streams
-                .missing_until(Direction::Request, transfer.received_sequence);
+            let missing = self.streams.missing_until(Direction::Request, transfer.received_sequence);
             self.missed(Direction::Request, missing, ledger);
         }
         let Some(moved) = self.streams.moved(direction, transfer, data) else {
             return;
         };
         // The outcome of what was under way when the server closed its end stands.
-        if !self.protocol.is_reading()
-            || (direction == Direction::Response && self.closing.is_over())
-        {
+        if !self.protocol.is_reading() || (direction == Direction::Response && self.closing.is_over()) {
             return;
         }
         let mut book = self.exchanges.book(ledger);
@@ -129,18 +110,13 @@ impl Connection {
         let fin = u32::from(over && matches!(self.exchanges.info.server, Endpoint::Tcp(_)));
         // After a reset a send call may yet return that was under way.
         if state.error == 0 && !self.closing.is_over() {
-            let missing = self
-                .streams
-                .missing_until(Direction::Response, state.send_sequence.wrapping_sub(fin));
+            let missing = self.streams.missing_until(Direction::Response, state.send_sequence.wrapping_sub(fin));
             self.missed(Direction::Response, missing, ledger);
         }
         self.closing.over(time_ns);
         self.stop(time_ns, ledger);
         if over {
-            self.end = Some((
-                state.receive_sequence.wrapping_sub(fin),
-                state.send_sequence.wrapping_sub(fin),
-            ));
+            self.end = Some((state.receive_sequence.wrapping_sub(fin), state.send_sequence.wrapping_sub(fin)));
         }
         over
     }
@@ -159,8 +135,7 @@ impl Connection {
     fn missed(&mut self, direction: Direction, missing: u64, ledger: &mut Ledger) {
         if missing > 0 && self.protocol.is_reading() {
             ledger.miss(missing);
-            self.protocol
-                .gap(direction, missing, &mut self.exchanges.book(ledger));
+            self.protocol.gap(direction, missing, &mut self.exchanges.book(ledger));
         }
     }
 
@@ -177,9 +152,7 @@ impl Connection {
                 if let Some(bytes) = &mut exchange.response_bytes {
                     bytes.body = unfinished.response_body;
                 }
-                let response = current
-                    .take()
-                    .filter(|response| begun || *response == UnfinishedResponse::Unseen);
+                let response = current.take().filter(|response| begun || *response == UnfinishedResponse::Unseen);
                 let sent = exchanges.sent.filter(|_| begun);
                 let (outcome, ended_ns) = self.closing.outcome(response, sent, now_ns);
                 exchange.end(outcome, ended_ns.max(sent.map_or(0, |(_, end)| end)));
@@ -191,10 +164,7 @@ impl Connection {
 
 impl Exchanges {
     fn book<'a>(&'a mut self, ledger: &'a mut Ledger) -> Book<'a> {
-        Book {
-            exchanges: self,
-            ledger,
-        }
+        Book { exchanges: self, ledger }
     }
 }
 
@@ -207,18 +177,11 @@ struct Book<'a> {
 impl Book<'_> {
     /// The oldest exchange without a whole response.
     fn unanswered(&mut self) -> Option<&mut Exchange> {
-        self.exchanges
-            .under_way
-            .iter_mut()
-            .find(|exchange| exchange.outcome.is_none())
+        self.exchanges.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
     }
 
     fn enter_finished(&mut self) {
-        while let Some(exchange) = self
-            .exchanges
-            .under_way
-            .pop_front_if(|first| first.is_over())
-        {
+        while let Some(exchange) = self.exchanges.under_way.pop_front_if(|first| first.is_over()) {
             self.ledger.enter(exchange, &self.exchanges.info);
         }
     }
@@ -246,10 +209,7 @@ impl Messages for Book<'_> {
                 read: head.read_ns,
                 ..Default::default()
             },
-            request_bytes: MessageBytes {
-                header: head.bytes,
-                body: Some(0),
-            },
+            request_bytes: MessageBytes { header: head.bytes, body: Some(0) },
             received: false,
             status: None,
             response_bytes: None,
@@ -272,10 +232,7 @@ impl Messages for Book<'_> {
         if let Some(exchange) = self.unanswered() {
             exchange.status = Some(head.status);
             exchange.boundaries.responded = Some(head.begin_ns);
-            exchange.response_bytes = Some(MessageBytes {
-                header: head.bytes,
-                body: Some(0),
-            });
+            exchange.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
         }
     }
 

@@ -37,8 +37,7 @@ impl Exchange {
     }
 
     pub(super) fn is_error(&self) -> bool {
-        self.outcome == Some(Outcome::ServerClosed)
-            || self.status.is_some_and(|status| status >= 500)
+        self.outcome == Some(Outcome::ServerClosed) || self.status.is_some_and(|status| status >= 500)
     }
 
     /// Puts the boundaries in order. A response that begins before the whole request was received ends
@@ -46,31 +45,18 @@ impl Exchange {
     /// recording may hold anything.
     pub(super) fn settle(&mut self) {
         let boundaries = &mut self.boundaries;
-        boundaries.arrived = boundaries
-            .arrived
-            .map(|arrived| arrived.min(boundaries.read));
-        boundaries.accepted = boundaries
-            .accepted
-            .map(|accepted| accepted.min(boundaries.read));
+        boundaries.arrived = boundaries.arrived.map(|arrived| arrived.min(boundaries.read));
+        boundaries.accepted = boundaries.accepted.map(|accepted| accepted.min(boundaries.read));
         boundaries.connected = match (boundaries.connected, boundaries.accepted) {
             (Some(connected), Some(accepted)) => Some(connected.min(accepted)),
             (connected, _) => connected,
         };
-        boundaries.responded = boundaries
-            .responded
-            .map(|responded| responded.max(boundaries.read));
+        boundaries.responded = boundaries.responded.map(|responded| responded.max(boundaries.read));
         boundaries.received = boundaries
             .received
             .map(|received| received.max(boundaries.read))
-            .map(|received| {
-                boundaries
-                    .responded
-                    .map_or(received, |responded| received.min(responded))
-            });
-        let last = boundaries
-            .responded
-            .or(boundaries.received)
-            .unwrap_or(boundaries.read);
+            .map(|received| boundaries.responded.map_or(received, |responded| received.min(responded)));
+        let last = boundaries.responded.or(boundaries.received).unwrap_or(boundaries.read);
         boundaries.ended = boundaries.ended.max(last);
     }
 

@@ -49,9 +49,7 @@ mod tests {
         let mut interner = Interner::default();
         let get = interner.get("GET");
         assert!(Arc::ptr_eq(&get, &interner.get("GET")));
-        let held: Vec<_> = (0..3 * KNOWN_MAX)
-            .map(|n| interner.get(&n.to_string()))
-            .collect();
+        let held: Vec<_> = (0..3 * KNOWN_MAX).map(|n| interner.get(&n.to_string())).collect();
         assert!(interner.known.len() <= KNOWN_MAX);
         assert_eq!(&*held[5], "5");
     }

@@ -25,22 +25,14 @@ struct Kept {
 
 impl Keeper {
     pub(super) fn new(max: usize) -> Self {
-        Self {
-            kept: BinaryHeap::new(),
-            max,
-            not_kept: 0,
-        }
+        Self { kept: BinaryHeap::new(), max, not_kept: 0 }
     }
 
     /// Offers a request with this total time, which is made only if it is kept.
     pub(super) fn offer(&mut self, total: u64, request: impl FnOnce() -> Request) {
         if self.kept.len() >= self.max {
             self.not_kept += 1;
-            if self
-                .kept
-                .peek()
-                .is_none_or(|Reverse(fastest)| fastest.total >= total)
-            {
+            if self.kept.peek().is_none_or(|Reverse(fastest)| fastest.total >= total) {
                 return;
             }
             self.kept.pop();

@@ -56,8 +56,7 @@ impl Ledger {
         if outcome == Outcome::Complete {
             self.recent.add(exchange.boundaries.ended, total);
         }
-        self.keeper
-            .offer(total, || exchange.into_request(Arc::clone(connection)));
+        self.keeper.offer(total, || exchange.into_request(Arc::clone(connection)));
     }
 
     /// Counts a connection that is not read any further.

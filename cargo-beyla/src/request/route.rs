@@ -20,17 +20,12 @@ impl RouteTable {
     pub fn new(patterns: &[String]) -> Result<Self, Error> {
         let mut router = Router::new();
         for pattern in patterns {
-            let invalid = |reason: String| Error::RoutePattern {
-                pattern: pattern.clone(),
-                reason,
-            };
+            let invalid = |reason: String| Error::RoutePattern { pattern: pattern.clone(), reason };
             if !pattern.starts_with('/') {
                 return Err(invalid("it does not begin with '/'".into()));
             }
             let route = in_braces(pattern);
-            router
-                .insert(route.clone(), route)
-                .map_err(|error| invalid(error.to_string()))?;
+            router.insert(route.clone(), route).map_err(|error| invalid(error.to_string()))?;
         }
         Ok(Self { patterns: router })
     }
@@ -46,12 +41,10 @@ impl RouteTable {
 
 /// `/users/:id` -> `/users/{id}`.
 fn in_braces(pattern: &str) -> String {
-    let segments = pattern
-        .split('/')
-        .map(|segment| match segment.strip_prefix(':') {
-            Some(name) => Cow::Owned(format!("{{{name}}}")),
-            None => Cow::Borrowed(segment),
-        });
+    let segments = pattern.split('/').map(|segment| match segment.strip_prefix(':') {
+        Some(name) => Cow::Owned(format!("{{{name}}}")),
+        None => Cow::Borrowed(segment),
+    });
     segments.collect::<Vec<_>>().join("/")
 }
 
@@ -110,10 +103,7 @@ mod tests {
             ("//7", "//{id}"),
             ("/v1/users", "/v1/users"),
             ("/o/6F9619FF-8B86-D011-B42D-00CF4FC964FF", "/o/{id}"),
-            (
-                "/o/6F9619FF-8B86-D011-B42D-00CF4FC964FG",
-                "/o/6F9619FF-8B86-D011-B42D-00CF4FC964FG",
-            ),
+            ("/o/6F9619FF-8B86-D011-B42D-00CF4FC964FG", "/o/6F9619FF-8B86-D011-B42D-00CF4FC964FG"),
             ("/blob/0123456789abcdef", "/blob/{id}"),
             ("/blob/0123456789abcde", "/blob/0123456789abcde"),
             ("/word/deadbeefdeadbeef", "/word/deadbeefdeadbeef"),
@@ -128,12 +118,7 @@ mod tests {
 
     #[test]
     fn patterns_come_first() {
-        let patterns = [
-            "/users/{id}",
-            "/orders/:order/items/:item",
-            "/static/{*rest}",
-        ]
-        .map(String::from);
+        let patterns = ["/users/{id}", "/orders/:order/items/:item", "/static/{*rest}"].map(String::from);
         let table = RouteTable::new(&patterns).expect("valid patterns");
         for (path, route) in [
             ("/users/alice", "/users/{id}"),
@@ -147,19 +132,10 @@ mod tests {
 
     #[test]
     fn invalid_patterns_are_refused() {
-        for patterns in [
-            &["users"][..],
-            &["GET /users"],
-            &["/{a"],
-            &["/{a}", "/{b}"],
-            &["/:"],
-        ] {
+        for patterns in [&["users"][..], &["GET /users"], &["/{a"], &["/{a}", "/{b}"], &["/:"]] {
             let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
             let error = RouteTable::new(&patterns);
-            assert!(
-                matches!(error, Err(Error::RoutePattern { .. })),
-                "{patterns:?}"
-            );
+            assert!(matches!(error, Err(Error::RoutePattern { .. })), "{patterns:?}");
         }
     }
 

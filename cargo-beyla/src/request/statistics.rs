@@ -72,11 +72,7 @@ impl Statistics {
         if let Some(route) = self.routes.get_mut(&key) {
             route.add(ended);
         } else {
-            let key = if room {
-                key
-            } else {
-                (OTHER.0.into(), OTHER.1.into())
-            };
+            let key = if room { key } else { (OTHER.0.into(), OTHER.1.into()) };
             self.routes.entry(key).or_default().add(ended);
         }
     }
@@ -85,23 +81,17 @@ impl Statistics {
     pub fn into_summaries(self) -> Vec<RouteSummary> {
         let mut routes: Vec<_> = self.routes.into_iter().collect();
         routes.sort_by(|(a_key, a), (b_key, b)| {
-            (b.total.sum, b.count)
-                .cmp(&(a.total.sum, a.count))
-                .then_with(|| a_key.cmp(b_key))
+            (b.total.sum, b.count).cmp(&(a.total.sum, a.count)).then_with(|| a_key.cmp(b_key))
         });
-        let summaries = routes
-            .into_iter()
-            .map(|((method, route), statistics)| RouteSummary {
-                method,
-                route,
-                count: statistics.count,
-                errors: statistics.errors,
-                incomplete: statistics.incomplete,
-                total: statistics.total.into_distribution(),
-                phase_mean: statistics
-                    .phases
-                    .map(|(sum, count)| (count > 0).then(|| sum as f64 / count as f64)),
-            });
+        let summaries = routes.into_iter().map(|((method, route), statistics)| RouteSummary {
+            method,
+            route,
+            count: statistics.count,
+            errors: statistics.errors,
+            incomplete: statistics.incomplete,
+            total: statistics.total.into_distribution(),
+            phase_mean: statistics.phases.map(|(sum, count)| (count > 0).then(|| sum as f64 / count as f64)),
+        });
         summaries.collect()
     }
 }
@@ -201,9 +191,7 @@ mod tests {
             for n in 1..=count {
                 add(&mut statistics, "/", n * step, Outcome::Complete);
             }
-            let [summary] = &statistics.into_summaries()[..] else {
-                panic!("one route")
-            };
+            let [summary] = &statistics.into_summaries()[..] else { panic!("one route") };
             let total = summary.total.expect("times");
             let close = |value: u64, percent: u64| {
                 let truth = count * percent / 100 * step;
@@ -218,10 +206,7 @@ mod tests {
             close(total.p99, 99);
             assert_eq!(total.max, count * step);
             assert!((total.mean / ((count + 1) as f64 / 2.0 * step as f64) - 1.0).abs() < 1e-9);
-            assert_eq!(
-                summary.phase_mean,
-                [Some(0.0), Some(0.0), Some(total.mean), Some(0.0)]
-            );
+            assert_eq!(summary.phase_mean, [Some(0.0), Some(0.0), Some(total.mean), Some(0.0)]);
         }
     }
 
@@ -231,11 +216,7 @@ mod tests {
         add(&mut statistics, "/", 5, Outcome::ServerClosed);
         add(&mut statistics, "/", 5, Outcome::ClientClosed);
         let summaries = statistics.into_summaries();
-        let counts = (
-            summaries[0].count,
-            summaries[0].errors,
-            summaries[0].incomplete,
-        );
+        let counts = (summaries[0].count, summaries[0].errors, summaries[0].incomplete);
         assert_eq!((counts, summaries[0].total), ((2, 1, 2), None));
         assert_eq!(summaries[0].phase_mean, [None; 4]);
     }
@@ -256,12 +237,7 @@ mod tests {
     fn extreme_times() {
         let mut statistics = Statistics::default();
         for n in 0..2 * FEW {
-            add(
-                &mut statistics,
-                "/",
-                if n % 2 == 0 { u64::MAX - 10 } else { 0 },
-                Outcome::Complete,
-            );
+            add(&mut statistics, "/", if n % 2 == 0 { u64::MAX - 10 } else { 0 }, Outcome::Complete);
         }
         let total = statistics.into_summaries()[0].total.expect("times");
         assert_eq!((total.p50, total.max), (0, u64::MAX - 10));

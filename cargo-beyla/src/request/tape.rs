@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use cargo_beyla_events::{
-    self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, kind, tcp_state,
-};
+use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, kind, tcp_state};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::stream::event::Event;
@@ -34,10 +32,7 @@ struct Ends {
 
 impl Tape {
     pub(crate) fn new() -> Self {
-        Self {
-            now: 1000,
-            ..Self::default()
-        }
+        Self { now: 1000, ..Self::default() }
     }
 
     /// A tape with connection 1 open.
@@ -59,10 +54,7 @@ impl Tape {
     }
 
     pub(crate) fn open_unix(&mut self, connection: u64, path: &[u8]) -> &mut Self {
-        let end = records::Endpoint {
-            family: records::AF_UNIX,
-            ..Default::default()
-        };
+        let end = records::Endpoint { family: records::AF_UNIX, ..Default::default() };
         self.open_with(connection, end, end, path)
     }
 
@@ -75,12 +67,7 @@ impl Tape {
     ) -> &mut Self {
         // So that sequence numbers wrap soon.
         let first = u32::MAX - 50;
-        let ends = Ends {
-            received: first,
-            sent: first,
-            budget: CAPTURE_TURN,
-            last: None,
-        };
+        let ends = Ends { received: first, sent: first, budget: CAPTURE_TURN, last: None };
         self.connections.insert(connection, ends);
         let established_ns = self.now;
         self.now += 10;
@@ -98,11 +85,7 @@ impl Tape {
     pub(crate) fn listen(&mut self, port: u16) -> &mut Self {
         let record = records::Listen {
             header: self.header::<records::Listen>(kind::LISTEN, 0, b""),
-            local: records::Endpoint {
-                family: records::AF_INET,
-                port,
-                ..Default::default()
-            },
+            local: records::Endpoint { family: records::AF_INET, port, ..Default::default() },
         };
         self.push(&record, b"")
     }
@@ -118,23 +101,12 @@ impl Tape {
     }
 
     /// Moves bytes, of which at most `most` are captured.
-    pub(crate) fn transfer(
-        &mut self,
-        direction: Direction,
-        connection: u64,
-        data: &[u8],
-        most: usize,
-    ) -> &mut Self {
-        let ends = self
-            .connections
-            .get_mut(&connection)
-            .expect("an open connection");
+    pub(crate) fn transfer(&mut self, direction: Direction, connection: u64, data: &[u8], most: usize) -> &mut Self {
+        let ends = self.connections.get_mut(&connection).expect("an open connection");
         if ends.last.replace(direction) != Some(direction) {
             ends.budget = CAPTURE_TURN;
         }
-        let allowed = (ends.budget.max(CAPTURE_CONTINUED) as usize)
-            .min(CAPTURE_MAX)
-            .min(most);
+        let allowed = (ends.budget.max(CAPTURE_CONTINUED) as usize).min(CAPTURE_MAX).min(most);
         let captured = data.len().min(allowed);
         ends.budget = ends.budget.saturating_sub(captured as u32);
         let begun = self.now + 10;
@@ -182,16 +154,8 @@ impl Tape {
     }
 
     /// Bytes move and no record tells of them.
-    pub(crate) fn unseen(
-        &mut self,
-        direction: Direction,
-        connection: u64,
-        length: u32,
-    ) -> &mut Self {
-        let ends = self
-            .connections
-            .get_mut(&connection)
-            .expect("an open connection");
+    pub(crate) fn unseen(&mut self, direction: Direction, connection: u64, length: u32) -> &mut Self {
+        let ends = self.connections.get_mut(&connection).expect("an open connection");
         let position = match direction {
             Direction::Request => &mut ends.received,
             Direction::Response => &mut ends.sent,
@@ -287,10 +251,7 @@ impl Tape {
 /// What a trace makes of bytes, up to the first that are no record; and these.
 pub(crate) fn summary_of(mut bytes: &[u8], now_ns: u64, max_requests: usize) -> (Summary, &[u8]) {
     let routes = RouteTable::new(&[]).expect("no patterns");
-    let mut trace = Trace::new(TraceSettings {
-        routes,
-        max_requests,
-    });
+    let mut trace = Trace::new(TraceSettings { routes, max_requests });
     while let Ok(Some((event, size))) = Event::decode(bytes) {
         trace.record(&event);
         bytes = &bytes[size..];
@@ -300,15 +261,9 @@ pub(crate) fn summary_of(mut bytes: &[u8], now_ns: u64, max_requests: usize) -> 
         assert_sound(request);
     }
     let totals = summary.totals;
-    assert_eq!(
-        totals.requests,
-        summary.requests.len() as u64 + totals.requests_not_kept
-    );
+    assert_eq!(totals.requests, summary.requests.len() as u64 + totals.requests_not_kept);
     for (total, of_route) in [
-        (
-            totals.requests,
-            (|route| route.count) as fn(&RouteSummary) -> u64,
-        ),
+        (totals.requests, (|route| route.count) as fn(&RouteSummary) -> u64),
         (totals.errors, |route| route.errors),
         (totals.incomplete, |route| route.incomplete),
     ] {
@@ -321,25 +276,9 @@ pub(crate) fn summary_of(mut bytes: &[u8], now_ns: u64, max_requests: usize) -> 
 pub(crate) fn assert_sound(request: &super::model::Request) {
     let boundaries = &request.boundaries;
     assert_eq!(boundaries.phases().sum(), boundaries.total(), "{request:?}");
-    let in_order = [
-        boundaries.arrived,
-        Some(boundaries.read),
-        boundaries.received,
-        boundaries.responded,
-        Some(boundaries.ended),
-    ];
+    let in_order =
+        [boundaries.arrived, Some(boundaries.read), boundaries.received, boundaries.responded, Some(boundaries.ended)];
     assert!(in_order.iter().flatten().is_sorted(), "{request:?}");
-    assert!(
-        [boundaries.connected, boundaries.accepted]
-            .iter()
-            .flatten()
-            .is_sorted(),
-        "{request:?}"
-    );
-    assert!(
-        boundaries
-            .accepted
-            .is_none_or(|accepted| accepted <= boundaries.read),
-        "{request:?}"
-    );
+    assert!([boundaries.connected, boundaries.accepted].iter().flatten().is_sorted(), "{request:?}");
+    assert!(boundaries.accepted.is_none_or(|accepted| accepted <= boundaries.read), "{request:?}");
 }

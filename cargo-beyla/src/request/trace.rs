@@ -117,21 +117,11 @@ impl Trace {
         for (_, connection) in connections {
             connection.bury(now_ns, &mut self.ledger);
         }
-        let Ledger {
-            routes: _,
-            interner: _,
-            recent: _,
-            keeper,
-            statistics,
-            mut totals,
-            mut unseen,
-        } = self.ledger;
+        let Ledger { routes: _, interner: _, recent: _, keeper, statistics, mut totals, mut unseen } = self.ledger;
         totals.requests_not_kept = keeper.not_kept();
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
-        unseen.untracked_connections = unseen
-            .untracked_connections
-            .saturating_add(self.lost.connections);
+        unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         Summary {
             totals,
             listening: self.listening,
@@ -163,13 +153,9 @@ impl Trace {
             self.ledger.unseen.untracked_connections += 1;
             return;
         }
-        let info = ConnectionInfo {
-            id: self.ledger.totals.connections,
-            server: server.clone(),
-            client: client.clone(),
-        };
-        self.connections
-            .insert(connection, Connection::new(streams, info, opened));
+        let info =
+            ConnectionInfo { id: self.ledger.totals.connections, server: server.clone(), client: client.clone() };
+        self.connections.insert(connection, Connection::new(streams, info, opened));
     }
 
     fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8]) {

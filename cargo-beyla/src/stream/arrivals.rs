@@ -22,11 +22,7 @@ impl Arrivals {
             return;
         }
         let place = self.kept.partition_point(|&(start, _)| start < offset);
-        if self
-            .kept
-            .get(place)
-            .is_some_and(|&(start, _)| start == offset)
-        {
+        if self.kept.get(place).is_some_and(|&(start, _)| start == offset) {
             return;
         }
         self.kept.insert(place, (offset, time_ns));
@@ -68,10 +64,7 @@ mod tests {
         assert_eq!(arrivals.at(0), None);
         arrivals.add(10, 100);
         arrivals.add(20, 200);
-        assert_eq!(
-            [9, 10, 19, 20, 99].map(|at| arrivals.at(at)),
-            [None, Some(100), Some(100), Some(200), Some(200)]
-        );
+        assert_eq!([9, 10, 19, 20, 99].map(|at| arrivals.at(at)), [None, Some(100), Some(100), Some(200), Some(200)]);
         arrivals.consumed(15);
         assert_eq!(arrivals.at(16), Some(100));
         arrivals.consumed(20);
@@ -85,10 +78,7 @@ mod tests {
             arrivals.add(offset, offset);
         }
         assert_eq!(arrivals.kept.len(), KEPT);
-        assert_eq!(
-            (arrivals.at(KEPT as u64 - 1), arrivals.at(KEPT as u64)),
-            (Some(KEPT as u64 - 1), None)
-        );
+        assert_eq!((arrivals.at(KEPT as u64 - 1), arrivals.at(KEPT as u64)), (Some(KEPT as u64 - 1), None));
         arrivals.consumed(2 * KEPT as u64);
         assert_eq!(arrivals.at(2 * KEPT as u64), None);
         arrivals.add(2 * KEPT as u64, 5);

@@ -35,14 +35,8 @@ impl Connection {
     /// A connection whose first bytes have these sequence numbers.
     pub fn new(receive_sequence: u32, send_sequence: u32) -> Self {
         Self {
-            received: Progress {
-                first: Some(receive_sequence),
-                next: 0,
-            },
-            sent: Progress {
-                first: Some(send_sequence),
-                next: 0,
-            },
+            received: Progress { first: Some(receive_sequence), next: 0 },
+            sent: Progress { first: Some(send_sequence), next: 0 },
             arrivals: Arrivals::default(),
         }
     }
@@ -56,20 +50,13 @@ impl Connection {
 
     /// A call moved bytes. `None` if it moved none that are new: it met the end of the stream, or only
     /// peeked.
-    pub fn moved<'a>(
-        &'a mut self,
-        direction: Direction,
-        transfer: &Transfer,
-        data: &'a [u8],
-    ) -> Option<Moved<'a>> {
+    pub fn moved<'a>(&'a mut self, direction: Direction, transfer: &Transfer, data: &'a [u8]) -> Option<Moved<'a>> {
         let length = u64::from(transfer.length);
         let progress = match direction {
             Direction::Request => &mut self.received,
             Direction::Response => &mut self.sent,
         };
-        progress
-            .first
-            .get_or_insert(transfer.end_sequence.wrapping_sub(transfer.length));
+        progress.first.get_or_insert(transfer.end_sequence.wrapping_sub(transfer.length));
         let before = progress.next;
         let end = progress.offset(transfer.end_sequence)?;
         if length == 0 || end <= before {
@@ -124,9 +111,7 @@ impl Connection {
             Direction::Request => &self.received,
             Direction::Response => &self.sent,
         };
-        progress
-            .offset(sequence)
-            .map_or(0, |offset| offset.saturating_sub(progress.next))
+        progress.offset(sequence).map_or(0, |offset| offset.saturating_sub(progress.next))
     }
 }
 
@@ -145,11 +130,7 @@ mod tests {
     use super::*;
 
     fn transfer(end_sequence: u32, length: u32) -> Transfer {
-        Transfer {
-            end_sequence,
-            length,
-            ..Default::default()
-        }
+        Transfer { end_sequence, length, ..Default::default() }
     }
 
     /// Missing, start, data, skipped.
@@ -159,31 +140,19 @@ mod tests {
         length: u32,
         data: &'static str,
     ) -> Option<(u64, u64, String, u64)> {
-        let moved =
-            connection.moved(Direction::Request, &transfer(end, length), data.as_bytes())?;
+        let moved = connection.moved(Direction::Request, &transfer(end, length), data.as_bytes())?;
         let text = String::from_utf8_lossy(moved.segment.data).into_owned();
-        Some((
-            moved.missing,
-            moved.segment.start,
-            text,
-            moved.segment.skipped,
-        ))
+        Some((moved.missing, moved.segment.start, text, moved.segment.skipped))
     }
 
     #[test]
     fn sequence_numbers_wrap_and_offsets_do_not() {
         let mut connection = Connection::new(u32::MAX - 1, 0);
-        assert_eq!(
-            receive(&mut connection, 1, 3, "abc"),
-            Some((0, 0, "abc".into(), 0))
-        );
+        assert_eq!(receive(&mut connection, 1, 3, "abc"), Some((0, 0, "abc".into(), 0)));
         for round in 1..=5u32 {
             let end = 1u32.wrapping_add(round.wrapping_mul(1 << 30));
             let start = 3 + u64::from(round - 1) * (1 << 30);
-            assert_eq!(
-                receive(&mut connection, end, 1 << 30, "x"),
-                Some((0, start, "x".into(), (1 << 30) - 1))
-            );
+            assert_eq!(receive(&mut connection, end, 1 << 30, "x"), Some((0, start, "x".into(), (1 << 30) - 1)));
         }
     }
 
@@ -191,33 +160,13 @@ mod tests {
     fn gaps_peeks_and_overlaps() {
         let mut connection = Connection::new(100, 0);
         assert_eq!(receive(&mut connection, 100, 3, "abc"), None, "a peek");
-        assert_eq!(
-            receive(&mut connection, 103, 3, "abc"),
-            Some((0, 0, "abc".into(), 0))
-        );
-        assert_eq!(
-            receive(&mut connection, 103, 3, "abc"),
-            None,
-            "seen already"
-        );
-        assert_eq!(
-            receive(&mut connection, 105, 4, "bcde"),
-            Some((0, 3, "de".into(), 0))
-        );
-        assert_eq!(
-            receive(&mut connection, 105, 0, ""),
-            None,
-            "the end of the stream"
-        );
-        assert_eq!(
-            receive(&mut connection, 112, 2, "xy"),
-            Some((5, 10, "xy".into(), 0))
-        );
+        assert_eq!(receive(&mut connection, 103, 3, "abc"), Some((0, 0, "abc".into(), 0)));
+        assert_eq!(receive(&mut connection, 103, 3, "abc"), None, "seen already");
+        assert_eq!(receive(&mut connection, 105, 4, "bcde"), Some((0, 3, "de".into(), 0)));
+        assert_eq!(receive(&mut connection, 105, 0, ""), None, "the end of the stream");
+        assert_eq!(receive(&mut connection, 112, 2, "xy"), Some((5, 10, "xy".into(), 0)));
         assert_eq!(connection.missing_until(Direction::Request, 115), 3);
-        assert_eq!(
-            receive(&mut connection, 116, 1, "z"),
-            Some((0, 15, "z".into(), 0))
-        );
+        assert_eq!(receive(&mut connection, 116, 1, "z"), Some((0, 15, "z".into(), 0)));
         assert_eq!(connection.missing_until(Direction::Request, 110), 0);
     }
 
@@ -225,39 +174,24 @@ mod tests {
     fn a_connection_found_in_its_midst_begins_where_it_was_found() {
         let mut connection = Connection::default();
         assert_eq!(connection.missing_until(Direction::Request, 50), 0);
-        assert_eq!(
-            receive(&mut connection, 1000, 2, "ab"),
-            Some((0, 0, "ab".into(), 0))
-        );
-        assert_eq!(
-            receive(&mut connection, 1003, 1, "d"),
-            Some((2, 4, "d".into(), 0))
-        );
+        assert_eq!(receive(&mut connection, 1000, 2, "ab"), Some((0, 0, "ab".into(), 0)));
+        assert_eq!(receive(&mut connection, 1003, 1, "d"), Some((2, 4, "d".into(), 0)));
     }
 
     #[test]
     fn an_overlap_beyond_what_was_captured_leaves_only_skipped_bytes() {
         let mut connection = Connection::new(0, 0);
         receive(&mut connection, 10, 10, "0123456789");
-        assert_eq!(
-            receive(&mut connection, 20, 15, "567"),
-            Some((0, 10, String::new(), 10))
-        );
+        assert_eq!(receive(&mut connection, 20, 15, "567"), Some((0, 10, String::new(), 10)));
     }
 
     #[test]
     fn arrivals_ride_on_the_transfer_or_come_before_it() {
         let mut connection = Connection::new(0, 0);
         connection.arrived(10, 70);
-        let first = Transfer {
-            arrival_ns: 50,
-            arrival_sequence: 0,
-            ..transfer(15, 15)
-        };
+        let first = Transfer { arrival_ns: 50, arrival_sequence: 0, ..transfer(15, 15) };
         // The one on the transfer is older than the one that came by itself.
-        let moved = connection
-            .moved(Direction::Request, &first, &[])
-            .expect("bytes");
+        let moved = connection.moved(Direction::Request, &first, &[]).expect("bytes");
         assert_eq!(moved.segment.arrived_at(0), Some(50));
         assert_eq!(moved.segment.arrived_at(12), Some(70));
     }

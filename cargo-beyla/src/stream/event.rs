@@ -89,9 +89,7 @@ pub enum DecodeError {
         size: u32,
     },
     /// A transfer's captured bytes are not those that follow it.
-    #[error(
-        "a transfer of {length} bytes claims to carry {captured} of them and carries {carried}"
-    )]
+    #[error("a transfer of {length} bytes claims to carry {captured} of them and carries {carried}")]
     Captured {
         /// Bytes moved, as the record has it.
         length: u32,
@@ -110,10 +108,7 @@ impl<'a> Event<'a> {
             return Ok(None);
         };
         let size = header.size as usize;
-        let wrong_size = DecodeError::Size {
-            kind: header.kind,
-            size: header.size,
-        };
+        let wrong_size = DecodeError::Size { kind: header.kind, size: header.size };
         if !(structure_size(header.kind)..=RECORD_MAX).contains(&size) {
             return Err(wrong_size);
         }
@@ -128,25 +123,18 @@ impl<'a> Event<'a> {
     fn of_record(header: &records::Header, record: &'a [u8]) -> Result<Option<Self>, DecodeError> {
         let time_ns = header.time_ns;
         let event = match header.kind {
-            kind::LISTEN => split::<records::Listen>(record).map(|(listen, path)| Self::Listen {
-                time_ns,
-                local: endpoint(&listen.local, path),
-            }),
-            kind::OPEN => split::<records::Open>(record)
-                .map(|(open, path)| Self::Open(Open::of_record(&open, path))),
+            kind::LISTEN => split::<records::Listen>(record)
+                .map(|(listen, path)| Self::Listen { time_ns, local: endpoint(&listen.local, path) }),
+            kind::OPEN => split::<records::Open>(record).map(|(open, path)| Self::Open(Open::of_record(&open, path))),
             kind::ARRIVAL => split(record).map(|(arrival, _)| Self::Arrival(arrival)),
-            kind::RECEIVE => {
-                transfer(record)?.map(|(transfer, data)| Self::Receive(transfer, data))
-            }
+            kind::RECEIVE => transfer(record)?.map(|(transfer, data)| Self::Receive(transfer, data)),
             kind::SEND => transfer(record)?.map(|(transfer, data)| Self::Send(transfer, data)),
             kind::STATE => split(record).map(|(state, _)| Self::State(state)),
             kind::IO_URING => Some(Self::IoUring { time_ns }),
             kind::EXEC => Some(Self::Exec { time_ns }),
             kind::LOST => split(record).map(|(lost, _)| Self::Lost(lost)),
             kind::READY => split::<records::Header>(record).map(|(_, capture)| Self::Ready(valid(capture))),
-            kind::FAILED => {
-                split::<records::Header>(record).map(|(_, message)| Self::Failed(valid(message)))
-            }
+            kind::FAILED => split::<records::Header>(record).map(|(_, message)| Self::Failed(valid(message))),
             _ => Some(Self::Unknown),
         };
         Ok(event)
@@ -225,20 +213,11 @@ fn endpoint(endpoint: &records::Endpoint, path: &[u8]) -> Endpoint {
 fn unix_name(path: &[u8]) -> String {
     match path {
         [0, name @ ..] => {
-            let end = name
-                .iter()
-                .rposition(|&byte| byte != 0)
-                .map_or(0, |last| last + 1);
-            format!(
-                "@{}",
-                String::from_utf8_lossy(&name[..end]).replace('\0', "@")
-            )
+            let end = name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            format!("@{}", String::from_utf8_lossy(&name[..end]).replace('\0', "@"))
         }
         path => {
-            let end = path
-                .iter()
-                .position(|&byte| byte == 0)
-                .unwrap_or(path.len());
+            let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
             String::from_utf8_lossy(&path[..end]).into_owned()
         }
     }
@@ -251,13 +230,7 @@ mod tests {
     use super::*;
 
     fn header(kind: u16, size: usize) -> records::Header {
-        records::Header {
-            kind,
-            size: size as u32,
-            time_ns: 7,
-            connection: 3,
-            ..Default::default()
-        }
+        records::Header { kind, size: size as u32, time_ns: 7, connection: 3, ..Default::default() }
     }
 
     fn listen(local: records::Endpoint, path: &[u8]) -> Vec<u8> {
@@ -268,9 +241,7 @@ mod tests {
     fn listening(local: records::Endpoint, path: &[u8]) -> String {
         let bytes = listen(local, path);
         match Event::decode(&bytes) {
-            Ok(Some((Event::Listen { local, time_ns: 7 }, size))) if size == bytes.len() => {
-                local.to_string()
-            }
+            Ok(Some((Event::Listen { local, time_ns: 7 }, size))) if size == bytes.len() => local.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -283,19 +254,10 @@ mod tests {
             address: [127, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
             reserved: 0,
         };
-        let mut mapped = records::Endpoint {
-            family: records::AF_INET6,
-            ..v4
-        };
+        let mut mapped = records::Endpoint { family: records::AF_INET6, ..v4 };
         mapped.address = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped().octets();
-        let v6 = records::Endpoint {
-            address: Ipv6Addr::LOCALHOST.octets(),
-            ..mapped
-        };
-        let unix = records::Endpoint {
-            family: records::AF_UNIX,
-            ..Default::default()
-        };
+        let v6 = records::Endpoint { address: Ipv6Addr::LOCALHOST.octets(), ..mapped };
+        let unix = records::Endpoint { family: records::AF_UNIX, ..Default::default() };
         assert_eq!(listening(v4, b""), "127.0.0.1:80");
         assert_eq!(listening(mapped, b""), "10.1.2.3:80");
         assert_eq!(listening(v6, b""), "[::1]:80");
@@ -317,14 +279,9 @@ mod tests {
     #[test]
     fn a_transfer_lends_its_bytes() {
         let bytes = [receive(9, 3, b"abc"), receive(0, 0, b"")].concat();
-        let Ok(Some((Event::Receive(transfer, data), size))) = Event::decode(&bytes) else {
-            panic!("no transfer")
-        };
+        let Ok(Some((Event::Receive(transfer, data), size))) = Event::decode(&bytes) else { panic!("no transfer") };
         assert_eq!((transfer.length, data), (9, &b"abc"[..]));
-        assert!(matches!(
-            Event::decode(&bytes[size..]),
-            Ok(Some((Event::Receive(..), _)))
-        ));
+        assert!(matches!(Event::decode(&bytes[size..]), Ok(Some((Event::Receive(..), _)))));
     }
 
     #[test]
@@ -339,10 +296,7 @@ mod tests {
     fn lies_about_sizes_are_refused() {
         for (length, captured, data) in [(2, 3, "abc"), (3, 2, "abc"), (9, 4, "abc")] {
             let bytes = receive(length, captured, data.as_bytes());
-            assert!(matches!(
-                Event::decode(&bytes),
-                Err(DecodeError::Captured { .. })
-            ));
+            assert!(matches!(Event::decode(&bytes), Err(DecodeError::Captured { .. })));
         }
         for (kind, size) in [
             (kind::RECEIVE, size_of::<records::Transfer>() - 1),
@@ -351,10 +305,7 @@ mod tests {
             (9999, size_of::<records::Header>() - 1),
         ] {
             let bytes = [header(kind, size).as_bytes(), &[0; 100]].concat();
-            assert!(
-                matches!(Event::decode(&bytes), Err(DecodeError::Size { .. })),
-                "{kind}"
-            );
+            assert!(matches!(Event::decode(&bytes), Err(DecodeError::Size { .. })), "{kind}");
         }
     }
 

@@ -26,38 +26,15 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            name,
-            standing: Standing::Ok,
-            found: found.into(),
-            cure: None,
-        }
+        Self { name, standing: Standing::Ok, found: found.into(), cure: None }
     }
 
-    pub(super) fn warn(
-        name: &'static str,
-        found: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
-        Self {
-            name,
-            standing: Standing::Warn,
-            found: found.into(),
-            cure: Some(cure.into()),
-        }
+    pub(super) fn warn(name: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { name, standing: Standing::Warn, found: found.into(), cure: Some(cure.into()) }
     }
 
-    pub(super) fn missing(
-        name: &'static str,
-        found: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
-        Self {
-            name,
-            standing: Standing::Missing,
-            found: found.into(),
-            cure: Some(cure.into()),
-        }
+    pub(super) fn missing(name: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { name, standing: Standing::Missing, found: found.into(), cure: Some(cure.into()) }
     }
 
     pub(super) fn is_missing(&self) -> bool {
@@ -86,24 +63,10 @@ impl Standing {
 
 /// The checks as lines, and what follows from them.
 pub(super) fn render(checks: &[Check], color: bool) -> String {
-    let name_width = checks
-        .iter()
-        .map(|check| check.name.len())
-        .max()
-        .unwrap_or(0);
+    let name_width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut out = String::new();
-    for Check {
-        name,
-        standing,
-        found,
-        cure,
-    } in checks
-    {
-        let style = if color {
-            standing.style()
-        } else {
-            Style::new()
-        };
+    for Check { name, standing, found, cure } in checks {
+        let style = if color { standing.style() } else { Style::new() };
         let label = standing.label();
         let line = format!("{style}{label:<7}{style:#}  {name:<name_width$}  {found}\n");
         out.push_str(&line);

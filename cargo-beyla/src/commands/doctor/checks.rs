@@ -18,22 +18,13 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     if !facts.capabilities.suffice() {
         checks.push(sudo(facts));
     }
-    checks.extend([
-        lockdown(facts),
-        perf_event_paranoid(facts),
-        container(facts),
-        memlock(facts),
-    ]);
+    checks.extend([lockdown(facts), perf_event_paranoid(facts), container(facts), memlock(facts)]);
     checks
 }
 
 /// Loads a program, unless something else that is missing will refuse it, or sudo will ask for a
 /// password.
-pub(super) fn load(
-    facts: &Facts,
-    checks: &[Check],
-    try_load: impl FnOnce() -> Result<(), String>,
-) -> Check {
+pub(super) fn load(facts: &Facts, checks: &[Check], try_load: impl FnOnce() -> Result<(), String>) -> Check {
     const NAME: &str = "BPF load";
     if checks.iter().any(Check::is_missing) {
         return Check {
@@ -59,12 +50,8 @@ pub(super) fn load(
 /// What most likely refuses a program where all else is well.
 fn refused(facts: &Facts) -> String {
     match facts.container {
-        Some(_) => {
-            "docker run --cap-add BPF --cap-add PERFMON --security-opt seccomp=unconfined ..."
-                .into()
-        }
-        None => "look into `sudo dmesg`; a security module (SELinux, AppArmor) may have refused it"
-            .into(),
+        Some(_) => "docker run --cap-add BPF --cap-add PERFMON --security-opt seccomp=unconfined ...".into(),
+        None => "look into `sudo dmesg`; a security module (SELinux, AppArmor) may have refused it".into(),
     }
 }
 
@@ -85,11 +72,9 @@ fn btf(facts: &Facts) -> Check {
     const NAME: &str = "BTF";
     match facts.btf {
         Btf::Readable => Check::ok(NAME, "/sys/kernel/btf/vmlinux"),
-        Btf::Unreadable => Check::missing(
-            NAME,
-            "/sys/kernel/btf/vmlinux cannot be read",
-            "sudo chmod a+r /sys/kernel/btf/vmlinux",
-        ),
+        Btf::Unreadable => {
+            Check::missing(NAME, "/sys/kernel/btf/vmlinux cannot be read", "sudo chmod a+r /sys/kernel/btf/vmlinux")
+        }
         Btf::Absent => Check::missing(
             NAME,
             "no /sys/kernel/btf/vmlinux",
@@ -137,11 +122,7 @@ fn sudo(facts: &Facts) -> Check {
             "asks for a password, or does not let this user",
             "sudo -v asks it now; a line in sudoers for good",
         ),
-        Sudo::Absent => Check::missing(
-            NAME,
-            "not found",
-            "install sudo and allow it for this user, or run as root",
-        ),
+        Sudo::Absent => Check::missing(NAME, "not found", "install sudo and allow it for this user, or run as root"),
     }
 }
 
@@ -169,21 +150,10 @@ fn perf_event_paranoid(facts: &Facts) -> Check {
         // Above 2, which some distributions add, it binds even those who hold CAP_PERFMON on their
         // older kernels.
         Some(level @ 3..) if !facts.capabilities.sys_admin && facts.capabilities.perfmon => {
-            Check::warn(
-                NAME,
-                format!("perf_event_paranoid is {level}"),
-                "sudo sysctl kernel.perf_event_paranoid=2",
-            )
+            Check::warn(NAME, format!("perf_event_paranoid is {level}"), "sudo sysctl kernel.perf_event_paranoid=2")
         }
-        Some(level) => Check::ok(
-            NAME,
-            format!("perf_event_paranoid is {level}, which is in nobody's way"),
-        ),
-        None => Check::warn(
-            NAME,
-            "no perf_event_paranoid",
-            "use a kernel built with CONFIG_PERF_EVENTS=y",
-        ),
+        Some(level) => Check::ok(NAME, format!("perf_event_paranoid is {level}, which is in nobody's way")),
+        None => Check::warn(NAME, "no perf_event_paranoid", "use a kernel built with CONFIG_PERF_EVENTS=y"),
     }
 }
 
@@ -207,10 +177,7 @@ fn memlock(facts: &Facts) -> Check {
     match facts.memlock {
         Some(limit) if older && limit < MEMLOCK_ENOUGH => Check::warn(
             NAME,
-            format!(
-                "{} KiB of locked memory, which this kernel counts BPF maps into",
-                limit / 1024
-            ),
+            format!("{} KiB of locked memory, which this kernel counts BPF maps into", limit / 1024),
             "ulimit -l unlimited, as root",
         ),
         Some(limit) if older => Check::ok(NAME, format!("{} KiB of locked memory", limit / 1024)),

@@ -80,8 +80,7 @@ impl Facts {
             capabilities: capabilities(&status),
             sudo: sudo(),
             lockdown: read("/sys/kernel/security/lockdown"),
-            perf_event_paranoid: read("/proc/sys/kernel/perf_event_paranoid")
-                .and_then(|value| value.parse().ok()),
+            perf_event_paranoid: read("/proc/sys/kernel/perf_event_paranoid").and_then(|value| value.parse().ok()),
             pid_namespace: fs::read_link("/proc/self/ns/pid")
                 .ok()
                 .map(|namespace| namespace != Path::new(INITIAL_PID_NAMESPACE)),
@@ -93,9 +92,7 @@ impl Facts {
 }
 
 fn read(path: &str) -> Option<String> {
-    fs::read_to_string(path)
-        .ok()
-        .map(|text| text.trim().to_owned())
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
 fn btf(path: &Path) -> Btf {
@@ -113,11 +110,7 @@ fn capabilities(status: &str) -> Capabilities {
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0);
     let has = |capability: u32| effective & (1 << capability) != 0;
-    Capabilities {
-        bpf: has(CAP_BPF),
-        perfmon: has(CAP_PERFMON),
-        sys_admin: has(CAP_SYS_ADMIN),
-    }
+    Capabilities { bpf: has(CAP_BPF), perfmon: has(CAP_PERFMON), sys_admin: has(CAP_SYS_ADMIN) }
 }
 
 fn sudo() -> Sudo {
@@ -155,9 +148,7 @@ fn is_initial(uid_map: &str) -> bool {
 
 /// The hard limit out of `Max locked memory  8388608  8388608  bytes`.
 fn memlock(limits: &str) -> Option<u64> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max locked memory"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
@@ -178,13 +169,9 @@ mod tests {
 
     #[test]
     fn limits_and_maps() {
-        let limits =
-            "Limit  Soft Limit  Hard Limit  Units\nMax locked memory  8388608  67108864  bytes\n";
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax locked memory  8388608  67108864  bytes\n";
         assert_eq!(memlock(limits), Some(67_108_864));
-        assert_eq!(
-            memlock("Max locked memory  unlimited  unlimited  bytes"),
-            None
-        );
+        assert_eq!(memlock("Max locked memory  unlimited  unlimited  bytes"), None);
         assert!(is_initial("         0          0 4294967295"));
         assert!(!is_initial("0 1000 1\n1 100000 65536"));
     }

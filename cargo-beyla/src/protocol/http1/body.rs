@@ -58,11 +58,7 @@ impl Body {
     }
 
     fn new(framing: Framing) -> Self {
-        Self {
-            framing,
-            count: 0,
-            unseen: false,
-        }
+        Self { framing, count: 0, unseen: false }
     }
 
     /// Reads on; how many bytes of `input` belong to this message.
@@ -70,8 +66,7 @@ impl Body {
         self.unseen = self.unseen && input.is_empty();
         match &mut self.framing {
             Framing::Length { remaining } => {
-                let taken =
-                    usize::try_from(*remaining).map_or(input.len(), |most| most.min(input.len()));
+                let taken = usize::try_from(*remaining).map_or(input.len(), |most| most.min(input.len()));
                 *remaining -= taken as u64;
                 self.count += taken as u64;
                 taken
@@ -103,9 +98,7 @@ impl Body {
                 *remaining -= taken;
                 self.count += taken;
                 if *remaining == 0 {
-                    return Hidden::Ended {
-                        left: length - taken,
-                    };
+                    return Hidden::Ended { left: length - taken };
                 }
             }
             Framing::Chunked(chunked) => {

@@ -93,18 +93,14 @@ impl Chunked {
 
     fn step(self, byte: u8) -> Result<Self, NotChunked> {
         Ok(match (self, byte) {
-            (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
-                Self::Size {
-                    size: size << 4 | u64::from(char::from(byte).to_digit(16).unwrap_or_default()),
-                    digits: digits + 1,
-                }
-            }
+            (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => Self::Size {
+                size: size << 4 | u64::from(char::from(byte).to_digit(16).unwrap_or_default()),
+                digits: digits + 1,
+            },
             (Self::Size { digits: 0, .. }, _) => return Err(NotChunked),
             (Self::Size { size, .. } | Self::Extension { size }, b'\r') => Self::SizeEnd { size },
             (Self::Size { size, .. }, b'\n') => Self::after_size(size),
-            (Self::Size { size, .. }, b';' | b' ' | b'\t') | (Self::Extension { size }, _) => {
-                Self::Extension { size }
-            }
+            (Self::Size { size, .. }, b';' | b' ' | b'\t') | (Self::Extension { size }, _) => Self::Extension { size },
             (Self::DataEnd, b'\r') => Self::DataEndFeed,
             (Self::DataEnd | Self::DataEndFeed, b'\n') => Self::default(),
             (Self::Trailer, b'\r') => Self::End,
@@ -138,11 +134,7 @@ mod tests {
             ("0\r\n\r\nNEXT", 5, 0),
             ("3\r\nabc\r\n0\r\n\r\n", 13, 3),
             ("A;name=\"va;lue\"\r\n0123456789\r\n00\r\n\r\n", 35, 10),
-            (
-                "1 ; x\r\na\r\n0;last\r\nTrailer: x\r\nOther: y\r\n\r\nNEXT",
-                42,
-                1,
-            ),
+            ("1 ; x\r\na\r\n0;last\r\nTrailer: x\r\nOther: y\r\n\r\nNEXT", 42, 1),
             ("2\nab\n0\n\n", 8, 2),
         ] {
             assert_eq!(read(text), Ok((taken, count, true)), "{text:?}");
@@ -151,16 +143,7 @@ mod tests {
 
     #[test]
     fn what_is_no_chunk_is_refused() {
-        for text in [
-            "\r\n",
-            "x",
-            "-1\r\n",
-            "3\r\nabcd",
-            "00000000000000001",
-            "1\r\na\rb",
-            "1\rx",
-            "0\r\n\rx",
-        ] {
+        for text in ["\r\n", "x", "-1\r\n", "3\r\nabcd", "00000000000000001", "1\r\na\rb", "1\rx", "0\r\n\rx"] {
             assert_eq!(read(text), Err(NotChunked), "{text:?}");
         }
     }

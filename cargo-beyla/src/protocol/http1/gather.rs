@@ -31,9 +31,7 @@ pub(super) fn gather<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Gathered<'
     buffer.extend_from_slice(&input[..taken]);
     // The end may have begun among the bytes that were there before.
     match end_of_head(buffer, before.saturating_sub(2)) {
-        Some(end) if end <= HEAD_MAX => {
-            Gathered::Head(&buffer[..end], &input[end.saturating_sub(before)..])
-        }
+        Some(end) if end <= HEAD_MAX => Gathered::Head(&buffer[..end], &input[end.saturating_sub(before)..]),
         None if buffer.len() <= HEAD_MAX => Gathered::Partial,
         _ => Gathered::TooLong,
     }
@@ -43,11 +41,7 @@ pub(super) fn gather<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Gathered<'
 fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let mut position = from;
     loop {
-        position += bytes
-            .get(position..)?
-            .iter()
-            .position(|&byte| byte == b'\n')?
-            + 1;
+        position += bytes.get(position..)?.iter().position(|&byte| byte == b'\n')? + 1;
         match bytes.get(position..)? {
             [b'\n', ..] => return Some(position + 1),
             [b'\r', b'\n', ..] => return Some(position + 2),
@@ -67,11 +61,7 @@ mod tests {
             let mut buffer = Vec::new();
             assert_eq!(gather(&mut buffer, &text[..cut]), Gathered::Partial);
             let whole = gather(&mut buffer, &text[cut..]);
-            assert_eq!(
-                whole,
-                Gathered::Head(&text[..text.len() - 4], b"rest"),
-                "{cut}"
-            );
+            assert_eq!(whole, Gathered::Head(&text[..text.len() - 4], b"rest"), "{cut}");
         }
     }
 
@@ -84,10 +74,7 @@ mod tests {
             for cut in [0, 1, 100, HEAD_MAX - 1] {
                 let mut buffer = Vec::new();
                 if cut > 0 {
-                    assert_eq!(
-                        gather(&mut buffer, &text.as_bytes()[..cut]),
-                        Gathered::Partial
-                    );
+                    assert_eq!(gather(&mut buffer, &text.as_bytes()[..cut]), Gathered::Partial);
                 }
                 let whole = gather(&mut buffer, &text.as_bytes()[cut..]);
                 assert_eq!(matches!(whole, Gathered::Head(..)), fits, "{length} {cut}");

@@ -50,9 +50,7 @@ pub(super) struct Unreadable;
 /// Reads a whole head.
 pub(super) fn request(bytes: &[u8]) -> Result<Request<'_>, Unreadable> {
     match request_with(bytes, &mut [const { MaybeUninit::uninit() }; FIELDS]) {
-        Err(Error::TooManyHeaders) => {
-            request_with(bytes, &mut vec![MaybeUninit::uninit(); FIELDS_MAX])
-        }
+        Err(Error::TooManyHeaders) => request_with(bytes, &mut vec![MaybeUninit::uninit(); FIELDS_MAX]),
         read => read,
     }
     .map_err(|_| Unreadable)?
@@ -62,9 +60,7 @@ pub(super) fn request(bytes: &[u8]) -> Result<Request<'_>, Unreadable> {
 /// Reads a whole head.
 pub(super) fn response(bytes: &[u8]) -> Result<Response, Unreadable> {
     match response_with(bytes, &mut [const { MaybeUninit::uninit() }; FIELDS]) {
-        Err(Error::TooManyHeaders) => {
-            response_with(bytes, &mut vec![MaybeUninit::uninit(); FIELDS_MAX])
-        }
+        Err(Error::TooManyHeaders) => response_with(bytes, &mut vec![MaybeUninit::uninit(); FIELDS_MAX]),
         read => read,
     }
     .map_err(|_| Unreadable)?
@@ -85,10 +81,7 @@ pub(super) fn may_become_response(bytes: &[u8]) -> bool {
 
 /// Whether a segment begins with a request line, and an HTTP/1 one.
 pub(super) fn begins_request(bytes: &[u8]) -> bool {
-    let line = bytes
-        .split(|&byte| byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     line.len() < bytes.len() && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"))
 }
@@ -141,26 +134,16 @@ fn config() -> ParserConfig {
 }
 
 /// `None` if the head is not whole.
-fn request_with<'a>(
-    bytes: &'a [u8],
-    fields: &mut [MaybeUninit<Header<'a>>],
-) -> Result<Option<Request<'a>>, Error> {
+fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> Result<Option<Request<'a>>, Error> {
     let mut head = httparse::Request::new(&mut []);
-    if config()
-        .parse_request_with_uninit_headers(&mut head, bytes, fields)?
-        .is_partial()
-    {
+    if config().parse_request_with_uninit_headers(&mut head, bytes, fields)?.is_partial() {
         return Ok(None);
     }
     let (Some(method), Some(target)) = (head.method, head.path) else {
         return Ok(None);
     };
     Ok(Some(Request {
-        protocol: if head.version == Some(0) {
-            "http/1.0"
-        } else {
-            "http/1.1"
-        },
+        protocol: if head.version == Some(0) { "http/1.0" } else { "http/1.1" },
         method,
         target,
         framing: framing(head.headers, head.version)?,
@@ -169,45 +152,27 @@ fn request_with<'a>(
 }
 
 /// `None` if the head is not whole.
-fn response_with<'a>(
-    bytes: &'a [u8],
-    fields: &mut [MaybeUninit<Header<'a>>],
-) -> Result<Option<Response>, Error> {
+fn response_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> Result<Option<Response>, Error> {
     let mut head = httparse::Response::new(&mut []);
-    if config()
-        .parse_response_with_uninit_headers(&mut head, bytes, fields)?
-        .is_partial()
-    {
+    if config().parse_response_with_uninit_headers(&mut head, bytes, fields)?.is_partial() {
         return Ok(None);
     }
     let Some(status) = head.code else {
         return Ok(None);
     };
-    Ok(Some(Response {
-        status,
-        framing: framing(head.headers, head.version)?,
-    }))
+    Ok(Some(Response { status, framing: framing(head.headers, head.version)? }))
 }
 
 /// RFC 9112, section 6.3: `Transfer-Encoding` wins over `Content-Length`.
 fn framing(fields: &[Header<'_>], version: Option<u8>) -> Result<Framing, Error> {
     if let Some(codings) = values(fields, "transfer-encoding").last() {
-        let last = codings
-            .rsplit(|&byte| byte == b',')
-            .next()
-            .unwrap_or_default();
+        let last = codings.rsplit(|&byte| byte == b',').next().unwrap_or_default();
         // Section 6.1: in HTTP/1.0 the field means that the framing is faulty.
         let chunked = version == Some(1) && last.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        return Ok(if chunked {
-            Framing::Chunked
-        } else {
-            Framing::Undelimited
-        });
+        return Ok(if chunked { Framing::Chunked } else { Framing::Undelimited });
     }
     let mut framing = Framing::Unsaid;
-    for value in
-        values(fields, "content-length").flat_map(|value| value.split(|&byte| byte == b','))
-    {
+    for value in values(fields, "content-length").flat_map(|value| value.split(|&byte| byte == b',')) {
         let length = Framing::Length(number(value.trim_ascii()).ok_or(Error::HeaderValue)?);
         if framing != Framing::Unsaid && framing != length {
             return Err(Error::HeaderValue);
@@ -218,10 +183,7 @@ fn framing(fields: &[Header<'_>], version: Option<u8>) -> Result<Framing, Error>
 }
 
 fn values<'f>(fields: &'f [Header<'_>], name: &'f str) -> impl Iterator<Item = &'f [u8]> {
-    fields
-        .iter()
-        .filter(move |field| field.name.eq_ignore_ascii_case(name))
-        .map(|field| field.value)
+    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
 }
 
 /// Digits and nothing else.
@@ -248,40 +210,21 @@ mod tests {
         for (fields, framing) in [
             ("", Ok(Framing::Unsaid)),
             ("Content-Length: 0\r\n", Ok(Framing::Length(0))),
-            (
-                "content-length:  18446744073709551615 \r\n",
-                Ok(Framing::Length(u64::MAX)),
-            ),
+            ("content-length:  18446744073709551615 \r\n", Ok(Framing::Length(u64::MAX))),
             ("Content-Length: 18446744073709551616\r\n", Err(Unreadable)),
-            (
-                "Content-Length: 5, 5\r\nContent-Length: 5\r\n",
-                Ok(Framing::Length(5)),
-            ),
-            (
-                "Content-Length: 5\r\nContent-Length: 6\r\n",
-                Err(Unreadable),
-            ),
+            ("Content-Length: 5, 5\r\nContent-Length: 5\r\n", Ok(Framing::Length(5))),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", Err(Unreadable)),
             ("Content-Length: +5\r\n", Err(Unreadable)),
             ("Content-Length: \r\n", Err(Unreadable)),
             ("Content-Length: -1\r\n", Err(Unreadable)),
-            (
-                "Transfer-Encoding: CHUNKED\r\nContent-Length: 5\r\n",
-                Ok(Framing::Chunked),
-            ),
+            ("Transfer-Encoding: CHUNKED\r\nContent-Length: 5\r\n", Ok(Framing::Chunked)),
             ("Transfer-Encoding: gzip, chunked\r\n", Ok(Framing::Chunked)),
-            (
-                "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
-                Ok(Framing::Chunked),
-            ),
-            (
-                "Transfer-Encoding: chunked, gzip\r\n",
-                Ok(Framing::Undelimited),
-            ),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+            ("Transfer-Encoding: chunked, gzip\r\n", Ok(Framing::Undelimited)),
         ] {
             assert_eq!(framing_of(fields), framing, "{fields:?}");
         }
-        let old = request(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n")
-            .map(|head| head.framing);
+        let old = request(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").map(|head| head.framing);
         assert_eq!(old, Ok(Framing::Undelimited));
     }
 
@@ -317,10 +260,6 @@ mod tests {
         for text in ["GET / HTTP/1.1", "body", "a\nGET / HTTP/1.1\r\n", ""] {
             assert!(!begins_request(text.as_bytes()), "{text}");
         }
-        assert!(
-            may_begin_response(b"HT")
-                && may_begin_response(b"HTTP/1.1 200")
-                && !may_begin_response(b"HX")
-        );
+        assert!(may_begin_response(b"HT") && may_begin_response(b"HTTP/1.1 200") && !may_begin_response(b"HX"));
     }
 }

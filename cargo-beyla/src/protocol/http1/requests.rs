@@ -82,10 +82,7 @@ impl Http1 {
             Framing::Undelimited => Body::lost(),
         };
         if body.is_whole() {
-            let end = MessageEnd {
-                body: Some(0),
-                time_ns: Some(segment.end_ns),
-            };
+            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
             self.end_request(end, messages);
         } else {
             self.requests.state = State::Body(body);
@@ -105,13 +102,7 @@ impl Http1 {
             && body.is_lost()
         {
             let time_ns = self.requests.last_ns.filter(|_| !body.is_unseen());
-            self.end_request(
-                MessageEnd {
-                    body: None,
-                    time_ns,
-                },
-                messages,
-            );
+            self.end_request(MessageEnd { body: None, time_ns }, messages);
         }
     }
 

@@ -34,8 +34,7 @@ impl Http1 {
             }
             Gathered::Partial => {
                 // Not at each byte, as for requests.
-                if before.next_power_of_two() < buffer.len() && !head::may_become_response(&buffer)
-                {
+                if before.next_power_of_two() < buffer.len() && !head::may_become_response(&buffer) {
                     self.refuse_response(messages);
                 } else {
                     self.responses.head = buffer;
@@ -66,24 +65,15 @@ impl Http1 {
             bytes: bytes.len() as u64,
             begin_ns: self.responses.start.entered,
         });
-        let upgraded = head.status == 101
-            || (expected.method == Method::Connect && (200..300).contains(&head.status));
+        let upgraded = head.status == 101 || (expected.method == Method::Connect && (200..300).contains(&head.status));
         let body = match head.framing {
-            _ if upgraded
-                || expected.method == Method::Head
-                || matches!(head.status, 204 | 304) =>
-            {
-                Body::of_length(0)
-            }
+            _ if upgraded || expected.method == Method::Head || matches!(head.status, 204 | 304) => Body::of_length(0),
             Framing::Length(length) => Body::of_length(length),
             Framing::Chunked => Body::chunked(),
             Framing::Unsaid | Framing::Undelimited => Body::until_close(),
         };
         if body.is_whole() {
-            let end = MessageEnd {
-                body: Some(0),
-                time_ns: Some(segment.end_ns),
-            };
+            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
             self.end_response(end, messages);
         } else {
             self.responses.state = State::Body(body);
@@ -126,13 +116,7 @@ impl Http1 {
             && body.is_lost()
         {
             let time_ns = self.responses.last_ns.filter(|_| !body.is_unseen());
-            self.end_response(
-                MessageEnd {
-                    body: None,
-                    time_ns,
-                },
-                messages,
-            );
+            self.end_response(MessageEnd { body: None, time_ns }, messages);
         }
     }
 
@@ -157,11 +141,7 @@ impl Http1 {
         if !matches!(self.responses.state, State::Lost) {
             return;
         }
-        while self
-            .pending
-            .pop_front_if(|front| front.maybe_unseen)
-            .is_some()
-        {
+        while self.pending.pop_front_if(|front| front.maybe_unseen).is_some() {
             messages.response_unseen();
         }
     }

@@ -70,34 +70,19 @@ fn the_unknown_is_absent() {
     let report = report(&summary, None);
     assert!(!report.to_string().contains("null"), "{report}");
     assert_eq!(report.get("exit"), None);
-    assert_eq!(
-        report["unseen"],
-        json!({ "lost_records": 3, "missing_bytes": 7 })
-    );
+    assert_eq!(report["unseen"], json!({ "lost_records": 3, "missing_bytes": 7 }));
     assert_eq!(report["totals"]["lost_events"], 3);
     assert_eq!(report["totals"]["incomplete"], 4);
     assert_eq!(report["routes"][1].get("total_ns"), None);
     assert_eq!(report["routes"][1]["phase_mean_ns"], json!({}));
     let not_seen = &report["requests"][5];
     assert_eq!(not_seen["outcome"], "not seen");
-    for absent in [
-        "status",
-        "query",
-        "response_bytes",
-        "accept_wait_ns",
-        "connected_unix_ns",
-    ] {
+    for absent in ["status", "query", "response_bytes", "accept_wait_ns", "connected_unix_ns"] {
         assert_eq!(not_seen.get(absent), None, "{absent}");
     }
     assert_eq!(not_seen["request_bytes"], json!({ "header": 78 }));
-    assert_eq!(
-        not_seen["phases"],
-        json!({ "receive": 0, "handle": 528_000 })
-    );
-    assert_eq!(
-        report["requests"][2]["response_bytes"],
-        json!({ "header": 90 })
-    );
+    assert_eq!(not_seen["phases"], json!({ "receive": 0, "handle": 528_000 }));
+    assert_eq!(report["requests"][2]["response_bytes"], json!({ "header": 90 }));
 }
 
 #[test]
@@ -114,15 +99,9 @@ fn phases_sum_to_the_total() {
 #[test]
 fn the_end_and_the_endpoints_of_other_kinds() {
     let mut summary = fixtures::healthy();
-    summary.listening = vec![
-        Endpoint::Unix("/run/x.sock".into()),
-        fixtures::tcp("[::1]:80"),
-        Endpoint::Unix(String::new()),
-    ];
+    summary.listening =
+        vec![Endpoint::Unix("/run/x.sock".into()), fixtures::tcp("[::1]:80"), Endpoint::Unix(String::new())];
     let report = report(&summary, Some(Exit::Signal(2)));
     assert_eq!(report["exit"], json!({ "signal": 2 }));
-    assert_eq!(
-        report["target"]["listening"],
-        json!(["unix:/run/x.sock", "[::1]:80", "unix:"])
-    );
+    assert_eq!(report["target"]["listening"], json!(["unix:/run/x.sock", "[::1]:80", "unix:"]));
 }

@@ -54,10 +54,7 @@ impl Recording {
 impl<R: BufRead> Recording<R> {
     /// Reads a recording from anything; `path` is what errors call it.
     pub fn new(path: &Path, mut source: R) -> Result<Self, Error> {
-        let not_one = |reason: String| Error::NotARecording {
-            path: path.to_owned(),
-            reason,
-        };
+        let not_one = |reason: String| Error::NotARecording { path: path.to_owned(), reason };
         let mut magic = Vec::new();
         read_up_to(&mut source, MAGIC.len(), &mut magic).map_err(|source| failed(path, source))?;
         if magic != MAGIC {
@@ -69,21 +66,11 @@ impl<R: BufRead> Recording<R> {
             }));
         }
         let mut line = Vec::new();
-        (&mut source)
-            .take(RUN_INFO_MAX)
-            .read_until(b'\n', &mut line)
-            .map_err(|source| failed(path, source))?;
+        (&mut source).take(RUN_INFO_MAX).read_until(b'\n', &mut line).map_err(|source| failed(path, source))?;
         let run: RunInfo = serde_json::from_slice(&line)
             .map_err(|error| not_one(format!("its second line does not tell of a run: {error}")))?;
         let latest_ns = run.started_monotonic_ns;
-        Ok(Self {
-            path: path.to_owned(),
-            source,
-            run,
-            record: Vec::new(),
-            latest_ns,
-            ending: None,
-        })
+        Ok(Self { path: path.to_owned(), source, run, record: Vec::new(), latest_ns, ending: None })
     }
 
     /// The run that was recorded.
@@ -96,14 +83,8 @@ impl<R: BufRead> Recording<R> {
         if self.ending.is_some() {
             return Ok(None);
         }
-        self.ending = self
-            .advance()
-            .map_err(|source| failed(&self.path, source))?;
-        Ok(if self.ending.is_none() {
-            Some(&self.record)
-        } else {
-            None
-        })
+        self.ending = self.advance().map_err(|source| failed(&self.path, source))?;
+        Ok(if self.ending.is_none() { Some(&self.record) } else { None })
     }
 
     /// How the recording ends; `None` before [`Self::next_record`] has come there.
@@ -114,9 +95,7 @@ impl<R: BufRead> Recording<R> {
     /// How long the run lasted, in nanoseconds, as far as it has been read.
     pub fn duration_ns(&self) -> u64 {
         let end_ns = match self.ending {
-            Some(Ending::Complete {
-                end_monotonic_ns, ..
-            }) => end_monotonic_ns,
+            Some(Ending::Complete { end_monotonic_ns, .. }) => end_monotonic_ns,
             Some(Ending::CutShort { .. }) | None => self.latest_ns,
         };
         end_ns.saturating_sub(self.run.started_monotonic_ns)
@@ -124,11 +103,7 @@ impl<R: BufRead> Recording<R> {
 
     /// Reads the next record into `self.record`, or tells the end.
     fn advance(&mut self) -> io::Result<Option<Ending>> {
-        let cut_short = |reason: &str| {
-            Ok(Some(Ending::CutShort {
-                reason: reason.into(),
-            }))
-        };
+        let cut_short = |reason: &str| Ok(Some(Ending::CutShort { reason: reason.into() }));
         self.record.clear();
         read_up_to(&mut self.source, HEADER, &mut self.record)?;
         if self.record.is_empty() {
@@ -147,10 +122,7 @@ impl<R: BufRead> Recording<R> {
         }
         if header.kind == END {
             return match End::read_from_bytes(&self.record) {
-                Ok(end) => Ok(Some(Ending::Complete {
-                    end_monotonic_ns: end.header.time_ns,
-                    exit: end.exit(),
-                })),
+                Ok(end) => Ok(Some(Ending::Complete { end_monotonic_ns: end.header.time_ns, exit: end.exit() })),
                 Err(_) => cut_short("is damaged: its last record has a size that it cannot have"),
             };
         }
@@ -166,9 +138,5 @@ fn read_up_to(source: &mut impl Read, length: usize, bytes: &mut Vec<u8>) -> io:
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {
-    Error::File {
-        verb: "read",
-        path: path.to_owned(),
-        source,
-    }
+    Error::File { verb: "read", path: path.to_owned(), source }
 }

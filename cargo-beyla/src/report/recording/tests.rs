@@ -12,13 +12,7 @@ use crate::report::fixtures;
 /// A record of `kind` with `extra` bytes after its header.
 fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {
     let size = (size_of::<Header>() + extra.len()) as u32;
-    let header = Header {
-        kind,
-        reserved: 0,
-        size,
-        time_ns,
-        connection: 0,
-    };
+    let header = Header { kind, reserved: 0, size, time_ns, connection: 0 };
     [header.as_bytes(), extra].concat()
 }
 
@@ -54,11 +48,7 @@ fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, Ending, u64) {
         records.push(record.to_vec());
     }
     assert!(recording.next_record().unwrap().is_none());
-    (
-        records,
-        recording.ending().unwrap().clone(),
-        recording.duration_ns(),
-    )
+    (records, recording.ending().unwrap().clone(), recording.duration_ns())
 }
 
 #[test]
@@ -66,10 +56,7 @@ fn what_is_written_is_read() {
     for exit in [None, Some(Exit::Code(3)), Some(Exit::Signal(15))] {
         let bytes = recorded(exit);
         assert_eq!(open(&bytes).unwrap().run(), &fixtures::run());
-        let complete = Ending::Complete {
-            end_monotonic_ns: fixtures::START + 100,
-            exit,
-        };
+        let complete = Ending::Complete { end_monotonic_ns: fixtures::START + 100, exit };
         assert_eq!(read(&bytes), (records().to_vec(), complete, 100));
     }
 }
@@ -81,17 +68,11 @@ fn a_recording_cut_anywhere_is_good_up_to_there() {
     for length in start..bytes.len() {
         let (read, ending, duration_ns) = read(&bytes[..length]);
         assert_eq!(read, records()[..read.len()]);
-        assert!(
-            matches!(ending, Ending::CutShort { .. }),
-            "{length}: {ending:?}"
-        );
+        assert!(matches!(ending, Ending::CutShort { .. }), "{length}: {ending:?}");
         assert_eq!(duration_ns, [0, 10, 30, 30][read.len()]);
     }
     for length in 0..start - 1 {
-        assert!(
-            matches!(open(&bytes[..length]), Err(Error::NotARecording { .. })),
-            "{length}"
-        );
+        assert!(matches!(open(&bytes[..length]), Err(Error::NotARecording { .. })), "{length}");
     }
 }
 
@@ -100,11 +81,7 @@ fn an_impossible_size_ends_it() {
     for size in [0, 23, RECORD_MAX as u32 + 1, u32::MAX] {
         let mut bytes = recorded(None);
         bytes.truncate(bytes.len() - size_of::<End>());
-        let header = Header {
-            kind: kind::SEND,
-            size,
-            ..Header::default()
-        };
+        let header = Header { kind: kind::SEND, size, ..Header::default() };
         bytes.extend(header.as_bytes());
         let (read, ending, _) = read(&bytes);
         assert_eq!(read, records());
@@ -116,14 +93,8 @@ fn an_impossible_size_ends_it() {
 fn other_files_are_refused() {
     for (bytes, reason) in [
         (&b""[..], "it does not begin as one"),
-        (
-            b"\x7fELF and so on and so forth",
-            "it does not begin as one",
-        ),
-        (
-            b"cargo-beyla recording 2\n{}\n",
-            "another version of cargo beyla wrote it",
-        ),
+        (b"\x7fELF and so on and so forth", "it does not begin as one"),
+        (b"cargo-beyla recording 2\n{}\n", "another version of cargo beyla wrote it"),
     ] {
         match open(bytes) {
             Err(Error::NotARecording { reason: found, .. }) => assert_eq!(found, reason),
@@ -138,30 +109,16 @@ fn only_the_owner_reads_it_even_if_it_was_there_before() {
     let path = directory.path().join("run.beyla");
     std::fs::write(&path, "old").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    Recorder::create(&path, &fixtures::run())
-        .unwrap()
-        .finish(0, None)
-        .unwrap();
+    Recorder::create(&path, &fixtures::run()).unwrap().finish(0, None).unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(
-        Recording::open(&path)
-            .unwrap()
-            .next_record()
-            .unwrap()
-            .is_none()
-    );
+    assert!(Recording::open(&path).unwrap().next_record().unwrap().is_none());
 }
 
 #[test]
 fn a_file_that_cannot_be_written_is_named() {
     let error = Recorder::create(Path::new("/nowhere/run.beyla"), &fixtures::run()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("could not write /nowhere/run.beyla"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("could not write /nowhere/run.beyla"), "{error}");
 }
 
 proptest! {

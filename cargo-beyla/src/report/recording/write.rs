@@ -30,12 +30,7 @@ impl Recorder {
     }
 
     fn start(path: &Path, run: &RunInfo) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(MODE)
-            .open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
         // A file that was there before has its old mode. What is no file (a pipe, /dev/null) keeps
         // its own.
         if file.metadata()?.is_file() {
@@ -45,33 +40,22 @@ impl Recorder {
         file.write_all(MAGIC)?;
         serde_json::to_writer(&mut file, run)?;
         file.write_all(b"\n")?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+        Ok(Self { path: path.to_owned(), file })
     }
 
     /// Adds whole records, back to back.
     pub fn write(&mut self, records: &[u8]) -> Result<(), Error> {
-        self.file
-            .write_all(records)
-            .map_err(|source| failed(&self.path, source))
+        self.file.write_all(records).map_err(|source| failed(&self.path, source))
     }
 
     /// Ends the recording of a run that ended at `end_monotonic_ns` (`CLOCK_MONOTONIC`), the server
     /// like `exit` where that is known.
     pub fn finish(mut self, end_monotonic_ns: u64, exit: Option<Exit>) -> Result<(), Error> {
         self.write(End::new(end_monotonic_ns, exit).as_bytes())?;
-        self.file
-            .flush()
-            .map_err(|source| failed(&self.path, source))
+        self.file.flush().map_err(|source| failed(&self.path, source))
     }
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {
-    Error::File {
-        verb: "write",
-        path: path.to_owned(),
-        source,
-    }
+    Error::File { verb: "write", path: path.to_owned(), source }
 }

@@ -8,21 +8,11 @@ use crate::request::model::Endpoint;
 use crate::request::summary::Summary;
 
 /// Counts and rate, then the process and where it listened.
-pub(super) fn headline(
-    summary: &Summary,
-    run: &RunInfo,
-    duration_ns: u64,
-    exit: Option<Exit>,
-    paint: Paint,
-) -> String {
+pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit: Option<Exit>, paint: Paint) -> String {
     let totals = &summary.totals;
     let mut lines = if totals.requests == 0 {
         let none = format!("No requests in {}:", duration(duration_ns));
-        format!(
-            "{} {}\n",
-            paint.paint(Role::Strong, none),
-            why_none(summary)
-        )
+        format!("{} {}\n", paint.paint(Role::Strong, none), why_none(summary))
     } else {
         let requests = format!(
             "{} in {} ({})",
@@ -42,11 +32,7 @@ pub(super) fn headline(
         parts.push(counted(totals.connections, "connection"));
         parts.join(", ") + "\n"
     };
-    let name = run
-        .executable
-        .file_name()
-        .unwrap_or(run.executable.as_os_str())
-        .to_string_lossy();
+    let name = run.executable.file_name().unwrap_or(run.executable.as_os_str()).to_string_lossy();
     let mut process = format!("{}, pid {}", text::escape(&name), run.pid);
     if !summary.listening.is_empty() {
         process.push_str(", on ");
@@ -86,13 +72,10 @@ fn why_none(summary: &Summary) -> String {
         "the server never listened".into()
     } else {
         let mut reason = "nothing connected to the server".to_owned();
-        let tcp = summary
-            .listening
-            .iter()
-            .find_map(|endpoint| match endpoint {
-                Endpoint::Tcp(address) => Some(address),
-                Endpoint::Unix(_) => None,
-            });
+        let tcp = summary.listening.iter().find_map(|endpoint| match endpoint {
+            Endpoint::Tcp(address) => Some(address),
+            Endpoint::Unix(_) => None,
+        });
         if let Some(address) = tcp {
             // A wildcard address is reached through the loopback.
             let host = if address.ip().is_unspecified() {
@@ -107,10 +90,8 @@ fn why_none(summary: &Summary) -> String {
 }
 
 fn listening(endpoints: &[Endpoint]) -> String {
-    let names: Vec<String> = endpoints
-        .iter()
-        .map(|endpoint| text::escape(&endpoint.to_string()).into_owned())
-        .collect();
+    let names: Vec<String> =
+        endpoints.iter().map(|endpoint| text::escape(&endpoint.to_string()).into_owned()).collect();
     names.join(", ")
 }
 
@@ -122,10 +103,7 @@ fn unusual_ending(exit: Exit) -> Option<String> {
         Exit::Code(code) => Some(format!("The server ended with exit code {code}")),
         Exit::Signal(number) => {
             let signal = nix::sys::signal::Signal::try_from(number).ok();
-            if matches!(
-                signal.map(|signal| signal as i32),
-                Some(libc::SIGINT | libc::SIGTERM)
-            ) {
+            if matches!(signal.map(|signal| signal as i32), Some(libc::SIGINT | libc::SIGTERM)) {
                 return None;
             }
             let name = signal.map_or(String::new(), |signal| format!(" ({signal})"));

@@ -17,10 +17,7 @@ pub(super) fn notes(summary: &Summary, paint: Paint, width: usize) -> Option<Str
     }
     let mut out = paint.paint(Role::Strong, "Not in this report") + "\n";
     for sentence in sentences {
-        for (index, line) in text::wrap(&sentence, width.min(LINE) - 4)
-            .iter()
-            .enumerate()
-        {
+        for (index, line) in text::wrap(&sentence, width.min(LINE) - 4).iter().enumerate() {
             out.push_str(if index == 0 { "  - " } else { "    " });
             out.push_str(line);
             out.push('\n');
@@ -36,22 +33,14 @@ fn sentences(summary: &Summary) -> Vec<String> {
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
-                if number == 1 {
-                    "1 request is".into()
-                } else {
-                    format!("{} requests are", count(number))
-                }
+                if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) }
             )
         }),
         (unseen.lost_records, &|number| {
             format!(
                 "{} lost because the tracer could not keep up: requests are missing, or end as \
                  `not seen`. Send less at a time, or leave it more of the CPU.",
-                if number == 1 {
-                    "1 event was".into()
-                } else {
-                    format!("{} events were", count(number))
-                }
+                if number == 1 { "1 event was".into() } else { format!("{} events were", count(number)) }
             )
         }),
         (unseen.skipped_probes, &|number| {
@@ -65,18 +54,11 @@ fn sentences(summary: &Summary) -> Vec<String> {
             format!(
                 "{} too many to follow at the same time: requests are missing. Use fewer \
                  connections at a time.",
-                if number == 1 {
-                    "1 connection was".into()
-                } else {
-                    format!("{} connections were", count(number))
-                }
+                if number == 1 { "1 connection was".into() } else { format!("{} connections were", count(number)) }
             )
         }),
         (unseen.missing_bytes, &|number| {
-            format!(
-                "{} passed unseen: requests in them are missing, or end as `not seen`.",
-                bytes(number)
-            )
+            format!("{} passed unseen: requests in them are missing, or end as `not seen`.", bytes(number))
         }),
         (unseen.io_urings, &|_| {
             "The server uses io_uring. What it receives and sends that way is not seen, so those \
@@ -105,15 +87,8 @@ fn sentences(summary: &Summary) -> Vec<String> {
             )
         }),
         (unseen.unreadable_connections, &|number| {
-            format!(
-                "{} spoke something else than HTTP/1, or broke its rules.",
-                connections(number)
-            )
+            format!("{} spoke something else than HTTP/1, or broke its rules.", connections(number))
         }),
     ];
-    notes
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, say)| say(number))
-        .collect()
+    notes.into_iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(number)).collect()
 }

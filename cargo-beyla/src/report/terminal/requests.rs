@@ -37,64 +37,26 @@ struct Columns {
 
 /// A line for each request, in the order in which they came.
 pub(super) fn each(requests: &[Arc<Request>], run: &RunInfo, paint: Paint, width: usize) -> String {
-    let rows: Vec<Row<'_>> = requests
-        .iter()
-        .map(|request| Row::new(request, run))
-        .collect();
+    let rows: Vec<Row<'_>> = requests.iter().map(|request| Row::new(request, run)).collect();
     let layouts = [
-        Columns {
-            bar: None,
-            phases: true,
-            bytes: true,
-        },
-        Columns {
-            bar: Some(BAR),
-            phases: false,
-            bytes: true,
-        },
-        Columns {
-            bar: Some(SMALL_BAR),
-            phases: false,
-            bytes: true,
-        },
+        Columns { bar: None, phases: true, bytes: true },
+        Columns { bar: Some(BAR), phases: false, bytes: true },
+        Columns { bar: Some(SMALL_BAR), phases: false, bytes: true },
     ];
     let (table, columns) = fit(&rows, layouts, width);
     section("Every request, in order", &table, columns, paint)
 }
 
 /// The slowest requests with a bar of their phases.
-pub(super) fn slowest(
-    requests: &[Arc<Request>],
-    number: usize,
-    run: &RunInfo,
-    paint: Paint,
-    width: usize,
-) -> String {
+pub(super) fn slowest(requests: &[Arc<Request>], number: usize, run: &RunInfo, paint: Paint, width: usize) -> String {
     let mut slowest: Vec<&Request> = requests.iter().map(AsRef::as_ref).collect();
-    slowest.sort_unstable_by_key(|request| {
-        (std::cmp::Reverse(request.boundaries.total()), request.id)
-    });
+    slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
     slowest.truncate(number);
-    let rows: Vec<Row<'_>> = slowest
-        .into_iter()
-        .map(|request| Row::new(request, run))
-        .collect();
+    let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, run)).collect();
     let layouts = [
-        Columns {
-            bar: Some(BAR),
-            phases: true,
-            bytes: false,
-        },
-        Columns {
-            bar: Some(BAR),
-            phases: false,
-            bytes: false,
-        },
-        Columns {
-            bar: Some(SMALL_BAR),
-            phases: false,
-            bytes: false,
-        },
+        Columns { bar: Some(BAR), phases: true, bytes: false },
+        Columns { bar: Some(BAR), phases: false, bytes: false },
+        Columns { bar: Some(SMALL_BAR), phases: false, bytes: false },
     ];
     let (table, columns) = fit(&rows, layouts, width);
     let title = match rows.len() {
@@ -117,47 +79,21 @@ fn section(title: &str, table: &Table, columns: Columns, paint: Paint) -> String
 
 /// The first layout that leaves room enough for the requests themselves, else the last.
 fn fit(rows: &[Row<'_>], layouts: [Columns; 3], width: usize) -> (Table, Columns) {
-    let wanted = rows
-        .iter()
-        .map(Row::wanted)
-        .max()
-        .unwrap_or(0)
-        .min(REQUEST_WIDTH);
+    let wanted = rows.iter().map(Row::wanted).max().unwrap_or(0).min(REQUEST_WIDTH);
     // The last column has a gap of its own.
     let room = |columns| width.saturating_sub(build(rows, columns, None).width() + GAP);
     let [.., last] = layouts;
-    let columns = layouts
-        .into_iter()
-        .find(|&columns| room(columns) >= wanted)
-        .unwrap_or(last);
+    let columns = layouts.into_iter().find(|&columns| room(columns) >= wanted).unwrap_or(last);
     (build(rows, columns, Some(room(columns))), columns)
 }
 
 fn build(rows: &[Row<'_>], columns: Columns, request_width: Option<usize>) -> Table {
     let mut table = Table::default();
-    table.column(
-        Align::Right,
-        "#",
-        rows.iter()
-            .map(|row| Cell::new(Role::Faint, row.request.id.to_string())),
-    );
-    table.column(
-        Align::Right,
-        "at",
-        rows.iter().map(|row| Cell::plain(offset(row.offset_ns))),
-    );
-    table.column(
-        Align::Right,
-        "total",
-        rows.iter()
-            .map(|row| Cell::plain(time(row.request.boundaries.total()))),
-    );
+    table.column(Align::Right, "#", rows.iter().map(|row| Cell::new(Role::Faint, row.request.id.to_string())));
+    table.column(Align::Right, "at", rows.iter().map(|row| Cell::plain(offset(row.offset_ns))));
+    table.column(Align::Right, "total", rows.iter().map(|row| Cell::plain(time(row.request.boundaries.total()))));
     if let Some(width) = columns.bar {
-        table.column(
-            Align::Left,
-            "phases",
-            rows.iter().map(|row| phases::bar(&row.phases, width)),
-        );
+        table.column(Align::Left, "phases", rows.iter().map(|row| phases::bar(&row.phases, width)));
     }
     if columns.phases {
         for (index, header) in phases::NAMES.into_iter().enumerate() {
@@ -175,25 +111,16 @@ fn build(rows: &[Row<'_>], columns: Columns, request_width: Option<usize>) -> Ta
             Some(0) => Cell::new(Role::Faint, bytes(0)),
             None => Cell::new(Role::Faint, "-"),
         };
-        table.column(
-            Align::Right,
-            "body in",
-            rows.iter().map(|row| cell(row.request.request_bytes.body)),
-        );
+        table.column(Align::Right, "body in", rows.iter().map(|row| cell(row.request.request_bytes.body)));
         table.column(
             Align::Right,
             "body out",
-            rows.iter()
-                .map(|row| cell(row.request.response_bytes.and_then(|bytes| bytes.body))),
+            rows.iter().map(|row| cell(row.request.response_bytes.and_then(|bytes| bytes.body))),
         );
     }
     table.column(Align::Left, "status", rows.iter().map(Row::status));
     if let Some(width) = request_width {
-        table.column(
-            Align::Left,
-            "request",
-            rows.iter().map(|row| row.label(width)),
-        );
+        table.column(Align::Left, "request", rows.iter().map(|row| row.label(width)));
     }
     table
 }
@@ -226,9 +153,7 @@ impl<'a> Row<'a> {
             Outcome::ClientClosed | Outcome::StillOpen | Outcome::NotSeen => Some(Role::Warning),
         };
         let ending = ending.map(|role| (role, format!("  {}", request.outcome.label())));
-        let wait = boundaries
-            .accept_wait()
-            .filter(|&wait| wait >= ACCEPT_WAIT_NS);
+        let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (Role::Faint, format!("  + {} accept wait", time(wait))));
         Self {
             request,
@@ -240,10 +165,7 @@ impl<'a> Row<'a> {
     }
 
     fn remarks_width(&self) -> usize {
-        self.remarks
-            .iter()
-            .map(|(_, remark)| text::width(remark))
-            .sum()
+        self.remarks.iter().map(|(_, remark)| text::width(remark)).sum()
     }
 
     /// Columns of the whole label.
@@ -254,9 +176,7 @@ impl<'a> Row<'a> {
     fn label(&self, width: usize) -> Cell {
         let room = width.saturating_sub(self.remarks_width()).max(TARGET_WIDTH);
         let label = Cell::plain(text::shorten(&self.target, room));
-        self.remarks
-            .iter()
-            .fold(label, |label, (role, remark)| label.and(*role, remark))
+        self.remarks.iter().fold(label, |label, (role, remark)| label.and(*role, remark))
     }
 
     fn status(&self) -> Cell {

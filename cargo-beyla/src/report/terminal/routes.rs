@@ -19,15 +19,8 @@ const ROUTE_WIDTH: usize = 24;
 /// terminal is too narrow for one.
 pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> String {
     let (shown, rest) = routes.split_at(routes.len().min(ROUTES_SHOWN));
-    let paths: Vec<_> = shown
-        .iter()
-        .map(|route| text::escape(&route.route))
-        .collect();
-    let wanted = paths
-        .iter()
-        .map(|path| text::width(path))
-        .max()
-        .unwrap_or(0);
+    let paths: Vec<_> = shown.iter().map(|route| text::escape(&route.route)).collect();
+    let wanted = paths.iter().map(|path| text::width(path)).max().unwrap_or(0);
     let room = |table: &Table| width.saturating_sub(table.width());
     let build = |times: bool, shares: bool| {
         let build = |route_width: usize| {
@@ -85,28 +78,14 @@ fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: impl Iterator
 }
 
 fn time_columns(table: &mut Table, routes: &[RouteSummary]) {
-    table.column(
-        Align::Right,
-        "count",
-        routes.iter().map(|route| Cell::plain(count(route.count))),
-    );
+    table.column(Align::Right, "count", routes.iter().map(|route| Cell::plain(count(route.count))));
     let number = |role: Role, number: u64| match number {
         0 => Cell::new(Role::Faint, "0"),
         number => Cell::new(role, count(number)),
     };
-    table.column(
-        Align::Right,
-        "errors",
-        routes.iter().map(|route| number(Role::Error, route.errors)),
-    );
+    table.column(Align::Right, "errors", routes.iter().map(|route| number(Role::Error, route.errors)));
     if routes.iter().any(|route| route.incomplete > 0) {
-        table.column(
-            Align::Right,
-            "incomplete",
-            routes
-                .iter()
-                .map(|route| number(Role::Warning, route.incomplete)),
-        );
+        table.column(Align::Right, "incomplete", routes.iter().map(|route| number(Role::Warning, route.incomplete)));
     }
     let columns: [(&str, Statistic); 4] = [
         ("p50", |total| total.p50),

@@ -8,18 +8,8 @@ use crate::request::summary::Unseen;
 const SECONDS: u64 = 1_000_000_000;
 
 fn rendered(summary: &Summary, width: usize) -> String {
-    let options = TerminalOptions {
-        slowest: 5,
-        color: false,
-        width,
-    };
-    let text = render(
-        summary,
-        &fixtures::run(),
-        2_310_000_000,
-        Some(Exit::Code(0)),
-        &options,
-    );
+    let options = TerminalOptions { slowest: 5, color: false, width };
+    let text = render(summary, &fixtures::run(), 2_310_000_000, Some(Exit::Code(0)), &options);
     assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
     text
 }
@@ -28,11 +18,7 @@ fn rendered(summary: &Summary, width: usize) -> String {
 fn zero(change: impl FnOnce(&mut Summary)) -> String {
     let mut summary = fixtures::summary(Vec::new(), Vec::new());
     change(&mut summary);
-    let options = TerminalOptions {
-        slowest: 5,
-        color: false,
-        width: 100,
-    };
+    let options = TerminalOptions { slowest: 5, color: false, width: 100 };
     let text = render(&summary, &fixtures::run(), 12 * SECONDS, None, &options);
     text.lines().next().unwrap().to_owned()
 }
@@ -183,10 +169,7 @@ fn no_requests() {
         zero(|summary| summary.unseen.io_urings = 1),
         zero(|summary| summary.unseen.lost_records = 1),
         zero(|summary| {
-            (
-                summary.totals.connections,
-                summary.unseen.unreadable_connections,
-            ) = (1, 1);
+            (summary.totals.connections, summary.unseen.unreadable_connections) = (1, 1);
         }),
     ];
     assert_snapshot!(reasons.join("\n"), @"
@@ -210,18 +193,11 @@ fn hostile_paths_steer_no_terminal() {
     let mut long = fixtures::request(2, &format!("/{}/the/end", "日本/".repeat(100)));
     long.method = "M".repeat(300).into();
     let mut routes = vec![fixtures::route("GET\x1b[31m", "/\x1b[2J", 1)];
-    routes.push(fixtures::route(
-        &"M".repeat(300),
-        &format!("/{}/end", "x/".repeat(300)),
-        1,
-    ));
+    routes.push(fixtures::route(&"M".repeat(300), &format!("/{}/end", "x/".repeat(300)), 1));
     let summary = fixtures::summary(vec![hostile, long], routes);
     for width in [80, 100, 140, 300] {
         let text = rendered(&summary, width);
-        assert!(
-            !text.contains(|c: char| c.is_control() && c != '\n'),
-            "{text}"
-        );
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
         for line in text.lines() {
             assert!(crate::report::text::width(line) <= width, "{width}: {line}");
         }
@@ -254,55 +230,26 @@ fn hostile_paths_steer_no_terminal() {
 
 #[test]
 fn many_routes_are_summed_up() {
-    let routes = (1..=30)
-        .map(|id| fixtures::route("GET", &format!("/{id}"), 100))
-        .collect();
-    let text = rendered(
-        &fixtures::summary(vec![fixtures::request(1, "/")], routes),
-        100,
-    );
-    assert!(
-        text.contains("  and 5 more routes with 500 requests, all in the JSON report\n"),
-        "{text}"
-    );
+    let routes = (1..=30).map(|id| fixtures::route("GET", &format!("/{id}"), 100)).collect();
+    let text = rendered(&fixtures::summary(vec![fixtures::request(1, "/")], routes), 100);
+    assert!(text.contains("  and 5 more routes with 500 requests, all in the JSON report\n"), "{text}");
 }
 
 #[test]
 fn an_unusual_ending_is_told() {
-    let options = TerminalOptions {
-        slowest: 0,
-        color: false,
-        width: 80,
-    };
-    let said = |exit| {
-        render(
-            &fixtures::healthy(),
-            &fixtures::run(),
-            SECONDS,
-            exit,
-            &options,
-        )
-    };
+    let options = TerminalOptions { slowest: 0, color: false, width: 80 };
+    let said = |exit| render(&fixtures::healthy(), &fixtures::run(), SECONDS, exit, &options);
     assert!(said(Some(Exit::Signal(11))).contains("The server was ended by signal 11 (SIGSEGV)\n"));
     assert!(said(Some(Exit::Signal(77))).contains("The server was ended by signal 77\n"));
     assert!(said(Some(Exit::Code(101))).contains("The server ended with exit code 101\n"));
-    for usual in [
-        None,
-        Some(Exit::Code(0)),
-        Some(Exit::Signal(2)),
-        Some(Exit::Signal(15)),
-    ] {
+    for usual in [None, Some(Exit::Code(0)), Some(Exit::Signal(2)), Some(Exit::Signal(15))] {
         assert!(!said(usual).contains("The server"), "{usual:?}");
     }
 }
 
 #[test]
 fn colours_change_nothing_but_colours() {
-    let mut options = TerminalOptions {
-        slowest: 5,
-        color: true,
-        width: 100,
-    };
+    let mut options = TerminalOptions { slowest: 5, color: true, width: 100 };
     for summary in [fixtures::healthy(), fixtures::troubled()] {
         options.color = true;
         let colored = render(&summary, &fixtures::run(), SECONDS, None, &options);

@@ -41,11 +41,9 @@ impl Content {
     fn write(&self, head: &str) -> Vec<u8> {
         match self {
             Self::None => [head, "\r\n"].concat().into(),
-            Self::Length(bytes) => [
-                format!("{head}Content-Length: {}\r\n\r\n", bytes.len()).as_bytes(),
-                bytes,
-            ]
-            .concat(),
+            Self::Length(bytes) => {
+                [format!("{head}Content-Length: {}\r\n\r\n", bytes.len()).as_bytes(), bytes].concat()
+            }
             Self::Chunks(chunks, odd) => {
                 let mut all = format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
                 for chunk in chunks {
@@ -66,26 +64,15 @@ impl Content {
 fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         vec(any::<u8>(), 0..300),
-        select(vec![
-            &b"GET / HTTP/1.1\r\n\r\n"[..],
-            b"HTTP/1.1 200 OK\r\n\r\n",
-            b"\r\n0\r\n\r\n",
-            b"5\r\nabc"
-        ])
-        .prop_map(<[u8]>::to_vec),
+        select(vec![&b"GET / HTTP/1.1\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\n\r\n", b"\r\n0\r\n\r\n", b"5\r\nabc"])
+            .prop_map(<[u8]>::to_vec),
     ]
 }
 
 fn content() -> impl Strategy<Value = Content> {
     prop_oneof![
         body().prop_map(Content::Length),
-        (
-            vec(
-                body().prop_filter("the last chunk", |body| !body.is_empty()),
-                0..5
-            ),
-            any::<bool>()
-        )
+        (vec(body().prop_filter("the last chunk", |body| !body.is_empty()), 0..5), any::<bool>())
             .prop_map(|(chunks, odd)| Content::Chunks(chunks, odd)),
     ]
 }
@@ -95,44 +82,26 @@ fn exchange() -> impl Strategy<Value = Exchange> {
     let method = select(vec!["GET", "HEAD", "POST", "DELETE", "M-SEARCH"]);
     let status = select(vec![200u16, 204, 304, 404, 500]);
     let blank_lines = select(vec!["", "", "\r\n", "\n\r\n"]);
-    (
-        method,
-        "/[a-z0-9%/]{0,20}",
-        request_content,
-        status,
-        content(),
-        0..3usize,
-        blank_lines,
+    (method, "/[a-z0-9%/]{0,20}", request_content, status, content(), 0..3usize, blank_lines).prop_map(
+        |(method, path, request, status, response, interim, blank)| {
+            let written = request.write(&format!("{blank}{method} {path} HTTP/1.1\r\nHost: x\r\n"));
+            let bodiless = method == "HEAD" || matches!(status, 204 | 304);
+            let mut answer = "HTTP/1.1 100 Continue\r\nA: b\r\n\r\n".repeat(interim).into_bytes();
+            let head = format!("HTTP/1.1 {status} Reason\r\nServer: y\r\n");
+            let size = if bodiless {
+                answer.extend_from_slice(format!("{head}Content-Length: 5\r\n\r\n").as_bytes());
+                0
+            } else {
+                answer.extend_from_slice(&response.write(&head));
+                response.size()
+            };
+            Exchange {
+                request: written,
+                response: answer,
+                expected: (method.into(), path, Some(status), Some(request.size() as u64), Some(size as u64)),
+            }
+        },
     )
-        .prop_map(
-            |(method, path, request, status, response, interim, blank)| {
-                let written =
-                    request.write(&format!("{blank}{method} {path} HTTP/1.1\r\nHost: x\r\n"));
-                let bodiless = method == "HEAD" || matches!(status, 204 | 304);
-                let mut answer = "HTTP/1.1 100 Continue\r\nA: b\r\n\r\n"
-                    .repeat(interim)
-                    .into_bytes();
-                let head = format!("HTTP/1.1 {status} Reason\r\nServer: y\r\n");
-                let size = if bodiless {
-                    answer.extend_from_slice(format!("{head}Content-Length: 5\r\n\r\n").as_bytes());
-                    0
-                } else {
-                    answer.extend_from_slice(&response.write(&head));
-                    response.size()
-                };
-                Exchange {
-                    request: written,
-                    response: answer,
-                    expected: (
-                        method.into(),
-                        path,
-                        Some(status),
-                        Some(request.size() as u64),
-                        Some(size as u64),
-                    ),
-                }
-            },
-        )
 }
 
 /// Moves the bytes of exchanges in pieces of any size, the directions in any order; but no response
@@ -155,12 +124,7 @@ fn in_pieces(exchanges: &[Exchange], steps: &[(bool, usize)]) -> Tape {
             (Direction::Request, &requests, &mut received, requests.len())
         } else {
             let until = due.iter().rev().find(|(whole, _)| *whole <= received);
-            (
-                Direction::Response,
-                &responses,
-                &mut sent,
-                until.map_or(0, |(_, until)| *until),
-            )
+            (Direction::Response, &responses, &mut sent, until.map_or(0, |(_, until)| *until))
         };
         let end = from.saturating_add(length).min(until);
         if end > *from {
@@ -216,11 +180,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn tape_of(steps: &[Step]) -> Tape {
     let direction = |up| {
-        if up {
-            Direction::Request
-        } else {
-            Direction::Response
-        }
+        if up { Direction::Request } else { Direction::Response }
     };
     let mut tape = Tape::new();
     for connection in 1..4 {
@@ -229,12 +189,8 @@ fn tape_of(steps: &[Step]) -> Tape {
     for step in steps {
         match step {
             Step::Open(connection) => tape.open(*connection),
-            Step::Move(up, connection, bytes, most) => {
-                tape.transfer(direction(*up), *connection, bytes, *most)
-            }
-            Step::Unseen(up, connection, length) => {
-                tape.unseen(direction(*up), *connection, *length)
-            }
+            Step::Move(up, connection, bytes, most) => tape.transfer(direction(*up), *connection, bytes, *most),
+            Step::Unseen(up, connection, length) => tape.unseen(direction(*up), *connection, *length),
             Step::Close(connection, 0) => tape.client_closes(*connection),
             Step::Close(connection, 1) => tape.server_closes(*connection),
             Step::Close(connection, 2) => tape.over(*connection),

@@ -27,18 +27,12 @@ type Build = fn(&mut Tape) -> &mut Tape;
 
 /// `METHOD path?query status outcome body-sizes`, a line a request.
 fn lines(tape: &Tape) -> Vec<String> {
-    tape.summary()
-        .requests
-        .iter()
-        .map(|request| line(request))
-        .collect()
+    tape.summary().requests.iter().map(|request| line(request)).collect()
 }
 
 fn line(request: &Request) -> String {
     let size = |bytes: Option<MessageBytes>| match bytes {
-        Some(MessageBytes {
-            body: Some(body), ..
-        }) => body.to_string(),
+        Some(MessageBytes { body: Some(body), .. }) => body.to_string(),
         Some(MessageBytes { body: None, .. }) => "?".into(),
         None => "-".into(),
     };
@@ -46,14 +40,8 @@ fn line(request: &Request) -> String {
         "{} {}{} {} {} {} {}",
         request.method,
         request.path,
-        request
-            .query
-            .as_ref()
-            .map(|query| format!("?{query}"))
-            .unwrap_or_default(),
-        request
-            .status
-            .map_or("-".into(), |status| status.to_string()),
+        request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default(),
+        request.status.map_or("-".into(), |status| status.to_string()),
         request.outcome.label(),
         size(Some(request.request_bytes)),
         size(request.response_bytes),

@@ -4,11 +4,7 @@ use super::super::check::{Standing, render};
 use super::super::facts::Capabilities;
 use super::*;
 
-const ROOT: Capabilities = Capabilities {
-    bpf: true,
-    perfmon: true,
-    sys_admin: true,
-};
+const ROOT: Capabilities = Capabilities { bpf: true, perfmon: true, sys_admin: true };
 
 fn good() -> Facts {
     Facts {
@@ -33,11 +29,7 @@ fn said(facts: &Facts, load_result: Result<(), String>) -> String {
 }
 
 fn standing(facts: &Facts, name: &str) -> Standing {
-    checks(facts)
-        .into_iter()
-        .find(|check| check.name == name)
-        .unwrap()
-        .standing
+    checks(facts).into_iter().find(|check| check.name == name).unwrap().standing
 }
 
 #[test]
@@ -90,14 +82,8 @@ fn a_machine_that_cannot() {
 
 #[test]
 fn a_user_with_sudo() {
-    let user = Facts {
-        capabilities: Capabilities::default(),
-        ..good()
-    };
-    let asks = Facts {
-        sudo: Sudo::Asks,
-        ..user.clone()
-    };
+    let user = Facts { capabilities: Capabilities::default(), ..good() };
+    let asks = Facts { sudo: Sudo::Asks, ..user.clone() };
     assert_snapshot!(said(&asks, Err("never called".into())), @"
     ok       kernel        Linux 6.1.0-18-amd64 on x86_64
     ok       BTF           /sys/kernel/btf/vmlinux
@@ -113,107 +99,28 @@ fn a_user_with_sudo() {
 
     This machine can trace, but for the warnings above.
     ");
-    let free = Facts {
-        sudo: Sudo::Free,
-        ..user
-    };
+    let free = Facts { sudo: Sudo::Free, ..user };
     assert!(said(&free, Ok(())).contains("can trace: `cargo beyla run` will work"));
 }
 
 #[test]
 fn a_refused_load_is_missing() {
     let refused = said(&good(), Err("the kernel says EPERM".into()));
-    assert!(
-        refused.contains("missing  BPF load      the kernel says EPERM\n"),
-        "{refused}"
-    );
+    assert!(refused.contains("missing  BPF load      the kernel says EPERM\n"), "{refused}");
 }
 
 #[test]
 fn each_fact_counts() {
-    assert_eq!(
-        standing(
-            &Facts {
-                kernel: "5.8.0".into(),
-                ..good()
-            },
-            "kernel"
-        ),
-        Standing::Ok
-    );
-    assert_eq!(
-        standing(
-            &Facts {
-                kernel: "5.7.19".into(),
-                ..good()
-            },
-            "kernel"
-        ),
-        Standing::Missing
-    );
-    assert_eq!(
-        standing(
-            &Facts {
-                kernel: "odd".into(),
-                ..good()
-            },
-            "kernel"
-        ),
-        Standing::Warn
-    );
-    assert_eq!(
-        standing(
-            &Facts {
-                architecture: "riscv64",
-                ..good()
-            },
-            "kernel"
-        ),
-        Standing::Missing
-    );
-    assert_eq!(
-        standing(
-            &Facts {
-                user_namespace: true,
-                ..good()
-            },
-            "privilege"
-        ),
-        Standing::Missing
-    );
-    assert_eq!(
-        standing(
-            &Facts {
-                lockdown: None,
-                ..good()
-            },
-            "lockdown"
-        ),
-        Standing::Ok
-    );
-    let perfmon = Capabilities {
-        sys_admin: false,
-        ..ROOT
-    };
-    let paranoid = Facts {
-        capabilities: perfmon,
-        perf_event_paranoid: Some(4),
-        ..good()
-    };
+    assert_eq!(standing(&Facts { kernel: "5.8.0".into(), ..good() }, "kernel"), Standing::Ok);
+    assert_eq!(standing(&Facts { kernel: "5.7.19".into(), ..good() }, "kernel"), Standing::Missing);
+    assert_eq!(standing(&Facts { kernel: "odd".into(), ..good() }, "kernel"), Standing::Warn);
+    assert_eq!(standing(&Facts { architecture: "riscv64", ..good() }, "kernel"), Standing::Missing);
+    assert_eq!(standing(&Facts { user_namespace: true, ..good() }, "privilege"), Standing::Missing);
+    assert_eq!(standing(&Facts { lockdown: None, ..good() }, "lockdown"), Standing::Ok);
+    let perfmon = Capabilities { sys_admin: false, ..ROOT };
+    let paranoid = Facts { capabilities: perfmon, perf_event_paranoid: Some(4), ..good() };
     assert_eq!(standing(&paranoid, "perf events"), Standing::Warn);
-    let old = Facts {
-        kernel: "5.10.0".into(),
-        ..good()
-    };
+    let old = Facts { kernel: "5.10.0".into(), ..good() };
     assert_eq!(standing(&old, "memory limit"), Standing::Warn);
-    assert_eq!(
-        standing(
-            &Facts {
-                memlock: None,
-                ..old
-            },
-            "memory limit"
-        ),
-        Standing::Ok
-    );
+    assert_eq!(standing(&Facts { memlock: None, ..old }, "memory limit"), Standing::Ok);
 }

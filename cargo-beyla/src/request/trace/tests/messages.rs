@@ -8,42 +8,21 @@ fn one_request_and_its_times() {
     tape.listen(8080).open(1).receive(1, GET).send(1, OK);
     tape.over(1);
     let summary = tape.summary();
-    let [request] = &summary.requests[..] else {
-        panic!("one request")
-    };
+    let [request] = &summary.requests[..] else { panic!("one request") };
     assert_eq!(line(request), "GET /a 200 complete 0 2");
     assert_eq!(
-        (
-            request.request_bytes.header,
-            request.response_bytes.map(|bytes| bytes.header)
-        ),
+        (request.request_bytes.header, request.response_bytes.map(|bytes| bytes.header)),
         (GET.len() as u64, Some(OK.len() as u64 - 2))
     );
     let boundaries = request.boundaries;
-    assert_eq!(
-        (boundaries.connected, boundaries.accepted),
-        (Some(1000), Some(1010))
-    );
-    assert_eq!(
-        (boundaries.arrived, boundaries.read, boundaries.received),
-        (Some(1020), 1030, Some(1030))
-    );
+    assert_eq!((boundaries.connected, boundaries.accepted), (Some(1000), Some(1010)));
+    assert_eq!((boundaries.arrived, boundaries.read, boundaries.received), (Some(1020), 1030, Some(1030)));
     assert_eq!((boundaries.responded, boundaries.ended), (Some(1040), 1050));
     assert_eq!(request.connection.server.to_string(), "127.0.0.1:8080");
     assert_eq!(request.connection.client.to_string(), "127.0.0.1:50000");
-    assert_eq!(
-        (request.id, request.connection.id, request.protocol),
-        (1, 1, "http/1.1")
-    );
+    assert_eq!((request.id, request.connection.id, request.protocol), (1, 1, "http/1.1"));
     assert_eq!(summary.listening.len(), 1);
-    assert_eq!(
-        (
-            summary.totals.requests,
-            summary.totals.connections,
-            summary.totals.errors
-        ),
-        (1, 1, 0)
-    );
+    assert_eq!((summary.totals.requests, summary.totals.connections, summary.totals.errors), (1, 1, 0));
     assert_eq!(summary.unseen, Unseen::default());
 }
 
@@ -51,9 +30,7 @@ fn one_request_and_its_times() {
 fn keep_alive_and_only_the_first_request_has_been_accepted() {
     let summary = check(
         |tape| {
-            tape.receive(1, GET)
-                .send(1, OK)
-                .receive(1, "PUT /b HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc");
+            tape.receive(1, GET).send(1, OK).receive(1, "PUT /b HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc");
             tape.send(1, "HTTP/1.0 503 No\r\nContent-Length: 0\r\n\r\n")
         },
         &["GET /a 200 complete 0 2", "PUT /b 503 complete 3 0"],
@@ -67,28 +44,12 @@ fn keep_alive_and_only_the_first_request_has_been_accepted() {
 fn pipelining() {
     let summary = check(
         |tape| {
-            tape.receive(
-                1,
-                [
-                    "GET /1 HTTP/1.1\r\n\r\n\r\nGET /2 HTTP/1.1\r\n\r\nHEAD /3 HT",
-                    "",
-                ]
-                .concat(),
-            );
-            tape.send(1, OK)
-                .receive(1, "TP/1.1\r\n\r\n")
-                .send(1, [OK, "HTTP/1.1 204 No\r\n\r\n"].concat())
+            tape.receive(1, ["GET /1 HTTP/1.1\r\n\r\n\r\nGET /2 HTTP/1.1\r\n\r\nHEAD /3 HT", ""].concat());
+            tape.send(1, OK).receive(1, "TP/1.1\r\n\r\n").send(1, [OK, "HTTP/1.1 204 No\r\n\r\n"].concat())
         },
-        &[
-            "GET /1 200 complete 0 2",
-            "GET /2 200 complete 0 2",
-            "HEAD /3 204 complete 0 0",
-        ],
+        &["GET /1 200 complete 0 2", "GET /2 200 complete 0 2", "HEAD /3 204 complete 0 0"],
     );
-    assert_eq!(
-        summary.requests[2].boundaries.received,
-        Some(summary.requests[2].boundaries.read + 40)
-    );
+    assert_eq!(summary.requests[2].boundaries.received, Some(summary.requests[2].boundaries.read + 40));
 }
 
 #[test]
@@ -96,42 +57,27 @@ fn each_request_has_its_own_arrival() {
     let mut tape = Tape::with_connection();
     tape.arrive_behind(1, GET.len() as u32);
     tape.now += 100;
-    tape.receive(1, [GET, GET].concat())
-        .send(1, [OK, OK].concat());
+    tape.receive(1, [GET, GET].concat()).send(1, [OK, OK].concat());
     // What came in the midst of a request is not the arrival of the next.
     tape.arrive_behind(1, 5);
-    tape.receive(1, &GET[..10])
-        .receive(1, [&GET[10..], GET].concat());
-    let arrived: Vec<_> = tape
-        .summary()
-        .requests
-        .iter()
-        .map(|request| (request.boundaries.arrived, request.boundaries.read))
-        .collect();
+    tape.receive(1, &GET[..10]).receive(1, [&GET[10..], GET].concat());
+    let arrived: Vec<_> =
+        tape.summary().requests.iter().map(|request| (request.boundaries.arrived, request.boundaries.read)).collect();
     // The tape lets the unread bytes arrive 10 ns before each call that reads them.
-    assert_eq!(
-        arrived,
-        [
-            (Some(1130), 1140),
-            (Some(1020), 1140),
-            (Some(1180), 1190),
-            (Some(1200), 1210)
-        ]
-    );
+    assert_eq!(arrived, [(Some(1130), 1140), (Some(1020), 1140), (Some(1180), 1190), (Some(1200), 1210)]);
 }
 
 #[test]
 fn chunks_both_ways() {
     check(
         |tape| {
-            tape.receive(1, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n3;x=y\r\nabc\r\n");
+            tape.receive(
+                1,
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n3;x=y\r\nabc\r\n",
+            );
             tape.receive(1, "2\r\nde\r\n0\r\nTrailer: t\r\n\r\n");
-            tape.send(1, "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n")
-                .send(1, "a\r\n0123456789\r\n");
-            tape.send(1, "0\r\n")
-                .send(1, "\r\n")
-                .receive(1, GET)
-                .send(1, OK)
+            tape.send(1, "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n").send(1, "a\r\n0123456789\r\n");
+            tape.send(1, "0\r\n").send(1, "\r\n").receive(1, GET).send(1, OK)
         },
         &["POST / 200 complete 5 10", "GET /a 200 complete 0 2"],
     );
@@ -141,20 +87,12 @@ fn chunks_both_ways() {
 fn responses_without_content() {
     check(
         |tape| {
-            tape.receive(1, "HEAD /h HTTP/1.1\r\n\r\n")
-                .send(1, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
-            tape.receive(1, GET)
-                .send(1, "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
-            tape.receive(1, GET)
-                .send(1, "HTTP/1.1 204 No Content\r\n\r\n");
+            tape.receive(1, "HEAD /h HTTP/1.1\r\n\r\n").send(1, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+            tape.receive(1, GET).send(1, "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
+            tape.receive(1, GET).send(1, "HTTP/1.1 204 No Content\r\n\r\n");
             tape.receive(1, GET).send(1, OK)
         },
-        &[
-            "HEAD /h 200 complete 0 0",
-            "GET /a 304 complete 0 0",
-            "GET /a 204 complete 0 0",
-            "GET /a 200 complete 0 2",
-        ],
+        &["HEAD /h 200 complete 0 0", "GET /a 304 complete 0 0", "GET /a 204 complete 0 0", "GET /a 200 complete 0 2"],
     );
 }
 
@@ -162,25 +100,16 @@ fn responses_without_content() {
 fn expect_continue_begins_the_response_with_the_final_one() {
     let head = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
     let summary = check(
-        |tape| {
-            tape.receive(1, head)
-                .send(1, "HTTP/1.1 100 Continue\r\n\r\n")
-                .receive(1, "body")
-                .send(1, OK)
-        },
+        |tape| tape.receive(1, head).send(1, "HTTP/1.1 100 Continue\r\n\r\n").receive(1, "body").send(1, OK),
         &["POST / 200 complete 4 2"],
     );
     let boundaries = summary.requests[0].boundaries;
-    assert_eq!(
-        (boundaries.received, boundaries.responded),
-        (Some(1070), Some(1080))
-    );
+    assert_eq!((boundaries.received, boundaries.responded), (Some(1070), Some(1080)));
     let summary = check(
         |tape| {
-            tape.receive(1, head).receive(1, "body").send(
-                1,
-                ["HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", OK].concat(),
-            )
+            tape.receive(1, head)
+                .receive(1, "body")
+                .send(1, ["HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", OK].concat())
         },
         &["POST / 200 complete 4 2"],
     );
@@ -191,15 +120,8 @@ fn expect_continue_begins_the_response_with_the_final_one() {
 fn methods_and_targets() {
     check(
         |tape| {
-            for line in [
-                "OPTIONS *",
-                "M-SEARCH http://h/x?q",
-                "GET http://h",
-                "X!# /p?",
-                "PROPFIND /%20",
-            ] {
-                tape.receive(1, format!("{line} HTTP/1.1\r\n\r\n"))
-                    .send(1, OK);
+            for line in ["OPTIONS *", "M-SEARCH http://h/x?q", "GET http://h", "X!# /p?", "PROPFIND /%20"] {
+                tape.receive(1, format!("{line} HTTP/1.1\r\n\r\n")).send(1, OK);
             }
             tape
         },
@@ -219,10 +141,7 @@ fn the_longest_head_and_one_byte_more() {
         let padding = "x".repeat(length - "GET / HTTP/1.1\r\na:\r\n\r\n".len());
         format!("GET / HTTP/1.1\r\na:{padding}\r\n\r\n")
     };
-    check(
-        |tape| tape.receive(1, head(16384)).send(1, OK),
-        &["GET / 200 complete 0 2"],
-    );
+    check(|tape| tape.receive(1, head(16384)).send(1, OK), &["GET / 200 complete 0 2"]);
     let summary = check(
         |tape| {
             for piece in head(16385).as_bytes().chunks(1000) {
@@ -232,35 +151,17 @@ fn the_longest_head_and_one_byte_more() {
         },
         &[],
     );
-    assert_eq!(
-        summary.unseen,
-        (Unseen {
-            unreadable_connections: 1,
-            ..Default::default()
-        })
-    );
+    assert_eq!(summary.unseen, (Unseen { unreadable_connections: 1, ..Default::default() }));
 }
 
 #[test]
 fn an_early_response() {
     let post = "POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc";
     let summary = check(
-        |tape| {
-            tape.receive(1, post)
-                .send(1, OK)
-                .receive(1, "defghij")
-                .receive(1, GET)
-                .send(1, OK)
-        },
+        |tape| tape.receive(1, post).send(1, OK).receive(1, "defghij").receive(1, GET).send(1, OK),
         &["POST / 200 complete 10 2", "GET /a 200 complete 0 2"],
     );
     let boundaries = summary.requests[0].boundaries;
-    assert_eq!(
-        (boundaries.received, boundaries.responded),
-        (Some(1040), Some(1040))
-    );
-    check(
-        |tape| tape.receive(1, post).send(1, OK).server_closes(1).over(1),
-        &["POST / 200 complete 3 2"],
-    );
+    assert_eq!((boundaries.received, boundaries.responded), (Some(1040), Some(1040)));
+    check(|tape| tape.receive(1, post).send(1, OK).server_closes(1).over(1), &["POST / 200 complete 3 2"]);
 }

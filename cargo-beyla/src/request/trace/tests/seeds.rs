@@ -7,64 +7,26 @@ use super::*;
 #[ignore = "writes fuzz/seeds"]
 fn seeds_of_the_fuzzer() {
     let seeds: [(&str, Build); 9] = [
-        ("keep-alive", |tape| {
-            tape.receive(1, GET)
-                .send(1, OK)
-                .receive(1, GET)
-                .send(1, OK)
-                .client_closes(1)
-                .over(1)
-        }),
-        ("pipelined", |tape| {
-            tape.receive(1, [GET, GET, GET].concat())
-                .send(1, [OK, OK].concat())
-                .send(1, OK)
-        }),
+        ("keep-alive", |tape| tape.receive(1, GET).send(1, OK).receive(1, GET).send(1, OK).client_closes(1).over(1)),
+        ("pipelined", |tape| tape.receive(1, [GET, GET, GET].concat()).send(1, [OK, OK].concat()).send(1, OK)),
         ("chunked", |tape| {
-            tape.receive(1, CHUNKED_POST)
-                .send(1, CHUNKED)
-                .send(1, "0\r\n\r\n")
-                .server_closes(1)
-                .over(1)
+            tape.receive(1, CHUNKED_POST).send(1, CHUNKED).send(1, "0\r\n\r\n").server_closes(1).over(1)
         }),
-        ("until-close", |tape| {
-            tape.receive(1, GET)
-                .client_closes(1)
-                .send(1, "HTTP/1.0 200 OK\r\n\r\nsome")
-                .over(1)
-        }),
+        ("until-close", |tape| tape.receive(1, GET).client_closes(1).send(1, "HTTP/1.0 200 OK\r\n\r\nsome").over(1)),
         ("upgrade", |tape| {
-            tape.receive(1, "GET /ws HTTP/1.1\r\nUpgrade: x\r\n\r\n\x01")
-                .send(1, "HTTP/1.1 101 S\r\n\r\n\x01")
+            tape.receive(1, "GET /ws HTTP/1.1\r\nUpgrade: x\r\n\r\n\x01").send(1, "HTTP/1.1 101 S\r\n\r\n\x01")
         }),
         ("continue", |tape| {
-            tape.receive(1, POST_1000)
-                .send(1, "HTTP/1.1 100 Continue\r\n\r\n")
-                .unseen(Up, 1, 1000)
-                .send(1, OK)
+            tape.receive(1, POST_1000).send(1, "HTTP/1.1 100 Continue\r\n\r\n").unseen(Up, 1, 1000).send(1, OK)
         }),
         ("gaps", |tape| {
-            tape.receive(1, "GET / HT")
-                .unseen(Up, 1, 9)
-                .receive(1, GET)
-                .unseen(Down, 1, 9)
-                .send(1, OK)
-                .reset(1)
+            tape.receive(1, "GET / HT").unseen(Up, 1, 9).receive(1, GET).unseen(Down, 1, 9).send(1, OK).reset(1)
         }),
         ("framing-lost", |tape| {
-            tape.receive(1, GET)
-                .send(1, CHUNKED)
-                .transfer(Down, 1, &[b'x'; 99], 9)
-                .send(1, "xx\r\n0\r\n\r\n")
-                .over(1)
+            tape.receive(1, GET).send(1, CHUNKED).transfer(Down, 1, &[b'x'; 99], 9).send(1, "xx\r\n0\r\n\r\n").over(1)
         }),
         ("unix", |tape| {
-            tape.open_unix(2, b"/run/a.sock")
-                .receive(2, GET)
-                .send(2, OK)
-                .end_of_stream(2)
-                .lost(1)
-                .io_uring()
+            tape.open_unix(2, b"/run/a.sock").receive(2, GET).send(2, OK).end_of_stream(2).lost(1).io_uring()
         }),
     ];
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/records");

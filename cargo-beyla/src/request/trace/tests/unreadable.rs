@@ -7,38 +7,19 @@ fn upgrades_and_tunnels_end_the_reading() {
     let upgrade = "GET /ws HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     let summary = check(
         |tape| {
-            tape.receive(1, upgrade)
-                .send(1, "HTTP/1.1 101 Switching Protocols\r\n\r\n\x01\x02");
-            tape.receive(1, "\x01")
-                .unseen(Up, 1, 10)
-                .receive(1, GET)
-                .server_closes(1)
-                .over(1)
+            tape.receive(1, upgrade).send(1, "HTTP/1.1 101 Switching Protocols\r\n\r\n\x01\x02");
+            tape.receive(1, "\x01").unseen(Up, 1, 10).receive(1, GET).server_closes(1).over(1)
         },
         &["GET /ws 101 complete 0 0"],
     );
-    assert_eq!(
-        summary.unseen,
-        (Unseen {
-            upgraded_connections: 1,
-            ..Default::default()
-        })
-    );
+    assert_eq!(summary.unseen, (Unseen { upgraded_connections: 1, ..Default::default() }));
     let summary = check(
-        |tape| {
-            tape.receive(1, "CONNECT host:443 HTTP/1.1\r\n\r\n")
-                .send(1, "HTTP/1.1 200 OK\r\n\r\n\x16\x03")
-        },
+        |tape| tape.receive(1, "CONNECT host:443 HTTP/1.1\r\n\r\n").send(1, "HTTP/1.1 200 OK\r\n\r\n\x16\x03"),
         &["CONNECT host:443 200 complete 0 0"],
     );
     assert_eq!(summary.unseen.upgraded_connections, 1);
     let refused = check(
-        |tape| {
-            tape.receive(1, [upgrade, "\x01\x02 early\n\n"].concat())
-                .send(1, OK)
-                .receive(1, GET)
-                .send(1, OK)
-        },
+        |tape| tape.receive(1, [upgrade, "\x01\x02 early\n\n"].concat()).send(1, OK).receive(1, GET).send(1, OK),
         &["GET /ws 200 complete 0 2", "GET /a 200 complete 0 2"],
     );
     assert_eq!(refused.unseen, Unseen::default());
@@ -47,53 +28,15 @@ fn upgrades_and_tunnels_end_the_reading() {
 #[test]
 fn what_is_not_http_1_is_counted() {
     for (up, down, unseen) in [
-        (
-            "\x16\x03\x01\x02",
-            "",
-            Unseen {
-                tls_connections: 1,
-                ..Default::default()
-            },
-        ),
-        (
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            "",
-            Unseen {
-                http2_connections: 1,
-                ..Default::default()
-            },
-        ),
-        (
-            "*1\r\n$4\r\nPING\r\n",
-            "+PONG\r\n",
-            Unseen {
-                unreadable_connections: 1,
-                ..Default::default()
-            },
-        ),
-        (
-            "",
-            "220 ready\r\n",
-            Unseen {
-                unreadable_connections: 1,
-                ..Default::default()
-            },
-        ),
-        (
-            "GET /\r\n",
-            "",
-            Unseen {
-                unreadable_connections: 1,
-                ..Default::default()
-            },
-        ),
+        ("\x16\x03\x01\x02", "", Unseen { tls_connections: 1, ..Default::default() }),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", Unseen { http2_connections: 1, ..Default::default() }),
+        ("*1\r\n$4\r\nPING\r\n", "+PONG\r\n", Unseen { unreadable_connections: 1, ..Default::default() }),
+        ("", "220 ready\r\n", Unseen { unreadable_connections: 1, ..Default::default() }),
+        ("GET /\r\n", "", Unseen { unreadable_connections: 1, ..Default::default() }),
         (
             "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
             "",
-            Unseen {
-                unreadable_connections: 1,
-                ..Default::default()
-            },
+            Unseen { unreadable_connections: 1, ..Default::default() },
         ),
         ("GET", "", Unseen::default()),
     ] {
@@ -117,19 +60,10 @@ fn what_is_not_http_1_is_counted() {
 
 #[test]
 fn garbage_behind_a_request_leaves_its_response() {
-    let summary = check(
-        |tape| {
-            tape.receive(1, [GET, "\x01\x02\n\n"].concat())
-                .send(1, OK)
-                .over(1)
-        },
-        &["GET /a 200 complete 0 2"],
-    );
+    let summary =
+        check(|tape| tape.receive(1, [GET, "\x01\x02\n\n"].concat()).send(1, OK).over(1), &["GET /a 200 complete 0 2"]);
     assert_eq!(summary.unseen.unreadable_connections, 1);
-    let summary = check(
-        |tape| tape.receive(1, GET).send(1, "SMTP\x01").over(1),
-        &["GET /a - not seen 0 -"],
-    );
+    let summary = check(|tape| tape.receive(1, GET).send(1, "SMTP\x01").over(1), &["GET /a - not seen 0 -"]);
     assert_eq!(summary.unseen.unreadable_connections, 1);
 }
 
@@ -137,23 +71,9 @@ fn garbage_behind_a_request_leaves_its_response() {
 fn a_response_to_no_request_is_passed_over() {
     let timeout = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n\r\nlate";
     check(|tape| tape.send(1, timeout).server_closes(1).over(1), &[]);
-    check(
-        |tape| {
-            tape.receive(1, "GE")
-                .send(1, timeout)
-                .server_closes(1)
-                .over(1)
-        },
-        &[],
-    );
+    check(|tape| tape.receive(1, "GE").send(1, timeout).server_closes(1).over(1), &[]);
     let summary = check(
-        |tape| {
-            tape.receive(1, GET)
-                .send(1, OK)
-                .send(1, timeout)
-                .receive(1, GET)
-                .send(1, OK)
-        },
+        |tape| tape.receive(1, GET).send(1, OK).send(1, timeout).receive(1, GET).send(1, OK),
         &["GET /a 200 complete 0 2", "GET /a 200 complete 0 2"],
     );
     assert_eq!(summary.unseen, Unseen::default());
