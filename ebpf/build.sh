@@ -28,7 +28,9 @@ for arch in x86_64 aarch64; do
     RUSTC=$rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER=bpf-linker \
     CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS="--cfg bpf_target_arch=\"$arch\" -C link-arg=--btf -C debuginfo=2 --remap-path-prefix=$here=ebpf --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo" \
         cargo build --locked --release --target bpfel-unknown-none --target-dir "target/$arch"
-    cp "target/$arch/bpfel-unknown-none/release/cargo-beyla-ebpf" "bytecode/$arch.o"
+    # The kernel wants the BTF, and nobody the DWARF that it was made from.
+    "${LLVM_STRIP:-/usr/lib/llvm-22/bin/llvm-strip}" --strip-debug \
+        -o "bytecode/$arch.o" "target/$arch/bpfel-unknown-none/release/cargo-beyla-ebpf"
 done
 {
     echo "sources $(digest)"

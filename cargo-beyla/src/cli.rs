@@ -119,10 +119,10 @@ pub struct TargetArguments {
 #[command(next_help_heading = "Run options")]
 pub struct RunControl {
     /// Run CMD through `sh -c` once the server listens, then stop the server; `BEYLA_URL`,
-    /// `BEYLA_PORT` and `BEYLA_PID` are set for it
+    /// `BEYLA_PORT`, `BEYLA_PID` and, of a Unix socket, `BEYLA_SOCKET` are set for it
     #[arg(long, value_name = "CMD")]
     pub exec: Option<OsString>,
-    /// Stop the server after so long, as in 30s or 5m
+    /// Stop the server so long after it began to listen, as in 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// Give up if the server does not listen within this time of its start

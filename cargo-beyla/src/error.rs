@@ -69,12 +69,6 @@ pub enum Error {
         /// How it ended.
         status: String,
     },
-    /// Only a Unix socket, and a command that wants a URL.
-    #[error("the server listens on {listening} and on no TCP port, so `--exec` has no URL to give")]
-    NoUrl {
-        /// Where it listens.
-        listening: String,
-    },
     /// Neither capabilities nor sudo.
     #[error("tracing needs CAP_BPF and CAP_PERFMON, which this process has not, and {found}")]
     Privilege {
@@ -136,7 +130,6 @@ impl Error {
             | Self::Metadata(_)
             | Self::Target { .. }
             | Self::Launch { .. }
-            | Self::NoUrl { .. }
             | Self::File { .. }
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
@@ -155,7 +148,6 @@ impl Error {
             Self::EndedBeforeListening { .. } => {
                 Some("its own output above says why; a port in use is the usual reason".into())
             }
-            Self::NoUrl { .. } => Some("leave --exec out and send the requests yourself".into()),
             Self::Privilege { .. } => {
                 Some("install sudo and allow it for this user, or run as root; `cargo beyla doctor` says more".into())
             }

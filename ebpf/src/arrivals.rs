@@ -62,7 +62,7 @@ fn arrived(connection: &mut Connection, begin: u32, end: u32) {
     let arrival = Arrival {
         header: Header {
             kind: kind::ARRIVAL,
-            reserved: 0,
+            flags: 0,
             size: size_of::<Arrival>() as u32,
             time_ns,
             connection: connection.id,

@@ -13,7 +13,7 @@ use cargo_beyla_events::{kind, Header, Open};
 
 use crate::fields::Sock;
 use crate::output::{self, count_lost, Lost};
-use crate::payload;
+use crate::{lifecycle, payload};
 
 const MAX_CONNECTIONS: u32 = 32 * 1024;
 
@@ -52,7 +52,12 @@ pub struct Connection {
     /// Messages that the recvmmsg or sendmmsg call under way has moved.
     pub batch_index: u32,
     pub family: u16,
-    pub reserved: u16,
+    /// A change of state that is still to be told: the states, and whether there was an error.
+    pub untold_old: u8,
+    pub untold_new: u8,
+    /// When that was; 0 if there is none.
+    pub untold_ns: u64,
+    pub untold_error: u64,
 }
 
 #[map]
@@ -90,7 +95,10 @@ pub fn insert(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, 
         announced: 0,
         batch_index: 0,
         family,
-        reserved: 0,
+        untold_old: 0,
+        untold_new: 0,
+        untold_ns: 0,
+        untold_error: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);
@@ -122,7 +130,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     let open = Open {
         header: Header {
             kind: kind::OPEN,
-            reserved: 0,
+            flags: 0,
             size: size_of::<Open>() as u32,
             time_ns,
             connection: connection.id,
@@ -133,8 +141,8 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         receive_sequence: connection.receive_begin,
         send_sequence: connection.send_begin,
     };
-    match sock.unix_path() {
-        Some(path) => payload::record_with_path(&open, path),
-        None => output::frequent((&raw const open).cast(), size_of::<Open>() as u64),
-    }
+    let whole = sock.unix_path().and_then(|path| payload::with_path(&open, path));
+    let (record, size) = whole.unwrap_or(((&raw const open).cast(), size_of::<Open>() as u64));
+    output::frequent(record, size);
+    lifecycle::tell_change(sock, connection);
 }

@@ -39,10 +39,25 @@ pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
         tcp_state::CLOSE => {
             if let Some(connection) = connections::get(sock) {
                 changed(sock, connection, old, new);
-                connections::remove(sock);
             }
         }
         _ => {}
+    }
+    0
+}
+
+/// Nothing refers to a TCP socket any more. Until then calls may return that were under way when its
+/// connection closed.
+///
+/// Linux 4.16.
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
+    let sock = Sock(context.arg(0));
+    if let Some(connection) = connections::get(sock) {
+        if connection.announced != 0 {
+            tell_change(sock, connection);
+        }
+        connections::remove(sock);
     }
     0
 }
@@ -66,10 +81,9 @@ pub fn unix_listener_seen(sock: Sock) {
     let _ = UNIX_LISTENERS.insert(&sock.0, &1, 0);
     let Some(local) = sock.local() else { return };
     let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
-    match sock.unix_path() {
-        Some(path) => payload::listen_with_path(&listen, path),
-        None => output::milestone((&raw const listen).cast(), size_of::<Listen>() as u64),
-    }
+    let whole = sock.unix_path().and_then(|path| payload::with_path(&listen, path));
+    let (record, size) = whole.unwrap_or(((&raw const listen).cast(), size_of::<Listen>() as u64));
+    output::milestone(record, size);
 }
 
 #[inline(always)]
@@ -84,9 +98,23 @@ fn established(sock: Sock) {
     }
 }
 
+/// Tells of a change of state: at once, unless the process has not touched the connection yet. The end
+/// of a connection that a send call meets is told when the socket goes, after that call's record.
 #[inline(always)]
 fn changed(sock: Sock, connection: &mut Connection, old: u8, new: u8) {
-    if connection.announced == 0 {
+    connection.untold_old = old;
+    connection.untold_new = new;
+    connection.untold_error = sock.has_error().into();
+    connection.untold_ns = output::now();
+    if connection.announced != 0 && (new != tcp_state::CLOSE || connection.send_begin_ns == 0) {
+        tell_change(sock, connection);
+    }
+}
+
+/// Tells of a change of state that has waited.
+#[inline(always)]
+pub fn tell_change(sock: Sock, connection: &mut Connection) {
+    if connection.untold_ns == 0 {
         return;
     }
     let (receive_sequence, send_sequence) = if connection.family == AF_UNIX {
@@ -95,15 +123,16 @@ fn changed(sock: Sock, connection: &mut Connection, old: u8, new: u8) {
         (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0))
     };
     let state = State {
-        header: header::<State>(kind::STATE, connection.id),
-        old,
-        new,
-        error: sock.has_error().into(),
+        header: Header { time_ns: connection.untold_ns, ..header::<State>(kind::STATE, connection.id) },
+        old: connection.untold_old,
+        new: connection.untold_new,
+        error: connection.untold_error as u8,
         reserved: 0,
         receive_sequence,
         send_sequence,
         reserved2: 0,
     };
+    connection.untold_ns = 0;
     output::frequent((&raw const state).cast(), size_of::<State>() as u64);
 }
 
@@ -123,5 +152,5 @@ pub fn unix_closing(sock: Sock, whole: bool) {
 
 #[inline(always)]
 fn header<T>(kind: u16, connection: u64) -> Header {
-    Header { kind, reserved: 0, size: size_of::<T>() as u32, time_ns: output::now(), connection }
+    Header { kind, flags: 0, size: size_of::<T>() as u32, time_ns: output::now(), connection }
 }

@@ -68,7 +68,7 @@ pub fn header(kind: u16) {
 /// A record that consists of its header alone.
 #[inline(always)]
 pub fn of_now(kind: u16) -> Header {
-    Header { kind, reserved: 0, size: size_of::<Header>() as u32, time_ns: now(), connection: 0 }
+    Header { kind, flags: 0, size: size_of::<Header>() as u32, time_ns: now(), connection: 0 }
 }
 
 /// Writes a record that may come often: the reader is left asleep while there is room.

@@ -8,12 +8,14 @@ use aya_ebpf::{
     macros::map,
     maps::PerCpuArray,
 };
-use cargo_beyla_events::{Listen, Open, Transfer, CAPTURE_MAX};
+use cargo_beyla_events::{Header, Transfer, CAPTURE_MAX};
 
 use crate::output;
 
 /// The most vectors of one call that are captured.
 const MAX_CAPTURED_VECTORS: u32 = 16;
+/// The most vectors of one recvmmsg or sendmmsg that are captured, in two steps where they are several.
+const MAX_BATCH_VECTORS: u32 = 8;
 /// The most vectors of one call that are looked at for the last bytes: hyper's most.
 const MAX_VECTORS: u32 = 64;
 /// The most bytes captured from one vector of several.
@@ -24,6 +26,8 @@ const MESSAGE_VECTORS: u64 = 16;
 pub const BATCH_MESSAGE: u64 = 64;
 /// Of `struct mmsghdr`: the offset of `msg_len`.
 const BATCH_MESSAGE_LENGTH: u64 = 56;
+/// Bytes of [`Transfer::tail`].
+const TAIL: u64 = 8;
 /// `sizeof(((struct sockaddr_un *)0)->sun_path)`
 const PATH_MAX: u32 = 108;
 
@@ -44,6 +48,8 @@ pub struct Progress {
     captured: u32,
     /// Bytes that are still to be copied.
     left: u32,
+    /// Vectors, or messages of a batch.
+    count: u32,
     /// Of a batch: the message and the vector at hand, and what was copied of the message before it.
     message: u32,
     vector: u32,
@@ -51,19 +57,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    const NONE: Self = Self { captured: 0, left: 0, message: 0, vector: 0, message_moved: 0 };
-}
-
-#[repr(C)]
-struct OpenWithPath {
-    open: Open,
-    path: [u8; PATH_MAX as usize],
-}
-
-#[repr(C)]
-struct ListenWithPath {
-    listen: Listen,
-    path: [u8; PATH_MAX as usize],
+    const NONE: Self = Self { captured: 0, left: 0, count: 0, message: 0, vector: 0, message_moved: 0 };
 }
 
 #[map]
@@ -142,7 +136,7 @@ struct Vector {
 /// need not follow each of them through all the others.
 #[inline(always)]
 pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
-    scratch.progress = Progress { left: if length < limit { length } else { limit }, ..Progress::NONE };
+    scratch.progress = Progress { left: if length < limit { length } else { limit }, count: memory.count, ..Progress::NONE };
     match memory.shape {
         Shape::Buffer => {
             let count = get(&scratch.progress.left);
@@ -151,25 +145,23 @@ pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
                 scratch.progress.captured = count;
             }
             if get(&scratch.progress.captured) < length {
-                tail(scratch, memory.address, length);
+                tail(scratch, memory.address, u64::from(length));
             }
         }
         Shape::Vectors => {
             for index in 0..MAX_CAPTURED_VECTORS {
-                if index >= memory.count || !copy_vector(scratch, memory.address, index, u32::MAX) {
+                if index >= get(&scratch.progress.count) || !copy_vector(scratch, memory.address, index, u32::MAX) {
                     break;
                 }
             }
-            if get(&scratch.progress.captured) < length && vectors_length(memory) == u64::from(length) {
-                if let Some(last) = vector(memory.address, memory.count.wrapping_sub(1)) {
-                    tail(scratch, last.base, last.length as u32);
-                }
+            if get(&scratch.progress.captured) < length && vectors_length(scratch, memory, MAX_VECTORS) == u64::from(length) {
+                vectors_tail(scratch, memory.address);
             }
         }
         Shape::Batch => {
-            for _ in 0..MAX_CAPTURED_VECTORS {
+            for _ in 0..MAX_BATCH_VECTORS {
                 let message = get(&scratch.progress.message);
-                if message >= memory.count {
+                if message >= get(&scratch.progress.count) {
                     break;
                 }
                 let at = memory.address + u64::from(message) * BATCH_MESSAGE;
@@ -203,20 +195,32 @@ pub fn batch_message_length(message: u64) -> u32 {
     unsafe { bpf_probe_read_user((message + BATCH_MESSAGE_LENGTH) as *const u32) }.unwrap_or(0)
 }
 
-/// Bytes that a call was given in vectors; 0 if they are too many to look at.
+/// Bytes that a call was given in vectors; 0 if they are more than `max`.
 #[inline(always)]
-pub fn vectors_length(memory: Memory) -> u64 {
-    if memory.shape != Shape::Vectors || memory.count > MAX_VECTORS {
+fn vectors_length(scratch: &Scratch, memory: Memory, max: u32) -> u64 {
+    if get(&scratch.progress.count) > max {
         return 0;
     }
     let mut total = 0;
-    for index in 0..MAX_VECTORS {
-        if index >= memory.count {
+    for index in 0..max {
+        if index >= get(&scratch.progress.count) {
             break;
         }
         total += vector(memory.address, index).map_or(0, |vector| vector.length);
     }
     total
+}
+
+/// Whether the process gave a call more bytes than the `length` that it moved.
+#[inline(always)]
+pub fn is_partial(memory: Memory, length: u32) -> bool {
+    if memory.shape != Shape::Vectors {
+        return false;
+    }
+    scratch().is_some_and(|scratch| {
+        scratch.progress.count = memory.count;
+        vectors_length(scratch, memory, MAX_BATCH_VECTORS) > u64::from(length)
+    })
 }
 
 #[inline(always)]
@@ -258,18 +262,34 @@ fn get(value: &u32) -> u32 {
     unsafe { core::ptr::read_volatile(value) }
 }
 
-/// The last bytes of a stretch of the process's memory, right-aligned.
+/// The last bytes of a stretch of the process's memory that is long enough.
 #[inline(always)]
-fn tail(scratch: &mut Scratch, address: u64, length: u32) {
-    let size = scratch.transfer.tail.len() as u32;
-    let count = if length < size { length } else { size };
-    let from = address + u64::from(length - count);
-    let to = (size - count) as usize & 7;
-    let count = size - to as u32;
-    // SAFETY: `to` is below the array's length.
-    let to = unsafe { scratch.transfer.tail.as_mut_ptr().add(to) };
-    // Unread, it stays zero.
-    let _ = user(to, count, from);
+fn tail(scratch: &mut Scratch, address: u64, length: u64) {
+    if length >= TAIL {
+        // Unread, it stays zero.
+        let _ = user(scratch.transfer.tail.as_mut_ptr(), TAIL as u32, address + length - TAIL);
+    }
+}
+
+/// The last bytes of a call's vectors, which may lie in two of them: the end of a chunked message is
+/// often a vector of its own.
+#[inline(always)]
+fn vectors_tail(scratch: &mut Scratch, vectors: u64) {
+    let Some(last) = vector(vectors, get(&scratch.progress.count).wrapping_sub(1)) else { return };
+    if last.length >= TAIL {
+        tail(scratch, last.base, last.length);
+        return;
+    }
+    let Some(before) = vector(vectors, get(&scratch.progress.count).wrapping_sub(2)) else { return };
+    let in_last = last.length & (TAIL - 1);
+    let in_before = TAIL - in_last;
+    if get(&scratch.progress.count) < 2 || before.length < in_before {
+        return;
+    }
+    let to = scratch.transfer.tail.as_mut_ptr();
+    // SAFETY: the two parts make up the array.
+    let rest = unsafe { to.add(in_before as usize & (TAIL as usize - 1)) };
+    let _ = user(to, in_before as u32, before.base + before.length - in_before) && user(rest, in_last as u32, last.base);
 }
 
 #[inline(always)]
@@ -289,26 +309,18 @@ pub fn submit(scratch: &mut Scratch) {
     output::frequent((scratch as *const Scratch).cast(), u64::from(size));
 }
 
-/// Writes the opening of a connection with the path of the server's socket.
+/// Puts a record and the path of a Unix socket together; where they are and their size.
 #[inline(always)]
-pub fn record_with_path(open: &Open, (address, length): (u64, u32)) {
+pub fn with_path<T: Copy>(record: &T, (address, length): (u64, u32)) -> Option<(*const u8, u64)> {
+    let start: *mut u8 = (scratch()? as *mut Scratch).cast();
     let length = if length > PATH_MAX { PATH_MAX } else { length };
-    let mut record = OpenWithPath { open: *open, path: [0; PATH_MAX as usize] };
-    // SAFETY: `length` is at most the array's; the helper checks the address read from.
-    unsafe { probe_read_kernel(record.path.as_mut_ptr().cast(), length, address as *const _) };
-    let size = size_of::<Open>() as u32 + length;
-    record.open.header.size = size;
-    output::frequent((&raw const record).cast(), u64::from(size));
-}
-
-/// Writes the beginning of listening with the path of the socket.
-#[inline(always)]
-pub fn listen_with_path(listen: &Listen, (address, length): (u64, u32)) {
-    let length = if length > PATH_MAX { PATH_MAX } else { length };
-    let mut record = ListenWithPath { listen: *listen, path: [0; PATH_MAX as usize] };
-    // SAFETY: `length` is at most the array's; the helper checks the address read from.
-    unsafe { probe_read_kernel(record.path.as_mut_ptr().cast(), length, address as *const _) };
-    let size = size_of::<Listen>() as u32 + length;
-    record.listen.header.size = size;
-    output::milestone((&raw const record).cast(), u64::from(size));
+    let size = size_of::<T>() as u32 + length;
+    // SAFETY: the scratch is larger than any record with any path, and every record begins with a
+    // header; the helper checks the address read from.
+    unsafe {
+        start.cast::<T>().write(*record);
+        (*start.cast::<Header>()).size = size;
+        probe_read_kernel(start.add(size_of::<T>()).cast(), length, address as *const _);
+    }
+    Some((start, u64::from(size)))
 }

@@ -57,14 +57,14 @@ fn returned(context: &BtfTracePointContext, direction: Direction) {
     }
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
-    if result <= 0 {
+    if result > 0 {
+        moved(sock, connection, direction, result as u32, time_ns);
+    } else {
         connection.batch_index = 0;
-        if direction == Direction::Send {
-            connection.send_begin_ns = 0;
-        }
-        return;
     }
-    moved(sock, connection, direction, result as u32, time_ns);
+    if direction == Direction::Send {
+        connection.send_begin_ns = 0;
+    }
 }
 
 #[inline(always)]
@@ -83,7 +83,7 @@ fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: 
     // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew. A
     // message that could not be sent whole ends it.
     if let Some(messages) = registers.batch_length(number) {
-        let whole = direction == Direction::Receive || payload::vectors_length(memory) <= u64::from(length);
+        let whole = direction == Direction::Receive || !payload::is_partial(memory, length);
         connection.batch_index = if index + 1 < messages && whole { index + 1 } else { 0 };
     }
 }

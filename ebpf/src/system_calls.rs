@@ -259,9 +259,24 @@ fn returned(registers: &Registers, number: u64, descriptor: u64, direction: Dire
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
     let end_of_stream = result == 0 && direction == Direction::Receive && connection.family == AF_UNIX;
-    if result <= 0 && !end_of_stream {
-        return;
+    if result > 0 || end_of_stream {
+        moved(sock, connection, registers, number, direction, result, time_ns);
     }
+    if direction == Direction::Send {
+        connection.send_begin_ns = 0;
+    }
+}
+
+#[inline(always)]
+fn moved(
+    sock: Sock,
+    connection: &mut Connection,
+    registers: &Registers,
+    number: u64,
+    direction: Direction,
+    result: i64,
+    time_ns: u64,
+) {
     let mut length = result as u32;
     let memory = if registers.batch_length(number).is_some() {
         // What it returns is the number of messages moved.

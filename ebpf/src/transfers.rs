@@ -1,7 +1,7 @@
 //! A receive or send call has returned: one record, however the call was observed.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use cargo_beyla_events::{kind, Header, Transfer, AF_UNIX, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN};
+use cargo_beyla_events::{kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN};
 
 use crate::connections::{Connection, Direction};
 use crate::fields::Sock;
@@ -38,7 +38,7 @@ pub fn record(
 ) {
     let Some(scratch) = payload::scratch() else { return };
     let mut transfer = Transfer {
-        header: Header { kind: kind::RECEIVE, reserved: 0, size: 0, time_ns, connection: connection.id },
+        header: Header { kind: kind::RECEIVE, flags: 0, size: 0, time_ns, connection: connection.id },
         begin_ns: 0,
         arrival_ns: 0,
         arrival_sequence: 0,
@@ -57,11 +57,15 @@ pub fn record(
                 transfer.arrival_sequence = connection.arrival_sequence;
                 connection.arrival_ns = 0;
             }
+            // Read before it was told that they are there.
+            if (end_sequence.wrapping_sub(connection.queued_sequence) as i32) > 0 {
+                connection.queued_sequence = end_sequence;
+                transfer.header.flags = ARRIVAL_UNKNOWN;
+            }
         }
         Direction::Send => {
             transfer.header.kind = kind::SEND;
             transfer.begin_ns = connection.send_begin_ns;
-            connection.send_begin_ns = 0;
             transfer.received_sequence = if connection.family == AF_UNIX {
                 connection.unix_received
             } else {

@@ -1,5 +1,6 @@
 //! `cargo beyla run`: builds the server, starts it, traces its requests, and summarises them.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -26,10 +27,10 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     let RunArguments { target, run: control, report: options, record, capture, server_arguments } = arguments;
     // What can be found wrong before the build is.
     let trace = Trace::new(settings(&options)?);
-    for path in options.json.iter().filter(|path| path.as_os_str() != "-") {
-        create_file(path)?;
-    }
     let privilege = privilege::find()?;
+    for path in options.json.iter().filter(|path| path.as_os_str() != "-") {
+        check_writable(path)?;
+    }
 
     let user = InvokingUser::detect();
     let as_user = |command: &mut std::process::Command| {
@@ -101,11 +102,14 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     Ok(ExitCode::from(if own == 0 { command.unwrap_or(0) } else { own }))
 }
 
-/// Fails now rather than after the run.
-fn create_file(path: &std::path::Path) -> Result<(), Error> {
-    std::fs::File::options().append(true).create(true).open(path).map(drop).map_err(|source| Error::File {
-        verb: "write",
-        path: path.to_owned(),
-        source,
-    })
+/// Fails now rather than after the run; leaves everything as it was.
+fn check_writable(path: &Path) -> Result<(), Error> {
+    let existed = path.exists();
+    let opened = std::fs::File::options().append(true).create(true).open(path);
+    opened.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })?;
+    if !existed {
+        // What cannot be removed will be overwritten.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
 }

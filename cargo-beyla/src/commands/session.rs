@@ -6,11 +6,13 @@ mod stopping;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use cargo_beyla_events::{Header, kind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
+use zerocopy::IntoBytes;
 
 use self::load::Load;
 use self::stopping::Stopping;
@@ -207,6 +209,10 @@ impl<'a> Session<'a> {
         self.helper_ended = !more.map_err(|source| Error::System { what: "reading from the probe helper", source })?;
         if self.helper_ended && self.running() {
             self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
+            self.failure = Some(Error::Probe {
+                message: "the probe helper ended before the server did".to_owned(),
+                hint: Some("the report holds what was seen until then".to_owned()),
+            });
         }
         written
     }
@@ -232,11 +238,24 @@ impl<'a> Session<'a> {
                 self.exit = self.exit.or(self.reap());
                 self.load.reap();
             } else {
+                self.note_stopping()?;
                 self.stopping.asked(received);
                 self.load.stop();
             }
         }
         Ok(())
+    }
+
+    /// What the server closes from now on, it closes because it is told to.
+    fn note_stopping(&mut self) -> Result<(), Error> {
+        let header = Header {
+            kind: kind::STOPPING,
+            size: size_of::<Header>() as u32,
+            time_ns: monotonic_ns(),
+            ..Header::default()
+        };
+        self.trace.record(&Event::Stopping { time_ns: header.time_ns });
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.write(header.as_bytes()))
     }
 
     fn reap(&self) -> Option<Exit> {
@@ -261,7 +280,9 @@ impl<'a> Session<'a> {
             self.load.start(self.trace.listening())?;
         }
         let over = self.control.duration.is_some_and(|duration| listening.elapsed() >= duration);
-        if over || self.load.is_over() {
+        if (over || self.load.is_over()) && !self.stopping.has_begun() {
+            // First: the server may be quick.
+            self.note_stopping()?;
             self.stopping.stop();
         }
         Ok(())

@@ -44,6 +44,7 @@ enum HelperError {
 
 /// Runs the helper to its end.
 pub fn run(arguments: &ProbeArguments) -> ExitCode {
+    end_with_parent();
     ignore_terminal_signals();
     // `io::stdout()` would hold back what does not end with a line feed.
     let output = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
@@ -54,6 +55,12 @@ pub fn run(arguments: &ProbeArguments) -> ExitCode {
         })
     });
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(UNSUPPORTED) }
+}
+
+/// The kernel takes its time to verify the programs, during which nobody looks at stdin.
+fn end_with_parent() {
+    // Under sudo the parent is sudo, and stdin is all there is.
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
 
 /// ^C is for the server; the records of its last moments are still to come.

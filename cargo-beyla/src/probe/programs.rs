@@ -19,7 +19,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_6
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch64.o");
 
 /// A program is named as its tracepoint.
-const ALWAYS: [&str; 3] = ["sched_process_exec", "inet_sock_set_state", "io_uring_create"];
+const ALWAYS: [&str; 4] = ["sched_process_exec", "inet_sock_set_state", "tcp_destroy_sock", "io_uring_create"];
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
 const DATA_READY: &str = "sk_data_ready";

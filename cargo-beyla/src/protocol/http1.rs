@@ -142,6 +142,17 @@ impl Protocol for Http1 {
         matches!(self.requests.state, State::Body(_))
     }
 
+    fn counted_content(&self, direction: Direction) -> u64 {
+        let state = match direction {
+            Direction::Request => &self.requests.state,
+            Direction::Response => &self.responses.state,
+        };
+        match state {
+            State::Body(body) => body.announced(),
+            _ => 0,
+        }
+    }
+
     fn is_reading(&self) -> bool {
         self.reading != Reading::Nothing
     }

@@ -13,6 +13,10 @@ pub trait Protocol {
     /// Whether content of the last request has yet to come.
     fn awaits_content(&self) -> bool;
 
+    /// How many of the bytes that move next, seen or not, are content whose length was announced, so
+    /// that they are counted all the same.
+    fn counted_content(&self, direction: Direction) -> u64;
+
     /// Whether the connection is still read; if not, it has been given up or taken over.
     fn is_reading(&self) -> bool;
 

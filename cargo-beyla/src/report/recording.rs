@@ -47,7 +47,7 @@ impl End {
             Some(Exit::Signal(signal)) => (Self::SIGNAL, signal),
         };
         let size = size_of::<Self>() as u32;
-        let header = Header { kind: END, reserved: 0, size, time_ns, connection: 0 };
+        let header = Header { kind: END, flags: 0, size, time_ns, connection: 0 };
         Self { header, how, value }
     }
 

@@ -39,6 +39,8 @@ struct Exchanges {
     /// When the connection was established and accepted, in nanoseconds, until its first request.
     opened: Option<(Option<u64>, u64)>,
     under_way: VecDeque<Exchange>,
+    /// Return of the last receive call, in nanoseconds.
+    received_ns: u64,
     /// Entry and return of the last send call, in nanoseconds.
     sent: Option<(u64, u64)>,
 }
@@ -49,7 +51,7 @@ impl Connection {
         Self {
             streams,
             protocol: Http1::default(),
-            exchanges: Exchanges { info: Arc::new(info), opened, under_way: VecDeque::new(), sent: None },
+            exchanges: Exchanges { info: Arc::new(info), opened, under_way: VecDeque::new(), received_ns: 0, sent: None },
             closing: Closing::default(),
             end: None,
         }
@@ -71,6 +73,9 @@ impl Connection {
             let missing = self.streams.missing_until(Direction::Request, transfer.received_sequence);
             self.missed(Direction::Request, missing, ledger);
         }
+        if direction == Direction::Request {
+            self.exchanges.received_ns = transfer.header.time_ns;
+        }
         let Some(moved) = self.streams.moved(direction, transfer, data) else {
             return;
         };
@@ -80,7 +85,7 @@ impl Connection {
         }
         let mut book = self.exchanges.book(ledger);
         if moved.missing > 0 {
-            book.ledger.miss(moved.missing);
+            book.ledger.miss(moved.missing.saturating_sub(self.protocol.counted_content(direction)));
             self.protocol.gap(direction, moved.missing, &mut book);
         }
         self.protocol.segment(&moved.segment, &mut book);
@@ -89,8 +94,9 @@ impl Connection {
         }
     }
 
-    /// One end closed. Whether nothing is left of the connection.
-    pub(super) fn state(&mut self, state: &State, ledger: &mut Ledger) -> bool {
+    /// One end closed. Whether nothing is left of the connection. What the server closes once it is told
+    /// to end, which was at `stopping_ns`, stays open as far as the requests are concerned.
+    pub(super) fn state(&mut self, state: &State, stopping_ns: u64, ledger: &mut Ledger) -> bool {
         let time_ns = state.header.time_ns;
         if state.error != 0 {
             self.closing.reset(time_ns);
@@ -101,7 +107,9 @@ impl Connection {
                 return false;
             }
             tcp_state::FIN_WAIT1 | tcp_state::CLOSE | LAST_ACK => {
-                self.closing.by(Party::Server, time_ns);
+                if time_ns < stopping_ns {
+                    self.closing.by(Party::Server, time_ns);
+                }
             }
             _ => return false,
         }
@@ -134,7 +142,7 @@ impl Connection {
 
     fn missed(&mut self, direction: Direction, missing: u64, ledger: &mut Ledger) {
         if missing > 0 && self.protocol.is_reading() {
-            ledger.miss(missing);
+            ledger.miss(missing.saturating_sub(self.protocol.counted_content(direction)));
             self.protocol.gap(direction, missing, &mut self.exchanges.book(ledger));
         }
     }
@@ -238,9 +246,14 @@ impl Messages for Book<'_> {
 
     fn response_end(&mut self, end: MessageEnd) {
         let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
+        let received_ns = self.exchanges.received_ns;
         if let Some(exchange) = self.unanswered() {
             if let Some(bytes) = &mut exchange.response_bytes {
                 bytes.body = end.body;
+            }
+            if !exchange.received {
+                // Answered before it was whole; it may never be.
+                exchange.boundaries.received = Some(received_ns);
             }
             match end.time_ns {
                 Some(time_ns) => exchange.end(Outcome::Complete, time_ns),

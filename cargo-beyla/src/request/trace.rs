@@ -41,6 +41,8 @@ pub struct Trace {
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
     listening: Vec<Endpoint>,
+    /// When the server was told to end, in nanoseconds.
+    stopping_ns: u64,
     lost: Lost,
     ledger: Ledger,
 }
@@ -64,6 +66,7 @@ impl Trace {
             connections: HashMap::new(),
             closed: VecDeque::new(),
             listening: Vec::new(),
+            stopping_ns: u64::MAX,
             lost: Lost::default(),
             ledger: Ledger::new(settings.routes, settings.max_requests),
         }
@@ -92,6 +95,7 @@ impl Trace {
                 self.lost.connections = self.lost.connections.max(lost.connections);
                 self.lost.skipped = self.lost.skipped.max(lost.skipped);
             }
+            Event::Stopping { time_ns } => self.stopping_ns = self.stopping_ns.min(*time_ns),
             Event::Exec { .. } | Event::Ready(_) | Event::Failed(_) | Event::Unknown => {}
         }
     }
@@ -177,7 +181,7 @@ impl Trace {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        if !connection.state(state, &mut self.ledger) {
+        if !connection.state(state, self.stopping_ns, &mut self.ledger) {
             return;
         }
         self.closed.push_back(id);

@@ -8,8 +8,8 @@ const KEPT: usize = 1024;
 /// The arrivals of bytes that have not been read yet, by offset, and of the last that have.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    /// Offset of the first byte, which grows from one to the next, and time in nanoseconds.
-    kept: VecDeque<(u64, u64)>,
+    /// Offset of the first byte, which grows from one to the next, and time in nanoseconds, if known.
+    kept: VecDeque<(u64, Option<u64>)>,
     /// From this offset on arrivals were dropped for want of room.
     unknown_from: Option<u64>,
 }
@@ -18,6 +18,15 @@ impl Arrivals {
     /// Bytes from `offset` on arrived at `time_ns`. They are told in the order in which they arrived, the
     /// first of those unread excepted.
     pub(super) fn add(&mut self, offset: u64, time_ns: u64) {
+        self.insert(offset, Some(time_ns));
+    }
+
+    /// Among the bytes from `offset` on are some whose arrival went unseen.
+    pub(super) fn unknown(&mut self, offset: u64) {
+        self.insert(offset, None);
+    }
+
+    fn insert(&mut self, offset: u64, time_ns: Option<u64>) {
         if self.unknown_from.is_some_and(|unknown| unknown <= offset) {
             return;
         }
@@ -37,7 +46,7 @@ impl Arrivals {
             return None;
         }
         let after = self.kept.partition_point(|&(start, _)| start <= offset);
-        self.kept.get(after.checked_sub(1)?).map(|&(_, time)| time)
+        self.kept.get(after.checked_sub(1)?).and_then(|&(_, time)| time)
     }
 
     /// Everything before `offset` has been read. The last arrival before it stays: the bytes from

@@ -1,6 +1,6 @@
 //! One connection: sequence numbers -> offsets, what is missing, when bytes arrived.
 
-use cargo_beyla_events::Transfer;
+use cargo_beyla_events::{ARRIVAL_UNKNOWN, Transfer};
 
 use super::arrivals::Arrivals;
 use super::segment::{Direction, Segment};
@@ -70,6 +70,9 @@ impl Connection {
         let skipped = length.saturating_sub(data.len() as u64);
         if direction == Direction::Request {
             self.arrivals.consumed(before);
+            if transfer.header.flags & ARRIVAL_UNKNOWN != 0 {
+                self.arrivals.unknown(before);
+            }
             if transfer.arrival_ns != 0 {
                 self.arrived(transfer.arrival_sequence, transfer.arrival_ns);
             }

@@ -50,6 +50,11 @@ pub enum Event<'a> {
     },
     /// What could not be recorded so far.
     Lost(records::Lost),
+    /// The server is told to end.
+    Stopping {
+        /// When.
+        time_ns: u64,
+    },
     /// Every probe is attached; how bytes are captured.
     Ready(&'a str),
     /// The probe helper failed, with its message.
@@ -132,6 +137,7 @@ impl<'a> Event<'a> {
             kind::STATE => split(record).map(|(state, _)| Self::State(state)),
             kind::IO_URING => Some(Self::IoUring { time_ns }),
             kind::EXEC => Some(Self::Exec { time_ns }),
+            kind::STOPPING => Some(Self::Stopping { time_ns }),
             kind::LOST => split(record).map(|(lost, _)| Self::Lost(lost)),
             kind::READY => split::<records::Header>(record).map(|(_, capture)| Self::Ready(valid(capture))),
             kind::FAILED => split::<records::Header>(record).map(|(_, message)| Self::Failed(valid(message))),

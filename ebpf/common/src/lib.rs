@@ -64,9 +64,15 @@ pub mod kind {
     pub const LOST: u16 = 100;
     /// [`super::Header`] and the way of capture in UTF-8: every probe is attached, says the probe helper.
     pub const READY: u16 = 101;
+    /// [`super::Header`] alone, written by the parent: the server is told to end, so what it closes from
+    /// here on says nothing of the requests.
+    pub const STOPPING: u16 = 103;
     /// [`super::Header`] and a message in UTF-8: the probe helper failed.
     pub const FAILED: u16 = 102;
 }
+
+/// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
+pub const ARRIVAL_UNKNOWN: u16 = 1;
 
 /// The beginning of every record.
 #[repr(C)]
@@ -75,8 +81,8 @@ pub mod kind {
 pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// [`ARRIVAL_UNKNOWN`] or 0.
+    pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
     pub size: u32,
     /// When it happened.
@@ -159,7 +165,8 @@ pub struct Transfer {
     pub header: Header,
     /// Send: the entry of the call. Receive: 0.
     pub begin_ns: u64,
-    /// Receive: when the byte at `arrival_sequence` reached the receive queue; 0 where not known.
+    /// Receive: when the byte at `arrival_sequence` reached the receive queue; 0 if all that was received
+    /// came with arrivals told before, or unseen ([`ARRIVAL_UNKNOWN`]).
     pub arrival_ns: u64,
     /// See `arrival_ns`.
     pub arrival_sequence: u32,
@@ -173,7 +180,7 @@ pub struct Transfer {
     pub captured: u32,
     /// The thread that made the call, as its process numbers it at the root of PID namespaces.
     pub thread: u32,
-    /// The last bytes moved, where `captured < length` and they could be read; zeros elsewhere.
+    /// The last eight bytes moved, where `captured < length` and they could be read; zeros elsewhere.
     pub tail: [u8; 8],
 }
 

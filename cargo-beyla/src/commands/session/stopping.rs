@@ -41,9 +41,14 @@ impl Stopping {
         }
     }
 
+    /// Whether the server was told to end, by anyone.
+    pub(super) fn has_begun(&self) -> bool {
+        self.step.is_some() || self.asked > 0
+    }
+
     /// Tells the server to end, the first time that it is called.
     pub(super) fn stop(&mut self) {
-        if self.step.is_none() && self.asked == 0 {
+        if !self.has_begun() {
             self.step = Some((0, Instant::now()));
             self.send(STEPS[0].0);
         }

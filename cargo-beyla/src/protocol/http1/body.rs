@@ -57,6 +57,14 @@ impl Body {
         Self::new(Framing::Lost(Recent::default()))
     }
 
+    /// Bytes that are still to come by the length that was announced; 0 where none was.
+    pub(super) fn announced(&self) -> u64 {
+        match self.framing {
+            Framing::Length { remaining } => remaining,
+            Framing::Chunked(_) | Framing::UntilClose | Framing::Lost(_) => 0,
+        }
+    }
+
     fn new(framing: Framing) -> Self {
         Self { framing, count: 0, unseen: false }
     }
