@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in, in one command; it ends at the first failure.
+# Everything that must hold before a change goes in, in one command; it ends at the first step that fails.
 #
 #   tests/run.sh            on Debian or Ubuntu with Rust stable; elsewhere install what it names first
 #   FUZZ_SECONDS=600 tests/run.sh
@@ -89,15 +89,21 @@ fuzz() {
         -max_total_time="${FUZZ_SECONDS:-60}" -print_final_stats=1
 }
 
-step "System packages" system_packages
-step "Rust" rust
-step "Formatting" formatting
-step "The committed BPF objects match their sources" ebpf/build.sh --check
-step "Clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
-step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked -p cargo-beyla --no-deps
-step "Unit tests" cargo test --locked --workspace --exclude beyla-tests
-step "What this machine can trace" cargo run --locked -p cargo-beyla -- beyla doctor
-step "End-to-end tests" cargo test --locked -p beyla-tests
-step "cargo-fuzz" install_cargo_fuzz
-step "Fuzzing for ${FUZZ_SECONDS:-60} s" fuzz
-printf '\nAll passed in %d s.\n' "$SECONDS"
+main() {
+    step "System packages" system_packages
+    step "Rust" rust
+    step "Formatting" formatting
+    step "The committed BPF objects match their sources" ebpf/build.sh --check
+    step "Clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+    step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked -p cargo-beyla --no-deps
+    step "Unit tests" cargo test --locked --no-fail-fast --workspace --exclude beyla-tests
+    step "What this machine can trace" cargo run --locked -p cargo-beyla -- beyla doctor
+    step "End-to-end tests" cargo test --locked --no-fail-fast -p beyla-tests
+    step "cargo-fuzz" install_cargo_fuzz
+    step "Fuzzing for ${FUZZ_SECONDS:-60} s" fuzz
+    printf '\nAll passed in %d s.\n' "$SECONDS"
+}
+
+# Read whole before it runs, so that the file may be edited meanwhile.
+main
+exit

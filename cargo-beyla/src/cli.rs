@@ -123,7 +123,7 @@ pub struct TargetArguments {
 #[command(next_help_heading = "Run options")]
 pub struct RunControl {
     /// Run CMD through `sh -c` once the server listens, then stop the server; `BEYLA_URL`,
-    /// `BEYLA_PORT` and `BEYLA_PID` are set for it
+    /// `BEYLA_PORT`, `BEYLA_SOCKET` and `BEYLA_PID` are set for it where they are known
     #[arg(long, value_name = "CMD")]
     pub exec: Option<OsString>,
     /// Stop the server after so long, as in 30s or 5m
