@@ -33,6 +33,8 @@ pub struct Arguments {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
+// One is made in the life of the process.
+#[allow(clippy::large_enum_variant)]
 pub enum Command {
     /// Build a server, start it, trace its requests, and summarise them
     Run(RunArguments),
@@ -72,6 +74,8 @@ pub struct RunArguments {
 /// What to build, in cargo's own words.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Target options")]
+// They are flags, each of which stands by itself.
+#[allow(clippy::struct_excessive_bools)]
 pub struct TargetArguments {
     /// Package with the server
     #[arg(short, long, value_name = "SPEC")]
@@ -119,7 +123,7 @@ pub struct TargetArguments {
 #[command(next_help_heading = "Run options")]
 pub struct RunControl {
     /// Run CMD through `sh -c` once the server listens, then stop the server; `BEYLA_URL`,
-    /// `BEYLA_PORT`, `BEYLA_PID` and, of a Unix socket, `BEYLA_SOCKET` are set for it
+    /// `BEYLA_PORT`, `BEYLA_SOCKET` and `BEYLA_PID` are set for it where they are known
     #[arg(long, value_name = "CMD")]
     pub exec: Option<OsString>,
     /// Stop the server so long after it began to listen, as in 30s or 5m
@@ -227,7 +231,7 @@ mod tests {
     fn durations() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
         for wrong in ["", "s", "1d", "-1s", "1e400h", "1..2s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }

@@ -35,10 +35,10 @@ pub enum ProgramsError {
     #[error("this kernel has no tracepoint {0}, which capture by socket tracepoints needs")]
     NoTracepoint(&'static str),
     /// The object, its maps.
-    #[error("could not load the probes: {}", with_causes(.0))]
+    #[error("could not load the probes: {}", with_causes(.0.as_ref()))]
     Load(Box<dyn std::error::Error + Send + Sync>),
     /// One program.
-    #[error("could not load the probe on {name}: {}", with_causes(.source))]
+    #[error("could not load the probe on {name}: {}", with_causes(.source.as_ref()))]
     Program {
         /// The tracepoint.
         name: &'static str,
@@ -48,7 +48,7 @@ pub enum ProgramsError {
 }
 
 /// The message of an error and of what caused it, the verifier's log cut to its last lines.
-fn with_causes(error: &Box<dyn std::error::Error + Send + Sync>) -> String {
+fn with_causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

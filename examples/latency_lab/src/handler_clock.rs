@@ -18,6 +18,7 @@ impl HandlerClock {
     /// The answer with the time so far in its header.
     pub(crate) fn stop(self, answer: impl IntoResponse) -> impl IntoResponse {
         let micros = self.0.elapsed().as_micros();
-        (AppendHeaders([("x-handler-us", micros.to_string())]), answer)
+        // Of one width, so that answers of a kind are of one length.
+        (AppendHeaders([("x-handler-us", format!("{micros:09}"))]), answer)
     }
 }
