@@ -62,7 +62,7 @@ system_packages() {
 
 rust() {
     local tool
-    command -v cargo >/dev/null || { echo "there is no cargo: install Rust stable, as https://rustup.rs says" >&2; return 1; }
+    command -v cargo >/dev/null || { echo "there is no cargo: install Rust stable, with rustup" >&2; return 1; }
     for tool in fmt clippy; do
         cargo "$tool" --version || { echo "cargo $tool is missing: rustup component add rustfmt clippy" >&2; return 1; }
     done

@@ -32,6 +32,8 @@ use crate::stream::event::Event;
 
 /// How often the status line is drawn and deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How long records may wait while there are many.
+const BUSY: Duration = Duration::from_millis(10);
 /// After a Unix socket began to listen: a TCP port, if there will be one, does so by then.
 const TCP_MAY_FOLLOW: Duration = Duration::from_millis(300);
 
@@ -58,6 +60,8 @@ pub(super) struct Session<'a> {
     exit: Option<Exit>,
     helper: Helper,
     ring: RingBuffer,
+    /// Whether there were records the last time.
+    busy: bool,
     helper_ended: bool,
     signals: Signals,
     trace: Trace,
@@ -92,6 +96,7 @@ impl<'a> Session<'a> {
             exit: None,
             helper,
             ring,
+            busy: false,
             helper_ended: false,
             signals,
             trace,
@@ -147,20 +152,24 @@ impl<'a> Session<'a> {
     }
 
     fn wait(&mut self) -> Result<(), Error> {
-        let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
+        // The ring buffer's descriptor is ready whenever a record waits. Under load one always does, and
+        // what counts is to disturb the server seldom.
+        let pause = if self.busy { BUSY } else { TICK };
+        let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         let told = {
-            let mut waited_for = vec![
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.ring.as_fd(), PollFlags::POLLIN),
-            ];
+            let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             if !self.helper_ended {
                 waited_for.push(PollFd::new(self.helper.as_fd(), PollFlags::POLLIN));
+            }
+            if !self.busy {
+                waited_for.push(PollFd::new(self.ring.as_fd(), PollFlags::POLLIN));
             }
             match poll(&mut waited_for, timeout) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(errno) => return Err(Error::System { what: "waiting for records", source: errno.into() }),
             }
-            waited_for.get(2).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+            let helper = waited_for.get(1).filter(|_| !self.helper_ended);
+            helper.and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
         };
         self.take_records()?;
         if told {
@@ -174,7 +183,7 @@ impl<'a> Session<'a> {
         let mut listening = Vec::new();
         let mut written = Ok(());
         let Self { ring, trace, recorder, .. } = self;
-        ring.drain(|record| {
+        self.busy = ring.drain(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
             if let Event::Listen { local, .. } = &event {
                 listening.push(local.clone());

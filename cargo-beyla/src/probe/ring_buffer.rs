@@ -49,17 +49,13 @@ impl RingBuffer {
         Ok(Self { map, consumer, producer, size: size.into(), page: page as u64, position })
     }
 
-    /// Shows every record that waits to `take`, in order.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) {
-        let mut given_back = self.position;
-        let mut produced = self.producer.word(0).load(Ordering::Acquire);
-        loop {
-            if self.position >= produced {
-                produced = self.producer.word(0).load(Ordering::Acquire);
-                if self.position >= produced {
-                    break;
-                }
-            }
+    /// Shows every record that waits to `take`, in order; those that come meanwhile are left for the
+    /// next time. Whether there were any.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) -> bool {
+        let start = self.position;
+        let mut given_back = start;
+        let produced = self.producer.word(0).load(Ordering::Acquire);
+        while self.position < produced {
             let offset = self.page + (self.position & (self.size - 1));
             let header = self.producer.half_word(offset).load(Ordering::Acquire);
             if header & BUSY != 0 {
@@ -81,6 +77,7 @@ impl RingBuffer {
             }
         }
         self.consumer.word(0).store(self.position, Ordering::Release);
+        self.position > start
     }
 }
 
