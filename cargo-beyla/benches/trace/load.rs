@@ -53,9 +53,17 @@ impl Load {
         self.now_ns
     }
 
-    /// The records of one request on each connection.
-    pub(crate) fn next_round(&mut self) -> &[u8] {
+    /// The records that come next, of some 250 requests.
+    pub(crate) fn next_batch(&mut self) -> &[u8] {
         self.records.clear();
+        for _ in 0..4 {
+            self.add_round();
+        }
+        &self.records
+    }
+
+    /// One request on each connection.
+    fn add_round(&mut self) {
         let new = !self.shape.keep_alive || self.requests == 0;
         // A connection's number is never used again.
         let first = if self.shape.keep_alive { 1 } else { self.requests + 1 };
@@ -71,7 +79,6 @@ impl Load {
                 self.close(first + at, at as usize);
             }
         }
-        &self.records
     }
 
     fn open(&mut self, connection: u64, at: usize) {
@@ -83,9 +90,10 @@ impl Load {
     }
 
     fn receive(&mut self, connection: u64, at: usize) {
-        let trace_id = match self.shape.trace_ids {
-            true => format!("traceparent: 00-{:032x}-00f067aa0ba902b7-01\r\n", self.random()),
-            false => String::new(),
+        let trace_id = if self.shape.trace_ids {
+            format!("traceparent: 00-{:032x}-00f067aa0ba902b7-01\r\n", self.random())
+        } else {
+            String::new()
         };
         let path = match self.shape.paths {
             1 => "/hello".to_owned(),
@@ -111,10 +119,7 @@ impl Load {
     }
 
     fn send(&mut self, connection: u64, at: usize) {
-        let took = match self.shape.slowing {
-            true => self.requests,
-            false => self.random() % 100_000,
-        };
+        let took = if self.shape.slowing { self.requests } else { self.random() % 100_000 };
         let second = self.now_ns / 1_000_000_000 % 60;
         let data = format!(
             "HTTP/1.1 200 OK\r\ncontent-length: 12\r\ncontent-type: text/plain; charset=utf-8\r\n\
