@@ -299,8 +299,10 @@ impl<'a> Session<'a> {
 
     fn draw(&mut self) {
         if let Some(live) = &mut self.live {
-            let now = self.trace.live(monotonic_ns());
-            live.update(LiveCounters { requests: now.requests, errors: now.errors, p99_ns: now.p99_ns });
+            live.update(|| {
+                let now = self.trace.live(monotonic_ns());
+                LiveCounters { requests: now.requests, errors: now.errors, p99_ns: now.p99_ns }
+            });
         }
     }
 }

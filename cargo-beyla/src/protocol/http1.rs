@@ -1,7 +1,7 @@
 //! HTTP/1.0 and HTTP/1.1: RFC 9112.
 //!
-//! Each direction is a `Side`: heads are parsed where they lie if a segment holds them whole, bodies
-//! are counted. A body's length is kept through bytes that were not captured and, with a known length,
+//! Each direction is a `Side`: heads are parsed where they lie if a segment holds them whole, and once
+//! only if they come again and again; bodies are counted. A body's length is kept through bytes that were not captured and, with a known length,
 //! through bytes that no record told of. Where a head may have been among those, the side is out of
 //! step and goes on at the next segment that begins with a message.
 
@@ -9,6 +9,7 @@ mod body;
 mod chunked;
 mod gather;
 mod head;
+mod memo;
 mod requests;
 mod responses;
 
@@ -17,6 +18,8 @@ use std::collections::VecDeque;
 use super::message::{GivenUp, MessageEnd, Messages, Protocol, Unfinished, UnfinishedResponse};
 use crate::stream::segment::{Direction, Segment};
 use body::Body;
+
+pub use memo::Heads;
 
 /// Requests that may wait for their responses at a time; no client sends more ahead.
 const PENDING_MAX: usize = 4096;
@@ -108,7 +111,9 @@ struct Expected {
 }
 
 impl Protocol for Http1 {
-    fn segment(&mut self, segment: &Segment<'_>, messages: &mut dyn Messages) {
+    type Shared = Heads;
+
+    fn segment(&mut self, segment: &Segment<'_>, heads: &mut Heads, messages: &mut dyn Messages) {
         if !self.is_reading() {
             return;
         }
@@ -120,14 +125,14 @@ impl Protocol for Http1 {
             Direction::Response => self.response_ends_with_next(segment.data, messages),
         }
         self.side(segment.direction).begin_operation(segment);
-        self.read(segment.data, segment.start, segment, messages);
+        self.read(segment.data, segment.start, segment, heads, messages);
         // Where the last bytes are known, fewer are hidden.
         let tail = segment.tail.as_ref().map_or(&[][..], |tail| tail.as_slice());
         let known = tail.len().min(usize::try_from(segment.skipped).unwrap_or(usize::MAX));
         let hidden = segment.skipped - known as u64;
         self.hide(segment.direction, hidden, Some(segment.end_ns), messages);
         let offset = segment.start.saturating_add(segment.data.len() as u64).saturating_add(hidden);
-        self.read(&tail[tail.len() - known..], offset, segment, messages);
+        self.read(&tail[tail.len() - known..], offset, segment, heads, messages);
         self.end_operation(segment, messages);
     }
 
@@ -183,7 +188,14 @@ impl Http1 {
     }
 
     /// Reads bytes that are known; `offset` is that of the first of them.
-    fn read(&mut self, mut input: &[u8], mut offset: u64, segment: &Segment<'_>, messages: &mut dyn Messages) {
+    fn read(
+        &mut self,
+        mut input: &[u8],
+        mut offset: u64,
+        segment: &Segment<'_>,
+        heads: &mut Heads,
+        messages: &mut dyn Messages,
+    ) {
         while !input.is_empty() && self.is_reading() {
             let side = self.side(segment.direction);
             let rest = match &mut side.state {
@@ -210,8 +222,8 @@ impl Http1 {
                         };
                     }
                     match segment.direction {
-                        Direction::Request => self.read_request_head(input, segment, messages),
-                        Direction::Response => self.read_response_head(input, segment, messages),
+                        Direction::Request => self.read_request_head(input, segment, heads, messages),
+                        Direction::Response => self.read_response_head(input, segment, heads, messages),
                     }
                 }
             };

@@ -4,8 +4,11 @@ use crate::stream::segment::{Direction, Segment};
 
 /// Reads the messages of one connection. Responses answer requests in the order of these.
 pub trait Protocol {
+    /// What the connections of a run have in common.
+    type Shared;
+
     /// A call moved bytes.
-    fn segment(&mut self, segment: &Segment<'_>, messages: &mut dyn Messages);
+    fn segment(&mut self, segment: &Segment<'_>, shared: &mut Self::Shared, messages: &mut dyn Messages);
 
     /// Bytes moved that no record told of.
     fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages);

@@ -76,8 +76,9 @@ impl Live {
         Self { started, samples: VecDeque::from([(started, 0)]), screen }
     }
 
-    /// Shows these counters; to be called some four to ten times a second.
-    pub fn update(&mut self, counters: LiveCounters) {
+    /// Shows the counters, which are taken only when it is time to; to be called four times a second or
+    /// more often.
+    pub fn update(&mut self, counters: impl FnOnce() -> LiveCounters) {
         let Some(screen) = &mut self.screen else {
             return;
         };
@@ -85,6 +86,7 @@ impl Live {
         if screen.drawn.is_some_and(|drawn| now.duration_since(drawn) < REDRAW) {
             return;
         }
+        let counters = counters();
         self.samples.push_back((now, counters.requests));
         while self.samples.get(1).is_some_and(|(then, _)| now.duration_since(*then) >= WINDOW) {
             self.samples.pop_front();
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn without_a_terminal_there_is_none() {
         let mut live = Live::start(false);
-        live.update(LiveCounters::default());
+        live.update(LiveCounters::default);
         assert!(live.screen.is_none());
         live.finish();
     }

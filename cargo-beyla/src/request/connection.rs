@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cargo_beyla_events::{State, Transfer, tcp_state};
 
-use crate::protocol::http1::Http1;
+use crate::protocol::http1::{Heads, Http1};
 use crate::protocol::message::{
     GivenUp, MessageEnd, Messages, Protocol, RequestHead, ResponseHead, UnfinishedResponse,
 };
@@ -62,7 +62,14 @@ impl Connection {
     }
 
     /// A receive or send call returned.
-    pub(super) fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8], ledger: &mut Ledger) {
+    pub(super) fn moved(
+        &mut self,
+        direction: Direction,
+        transfer: &Transfer,
+        data: &[u8],
+        heads: &mut Heads,
+        ledger: &mut Ledger,
+    ) {
         if direction == Direction::Request && transfer.length == 0 {
             self.closing.by(Party::Client, transfer.header.time_ns);
             return;
@@ -88,7 +95,7 @@ impl Connection {
             book.ledger.miss(moved.missing.saturating_sub(self.protocol.counted_content(direction)));
             self.protocol.gap(direction, moved.missing, &mut book);
         }
-        self.protocol.segment(&moved.segment, &mut book);
+        self.protocol.segment(&moved.segment, heads, &mut book);
         if direction == Direction::Response {
             self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
         }
@@ -165,7 +172,7 @@ impl Connection {
                 let (outcome, ended_ns) = self.closing.outcome(response, sent, now_ns);
                 exchange.end(outcome, ended_ns.max(sent.map_or(0, |(_, end)| end)));
             }
-            ledger.enter(exchange, &exchanges.info);
+            ledger.enter(&mut exchange, &exchanges.info);
         }
     }
 }
@@ -189,8 +196,9 @@ impl Book<'_> {
     }
 
     fn enter_finished(&mut self) {
-        while let Some(exchange) = self.exchanges.under_way.pop_front_if(|first| first.is_over()) {
-            self.ledger.enter(exchange, &self.exchanges.info);
+        while let Some(first) = self.exchanges.under_way.front_mut().filter(|first| first.is_over()) {
+            self.ledger.enter(first, &self.exchanges.info);
+            self.exchanges.under_way.pop_front();
         }
     }
 }
@@ -206,10 +214,7 @@ impl Messages for Book<'_> {
         self.exchanges.under_way.push_back(Exchange {
             id: ledger.totals.requests,
             protocol: head.protocol,
-            method: ledger.interner.get(head.method),
-            path: ledger.interner.get(head.path),
-            query: head.query.map(|query| ledger.interner.get(query)),
-            route: ledger.interner.get(&ledger.routes.route(head.path)),
+            line: ledger.lines.get(head, &ledger.routes, &mut ledger.statistics),
             boundaries: Boundaries {
                 connected,
                 accepted,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::boundaries::Boundaries;
+use super::lines::Line;
 use super::model::{ConnectionInfo, MessageBytes, Outcome, Request};
 
 /// A request and what has been seen of its response.
@@ -10,10 +11,7 @@ use super::model::{ConnectionInfo, MessageBytes, Outcome, Request};
 pub(super) struct Exchange {
     pub(super) id: u64,
     pub(super) protocol: &'static str,
-    pub(super) method: Arc<str>,
-    pub(super) path: Arc<str>,
-    pub(super) query: Option<Arc<str>>,
-    pub(super) route: Arc<str>,
+    pub(super) line: Arc<Line>,
     pub(super) boundaries: Boundaries,
     pub(super) request_bytes: MessageBytes,
     /// Whether the request is whole.
@@ -60,15 +58,15 @@ impl Exchange {
         boundaries.ended = boundaries.ended.max(last);
     }
 
-    pub(super) fn into_request(self, connection: Arc<ConnectionInfo>) -> Request {
+    pub(super) fn to_request(&self, connection: &Arc<ConnectionInfo>) -> Request {
         Request {
             id: self.id,
-            connection,
+            connection: Arc::clone(connection),
             protocol: self.protocol,
-            method: self.method,
-            path: self.path,
-            query: self.query,
-            route: self.route,
+            method: Arc::clone(&self.line.method),
+            path: Arc::clone(&self.line.path),
+            query: self.line.query.clone(),
+            route: Arc::clone(&self.line.route),
             status: self.status,
             outcome: self.outcome.unwrap_or(Outcome::StillOpen),
             boundaries: self.boundaries,

@@ -1,7 +1,8 @@
 //! One copy of strings that come again and again.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+
+use hashbrown::HashSet;
 
 /// The strings known at most.
 const KNOWN_MAX: usize = 8192;

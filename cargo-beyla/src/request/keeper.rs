@@ -1,82 +1,133 @@
 //! The requests that are kept one by one: the slowest.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::model::Request;
 
-/// Keeps the slowest requests.
+/// Keeps the slowest requests; of two that took equally long the earlier, by id, counts as the slower.
+///
+/// An eighth more than asked for is let in before the fastest go, all at once: a heap would sink each
+/// request through itself, which costs most when it matters most, at high rates.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    /// The fastest on top.
-    kept: BinaryHeap<Reverse<Kept>>,
+    kept: Vec<Kept>,
+    /// Of those that went: others are written over them.
+    spare: Vec<Arc<Request>>,
     max: usize,
-    not_kept: u64,
+    /// The fastest of the `max` slowest when the fastest went last: what is faster is refused.
+    least: Option<Slowness>,
+    offered: u64,
 }
 
-/// Ordered by time; of two that took equally long the earlier counts as the slower.
+/// Total time and id.
+type Slowness = (u64, Reverse<u64>);
+
 #[derive(Debug)]
 struct Kept {
-    total: u64,
-    id: u64,
+    slowness: Slowness,
     request: Arc<Request>,
 }
 
 impl Keeper {
     pub(super) fn new(max: usize) -> Self {
-        Self { kept: BinaryHeap::new(), max, not_kept: 0 }
+        Self { kept: Vec::new(), spare: Vec::new(), max, least: None, offered: 0 }
     }
 
-    /// Offers a request with this total time, which is made only if it is kept.
-    pub(super) fn offer(&mut self, total: u64, request: impl FnOnce() -> Request) {
-        if self.kept.len() >= self.max {
-            self.not_kept += 1;
-            if self.kept.peek().is_none_or(|Reverse(fastest)| fastest.total >= total) {
-                return;
-            }
-            self.kept.pop();
+    /// Offers the request with this id and total time, which is made only if it is let in.
+    pub(super) fn offer(&mut self, id: u64, total: u64, request: impl FnOnce() -> Request) {
+        self.offered += 1;
+        let slowness = (total, Reverse(id));
+        if self.max == 0 || self.least.is_some_and(|least| slowness < least) {
+            return;
         }
-        let request = Arc::new(request());
-        let id = request.id;
-        self.kept.push(Reverse(Kept { total, id, request }));
+        let request = match self.spare.pop() {
+            Some(mut spare) => {
+                // Nothing else holds it, so it is not copied.
+                *Arc::make_mut(&mut spare) = request();
+                spare
+            }
+            None => Arc::new(request()),
+        };
+        self.kept.push(Kept { slowness, request });
+        if self.kept.len() > self.max.saturating_add(self.max / 8) {
+            self.drop_fastest();
+        }
     }
 
     pub(super) fn not_kept(&self) -> u64 {
-        self.not_kept
+        self.offered - self.kept.len().min(self.max) as u64
     }
 
     /// The requests kept, by id.
-    pub(super) fn into_requests(self) -> Vec<Arc<Request>> {
-        let kept = self.kept.into_iter();
-        let mut requests: Vec<_> = kept.map(|Reverse(kept)| kept.request).collect();
-        requests.sort_unstable_by_key(|request| request.id);
-        requests
+    pub(super) fn into_requests(mut self) -> Vec<Arc<Request>> {
+        self.drop_fastest();
+        self.spare = Vec::new();
+        self.kept.sort_unstable_by_key(|kept| Reverse(kept.slowness.1));
+        self.kept.into_iter().map(|kept| kept.request).collect()
+    }
+
+    fn drop_fastest(&mut self) {
+        if self.kept.len() > self.max
+            && let Some(last) = self.max.checked_sub(1)
+        {
+            let (_, least, _) = self.kept.select_nth_unstable_by_key(last, |kept| Reverse(kept.slowness));
+            self.least = Some(least.slowness);
+            self.spare.extend(self.kept.drain(self.max..).map(|kept| kept.request));
+        }
     }
 }
 
-impl Kept {
-    fn key(&self) -> (u64, Reverse<u64>) {
-        (self.total, Reverse(self.id))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::boundaries::Boundaries;
+    use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
+
+    fn request(id: u64) -> Request {
+        let unnamed = Endpoint::Unix(String::new());
+        Request {
+            id,
+            connection: Arc::new(ConnectionInfo { id: 1, server: unnamed.clone(), client: unnamed }),
+            protocol: "http/1.1",
+            method: "GET".into(),
+            path: "/".into(),
+            query: None,
+            route: "/".into(),
+            status: None,
+            outcome: Outcome::Complete,
+            boundaries: Boundaries::default(),
+            request_bytes: MessageBytes::default(),
+            response_bytes: None,
+        }
+    }
+
+    #[test]
+    fn the_slowest_are_kept_and_of_equals_the_earliest() {
+        // Ids in no order, and each total time three times or four.
+        let offers: Vec<(u64, u64)> = (0..1000).map(|n| (n * 7 % 1000, n * 13 % 300)).collect();
+        let mut slowest = offers.clone();
+        slowest.sort_unstable_by_key(|&(id, total)| (Reverse(total), id));
+        for max in [0, 1, 2, 7, 8, 100, 999, 1000, usize::MAX] {
+            let mut keeper = Keeper::new(max);
+            for &(id, total) in &offers {
+                keeper.offer(id, total, || request(id));
+            }
+            let mut expected: Vec<_> = slowest.iter().take(max).map(|&(id, _)| id).collect();
+            expected.sort_unstable();
+            assert_eq!(keeper.not_kept(), 1000 - expected.len() as u64);
+            let ids: Vec<_> = keeper.into_requests().iter().map(|request| request.id).collect();
+            assert_eq!(ids, expected, "{max}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_an_eighth_is_kept_in_excess_and_the_fast_are_not_made() {
+        let mut keeper = Keeper::new(80);
+        for id in 0..1000 {
+            keeper.offer(id, id, || request(id));
+            assert!(keeper.kept.len() <= 90);
+        }
+        keeper.offer(1000, 5, || unreachable!("it is faster than all that are kept"));
     }
 }
-
-impl Ord for Kept {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl PartialOrd for Kept {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Kept {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Kept {}

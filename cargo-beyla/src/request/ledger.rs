@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::protocol::message::GivenUp;
 
 use super::exchange::Exchange;
-use super::intern::Interner;
 use super::keeper::Keeper;
+use super::lines::Lines;
 use super::model::{ConnectionInfo, Outcome};
 use super::recent::Recent;
 use super::route::RouteTable;
@@ -17,7 +17,7 @@ use super::summary::{Totals, Unseen};
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) routes: RouteTable,
-    pub(super) interner: Interner,
+    pub(super) lines: Lines,
     pub(super) keeper: Keeper,
     pub(super) statistics: Statistics,
     pub(super) recent: Recent,
@@ -29,7 +29,7 @@ impl Ledger {
     pub(super) fn new(routes: RouteTable, max_requests: usize) -> Self {
         Self {
             routes,
-            interner: Interner::default(),
+            lines: Lines::default(),
             keeper: Keeper::new(max_requests),
             statistics: Statistics::default(),
             recent: Recent::default(),
@@ -39,24 +39,18 @@ impl Ledger {
     }
 
     /// Enters a request that has ended.
-    pub(super) fn enter(&mut self, mut exchange: Exchange, connection: &Arc<ConnectionInfo>) {
+    pub(super) fn enter(&mut self, exchange: &mut Exchange, connection: &Arc<ConnectionInfo>) {
         exchange.settle();
         let outcome = exchange.outcome.unwrap_or(Outcome::StillOpen);
         let error = exchange.is_error();
         self.totals.errors += u64::from(error);
         self.totals.incomplete += u64::from(outcome != Outcome::Complete);
-        self.statistics.add(&Ended {
-            method: &exchange.method,
-            route: &exchange.route,
-            outcome,
-            error,
-            boundaries: &exchange.boundaries,
-        });
+        self.statistics.add(exchange.line.statistics, &Ended { outcome, error, boundaries: &exchange.boundaries });
         let total = exchange.boundaries.total();
         if outcome == Outcome::Complete {
             self.recent.add(exchange.boundaries.ended, total);
         }
-        self.keeper.offer(total, || exchange.into_request(Arc::clone(connection)));
+        self.keeper.offer(exchange.id, total, || exchange.to_request(connection));
     }
 
     /// Counts a connection that is not read any further.

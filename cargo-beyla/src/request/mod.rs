@@ -7,6 +7,7 @@ mod exchange;
 mod intern;
 mod keeper;
 mod ledger;
+mod lines;
 pub mod model;
 mod recent;
 pub mod route;

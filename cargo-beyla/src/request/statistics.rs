@@ -1,8 +1,8 @@
 //! Exact counts and distributions by route, in bounded memory.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 
 use super::boundaries::Boundaries;
@@ -24,16 +24,19 @@ const DIGITS: u8 = 3;
 /// Statistics of all routes.
 #[derive(Debug, Default)]
 pub struct Statistics {
-    routes: HashMap<(Arc<str>, Arc<str>), Route>,
+    routes: Vec<Route>,
+    by_name: HashMap<(Arc<str>, Arc<str>), RouteId>,
+    /// That of [`OTHER`], once there is no room for more.
+    other: Option<RouteId>,
 }
+
+/// A route of these statistics, for the requests that count in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteId(usize);
 
 /// What counts of a request that has ended.
 #[derive(Debug)]
 pub struct Ended<'a> {
-    /// Its method.
-    pub method: &'a Arc<str>,
-    /// Its route.
-    pub route: &'a Arc<str>,
     /// How it ended.
     pub outcome: Outcome,
     /// Whether the server failed it.
@@ -65,21 +68,36 @@ struct Times {
 }
 
 impl Statistics {
-    /// Counts a request.
-    pub fn add(&mut self, ended: &Ended<'_>) {
-        let key = (Arc::clone(ended.method), Arc::clone(ended.route));
-        let room = self.routes.len() < ROUTES_MAX;
-        if let Some(route) = self.routes.get_mut(&key) {
-            route.add(ended);
-        } else {
-            let key = if room { key } else { (OTHER.0.into(), OTHER.1.into()) };
-            self.routes.entry(key).or_default().add(ended);
+    /// The route that requests count in which have this method and route.
+    pub fn route(&mut self, method: &Arc<str>, route: &Arc<str>) -> RouteId {
+        let key = (Arc::clone(method), Arc::clone(route));
+        if let Some(&known) = self.by_name.get(&key) {
+            return known;
         }
+        if self.routes.len() < ROUTES_MAX {
+            return self.insert(key);
+        }
+        let other = self.other.unwrap_or_else(|| self.insert((OTHER.0.into(), OTHER.1.into())));
+        self.other = Some(other);
+        other
+    }
+
+    fn insert(&mut self, key: (Arc<str>, Arc<str>)) -> RouteId {
+        *self.by_name.entry(key).or_insert_with(|| {
+            self.routes.push(Route::default());
+            RouteId(self.routes.len() - 1)
+        })
+    }
+
+    /// Counts a request.
+    pub fn add(&mut self, route: RouteId, ended: &Ended<'_>) {
+        self.routes[route.0].add(ended);
     }
 
     /// The route with the most total time first.
-    pub fn into_summaries(self) -> Vec<RouteSummary> {
-        let mut routes: Vec<_> = self.routes.into_iter().collect();
+    pub fn into_summaries(mut self) -> Vec<RouteSummary> {
+        let of_name = |(key, RouteId(at))| (key, std::mem::take(&mut self.routes[at]));
+        let mut routes: Vec<_> = self.by_name.into_iter().map(of_name).collect();
         routes.sort_by(|(a_key, a), (b_key, b)| {
             (b.total.sum, b.count).cmp(&(a.total.sum, a.count)).then_with(|| a_key.cmp(b_key))
         });
@@ -175,13 +193,9 @@ mod tests {
             ended: 10 + total,
             ..Default::default()
         };
-        statistics.add(&Ended {
-            method: &"GET".into(),
-            route: &route.into(),
-            outcome,
-            error: outcome == Outcome::ServerClosed,
-            boundaries: &boundaries,
-        });
+        let route = statistics.route(&"GET".into(), &route.into());
+        let ended = Ended { outcome, error: outcome == Outcome::ServerClosed, boundaries: &boundaries };
+        statistics.add(route, &ended);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Events -> requests: the one entrance to the pure core.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use cargo_beyla_events::{Lost, State, Transfer};
+use hashbrown::HashMap;
 
+use crate::protocol::http1::Heads;
 use crate::stream::connection::Connection as Streams;
 use crate::stream::event::{Event, Open};
 use crate::stream::segment::Direction;
@@ -38,6 +40,7 @@ pub struct TraceSettings {
 #[derive(Debug)]
 pub struct Trace {
     connections: HashMap<u64, Connection>,
+    heads: Heads,
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
     listening: Vec<Endpoint>,
@@ -64,6 +67,7 @@ impl Trace {
     pub fn new(settings: TraceSettings) -> Self {
         Self {
             connections: HashMap::new(),
+            heads: Heads::default(),
             closed: VecDeque::new(),
             listening: Vec::new(),
             stopping_ns: u64::MAX,
@@ -121,7 +125,7 @@ impl Trace {
         for (_, connection) in connections {
             connection.bury(now_ns, &mut self.ledger);
         }
-        let Ledger { routes: _, interner: _, recent: _, keeper, statistics, mut totals, mut unseen } = self.ledger;
+        let Ledger { routes: _, lines: _, recent: _, keeper, statistics, mut totals, mut unseen } = self.ledger;
         totals.requests_not_kept = keeper.not_kept();
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
@@ -165,13 +169,13 @@ impl Trace {
     fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8]) {
         let id = transfer.header.connection;
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.moved(direction, transfer, data, &mut self.ledger);
+            connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
         } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX {
             // The record that opened it was lost, and with it the addresses of its ends.
             let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
             self.follow(id, Streams::default(), &unknown, &unknown, None);
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.moved(direction, transfer, data, &mut self.ledger);
+                connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
             }
         }
     }

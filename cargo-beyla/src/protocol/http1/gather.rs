@@ -1,5 +1,7 @@
 //! Finds the end of a head, however it is cut.
 
+use memchr::memchr;
+
 /// The longest head that is read, in bytes.
 pub(super) const HEAD_MAX: usize = 16 * 1024;
 
@@ -41,7 +43,7 @@ pub(super) fn gather<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Gathered<'
 fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let mut position = from;
     loop {
-        position += bytes.get(position..)?.iter().position(|&byte| byte == b'\n')? + 1;
+        position += memchr(b'\n', bytes.get(position..)?)? + 1;
         match bytes.get(position..)? {
             [b'\n', ..] => return Some(position + 1),
             [b'\r', b'\n', ..] => return Some(position + 2),

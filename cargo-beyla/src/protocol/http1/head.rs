@@ -25,19 +25,29 @@ pub(super) enum Framing {
     Undelimited,
 }
 
-/// A head that has been read.
-#[derive(Debug)]
-pub(super) struct Request<'a> {
+/// A head that has been read. Its texts stay where they are, so that it can be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Request {
     pub(super) protocol: &'static str,
-    pub(super) method: &'a str,
-    pub(super) target: &'a str,
+    method: Span,
+    target: Span,
     pub(super) framing: Framing,
     /// Whether it asks for another protocol.
     pub(super) upgrade: bool,
 }
 
+/// A text in a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+// The end of every head fits.
+const _: () = assert!(HEAD_MAX <= u16::MAX as usize);
+
 /// A head that has been read.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) framing: Framing,
@@ -47,8 +57,33 @@ pub(super) struct Response {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
+impl Request {
+    /// As it stands in the head that this was read from.
+    pub(super) fn method<'a>(&self, head: &'a [u8]) -> &'a str {
+        self.method.text(head)
+    }
+
+    /// As it stands in the head that this was read from.
+    pub(super) fn target<'a>(&self, head: &'a [u8]) -> &'a str {
+        self.target.text(head)
+    }
+}
+
+impl Span {
+    /// Where `text`, which is part of `head`, stands in it.
+    fn of(text: &str, head: &[u8]) -> Self {
+        let start = text.as_ptr().addr() - head.as_ptr().addr();
+        Self { start: start as u16, end: (start + text.len()) as u16 }
+    }
+
+    fn text(self, head: &[u8]) -> &str {
+        let bytes = head.get(self.start.into()..self.end.into()).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
 /// Reads a whole head.
-pub(super) fn request(bytes: &[u8]) -> Result<Request<'_>, Unreadable> {
+pub(super) fn request(bytes: &[u8]) -> Result<Request, Unreadable> {
     match request_with(bytes, &mut [const { MaybeUninit::uninit() }; FIELDS]) {
         Err(Error::TooManyHeaders) => request_with(bytes, &mut vec![MaybeUninit::uninit(); FIELDS_MAX]),
         read => read,
@@ -134,7 +169,7 @@ fn config() -> ParserConfig {
 }
 
 /// `None` if the head is not whole.
-fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> Result<Option<Request<'a>>, Error> {
+fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> Result<Option<Request>, Error> {
     let mut head = httparse::Request::new(&mut []);
     if config().parse_request_with_uninit_headers(&mut head, bytes, fields)?.is_partial() {
         return Ok(None);
@@ -144,8 +179,8 @@ fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> 
     };
     Ok(Some(Request {
         protocol: if head.version == Some(0) { "http/1.0" } else { "http/1.1" },
-        method,
-        target,
+        method: Span::of(method, bytes),
+        target: Span::of(target, bytes),
         framing: framing(head.headers, head.version)?,
         upgrade: method == "CONNECT" || values(head.headers, "upgrade").next().is_some(),
     }))

@@ -2,7 +2,8 @@
 
 use super::body::Body;
 use super::gather::{Gathered, gather};
-use super::head::{self, Framing};
+use super::head::{self, Framing, Request, Unreadable};
+use super::memo::Heads;
 use super::{Expected, Http1, Method, PENDING_MAX, Reading, State};
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead};
 use crate::stream::segment::Segment;
@@ -13,14 +14,24 @@ impl Http1 {
         &mut self,
         input: &'a [u8],
         segment: &Segment<'_>,
+        heads: &mut Heads,
         messages: &mut dyn Messages,
     ) -> &'a [u8] {
+        if self.requests.head.is_empty()
+            && let Some((bytes, head)) = heads.requests.again(input)
+        {
+            self.request_head(bytes, head, segment, messages);
+            return &input[bytes.len()..];
+        }
         let mut buffer = std::mem::take(&mut self.requests.head);
         let before = buffer.len();
         match gather(&mut buffer, input) {
             Gathered::Head(bytes, rest) => {
                 let rest = &input[input.len() - rest.len()..];
-                self.request_head(bytes, segment, messages);
+                match heads.requests.read(bytes) {
+                    Ok(head) => self.request_head(bytes, head, segment, messages),
+                    Err(Unreadable) => self.refuse_request(bytes, messages),
+                }
                 rest
             }
             Gathered::Partial => {
@@ -40,10 +51,7 @@ impl Http1 {
         }
     }
 
-    fn request_head(&mut self, bytes: &[u8], segment: &Segment<'_>, messages: &mut dyn Messages) {
-        let Ok(head) = head::request(bytes) else {
-            return self.refuse_request(bytes, messages);
-        };
+    fn request_head(&mut self, bytes: &[u8], head: Request, segment: &Segment<'_>, messages: &mut dyn Messages) {
         if self.pending.len() >= PENDING_MAX {
             return self.give_up(GivenUp::Unreadable, messages);
         }
@@ -54,8 +62,9 @@ impl Http1 {
         if !pipelined {
             self.forget_unseen_responses(messages);
         }
+        let method = head.method(bytes);
         self.pending.push_back(Expected {
-            method: match head.method {
+            method: match method {
                 "HEAD" => Method::Head,
                 "CONNECT" => Method::Connect,
                 _ => Method::Other,
@@ -64,10 +73,10 @@ impl Http1 {
             pipelined,
             maybe_unseen: false,
         });
-        let (path, query) = head::split_target(head.target);
+        let (path, query) = head::split_target(head.target(bytes));
         messages.request(&RequestHead {
             protocol: head.protocol,
-            method: head.method,
+            method,
             path,
             query,
             bytes: bytes.len() as u64,
@@ -76,7 +85,7 @@ impl Http1 {
         });
         let body = match head.framing {
             Framing::Unsaid => Body::of_length(0),
-            _ if head.method == "CONNECT" => Body::of_length(0),
+            _ if method == "CONNECT" => Body::of_length(0),
             Framing::Length(length) => Body::of_length(length),
             Framing::Chunked => Body::chunked(),
             Framing::Undelimited => Body::lost(),

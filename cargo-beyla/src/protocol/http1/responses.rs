@@ -2,7 +2,8 @@
 
 use super::body::Body;
 use super::gather::{Gathered, gather};
-use super::head::{self, Framing};
+use super::head::{self, Framing, Response, Unreadable};
+use super::memo::Heads;
 use super::{Http1, Method, State};
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, ResponseHead};
 use crate::stream::segment::Segment;
@@ -13,6 +14,7 @@ impl Http1 {
         &mut self,
         input: &'a [u8],
         segment: &Segment<'_>,
+        heads: &mut Heads,
         messages: &mut dyn Messages,
     ) -> &'a [u8] {
         if self.pending.is_empty() {
@@ -24,12 +26,21 @@ impl Http1 {
             }
             return &[];
         }
+        if self.responses.head.is_empty()
+            && let Some((bytes, head)) = heads.responses.again(input)
+        {
+            self.response_head(bytes, head, segment, messages);
+            return &input[bytes.len()..];
+        }
         let mut buffer = std::mem::take(&mut self.responses.head);
         let before = buffer.len();
         match gather(&mut buffer, input) {
             Gathered::Head(bytes, rest) => {
                 let rest = &input[input.len() - rest.len()..];
-                self.response_head(bytes, segment, messages);
+                match heads.responses.read(bytes) {
+                    Ok(head) => self.response_head(bytes, head, segment, messages),
+                    Err(Unreadable) => self.refuse_response(messages),
+                }
                 rest
             }
             Gathered::Partial => {
@@ -48,10 +59,7 @@ impl Http1 {
         }
     }
 
-    fn response_head(&mut self, bytes: &[u8], segment: &Segment<'_>, messages: &mut dyn Messages) {
-        let Ok(head) = head::response(bytes) else {
-            return self.refuse_response(messages);
-        };
+    fn response_head(&mut self, bytes: &[u8], head: Response, segment: &Segment<'_>, messages: &mut dyn Messages) {
         self.responses.guessed = false;
         let interim = (100..200).contains(&head.status) && head.status != 101;
         let Some(&expected) = self.pending.front().filter(|_| !interim) else {
