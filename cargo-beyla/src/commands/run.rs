@@ -44,6 +44,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     }
     let built = build::build(&selection, &target, as_user)?;
 
+    let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let began = Instant::now();
     let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref())?;

@@ -39,10 +39,7 @@ impl Helper {
         let executable = std::env::current_exe().map_err(failed)?;
         let mut command = match privilege {
             Privilege::Direct => Command::new(executable),
-            Privilege::Sudo | Privilege::SudoAsks => {
-                if privilege == Privilege::SudoAsks {
-                    privilege::ask_for_password()?;
-                }
+            Privilege::Sudo => {
                 let mut sudo = Command::new("sudo");
                 sudo.args(["-n", "--"]).arg(executable);
                 sudo
@@ -144,7 +141,7 @@ fn probe_error(message: &str) -> Error {
 /// The sentence that says what failed.
 pub fn try_load() -> Result<(), String> {
     let attempt = || -> Result<(), Error> {
-        let privilege = privilege::find()?;
+        let privilege = privilege::find()?.open()?;
         // Both ways of capture have programs of their own. The process is this one, which executes
         // nothing, so nothing is traced.
         for capture in [Capture::Auto, Capture::Syscalls] {

@@ -7,6 +7,15 @@ use caps::{CapSet, Capability};
 
 use crate::error::Error;
 
+/// A way to privilege that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is open.
+    Open(Privilege),
+    /// `sudo` will ask for a password on the terminal.
+    SudoAsks,
+}
+
 /// How the probe helper gets its privilege.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
@@ -14,8 +23,20 @@ pub enum Privilege {
     Direct,
     /// `sudo` gives it without asking.
     Sudo,
-    /// `sudo` will ask for a password on the terminal.
-    SudoAsks,
+}
+
+impl Way {
+    /// Has sudo ask for the password if it must: best done when the user is about to wait for something
+    /// anyway.
+    ///
+    /// # Errors
+    /// If sudo was not content.
+    pub fn open(self) -> Result<Privilege, Error> {
+        match self {
+            Self::Open(privilege) => Ok(privilege),
+            Self::SudoAsks => ask_for_password(),
+        }
+    }
 }
 
 /// Whether this process may load and attach programs itself.
@@ -26,18 +47,18 @@ pub fn is_privileged() -> bool {
 }
 
 /// Finds a way to privilege.
-pub fn find() -> Result<Privilege, Error> {
+pub fn find() -> Result<Way, Error> {
     if is_privileged() {
-        return Ok(Privilege::Direct);
+        return Ok(Way::Open(Privilege::Direct));
     }
     if which::which("sudo").is_err() {
         return Err(Error::Privilege { found: "there is no sudo".into() });
     }
     if sudo_without_password() {
-        return Ok(Privilege::Sudo);
+        return Ok(Way::Open(Privilege::Sudo));
     }
     if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        return Ok(Privilege::SudoAsks);
+        return Ok(Way::SudoAsks);
     }
     Err(Error::Privilege { found: "sudo wants a password, for which there is no terminal".into() })
 }
@@ -53,14 +74,13 @@ pub fn sudo_without_password() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Has sudo ask for the password, on the terminal.
-pub fn ask_for_password() -> Result<(), Error> {
+fn ask_for_password() -> Result<Privilege, Error> {
     let asked = Command::new("sudo")
         .args(["-p", "[sudo] password for %p, to attach the probes: ", "-v"])
         .status()
         .is_ok_and(|status| status.success());
     if asked && sudo_without_password() {
-        return Ok(());
+        return Ok(Privilege::Sudo);
     }
     Err(Error::Privilege { found: "sudo did not give it".into() })
 }

@@ -57,7 +57,7 @@ fn the_folder_of_a_package_leaves_only_its_own() {
     let shop = shop(ALL);
     assert_eq!(
         select_in(&shop.path().join("web"), &[]),
-        Ok(target("web", "web", TargetKind::Bin, Some("running binary `web` of package `web`, the only one")))
+        Ok(target("web", "web", TargetKind::Bin, Some("binary `web` of package `web`, the only one")))
     );
     assert_eq!(
         select_in(&shop.path().join("api"), &[]),
@@ -87,7 +87,7 @@ fn a_virtual_root_has_the_default_members() {
     let only_web = shop(&format!("{ALL}default-members = [\"web\", \"core\"]"));
     assert_eq!(
         select_in(only_web.path(), &[]),
-        Ok(target("web", "web", TargetKind::Bin, Some("running binary `web` of package `web`, the only one")))
+        Ok(target("web", "web", TargetKind::Bin, Some("binary `web` of package `web`, the only one")))
     );
     assert_eq!(
         select_in(only_web.path(), &["--bin", "worker"]),
@@ -104,7 +104,7 @@ fn default_run_decides() {
     ]);
     assert_eq!(
         select_in(root.path(), &[]),
-        Ok(target("site", "b", TargetKind::Bin, Some("running binary `b` of package `site`, its default-run")))
+        Ok(target("site", "b", TargetKind::Bin, Some("binary `b` of package `site`, its default-run")))
     );
     assert_eq!(select_in(root.path(), &["--bin", "a"]), Ok(target("site", "a", TargetKind::Bin, None)));
 }
@@ -113,7 +113,7 @@ fn default_run_decides() {
 fn packages_are_named_as_cargo_names_them() {
     let shop = shop(ALL);
     for specification in ["web", "web@1.2.3", "web@1", "web:1.2"] {
-        let chosen = Some("running binary `web` of package `web`, the only one");
+        let chosen = Some("binary `web` of package `web`, the only one");
         assert_eq!(select_in(shop.path(), &["-p", specification]), Ok(target("web", "web", TargetKind::Bin, chosen)));
     }
     assert_eq!(
