@@ -4,9 +4,11 @@
 //! holds the report ([`report::Report`]) against what it knows. [`both::both_ways`] does all that once
 //! for each way of capture, and holds the two reports against each other.
 //!
-//!     cargo test -p beyla-tests                        all, as root
-//!     cargo test -p beyla-tests --test transports      one theme
-//!     cargo bench -p beyla-tests --bench overhead      what tracing costs
+//! ```text
+//! cargo test -p beyla-tests                        all, as root
+//! cargo test -p beyla-tests --test transports      one theme
+//! cargo bench -p beyla-tests --bench overhead      what tracing costs
+//! ```
 //!
 //! The system must have curl, sudo, useradd and runuser, and wrk for the benchmark.
 
