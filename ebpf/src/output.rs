@@ -1,7 +1,7 @@
 //! The ring buffer, and the count of what it had no room for.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, bpf_ringbuf_output},
     macros::map,
     maps::{PerCpuArray, RingBuf},
@@ -10,9 +10,6 @@ use cargo_beyla_events::Header;
 
 /// Its size; the loader may choose another.
 const RING_BUFFER_SIZE: u32 = 8 * 1024 * 1024;
-
-/// The reader looks by itself every few milliseconds; it is woken only when so much is waiting.
-const WAKE_UP_AT: u64 = 1024 * 1024;
 
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BUFFER_SIZE, 0);
@@ -71,12 +68,11 @@ pub fn of_now(kind: u16) -> Header {
     Header { kind, flags: 0, size: size_of::<Header>() as u32, time_ns: now(), connection: 0 }
 }
 
-/// Writes a record that may come often: the reader is left asleep while there is room.
+/// Writes a record that may come often: the reader is left asleep. It looks by itself every few
+/// milliseconds, which costs the traced process less than to wake it, or to see whether to.
 #[inline(always)]
 pub fn frequent(record: *const u8, size: u64) {
-    let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
-    let flags = if waiting > WAKE_UP_AT { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
-    write(&RECORDS, record, size, u64::from(flags));
+    write(&RECORDS, record, size, u64::from(BPF_RB_NO_WAKEUP));
 }
 
 #[inline(always)]

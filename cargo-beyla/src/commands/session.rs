@@ -30,10 +30,11 @@ use crate::request::model::Endpoint;
 use crate::request::trace::Trace;
 use crate::stream::event::Event;
 
-/// How often the status line is drawn and deadlines are looked at.
-const TICK: Duration = Duration::from_millis(100);
-/// How long records may wait while there are many.
-const BUSY: Duration = Duration::from_millis(10);
+/// How long records wait: the programs do not wake us for them. At a hundred thousand requests a second
+/// the ring buffer is full after some 150 ms.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The same while nothing happens, which is also how often deadlines are looked at.
+const IDLE: Duration = Duration::from_millis(30);
 /// After a Unix socket began to listen: a TCP port, if there will be one, does so by then.
 const TCP_MAY_FOLLOW: Duration = Duration::from_millis(300);
 
@@ -154,7 +155,7 @@ impl<'a> Session<'a> {
     fn wait(&mut self) -> Result<(), Error> {
         // The ring buffer's descriptor is ready whenever a record waits. Under load one always does, and
         // what counts is to disturb the server seldom.
-        let pause = if self.busy { BUSY } else { TICK };
+        let pause = if self.busy { PAUSE } else { IDLE };
         let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         let told = {
             let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
