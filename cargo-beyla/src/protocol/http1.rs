@@ -147,12 +147,8 @@ impl Protocol for Http1 {
         matches!(self.requests.state, State::Body(_))
     }
 
-    fn counted_content(&self, direction: Direction) -> u64 {
-        let state = match direction {
-            Direction::Request => &self.requests.state,
-            Direction::Response => &self.responses.state,
-        };
-        match state {
+    fn announced_content(&self) -> u64 {
+        match &self.requests.state {
             State::Body(body) => body.announced(),
             _ => 0,
         }

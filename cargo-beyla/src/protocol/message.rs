@@ -16,9 +16,9 @@ pub trait Protocol {
     /// Whether content of the last request has yet to come.
     fn awaits_content(&self) -> bool;
 
-    /// How many of the bytes that move next, seen or not, are content whose length was announced, so
-    /// that they are counted all the same.
-    fn counted_content(&self, direction: Direction) -> u64;
+    /// How many bytes of the last request's content are still to come by the length that was announced:
+    /// they are counted even if they move unseen, as splice(2) moves them.
+    fn announced_content(&self) -> u64;
 
     /// Whether the connection is still read; if not, it has been given up or taken over.
     fn is_reading(&self) -> bool;

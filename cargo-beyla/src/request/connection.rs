@@ -92,7 +92,7 @@ impl Connection {
         }
         let mut book = self.exchanges.book(ledger);
         if moved.missing > 0 {
-            book.ledger.miss(moved.missing.saturating_sub(self.protocol.counted_content(direction)));
+            book.ledger.miss(unaccounted(&self.protocol, direction, moved.missing));
             self.protocol.gap(direction, moved.missing, &mut book);
         }
         self.protocol.segment(&moved.segment, heads, &mut book);
@@ -110,6 +110,7 @@ impl Connection {
         }
         match state.new {
             tcp_state::CLOSE_WAIT => {
+                self.streams.client_finished();
                 self.closing.by(Party::Client, time_ns);
                 return false;
             }
@@ -149,7 +150,7 @@ impl Connection {
 
     fn missed(&mut self, direction: Direction, missing: u64, ledger: &mut Ledger) {
         if missing > 0 && self.protocol.is_reading() {
-            ledger.miss(missing.saturating_sub(self.protocol.counted_content(direction)));
+            ledger.miss(unaccounted(&self.protocol, direction, missing));
             self.protocol.gap(direction, missing, &mut self.exchanges.book(ledger));
         }
     }
@@ -174,6 +175,14 @@ impl Connection {
             }
             ledger.enter(&mut exchange, &exchanges.info);
         }
+    }
+}
+
+/// How many of `missing` bytes are not known to be content of a request.
+fn unaccounted(protocol: &Http1, direction: Direction, missing: u64) -> u64 {
+    match direction {
+        Direction::Request => missing.saturating_sub(protocol.announced_content()),
+        Direction::Response => missing,
     }
 }
 

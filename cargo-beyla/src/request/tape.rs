@@ -223,7 +223,7 @@ impl Tape {
     fn header<T>(&self, kind: u16, connection: u64, trailing: &[u8]) -> records::Header {
         records::Header {
             kind,
-            reserved: 0,
+            flags: 0,
             size: (size_of::<T>() + trailing.len()) as u32,
             time_ns: self.now,
             connection,

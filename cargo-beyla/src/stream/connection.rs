@@ -11,6 +11,9 @@ pub struct Connection {
     received: Progress,
     sent: Progress,
     arrivals: Arrivals,
+    /// Whether the client has closed its end. Its FIN takes up a sequence number behind its last byte,
+    /// which the server's sequence includes as soon as a receive call has come to it.
+    client_finished: bool,
 }
 
 /// What one call brought.
@@ -38,7 +41,13 @@ impl Connection {
             received: Progress { first: Some(receive_sequence), next: 0 },
             sent: Progress { first: Some(send_sequence), next: 0 },
             arrivals: Arrivals::default(),
+            client_finished: false,
         }
+    }
+
+    /// The client has closed its end.
+    pub fn client_finished(&mut self) {
+        self.client_finished = true;
     }
 
     /// Bytes from `sequence` on reached the receive queue.
@@ -58,7 +67,10 @@ impl Connection {
         };
         progress.first.get_or_insert(transfer.end_sequence.wrapping_sub(transfer.length));
         let before = progress.next;
-        let end = progress.offset(transfer.end_sequence)?;
+        let mut end = progress.offset(transfer.end_sequence)?;
+        if direction == Direction::Request && self.client_finished && end == before + length + 1 {
+            end -= 1;
+        }
         if length == 0 || end <= before {
             return None;
         }
@@ -99,7 +111,10 @@ impl Connection {
 
     /// How many bytes up to `sequence` moved without a record. They count as moved from here on.
     pub fn missing_until(&mut self, direction: Direction, sequence: u32) -> u64 {
-        let missing = self.lag(direction, sequence);
+        let missing = match self.lag(direction, sequence) {
+            1 if direction == Direction::Request && self.client_finished => 0,
+            missing => missing,
+        };
         let progress = match direction {
             Direction::Request => &mut self.received,
             Direction::Response => &mut self.sent,
@@ -171,6 +186,16 @@ mod tests {
         assert_eq!(connection.missing_until(Direction::Request, 115), 3);
         assert_eq!(receive(&mut connection, 116, 1, "z"), Some((0, 15, "z".into(), 0)));
         assert_eq!(connection.missing_until(Direction::Request, 110), 0);
+    }
+
+    #[test]
+    fn a_fin_is_no_byte() {
+        let mut connection = Connection::new(100, 0);
+        assert_eq!(receive(&mut connection, 103, 3, "abc"), Some((0, 0, "abc".into(), 0)));
+        connection.client_finished();
+        assert_eq!(receive(&mut connection, 106, 2, "de"), Some((0, 3, "de".into(), 0)));
+        assert_eq!(connection.missing_until(Direction::Request, 106), 0);
+        assert_eq!(connection.lag(Direction::Request, 105), 0);
     }
 
     #[test]

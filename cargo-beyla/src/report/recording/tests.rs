@@ -12,7 +12,7 @@ use crate::report::fixtures;
 /// A record of `kind` with `extra` bytes after its header.
 fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {
     let size = (size_of::<Header>() + extra.len()) as u32;
-    let header = Header { kind, reserved: 0, size, time_ns, connection: 0 };
+    let header = Header { kind, flags: 0, size, time_ns, connection: 0 };
     [header.as_bytes(), extra].concat()
 }
 
