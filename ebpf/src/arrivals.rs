@@ -4,7 +4,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use cargo_beyla_events::{kind, tcp_state, Arrival, Header, AF_UNIX};
 
 use crate::connections::{self, Connection};
-use crate::fields::{read, setting, Sock};
+use crate::fields::{read, setting, Sock, TypedSock};
 use crate::{lifecycle, output, target};
 
 /// Data is readable, of TCP and Unix sockets; on a listening Unix socket: a connection waits.
@@ -12,22 +12,32 @@ use crate::{lifecycle, output, target};
 /// Linux 6.3.
 #[btf_tracepoint(function = "sk_data_ready")]
 pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
-    let sock = Sock(context.arg(0));
-    let Some(connection) = connections::get(sock) else {
-        unix_connection(sock);
-        return 0;
-    };
-    if connection.family == AF_UNIX {
+    let typed = TypedSock::argument(&context, 0);
+    let sock = typed.untyped();
+    if typed.family() == AF_UNIX {
+        unix_data_ready(sock);
+    } else if lifecycle::is_listening_port(typed.local_port()) {
+        if let Some(connection) = connections::get(sock) {
+            if setting!(arrivals_by_tcp_probe) == 0 {
+                if let Some(end) = sock.queued_sequence() {
+                    arrived(connection, connection.queued_sequence, end);
+                }
+            }
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn unix_data_ready(sock: Sock) {
+    if let Some(connection) = connections::get(sock) {
         if let Some(length) = sock.last_queued().and_then(|buffer| read::<u32>(buffer, setting!(skb_len))) {
             let begin = connection.queued_sequence;
             arrived(connection, begin, begin.wrapping_add(length));
         }
-    } else if setting!(arrivals_by_tcp_probe) == 0 {
-        if let Some(end) = sock.queued_sequence() {
-            arrived(connection, connection.queued_sequence, end);
-        }
+    } else {
+        unix_connection(sock);
     }
-    0
 }
 
 /// A segment reaches an established TCP connection.
@@ -35,7 +45,11 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
 /// Linux 4.16.
 #[btf_tracepoint(function = "tcp_probe")]
 pub fn tcp_probe(context: BtfTracePointContext) -> i32 {
-    let Some(connection) = connections::get(Sock(context.arg(0))) else { return 0 };
+    let typed = TypedSock::argument(&context, 0);
+    if !lifecycle::is_listening_port(typed.local_port()) {
+        return 0;
+    }
+    let Some(connection) = connections::get(typed.untyped()) else { return 0 };
     let buffer: u64 = context.arg(1);
     let control = buffer + u64::from(setting!(skb_cb));
     if let (Some(begin), Some(end)) =
@@ -77,10 +91,7 @@ fn arrived(connection: &mut Connection, begin: u32, end: u32) {
 /// socket belongs to the buffer at the end of the listening socket's queue.
 #[inline(always)]
 fn unix_connection(listener: Sock) {
-    if listener.family() != Some(AF_UNIX)
-        || listener.state() != Some(tcp_state::LISTEN)
-        || !listener.peer_pid().is_some_and(target::is_process)
-    {
+    if listener.state() != Some(tcp_state::LISTEN) || !listener.peer_pid().is_some_and(target::is_process) {
         return;
     }
     let Some(accepted) =

@@ -36,6 +36,9 @@ pub struct Connection {
     pub arrival_sequence: u32,
     /// How far bytes have reached the receive queue.
     pub queued_sequence: u32,
+    /// How far the process has been seen to receive.
+    pub received_sequence: u32,
+    pub reserved: u32,
     /// Where the client's and the server's bytes begin; 0 on a Unix socket.
     pub receive_begin: u32,
     pub send_begin: u32,
@@ -85,6 +88,8 @@ pub fn insert(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, 
         send_begin_ns: 0,
         arrival_sequence: 0,
         queued_sequence: receive_begin,
+        received_sequence: receive_begin,
+        reserved: 0,
         receive_begin,
         send_begin,
         unix_received: 0,
@@ -126,7 +131,6 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         return;
     }
     connection.announced = 1;
-    let (Some(local), Some(remote)) = (sock.local(), sock.remote()) else { return };
     let open = Open {
         header: Header {
             kind: kind::OPEN,
@@ -136,8 +140,8 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
             connection: connection.id,
         },
         established_ns: connection.established_ns,
-        local,
-        remote,
+        local: sock.local(),
+        remote: sock.remote(),
         receive_sequence: connection.receive_begin,
         send_sequence: connection.send_begin,
     };

@@ -1,6 +1,7 @@
 //! Fields of the kernel's structures, at the offsets that the running kernel's BTF tells.
 
 use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
+use aya_ebpf::programs::BtfTracePointContext;
 use cargo_beyla_events::{Endpoint, Settings, ABSENT, AF_INET, AF_INET6, AF_UNIX};
 
 /// Set by the loader; read-only from then on.
@@ -40,6 +41,40 @@ const S_IFSOCK: u16 = 0o140_000;
 pub fn read<T: Copy>(structure: u64, offset: u32) -> Option<T> {
     // SAFETY: the helper checks the address and fails on one that is not mapped.
     unsafe { bpf_probe_read_kernel((structure + u64::from(offset)) as *const T) }.ok()
+}
+
+/// A `struct sock *` as a tracepoint hands it over: the verifier knows its type, so that fields are read
+/// without a helper.
+#[derive(Clone, Copy)]
+pub struct TypedSock(*const u8);
+
+impl TypedSock {
+    #[inline(always)]
+    pub fn argument(context: &BtfTracePointContext, index: usize) -> Self {
+        Self(context.arg(index))
+    }
+
+    #[inline(always)]
+    pub fn untyped(self) -> Sock {
+        Sock(self.0 as u64)
+    }
+
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        self.field(setting!(sock_family))
+    }
+
+    #[inline(always)]
+    pub fn local_port(self) -> u16 {
+        self.field(setting!(sock_num))
+    }
+
+    #[inline(always)]
+    fn field(self, offset: u32) -> u16 {
+        // SAFETY: the verifier knows the offset, a constant of the loader's, and checks it against the
+        // type.
+        unsafe { self.0.add(offset as usize).cast::<u16>().read_volatile() }
+    }
 }
 
 /// A `struct sock *`; only ever read through the helper, so it may be stale.
@@ -122,32 +157,35 @@ impl Sock {
 
     /// The local end of a TCP or Unix socket.
     #[inline(always)]
-    pub fn local(self) -> Option<Endpoint> {
-        let family = self.family()?;
-        let mut endpoint = Endpoint { family, port: 0, address: [0; 16], reserved: 0 };
-        if family == AF_INET {
-            endpoint.address = widen(read(self.0, setting!(sock_rcv_saddr))?);
-            endpoint.port = self.local_port()?;
-        } else if family == AF_INET6 {
-            endpoint.address = read(self.0, setting!(sock_v6_rcv_saddr))?;
-            endpoint.port = self.local_port()?;
-        }
-        Some(endpoint)
+    pub fn local(self) -> Endpoint {
+        let port = self.local_port().unwrap_or(0);
+        self.endpoint(setting!(sock_rcv_saddr), setting!(sock_v6_rcv_saddr), port)
     }
 
     /// The other end of a TCP or Unix socket.
     #[inline(always)]
-    pub fn remote(self) -> Option<Endpoint> {
-        let family = self.family()?;
-        let mut endpoint = Endpoint { family, port: 0, address: [0; 16], reserved: 0 };
-        if family == AF_INET {
-            endpoint.address = widen(read(self.0, setting!(sock_daddr))?);
-            endpoint.port = u16::from_be(read(self.0, setting!(sock_dport))?);
-        } else if family == AF_INET6 {
-            endpoint.address = read(self.0, setting!(sock_v6_daddr))?;
-            endpoint.port = u16::from_be(read(self.0, setting!(sock_dport))?);
+    pub fn remote(self) -> Endpoint {
+        let port = u16::from_be(read(self.0, setting!(sock_dport)).unwrap_or(0));
+        self.endpoint(setting!(sock_daddr), setting!(sock_v6_daddr), port)
+    }
+
+    /// (What cannot be read is zero: with a way out in the midst, the compiler moves values about that it
+    /// never sets, which the verifier refuses.)
+    #[inline(always)]
+    fn endpoint(self, ipv4: u32, ipv6: u32, port: u16) -> Endpoint {
+        let mut endpoint = Endpoint { family: self.family().unwrap_or(0), ..Endpoint::NONE };
+        if endpoint.family == AF_INET {
+            endpoint.port = port;
+            let address: [u8; 4] = read(self.0, ipv4).unwrap_or([0; 4]);
+            endpoint.address[0] = address[0];
+            endpoint.address[1] = address[1];
+            endpoint.address[2] = address[2];
+            endpoint.address[3] = address[3];
+        } else if endpoint.family == AF_INET6 {
+            endpoint.port = port;
+            endpoint.address = read(self.0, ipv6).unwrap_or([0; 16]);
         }
-        Some(endpoint)
+        endpoint
     }
 
     /// Address and length of the path of a Unix socket; `None` if it has no name.
@@ -164,16 +202,6 @@ impl Sock {
         let length: u32 = read(address, setting!(unix_address_len))?;
         Some((address + u64::from(setting!(unix_address_path)), length.saturating_sub(2)))
     }
-}
-
-#[inline(always)]
-fn widen(ipv4: [u8; 4]) -> [u8; 16] {
-    let mut address = [0; 16];
-    address[0] = ipv4[0];
-    address[1] = ipv4[1];
-    address[2] = ipv4[2];
-    address[3] = ipv4[3];
-    address
 }
 
 /// `struct file *` behind a file descriptor of the current process.

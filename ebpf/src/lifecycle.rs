@@ -1,6 +1,11 @@
 //! Sockets begin to listen, connections are established and closed.
 
-use aya_ebpf::{macros::btf_tracepoint, macros::map, maps::HashMap, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::btf_tracepoint,
+    macros::map,
+    maps::{Array, HashMap},
+    programs::BtfTracePointContext,
+};
 use cargo_beyla_events::{kind, tcp_state, Header, Listen, State, AF_UNIX};
 
 use crate::connections::{self, Connection};
@@ -9,8 +14,16 @@ use crate::{output, payload, target};
 
 /// The ports on which the process has listened. A connection is established in softirq, where its port
 /// is all that tells whose it will be.
+///
+/// An array, though most of it stays empty: softirq looks into it for each segment of the machine.
 #[map]
-static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 0);
+static PORTS: Array<u8> = Array::with_max_entries(1 << 16, 0);
+
+/// Whether the process has listened on this port.
+#[inline(always)]
+pub fn is_listening_port(port: u16) -> bool {
+    PORTS.get(u32::from(port)).is_some_and(|listening| *listening != 0)
+}
 
 /// Unix sockets on which the process listens, so that each is told of once.
 #[map]
@@ -64,9 +77,9 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn listening(sock: Sock) {
-    let Some(local) = sock.local() else { return };
-    // Full: more ports than any server has; what comes to the others is not seen.
-    let _ = PORTS.insert(&local.port, &1, 0);
+    let local = sock.local();
+    // There is an element for every port.
+    let _ = PORTS.set(u32::from(local.port), &1, 0);
     let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
     output::milestone((&raw const listen).cast(), size_of::<Listen>() as u64);
 }
@@ -79,7 +92,7 @@ pub fn unix_listener_seen(sock: Sock) {
         return;
     }
     let _ = UNIX_LISTENERS.insert(&sock.0, &1, 0);
-    let Some(local) = sock.local() else { return };
+    let local = sock.local();
     let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
     let whole = sock.unix_path().and_then(|path| payload::with_path(&listen, path));
     let (record, size) = whole.unwrap_or(((&raw const listen).cast(), size_of::<Listen>() as u64));
@@ -89,8 +102,7 @@ pub fn unix_listener_seen(sock: Sock) {
 #[inline(always)]
 fn established(sock: Sock) {
     let Some(port) = sock.local_port() else { return };
-    // SAFETY: the value is not read.
-    if unsafe { PORTS.get(&port) }.is_none() {
+    if !is_listening_port(port) {
         return;
     }
     if let (Some(family), Some(receive), Some(send)) = (sock.family(), sock.copied_sequence(), sock.write_sequence()) {

@@ -136,7 +136,8 @@ struct Vector {
 /// need not follow each of them through all the others.
 #[inline(always)]
 pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
-    scratch.progress = Progress { left: if length < limit { length } else { limit }, count: memory.count, ..Progress::NONE };
+    scratch.progress =
+        Progress { left: if length < limit { length } else { limit }, count: memory.count, ..Progress::NONE };
     match memory.shape {
         Shape::Buffer => {
             let count = get(&scratch.progress.left);
@@ -154,7 +155,9 @@ pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
                     break;
                 }
             }
-            if get(&scratch.progress.captured) < length && vectors_length(scratch, memory, MAX_VECTORS) == u64::from(length) {
+            if get(&scratch.progress.captured) < length
+                && vectors_length(scratch, memory, MAX_VECTORS) == u64::from(length)
+            {
                 vectors_tail(scratch, memory.address);
             }
         }
@@ -289,7 +292,8 @@ fn vectors_tail(scratch: &mut Scratch, vectors: u64) {
     let to = scratch.transfer.tail.as_mut_ptr();
     // SAFETY: the two parts make up the array.
     let rest = unsafe { to.add(in_before as usize & (TAIL as usize - 1)) };
-    let _ = user(to, in_before as u32, before.base + before.length - in_before) && user(rest, in_last as u32, last.base);
+    let _ =
+        user(to, in_before as u32, before.base + before.length - in_before) && user(rest, in_last as u32, last.base);
 }
 
 #[inline(always)]

@@ -1,7 +1,9 @@
 //! A receive or send call has returned: one record, however the call was observed.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use cargo_beyla_events::{kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN};
+use cargo_beyla_events::{
+    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN,
+};
 
 use crate::connections::{Connection, Direction};
 use crate::fields::Sock;
@@ -57,6 +59,7 @@ pub fn record(
                 transfer.arrival_sequence = connection.arrival_sequence;
                 connection.arrival_ns = 0;
             }
+            connection.received_sequence = end_sequence;
             // Read before it was told that they are there.
             if (end_sequence.wrapping_sub(connection.queued_sequence) as i32) > 0 {
                 connection.queued_sequence = end_sequence;
@@ -68,6 +71,9 @@ pub fn record(
             transfer.begin_ns = connection.send_begin_ns;
             transfer.received_sequence = if connection.family == AF_UNIX {
                 connection.unix_received
+            } else if connection.received_sequence == connection.queued_sequence {
+                // All that has come was seen to be received.
+                connection.received_sequence
             } else {
                 sock.copied_sequence().unwrap_or(0)
             };

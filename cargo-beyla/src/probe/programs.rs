@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::BtfTracePoint;
 use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
 use cargo_beyla_events::Settings;
@@ -104,19 +104,15 @@ impl Programs {
             .override_global("SETTINGS", settings.as_bytes(), true)
             .load(OBJECT)
             .map_err(|error| ProgramsError::Load(error.into()))?;
-        let mut programs = Self { ebpf, loaded: Vec::new(), system_calls: None, socket };
-
         let mut wanted: Vec<&'static str> = ALWAYS.to_vec();
         if has(DATA_READY) {
             wanted.push(DATA_READY);
         }
         wanted.extend::<&[&str]>(if socket { &SOCKET } else { &[TCP_PROBE] });
+        let mut programs = Self { ebpf, loaded: Vec::new(), system_calls: None, socket };
+        programs.load(wanted.iter().copied().chain(SYSTEM_CALLS), &btf)?;
         for name in wanted {
-            programs.load(name, &btf)?;
             programs.attach_one(name)?;
-        }
-        for name in SYSTEM_CALLS {
-            programs.load(name, &btf)?;
         }
         programs.set_system_calls(true)?;
         Ok(programs)
@@ -191,15 +187,35 @@ impl Programs {
             .map_err(|error: aya::programs::ProgramError| ProgramsError::Program { name, source: error.into() })
     }
 
-    fn load(&mut self, name: &'static str, btf: &Btf) -> Result<(), ProgramsError> {
-        self.program(name)?.load(name, btf).map_err(|error| ProgramsError::Program { name, source: error.into() })?;
-        self.loaded.push(name);
-        Ok(())
+    /// Loads programs, all at once: what takes time is the kernel's verifier, and it may use every CPU.
+    fn load(&mut self, names: impl Iterator<Item = &'static str>, btf: &Btf) -> Result<(), ProgramsError> {
+        self.loaded = names.collect();
+        let mut programs: Vec<(&str, &mut Program)> = self.ebpf.programs_mut().collect();
+        std::thread::scope(|scope| {
+            let mut loading = Vec::with_capacity(self.loaded.len());
+            for &name in &self.loaded {
+                let place = programs.iter().position(|(found, _)| *found == name).ok_or_else(|| missing(name))?;
+                let (_, program) = programs.swap_remove(place);
+                loading.push(scope.spawn(move || load_one(name, program, btf)));
+            }
+            let loaded = loading.into_iter().map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(ProgramsError::Load("a thread that loads probes ended early".into())))
+            });
+            loaded.collect()
+        })
     }
 
     fn attach_one(&mut self, name: &'static str) -> Result<BtfTracePointLinkId, ProgramsError> {
         self.program(name)?.attach().map_err(|error| ProgramsError::Program { name, source: error.into() })
     }
+}
+
+fn load_one(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), ProgramsError> {
+    let failed = |error: ProgramError| ProgramsError::Program { name, source: error.into() };
+    let program: &mut BtfTracePoint = program.try_into().map_err(failed)?;
+    program.load(name, btf).map_err(failed)
 }
 
 fn missing(what: &str) -> ProgramsError {

@@ -51,7 +51,13 @@ impl Connection {
         Self {
             streams,
             protocol: Http1::default(),
-            exchanges: Exchanges { info: Arc::new(info), opened, under_way: VecDeque::new(), received_ns: 0, sent: None },
+            exchanges: Exchanges {
+                info: Arc::new(info),
+                opened,
+                under_way: VecDeque::new(),
+                received_ns: 0,
+                sent: None,
+            },
             closing: Closing::default(),
             end: None,
         }

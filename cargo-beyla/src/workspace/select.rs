@@ -110,8 +110,7 @@ fn unnamed(candidates: &Candidates<'_>) -> Result<Selection, Error> {
 }
 
 fn selection(package: &Package, kind: TargetKind, name: &str, because: Option<&str>) -> Selection {
-    let chosen =
-        because.map(|because| format!("{} `{name}` of package `{}`, {because}", kind.noun(), package.name));
+    let chosen = because.map(|because| format!("{} `{name}` of package `{}`, {because}", kind.noun(), package.name));
     let target = Target { package: package.name.to_string(), name: name.to_owned(), kind, chosen };
     Selection { target, package: package.clone() }
 }

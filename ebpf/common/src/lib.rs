@@ -106,6 +106,11 @@ pub struct Endpoint {
     pub reserved: u32,
 }
 
+impl Endpoint {
+    /// Of no family.
+    pub const NONE: Self = Self { family: 0, port: 0, address: [0; 16], reserved: 0 };
+}
+
 /// A socket of the process began to listen. Followed by the path, if it is a Unix socket; an
 /// abstract one begins with a zero byte.
 #[repr(C)]
