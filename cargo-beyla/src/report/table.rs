@@ -1,7 +1,8 @@
 //! Columns without borders.
 
+use comfy_table::CellAlignment;
+
 use super::colors::{Paint, Role};
-use super::text;
 
 /// Columns between two cells.
 pub(super) const GAP: usize = 2;
@@ -34,10 +35,6 @@ impl Cell {
         self
     }
 
-    fn width(&self) -> usize {
-        self.0.iter().map(|(_, piece)| text::width(piece)).sum()
-    }
-
     fn paint(&self, paint: Paint) -> String {
         self.0.iter().map(|(role, piece)| paint.paint(*role, piece)).collect()
     }
@@ -67,42 +64,30 @@ impl Table {
 
     /// How many columns of the terminal the table takes, with a gap at its left.
     pub(super) fn width(&self) -> usize {
-        self.widths().iter().map(|width| GAP + width).sum()
-    }
-
-    fn widths(&self) -> Vec<usize> {
-        let cells = |index: usize| self.rows.iter().filter_map(move |row| row.get(index));
-        self.columns
-            .iter()
-            .enumerate()
-            .map(|(index, (_, header))| cells(index).map(Cell::width).max().unwrap_or(0).max(text::width(header)))
-            .collect()
+        self.laid_out(Paint { color: false }).column_max_content_widths().iter().map(|width| GAP + usize::from(*width)).sum()
     }
 
     /// Writes the table, indented by one gap, without spaces at the end of a line.
     pub(super) fn render(&self, paint: Paint, out: &mut String) {
-        let widths = self.widths();
-        let header: Vec<Cell> = self.columns.iter().map(|(_, header)| Cell::new(Role::Faint, header)).collect();
-        for row in std::iter::once(&header).chain(&self.rows) {
-            let mut blank = 0;
-            for ((cell, (align, _)), width) in row.iter().zip(&self.columns).zip(&widths) {
-                let padding = width.saturating_sub(cell.width());
-                let (before, after) = match align {
-                    Align::Left => (0, padding),
-                    Align::Right => (padding, 0),
-                };
-                // Blanks are held back until something follows them.
-                blank += GAP + before;
-                if cell.width() > 0 {
-                    out.extend(std::iter::repeat_n(' ', blank));
-                    out.push_str(&cell.paint(paint));
-                    blank = after;
-                } else {
-                    blank += after;
-                }
-            }
+        for line in self.laid_out(paint).lines() {
+            out.push_str(line.trim_end());
             out.push('\n');
         }
+    }
+
+    fn laid_out(&self, paint: Paint) -> comfy_table::Table {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_header(self.columns.iter().map(|(_, header)| Cell::new(Role::Faint, header).paint(paint)));
+        table.add_rows(self.rows.iter().map(|row| row.iter().map(|cell| cell.paint(paint))));
+        for (column, (align, _)) in table.column_iter_mut().zip(&self.columns) {
+            column.set_padding((GAP as u16, 0));
+            column.set_cell_alignment(match align {
+                Align::Left => CellAlignment::Left,
+                Align::Right => CellAlignment::Right,
+            });
+        }
+        table
     }
 }
 
