@@ -159,7 +159,7 @@ impl Load {
 
     fn header<T>(&self, kind: u16, connection: u64, trailing: &[u8]) -> Header {
         let size = (size_of::<T>() + trailing.len()) as u32;
-        Header { kind, reserved: 0, size, time_ns: self.now_ns, connection }
+        Header { kind, flags: 0, size, time_ns: self.now_ns, connection }
     }
 
     fn push(&mut self, record: &(impl IntoBytes + Immutable), trailing: &[u8]) {
