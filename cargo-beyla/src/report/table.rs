@@ -64,7 +64,11 @@ impl Table {
 
     /// How many columns of the terminal the table takes, with a gap at its left.
     pub(super) fn width(&self) -> usize {
-        self.laid_out(Paint { color: false }).column_max_content_widths().iter().map(|width| GAP + usize::from(*width)).sum()
+        self.laid_out(Paint { color: false })
+            .column_max_content_widths()
+            .iter()
+            .map(|width| GAP + usize::from(*width))
+            .sum()
     }
 
     /// Writes the table, indented by one gap, without spaces at the end of a line.
