@@ -9,7 +9,7 @@ use std::path::Path;
 
 use cargo_beyla::report::recording::{Ending, Recording};
 use cargo_beyla::request::route::RouteTable;
-use cargo_beyla::request::summary::Summary;
+use cargo_beyla::request::summary::{Summary, Unseen};
 use cargo_beyla::request::trace::{Trace, TraceSettings};
 use cargo_beyla::stream::event::Event;
 
@@ -61,7 +61,7 @@ fn check(name: &str) {
     let summary = replay(name);
     assert_eq!(rows(&summary), ROWS);
     assert_eq!((summary.totals.requests, summary.totals.errors, summary.totals.connections), (8, 1, 6));
-    assert_eq!(summary.unseen, Default::default());
+    assert_eq!(summary.unseen, Unseen::default());
     for request in &summary.requests {
         let phases = request.boundaries.phases();
         assert_eq!(phases.sum(), request.boundaries.total(), "{request:?}");
