@@ -8,11 +8,12 @@ use cargo_beyla_events::{Header, kind};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use zerocopy::IntoBytes;
 
-/// The most bytes of a first message.
+/// The most bytes of a first message: a verifier has much to say.
 const FIRST_MAX: usize = 4096;
 
-/// A record that is a header alone, followed by a text.
+/// A record that is a header alone, followed by a text, cut to what a first message has room for.
 pub fn message(kind: u16, text: &str) -> Vec<u8> {
+    let text = &text[..text.floor_char_boundary(FIRST_MAX - size_of::<Header>())];
     let size = (size_of::<Header>() + text.len()) as u32;
     let mut record = Header { kind, size, ..Header::default() }.as_bytes().to_vec();
     record.extend_from_slice(text.as_bytes());
@@ -50,4 +51,20 @@ pub fn receive_first(channel: &impl AsRawFd) -> io::Result<(Vec<u8>, Option<Owne
     }
     buffer.truncate(length);
     Ok((buffer, ring))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::event::Event;
+
+    #[test]
+    fn a_long_text_is_cut_to_what_is_read_at_once() {
+        let record = message(kind::FAILED, &"ä".repeat(FIRST_MAX));
+        assert!(record.len() <= FIRST_MAX);
+        let decoded = Event::decode(&record);
+        assert!(
+            matches!(decoded, Ok(Some((Event::Failed(text), size))) if size == record.len() && text.ends_with('ä'))
+        );
+    }
 }
