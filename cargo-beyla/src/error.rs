@@ -68,7 +68,12 @@ pub enum Error {
     EndedBeforeListening {
         /// How it ended.
         status: String,
+        /// Whether it said that all was well.
+        cleanly: bool,
     },
+    /// Of itself, or killed.
+    #[error("the probe helper ended before the server did")]
+    HelperEnded,
     /// Neither capabilities nor sudo.
     #[error("tracing needs CAP_BPF and CAP_PERFMON, which this process has not, and {found}")]
     Privilege {
@@ -125,7 +130,7 @@ impl Error {
         match self {
             Self::BuildFailed { .. } | Self::NoExecutable { .. } => BUILD_FAILED,
             Self::NeverListened { .. } | Self::EndedBeforeListening { .. } => NEVER_LISTENED,
-            Self::Privilege { .. } | Self::Probe { .. } => UNSUPPORTED,
+            Self::Privilege { .. } | Self::Probe { .. } | Self::HelperEnded => UNSUPPORTED,
             Self::CargoNotFound { .. }
             | Self::Metadata(_)
             | Self::Target { .. }
@@ -143,11 +148,15 @@ impl Error {
             Self::CargoNotFound { .. } => Some("install Rust with rustup, or set CARGO to cargo's path".into()),
             Self::Target { hint, .. } => Some(hint.clone()),
             Self::NeverListened { .. } => {
-                Some("give it more with --listen-timeout 5m; its own output above may say what it waits for".into())
+                Some("give it more with --listen-timeout 5m; processes that it starts are not followed".into())
             }
-            Self::EndedBeforeListening { .. } => {
-                Some("its own output above says why; a port in use is the usual reason".into())
+            Self::EndedBeforeListening { cleanly: true, .. } => {
+                Some("if it puts itself in the background, have it stay: what it starts is not followed".into())
             }
+            Self::EndedBeforeListening { cleanly: false, .. } => {
+                Some("its own output above says why; it may be that its port is in use".into())
+            }
+            Self::HelperEnded => Some("the report holds what was seen until then".into()),
             Self::Privilege { .. } => {
                 Some("install sudo and allow it for this user, or run as root; `cargo beyla doctor` says more".into())
             }

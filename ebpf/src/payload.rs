@@ -28,8 +28,9 @@ pub const BATCH_MESSAGE: u64 = 64;
 const BATCH_MESSAGE_LENGTH: u64 = 56;
 /// Bytes of [`Transfer::tail`].
 const TAIL: u64 = 8;
-/// `sizeof(((struct sockaddr_un *)0)->sun_path)`
-const PATH_MAX: u32 = 108;
+/// Above `sizeof(((struct sockaddr_un *)0)->sun_path)`, which is 108. A mask and not a maximum: the
+/// verifier of Linux 6.1 forgets a comparison once the compiler keeps the value on the stack.
+const PATH_MASK: u32 = 127;
 
 /// Where a record and the bytes that follow it are put together. Only programs that run in a process's
 /// context use it, so none interrupts another.
@@ -317,7 +318,7 @@ pub fn submit(scratch: &mut Scratch) {
 #[inline(always)]
 pub fn with_path<T: Copy>(record: &T, (address, length): (u64, u32)) -> Option<(*const u8, u64)> {
     let start: *mut u8 = (scratch()? as *mut Scratch).cast();
-    let length = if length > PATH_MAX { PATH_MAX } else { length };
+    let length = length & PATH_MASK;
     let size = size_of::<T>() as u32 + length;
     // SAFETY: the scratch is larger than any record with any path, and every record begins with a
     // header; the helper checks the address read from.

@@ -248,6 +248,11 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn accepted(descriptor: u64) {
+    let Some(sock) = Sock::of_descriptor(descriptor) else { return };
+    if sock.family() == Some(AF_UNIX) && sock.is_stream() && connections::get(sock).is_none() {
+        // Before Linux 6.3 nothing tells that it was established.
+        connections::insert(sock, AF_UNIX, 0, 0, 0);
+    }
     if let Some((sock, connection)) = connection(descriptor) {
         connections::announce(sock, connection, output::now());
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::status::Status;
+use super::status::{Status, write};
 use crate::cli::{ReportArguments, ReportOptions};
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
@@ -62,7 +62,7 @@ pub(super) fn show(
         color: status.color,
         width: terminal_width.unwrap_or(DEFAULT_WIDTH),
     };
-    eprint!("\n{}", terminal::render(summary, run, duration_ns, exit, &terminal));
+    write(&format!("\n{}", terminal::render(summary, run, duration_ns, exit, &terminal)));
     let Some(path) = &options.json else { return Ok(()) };
     let failed = |source| Error::File { verb: "write", path: path.clone(), source };
     if path.as_os_str() == "-" {

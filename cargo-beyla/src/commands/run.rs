@@ -10,7 +10,7 @@ use super::status::Status;
 use crate::cli::RunArguments;
 use crate::error::Error;
 use crate::launch::signals::Signals;
-use crate::launch::suspended::Suspended;
+use crate::launch::suspended::{Stdout, Suspended};
 use crate::launch::user::InvokingUser;
 use crate::probe::client::{Attached, Helper};
 use crate::probe::privilege;
@@ -28,9 +28,11 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     // What can be found wrong before the build is.
     let trace = Trace::new(settings(&options)?);
     let privilege = privilege::find()?;
-    for path in options.json.iter().filter(|path| path.as_os_str() != "-") {
+    for path in options.json.iter().chain(&record).filter(|path| path.as_os_str() != "-") {
         check_writable(path)?;
     }
+    let report_on_stdout = options.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let stdout = if report_on_stdout { Stdout::ToStderr } else { Stdout::Inherited };
 
     let user = InvokingUser::detect();
     let as_user = |command: &mut std::process::Command| {
@@ -47,7 +49,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let began = Instant::now();
-    let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref())?;
+    let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref(), stdout)?;
     let attached = Helper::start(server.pid().as_raw() as u32, capture, privilege)
         .and_then(|mut helper| helper.wait_until_ready().map(|attached| (helper, attached)));
     let (helper, Attached { capture, ring }) = match attached {
@@ -77,7 +79,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     };
     let pid = server.release()?;
     let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
-        Session::new(pid, helper, ring, signals, trace, recorder, &control, user.as_ref(), status).run()?;
+        Session::new(pid, helper, ring, signals, trace, recorder, &control, user.as_ref(), stdout, status).run()?;
     let listened = !trace.listening().is_empty();
     let duration_ns = ended_monotonic_ns.saturating_sub(started_monotonic_ns);
     let summary = trace.finish(ended_monotonic_ns);

@@ -20,6 +20,7 @@ use super::status::Status;
 use crate::cli::RunControl;
 use crate::error::Error;
 use crate::launch::signals::Signals;
+use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::probe::client::Helper;
 use crate::probe::ring_buffer::RingBuffer;
@@ -66,7 +67,7 @@ pub(super) struct Session<'a> {
     helper_ended: bool,
     signals: Signals,
     trace: Trace,
-    recorder: Option<Recorder>,
+    tape: Tape,
     control: &'a RunControl,
     load: Load<'a>,
     stopping: Stopping,
@@ -90,6 +91,7 @@ impl<'a> Session<'a> {
         recorder: Option<Recorder>,
         control: &'a RunControl,
         user: Option<&'a InvokingUser>,
+        stdout: Stdout,
         status: Status,
     ) -> Self {
         Self {
@@ -101,9 +103,9 @@ impl<'a> Session<'a> {
             helper_ended: false,
             signals,
             trace,
-            recorder,
+            tape: Tape { recorder, failure: None },
             control,
-            load: Load::new(control.exec.as_deref(), server, user),
+            load: Load::new(control.exec.as_deref(), server, user, stdout),
             stopping: Stopping::new(server),
             live: None,
             status,
@@ -130,24 +132,22 @@ impl<'a> Session<'a> {
         while !self.helper_ended {
             self.hear_helper()?;
         }
-        self.take_records()?;
+        self.take_records();
         // It has told all it had to tell.
         let _ = self.helper.wait();
         if let Some(live) = self.live.take() {
             live.finish();
         }
-        if let Some(recorder) = self.recorder.take() {
-            recorder.finish(ended_monotonic_ns, Some(exit))?;
-        }
-        if self.failure.is_none() && self.trace.listening().is_empty() {
-            self.failure = Some(Error::EndedBeforeListening { status: describe(exit) });
+        let recording = self.tape.finish(ended_monotonic_ns, exit);
+        if self.failure.is_none() && self.trace.listening().is_empty() && !self.stopping.was_asked() {
+            self.failure = Some(Error::EndedBeforeListening { status: describe(exit), cleanly: exit == Exit::Code(0) });
         }
         Ok(End {
             trace: self.trace,
             exit,
             stopped: self.stopping.was_ours(),
             command: self.load.exit_code(),
-            failure: self.failure,
+            failure: self.failure.or(recording),
             ended_monotonic_ns,
         })
     }
@@ -172,7 +172,7 @@ impl<'a> Session<'a> {
             let helper = waited_for.get(1).filter(|_| !self.helper_ended);
             helper.and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
         };
-        self.take_records()?;
+        self.take_records();
         if told {
             self.hear_helper()?;
         }
@@ -180,51 +180,39 @@ impl<'a> Session<'a> {
     }
 
     /// Takes what the kernel has recorded.
-    fn take_records(&mut self) -> Result<(), Error> {
+    fn take_records(&mut self) {
         let mut listening = Vec::new();
-        let mut written = Ok(());
-        let Self { ring, trace, recorder, .. } = self;
+        let Self { ring, trace, tape, .. } = self;
         self.busy = ring.drain(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
             if let Event::Listen { local, .. } = &event {
                 listening.push(local.clone());
             }
             trace.record(&event);
-            if let Some(recorder) = recorder
-                && written.is_ok()
-            {
-                written = recorder.write(record);
-            }
+            tape.write(record);
         });
         for endpoint in listening {
             self.listens(&endpoint);
         }
-        written
     }
 
     /// Takes what the helper has to say.
     fn hear_helper(&mut self) -> Result<(), Error> {
-        let mut written = Ok(());
-        let Self { helper, trace, recorder, status, .. } = self;
+        let Self { helper, trace, tape, status, .. } = self;
         let more = helper.read(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
             if let Event::Failed(message) = &event {
                 status.warn(message);
             }
             trace.record(&event);
-            if let Some(recorder) = recorder {
-                written = recorder.write(record);
-            }
+            tape.write(record);
         });
         self.helper_ended = !more.map_err(|source| Error::System { what: "reading from the probe helper", source })?;
         if self.helper_ended && self.running() {
             self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
-            self.failure = Some(Error::Probe {
-                message: "the probe helper ended before the server did".to_owned(),
-                hint: Some("the report holds what was seen until then".to_owned()),
-            });
+            self.failure = Some(Error::HelperEnded);
         }
-        written
+        Ok(())
     }
 
     /// Whether the server still runs. The helper may notice its end before we have.
@@ -248,7 +236,7 @@ impl<'a> Session<'a> {
                 self.exit = self.exit.or(self.reap());
                 self.load.reap();
             } else {
-                self.note_stopping()?;
+                self.note_stopping();
                 self.stopping.asked(received);
                 self.load.stop();
             }
@@ -257,7 +245,7 @@ impl<'a> Session<'a> {
     }
 
     /// What the server closes from now on, it closes because it is told to.
-    fn note_stopping(&mut self) -> Result<(), Error> {
+    fn note_stopping(&mut self) {
         let header = Header {
             kind: kind::STOPPING,
             size: size_of::<Header>() as u32,
@@ -265,7 +253,7 @@ impl<'a> Session<'a> {
             ..Header::default()
         };
         self.trace.record(&Event::Stopping { time_ns: header.time_ns });
-        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.write(header.as_bytes()))
+        self.tape.write(header.as_bytes());
     }
 
     fn reap(&self) -> Option<Exit> {
@@ -292,7 +280,7 @@ impl<'a> Session<'a> {
         let over = self.control.duration.is_some_and(|duration| listening.elapsed() >= duration);
         if (over || self.load.is_over()) && !self.stopping.has_begun() {
             // First: the server may be quick.
-            self.note_stopping()?;
+            self.note_stopping();
             self.stopping.stop();
         }
         Ok(())
@@ -305,6 +293,28 @@ impl<'a> Session<'a> {
                 LiveCounters { requests: now.requests, errors: now.errors, p99_ns: now.p99_ns }
             });
         }
+    }
+}
+
+/// The recording, if one is wanted. A run goes on without it if it cannot be written any further.
+struct Tape {
+    recorder: Option<Recorder>,
+    failure: Option<Error>,
+}
+
+impl Tape {
+    fn write(&mut self, record: &[u8]) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.write(record)
+        {
+            self.failure = Some(error);
+            self.recorder = None;
+        }
+    }
+
+    /// Ends it; what went wrong, if anything did.
+    fn finish(self, ended_monotonic_ns: u64, exit: Exit) -> Option<Error> {
+        self.failure.or(self.recorder?.finish(ended_monotonic_ns, Some(exit)).err())
     }
 }
 

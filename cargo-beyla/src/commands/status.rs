@@ -1,11 +1,18 @@
 //! What is said on stderr beside the report, in cargo's manner.
 
+use std::io::Write;
+
 use anstyle::{AnsiColor, Style};
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Writes to stderr. (`eprint!` panics if it is closed or full, and nobody is left to tell then.)
+pub(super) fn write(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
 
 /// Prints lines such as `   Listening on ...`.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +24,19 @@ pub(super) struct Status {
 impl Status {
     /// A verb, right-aligned as cargo's are, and what it is about.
     pub(super) fn say(self, verb: &str, text: impl std::fmt::Display) {
-        eprintln!("{} {text}", self.paint(VERB, &format!("{verb:>12}")));
+        write(&format!("{} {text}\n", self.paint(VERB, &format!("{verb:>12}"))));
     }
 
     /// Something that the user should know and that does not end the run.
     pub(super) fn warn(self, text: impl std::fmt::Display) {
-        eprintln!("{}: {text}", self.paint(WARNING, "warning"));
+        write(&format!("{}: {text}\n", self.paint(WARNING, "warning")));
     }
 
     /// A failure, and what cures it.
     pub(super) fn fail(self, error: &crate::error::Error) {
-        eprintln!("{}: {error}", self.paint(ERROR, "error"));
+        write(&format!("{}: {error}\n", self.paint(ERROR, "error")));
         if let Some(hint) = error.hint() {
-            eprintln!("{}: {hint}", self.paint(HINT, "hint"));
+            write(&format!("{}: {hint}\n", self.paint(HINT, "hint")));
         }
     }
 

@@ -16,6 +16,15 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use super::user::InvokingUser;
 use crate::error::Error;
 
+/// Where the standard output of what we start goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdout {
+    /// Where ours goes.
+    Inherited,
+    /// Where our standard error goes: ours is the report's.
+    ToStderr,
+}
+
 /// A process that has not executed its program yet.
 #[derive(Debug)]
 pub struct Suspended {
@@ -35,6 +44,7 @@ impl Suspended {
         arguments: &[OsString],
         environment: &[(OsString, OsString)],
         user: Option<&InvokingUser>,
+        stdout: Stdout,
     ) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::Launch { executable: program.to_owned(), source };
         let errno = |errno: nix::errno::Errno| failed(errno.into());
@@ -60,7 +70,7 @@ impl Suspended {
                 Ok(Self { pid: child, release: release.into(), failure: failure.into(), program: program.to_owned() })
             }
             ForkResult::Child => {
-                let error = child(&released, &release, parent, user, || {
+                let error = child(&released, &release, parent, user, stdout, || {
                     // SAFETY: the path and both arrays end in null and outlive the call.
                     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp_pointers.as_ptr()) };
                 });
@@ -106,12 +116,17 @@ fn child(
     release: &OwnedFd,
     parent: Pid,
     user: Option<&InvokingUser>,
+    stdout: Stdout,
     exec: impl FnOnce(),
 ) -> io::Error {
     let prepared = (|| -> io::Result<()> {
         // Ours, or the pipe would not end with the parent.
         // SAFETY: the child has its own copy of the descriptor, which nobody uses after this.
         unsafe { libc::close(release.as_raw_fd()) };
+        if stdout == Stdout::ToStderr {
+            // SAFETY: two numbers of descriptors.
+            nix::errno::Errno::result(unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) })?;
+        }
         if let Some(user) = user {
             user.become_user()?;
         }
@@ -168,8 +183,14 @@ mod tests {
     use super::*;
 
     fn fork_shell(script: &str) -> Suspended {
-        Suspended::fork(Path::new("/bin/sh"), &["-c".into(), script.into()], &[("ADDED".into(), "7".into())], None)
-            .expect("fork")
+        Suspended::fork(
+            Path::new("/bin/sh"),
+            &["-c".into(), script.into()],
+            &[("ADDED".into(), "7".into())],
+            None,
+            Stdout::Inherited,
+        )
+        .expect("fork")
     }
 
     fn exit_code(pid: Pid) -> Option<i32> {
@@ -191,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_failed_exec_comes_back_with_its_reason() {
-        let suspended = Suspended::fork(Path::new("/nonexistent/server"), &[], &[], None).expect("fork");
+        let suspended =
+            Suspended::fork(Path::new("/nonexistent/server"), &[], &[], None, Stdout::Inherited).expect("fork");
         let error = suspended.release().expect_err("nothing is there");
         assert!(matches!(error, Error::Launch { source, .. } if source.raw_os_error() == Some(libc::ENOENT)));
     }

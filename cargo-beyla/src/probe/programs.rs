@@ -58,7 +58,10 @@ fn with_causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Strin
         }
         cause = error.source();
     }
-    let lines: Vec<&str> = message.lines().filter(|line| !line.trim().is_empty()).collect();
+    // A verifier ends with figures of its own work, and gives its reason just before.
+    let figures = ["verification time", "stack depth", "processed"];
+    let says = |line: &&str| !line.trim().is_empty() && !figures.iter().any(|figure| line.starts_with(figure));
+    let lines: Vec<&str> = message.lines().filter(says).collect();
     match lines.len() {
         0..=4 => lines.join("; "),
         count => format!("{}; ...; {}", lines[0], lines[count - 3..].join("; ")),

@@ -1,7 +1,7 @@
 //! Builds the target, and finds its executable.
 
 use std::ffi::OsString;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -118,7 +118,10 @@ fn read(cargo: &mut Child, selection: &Selection) -> Result<Output, Error> {
                 }
             }
             // Compilers' and wrappers' own words; stdout may be the report's.
-            Message::TextLine(line) => anstream::eprintln!("{line}"),
+            Message::TextLine(line) => {
+                // If nobody reads it, nobody misses it.
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
             _ => {}
         }
     }

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::error::Error;
+use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::request::model::Endpoint;
 
@@ -20,13 +21,14 @@ pub(super) struct Load<'a> {
     command: Option<&'a OsStr>,
     server: Pid,
     user: Option<&'a InvokingUser>,
+    stdout: Stdout,
     child: Option<Child>,
     exit_code: Option<u8>,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn new(command: Option<&'a OsStr>, server: Pid, user: Option<&'a InvokingUser>) -> Self {
-        Self { command, server, user, child: None, exit_code: None }
+    pub(super) fn new(command: Option<&'a OsStr>, server: Pid, user: Option<&'a InvokingUser>, stdout: Stdout) -> Self {
+        Self { command, server, user, stdout, child: None, exit_code: None }
     }
 
     /// Starts it, the first time that it is called.
@@ -34,6 +36,9 @@ impl<'a> Load<'a> {
         let Some(command) = self.command.take() else { return Ok(()) };
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).stdin(Stdio::null());
+        if self.stdout == Stdout::ToStderr {
+            shell.stdout(std::io::stderr());
+        }
         shell.env("BEYLA_PID", self.server.to_string());
         if let Some(address) = listening.iter().find_map(reachable) {
             shell.env("BEYLA_URL", format!("http://{address}")).env("BEYLA_PORT", address.port().to_string());

@@ -41,6 +41,11 @@ impl Stopping {
         }
     }
 
+    /// Whether the user wants it to end.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked > 0
+    }
+
     /// Whether the server was told to end, by anyone.
     pub(super) fn has_begun(&self) -> bool {
         self.step.is_some() || self.asked > 0

@@ -87,7 +87,11 @@ fn sentences(summary: &Summary) -> Vec<String> {
             )
         }),
         (unseen.unreadable_connections, &|number| {
-            format!("{} spoke something else than HTTP/1, or broke its rules.", connections(number))
+            format!(
+                "{} spoke something else than HTTP/1, broke its rules, or had a header above 16 KiB: requests on \
+                 them are missing, or end as `not seen`.",
+                connections(number)
+            )
         }),
     ];
     notes.into_iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(number)).collect()
