@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -126,7 +127,7 @@ impl Run {
         let folder = crate::fixture::folder(&[]);
         let path = |name: &str| folder.path().join(name).display().to_string();
         let exec = format!(
-            "echo $BEYLA_PORT $BEYLA_PID > {0} && mv {0} {1}; until [ -e {2} ]; do sleep 0.01; done",
+            "mkfifo {2} && echo $BEYLA_PORT $BEYLA_PID > {0} && mv {0} {1} && read go < {2}",
             path("starting"),
             path("started"),
             path("stop")
@@ -226,7 +227,11 @@ impl Running {
 
     /// Ends the `--exec` command, and waits for the run's end.
     pub fn let_go(self) -> Finished {
-        fs::write(self.folder.path().join("stop"), "").expect("a file");
+        // Open for both, so that it waits for no reader; and open until the end, so that the reader may
+        // come later.
+        let mut stop =
+            fs::File::options().read(true).write(true).open(self.folder.path().join("stop")).expect("a FIFO");
+        stop.write_all(b"\n").expect("room for a line");
         self.wait()
     }
 

@@ -23,9 +23,9 @@ use crate::error::UNSUPPORTED;
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
 /// does not need it: a server that also listens on a Unix socket does so by then.
-const LISTENING_SETTLES: Duration = Duration::from_millis(200);
+const LISTENING_SETTLES: Duration = Duration::from_millis(40);
 /// How often the helper looks at the clock while there is nothing to wait for.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(20);
 /// Once there is nothing left to decide.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
