@@ -152,7 +152,8 @@ fn everything_lost() {
       in `curl --http1.1`.
     - 2 connections went over to another protocol, such as WebSocket: the request that asked for it is
       here, what followed is not.
-    - 4 connections spoke something else than HTTP/1, or broke its rules.
+    - 4 connections spoke something else than HTTP/1, broke its rules, or had a header above 16 KiB:
+      requests on them are missing, or end as `not seen`.
     ");
 }
 
