@@ -133,8 +133,10 @@ impl<'a> Session<'a> {
             self.hear_helper()?;
         }
         self.take_records();
-        // It has told all it had to tell.
-        let _ = self.helper.wait();
+        // Killed, it may have taken the probes away a moment before the server's end.
+        if !self.helper.wait().is_ok_and(|status| status.success()) {
+            self.failure.get_or_insert(Error::HelperEnded);
+        }
         if let Some(live) = self.live.take() {
             live.finish();
         }
