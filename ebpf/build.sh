@@ -24,9 +24,14 @@ fi
 
 rustc=${RUSTC:-/usr/bin/rustc}
 here=$(pwd)
+# Line information goes into the objects: with the names of crates, and of nobody's folders.
+remap=
+for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+    remap="$remap --remap-path-prefix=$sources=crates"
+done
 for arch in x86_64 aarch64; do
     RUSTC=$rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER=bpf-linker \
-    CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS="--cfg bpf_target_arch=\"$arch\" -C link-arg=--btf -C debuginfo=2 --remap-path-prefix=$here=ebpf --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo" \
+    CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS="--cfg bpf_target_arch=\"$arch\" -C link-arg=--btf -C debuginfo=2 --remap-path-prefix=$here=ebpf$remap" \
         cargo build --locked --release --target bpfel-unknown-none --target-dir "target/$arch"
     # The kernel wants the BTF, and nobody the DWARF that it was made from.
     "${LLVM_STRIP:-/usr/lib/llvm-22/bin/llvm-strip}" --strip-debug \
