@@ -59,6 +59,10 @@ pub struct RunArguments {
     /// What to show.
     #[command(flatten)]
     pub report: ReportOptions,
+    /// Open the handler: was a slow request computing, waiting for a CPU, blocking, waiting for the runtime
+    /// or for something else, and where
+    #[arg(long, help_heading = "Report options")]
+    pub explain: bool,
     /// Write the records of the run to FILE, for `cargo beyla report`; they hold what was sent,
     /// credentials included
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
@@ -150,6 +154,9 @@ pub struct ReportOptions {
     /// Keep at most N requests one by one, the slowest first; counts and percentiles stay exact
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub max_requests: usize,
+    /// With --explain: name what holds a thread up for so long, as in 10ms
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_duration)]
+    pub block_threshold: Duration,
 }
 
 /// `cargo beyla report`

@@ -44,7 +44,11 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
 
 /// What the core must know of the options.
 pub(super) fn settings(options: &ReportOptions) -> Result<TraceSettings, Error> {
-    Ok(TraceSettings { routes: RouteTable::new(&options.routes)?, max_requests: options.max_requests })
+    Ok(TraceSettings {
+        routes: RouteTable::new(&options.routes)?,
+        max_requests: options.max_requests,
+        block_threshold: options.block_threshold,
+    })
 }
 
 /// Prints the summary on stderr, and writes the JSON report where it is wanted.

@@ -24,7 +24,8 @@ const SIGNALLED: u8 = 128;
 
 /// Runs the server under trace.
 pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, Error> {
-    let RunArguments { target, run: control, report: options, record, capture, server_arguments } = arguments;
+    let RunArguments { target, run: control, report: options, explain: _, record, capture, server_arguments } =
+        arguments;
     // What can be found wrong before the build is.
     let trace = Trace::new(settings(&options)?);
     let privilege = privilege::find()?;

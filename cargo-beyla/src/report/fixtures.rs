@@ -53,6 +53,7 @@ pub(super) fn request(id: u64, path: &str) -> Request {
         },
         request_bytes: MessageBytes { header: 78, body: Some(0) },
         response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
+        explanation: None,
     }
 }
 
@@ -78,6 +79,7 @@ pub(super) fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summ
         routes,
         requests: requests.into_iter().map(Arc::new).collect(),
         unseen: Unseen::default(),
+        explained: None,
     }
 }
 
@@ -90,6 +92,7 @@ pub(super) fn route(method: &str, route: &str, count: u64) -> RouteSummary {
         incomplete: 0,
         total: Some(Distribution { p50: 892_000, p90: 1_240_000, p99: 2_100_000, max: 12_045_678, mean: 934_123.4 }),
         phase_mean: [Some(112_095.0), Some(0.0), Some(747_299.0), Some(74_729.4)],
+        handle_mean: None,
     }
 }
 

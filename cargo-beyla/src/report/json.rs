@@ -161,7 +161,7 @@ struct Bytes {
 }
 
 fn route(route: &RouteSummary) -> RouteRow<'_> {
-    let RouteSummary { method, route, count, errors, incomplete, total, phase_mean } = route;
+    let RouteSummary { method, route, count, errors, incomplete, total, phase_mean, handle_mean: _ } = route;
     let [queue, receive, handle, respond] = phase_mean.map(|mean| mean.map(|ns| ns.round() as u64));
     RouteRow {
         method,

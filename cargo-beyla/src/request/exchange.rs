@@ -72,6 +72,7 @@ impl Exchange {
             boundaries: self.boundaries,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
+            explanation: None,
         }
     }
 }

@@ -99,6 +99,7 @@ mod tests {
             boundaries: Boundaries::default(),
             request_bytes: MessageBytes::default(),
             response_bytes: None,
+            explanation: None,
         }
     }
 

@@ -4,6 +4,8 @@ pub mod boundaries;
 mod closing;
 mod connection;
 mod exchange;
+pub mod explanation;
+pub mod finding;
 mod intern;
 mod keeper;
 mod ledger;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::boundaries::Boundaries;
+use super::explanation::Explanation;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +103,8 @@ pub struct Request {
     pub request_bytes: MessageBytes,
     /// Sizes of the response; `None` if none was seen.
     pub response_bytes: Option<MessageBytes>,
+    /// What its `handle` phase consisted of, where that is known.
+    pub explanation: Option<Arc<Explanation>>,
 }
 
 impl Request {

@@ -109,6 +109,7 @@ impl Statistics {
             incomplete: statistics.incomplete,
             total: statistics.total.into_distribution(),
             phase_mean: statistics.phases.map(|(sum, count)| (count > 0).then(|| sum as f64 / count as f64)),
+            handle_mean: None,
         });
         summaries.collect()
     }

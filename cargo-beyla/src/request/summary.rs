@@ -1,7 +1,10 @@
 //! What is known at the end of a run; reports are made of this and of nothing else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::explanation::Frame;
+use super::finding::Finding;
 use super::model::{Endpoint, Request};
 
 /// Everything that a run has shown of its requests.
@@ -17,6 +20,23 @@ pub struct Summary {
     pub requests: Vec<Arc<Request>>,
     /// What could not be seen or read.
     pub unseen: Unseen,
+    /// What `--explain` has shown, if it was asked for.
+    pub explained: Option<Explained>,
+}
+
+/// What `--explain` has shown of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Explained {
+    /// What is wrong: what cost the most time first.
+    pub findings: Vec<Finding>,
+    /// What `--explain` could not see, and why; empty if there is nothing of the kind.
+    pub unseen: String,
+    /// Requests whose `handle` could not be opened although they have one.
+    pub requests_not_opened: u64,
+    /// The stacks that requests and findings refer to; the innermost frame first.
+    pub stacks: BTreeMap<u32, Vec<Frame>>,
+    /// The types of the tasks that requests have waited for.
+    pub task_types: BTreeMap<u64, Arc<str>>,
 }
 
 /// Exact counts of a run.
@@ -52,6 +72,9 @@ pub struct RouteSummary {
     /// Mean length of each phase, over the complete requests in which it is known, in the order of
     /// [`super::boundaries::Phases::named`].
     pub phase_mean: [Option<f64>; 4],
+    /// Mean length of each part of `handle`, over the complete requests in which it was opened, in the
+    /// order of [`super::explanation::Parts::named`]; `None` if there are none.
+    pub handle_mean: Option<[f64; 5]>,
 }
 
 /// A distribution of times in nanoseconds; percentiles to three significant digits, the rest exact.

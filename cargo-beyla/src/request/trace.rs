@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use cargo_beyla_events::{Lost, State, Transfer};
 use hashbrown::HashMap;
@@ -34,7 +35,12 @@ pub struct TraceSettings {
     pub routes: RouteTable,
     /// How many requests are kept one by one: the slowest.
     pub max_requests: usize,
+    /// What holds a thread up for so long is told of.
+    pub block_threshold: Duration,
 }
+
+/// The usual [`TraceSettings::block_threshold`].
+pub const BLOCK_THRESHOLD: Duration = Duration::from_millis(10);
 
 /// Makes requests of events.
 #[derive(Debug)]
@@ -100,7 +106,16 @@ impl Trace {
                 self.lost.skipped = self.lost.skipped.max(lost.skipped);
             }
             Event::Stopping { time_ns } => self.stopping_ns = self.stopping_ns.min(*time_ns),
-            Event::Exec { .. } | Event::Ready(_) | Event::Failed(_) | Event::Unknown => {}
+            Event::Task(_)
+            | Event::TaskType { .. }
+            | Event::OffCpu(_)
+            | Event::UnwoundStack(_)
+            | Event::StackFrames { .. }
+            | Event::Sending(_)
+            | Event::SendBlocked(_)
+            | Event::Explained(_)
+            // These two are for the symbols to make others of.
+            | Event::Stack(..) | Event::Vtable(_) | Event::Exec { .. } | Event::Ready(_) | Event::Failed(_) | Event::Unknown => {}
         }
     }
 
@@ -136,6 +151,7 @@ impl Trace {
             routes: statistics.into_summaries(),
             requests: keeper.into_requests(),
             unseen,
+            explained: None,
         }
     }
 

@@ -59,6 +59,36 @@ pub enum Event<'a> {
     Ready(&'a str),
     /// The probe helper failed, with its message.
     Failed(&'a str),
+    /// Something happens to a task of the async runtime.
+    Task(records::TaskChange),
+    /// A task's table of functions, still to be named.
+    Vtable(records::Vtable),
+    /// The name of the type of the tasks with this table of functions.
+    TaskType {
+        /// Its address.
+        vtable: u64,
+        /// The type of the future.
+        name: &'a str,
+    },
+    /// A thread that polls a task, or has received a request, was off the CPU.
+    OffCpu(records::OffCpu),
+    /// A thread's stack, still to be unwound; with what of it was copied.
+    Stack(records::Stack, &'a [u8]),
+    /// A thread's stack.
+    UnwoundStack(records::UnwoundStack),
+    /// The frames of a stack, one a line: see [`crate::request::explanation::Frame`].
+    StackFrames {
+        /// The number of the stack.
+        stack: u32,
+        /// The frames, the innermost first.
+        frames: &'a str,
+    },
+    /// The process is about to send on a connection.
+    Sending(records::Sending),
+    /// A send call found no room in the send buffer.
+    SendBlocked(records::Sending),
+    /// The run is one with `--explain`; what that cannot see, if anything.
+    Explained(&'a str),
     /// A record of a kind that this version does not know.
     Unknown,
 }
@@ -141,6 +171,19 @@ impl<'a> Event<'a> {
             kind::LOST => split(record).map(|(lost, _)| Self::Lost(lost)),
             kind::READY => split::<records::Header>(record).map(|(_, capture)| Self::Ready(valid(capture))),
             kind::FAILED => split::<records::Header>(record).map(|(_, message)| Self::Failed(valid(message))),
+            kind::TASK => split(record).map(|(change, _)| Self::Task(change)),
+            kind::VTABLE => split(record).map(|(vtable, _)| Self::Vtable(vtable)),
+            kind::TASK_TYPE => {
+                split::<records::Name>(record).map(|(name, text)| Self::TaskType { vtable: name.of, name: valid(text) })
+            }
+            kind::OFF_CPU => split(record).map(|(off, _)| Self::OffCpu(off)),
+            kind::STACK => split(record).map(|(stack, copied)| Self::Stack(stack, copied)),
+            kind::UNWOUND_STACK => split(record).map(|(stack, _)| Self::UnwoundStack(stack)),
+            kind::STACK_FRAMES => split::<records::Name>(record)
+                .map(|(name, text)| Self::StackFrames { stack: name.of as u32, frames: valid(text) }),
+            kind::SENDING => split(record).map(|(sending, _)| Self::Sending(sending)),
+            kind::SEND_BLOCKED => split(record).map(|(sending, _)| Self::SendBlocked(sending)),
+            kind::EXPLAINED => split::<records::Header>(record).map(|(_, unseen)| Self::Explained(valid(unseen))),
             _ => Some(Self::Unknown),
         };
         Ok(event)
@@ -170,6 +213,13 @@ fn structure_size(kind: u16) -> usize {
         kind::RECEIVE | kind::SEND => size_of::<records::Transfer>(),
         kind::STATE => size_of::<records::State>(),
         kind::LOST => size_of::<records::Lost>(),
+        kind::TASK => size_of::<records::TaskChange>(),
+        kind::VTABLE => size_of::<records::Vtable>(),
+        kind::OFF_CPU => size_of::<records::OffCpu>(),
+        kind::STACK => size_of::<records::Stack>(),
+        kind::UNWOUND_STACK => size_of::<records::UnwoundStack>(),
+        kind::STACK_FRAMES | kind::TASK_TYPE => size_of::<records::Name>(),
+        kind::SENDING | kind::SEND_BLOCKED => size_of::<records::Sending>(),
         _ => size_of::<records::Header>(),
     }
 }

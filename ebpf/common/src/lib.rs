@@ -6,6 +6,10 @@
 //! in the byte order of the machine; times are nanoseconds of `CLOCK_MONOTONIC`.
 #![no_std]
 
+mod explain;
+
+pub use explain::*;
+
 #[cfg(feature = "zerocopy")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -60,6 +64,18 @@ pub mod kind {
     pub const IO_URING: u16 = 7;
     /// [`super::Header`] alone: the process executed its program; `connection` is 0.
     pub const EXEC: u16 = 8;
+    /// [`super::TaskChange`]
+    pub const TASK: u16 = 9;
+    /// [`super::Vtable`]
+    pub const VTABLE: u16 = 10;
+    /// [`super::OffCpu`]
+    pub const OFF_CPU: u16 = 11;
+    /// [`super::Stack`]
+    pub const STACK: u16 = 12;
+    /// [`super::Sending`]: a send call begins. Only under `--explain`.
+    pub const SENDING: u16 = 13;
+    /// [`super::Sending`]: a send call found no room. Only under `--explain`.
+    pub const SEND_BLOCKED: u16 = 14;
     /// [`super::Lost`]: what could not be recorded, written by the probe helper.
     pub const LOST: u16 = 100;
     /// [`super::Header`] and the way of capture in UTF-8: every probe is attached, says the probe helper.
@@ -69,6 +85,15 @@ pub mod kind {
     pub const STOPPING: u16 = 103;
     /// [`super::Header`] and a message in UTF-8: the probe helper failed.
     pub const FAILED: u16 = 102;
+    /// [`super::UnwoundStack`], written by the parent in the place of [`STACK`].
+    pub const UNWOUND_STACK: u16 = 104;
+    /// [`super::Name`] and the frames in UTF-8, written by the parent.
+    pub const STACK_FRAMES: u16 = 105;
+    /// [`super::Name`] and the name in UTF-8, written by the parent in the place of [`VTABLE`].
+    pub const TASK_TYPE: u16 = 106;
+    /// [`super::Header`] and, in UTF-8, what `--explain` cannot see, if anything: written by the parent before
+    /// the process begins.
+    pub const EXPLAINED: u16 = 107;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -240,12 +265,26 @@ pub struct Settings {
     pub namespace_device: u64,
     /// Inode of that namespace.
     pub namespace_inode: u64,
+    /// Polls that have lasted less are not sampled, in nanoseconds.
+    pub long_poll_ns: u64,
     /// The process to trace, as its namespace numbers it.
     pub process: u32,
     /// 1 to take the bytes of TCP from the socket tracepoints, 0 from system calls.
     pub socket_tracepoints: u32,
     /// 1 to take arrivals of TCP from `tcp_probe`, 0 from `sk_data_ready`.
     pub arrivals_by_tcp_probe: u32,
+    /// 1 to record what `--explain` needs.
+    pub explain: u32,
+    /// 1 if the kernel has `bpf_task_pt_regs` (Linux 5.15): then stacks and system calls can be told.
+    pub user_registers: u32,
+    /// 1 if `sched_switch` tells the state of the thread that leaves (Linux 5.18).
+    pub switch_tells_state: u32,
+    /// `task_struct.pid`
+    pub task_pid: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
+    /// `task_struct.__state`, or `task_struct.state` before Linux 5.14
+    pub task_state: u32,
     /// `task_struct.files`
     pub task_files: u32,
     /// `task_struct.signal`
