@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
+use crate::probe::task_probe::TaskProbe;
+
 /// What cargo runs for `cargo beyla`: `cargo-beyla beyla ...`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo", bin_name = "cargo", version)]
@@ -170,7 +172,7 @@ pub struct ReportArguments {
 }
 
 /// `cargo-beyla __probe`: between our own two processes, so terse.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
     /// The process to trace; it must not have executed its program yet.
     #[arg(long)]
@@ -178,6 +180,15 @@ pub struct ProbeArguments {
     /// How bytes are captured.
     #[arg(long, value_enum, default_value_t = Capture::Auto)]
     pub capture: Capture,
+    /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
+    #[arg(long, value_name = "NS")]
+    pub explain: Option<u64>,
+    /// The executable that the functions of `--task-probe` are in.
+    #[arg(long)]
+    pub executable: Option<PathBuf>,
+    /// A function of the async runtime, and where in the file it begins.
+    #[arg(long = "task-probe")]
+    pub task_probes: Vec<TaskProbe>,
 }
 
 /// How bytes are captured.

@@ -32,6 +32,42 @@ pub(crate) fn settings() -> &'static Settings {
     &SETTINGS
 }
 
+/// A `struct task_struct *` as a tracepoint hands it over, of which the verifier knows the type.
+#[derive(Clone, Copy)]
+pub struct TypedTask(*const u8);
+
+impl TypedTask {
+    #[inline(always)]
+    pub fn argument(context: &BtfTracePointContext, index: usize) -> Self {
+        Self(context.arg(index))
+    }
+
+    /// The thread, as it is numbered at the root of PID namespaces.
+    #[inline(always)]
+    pub fn thread(self) -> u32 {
+        self.field(setting!(task_pid))
+    }
+
+    /// The process, as it is numbered at the root of PID namespaces.
+    #[inline(always)]
+    pub fn process(self) -> u32 {
+        self.field(setting!(task_tgid))
+    }
+
+    /// Whether it runs or wants to.
+    #[inline(always)]
+    pub fn wants_cpu(self) -> bool {
+        self.field(setting!(task_state)) == 0
+    }
+
+    #[inline(always)]
+    fn field(self, offset: u32) -> u32 {
+        // SAFETY: the verifier knows the offset, a constant of the loader's, and checks it against the
+        // type.
+        unsafe { self.0.add(offset as usize).cast::<u32>().read_volatile() }
+    }
+}
+
 const SOCK_STREAM: u16 = 1;
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;

@@ -1,4 +1,5 @@
-//! The kernel side: programs on BTF tracepoints that watch one process's server connections.
+//! The kernel side: programs on BTF tracepoints that watch one process's server connections, and
+//! for `--explain` its async tasks and threads.
 //!
 //! Every program first asks whether what it sees concerns the traced process, in the cheapest way it
 //! can: in the process's own context by its id, elsewhere by the socket.
@@ -12,9 +13,15 @@ mod io_uring;
 mod lifecycle;
 mod output;
 mod payload;
+mod registers;
+mod scheduler;
+mod sending;
 mod socket_tracepoints;
+mod stacks;
 mod system_calls;
 mod target;
+mod tasks;
+mod threads;
 mod transfers;
 
 #[unsafe(link_section = "license")]

@@ -1,18 +1,14 @@
 //! The light way to capture TCP: tracepoints that fire once a socket operation, and at no other system
 //! call of the machine.
 
-use aya_ebpf::{
-    bindings::task_struct,
-    helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use cargo_beyla_events::AF_UNIX;
 
 use crate::connections::{self, Connection, Direction};
 use crate::fields::Sock;
-use crate::system_calls::{Registers, MSG_PEEK};
-use crate::{output, payload, target, transfers};
+use crate::registers::Registers;
+use crate::system_calls::MSG_PEEK;
+use crate::{output, payload, sending, target, transfers};
 
 /// A receive operation returns. Linux 6.3.
 #[btf_tracepoint(function = "sock_recv_length")]
@@ -41,7 +37,7 @@ pub fn tcp_sendmsg_locked(context: BtfTracePointContext) -> i32 {
     }
     if let Some(connection) = connections::get(Sock(context.arg(0))) {
         if connection.send_begin_ns == 0 {
-            connection.send_begin_ns = output::now();
+            sending::begins(connection);
         }
     }
     0
@@ -63,18 +59,13 @@ fn returned(context: &BtfTracePointContext, direction: Direction) {
         connection.batch_index = 0;
     }
     if direction == Direction::Send {
-        connection.send_begin_ns = 0;
+        sending::ends(connection, i64::from(result));
     }
 }
 
 #[inline(always)]
 fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: u32, time_ns: u64) {
-    // SAFETY: the helpers have no precondition; the verifier knows the types of both results, and the
-    // registers are those with which the current system call was entered.
-    let registers = unsafe {
-        let task: *mut task_struct = bpf_get_current_task_btf();
-        &*(bpf_task_pt_regs(task) as *const Registers)
-    };
+    let registers = Registers::of_current();
     let number = registers.number();
     let index = connection.batch_index;
     let memory = registers.memory(number, index);

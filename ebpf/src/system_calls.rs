@@ -6,7 +6,8 @@ use cargo_beyla_events::AF_UNIX;
 use crate::connections::{self, Connection, Direction};
 use crate::fields::{is_last_reference, setting, Sock};
 use crate::payload::{self, Memory};
-use crate::{lifecycle, output, target, transfers};
+use crate::registers::Registers;
+use crate::{lifecycle, output, sending, target, transfers};
 
 /// `MSG_PEEK` of `<sys/socket.h>`
 pub const MSG_PEEK: u64 = 2;
@@ -54,67 +55,6 @@ mod number {
     pub const ACCEPT4: u64 = 242;
     pub const RECVMMSG: u64 = 243;
     pub const SENDMMSG: u64 = 269;
-}
-
-/// The kernel's `struct pt_regs` as a system call leaves it until it returns.
-#[cfg(bpf_target_arch = "x86_64")]
-#[repr(C)]
-pub struct Registers {
-    _r15_to_r11: [u64; 7],
-    r10: u64,
-    _r9_to_cx: [u64; 4],
-    dx: u64,
-    si: u64,
-    di: u64,
-    orig_ax: u64,
-}
-
-#[cfg(bpf_target_arch = "x86_64")]
-impl Registers {
-    #[inline(always)]
-    pub fn number(&self) -> u64 {
-        self.orig_ax
-    }
-
-    #[inline(always)]
-    fn argument(&self, index: usize) -> u64 {
-        match index {
-            0 => self.di,
-            1 => self.si,
-            2 => self.dx,
-            _ => self.r10,
-        }
-    }
-}
-
-/// The kernel's `struct pt_regs` as a system call leaves it until it returns.
-#[cfg(bpf_target_arch = "aarch64")]
-#[repr(C)]
-pub struct Registers {
-    regs: [u64; 31],
-    _sp: u64,
-    _pc: u64,
-    _pstate: u64,
-    orig_x0: u64,
-    syscallno: i32,
-}
-
-#[cfg(bpf_target_arch = "aarch64")]
-impl Registers {
-    #[inline(always)]
-    pub fn number(&self) -> u64 {
-        self.syscallno as u64
-    }
-
-    #[inline(always)]
-    fn argument(&self, index: usize) -> u64 {
-        match index {
-            0 => self.orig_x0,
-            1 => self.regs[1],
-            2 => self.regs[2],
-            _ => self.regs[3],
-        }
-    }
 }
 
 impl Registers {
@@ -201,7 +141,7 @@ pub fn sys_enter(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn send_begins(descriptor: u64) {
     if let Some((_, connection)) = connection(descriptor) {
-        connection.send_begin_ns = output::now();
+        sending::begins(connection);
     }
 }
 
@@ -268,7 +208,7 @@ fn returned(registers: &Registers, number: u64, descriptor: u64, direction: Dire
         moved(sock, connection, registers, number, direction, result, time_ns);
     }
     if direction == Direction::Send {
-        connection.send_begin_ns = 0;
+        sending::ends(connection, result);
     }
 }
 

@@ -54,6 +54,12 @@ pub fn is_current() -> bool {
     process != 0 && bpf_get_current_pid_tgid() >> 32 == process
 }
 
+/// The process's id at the root of PID namespaces; 0 before it has executed its program.
+#[inline(always)]
+pub fn process() -> u64 {
+    PROCESS.load()
+}
+
 /// Whether this is the process, as `struct pid *`.
 #[inline(always)]
 pub fn is_process(pid: u64) -> bool {

@@ -8,6 +8,7 @@ use cargo_beyla_events::{
 use crate::connections::{Connection, Direction};
 use crate::fields::Sock;
 use crate::payload::{self, Memory};
+use crate::threads;
 
 /// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
 #[inline(always)]
@@ -53,6 +54,7 @@ pub fn record(
     };
     match direction {
         Direction::Receive => {
+            threads::received();
             // The arrival that was noted is among what has been read now, or still to be read.
             if connection.arrival_ns != 0 && (end_sequence.wrapping_sub(connection.arrival_sequence) as i32) > 0 {
                 transfer.arrival_ns = connection.arrival_ns;

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::report::{settings, show};
+use super::session::explaining::Explaining;
 use super::session::{End, Session};
 use super::status::Status;
-use crate::cli::RunArguments;
+use crate::cli::{ProbeArguments, RunArguments};
 use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::{Stdout, Suspended};
@@ -17,6 +18,8 @@ use crate::probe::privilege;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo};
 use crate::request::trace::Trace;
+use crate::symbols::{Symbols, task_probes};
+use crate::workspace::sources::Sources;
 use crate::workspace::{build, select};
 
 /// What a shell adds to the number of the signal that ended a command.
@@ -24,8 +27,7 @@ const SIGNALLED: u8 = 128;
 
 /// Runs the server under trace.
 pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, Error> {
-    let RunArguments { target, run: control, report: options, explain: _, record, capture, server_arguments } =
-        arguments;
+    let RunArguments { target, run: control, report: options, explain, record, capture, server_arguments } = arguments;
     // What can be found wrong before the build is.
     let trace = Trace::new(settings(&options)?);
     let privilege = privilege::find()?;
@@ -46,12 +48,20 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
         status.say("Selected", chosen);
     }
     let built = build::build(&selection, &target, as_user)?;
+    let task_probes = explain.then(|| task_probes::find(&built.executable));
 
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let began = Instant::now();
     let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref(), stdout)?;
-    let attached = Helper::start(server.pid().as_raw() as u32, capture, privilege)
+    let probe_arguments = ProbeArguments {
+        pid: server.pid().as_raw() as u32,
+        capture,
+        explain: explain.then_some(options.block_threshold.as_nanos() as u64),
+        executable: explain.then(|| built.executable.clone()),
+        task_probes: task_probes.iter().flat_map(|found| found.places.clone()).collect(),
+    };
+    let attached = Helper::start(&probe_arguments, privilege)
         .and_then(|mut helper| helper.wait_until_ready().map(|attached| (helper, attached)));
     let (helper, Attached { capture, ring }) = match attached {
         Ok(attached) => attached,
@@ -78,9 +88,15 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
             return Err(error);
         }
     };
+    let explaining = task_probes.map(|found| {
+        let Sources { root, crates } = selection.sources;
+        let symbols = Symbols::new(info.executable.clone(), root, crates);
+        Explaining::new(symbols, info.pid, found.unseen)
+    });
     let pid = server.release()?;
     let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
-        Session::new(pid, helper, ring, signals, trace, recorder, &control, user.as_ref(), stdout, status).run()?;
+        Session::new(pid, helper, ring, signals, trace, recorder, explaining, &control, user.as_ref(), stdout, status)
+            .run()?;
     let listened = !trace.listening().is_empty();
     let duration_ns = ended_monotonic_ns.saturating_sub(started_monotonic_ns);
     let summary = trace.finish(ended_monotonic_ns);

@@ -1,5 +1,6 @@
 //! The time between the start of the server and its end: one loop over records, signals and deadlines.
 
+pub(super) mod explaining;
 mod load;
 mod stopping;
 
@@ -14,6 +15,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use zerocopy::IntoBytes;
 
+use self::explaining::Explaining;
 use self::load::Load;
 use self::stopping::Stopping;
 use super::status::Status;
@@ -68,6 +70,7 @@ pub(super) struct Session<'a> {
     signals: Signals,
     trace: Trace,
     tape: Tape,
+    explaining: Option<Explaining>,
     control: &'a RunControl,
     load: Load<'a>,
     stopping: Stopping,
@@ -89,6 +92,7 @@ impl<'a> Session<'a> {
         signals: Signals,
         trace: Trace,
         recorder: Option<Recorder>,
+        explaining: Option<Explaining>,
         control: &'a RunControl,
         user: Option<&'a InvokingUser>,
         stdout: Stdout,
@@ -104,6 +108,7 @@ impl<'a> Session<'a> {
             signals,
             trace,
             tape: Tape { recorder, failure: None },
+            explaining,
             control,
             load: Load::new(control.exec.as_deref(), server, user, stdout),
             stopping: Stopping::new(server),
@@ -117,6 +122,13 @@ impl<'a> Session<'a> {
 
     /// Follows the server to its end and the helper to its last record.
     pub(super) fn run(mut self) -> Result<End, Error> {
+        let Self { explaining, trace, tape, .. } = &mut self;
+        if let Some(explaining) = explaining {
+            explaining.begin(|event, record| {
+                trace.record(event);
+                tape.write(record);
+            });
+        }
         let exit = loop {
             self.wait()?;
             self.take_signals()?;
@@ -139,6 +151,12 @@ impl<'a> Session<'a> {
         }
         if let Some(live) = self.live.take() {
             live.finish();
+        }
+        if let Some(explaining) = self.explaining.take() {
+            explaining.finish(|event, record| {
+                self.trace.record(event);
+                self.tape.write(record);
+            });
         }
         let recording = self.tape.finish(ended_monotonic_ns, exit);
         if self.failure.is_none() && self.trace.listening().is_empty() && !self.stopping.was_asked() {
@@ -184,14 +202,20 @@ impl<'a> Session<'a> {
     /// Takes what the kernel has recorded.
     fn take_records(&mut self) {
         let mut listening = Vec::new();
-        let Self { ring, trace, tape, .. } = self;
+        let Self { ring, trace, tape, explaining, .. } = self;
+        let mut take = |event: &Event<'_>, record: &[u8]| {
+            trace.record(event);
+            tape.write(record);
+        };
         self.busy = ring.drain(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
             if let Event::Listen { local, .. } = &event {
                 listening.push(local.clone());
             }
-            trace.record(&event);
-            tape.write(record);
+            match explaining {
+                Some(explaining) => explaining.translate(&event, record, &mut take),
+                None => take(&event, record),
+            }
         });
         for endpoint in listening {
             self.listens(&endpoint);

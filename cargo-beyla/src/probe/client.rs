@@ -1,5 +1,6 @@
 //! The parent's end of the probe helper.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -9,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use super::channel;
 use super::privilege::{self, Privilege};
 use super::ring_buffer::RingBuffer;
-use crate::cli::Capture;
+use crate::cli::{Capture, ProbeArguments};
 use crate::error::Error;
 use crate::stream::event::Event;
 
@@ -34,7 +35,7 @@ pub struct Attached {
 
 impl Helper {
     /// Starts the helper for a process that waits to execute its program.
-    pub fn start(pid: u32, capture: Capture, privilege: Privilege) -> Result<Self, Error> {
+    pub fn start(arguments: &ProbeArguments, privilege: Privilege) -> Result<Self, Error> {
         let failed = |source| Error::System { what: "starting the probe helper", source };
         let executable = std::env::current_exe().map_err(failed)?;
         let mut command = match privilege {
@@ -45,14 +46,10 @@ impl Helper {
                 sudo
             }
         };
-        let capture = match capture {
-            Capture::Auto => "auto",
-            Capture::Socket => "socket",
-            Capture::Syscalls => "syscalls",
-        };
         let (channel, theirs) = UnixStream::pair().map_err(failed)?;
         let mut child = command
-            .args(["beyla", "__probe", "--pid", &pid.to_string(), "--capture", capture])
+            .args(["beyla", "__probe"])
+            .args(command_line(arguments))
             .stdin(Stdio::piped())
             .stdout(OwnedFd::from(theirs))
             // Not of the terminal's foreground: ^C is for the server.
@@ -130,6 +127,26 @@ impl AsFd for Helper {
     }
 }
 
+fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
+    let ProbeArguments { pid, capture, explain, executable, task_probes } = arguments;
+    let capture = match capture {
+        Capture::Auto => "auto",
+        Capture::Socket => "socket",
+        Capture::Syscalls => "syscalls",
+    };
+    let mut line: Vec<OsString> = ["--pid", &pid.to_string(), "--capture", capture].map(OsString::from).to_vec();
+    if let Some(long_poll_ns) = explain {
+        line.extend(["--explain".into(), long_poll_ns.to_string().into()]);
+    }
+    if let Some(executable) = executable {
+        line.extend(["--executable".into(), executable.into()]);
+    }
+    for probe in task_probes {
+        line.extend(["--task-probe".into(), probe.to_string().into()]);
+    }
+    line
+}
+
 fn probe_error(message: &str) -> Error {
     let hint = "`cargo beyla doctor` says what this machine lacks".to_owned();
     Error::Probe { message: message.to_owned(), hint: Some(hint) }
@@ -144,8 +161,10 @@ pub fn try_load() -> Result<(), String> {
         let privilege = privilege::find()?.open()?;
         // Both ways of capture have programs of their own. The process is this one, which executes
         // nothing, so nothing is traced.
-        for capture in [Capture::Auto, Capture::Syscalls] {
-            let mut helper = Helper::start(std::process::id(), capture, privilege)?;
+        for (capture, explain) in [(Capture::Auto, Some(0)), (Capture::Syscalls, None)] {
+            let arguments =
+                ProbeArguments { pid: std::process::id(), capture, explain, executable: None, task_probes: Vec::new() };
+            let mut helper = Helper::start(&arguments, privilege)?;
             helper.wait_until_ready()?;
             // It is no longer of interest how it ends.
             let _ = helper.wait();

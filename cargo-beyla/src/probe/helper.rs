@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::channel::{message, send_ready};
+use super::executable::Executable;
 use super::programs::{Programs, ProgramsError};
 use crate::cli::ProbeArguments;
 use crate::error::UNSUPPORTED;
@@ -36,6 +38,8 @@ enum HelperError {
     NotYours { pid: u32, owner: u32 },
     #[error("there is no process {pid}: {source}")]
     NoProcess { pid: u32, source: io::Error },
+    #[error("no probes may be put into {path}: {source}", path = .path.display())]
+    Executable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Programs(#[from] ProgramsError),
     #[error("{0}")]
@@ -82,7 +86,12 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         .map_err(|errno| no_process(errno.into()))?;
     check_owner(pid)?;
 
-    let mut programs = Programs::attach(arguments.capture, pid_namespace()?, pid)?;
+    let mut programs = Programs::attach(arguments, pid_namespace()?)?;
+    if let Some(path) = &arguments.executable {
+        let refused = |source| HelperError::Executable { path: path.clone(), source };
+        let executable = Executable::open(path, super::privilege::invoking_uid()).map_err(refused)?;
+        programs.attach_task_probes(&executable, &arguments.task_probes, pid)?;
+    }
     let mut milestones = programs.take_milestones()?;
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
     let (ring, size) = programs.records()?;

@@ -45,6 +45,11 @@ impl KernelLayout {
         let field = |structure: &'static str, path: &str| {
             self.offset(structure, path).ok_or_else(|| LayoutError::Missing(format!("{structure}.{path}")))
         };
+        settings.task_pid = field("task_struct", "pid")?;
+        settings.task_tgid = field("task_struct", "tgid")?;
+        settings.task_state = field("task_struct", "__state").or_else(|_| field("task_struct", "state"))?;
+        settings.user_registers = self.has_helper("BPF_FUNC_task_pt_regs").into();
+        settings.switch_tells_state = (self.tracepoint_arguments("btf_trace_sched_switch") > 3).into();
         settings.task_files = field("task_struct", "files")?;
         settings.task_signal = field("task_struct", "signal")?;
         // `pids` is an array of pointers, of which PIDTYPE_TGID is the second.
@@ -91,6 +96,30 @@ impl KernelLayout {
         settings.tcp_cb_seq = field("tcp_skb_cb", "seq")?;
         settings.tcp_cb_end_seq = field("tcp_skb_cb", "end_seq")?;
         Ok(())
+    }
+
+    /// Whether programs may call this helper, a name of `enum bpf_func_id`.
+    fn has_helper(&self, helper: &str) -> bool {
+        let types = self.btf.resolve_types_by_name("bpf_func_id").unwrap_or_default();
+        types.iter().any(|r#type| match r#type {
+            Type::Enum(helpers) => {
+                helpers.members.iter().any(|member| self.btf.resolve_name(member).is_ok_and(|name| name == helper))
+            }
+            _ => false,
+        })
+    }
+
+    /// How many arguments a tracepoint passes, by the typedef of its function.
+    fn tracepoint_arguments(&self, typedef: &str) -> usize {
+        let types = self.btf.resolve_types_by_name(typedef).unwrap_or_default();
+        let arguments = types.iter().find_map(|r#type| {
+            let Type::Typedef(typedef) = r#type else { return None };
+            let Type::Ptr(pointer) = self.btf.resolve_chained_type(typedef).ok()? else { return None };
+            let Type::FuncProto(function) = self.btf.resolve_chained_type(&pointer).ok()? else { return None };
+            // The first is the tracepoint's own data, which programs do not see.
+            Some(function.parameters.len().saturating_sub(1))
+        });
+        arguments.unwrap_or(0)
     }
 
     /// Offset in bytes of a field, named through its structures with dots; anonymous structures and
@@ -164,5 +193,9 @@ mod tests {
         assert_eq!(settings.sock_family, 16);
         assert!(settings.tcp_copied_seq > settings.sock_error);
         assert_eq!(layout.offset("sock", "no_such_field"), None);
+        assert!(layout.has_helper("BPF_FUNC_ringbuf_output"));
+        assert!(!layout.has_helper("BPF_FUNC_no_such_helper"));
+        assert_eq!(layout.tracepoint_arguments("btf_trace_sched_wakeup"), 1);
+        assert!(layout.tracepoint_arguments("btf_trace_sched_switch") >= 3);
     }
 }

@@ -2,8 +2,11 @@
 
 pub mod channel;
 pub mod client;
+pub mod executable;
+mod explain;
 pub mod helper;
 pub mod kernel_layout;
 pub mod privilege;
 pub mod programs;
 pub mod ring_buffer;
+pub mod task_probe;

@@ -11,7 +11,7 @@ use cargo_beyla_events::Settings;
 use zerocopy::IntoBytes;
 
 use super::kernel_layout::{KernelLayout, LayoutError};
-use crate::cli::Capture;
+use crate::cli::{Capture, ProbeArguments};
 
 #[cfg(target_arch = "x86_64")]
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_64.o");
@@ -22,6 +22,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch
 const ALWAYS: [&str; 4] = ["sched_process_exec", "inet_sock_set_state", "tcp_destroy_sock", "io_uring_create"];
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
+const SCHEDULER: [&str; 3] = ["sched_switch", "sched_wakeup", "sched_process_exit"];
 const DATA_READY: &str = "sk_data_ready";
 const TCP_PROBE: &str = "tcp_probe";
 
@@ -71,18 +72,19 @@ fn with_causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Strin
 /// The loaded programs. When this is dropped, or its process ends in any way, none is left.
 #[derive(Debug)]
 pub struct Programs {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     loaded: Vec<&'static str>,
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
     socket: bool,
 }
 
 impl Programs {
-    /// Loads and attaches what `capture` asks for and the kernel has.
-    pub fn attach(capture: Capture, namespace: (u64, u64), process: u32) -> Result<Self, ProgramsError> {
+    /// Loads and attaches what is asked for and the kernel has; `namespace` is the PID namespace that the process
+    /// is numbered in.
+    pub fn attach(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
         let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
         let has = |name: &str| btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok();
-        let socket = match capture {
+        let socket = match arguments.capture {
             Capture::Auto => SOCKET.iter().chain([&DATA_READY]).all(|name| has(name)),
             Capture::Socket => {
                 if let Some(missing) = SOCKET.into_iter().chain([DATA_READY]).find(|name| !has(name)) {
@@ -95,7 +97,9 @@ impl Programs {
         let mut settings = Settings {
             namespace_device: namespace.0,
             namespace_inode: namespace.1,
-            process,
+            process: arguments.pid,
+            explain: arguments.explain.is_some().into(),
+            long_poll_ns: arguments.explain.unwrap_or(0),
             socket_tracepoints: socket.into(),
             arrivals_by_tcp_probe: (!socket).into(),
             ..Settings::default()
@@ -112,12 +116,18 @@ impl Programs {
             wanted.push(DATA_READY);
         }
         wanted.extend::<&[&str]>(if socket { &SOCKET } else { &[TCP_PROBE] });
+        if arguments.explain.is_some() {
+            wanted.extend(SCHEDULER);
+        }
         let mut programs = Self { ebpf, loaded: Vec::new(), system_calls: None, socket };
         programs.load(wanted.iter().copied().chain(SYSTEM_CALLS), &btf)?;
         for name in wanted {
             programs.attach_one(name)?;
         }
         programs.set_system_calls(true)?;
+        if arguments.explain.is_some() {
+            programs.attach_sampler()?;
+        }
         Ok(programs)
     }
 
@@ -221,6 +231,6 @@ fn load_one(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), 
     program.load(name, btf).map_err(failed)
 }
 
-fn missing(what: &str) -> ProgramsError {
+pub(super) fn missing(what: &str) -> ProgramsError {
     ProgramsError::Load(format!("the embedded object has no {what}").into())
 }

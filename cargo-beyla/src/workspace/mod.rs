@@ -8,4 +8,5 @@ mod environment;
 #[cfg(test)]
 mod fixture;
 pub mod select;
+pub mod sources;
 mod specification;

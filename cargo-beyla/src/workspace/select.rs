@@ -5,6 +5,7 @@ use std::process::Command;
 use cargo_metadata::{Metadata, Package};
 
 use super::candidates::{Candidates, Missing};
+use super::sources::Sources;
 use super::{cargo, specification};
 use crate::cli::TargetArguments;
 use crate::error::Error;
@@ -54,6 +55,8 @@ pub struct Target {
 pub struct Selection {
     /// The target.
     pub target: Target,
+    /// The code of the workspace.
+    pub sources: Sources,
     /// Its package, for what `cargo run` passes on of it.
     pub(super) package: Package,
 }
@@ -79,40 +82,41 @@ fn choose(metadata: &Metadata, arguments: &TargetArguments) -> Result<Selection,
     if candidates.packages.is_empty() {
         return Err(candidates.no_package(arguments.package.as_deref().unwrap_or_default()));
     }
-    match (&arguments.bin, &arguments.example) {
-        (Some(name), _) => named(&candidates, TargetKind::Bin, name),
-        (None, Some(name)) => named(&candidates, TargetKind::Example, name),
-        (None, None) => unnamed(&candidates),
-    }
+    let (target, package) = match (&arguments.bin, &arguments.example) {
+        (Some(name), _) => named(&candidates, TargetKind::Bin, name)?,
+        (None, Some(name)) => named(&candidates, TargetKind::Example, name)?,
+        (None, None) => unnamed(&candidates)?,
+    };
+    Ok(Selection { target, sources: Sources::of(metadata), package })
 }
 
-fn named(candidates: &Candidates<'_>, kind: TargetKind, name: &str) -> Result<Selection, Error> {
+fn named(candidates: &Candidates<'_>, kind: TargetKind, name: &str) -> Result<(Target, Package), Error> {
     let found: Vec<&Package> = candidates.of(kind).filter(|(_, found)| *found == name).map(|(pkg, _)| pkg).collect();
     match found[..] {
-        [package] => Ok(selection(package, kind, name, None)),
+        [package] => Ok(target(package, kind, name, None)),
         [] => Err(candidates.missing(&Missing { kind, name })),
         _ => Err(candidates.in_several_packages(kind, name)),
     }
 }
 
-fn unnamed(candidates: &Candidates<'_>) -> Result<Selection, Error> {
+fn unnamed(candidates: &Candidates<'_>) -> Result<(Target, Package), Error> {
     let defaults: Vec<(&Package, &str)> =
         candidates.packages.iter().filter_map(|package| Some((*package, package.default_run.as_deref()?))).collect();
     if let [(package, name)] = defaults[..] {
-        return Ok(selection(package, TargetKind::Bin, name, Some("its default-run")));
+        return Ok(target(package, TargetKind::Bin, name, Some("its default-run")));
     }
     let binaries: Vec<(&Package, &str)> = candidates.of(TargetKind::Bin).collect();
     match binaries[..] {
-        [(package, name)] => Ok(selection(package, TargetKind::Bin, name, Some("the only one"))),
+        [(package, name)] => Ok(target(package, TargetKind::Bin, name, Some("the only one"))),
         [] => Err(candidates.no_binary()),
         _ => Err(candidates.several_binaries()),
     }
 }
 
-fn selection(package: &Package, kind: TargetKind, name: &str, because: Option<&str>) -> Selection {
+fn target(package: &Package, kind: TargetKind, name: &str, because: Option<&str>) -> (Target, Package) {
     let chosen = because.map(|because| format!("{} `{name}` of package `{}`, {because}", kind.noun(), package.name));
     let target = Target { package: package.name.to_string(), name: name.to_owned(), kind, chosen };
-    Selection { target, package: package.clone() }
+    (target, package.clone())
 }
 
 #[cfg(test)]

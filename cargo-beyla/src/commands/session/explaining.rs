@@ -1,0 +1,61 @@
+//! `--explain`: addresses become names while the process and its executable are at hand.
+
+use cargo_beyla_events::{Header, Name, kind};
+use zerocopy::IntoBytes;
+
+use crate::probe::channel::message;
+use crate::request::explanation::write_frames;
+use crate::stream::event::Event;
+use crate::symbols::Symbols;
+
+/// Puts what records say in addresses into what anybody can read.
+pub(in crate::commands) struct Explaining {
+    symbols: Symbols,
+    process: u32,
+    /// What cannot be seen.
+    unseen: Option<String>,
+}
+
+impl Explaining {
+    pub(in crate::commands) fn new(symbols: Symbols, process: u32, unseen: Option<String>) -> Self {
+        Self { symbols, process, unseen }
+    }
+
+    /// Shows to `take` that the run is one with `--explain`.
+    pub(super) fn begin(&self, mut take: impl FnMut(&Event<'_>, &[u8])) {
+        let unseen = self.unseen.as_deref().unwrap_or_default();
+        take(&Event::Explained(unseen), &message(kind::EXPLAINED, unseen));
+    }
+
+    /// Shows an event and its record to `take`: others in the place of those that only this run can read.
+    pub(super) fn translate(&mut self, event: &Event<'_>, record: &[u8], mut take: impl FnMut(&Event<'_>, &[u8])) {
+        match event {
+            Event::Stack(stack, copied) => {
+                let unwound = self.symbols.unwind(self.process, stack, copied);
+                take(&Event::UnwoundStack(unwound), unwound.as_bytes());
+            }
+            Event::Vtable(vtable) => self.symbols.meet_vtable(self.process, vtable),
+            _ => take(event, record),
+        }
+    }
+
+    /// Shows the names of all that was met to `take`.
+    pub(super) fn finish(mut self, mut take: impl FnMut(&Event<'_>, &[u8])) {
+        for (stack, frames) in self.symbols.take_stacks() {
+            let frames = write_frames(&frames);
+            let event = Event::StackFrames { stack, frames: &frames };
+            take(&event, &named(kind::STACK_FRAMES, stack.into(), &frames));
+        }
+        for (vtable, name) in self.symbols.take_task_types() {
+            let event = Event::TaskType { vtable, name: &name };
+            take(&event, &named(kind::TASK_TYPE, vtable, &name));
+        }
+    }
+}
+
+fn named(kind: u16, of: u64, text: &str) -> Vec<u8> {
+    let size = (size_of::<Name>() + text.len()) as u32;
+    let mut record = Name { header: Header { kind, size, ..Header::default() }, of }.as_bytes().to_vec();
+    record.extend_from_slice(text.as_bytes());
+    record
+}

@@ -1,0 +1,69 @@
+//! The server's executable, as far as the privileged side touches it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::linux::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Of `<sys/stat.h>`: set-user-ID and set-group-ID.
+const SET_ID: u32 = 0o6000;
+
+/// A file that the user who asked may have probes in.
+///
+/// A probe in the midst of an instruction changes what a program does. To those who own the file that is no
+/// matter; a program that runs with the privilege of others is refused.
+#[derive(Debug)]
+pub struct Executable(File);
+
+impl Executable {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// If it cannot be opened, is no regular file, is set-user-ID or set-group-ID, or belongs to somebody else.
+    pub fn open(path: &Path, asker: u32) -> io::Result<Self> {
+        // Of a FIFO we would wait for the other end.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        let metadata = file.metadata()?;
+        let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        if !metadata.is_file() {
+            return refused("it is no regular file");
+        }
+        if metadata.st_mode() & SET_ID != 0 {
+            return refused("it is set-user-ID or set-group-ID");
+        }
+        if asker != 0 && metadata.st_uid() != asker {
+            return refused("it belongs to another user");
+        }
+        Ok(Self(file))
+    }
+
+    /// A path to this very file, whatever becomes of its name.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_ones_own_and_without_anothers_privilege() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("server");
+        std::fs::write(&path, "x").expect("a file");
+        let owner = std::fs::metadata(&path).expect("it is there").st_uid();
+        let executable = Executable::open(&path, owner).expect("it is ours");
+        assert_eq!(std::fs::read(executable.path()).expect("it is readable"), b"x");
+        Executable::open(&path, 0).expect("root may");
+        let refusal = |path: &Path, asker| Executable::open(path, asker).expect_err("refused").to_string();
+        assert_eq!(refusal(&path, owner + 1), "it belongs to another user");
+        assert_eq!(refusal(directory.path(), owner), "it is no regular file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4755)).expect("it is ours");
+        assert_eq!(refusal(&path, 0), "it is set-user-ID or set-group-ID");
+    }
+}

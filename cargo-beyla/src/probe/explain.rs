@@ -1,0 +1,78 @@
+//! What `--explain` attaches beside the tracepoints: probes on the async runtime's functions, and the sampler.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
+use aya::programs::{PerfEvent, Program, ProgramError, UProbe};
+
+use super::executable::Executable;
+use super::programs::{Programs, ProgramsError, missing};
+use super::task_probe::TaskProbe;
+
+/// Ticks a second on each CPU: a prime, so that it does not keep step with what the server does.
+const SAMPLES_A_SECOND: u64 = 997;
+const SAMPLER: &str = "sample_stack";
+
+impl Programs {
+    /// Attaches the sampler to every CPU.
+    pub(super) fn attach_sampler(&mut self) -> Result<(), ProgramsError> {
+        let failed = |source: ProgramError| ProgramsError::Program { name: SAMPLER, source: source.into() };
+        let program = self.ebpf.program_mut(SAMPLER).ok_or_else(|| missing(SAMPLER))?;
+        let sampler: &mut PerfEvent = program.try_into().map_err(failed)?;
+        sampler.load().map_err(failed)?;
+        let cpus = aya::util::online_cpus().map_err(|(_, error)| failed(error.into()))?;
+        for cpu in cpus {
+            let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
+            let every = SamplePolicy::Frequency(SAMPLES_A_SECOND);
+            sampler.attach(clock, PerfEventScope::AllProcessesOneCpu { cpu }, every, false).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Puts probes on the functions in the executable, for one process.
+    pub(super) fn attach_task_probes(
+        &mut self,
+        executable: &Executable,
+        probes: &[TaskProbe],
+        process: u32,
+    ) -> Result<(), ProgramsError> {
+        let path = executable.path();
+        let scope = NonZeroU32::new(process).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
+        // Attached one after the other they take some tens of milliseconds each.
+        std::thread::scope(|threads| {
+            let mut attaching = Vec::new();
+            for (name, program) in self.ebpf.programs_mut() {
+                let offsets: Vec<u64> =
+                    probes.iter().filter(|probe| probe.point.program() == name).map(|probe| probe.offset).collect();
+                if let Some(first) = probes.iter().find(|probe| probe.point.program() == name) {
+                    let (name, path) = (first.point.program(), &path);
+                    attaching.push(threads.spawn(move || attach_one(name, program, &offsets, path, scope)));
+                }
+            }
+            let attached = attaching.into_iter().map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(ProgramsError::Load("a thread that attaches probes ended early".into())))
+            });
+            attached.collect()
+        })
+    }
+}
+
+fn attach_one(
+    name: &'static str,
+    program: &mut Program,
+    offsets: &[u64],
+    path: &Path,
+    scope: UProbeScope,
+) -> Result<(), ProgramsError> {
+    let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };
+    let program: &mut UProbe = program.try_into().map_err(failed)?;
+    program.load().map_err(failed)?;
+    for &offset in offsets {
+        program.attach(UProbeAttachLocation::AbsoluteOffset(offset), path, scope).map_err(failed)?;
+    }
+    Ok(())
+}

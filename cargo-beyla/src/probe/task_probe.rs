@@ -1,0 +1,82 @@
+//! Where the functions are that tell of the async runtime's tasks, as the parent found them in the server's
+//! executable.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a function tells of a task when it is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProbePoint {
+    /// A thread begins to poll it.
+    Running,
+    /// A thread has polled it, and it is not complete.
+    Idle,
+    /// A thread is done with it.
+    Terminal,
+    /// It is woken.
+    Woken,
+    /// It is new.
+    Spawned,
+    /// It is new, and one of the blocking pool.
+    SpawnedBlocking,
+}
+
+impl ProbePoint {
+    const ALL: [Self; 6] =
+        [Self::Running, Self::Idle, Self::Terminal, Self::Woken, Self::Spawned, Self::SpawnedBlocking];
+
+    /// The kernel program for it.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Running => "task_running",
+            Self::Idle => "task_idle",
+            Self::Terminal => "task_terminal",
+            Self::Woken => "task_woken",
+            Self::Spawned => "task_spawned",
+            Self::SpawnedBlocking => "task_spawned_blocking",
+        }
+    }
+}
+
+/// A function to be probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskProbe {
+    /// What it tells.
+    pub point: ProbePoint,
+    /// Where it begins in the executable's file, in bytes.
+    pub offset: u64,
+}
+
+/// As in `task_running@4711`.
+impl fmt::Display for TaskProbe {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}@{}", self.point.program(), self.offset)
+    }
+}
+
+impl FromStr for TaskProbe {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("'{text}' is no place to probe");
+        let (name, offset) = text.split_once('@').ok_or_else(wrong)?;
+        let point = ProbePoint::ALL.into_iter().find(|point| point.program() == name).ok_or_else(wrong)?;
+        Ok(Self { point, offset: offset.parse().map_err(|_| wrong())? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survives_the_command_line() {
+        for point in ProbePoint::ALL {
+            let probe = TaskProbe { point, offset: 4711 };
+            assert_eq!(probe.to_string().parse(), Ok(probe));
+        }
+        for wrong in ["", "task_running", "task_running@", "task_running@-1", "x@1"] {
+            assert!(wrong.parse::<TaskProbe>().is_err(), "{wrong}");
+        }
+    }
+}

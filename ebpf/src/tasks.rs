@@ -1,0 +1,142 @@
+//! The async runtime's tasks: probes on tokio's own functions in the process's executable.
+//!
+//! The first argument is the address of the task's header unless stated, of which tokio's state is the first
+//! field. Entry probes only: a return probe would change the process's stack.
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user, generated::bpf_probe_read_user as probe_read_user},
+    macros::{map, uprobe},
+    maps::HashMap,
+    programs::ProbeContext,
+};
+use cargo_beyla_events::{kind, task, Header, TaskChange, Vtable, VTABLE_WORDS};
+
+use crate::{output, target, threads};
+
+/// Of tokio's `Header`: the state, the link of a queue, and then the table of functions.
+const VTABLE: u64 = 16;
+
+/// The tables of functions that were told of.
+#[map]
+static VTABLES: HashMap<u64, u8> = HashMap::with_max_entries(4096, 0);
+
+/// `State::transition_to_running`: a worker begins to poll a task.
+#[uprobe]
+pub fn task_running(context: ProbeContext) -> u32 {
+    let Some(task) = argument(&context, 0) else { return 0 };
+    // SAFETY: the helper checks the address.
+    let vtable = unsafe { bpf_probe_read_user((task + VTABLE) as *const u64) }.unwrap_or(0);
+    if vtable != 0 {
+        announce(vtable);
+    }
+    let time_ns = output::now();
+    if let Some(thread) = threads::current() {
+        thread.task = task;
+        thread.handling = 0;
+        thread.busy_since_ns = time_ns;
+    }
+    record(task::RUNNING, task, vtable, time_ns);
+    0
+}
+
+/// `State::transition_to_idle`: the worker has polled it, and it is not complete.
+#[uprobe]
+pub fn task_idle(context: ProbeContext) -> u32 {
+    polled(&context, task::IDLE)
+}
+
+/// `State::transition_to_terminal`: the worker is done with it, and those who waited for it were woken.
+#[uprobe]
+pub fn task_terminal(context: ProbeContext) -> u32 {
+    polled(&context, task::TERMINAL)
+}
+
+/// `wake_by_ref` and `wake_by_val` of a task's waker.
+#[uprobe]
+pub fn task_woken(context: ProbeContext) -> u32 {
+    if let Some(task) = argument(&context, 0) {
+        record(task::WOKEN, task, 0, output::now());
+    }
+    0
+}
+
+/// `Handle::schedule_option_task_without_yield`: a new task, the second argument.
+#[uprobe]
+pub fn task_spawned(context: ProbeContext) -> u32 {
+    if let Some(task) = argument(&context, 1) {
+        record(task::SPAWNED, task, 0, output::now());
+    }
+    0
+}
+
+/// `Spawner::spawn_task`: a new task of the blocking pool, the second argument.
+#[uprobe]
+pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
+    if let Some(task) = argument(&context, 1) {
+        record(task::SPAWNED_BLOCKING, task, 0, output::now());
+    }
+    0
+}
+
+#[inline(always)]
+fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
+    if !target::is_current() {
+        return None;
+    }
+    context.arg(index)
+}
+
+#[inline(always)]
+fn polled(context: &ProbeContext, what: u16) -> u32 {
+    let Some(task) = argument(context, 0) else { return 0 };
+    let time_ns = output::now();
+    if let Some(thread) = threads::get(bpf_get_current_pid_tgid() as u32) {
+        if thread.task == task {
+            thread.task = 0;
+        }
+    }
+    record(what, task, 0, time_ns);
+    0
+}
+
+#[inline(always)]
+fn record(what: u16, task: u64, vtable: u64, time_ns: u64) {
+    let change = TaskChange {
+        header: Header { kind: kind::TASK, flags: what, size: size_of::<TaskChange>() as u32, time_ns, connection: 0 },
+        task,
+        vtable,
+        thread: bpf_get_current_pid_tgid() as u32,
+        reserved: 0,
+    };
+    output::frequent((&raw const change).cast(), size_of::<TaskChange>() as u64);
+}
+
+/// Tells of a table of functions, once.
+#[inline(always)]
+fn announce(vtable: u64) {
+    // SAFETY: the value is not read.
+    if unsafe { VTABLES.get(&vtable) }.is_some() {
+        return;
+    }
+    if VTABLES.insert(&vtable, &1, u64::from(BPF_NOEXIST)).is_err() {
+        return;
+    }
+    let mut record = Vtable {
+        header: Header {
+            kind: kind::VTABLE,
+            flags: 0,
+            size: size_of::<Vtable>() as u32,
+            time_ns: output::now(),
+            connection: 0,
+        },
+        vtable,
+        words: [0; VTABLE_WORDS],
+    };
+    // Unread, it stays zero.
+    // SAFETY: `words` is as large as is said; the helper checks the address read from.
+    unsafe {
+        probe_read_user(record.words.as_mut_ptr().cast(), (VTABLE_WORDS * size_of::<u64>()) as u32, vtable as *const _)
+    };
+    output::frequent((&raw const record).cast(), size_of::<Vtable>() as u64);
+}
