@@ -23,7 +23,7 @@ impl Actor {
     /// Has the task take so much time, and waits for its answer.
     pub(crate) async fn ask(&self, time: Duration) {
         let (done, answer) = oneshot::channel();
-        self.0.send(Job { time, done }).await.ok().expect("the task lives");
+        self.0.send(Job { time, done }).await.expect("the task lives");
         answer.await.expect("the task answers");
     }
 }
