@@ -51,8 +51,8 @@ pub struct Server {
 pub const BASIC: Server = Server { package: "basic", bin: "server" };
 /// `examples/latency_lab`
 pub const LATENCY_LAB: Server = Server { package: "latency_lab", bin: "latency_lab" };
-/// `examples/actix_server`
-pub const ACTIX_SERVER: Server = Server { package: "actix_server", bin: "actix_server" };
+/// `examples/actix_lab`
+pub const ACTIX_LAB: Server = Server { package: "actix_lab", bin: "actix_lab" };
 /// The package's own server on hyper, with a runtime of one thread.
 pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.

@@ -7,7 +7,7 @@ use beyla_tests::alone::alone;
 use beyla_tests::client::get;
 use beyla_tests::explanation::Parts;
 use beyla_tests::report::Report;
-use beyla_tests::run::{ACTIX_SERVER, Capture, HYPER_SERVER, LATENCY_LAB, Run, THREADS_SERVER};
+use beyla_tests::run::{ACTIX_LAB, Capture, HYPER_SERVER, LATENCY_LAB, Run, THREADS_SERVER};
 use beyla_tests::source;
 
 const ROUNDS: usize = 3;
@@ -108,12 +108,12 @@ fn hyper_on_a_runtime_of_one_thread() {
 #[test]
 fn actix_web() {
     let _alone = alone();
-    let report = play(Run::of(ACTIX_SERVER, Capture::Auto));
-    // Its attribute macro puts the handler into a method of the same name.
+    let report = play(Run::of(ACTIX_LAB, Capture::Auto));
+    // Its attribute macro puts the handler into a method of a type of the same name.
     let place = report.the_finding("blocking-call").place.as_ref().expect("a place");
     let function = place.function.as_deref().expect("a function");
-    assert!(function.starts_with("actix_server::") && function.ends_with("::block"), "{place:#?}");
-    tasks_are_seen(&report, function, "examples/actix_server/src/main.rs");
+    assert!(function.contains("actix_lab::") && function.ends_with("::block"), "{place:#?}");
+    tasks_are_seen(&report, function, "examples/actix_lab/src/main.rs");
 }
 
 /// Of an async server whose tasks cannot be seen: the thread that received a request tells of it as
