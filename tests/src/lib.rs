@@ -13,13 +13,18 @@
 // What fails here fails the test, and says where.
 #![allow(clippy::missing_panics_doc)]
 
+pub mod alone;
 pub mod both;
+pub mod busy;
 pub mod client;
+pub mod explanation;
 pub mod fixture;
+pub mod load;
 pub mod odd;
 pub mod report;
 pub mod rows;
 pub mod run;
+pub mod source;
 pub mod system;
 pub mod tool;
 pub mod wait;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::explanation::{Explain, Finding, Handle, Unit};
 use crate::rows;
 
 /// The JSON report, field by field as it is documented.
@@ -22,6 +23,8 @@ pub struct Report {
     /// Counts that are not zero.
     #[serde(default)]
     pub unseen: BTreeMap<String, u64>,
+    pub explain: Option<Explain>,
+    pub findings: Vec<Finding>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -59,6 +62,7 @@ pub struct Route {
     pub count: u64,
     pub errors: u64,
     pub total_ns: Option<Distribution>,
+    pub handle_mean_ns: Option<BTreeMap<String, f64>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -87,6 +91,7 @@ pub struct Request {
     pub start_unix_ns: u64,
     pub total_ns: u64,
     pub phases: Phases,
+    pub handle: Option<Handle>,
     pub accept_wait_ns: Option<u64>,
     pub request_bytes: Bytes,
     pub response_bytes: Option<Bytes>,
@@ -130,6 +135,20 @@ impl Report {
     /// What was not seen of a kind.
     pub fn unseen(&self, kind: &str) -> u64 {
         self.unseen.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Whether there is a finding of a kind.
+    pub fn has_finding(&self, kind: &str) -> bool {
+        self.findings.iter().any(|finding| finding.kind == kind)
+    }
+
+    /// The only finding of a kind.
+    pub fn the_finding(&self, kind: &str) -> &Finding {
+        let mut found = self.findings.iter().filter(|finding| finding.kind == kind);
+        match (found.next(), found.next()) {
+            (Some(finding), None) => finding,
+            _ => panic!("not one {kind}: {:#?}", self.findings),
+        }
     }
 
     /// Each request as [`rows`] writes it.
@@ -187,9 +206,50 @@ impl Report {
             request.check(self);
         }
     }
+
+    /// What must hold of all that `--explain` tells, even if events were lost.
+    pub fn check_explanations(&self) {
+        for request in &self.requests {
+            if let Some(handle) = &request.handle {
+                handle.check(request.phases.queue, request.phases.handle);
+            }
+        }
+        for finding in &self.findings {
+            finding.check();
+        }
+    }
+
+    /// What must hold in every report of a server whose tasks can be seen, under `--explain`: each
+    /// complete request is opened, as a task.
+    pub fn check_opened(&self) {
+        self.check();
+        self.check_units(Unit::Task);
+        let Explain { unseen, requests_not_opened } = self.explain.clone().unwrap_or_default();
+        assert_eq!((unseen, requests_not_opened), (None, 0));
+    }
+
+    /// The same of a server of which only threads can be seen: the report says why.
+    pub fn check_opened_as_threads(&self) {
+        self.check();
+        self.check_units(Unit::Thread);
+        let Explain { unseen, requests_not_opened } = self.explain.clone().unwrap_or_default();
+        assert!(unseen.is_some_and(|unseen| unseen.split_whitespace().count() > 3), "no sentence says why");
+        assert_eq!(requests_not_opened, 0);
+    }
+
+    fn check_units(&self, unit: Unit) {
+        for request in self.requests.iter().filter(|request| request.outcome == "complete") {
+            assert_eq!(request.handle.as_ref().map(|handle| handle.unit), Some(unit), "{request:#?}");
+        }
+    }
 }
 
 impl Request {
+    /// The handle phase of a request that was opened.
+    pub fn opened(&self) -> &Handle {
+        self.handle.as_ref().unwrap_or_else(|| panic!("not opened: {self:#?}"))
+    }
+
     fn is_error(&self) -> bool {
         self.status.is_some_and(|status| status >= 500) || self.outcome == "server closed"
     }

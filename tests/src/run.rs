@@ -51,6 +51,21 @@ pub struct Server {
 pub const BASIC: Server = Server { package: "basic", bin: "server" };
 /// `examples/latency_lab`
 pub const LATENCY_LAB: Server = Server { package: "latency_lab", bin: "latency_lab" };
+/// `examples/actix_lab`
+pub const ACTIX_LAB: Server = Server { package: "actix_lab", bin: "actix_lab" };
+/// The package's own server on hyper, with a runtime of one thread.
+pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
+/// The package's own server without async: a thread a connection, or those of `--pool N`.
+pub const THREADS_SERVER: Server = Server { package: "beyla-tests", bin: "threads_server" };
+
+/// Cargo's two profiles for what is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// `dev`
+    Debug,
+    /// `release`
+    Release,
+}
 
 /// A run to be started.
 pub struct Run {
@@ -91,6 +106,31 @@ impl Run {
     pub fn flags(mut self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.flags.extend(flags.into_iter().map(|flag| flag.as_ref().to_owned()));
         self
+    }
+
+    /// Opens the handlers.
+    #[must_use]
+    pub fn explain(self) -> Self {
+        self.flags(["--explain"])
+    }
+
+    /// Builds the server in a profile.
+    #[must_use]
+    pub fn build(self, build: Build) -> Self {
+        match build {
+            Build::Debug => self,
+            Build::Release => self.flags(["--release"]),
+        }
+    }
+
+    /// Builds the server in release with another setting of that profile, as in `strip`, `symbols`; in a folder of
+    /// its own, so that nothing else is built again.
+    #[must_use]
+    pub fn release_with(self, setting: &str, value: &str) -> Self {
+        let folder = tool::target_dir().join("variants").join(format!("{setting}-{value}"));
+        self.build(Build::Release)
+            .environment(format!("CARGO_PROFILE_RELEASE_{}", setting.to_uppercase()), value)
+            .flags([OsStr::new("--target-dir"), folder.as_os_str()])
     }
 
     /// Adds arguments of the server.
@@ -297,7 +337,10 @@ impl Finished {
     /// The report, which there must be.
     pub fn report(&self) -> Report {
         let json = self.json.as_deref().unwrap_or_else(|| panic!("no report:\n{}", self.stderr));
-        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in the report:\n{json}"))
+        let report: Report =
+            serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in the report:\n{json}"));
+        report.check_explanations();
+        report
     }
 
     /// Asserts an exit code of ours and the parts of its message.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 /// The processes below `pid`, children of children too.
 pub fn descendants(pid: u32) -> Vec<u32> {
@@ -43,6 +44,17 @@ pub fn stat(pid: u32) -> Option<Stat> {
 /// Whether the process runs; one that has ended and that nobody asked after does not.
 pub fn is_running(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// How long the threads of a process have waited for a CPU, as the scheduler itself counts it.
+pub fn waited_for_cpu(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+    let waited = tasks.map(|task| {
+        let path = task.expect("a thread").path().join("schedstat");
+        let text = fs::read_to_string(path).expect("the kernel counts (CONFIG_SCHED_INFO)");
+        text.split_whitespace().nth(1).and_then(|ns| ns.parse::<u64>().ok()).expect("a number of nanoseconds")
+    });
+    Duration::from_nanos(waited.sum())
 }
 
 /// The command line of a process.

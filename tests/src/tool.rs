@@ -23,6 +23,11 @@ pub fn tool() -> &'static Path {
     TOOL.get_or_init(|| build("cargo-beyla", "cargo-beyla"))
 }
 
+/// Where cargo builds what the tests run.
+pub fn target_dir() -> &'static Path {
+    tool().ancestors().nth(2).expect("the binary lies in the folder of its profile")
+}
+
 /// Builds a binary of this repository in the profile that the tests have, and finds it.
 pub fn build(package: &str, bin: &str) -> PathBuf {
     let mut command = Command::new(cargo());

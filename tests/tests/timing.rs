@@ -1,18 +1,12 @@
 //! The phases against the truth that `latency_lab` and the client know.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use beyla_tests::alone::alone;
 use beyla_tests::both::both_ways;
 use beyla_tests::client::{get, post};
 use beyla_tests::report::Request;
 use beyla_tests::run::{Capture, LATENCY_LAB, Run, Running};
-
-/// One at a time: they measure, and the machine has few processors.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn start(capture: Capture, workers: &str) -> Running {
     Run::of(LATENCY_LAB, capture).environment("TOKIO_WORKER_THREADS", workers).start()

@@ -1,5 +1,8 @@
 //! The handlers: each takes its time in another way.
 
+pub(crate) mod tasks;
+pub(crate) mod workers;
+
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,9 @@
 //! What tracing costs: `basic` in release under Debian's wrk, untraced and traced in alternation.
 //!
 //!     cargo bench -p beyla-tests --bench overhead -- [--seconds 5] [--pairs 5] [--capture auto|socket|syscalls]
+//!         [--explain]
 //!
+//! With `--explain` the traced side opens its handlers; what that adds is the difference to a run without.
 //! Needs root (or sudo without a password) and `apt-get install wrk`.
 
 mod bpf_statistics;
@@ -22,21 +24,22 @@ struct Options {
     load: Duration,
     pairs: usize,
     capture: Capture,
+    explain: bool,
 }
 
 fn main() {
-    let Options { load, pairs, capture } = options(std::env::args().skip(1));
+    let Options { load, pairs, capture, explain } = options(std::env::args().skip(1));
     let server = tool::build("basic", "server");
     // The first run of all pays for cold caches.
     load::untraced(&server, Duration::from_secs(1));
-    traced::run(capture, Duration::from_secs(1));
+    traced::run(capture, explain, Duration::from_secs(1));
 
     let mut ratios = Vec::new();
     let mut pairs_table = Table::new(&["untraced/s", "traced/s", "ratio", "helper us", "parent us", "parent MiB"]);
     let mut counts_table = Table::new(&["sent", "seen", "in flight", "lost"]);
     for _ in 0..pairs {
         let plain = load::untraced(&server, load);
-        let traced = traced::run(capture, load);
+        let traced = traced::run(capture, explain, load);
         ratios.push(traced.load.per_second / plain.per_second);
         pairs_table.row(&cost_row(&plain, &traced));
         counts_table.row(&count_row(&traced));
@@ -47,7 +50,7 @@ fn main() {
     for _ in 0..pairs {
         // Counting costs as well, so these runs are their own.
         let _counting = bpf_statistics::enable();
-        let traced = traced::run(capture, load);
+        let traced = traced::run(capture, explain, load);
         let requests = traced.load.requests as f64;
         let (runs, micros) = (traced.bpf_runs as f64 / requests, traced.bpf_ns as f64 / 1e3 / requests);
         bpf.push(micros);
@@ -89,7 +92,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Options {
-    let mut options = Options { load: Duration::from_secs(5), pairs: 5, capture: Capture::Auto };
+    let mut options = Options { load: Duration::from_secs(5), pairs: 5, capture: Capture::Auto, explain: false };
     while let Some(flag) = arguments.next() {
         let mut value = || arguments.next().expect("a value after the flag");
         match flag.as_str() {
@@ -103,6 +106,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Options {
                     other => panic!("unknown way of capture {other}"),
                 }
             }
+            "--explain" => options.explain = true,
             // Cargo says so to every benchmark.
             "--bench" => {}
             other => panic!("unknown flag {other}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use beyla_tests::run::{BASIC, Capture, Run};
+use beyla_tests::run::{BASIC, Build, Capture, Run};
 use beyla_tests::system::{command_line, descendants, field, loaded_programs, programs_held_by, stat};
 
 use crate::load::{self, Load};
@@ -20,8 +20,12 @@ pub(crate) struct Traced {
     pub(crate) lost: u64,
 }
 
-pub(crate) fn run(capture: Capture, time: Duration) -> Traced {
-    let run = Run::of(BASIC, capture).flags(["--release"]).start();
+pub(crate) fn run(capture: Capture, explain: bool, time: Duration) -> Traced {
+    let mut run = Run::of(BASIC, capture).build(Build::Release);
+    if explain {
+        run = run.explain();
+    }
+    let run = run.start();
     let parent = run.tool_pid();
     let processes = descendants(parent);
     // Behind sudo there are two of the name; the one that works is the last.

@@ -1,0 +1,194 @@
+//! What `--explain` adds to the JSON report, and what must hold of it in every one.
+
+use serde::Deserialize;
+
+/// The `handle` phase of a request, opened.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Handle {
+    pub unit: Unit,
+    #[serde(flatten)]
+    pub parts: Parts,
+    #[serde(default)]
+    pub places: Vec<Place>,
+    #[serde(default)]
+    pub waits: Vec<Wait>,
+    #[serde(default)]
+    pub delays: Vec<Delay>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    Task,
+    Thread,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Parts {
+    pub running: u64,
+    pub runnable: u64,
+    pub blocked: u64,
+    pub scheduled: u64,
+    pub waiting: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Place {
+    pub cause: String,
+    pub system_call: Option<String>,
+    pub ns: u64,
+    pub count: u64,
+    pub call: Option<String>,
+    pub function: Option<String>,
+    pub file: Option<String>,
+    pub line: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Wait {
+    pub on: String,
+    pub ns: u64,
+    pub count: u64,
+    pub parts: Parts,
+    #[serde(default)]
+    pub places: Vec<Place>,
+    #[serde(default)]
+    pub waits: Vec<Wait>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Delay {
+    pub by: String,
+    pub ns: u64,
+}
+
+/// What could not be explained.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Explain {
+    pub unseen: Option<String>,
+    #[serde(default)]
+    pub requests_not_opened: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Finding {
+    pub kind: String,
+    pub route: Option<String>,
+    pub count: u64,
+    pub of: u64,
+    pub total_ns: u64,
+    pub max_ns: u64,
+    pub place: Option<Place>,
+    #[serde(default)]
+    pub delayed: Vec<Delayed>,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Delayed {
+    pub route: String,
+    pub count: u64,
+    pub total_ns: u64,
+    pub max_ns: u64,
+}
+
+impl Parts {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.running + self.runnable + self.blocked + self.scheduled + self.waiting
+    }
+
+    /// What `part` makes up of the whole, from 0 to 1.
+    pub fn share(&self, part: impl Fn(&Self) -> u64) -> f64 {
+        part(self) as f64 / self.sum() as f64
+    }
+}
+
+impl Handle {
+    /// What must hold, whatever has happened, in a request whose phases have these lengths.
+    pub fn check(&self, queue: Option<u64>, handle: Option<u64>) {
+        assert_eq!(Some(self.parts.sum()), handle, "the parts do not sum to the phase: {self:#?}");
+        check_places(&self.places);
+        check_waits(&self.waits, self.parts.waiting);
+        assert!(self.delays.is_sorted_by(|one, next| one.ns >= next.ns), "the longest comes first: {self:#?}");
+        for delay in &self.delays {
+            // Of a poll that had begun before the request came, only the rest delays it.
+            assert!(delay.ns <= queue.unwrap_or(0) + self.parts.scheduled, "longer than there was to delay: {self:#?}");
+        }
+    }
+}
+
+fn check_waits(waits: &[Wait], most: u64) {
+    assert!(waits.is_sorted_by(|one, next| one.ns >= next.ns), "the longest comes first: {waits:#?}");
+    for wait in waits {
+        assert!(wait.ns <= most, "longer than the {most} ns that it lies in: {wait:#?}");
+        assert!(wait.parts.sum() <= wait.ns, "the other task did more than there was time for: {wait:#?}");
+        assert!(wait.count > 0 && !wait.on.is_empty(), "{wait:#?}");
+        check_places(&wait.places);
+        check_waits(&wait.waits, wait.ns);
+    }
+}
+
+fn check_places(places: &[Place]) {
+    assert!(places.is_sorted_by(|one, next| one.ns >= next.ns), "the longest comes first: {places:#?}");
+    for place in places {
+        place.check();
+    }
+}
+
+impl Place {
+    fn check(&self) {
+        let causes = ["running", "system-call", "lock", "page-fault", "unknown"];
+        assert!(causes.contains(&self.cause.as_str()) && self.count > 0, "{self:#?}");
+        assert!(self.file.is_some() == self.line.is_some(), "file and line go together: {self:#?}");
+        assert!(self.cause != "system-call" || self.system_call.is_some(), "it has a name or number: {self:#?}");
+    }
+
+    /// Whether it is a call of `std::thread::sleep` at a line of a function.
+    pub fn is_sleep_at(&self, function: &str, file: &str, line: u32) -> bool {
+        // Which of std's modules the function stands in differs between versions of Rust.
+        let sleep = |call: &str| call.starts_with("std::thread::") && call.ends_with("sleep");
+        self.cause == "system-call"
+            && self.system_call.as_deref() == Some("clock_nanosleep")
+            && self.call.as_deref().is_some_and(sleep)
+            && self.is_at(function, file, line)
+    }
+
+    /// Whether it is at a line of a function.
+    pub fn is_at(&self, function: &str, file: &str, line: u32) -> bool {
+        (self.function.as_deref(), self.file.as_deref(), self.line) == (Some(function), Some(file), Some(line))
+    }
+}
+
+impl Finding {
+    /// What must hold, whatever was found.
+    pub fn check(&self) {
+        let kinds = [
+            "blocking-call",
+            "cpu-bound-poll",
+            "runtime-saturated",
+            "cpu-saturated",
+            "accept-wait",
+            "slow-upload",
+            "slow-reader",
+            "lock-contention",
+        ];
+        assert!(kinds.contains(&self.kind.as_str()) && !self.message.is_empty(), "{self:#?}");
+        assert!(self.count > 0 && self.count <= self.of && self.max_ns <= self.total_ns, "{self:#?}");
+        for delayed in &self.delayed {
+            assert!(delayed.count > 0 && delayed.max_ns <= delayed.total_ns, "{self:#?}");
+        }
+        if let Some(place) = &self.place {
+            place.check();
+        }
+    }
+}

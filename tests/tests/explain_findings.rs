@@ -1,0 +1,150 @@
+//! What is found wrong, whom it held up, and where it is said.
+
+use std::time::{Duration, Instant};
+
+use beyla_tests::alone::alone;
+use beyla_tests::both::both_ways;
+use beyla_tests::client::get;
+use beyla_tests::run::{Capture, LATENCY_LAB, Run, Running};
+use beyla_tests::source;
+
+const HANDLERS: &str = "examples/latency_lab/src/handlers.rs";
+const WORKERS: &str = "examples/latency_lab/src/handlers/workers.rs";
+
+fn start(capture: Capture, workers: &str, flags: &[&str]) -> Running {
+    Run::of(LATENCY_LAB, capture).explain().flags(flags).environment("TOKIO_WORKER_THREADS", workers).start()
+}
+
+#[test]
+fn who_holds_up_the_others_is_named() {
+    let _alone = alone();
+    both_ways(|capture| {
+        let run = start(capture, "1", &[]);
+        let (mut blocking, mut waiting) = (run.connect(), run.connect());
+        // Both connections are accepted and idle.
+        blocking.get("/fast");
+        waiting.get("/fast");
+        blocking.send(get("/block?ms=200"));
+        // The handler has begun by then, and has long to go.
+        std::thread::sleep(Duration::from_millis(50));
+        let sent = Instant::now();
+        waiting.send(get("/fast"));
+        blocking.response();
+        let truth = sent.elapsed().as_secs_f64() * 1e3;
+        waiting.response();
+        drop((blocking, waiting));
+        let report = run.stop();
+        report.check_opened();
+
+        let fast = report.of_path("/fast").last().unwrap();
+        let [delay] = &fast.opened().delays[..] else { panic!("not one delay: {fast:#?}") };
+        assert_eq!(delay.by, "GET /block");
+        let (delay_ms, queue_ms) = (delay.ns as f64 / 1e6, fast.phases.queue.unwrap() as f64 / 1e6);
+        assert!(truth > 100.0, "the worker was blocked for {truth} ms only");
+        assert!((delay_ms - truth).abs() < 5.0, "waited {truth} ms: {fast:#?}");
+        assert!((delay_ms - queue_ms).abs() < 5.0, "{fast:#?}");
+
+        let finding = report.the_finding("blocking-call");
+        assert_eq!(finding.route.as_deref(), Some("GET /block"));
+        let [delayed] = &finding.delayed[..] else { panic!("not one route was delayed: {finding:#?}") };
+        assert_eq!((delayed.route.as_str(), delayed.count), ("GET /fast", 1));
+        assert_eq!((delayed.total_ns, delayed.max_ns), (delay.ns, delay.ns));
+        // What was held up is not to blame.
+        assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+        report
+    });
+}
+
+#[test]
+fn a_poll_that_computes_holds_up_others_as_well() {
+    let _alone = alone();
+    let run = start(Capture::Auto, "1", &[]);
+    let (mut spinning, mut waiting) = (run.connect(), run.connect());
+    spinning.get("/fast");
+    waiting.get("/fast");
+    spinning.send(get("/spin?ms=200"));
+    std::thread::sleep(Duration::from_millis(50));
+    waiting.get("/fast");
+    spinning.response();
+    drop((spinning, waiting));
+    let report = run.stop();
+    report.check_opened();
+    let fast = report.of_path("/fast").last().unwrap();
+    assert_eq!(fast.opened().delays.first().map(|delay| delay.by.as_str()), Some("GET /spin"), "{fast:#?}");
+    let finding = report.the_finding("cpu-bound-poll");
+    assert_eq!(finding.route.as_deref(), Some("GET /spin"));
+    let delayed: Vec<_> = finding.delayed.iter().map(|delayed| (delayed.route.as_str(), delayed.count)).collect();
+    assert_eq!(delayed, [("GET /fast", 1)]);
+    assert!(!report.has_finding("blocking-call"), "{:#?}", report.findings);
+}
+
+#[test]
+fn what_is_shorter_than_the_threshold_is_no_finding() {
+    let _alone = alone();
+    for (flags, found) in [(&[][..], false), (&["--block-threshold", "2ms"][..], true)] {
+        let run = start(Capture::Auto, "2", flags);
+        let mut client = run.connect();
+        for _ in 0..3 {
+            client.get("/block?ms=4");
+        }
+        drop(client);
+        let report = run.stop();
+        report.check_opened();
+        assert_eq!(report.has_finding("blocking-call"), found, "{:#?}", report.findings);
+    }
+}
+
+#[test]
+fn who_waits_for_a_lock_is_found_with_the_line() {
+    const MS: u64 = 100;
+    let _alone = alone();
+    let run = start(Capture::Auto, "2", &[]);
+    let (mut one, mut other, mut holding) = (run.connect(), run.connect(), run.connect());
+    let mut contended = 0;
+    for _ in 0..5 {
+        // Both come while a worker is held up, so that they are found at the same moment and shared out
+        // between the two.
+        holding.send(get("/spin?ms=5"));
+        one.send(get(&format!("/lock?ms={MS}")));
+        other.send(get(&format!("/lock?ms={MS}")));
+        let handlers = [one.response().handler_us(), other.response().handler_us()];
+        holding.response();
+        // By its own clock, the second waited for the first.
+        contended += handlers.iter().filter(|us| **us > 1500 * MS).count() as u64;
+    }
+    drop((one, other, holding));
+    let report = run.stop();
+    report.check_opened();
+    assert!(contended > 0, "no two requests met at the lock");
+
+    let line = source::line(WORKERS, "lock", ".lock()");
+    let finding = report.the_finding("lock-contention");
+    assert_eq!(finding.route.as_deref(), Some("GET /lock"));
+    assert_eq!((finding.count, finding.of), (contended, 10));
+    let place = finding.place.as_ref().expect("a place");
+    assert_eq!(place.cause, "lock");
+    assert!(place.is_at("latency_lab::handlers::workers::lock", WORKERS, line), "not at {WORKERS}:{line}: {place:#?}");
+    let waiting = report.of_path("/lock").filter(|request| {
+        request.opened().places.iter().any(|place| place.cause == "lock" && place.ns > MS * 1_000_000 / 2)
+    });
+    assert_eq!(waiting.count() as u64, contended);
+
+    // And the first sleeps with the lock in its hands, which is another matter.
+    let line = source::line(WORKERS, "lock", "thread::sleep(");
+    let place = report.the_finding("blocking-call").place.as_ref().expect("a place");
+    assert!(place.is_sleep_at("latency_lab::handlers::workers::lock", WORKERS, line), "{place:#?}");
+}
+
+#[test]
+fn the_terminal_names_the_line_before_the_tables() {
+    let _alone = alone();
+    let run = start(Capture::Auto, "2", &[]);
+    run.connect().get("/block?ms=50");
+    let finished = run.let_go();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let place = format!("{HANDLERS}:{}", source::line(HANDLERS, "block", "thread::sleep("));
+    let find = |text: &str| finished.stderr.find(text).unwrap_or_else(|| panic!("no '{text}':\n{}", finished.stderr));
+    assert!(find(&place) < find("Routes, the most time first"), "{}", finished.stderr);
+    let said: Vec<&str> = finished.stderr.lines().take_while(|line| !line.starts_with("Routes")).collect();
+    assert!(said.iter().any(|line| line.contains("GET /block")), "{}", finished.stderr);
+}

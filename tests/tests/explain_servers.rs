@@ -1,0 +1,141 @@
+//! Servers of other kinds, and builds of which less can be seen: what is told is true, and what cannot be
+//! told is said.
+
+use std::time::{Duration, Instant};
+
+use beyla_tests::alone::alone;
+use beyla_tests::client::get;
+use beyla_tests::explanation::Parts;
+use beyla_tests::report::Report;
+use beyla_tests::run::{ACTIX_LAB, Capture, HYPER_SERVER, LATENCY_LAB, Run, THREADS_SERVER};
+use beyla_tests::source;
+
+const ROUNDS: usize = 3;
+
+/// Plays the handlers that all servers have.
+fn play(run: Run) -> Report {
+    let run = run.explain().start();
+    let mut client = run.connect();
+    for _ in 0..ROUNDS {
+        for target in ["/fast", "/spin?ms=50", "/sleep?ms=50", "/block?ms=50"] {
+            assert_eq!(client.get(target).status, 200);
+        }
+    }
+    drop(client);
+    let report = run.stop();
+    assert_eq!(report.requests.len(), 4 * ROUNDS);
+    report
+}
+
+/// Each request of a path was mostly so.
+fn mostly(report: &Report, path: &str, part: fn(&Parts) -> u64) {
+    for request in report.of_path(path) {
+        let handle = request.opened();
+        assert!(handle.parts.share(part) >= 0.95, "{request:#?}");
+    }
+}
+
+/// Of a server that has only threads.
+fn threads_block_and_that_is_fine(report: &Report) {
+    const FILE: &str = "tests/src/bin/threads_server/handlers.rs";
+    report.check_opened_as_threads();
+    mostly(report, "/spin", |parts| parts.running + parts.runnable);
+    mostly(report, "/sleep", |parts| parts.blocked);
+    mostly(report, "/block", |parts| parts.blocked);
+    let line = source::line(FILE, "block", "thread::sleep(");
+    for request in report.of_path("/block") {
+        let place = request.opened().places.first().expect("a place");
+        assert!(place.is_sleep_at("threads_server::handlers::block", FILE, line), "not at {FILE}:{line}: {place:#?}");
+    }
+    assert!(!report.has_finding("blocking-call"), "{:#?}", report.findings);
+}
+
+#[test]
+fn a_thread_for_each_connection() {
+    let _alone = alone();
+    threads_block_and_that_is_fine(&play(Run::of(THREADS_SERVER, Capture::Auto)));
+}
+
+#[test]
+fn a_pool_of_threads() {
+    let _alone = alone();
+    threads_block_and_that_is_fine(&play(Run::of(THREADS_SERVER, Capture::Auto).arguments(["--pool", "2"])));
+}
+
+#[test]
+fn a_pool_without_a_free_thread_shows_as_queue() {
+    let _alone = alone();
+    let run = Run::of(THREADS_SERVER, Capture::Auto).explain().arguments(["--pool", "2"]).start();
+    let (mut one, mut other, mut late) = (run.connect(), run.connect(), run.connect());
+    // Each has a thread now, as long as its connection lasts.
+    one.get("/fast");
+    other.get("/fast");
+    let sent = Instant::now();
+    late.send(get("/fast"));
+    std::thread::sleep(Duration::from_millis(100));
+    drop(one);
+    late.response();
+    let truth = sent.elapsed().as_secs_f64() * 1e3;
+    drop((other, late));
+    let report = run.stop();
+    report.check_opened_as_threads();
+    let queue = report.requests.last().and_then(|request| request.phases.queue).expect("a queue") as f64 / 1e6;
+    assert!((queue - truth).abs() < 5.0, "waited {truth} ms, queue {queue} ms");
+    assert!(!report.has_finding("blocking-call"), "{:#?}", report.findings);
+}
+
+/// Of a server whose connections are tasks of tokio.
+fn tasks_are_seen(report: &Report, function: &str, file: &str) {
+    report.check_opened();
+    mostly(report, "/spin", |parts| parts.running + parts.runnable);
+    mostly(report, "/sleep", |parts| parts.waiting);
+    mostly(report, "/block", |parts| parts.blocked);
+    let finding = report.the_finding("blocking-call");
+    assert_eq!(finding.route.as_deref(), Some("GET /block"));
+    assert_eq!((finding.count, finding.of), (ROUNDS as u64, ROUNDS as u64));
+    let line = source::line(file, "block", "thread::sleep(");
+    let place = finding.place.as_ref().expect("a place");
+    assert!(place.is_sleep_at(function, file, line), "not at {file}:{line}: {place:#?}");
+}
+
+#[test]
+fn hyper_on_a_runtime_of_one_thread() {
+    let _alone = alone();
+    let report = play(Run::of(HYPER_SERVER, Capture::Auto));
+    tasks_are_seen(&report, "hyper_server::block", "tests/src/bin/hyper_server.rs");
+}
+
+#[test]
+fn actix_web() {
+    let _alone = alone();
+    let report = play(Run::of(ACTIX_LAB, Capture::Auto));
+    // Its attribute macro puts the handler into a method of a type of the same name.
+    let place = report.the_finding("blocking-call").place.as_ref().expect("a place");
+    let function = place.function.as_deref().expect("a function");
+    assert!(function.contains("actix_lab::") && function.ends_with("::block"), "{place:#?}");
+    tasks_are_seen(&report, function, "examples/actix_lab/src/main.rs");
+}
+
+/// Of an async server whose tasks cannot be seen: the thread that received a request tells of it as
+/// long as the handler stays there.
+fn only_threads_are_seen(report: &Report) {
+    report.check_opened_as_threads();
+    mostly(report, "/spin", |parts| parts.running + parts.runnable);
+    mostly(report, "/block", |parts| parts.blocked);
+    for request in report.of_path("/sleep") {
+        let handle = request.opened();
+        assert!(handle.parts.share(|parts| parts.running) < 0.05, "{request:#?}");
+    }
+}
+
+#[test]
+fn a_stripped_binary() {
+    let _alone = alone();
+    only_threads_are_seen(&play(Run::of(LATENCY_LAB, Capture::Auto).release_with("strip", "symbols")));
+}
+
+#[test]
+fn a_binary_of_fat_lto() {
+    let _alone = alone();
+    only_threads_are_seen(&play(Run::of(LATENCY_LAB, Capture::Auto).release_with("lto", "fat")));
+}
