@@ -37,7 +37,9 @@ pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, w
 /// Length, kind and text of each remark that could be made.
 fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, String)> {
     let Explanation { unit: _, parts: _, places, waits, delays } = explanation;
-    let place = places.first().map(|place| {
+    // Its length alone is in the bar.
+    let place = places.first().filter(|place| Spot::of(place, explained).describe().is_some());
+    let place = place.map(|place| {
         let segment = if place.cause == Cause::Running { Segment::Running } else { Segment::Blocked };
         (place.ns, segment, at_place(place, explained))
     });

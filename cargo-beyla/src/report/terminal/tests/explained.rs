@@ -53,6 +53,16 @@ fn nothing_wrong_is_nothing_said() {
 }
 
 #[test]
+fn an_unknown_place_is_not_remarked() {
+    let mut summary = fixtures::explained();
+    let explained = summary.explained.as_mut().unwrap();
+    (explained.findings, explained.stacks) = Default::default();
+    let text = rendered(&summary, 140);
+    assert!(!text.contains("ran about"), "{text}");
+    assert!(text.contains("blocked 50.0 ms: the system call clock_nanosleep\n"), "{text}");
+}
+
+#[test]
 fn further_findings_are_counted() {
     let mut summary = many();
     let explained = summary.explained.as_mut().unwrap();
