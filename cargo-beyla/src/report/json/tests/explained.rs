@@ -18,8 +18,8 @@ fn handle_is_opened() {
             "running": 210_000, "runnable": 0, "blocked": 50_100_000, "scheduled": 0, "waiting": 0,
             "places": [{
                 "cause": "system-call", "system_call": "clock_nanosleep", "ns": 50_000_000, "count": 1,
-                "call": "std::thread::sleep", "function": "latency_lab::handlers::block",
-                "file": "examples/latency_lab/src/handlers.rs", "line": 42
+                "call": "std::thread::sleep", "function": "shop::handlers::block",
+                "file": "crates/shop/src/handlers.rs", "line": 42
             }]
         })
     );
@@ -29,7 +29,7 @@ fn handle_is_opened() {
             "unit": "task",
             "running": 150_000, "runnable": 0, "blocked": 0, "scheduled": 0, "waiting": 40_000_000,
             "waits": [{
-                "on": "latency_lab::handlers::report::render", "ns": 39_000_000, "count": 1,
+                "on": "shop::handlers::report::render", "ns": 39_000_000, "count": 1,
                 "parts": { "running": 2_000_000, "runnable": 0, "blocked": 0, "scheduled": 0, "waiting": 37_000_000 },
                 "waits": [{
                     "on": "blocking pool", "ns": 24_000_000, "count": 1,
@@ -37,8 +37,8 @@ fn handle_is_opened() {
                     "places": [{
                         "cause": "system-call", "system_call": "pread64", "ns": 19_000_000, "count": 40,
                         "call": "<std::fs::File as std::os::unix::fs::FileExt>::read_at",
-                        "function": "latency_lab::handlers::report",
-                        "file": "examples/latency_lab/src/handlers.rs", "line": 88
+                        "function": "shop::handlers::report",
+                        "file": "crates/shop/src/handlers.rs", "line": 88
                     }]
                 }]
             }],
@@ -46,8 +46,8 @@ fn handle_is_opened() {
         })
     );
     let running = json!({
-        "cause": "running", "ns": 29_000_000, "count": 29, "function": "latency_lab::handlers::hash",
-        "file": "examples/latency_lab/src/handlers.rs", "line": 61
+        "cause": "running", "ns": 29_000_000, "count": 29, "function": "shop::handlers::hash",
+        "file": "crates/shop/src/handlers.rs", "line": 61
     });
     assert_eq!(handle_of(&report, "/hash")["places"], json!([running]));
     assert_eq!(handle_of(&report, "/lock")["unit"], "thread");
@@ -80,16 +80,16 @@ fn findings_are_told() {
             "total_ns": 50_123_456, "max_ns": 50_123_456,
             "place": {
                 "cause": "system-call", "system_call": "clock_nanosleep", "ns": 50_000_000, "count": 1,
-                "call": "std::thread::sleep", "function": "latency_lab::handlers::block",
-                "file": "examples/latency_lab/src/handlers.rs", "line": 42
+                "call": "std::thread::sleep", "function": "shop::handlers::block",
+                "file": "crates/shop/src/handlers.rs", "line": 42
             },
             "delayed": [
                 { "route": "GET /fast", "count": 12, "total_ns": 311_000_000, "max_ns": 49_800_000 },
                 { "route": "GET /hash", "count": 1, "total_ns": 4_000_000, "max_ns": 4_000_000 }
             ],
             "message": "blocking call: GET /block blocks an async worker for up to 50.1 ms, in its only request: \
-                        std::thread::sleep at examples/latency_lab/src/handlers.rs:42 in \
-                        latency_lab::handlers::block; it delayed 12 requests of GET /fast by up to 49.8 ms \
+                        std::thread::sleep at crates/shop/src/handlers.rs:42 in \
+                        shop::handlers::block; it delayed 12 requests of GET /fast by up to 49.8 ms \
                         (311 ms in all) and 1 request of GET /hash by 4.00 ms"
         })
     );
