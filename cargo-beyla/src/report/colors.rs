@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 
+use super::segments::Segment;
+
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -17,8 +19,10 @@ pub(super) enum Role {
     Error,
     /// Refused by the server, or not whole.
     Warning,
-    /// A phase, by its index.
-    Phase(usize),
+    /// What kind of thing `--explain` found.
+    Finding,
+    /// A phase, or a part of one.
+    Segment(Segment),
 }
 
 /// Whether there are colours.
@@ -46,10 +50,18 @@ impl Role {
             Self::Strong => Style::new().bold(),
             Self::Faint => Style::new().dimmed(),
             Self::Error => of(AnsiColor::Red),
-            Self::Warning | Self::Phase(0) => of(AnsiColor::Yellow),
-            Self::Phase(1) => of(AnsiColor::Blue),
-            Self::Phase(2) => of(AnsiColor::Green),
-            Self::Phase(_) => of(AnsiColor::Magenta),
+            Self::Finding => of(AnsiColor::Yellow).bold(),
+            Self::Warning => of(AnsiColor::Yellow),
+            Self::Segment(segment) => match segment {
+                Segment::Queue => of(AnsiColor::Yellow),
+                Segment::Receive => of(AnsiColor::Blue),
+                Segment::Handle | Segment::Running => of(AnsiColor::Green),
+                Segment::Runnable => of(AnsiColor::Cyan),
+                Segment::Blocked => of(AnsiColor::Red),
+                Segment::Scheduled => of(AnsiColor::BrightYellow),
+                Segment::Waiting => Style::new().dimmed(),
+                Segment::Respond => of(AnsiColor::Magenta),
+            },
         }
     }
 }

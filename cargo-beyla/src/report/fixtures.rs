@@ -1,6 +1,10 @@
 //! Hand-made summaries for tests.
 
+mod explained;
+
 use std::sync::Arc;
+
+pub(super) use explained::{explained, explained_without_lines};
 
 use super::run_info::RunInfo;
 use crate::request::boundaries::Boundaries;

@@ -3,16 +3,20 @@
 //! The structures below are that contract and nothing else. They borrow from the summary and are
 //! made as they are written, so that a report of any length takes no memory of its own.
 
+mod explain;
+
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use explain::{ExplainRow, HandleRow, PartsNs};
+
 use super::run_info::{Exit, RunInfo};
 use crate::request::boundaries::Phases;
 use crate::request::model::{Endpoint, MessageBytes, Request};
-use crate::request::summary::{Distribution, RouteSummary, Summary, Unseen};
+use crate::request::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;
@@ -26,6 +30,11 @@ pub fn write(
     exit: Option<Exit>,
     writer: impl Write,
 ) -> io::Result<()> {
+    let explained = summary.explained.as_ref();
+    let findings = summary.explained.iter().flat_map(|explained| {
+        let findings = explained.findings.iter();
+        findings.map(move |finding| explain::finding(finding, explained))
+    });
     let report = Report {
         schema: SCHEMA,
         version: &run.version,
@@ -47,9 +56,10 @@ pub fn write(
             requests_not_kept: summary.totals.requests_not_kept,
         },
         unseen: NonZero(&summary.unseen),
+        explain: explained.map(explain::explain),
         routes: List(summary.routes.iter().map(route)),
-        requests: List(summary.requests.iter().map(|kept| request(kept, run))),
-        findings: [],
+        requests: List(summary.requests.iter().map(|kept| request(kept, run, explained))),
+        findings: List(findings),
     };
     // The serializer writes every token by itself.
     let mut writer = BufWriter::new(writer);
@@ -59,7 +69,7 @@ pub fn write(
 }
 
 #[derive(Serialize)]
-struct Report<'a, L: Serialize, R: Serialize, Q: Serialize> {
+struct Report<'a, L: Serialize, R: Serialize, Q: Serialize, F: Serialize> {
     schema: u32,
     version: &'a str,
     target: Target<'a, L>,
@@ -70,9 +80,11 @@ struct Report<'a, L: Serialize, R: Serialize, Q: Serialize> {
     capture: &'a str,
     totals: Totals,
     unseen: NonZero<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<ExplainRow<'a>>,
     routes: R,
     requests: Q,
-    findings: [(); 0],
+    findings: F,
 }
 
 #[derive(Serialize)]
@@ -102,6 +114,8 @@ struct RouteRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     total_ns: Option<TotalNs>,
     phase_mean_ns: PhasesNs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handle_mean_ns: Option<PartsNs>,
 }
 
 #[derive(Serialize)]
@@ -143,6 +157,8 @@ struct RequestRow<'a> {
     total_ns: u64,
     phases: PhasesNs,
     #[serde(skip_serializing_if = "Option::is_none")]
+    handle: Option<HandleRow<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     connected_unix_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accept_wait_ns: Option<u64>,
@@ -161,7 +177,7 @@ struct Bytes {
 }
 
 fn route(route: &RouteSummary) -> RouteRow<'_> {
-    let RouteSummary { method, route, count, errors, incomplete, total, phase_mean, handle_mean: _ } = route;
+    let RouteSummary { method, route, count, errors, incomplete, total, phase_mean, handle_mean } = route;
     let [queue, receive, handle, respond] = phase_mean.map(|mean| mean.map(|ns| ns.round() as u64));
     RouteRow {
         method,
@@ -177,10 +193,11 @@ fn route(route: &RouteSummary) -> RouteRow<'_> {
             mean: mean.round() as u64,
         }),
         phase_mean_ns: PhasesNs { queue, receive, handle, respond },
+        handle_mean_ns: handle_mean.map(PartsNs::from),
     }
 }
 
-fn request<'a>(request: &'a Request, run: &RunInfo) -> RequestRow<'a> {
+fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explained>) -> RequestRow<'a> {
     let boundaries = &request.boundaries;
     let Phases { queue, receive, handle, respond } = boundaries.phases();
     RequestRow {
@@ -197,6 +214,11 @@ fn request<'a>(request: &'a Request, run: &RunInfo) -> RequestRow<'a> {
         start_unix_ns: run.unix_ns(boundaries.start()),
         total_ns: boundaries.total(),
         phases: PhasesNs { queue, receive, handle, respond },
+        handle: request
+            .explanation
+            .as_ref()
+            .zip(explained)
+            .map(|(handle, explained)| explain::handle(handle, explained)),
         connected_unix_ns: boundaries.connected.map(|connected| run.unix_ns(connected)),
         accept_wait_ns: boundaries.accept_wait(),
         request_bytes: request.request_bytes.into(),

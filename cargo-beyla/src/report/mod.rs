@@ -1,14 +1,15 @@
 //! Requests -> terminal, JSON, recordings.
 
 mod colors;
+mod explain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fixtures;
 pub mod json;
 pub mod live;
-mod phases;
 pub mod recording;
 pub mod run_info;
+mod segments;
 mod table;
 pub mod terminal;
 mod text;

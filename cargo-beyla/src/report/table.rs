@@ -45,6 +45,7 @@ impl Cell {
 pub(super) struct Table {
     columns: Vec<(Align, String)>,
     rows: Vec<Vec<Cell>>,
+    beneath: Vec<Vec<Cell>>,
 }
 
 impl Table {
@@ -62,6 +63,11 @@ impl Table {
         }
     }
 
+    /// Sets the lines that follow each row; they keep to no column.
+    pub(super) fn beneath(&mut self, lines: impl IntoIterator<Item = Vec<Cell>>) {
+        self.beneath = lines.into_iter().collect();
+    }
+
     /// How many columns of the terminal the table takes, with a gap at its left.
     pub(super) fn width(&self) -> usize {
         self.laid_out(Paint { color: false })
@@ -73,9 +79,15 @@ impl Table {
 
     /// Writes the table, indented by one gap, without spaces at the end of a line.
     pub(super) fn render(&self, paint: Paint, out: &mut String) {
-        for line in self.laid_out(paint).lines() {
-            out.push_str(line.trim_end());
-            out.push('\n');
+        // The header has nothing beneath it.
+        let none = Vec::new();
+        let beneath = std::iter::once(&none).chain(&self.beneath).chain(std::iter::repeat(&none));
+        for (row, beneath) in self.laid_out(paint).lines().zip(beneath) {
+            let lines = std::iter::once(row).chain(beneath.iter().map(|line| line.paint(paint)));
+            for line in lines {
+                out.push_str(line.trim_end());
+                out.push('\n');
+            }
         }
     }
 
@@ -109,6 +121,17 @@ mod tests {
         table.render(Paint { color: false }, &mut out);
         assert_eq!(out, "    n  method\n    1  GET\n  200  PUT     x\n");
         assert_eq!(table.width(), 16);
+    }
+
+    #[test]
+    fn lines_beneath_a_row_follow_it() {
+        let mut table = Table::default();
+        table.column(Align::Right, "n", ["1", "200"].map(Cell::plain));
+        table.beneath([vec![Cell::plain("    why one"), Cell::plain("    and how")], Vec::new()]);
+        let mut out = String::new();
+        table.render(Paint { color: false }, &mut out);
+        assert_eq!(out, "    n\n    1\n    why one\n    and how\n  200\n");
+        assert_eq!(table.width(), 5);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The summary that people read at the end of a run.
 
+mod findings;
 mod headline;
 mod notes;
+mod remarks;
 mod requests;
 mod routes;
 
@@ -41,15 +43,19 @@ pub fn render(
     let paint = Paint { color: options.color };
     let width = options.width.max(WIDTH_MIN);
     let mut sections = vec![headline::headline(summary, run, duration_ns, exit, paint)];
+    if let Some(explained) = &summary.explained {
+        sections.extend(findings::findings(explained, paint, width));
+    }
     if !summary.routes.is_empty() {
         sections.push(routes::routes(&summary.routes, paint, width));
     }
-    if !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST {
-        sections.push(requests::each(&summary.requests, run, paint, width));
+    let each = !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST;
+    if each {
+        sections.push(requests::each(summary, run, paint, width));
     }
     // The only request has been shown.
     if summary.requests.len() > 1 && options.slowest > 0 {
-        sections.push(requests::slowest(&summary.requests, options.slowest, run, paint, width));
+        sections.push(requests::slowest(summary, options.slowest, each, run, paint, width));
     }
     sections.extend(notes::notes(summary, paint, width));
     sections.join("\n")

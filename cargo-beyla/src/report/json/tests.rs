@@ -1,3 +1,5 @@
+mod explained;
+
 use super::*;
 use crate::report::fixtures;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use crate::report::colors::{Paint, Role};
 use crate::report::text;
 use crate::report::units::{bytes, count, counted};
-use crate::request::summary::Summary;
+use crate::request::summary::{Explained, Summary};
 
 /// Lines longer than this are hard to read, however wide the terminal.
 const LINE: usize = 100;
@@ -94,5 +94,18 @@ fn sentences(summary: &Summary) -> Vec<String> {
             )
         }),
     ];
-    notes.into_iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(number)).collect()
+    let notes = notes.into_iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(number));
+    notes.chain(summary.explained.iter().flat_map(not_explained)).collect()
+}
+
+/// What `--explain` was asked for and could not tell.
+fn not_explained(explained: &Explained) -> Vec<String> {
+    let mut notes: Vec<String> = explained.unseen.lines().map(|line| text::escape(line).into_owned()).collect();
+    if explained.requests_not_opened > 0 {
+        notes.push(format!(
+            "Of {} it is not known what `handle` consisted of.",
+            counted(explained.requests_not_opened, "request")
+        ));
+    }
+    notes
 }

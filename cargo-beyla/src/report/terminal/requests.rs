@@ -1,16 +1,15 @@
 //! Single requests: each one, and the slowest.
 
-use std::sync::Arc;
-
 use super::METHOD_WIDTH;
+use super::remarks::remarks;
 use crate::report::colors::{Paint, Role};
-use crate::report::phases;
 use crate::report::run_info::RunInfo;
+use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{bytes, count, offset, time};
-use crate::request::boundaries::Phases;
 use crate::request::model::{Outcome, Request};
+use crate::request::summary::{Explained, Summary};
 
 /// Columns of a time bar.
 const BAR: usize = 24;
@@ -28,107 +27,160 @@ const TARGET_WIDTH: usize = 8;
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
 /// Which columns there are beside those that always are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Columns {
     bar: Option<usize>,
-    phases: bool,
+    segments: bool,
     bytes: bool,
 }
 
+/// The layouts of a table of all requests, the one that tells the most first.
+const OF_EACH: &[Columns] = &[
+    Columns { bar: None, segments: true, bytes: true },
+    Columns { bar: Some(BAR), segments: false, bytes: true },
+    Columns { bar: Some(SMALL_BAR), segments: false, bytes: true },
+];
+
+/// The same where `handle` is opened, and there are more segments.
+const OF_EACH_OPENED: &[Columns] = &[
+    Columns { bar: None, segments: true, bytes: true },
+    Columns { bar: None, segments: true, bytes: false },
+    Columns { bar: Some(BAR), segments: false, bytes: true },
+    Columns { bar: Some(SMALL_BAR), segments: false, bytes: true },
+];
+
+/// The layouts of a table of the slowest.
+const OF_SLOWEST: &[Columns] = &[
+    Columns { bar: Some(BAR), segments: true, bytes: false },
+    Columns { bar: Some(BAR), segments: false, bytes: false },
+    Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
+];
+
+/// The same where `handle` is opened.
+const OF_SLOWEST_OPENED: &[Columns] = &[
+    Columns { bar: Some(BAR), segments: true, bytes: false },
+    Columns { bar: Some(SMALL_BAR), segments: true, bytes: false },
+    Columns { bar: Some(BAR), segments: false, bytes: false },
+    Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
+];
+
 /// A line for each request, in the order in which they came.
-pub(super) fn each(requests: &[Arc<Request>], run: &RunInfo, paint: Paint, width: usize) -> String {
-    let rows: Vec<Row<'_>> = requests.iter().map(|request| Row::new(request, run)).collect();
-    let layouts = [
-        Columns { bar: None, phases: true, bytes: true },
-        Columns { bar: Some(BAR), phases: false, bytes: true },
-        Columns { bar: Some(SMALL_BAR), phases: false, bytes: true },
-    ];
-    let (table, columns) = fit(&rows, layouts, width);
-    section("Every request, in order", &table, columns, paint)
+pub(super) fn each(summary: &Summary, run: &RunInfo, paint: Paint, width: usize) -> String {
+    let explained = summary.explained.as_ref();
+    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, run)).collect();
+    let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
+    section("Every request, in order", &Listing::new(rows, explained, width), layouts, paint)
 }
 
-/// The slowest requests with a bar of their phases.
-pub(super) fn slowest(requests: &[Arc<Request>], number: usize, run: &RunInfo, paint: Paint, width: usize) -> String {
-    let mut slowest: Vec<&Request> = requests.iter().map(AsRef::as_ref).collect();
+/// The slowest requests with a bar of their phases. What there is to remark of them is left out where it
+/// was `told` before.
+pub(super) fn slowest(
+    summary: &Summary,
+    number: usize,
+    told: bool,
+    run: &RunInfo,
+    paint: Paint,
+    width: usize,
+) -> String {
+    let explained = summary.explained.as_ref();
+    let mut slowest: Vec<&Request> = summary.requests.iter().map(AsRef::as_ref).collect();
     slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
     slowest.truncate(number);
     let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, run)).collect();
-    let layouts = [
-        Columns { bar: Some(BAR), phases: true, bytes: false },
-        Columns { bar: Some(BAR), phases: false, bytes: false },
-        Columns { bar: Some(SMALL_BAR), phases: false, bytes: false },
-    ];
-    let (table, columns) = fit(&rows, layouts, width);
     let title = match rows.len() {
         1 => "The slowest request".to_owned(),
         number => format!("The {} slowest requests", count(number as u64)),
     };
-    section(&title, &table, columns, paint)
+    let layouts = if explained.is_some() { OF_SLOWEST_OPENED } else { OF_SLOWEST };
+    section(&title, &Listing::new(rows, explained.filter(|_| !told), width), layouts, paint)
 }
 
-fn section(title: &str, table: &Table, columns: Columns, paint: Paint) -> String {
+fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint) -> String {
+    let (table, columns) = listing.fit(layouts);
     let mut out = paint.paint(Role::Strong, title);
     if columns.bar.is_some() {
-        out.push_str("    ");
-        out.push_str(&phases::legend(paint));
+        out.push_str(&segments::legend(&listing.segments, text::width(title), listing.width, paint));
     }
     out.push('\n');
     table.render(paint, &mut out);
     out
 }
 
-/// The first layout that leaves room enough for the requests themselves, else the last.
-fn fit(rows: &[Row<'_>], layouts: [Columns; 3], width: usize) -> (Table, Columns) {
-    let wanted = rows.iter().map(Row::wanted).max().unwrap_or(0).min(REQUEST_WIDTH);
-    // The last column has a gap of its own.
-    let room = |columns| width.saturating_sub(build(rows, columns, None).width() + GAP);
-    let [.., last] = layouts;
-    let columns = layouts.into_iter().find(|&columns| room(columns) >= wanted).unwrap_or(last);
-    (build(rows, columns, Some(room(columns))), columns)
+/// The rows of a table, and what they share.
+struct Listing<'a> {
+    rows: Vec<Row<'a>>,
+    segments: Vec<Segment>,
+    /// Where there is something to remark.
+    explained: Option<&'a Explained>,
+    /// Of the terminal.
+    width: usize,
 }
 
-fn build(rows: &[Row<'_>], columns: Columns, request_width: Option<usize>) -> Table {
-    let mut table = Table::default();
-    table.column(Align::Right, "#", rows.iter().map(|row| Cell::new(Role::Faint, row.request.id.to_string())));
-    table.column(Align::Right, "at", rows.iter().map(|row| Cell::plain(offset(row.offset_ns))));
-    table.column(Align::Right, "total", rows.iter().map(|row| Cell::plain(time(row.request.boundaries.total()))));
-    if let Some(width) = columns.bar {
-        table.column(Align::Left, "phases", rows.iter().map(|row| phases::bar(&row.phases, width)));
+impl<'a> Listing<'a> {
+    fn new(rows: Vec<Row<'a>>, explained: Option<&'a Explained>, width: usize) -> Self {
+        let lengths: Vec<Lengths> = rows.iter().map(|row| row.lengths).collect();
+        let segments = segments::shown(&lengths);
+        Self { rows, segments, explained, width }
     }
-    if columns.phases {
-        for (index, header) in phases::NAMES.into_iter().enumerate() {
-            let cell = |row: &Row<'_>| match row.phases.named()[index].1 {
-                Some(length @ 1..) => Cell::new(Role::Phase(index), time(length)),
+
+    /// The first layout that leaves room enough for the requests themselves, else the last.
+    fn fit(&self, layouts: &[Columns]) -> (Table, Columns) {
+        let wanted = self.rows.iter().map(Row::wanted).max().unwrap_or(0).min(REQUEST_WIDTH);
+        // The last column has a gap of its own.
+        let room = |columns| self.width.saturating_sub(self.build(columns, None).width() + GAP);
+        let fits = layouts.iter().copied().find(|&columns| room(columns) >= wanted);
+        let columns = fits.or(layouts.last().copied()).unwrap_or_default();
+        let mut table = self.build(columns, Some(room(columns)));
+        if let Some(explained) = self.explained {
+            // Even with the second column.
+            let digits = self.rows.iter().map(|row| row.request.id.to_string().len()).max().unwrap_or(0);
+            let indent = GAP + digits + GAP;
+            table.beneath(self.rows.iter().map(|row| remarks(row.request, explained, indent, self.width)));
+        }
+        (table, columns)
+    }
+
+    fn build(&self, columns: Columns, request_width: Option<usize>) -> Table {
+        let rows = || self.rows.iter();
+        let mut table = Table::default();
+        table.column(Align::Right, "#", rows().map(|row| Cell::new(Role::Faint, row.request.id.to_string())));
+        table.column(Align::Right, "at", rows().map(|row| Cell::plain(offset(row.offset_ns))));
+        table.column(Align::Right, "total", rows().map(|row| Cell::plain(time(row.request.boundaries.total()))));
+        if let Some(width) = columns.bar {
+            let bar = |row: &Row<'_>| segments::bar(&row.lengths, &self.segments, width);
+            table.column(Align::Left, "phases", rows().map(bar));
+        }
+        let segments = if columns.segments { &self.segments[..] } else { &[] };
+        for &segment in segments {
+            let cell = |row: &Row<'_>| match row.lengths.get(segment) {
+                Some(length @ 1..) => Cell::new(Role::Segment(segment), time(length)),
                 Some(0) => Cell::new(Role::Faint, time(0)),
                 None => Cell::new(Role::Faint, "-"),
             };
-            table.column(Align::Right, header, rows.iter().map(cell));
+            table.column(Align::Right, segment.name(), rows().map(cell));
         }
+        if columns.bytes {
+            let cell = |size: Option<u64>| match size {
+                Some(size @ 1..) => Cell::plain(bytes(size)),
+                Some(0) => Cell::new(Role::Faint, bytes(0)),
+                None => Cell::new(Role::Faint, "-"),
+            };
+            let sent = |row: &Row<'_>| row.request.response_bytes.and_then(|bytes| bytes.body);
+            table.column(Align::Right, "body in", rows().map(|row| cell(row.request.request_bytes.body)));
+            table.column(Align::Right, "body out", rows().map(|row| cell(sent(row))));
+        }
+        table.column(Align::Left, "status", rows().map(Row::status));
+        if let Some(width) = request_width {
+            table.column(Align::Left, "request", rows().map(|row| row.label(width)));
+        }
+        table
     }
-    if columns.bytes {
-        let cell = |size: Option<u64>| match size {
-            Some(size @ 1..) => Cell::plain(bytes(size)),
-            Some(0) => Cell::new(Role::Faint, bytes(0)),
-            None => Cell::new(Role::Faint, "-"),
-        };
-        table.column(Align::Right, "body in", rows.iter().map(|row| cell(row.request.request_bytes.body)));
-        table.column(
-            Align::Right,
-            "body out",
-            rows.iter().map(|row| cell(row.request.response_bytes.and_then(|bytes| bytes.body))),
-        );
-    }
-    table.column(Align::Left, "status", rows.iter().map(Row::status));
-    if let Some(width) = request_width {
-        table.column(Align::Left, "request", rows.iter().map(|row| row.label(width)));
-    }
-    table
 }
 
 /// A request and what a line says of it.
 struct Row<'a> {
     request: &'a Request,
-    phases: Phases,
+    lengths: Lengths,
     /// From the start of the run.
     offset_ns: u64,
     /// Method and target, fit for a terminal.
@@ -155,9 +207,10 @@ impl<'a> Row<'a> {
         let ending = ending.map(|role| (role, format!("  {}", request.outcome.label())));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (Role::Faint, format!("  + {} accept wait", time(wait))));
+        let explanation = request.explanation.as_ref();
         Self {
             request,
-            phases: boundaries.phases(),
+            lengths: Lengths::of_request(&boundaries.phases(), explanation.map(|explanation| &explanation.parts)),
             offset_ns: boundaries.start().saturating_sub(run.started_monotonic_ns),
             target: format!("{method} {}", text::escape(&target)),
             remarks: ending.into_iter().chain(wait).collect(),

@@ -2,7 +2,7 @@
 
 use super::METHOD_WIDTH;
 use crate::report::colors::{Paint, Role};
-use crate::report::phases;
+use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, Table};
 use crate::report::text;
 use crate::report::units::{count, counted, share, time};
@@ -15,14 +15,16 @@ const ROUTES_SHOWN: usize = 25;
 /// Below this, a route is shortened past recognition.
 const ROUTE_WIDTH: usize = 24;
 
-/// Counts, percentiles and phases of each route; the phases in a table of their own where the
-/// terminal is too narrow for one.
+/// Counts, percentiles and the share of each phase; the shares in tables of their own where the terminal
+/// is too narrow for one.
 pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> String {
     let (shown, rest) = routes.split_at(routes.len().min(ROUTES_SHOWN));
     let paths: Vec<_> = shown.iter().map(|route| text::escape(&route.route)).collect();
-    let wanted = paths.iter().map(|path| text::width(path)).max().unwrap_or(0);
+    let wanted = paths.iter().map(|path| text::width(path)).max().unwrap_or(0).min(ROUTE_WIDTH);
+    let lengths: Vec<Lengths> = shown.iter().map(Lengths::of_route).collect();
+    let segments = segments::shown(&lengths);
     let room = |table: &Table| width.saturating_sub(table.width());
-    let build = |times: bool, shares: bool| {
+    let build = |times: bool, lengths: &[Lengths], segments: &[Segment]| {
         let build = |route_width: usize| {
             let paths = paths.iter().map(|path| text::shorten(path, route_width));
             let mut table = Table::default();
@@ -30,9 +32,7 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
             if times {
                 time_columns(&mut table, shown);
             }
-            if shares {
-                share_columns(&mut table, shown);
-            }
+            share_columns(&mut table, lengths, segments);
             table
         };
         // The width of the header `route` is there in any case.
@@ -41,17 +41,29 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
     };
 
     let mut out = paint.paint(Role::Strong, "Routes, the most time first");
-    let (whole, room) = build(true, true);
-    if room >= wanted.min(ROUTE_WIDTH) {
+    let (whole, room) = build(true, &lengths, &segments);
+    if room >= wanted {
         out.push_str(&paint.paint(Role::Faint, "; phases as their mean share\n"));
         whole.render(paint, &mut out);
     } else {
         out.push('\n');
-        build(true, false).0.render(paint, &mut out);
-        out.push('\n');
-        out.push_str(&paint.paint(Role::Strong, "Mean share of each phase"));
-        out.push('\n');
-        build(false, true).0.render(paint, &mut out);
+        build(true, &[], &[]).0.render(paint, &mut out);
+        let parts: Vec<Segment> = segments.iter().copied().filter(|segment| segment.is_part()).collect();
+        let (shares, room) = build(false, &lengths, &segments);
+        let tables = if room >= wanted || parts.is_empty() {
+            vec![("Mean share of each phase", shares)]
+        } else {
+            let whole: Vec<Lengths> = shown.iter().map(Lengths::of_phases).collect();
+            let phases = build(false, &whole, &segments::shown(&whole)).0;
+            let parts = build(false, &lengths, &parts).0;
+            vec![("Mean share of each phase", phases), ("Mean share of each part of handle", parts)]
+        };
+        for (title, table) in tables {
+            out.push('\n');
+            out.push_str(&paint.paint(Role::Strong, title));
+            out.push('\n');
+            table.render(paint, &mut out);
+        }
     }
     if !rest.is_empty() {
         let requests = rest.iter().map(|route| route.count).sum();
@@ -102,16 +114,16 @@ fn time_columns(table: &mut Table, routes: &[RouteSummary]) {
     }
 }
 
-fn share_columns(table: &mut Table, routes: &[RouteSummary]) {
-    for (index, header) in phases::NAMES.into_iter().enumerate() {
-        let cell = |route: &RouteSummary| {
-            let whole: f64 = route.phase_mean.iter().flatten().sum();
-            match route.phase_mean[index] {
-                Some(part) if part > 0.0 => Cell::new(Role::Phase(index), share(part, whole)),
-                Some(_) if whole > 0.0 => Cell::new(Role::Faint, share(0.0, whole)),
+fn share_columns(table: &mut Table, lengths: &[Lengths], segments: &[Segment]) {
+    for &segment in segments {
+        let cell = |lengths: &Lengths| {
+            let whole = lengths.sum() as f64;
+            match lengths.get(segment) {
+                Some(part @ 1..) => Cell::new(Role::Segment(segment), share(part as f64, whole)),
+                Some(0) if whole > 0.0 => Cell::new(Role::Faint, share(0.0, whole)),
                 _ => Cell::new(Role::Faint, "-"),
             }
         };
-        table.column(Align::Right, header, routes.iter().map(cell));
+        table.column(Align::Right, segment.name(), lengths.iter().map(cell));
     }
 }

@@ -1,3 +1,5 @@
+mod explained;
+
 use insta::assert_snapshot;
 
 use super::*;
@@ -251,7 +253,7 @@ fn an_unusual_ending_is_told() {
 #[test]
 fn colours_change_nothing_but_colours() {
     let mut options = TerminalOptions { slowest: 5, color: true, width: 100 };
-    for summary in [fixtures::healthy(), fixtures::troubled()] {
+    for summary in [fixtures::healthy(), fixtures::troubled(), fixtures::explained()] {
         options.color = true;
         let colored = render(&summary, &fixtures::run(), SECONDS, None, &options);
         assert!(colored.contains("\x1b["));

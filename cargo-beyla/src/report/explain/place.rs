@@ -1,0 +1,186 @@
+//! A place in the code, as a reader wants to be led to it.
+
+use std::borrow::Cow;
+
+use syscalls::Sysno;
+
+use crate::report::text::{escape, shorten};
+use crate::request::explanation::{Cause, Frame, Place};
+use crate::request::summary::Explained;
+
+/// Columns of the name of a function, or of a file; generics make names of any length.
+const NAME_WIDTH: usize = 56;
+
+/// What names of async functions and closures end in, by the two ways of mangling.
+const CLOSURE_ENDS: [&str; 2] = ["::{{closure}}", "::{closure#"];
+
+/// A place with what its stack tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::report) struct Spot<'a> {
+    /// What was going on.
+    pub(in crate::report) cause: Cause,
+    /// What the user's code called, or where none of that is on the stack, the innermost function.
+    pub(in crate::report) call: Option<&'a str>,
+    /// The innermost function of the user's code.
+    pub(in crate::report) function: Option<&'a str>,
+    /// File and line in it.
+    pub(in crate::report) source: Option<(&'a str, u32)>,
+    /// Whether there is no line because the executable has no debug information for it.
+    pub(in crate::report) lacks_debug_information: bool,
+}
+
+impl<'a> Spot<'a> {
+    pub(in crate::report) fn of(place: &Place, explained: &'a Explained) -> Self {
+        let frames: &[Frame] = explained.stacks.get(&place.stack).map_or(&[], Vec::as_slice);
+        let spot = |call: Option<&'a Frame>, own: Option<&'a Frame>| Self {
+            cause: place.cause,
+            call: call.and_then(name),
+            function: own.and_then(name),
+            source: own.and_then(|own| own.source.as_ref()).map(|(file, line)| (&**file, *line)),
+            lacks_debug_information: match own {
+                Some(own) => own.source.is_none(),
+                None => !frames.is_empty() && frames.iter().all(|frame| frame.source.is_none()),
+            },
+        };
+        match frames.iter().position(|frame| frame.own) {
+            Some(own) => spot(own.checked_sub(1).map(|call| &frames[call]), Some(&frames[own])),
+            None => spot(frames.iter().find(|frame| name(frame).is_some()), None),
+        }
+    }
+
+    /// The name of the cause in the JSON report.
+    pub(in crate::report) fn cause_label(&self) -> &'static str {
+        match self.cause {
+            Cause::Running => "running",
+            Cause::SystemCall(_) => "system-call",
+            Cause::Lock => "lock",
+            Cause::PageFault => "page-fault",
+            Cause::Unknown => "unknown",
+        }
+    }
+
+    /// The system call: its name, or the number of one that has none here.
+    pub(in crate::report) fn system_call(&self) -> Option<Cow<'static, str>> {
+        let Cause::SystemCall(number) = self.cause else { return None };
+        let known = usize::try_from(number).ok().and_then(Sysno::new);
+        Some(known.map_or_else(|| number.to_string().into(), |known| known.name().into()))
+    }
+
+    /// `std::thread::sleep at src/main.rs:42 in app::block`, or as much of it as is known. Fit for a
+    /// terminal.
+    pub(in crate::report) fn describe(&self) -> Option<String> {
+        let fit = |name: &str| shorten(&escape(name), NAME_WIDTH).into_owned();
+        let what = match (self.cause, self.call) {
+            (Cause::PageFault, _) => Some("a page fault".to_owned()),
+            (_, Some(call)) => Some(fit(call)),
+            (Cause::Lock, None) => Some("a lock".to_owned()),
+            (_, None) => self.system_call().map(|call| format!("the system call {call}")),
+        };
+        let source = self.source.map(|(file, line)| format!("{}:{line}", fit(file)));
+        let mut text = match (what, source) {
+            (Some(what), Some(source)) => format!("{what} at {source}"),
+            (what, source) => what.or(source).unwrap_or_default(),
+        };
+        if let Some(function) = self.function {
+            text.push_str(if text.is_empty() { "" } else { " in " });
+            text.push_str(&fit(function));
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// The function's name as its author wrote it; `None` for a bare address.
+fn name(frame: &Frame) -> Option<&str> {
+    (!frame.function.is_empty() && !frame.function.starts_with("0x")).then(|| written(&frame.function))
+}
+
+/// The name without the closures in it that the compiler makes of the body of an async function.
+pub(in crate::report) fn written(mut name: &str) -> &str {
+    let end = |name: &str| CLOSURE_ENDS.iter().filter_map(|end| Some((name.rfind(end)?, end.len()))).max();
+    while let Some((start, length)) = end(name) {
+        let rest = name[start + length..].trim_end_matches(|digit: char| digit.is_ascii_digit() || digit == '}');
+        if start == 0 || !rest.is_empty() {
+            break;
+        }
+        name = &name[..start];
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, source: Option<u32>, own: bool) -> Frame {
+        Frame { function: function.into(), source: source.map(|line| ("src/main.rs".into(), line)), own }
+    }
+
+    fn described(cause: Cause, frames: Vec<Frame>) -> Option<String> {
+        let explained = Explained { stacks: [(1, frames)].into(), ..Explained::default() };
+        Spot::of(&Place { cause, stack: 1, ns: 5, count: 1 }, &explained).describe()
+    }
+
+    #[test]
+    fn a_place_is_the_call_and_the_line_that_made_it() {
+        let sleep = || {
+            vec![
+                frame("clock_nanosleep", None, false),
+                frame("std::thread::sleep", Some(7), false),
+                frame("app::block::{{closure}}", Some(42), true),
+                frame("app::main", Some(1), true),
+            ]
+        };
+        let says = |cause, frames| described(cause, frames).expect("something");
+        let call = Cause::SystemCall(Sysno::clock_nanosleep.id());
+        assert_eq!(says(call, sleep()), "std::thread::sleep at src/main.rs:42 in app::block");
+        assert_eq!(says(call, sleep()[..2].to_vec()), "clock_nanosleep");
+        assert_eq!(says(Cause::Running, sleep()[2..].to_vec()), "src/main.rs:42 in app::block");
+        assert_eq!(says(Cause::PageFault, sleep()[2..].to_vec()), "a page fault at src/main.rs:42 in app::block");
+        let plain = vec![frame("0x7f00", None, false), frame("app::block", None, true)];
+        assert_eq!(says(Cause::Running, plain.clone()), "app::block");
+        assert_eq!(says(call, plain.clone()), "the system call clock_nanosleep in app::block");
+        assert_eq!(says(Cause::Lock, plain), "a lock in app::block");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        assert_eq!(described(Cause::Unknown, Vec::new()), None);
+        assert_eq!(described(Cause::Running, vec![frame("0x7f00", None, false)]), None);
+        assert_eq!(described(Cause::SystemCall(9999), Vec::new()).as_deref(), Some("the system call 9999"));
+        assert_eq!(described(Cause::SystemCall(-1), Vec::new()).as_deref(), Some("the system call -1"));
+    }
+
+    #[test]
+    fn a_missing_line_is_laid_to_missing_debug_information() {
+        let lacks = |frames: &[Frame]| {
+            let explained = Explained { stacks: [(1, frames.to_vec())].into(), ..Explained::default() };
+            Spot::of(&Place { cause: Cause::Running, stack: 1, ns: 5, count: 1 }, &explained).lacks_debug_information
+        };
+        assert!(lacks(&[frame("std::thread::sleep", Some(7), false), frame("app::block", None, true)]));
+        assert!(lacks(&[frame("block", None, false)]));
+        assert!(!lacks(&[frame("block", None, false), frame("app::block", Some(1), true)]));
+        assert!(!lacks(&[frame("std::thread::sleep", Some(7), false)]));
+        assert!(!lacks(&[]));
+    }
+
+    #[test]
+    fn the_body_of_an_async_function_has_its_name() {
+        for (name, expected) in [
+            ("app::block", "app::block"),
+            ("app::block::{{closure}}", "app::block"),
+            ("app::block::{{closure}}::{{closure}}", "app::block"),
+            ("app::block::{closure#0}::{closure#12}", "app::block"),
+            ("app::{closure#0}::inner", "app::{closure#0}::inner"),
+            ("<app::A as B>::f::{{closure}}", "<app::A as B>::f"),
+            ("::{{closure}}", "::{{closure}}"),
+        ] {
+            assert_eq!(written(name), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_escaped_and_bounded() {
+        let text = described(Cause::Running, vec![frame(&"\x1b[2Jé::".repeat(99), Some(1), true)]).expect("text");
+        assert!(!text.contains('\x1b') && crate::report::text::width(&text) < 90, "{text}");
+    }
+}

@@ -1,0 +1,259 @@
+//! A request's time in segments, and those as a bar that reads without colour.
+//!
+//! The segments are the phases; where `--explain` has opened `handle`, its parts stand in its place.
+
+use super::colors::{Paint, Role};
+use super::table::{Cell, GAP};
+use crate::request::boundaries::Phases;
+use crate::request::explanation::Parts;
+use crate::request::summary::RouteSummary;
+
+/// A phase, or a part of `handle`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Segment {
+    Queue,
+    Receive,
+    /// Where it was not opened.
+    Handle,
+    Running,
+    Runnable,
+    Blocked,
+    Scheduled,
+    Waiting,
+    Respond,
+}
+
+/// All of them, in the order in which bars and tables have them.
+const ALL: [Segment; 9] = [
+    Segment::Queue,
+    Segment::Receive,
+    Segment::Handle,
+    Segment::Running,
+    Segment::Runnable,
+    Segment::Blocked,
+    Segment::Scheduled,
+    Segment::Waiting,
+    Segment::Respond,
+];
+
+/// Those of a run in which no `handle` was opened.
+const PHASES: [Segment; 4] = [Segment::Queue, Segment::Receive, Segment::Handle, Segment::Respond];
+
+impl Segment {
+    pub(super) fn name(self) -> &'static str {
+        self.name_and_sign().0
+    }
+
+    fn name_and_sign(self) -> (&'static str, char) {
+        match self {
+            Self::Queue => ("queue", '░'),
+            Self::Receive => ("receive", '<'),
+            Self::Handle => ("handle", '█'),
+            Self::Running => ("running", '▓'),
+            Self::Runnable => ("runnable", '▄'),
+            Self::Blocked => ("blocked", 'X'),
+            Self::Scheduled => ("scheduled", '▒'),
+            Self::Waiting => ("waiting", '·'),
+            Self::Respond => ("respond", '>'),
+        }
+    }
+
+    /// Whether it is a part of `handle`.
+    pub(super) fn is_part(self) -> bool {
+        matches!(self, Self::Running | Self::Runnable | Self::Blocked | Self::Scheduled | Self::Waiting)
+    }
+}
+
+/// The length of each segment in nanoseconds; `None` where it is not known, or where others stand in its
+/// place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lengths([Option<u64>; ALL.len()]);
+
+impl Lengths {
+    /// Those of a request.
+    pub(super) fn of_request(phases: &Phases, parts: Option<&Parts>) -> Self {
+        Self::new(phases.named().map(|(_, length)| length), parts.map(|parts| parts.named().map(|(_, length)| length)))
+    }
+
+    /// The means of a route with `handle` as a whole.
+    pub(super) fn of_phases(route: &RouteSummary) -> Self {
+        Self::new(route.phase_mean.map(|mean| mean.map(|mean| mean.round() as u64)), None)
+    }
+
+    /// The means of a route. `handle` may be known of more requests than its parts are: they share it
+    /// in proportion.
+    pub(super) fn of_route(route: &RouteSummary) -> Self {
+        let [_, _, handle, _] = route.phase_mean;
+        let parts = handle.zip(route.handle_mean).and_then(|(handle, parts)| {
+            let sum: f64 = parts.iter().sum();
+            (sum > 0.0).then(|| parts.map(|part| (part / sum * handle).round() as u64))
+        });
+        Self::new(route.phase_mean.map(|mean| mean.map(|mean| mean.round() as u64)), parts)
+    }
+
+    fn new(phases: [Option<u64>; 4], parts: Option<[u64; 5]>) -> Self {
+        let [queue, receive, handle, respond] = phases;
+        Self(match parts.filter(|_| handle.is_some()) {
+            None => [queue, receive, handle, None, None, None, None, None, respond],
+            Some(parts) => {
+                let [running, runnable, blocked, scheduled, waiting] = parts.map(Some);
+                [queue, receive, None, running, runnable, blocked, scheduled, waiting, respond]
+            }
+        })
+    }
+
+    pub(super) fn get(&self, segment: Segment) -> Option<u64> {
+        self.0[segment as usize]
+    }
+
+    pub(super) fn sum(&self) -> u64 {
+        self.0.iter().flatten().fold(0, |sum, length| sum.saturating_add(*length))
+    }
+
+    fn is_opened(&self) -> bool {
+        self.get(Segment::Running).is_some()
+    }
+}
+
+/// The segments that reports show of these requests or routes.
+///
+/// Nine are too many to read at a glance: if any `handle` was opened, a segment has to make out a hundredth
+/// of one of them.
+pub(super) fn shown(rows: &[Lengths]) -> Vec<Segment> {
+    if !rows.iter().any(Lengths::is_opened) {
+        return PHASES.to_vec();
+    }
+    let counts = |row: &Lengths, segment: Segment| {
+        row.get(segment).is_some_and(|length| length > 0 && length >= row.sum() / 100)
+    };
+    ALL.into_iter().filter(|&segment| rows.iter().any(|row| counts(row, segment))).collect()
+}
+
+/// The signs of a bar, explained: beside a title that takes `beside` columns, or beneath it where they do not
+/// fit into `width`.
+pub(super) fn legend(segments: &[Segment], beside: usize, width: usize, paint: Paint) -> String {
+    const BESIDE: &str = "    ";
+    const BENEATH: &str = "\n  ";
+    let columns = |segment: &Segment| GAP + 2 + segment.name().len();
+    let needed: usize = segments.iter().map(columns).sum();
+    let fits = beside + BESIDE.len() + needed - GAP <= width;
+    let mut legend = String::new();
+    let mut used = 0;
+    for segment in segments {
+        let start = match used {
+            0 if fits => BESIDE,
+            0 => BENEATH,
+            used if fits || used + columns(segment) <= width => "  ",
+            _ => BENEATH,
+        };
+        used = if start == BENEATH { 0 } else { used } + columns(segment);
+        let (name, sign) = segment.name_and_sign();
+        let sign = paint.paint(Role::Segment(*segment), sign);
+        legend.extend([start, &sign, " ", &paint.paint(Role::Faint, name)]);
+    }
+    legend
+}
+
+/// A bar of `columns` columns, which the segments share in proportion.
+pub(super) fn bar(lengths: &Lengths, segments: &[Segment], columns: usize) -> Cell {
+    let shares: Vec<u64> = segments.iter().map(|&segment| lengths.get(segment).unwrap_or(0)).collect();
+    let mut bar = Cell::default();
+    for (&segment, columns) in segments.iter().zip(apportion(&shares, columns)) {
+        if columns > 0 {
+            let (_, sign) = segment.name_and_sign();
+            bar = bar.and(Role::Segment(segment), sign.to_string().repeat(columns));
+        }
+    }
+    bar
+}
+
+/// Shares `columns` out by the largest remainder, so that they always add up. Nothing is shared out
+/// where there is no time at all.
+fn apportion(lengths: &[u64], columns: usize) -> Vec<usize> {
+    let total: u128 = lengths.iter().map(|&length| u128::from(length)).sum();
+    if total == 0 {
+        return vec![0; lengths.len()];
+    }
+    let exact: Vec<u128> = lengths.iter().map(|&length| u128::from(length) * columns as u128).collect();
+    let mut shares: Vec<usize> = exact.iter().map(|exact| (exact / total) as usize).collect();
+    let mut by_remainder: Vec<usize> = (0..lengths.len()).collect();
+    by_remainder.sort_by_key(|&index| std::cmp::Reverse(exact[index] % total));
+    let left = columns - shares.iter().sum::<usize>();
+    for &index in by_remainder.iter().take(left) {
+        shares[index] += 1;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PARTS: Parts = Parts { running: 1, runnable: 0, blocked: 900, scheduled: 0, waiting: 99 };
+
+    fn opened() -> Lengths {
+        let phases = Phases { queue: Some(5), receive: None, handle: Some(1000), respond: Some(50) };
+        Lengths::of_request(&phases, Some(&PARTS))
+    }
+
+    #[test]
+    fn columns_go_by_length() {
+        assert_eq!(apportion(&[1, 0, 2, 1], 8), [2, 0, 4, 2]);
+        assert_eq!(apportion(&[1, 1, 1, 0], 8), [3, 3, 2, 0]);
+        assert_eq!(apportion(&[0, 0, 1000, 1], 8), [0, 0, 8, 0]);
+        assert_eq!(apportion(&[0; 4], 8), [0; 4]);
+    }
+
+    #[test]
+    fn names_are_those_of_the_model() {
+        assert_eq!(Phases::default().named().map(|(name, _)| name), PHASES.map(Segment::name));
+        let parts: Vec<_> = ALL.into_iter().filter(|segment| segment.is_part()).map(Segment::name).collect();
+        assert_eq!(Parts::default().named().map(|(name, _)| name)[..], parts);
+        assert!(ALL.iter().enumerate().all(|(index, segment)| index == *segment as usize));
+    }
+
+    #[test]
+    fn parts_stand_in_the_place_of_the_phase() {
+        assert_eq!(opened().get(Segment::Handle), None);
+        assert_eq!(opened().get(Segment::Blocked), Some(900));
+        assert_eq!(opened().sum(), 1055);
+        let without = Phases { handle: None, ..Phases::default() };
+        assert_eq!(Lengths::of_request(&without, Some(&PARTS)), Lengths::default());
+    }
+
+    #[test]
+    fn the_parts_of_a_route_share_its_handle() {
+        let mut route = crate::report::fixtures::route("GET", "/", 10);
+        route.handle_mean = Some([10.0, 0.0, 30.0, 0.0, 0.0]);
+        route.phase_mean = [None, None, Some(80.0), None];
+        let lengths = Lengths::of_route(&route);
+        assert_eq!((lengths.get(Segment::Running), lengths.get(Segment::Blocked)), (Some(20), Some(60)));
+        route.handle_mean = Some([0.0; 5]);
+        assert_eq!(Lengths::of_route(&route).get(Segment::Handle), Some(80));
+    }
+
+    #[test]
+    fn a_legend_that_does_not_fit_beside_its_title_is_beneath_it() {
+        let legend = |width| legend(&PHASES, 5, width, Paint { color: false });
+        assert_eq!(legend(48), "    ░ queue  < receive  █ handle  > respond");
+        assert_eq!(legend(47), "\n  ░ queue  < receive  █ handle  > respond");
+        assert_eq!(legend(25), "\n  ░ queue  < receive\n  █ handle  > respond");
+    }
+
+    #[test]
+    fn what_is_nowhere_a_hundredth_is_not_shown() {
+        let plain = Lengths::of_request(&Phases { handle: Some(1), ..Phases::default() }, None);
+        assert_eq!(shown(&[plain]), PHASES);
+        assert_eq!(shown(&[opened()]), [Segment::Blocked, Segment::Waiting, Segment::Respond]);
+        assert_eq!(shown(&[plain, opened()])[0], Segment::Handle);
+    }
+
+    proptest! {
+        #[test]
+        fn every_column_is_given_once(lengths in any::<[u64; 9]>(), columns in 0usize..100) {
+            let given: usize = apportion(&lengths, columns).iter().sum();
+            prop_assert_eq!(given, if lengths == [0; 9] { 0 } else { columns });
+        }
+    }
+}

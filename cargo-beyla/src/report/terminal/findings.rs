@@ -1,0 +1,56 @@
+//! What `--explain` finds wrong, and what usually cures it.
+
+use crate::report::colors::{Paint, Role};
+use crate::report::explain::cure::cure;
+use crate::report::explain::place::Spot;
+use crate::report::explain::sentence::{sentence, title};
+use crate::report::text;
+use crate::report::units::counted;
+use crate::request::finding::Finding;
+use crate::request::summary::Explained;
+
+/// Further ones are only counted: what is worth mending comes first.
+const FINDINGS_SHOWN: usize = 10;
+
+/// Two paragraphs a finding, the worst first; `None` if there is nothing to find fault with.
+pub(super) fn findings(explained: &Explained, paint: Paint, width: usize) -> Option<String> {
+    let (shown, rest) = explained.findings.split_at(explained.findings.len().min(FINDINGS_SHOWN));
+    if shown.is_empty() {
+        return None;
+    }
+    let mut out = String::new();
+    // Said once, where it is seen first.
+    let without_line = shown.iter().position(|finding| lacks_debug_information(finding, explained));
+    for (index, finding) in shown.iter().enumerate() {
+        headed(&sentence(finding, explained), title(finding.kind), paint, width, &mut out);
+        if without_line == Some(index) {
+            indented("(no line: build with debug = \"line-tables-only\" in its profile)", paint, width, &mut out);
+        }
+        indented(cure(finding, explained), paint, width, &mut out);
+    }
+    if !rest.is_empty() {
+        let rest = format!("and {}, all in the JSON report", counted(rest.len() as u64, "more finding"));
+        indented(&rest, paint, width, &mut out);
+    }
+    Some(out)
+}
+
+fn lacks_debug_information(finding: &Finding, explained: &Explained) -> bool {
+    finding.place.is_some_and(|place| Spot::of(&place, explained).lacks_debug_information)
+}
+
+/// A paragraph that begins with its title.
+fn headed(paragraph: &str, title: &str, paint: Paint, width: usize, out: &mut String) {
+    for (index, line) in text::wrap(paragraph, width - 2).iter().enumerate() {
+        match line.strip_prefix(title) {
+            Some(line) if index == 0 => out.extend([&*paint.paint(Role::Finding, title), line, "\n"]),
+            _ => out.extend(["  ", line, "\n"]),
+        }
+    }
+}
+
+fn indented(paragraph: &str, paint: Paint, width: usize, out: &mut String) {
+    for line in text::wrap(paragraph, width - 4) {
+        out.extend(["    ", &*paint.paint(Role::Faint, line), "\n"]);
+    }
+}

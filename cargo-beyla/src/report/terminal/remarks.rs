@@ -1,0 +1,117 @@
+//! What `--explain` has to say beneath the line of a request.
+
+use crate::report::colors::Role;
+use crate::report::explain::place::{Spot, written};
+use crate::report::explain::sentence::route;
+use crate::report::segments::Segment;
+use crate::report::table::Cell;
+use crate::report::text::{escape, shorten, wrap};
+use crate::report::units::{counted, time};
+use crate::request::explanation::{Awaited, Cause, Explanation, Place, Wait};
+use crate::request::model::Request;
+use crate::request::summary::Explained;
+
+/// A shorter time is no reason for a request to be slow.
+const WORTH_A_WORD_NS: u64 = 1_000_000;
+
+/// Nor is one that makes out less of it than the inverse of this.
+const SHARE: u64 = 10;
+
+/// How many tasks are told of that wait for one another.
+const TASKS_SHOWN: usize = 3;
+
+/// Columns of the type of a future.
+const TYPE_WIDTH: usize = 56;
+
+/// The place, the wait and the delay that took the most of the request's time, those of them that
+/// took enough of it; in lines of at most `width` columns with their indentation.
+pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, width: usize) -> Vec<Cell> {
+    let Some(explanation) = &request.explanation else { return Vec::new() };
+    let total = request.boundaries.total();
+    let tells = |ns: u64| ns >= WORTH_A_WORD_NS && ns >= total / SHARE;
+    let said = said(explanation, explained);
+    let lines = said.into_iter().filter(|(ns, ..)| tells(*ns));
+    lines.flat_map(|(_, segment, text)| lines_of(segment, &text, indent, width)).collect()
+}
+
+/// Length, kind and text of each remark that could be made.
+fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, String)> {
+    let Explanation { unit: _, parts: _, places, waits, delays } = explanation;
+    // Its length alone is in the bar.
+    let place = places.first().filter(|place| Spot::of(place, explained).describe().is_some());
+    let place = place.map(|place| {
+        let segment = if place.cause == Cause::Running { Segment::Running } else { Segment::Blocked };
+        (place.ns, segment, at_place(place, explained))
+    });
+    let wait = waits.first().map(|wait| (wait.ns, Segment::Waiting, for_tasks(wait, explained)));
+    let delay = delays.first().map(|delay| {
+        let (method, path) = &delay.by;
+        (delay.ns, Segment::Scheduled, format!("delayed {} by {}", time(delay.ns), route(method, path)))
+    });
+    [place, wait, delay].into_iter().flatten().collect()
+}
+
+/// `blocked 50.1 ms: std::thread::sleep at src/main.rs:42 in app::block`.
+fn at_place(place: &Place, explained: &Explained) -> String {
+    let length = time(place.ns);
+    let mut text = match (place.cause, place.count) {
+        // Samples tell it, and their number says nothing.
+        (Cause::Running, _) => format!("ran about {length}"),
+        (_, 0 | 1) => format!("blocked {length}"),
+        (_, number) => format!("blocked {length}, {}", counted(number.into(), "time")),
+    };
+    if let Some(place) = Spot::of(place, explained).describe() {
+        text.extend([": ", &place]);
+    }
+    text
+}
+
+/// `waited 50.2 ms on the blocking pool (blocked 50.0 ms: ...)`.
+fn for_tasks(wait: &Wait, explained: &Explained) -> String {
+    let mut text = for_task(wait, explained);
+    let mut wait = wait;
+    for _ in 1..TASKS_SHOWN {
+        // What took the other task the better part of that time is told, be it a place or a further wait.
+        let further = wait.waits.first().filter(|further| further.ns >= wait.ns / 2);
+        let Some(further) = further.filter(|_| place_of(wait).is_none()) else { break };
+        text.extend([", which ", &for_task(further, explained)]);
+        wait = further;
+    }
+    let longest = wait.parts.named().into_iter().max_by_key(|(_, length)| *length);
+    let longest = longest.filter(|(_, length)| *length > 0 && *length >= wait.ns / 2);
+    let why = match (place_of(wait), longest) {
+        (Some(place), _) => Some(at_place(place, explained)),
+        (None, longest) => longest.map(|(name, length)| format!("{name} {}", time(length))),
+    };
+    if let Some(why) = why {
+        text.extend([" (", &why, ")"]);
+    }
+    text
+}
+
+fn for_task(wait: &Wait, explained: &Explained) -> String {
+    let on = match wait.on {
+        Awaited::BlockingPool => "the blocking pool".to_owned(),
+        Awaited::Task(functions) => match explained.task_types.get(&functions) {
+            Some(name) => format!("the task {}", shorten(&escape(written(name)), TYPE_WIDTH)),
+            None => "another task".to_owned(),
+        },
+    };
+    format!("waited {} on {on}", time(wait.ns))
+}
+
+/// Where the other task was for the better part of that time.
+fn place_of(wait: &Wait) -> Option<&Place> {
+    wait.places.first().filter(|place| place.ns >= wait.ns / 2)
+}
+
+fn lines_of(segment: Segment, text: &str, indent: usize, width: usize) -> Vec<Cell> {
+    let lines = wrap(text, width.saturating_sub(indent + 2));
+    let cell = |(index, line): (usize, &String)| match line.split_once(' ') {
+        Some((first, rest)) if index == 0 => {
+            Cell::plain(" ".repeat(indent)).and(Role::Segment(segment), first).and(Role::Plain, format!(" {rest}"))
+        }
+        _ => Cell::plain(" ".repeat(indent + if index == 0 { 0 } else { 2 }) + line),
+    };
+    lines.iter().enumerate().map(cell).collect()
+}
