@@ -16,4 +16,5 @@ pub mod protocol;
 pub mod report;
 pub mod request;
 pub mod stream;
+pub mod symbols;
 pub mod workspace;
