@@ -62,7 +62,18 @@ impl Image {
         let (start, end) = map.ok_or(io::ErrorKind::NotFound)?.address;
         let mut bytes = vec![0; VDSO_MAX.min(end.saturating_sub(start) as usize)];
         File::open("/proc/self/mem")?.read_exact_at(&mut bytes, start)?;
-        Ok(Self { path: PathBuf::new(), file: None, bytes: Bytes::new(bytes) })
+        Ok(Self::of_bytes(bytes))
+    }
+
+    /// One that is in no file.
+    pub fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self { path: PathBuf::new(), file: None, bytes: Bytes::new(bytes) }
+    }
+
+    /// The whole of it.
+    #[cfg(test)]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Its path, as it was opened.

@@ -162,3 +162,63 @@ fn registers(stack: &records::Stack, max_code_address: u64) -> UnwindRegsNative 
     let mask = framehop::aarch64::PtrAuthMask::from_max_known_address(max_code_address.max(1));
     UnwindRegsNative::new_with_ptr_auth_mask(mask, stack.link, stack.stack_pointer, stack.frame_pointer)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::functions::{self, Functions};
+    use super::super::locks;
+    use super::*;
+
+    /// Where the image of the tests is mapped.
+    const BASE: u64 = 0x7f00_0000_0000;
+
+    #[test]
+    fn addresses_are_those_of_the_image() {
+        let mapping = |start, image| Mapping { range: start..start + 0x1000, image, bias: start - 0x400 };
+        let mappings = [mapping(0x1000, 0), mapping(0x2000, 1), mapping(0x8000, 2)];
+        assert_eq!(code_at(&mappings, 0x1010), Some(Code { image: 0, address: 0x410 }));
+        assert_eq!(code_at(&mappings, 0x2000), Some(Code { image: 1, address: 0x400 }));
+        assert_eq!(code_at(&mappings, 0x8fff), Some(Code { image: 2, address: 0x13ff }));
+        for nowhere in [0, 0xfff, 0x3000, 0x7fff, 0x9000, u64::MAX] {
+            assert_eq!(code_at(&mappings, nowhere), None);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn an_image_that_is_broken_anywhere_does_no_harm(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..64),
+            stack in proptest::collection::vec(any::<u64>(), 64),
+        ) {
+            let mut bytes = Image::vdso().expect("the kernel has one").bytes().to_vec();
+            let size = bytes.len() as u64;
+            for (index, value) in changes {
+                let index = index.index(bytes.len());
+                bytes[index] = value;
+            }
+            let image = Image::of_bytes(bytes);
+            let functions = Functions::read(&image);
+            locks::find(&image);
+            let mut process = Process::new(u32::MAX);
+            let mapping = Mapping { range: BASE..BASE + size, image: 0, bias: BASE };
+            process.unwinder.add_module(module(&mapping, &image));
+            process.mappings.push(mapping);
+            // Some words that are addresses of code, and some that are none.
+            let words = stack.iter().map(|word| if word % 2 == 0 { BASE + word % size } else { *word });
+            let copied: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+            let starts = image.elf().map(|elf| functions::each(&elf).map(|(_, range, _)| range.start).collect::<Vec<_>>());
+            for start in starts.unwrap_or_default().into_iter().chain([size / 2]) {
+                functions.containing(&image, start);
+                functions.starting_at(&image, start);
+                let instruction = BASE.wrapping_add(start);
+                let registers = records::Stack { instruction, stack_pointer: 0x1000, frame_pointer: 0x1010, ..records::Stack::default() };
+                let (frames, _) = process.walk(&registers, &copied);
+                prop_assert!(frames.len() <= FRAMES_MAX);
+            }
+        }
+    }
+}
