@@ -2,8 +2,8 @@
 //!
 //! Data flows one way: [`workspace`] builds the server, [`launch`] starts it, [`probe`] brings the
 //! kernel's records, [`stream`] makes connections and byte streams of them, [`protocol`] messages,
-//! [`request`] requests with their phases, and [`report`] shows them. `stream`, `protocol` and
-//! `request` are pure: no clock, no system call. [`commands`] is the only module that knows all the
+//! [`request`] requests with their phases, and [`report`] shows them. [`symbols`] has names for the addresses
+//! that the kernel tells. `stream`, `protocol` and `request` are pure: no clock, no system call. [`commands`] is the only module that knows all the
 //! others.
 
 pub mod cli;
@@ -16,4 +16,5 @@ pub mod protocol;
 pub mod report;
 pub mod request;
 pub mod stream;
+pub mod symbols;
 pub mod workspace;

@@ -18,7 +18,8 @@ use crate::probe::privilege;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo};
 use crate::request::trace::Trace;
-use crate::symbols::{Symbols, task_probes};
+use crate::symbols::resolver::Symbols;
+use crate::symbols::task_probes;
 use crate::workspace::sources::Sources;
 use crate::workspace::{build, select};
 
@@ -90,7 +91,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     };
     let explaining = task_probes.map(|found| {
         let Sources { root, crates } = selection.sources;
-        let symbols = Symbols::new(info.executable.clone(), root, crates);
+        let symbols = Symbols::new(root, crates);
         Explaining::new(symbols, info.pid, found.unseen)
     });
     let pid = server.release()?;

@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 use crate::probe::channel::message;
 use crate::request::explanation::write_frames;
 use crate::stream::event::Event;
-use crate::symbols::Symbols;
+use crate::symbols::resolver::Symbols;
 
 /// Puts what records say in addresses into what anybody can read.
 pub(in crate::commands) struct Explaining {
@@ -34,7 +34,7 @@ impl Explaining {
                 let unwound = self.symbols.unwind(self.process, stack, copied);
                 take(&Event::UnwoundStack(unwound), unwound.as_bytes());
             }
-            Event::Vtable(vtable) => self.symbols.meet_vtable(self.process, vtable),
+            Event::Vtable(vtable) => self.symbols.add_task_type(self.process, vtable),
             _ => take(event, record),
         }
     }
