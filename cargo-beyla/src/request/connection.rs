@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cargo_beyla_events::{State, Transfer, tcp_state};
+use cargo_beyla_events::{Sending, State, Transfer, tcp_state};
 
 use crate::protocol::http1::{Heads, Http1};
 use crate::protocol::message::{
@@ -15,11 +15,15 @@ use crate::stream::segment::Direction;
 use super::boundaries::Boundaries;
 use super::closing::{Closing, Party};
 use super::exchange::Exchange;
+use super::explain::Arrived;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 const LAST_ACK: u8 = 9;
+
+/// The responses that one send call is expected to begin.
+const SENT_AT_ONCE_MAX: usize = 128;
 
 /// A connection and everything that is under way on it.
 #[derive(Debug)]
@@ -41,6 +45,13 @@ struct Exchanges {
     under_way: VecDeque<Exchange>,
     /// Return of the last receive call, in nanoseconds.
     received_ns: u64,
+    /// The thread that made it.
+    receiver: u32,
+    /// When the last byte that it brought reached the receive queue, if known, in nanoseconds. Only under
+    /// `--explain`.
+    last_arrived_ns: Option<u64>,
+    /// Since when there is no room to send in, in nanoseconds.
+    blocked_ns: Option<u64>,
     /// Entry and return of the last send call, in nanoseconds.
     sent: Option<(u64, u64)>,
 }
@@ -56,6 +67,9 @@ impl Connection {
                 opened,
                 under_way: VecDeque::new(),
                 received_ns: 0,
+                receiver: 0,
+                last_arrived_ns: None,
+                blocked_ns: None,
                 sent: None,
             },
             closing: Closing::default(),
@@ -88,6 +102,7 @@ impl Connection {
         }
         if direction == Direction::Request {
             self.exchanges.received_ns = transfer.header.time_ns;
+            self.exchanges.receiver = transfer.thread;
         }
         let Some(moved) = self.streams.moved(direction, transfer, data) else {
             return;
@@ -95,6 +110,9 @@ impl Connection {
         // The outcome of what was under way when the server closed its end stands.
         if !self.protocol.is_reading() || (direction == Direction::Response && self.closing.is_over()) {
             return;
+        }
+        if direction == Direction::Request && ledger.explain.is_some() {
+            self.exchanges.last_arrived_ns = moved.segment.last_arrived();
         }
         let mut book = self.exchanges.book(ledger);
         if moved.missing > 0 {
@@ -104,6 +122,48 @@ impl Connection {
         self.protocol.segment(&moved.segment, heads, &mut book);
         if direction == Direction::Response {
             self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
+            self.not_answered(ledger);
+        } else {
+            self.receiving(ledger);
+        }
+    }
+
+    /// A receive call has brought a part of a request: that may be all that the server wants of it.
+    fn receiving(&mut self, ledger: &mut Ledger) {
+        if let Some(explain) = &mut ledger.explain
+            && let Some(last) = self.exchanges.under_way.back()
+            && let (false, None, Some(slot)) = (last.received, last.status, last.opened)
+        {
+            let route = last.line.statistics;
+            explain.received(slot, self.exchanges.receiver, self.exchanges.received_ns, route);
+        }
+    }
+
+    /// A send call begins.
+    pub(super) fn sending(&mut self, sending: &Sending, ledger: &mut Ledger) {
+        let at = sending.header.time_ns;
+        self.exchanges.room(at);
+        let Some(explain) = &mut ledger.explain else { return };
+        let begun = self.protocol.response_begun();
+        let unanswered = self.exchanges.under_way.iter().filter(|exchange| exchange.status.is_none());
+        for slot in unanswered.take(SENT_AT_ONCE_MAX).filter_map(|exchange| exchange.opened) {
+            explain.sending(slot, at, begun);
+        }
+    }
+
+    /// A send call found no room.
+    pub(super) fn send_blocked(&mut self, sending: &Sending, ledger: &mut Ledger) {
+        self.exchanges.blocked_ns.get_or_insert(sending.header.time_ns);
+        self.not_answered(ledger);
+    }
+
+    /// A send call is over: what has no answer is handled on.
+    fn not_answered(&mut self, ledger: &mut Ledger) {
+        let Some(explain) = &mut ledger.explain else { return };
+        let begun = self.protocol.response_begun().is_some();
+        let unanswered = self.exchanges.under_way.iter().find(|exchange| exchange.status.is_none());
+        if let Some(slot) = unanswered.and_then(|exchange| exchange.opened) {
+            explain.not_answered(slot, begun);
         }
     }
 
@@ -162,6 +222,7 @@ impl Connection {
     }
 
     fn stop(&mut self, now_ns: u64, ledger: &mut Ledger) {
+        self.exchanges.room(now_ns);
         let unfinished = self.protocol.stop(&mut self.exchanges.book(ledger));
         let exchanges = &mut self.exchanges;
         let mut current = Some(unfinished.response);
@@ -193,6 +254,15 @@ fn unaccounted(protocol: &Http1, direction: Direction, missing: u64) -> u64 {
 }
 
 impl Exchanges {
+    /// There may be room to send in again. How long there was none belongs to the response under way.
+    fn room(&mut self, now_ns: u64) {
+        if let Some(since) = self.blocked_ns.take()
+            && let Some(exchange) = self.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
+        {
+            exchange.stalled_ns = exchange.stalled_ns.saturating_add(now_ns.saturating_sub(since));
+        }
+    }
+
     fn book<'a>(&'a mut self, ledger: &'a mut Ledger) -> Book<'a> {
         Book { exchanges: self, ledger }
     }
@@ -242,7 +312,14 @@ impl Messages for Book<'_> {
             status: None,
             response_bytes: None,
             outcome: None,
+            opened: None,
+            upload_ns: 0,
+            stalled_ns: 0,
         });
+        if let (Some(explain), Some(exchange)) = (&mut ledger.explain, self.exchanges.under_way.back_mut()) {
+            let (thread, at) = (self.exchanges.receiver, self.exchanges.received_ns);
+            exchange.opened = explain.read(&Arrived { thread, at, boundaries: &exchange.boundaries });
+        }
     }
 
     fn request_end(&mut self, end: MessageEnd) {
@@ -252,6 +329,13 @@ impl Messages for Book<'_> {
             last.received = true;
             last.request_bytes.body = end.body;
             last.boundaries.received = end.time_ns;
+            if let (Some(explain), Some(time_ns)) = (&mut self.ledger.explain, end.time_ns) {
+                let arrived = self.exchanges.last_arrived_ns.unwrap_or(time_ns);
+                last.upload_ns = arrived.saturating_sub(last.boundaries.read);
+                if let (Some(slot), None) = (last.opened, last.status) {
+                    explain.received(slot, self.exchanges.receiver, time_ns, last.line.statistics);
+                }
+            }
             self.enter_finished();
         }
     }
@@ -261,6 +345,11 @@ impl Messages for Book<'_> {
             exchange.status = Some(head.status);
             exchange.boundaries.responded = Some(head.begin_ns);
             exchange.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
+            if let Some(slot) = exchange.opened
+                && let Some(explain) = &mut self.ledger.explain
+            {
+                explain.responded(slot, head.begin_ns);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::boundaries::Boundaries;
+use super::explain::Slot;
 use super::lines::Line;
 use super::model::{ConnectionInfo, MessageBytes, Outcome, Request};
 
@@ -20,6 +21,12 @@ pub(super) struct Exchange {
     pub(super) response_bytes: Option<MessageBytes>,
     /// How it ended, once the response is over.
     pub(super) outcome: Option<Outcome>,
+    /// What `--explain` knows of it.
+    pub(super) opened: Option<Slot>,
+    /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
+    pub(super) upload_ns: u64,
+    /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.
+    pub(super) stalled_ns: u64,
 }
 
 impl Exchange {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::protocol::message::GivenUp;
 
 use super::exchange::Exchange;
+use super::explain::Explain;
 use super::keeper::Keeper;
 use super::lines::Lines;
 use super::model::{ConnectionInfo, Outcome};
@@ -23,6 +24,8 @@ pub(super) struct Ledger {
     pub(super) recent: Recent,
     pub(super) totals: Totals,
     pub(super) unseen: Unseen,
+    /// Only of a run with `--explain`.
+    pub(super) explain: Option<Box<Explain>>,
 }
 
 impl Ledger {
@@ -35,6 +38,7 @@ impl Ledger {
             recent: Recent::default(),
             totals: Totals::default(),
             unseen: Unseen::default(),
+            explain: None,
         }
     }
 
@@ -45,12 +49,24 @@ impl Ledger {
         let error = exchange.is_error();
         self.totals.errors += u64::from(error);
         self.totals.incomplete += u64::from(outcome != Outcome::Complete);
-        self.statistics.add(exchange.line.statistics, &Ended { outcome, error, boundaries: &exchange.boundaries });
+        let parts = self.explain.as_mut().and_then(|explain| explain.ended(exchange));
+        let ended = Ended { outcome, error, boundaries: &exchange.boundaries, parts };
+        self.statistics.add(exchange.line.statistics, &ended);
         let total = exchange.boundaries.total();
         if outcome == Outcome::Complete {
             self.recent.add(exchange.boundaries.ended, total);
         }
-        self.keeper.offer(exchange.id, total, || exchange.to_request(connection));
+        let (explain, statistics) = (&self.explain, &self.statistics);
+        self.keeper.offer(exchange.id, total, || {
+            let mut request = exchange.to_request(connection);
+            if let (Some(explain), Some(slot)) = (explain, exchange.opened) {
+                request.explanation = explain.explanation(slot, statistics).map(Arc::new);
+            }
+            request
+        });
+        if let (Some(explain), Some(slot)) = (&mut self.explain, exchange.opened.take()) {
+            explain.forget(slot);
+        }
     }
 
     /// Counts a connection that is not read any further.
