@@ -9,6 +9,7 @@ mod clock;
 mod polls;
 mod requests;
 mod sleeps;
+pub(in crate::request) mod spots;
 mod tally;
 mod tasks;
 mod texts;
@@ -73,8 +74,11 @@ impl Explain {
     }
 
     /// The run is over, of which these requests were kept.
-    pub(super) fn finish(self, statistics: &Statistics, totals: &Totals, requests: &[Arc<Request>]) -> Explained {
+    pub(super) fn finish(self, statistics: &Statistics, totals: &Totals, requests: &mut [Arc<Request>]) -> Explained {
         let stacks = self.texts.stacks();
+        for request in requests.iter_mut() {
+            spots::merge(request, stacks);
+        }
         let findings = self.findings.finish(&Known { statistics, totals, stacks });
         self.texts.explained(findings, self.not_opened, requests)
     }

@@ -180,8 +180,8 @@ impl Trace {
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
-        let requests = keeper.into_requests();
-        let explained = explain.map(|explain| explain.finish(&statistics, &totals, &requests));
+        let mut requests = keeper.into_requests();
+        let explained = explain.map(|explain| explain.finish(&statistics, &totals, &mut requests));
         Summary { totals, listening: self.listening, routes: statistics.into_summaries(), requests, unseen, explained }
     }
 

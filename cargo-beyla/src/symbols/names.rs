@@ -37,11 +37,28 @@ pub fn readable(function: &str) -> String {
         segments.pop();
     }
     match segments[..] {
-        [only] if only.starts_with("{async_fn") => "async fn".to_owned(),
-        [only] if only.starts_with("{async_block") => "async block".to_owned(),
-        [only] if only.starts_with("{closure") => "closure".to_owned(),
-        _ => segments.join("::"),
+        // Debug information that has no paths leaves nothing of its name.
+        [only] if ["{async_fn", "{async_block", "{closure"].iter().any(|start| only.starts_with(start)) => {
+            String::new()
+        }
+        _ => public(&segments.join("::")),
     }
+}
+
+/// The name by which std's users know a function: its modules are not all public.
+fn public(function: &str) -> String {
+    const PRIVATE: [(&str, &str); 9] = [
+        ("std::thread::functions::", "std::thread::"),
+        ("std::thread::join_handle::", "std::thread::"),
+        ("std::thread::thread::", "std::thread::"),
+        ("std::sync::poison::mutex::", "std::sync::"),
+        ("std::sync::poison::rwlock::", "std::sync::"),
+        ("std::sync::poison::condvar::", "std::sync::"),
+        ("std::sync::poison::once::", "std::sync::"),
+        ("std::net::tcp::", "std::net::"),
+        ("std::net::udp::", "std::net::"),
+    ];
+    PRIVATE.iter().fold(function.to_owned(), |name, (private, public)| name.replace(private, public))
 }
 
 /// The crate that a function belongs to; of a method of a trait, the crate of the type that has it.
@@ -132,7 +149,7 @@ mod tests {
         assert_eq!(readable("a::b::{{closure}}::{{closure}}"), "a::b");
         assert_eq!(readable("a::b::{async_fn#0}::{closure#3}<u8>"), "a::b");
         assert_eq!(readable("a::{{closure}}::b"), "a::{{closure}}::b");
-        assert_eq!(readable("{async_fn#0}<a::T>"), "async fn");
+        assert_eq!(readable("{async_fn#0}<a::T>"), "");
         assert_eq!(readable("main"), "main");
         assert_eq!(readable(""), "");
     }

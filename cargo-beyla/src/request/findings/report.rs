@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use crate::request::explain::spots::Spot;
 use crate::request::explanation::{Cause, Frame, Place};
 use crate::request::finding::{Delayed, Finding, FindingKind};
 use crate::request::statistics::{RouteId, Statistics};
@@ -27,16 +28,6 @@ pub(in crate::request) struct Known<'a> {
     pub(in crate::request) statistics: &'a Statistics,
     pub(in crate::request) totals: &'a Totals,
     pub(in crate::request) stacks: &'a BTreeMap<u32, Vec<Frame>>,
-}
-
-/// Where in the code a group belongs.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Spot<'a> {
-    /// The innermost frame of the user's own; of one that computes, its function.
-    Own(&'a str, Option<(&'a str, u32)>),
-    /// One that computes, in code of others.
-    Foreign,
-    Stack(u32),
 }
 
 /// Groups that are one to the user.
@@ -74,12 +65,8 @@ impl Findings {
         let mut merged: HashMap<(FindingKind, Option<RouteId>, Cause, Spot<'_>), Merged> = HashMap::new();
         for group in self.groups.iter().filter(|group| !group.is_in_place(known)) {
             let Key { kind, route, cause, stack } = group.key;
-            let place = merged.entry((kind, route, cause, spot(cause, stack, known))).or_insert_with(|| Merged {
-                key: group.key,
-                tally: Tally::default(),
-                times: 0,
-                largest: 0,
-                delayed: HashMap::new(),
+            let place = merged.entry((kind, route, cause, Spot::of(cause, stack, known.stacks))).or_insert_with(|| {
+                Merged { key: group.key, tally: Tally::default(), times: 0, largest: 0, delayed: HashMap::new() }
             });
             if group.tally.total > place.largest {
                 place.largest = group.tally.total;
@@ -150,18 +137,6 @@ impl Merged {
             delayed,
             ..finding(kind, self.tally)
         }
-    }
-}
-
-fn spot<'a>(cause: Cause, stack: u32, known: &Known<'a>) -> Spot<'a> {
-    let own = known.stacks.get(&stack).and_then(|frames| frames.iter().find(|frame| frame.own));
-    match own {
-        Some(Frame { function, source, .. }) => {
-            let source = source.as_ref().map(|(file, line)| (&**file, if cause == Cause::Running { 0 } else { *line }));
-            Spot::Own(function, source)
-        }
-        None if cause == Cause::Running => Spot::Foreign,
-        None => Spot::Stack(stack),
     }
 }
 
