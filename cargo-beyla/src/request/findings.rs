@@ -82,7 +82,9 @@ pub(super) struct Suffered<'a> {
     pub(super) boundaries: &'a Boundaries,
     /// What `handle` consisted of, if that is known.
     pub(super) parts: Option<Parts>,
-    /// How long it was scheduled while a poll held its thread up with which something is wrong.
+    /// How long it was scheduled, without the moments that every await takes.
+    pub(super) starved: u64,
+    /// How much of that while a poll held its thread up with which something is wrong.
     pub(super) blamed: u64,
     /// How long its connection waited to be accepted while such a poll held the thread up.
     pub(super) accept_blamed: u64,
@@ -146,9 +148,9 @@ impl Findings {
 
     /// A request has ended.
     pub(super) fn ended(&mut self, suffered: &Suffered<'_>) {
-        let Suffered { route, boundaries, parts, blamed, accept_blamed, upload, stalled } = *suffered;
+        let Suffered { route, boundaries, parts, starved, blamed, accept_blamed, upload, stalled } = *suffered;
         if let Some(parts) = parts {
-            self.runtime_saturated.add_if_long(parts.scheduled.saturating_sub(blamed), self.threshold);
+            self.runtime_saturated.add_if_long(starved.min(parts.scheduled).saturating_sub(blamed), self.threshold);
             self.cpu_saturated.add_if_long(parts.runnable, self.threshold);
         }
         if let Some(wait) = boundaries.accept_wait() {

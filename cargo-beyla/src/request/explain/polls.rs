@@ -17,6 +17,10 @@ use super::unit::Telling;
 /// The tables of functions that are known of the pool, and of the loops.
 const VTABLES_MAX: usize = 4096;
 
+/// Of the threshold: a task that has waited less for a worker has only had to wait its turn, which one that
+/// awaits often does often.
+const STARVED_PART: u64 = 10;
+
 /// Tables of functions that tell what a task is.
 #[derive(Debug, Default)]
 pub(super) struct Vtables {
@@ -76,6 +80,10 @@ impl Explain {
         let unit = &mut task.unit;
         if unit.clock.part() == Part::Scheduled && unit.open > 0 && unit.counts() {
             let since = unit.clock.since().max(unit.tally.since);
+            let scheduled = at.saturating_sub(since);
+            if scheduled >= self.findings.threshold() / STARVED_PART {
+                unit.tally.starved = unit.tally.starved.saturating_add(scheduled);
+            }
             for (poll, ns) in thread.held_up(since, at, Some(reference)) {
                 add_delay(&mut unit.tally.delays, Held { by: poll.route, group: poll.group, ns });
             }
@@ -154,6 +162,9 @@ impl Explain {
         let Some(reference) = self.tasks.at(change.task) else { return };
         let by = self.threads.get(change.thread).and_then(|thread| thread.current);
         let Some(task) = self.tasks.get_mut(reference) else { return };
+        if let Some(by) = by.filter(|by| *by != reference) {
+            task.unit.asked(by, at);
+        }
         if let Some((_, begun)) = task.polled {
             // The wake that this poll comes from may be told late.
             task.notified |= at >= begun;

@@ -204,6 +204,7 @@ impl Explain {
             route: exchange.line.statistics,
             boundaries,
             parts: None,
+            starved: 0,
             blamed: 0,
             accept_blamed: 0,
             upload: exchange.upload_ns,
@@ -224,6 +225,7 @@ impl Explain {
             opened.parts = opened.parts.filter(|parts| Some(parts.sum()) == handle);
             suffered.parts = opened.parts;
             suffered.accept_blamed = opened.accept_blamed;
+            suffered.starved = opened.tally.starved;
             let blamed = opened.tally.delays.iter().filter(|held| held.group.is_some());
             suffered.blamed = blamed.fold(0, |sum, held| sum.saturating_add(held.ns));
             for (group, ns) in by(opened, |held| held.group) {

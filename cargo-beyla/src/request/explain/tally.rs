@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) places: Vec<Place>,
     pub(super) waits: Vec<Wait>,
     pub(super) delays: Vec<Held>,
+    /// Time in which it was woken and waited for a worker, without the moments that every await takes.
+    pub(super) starved: u64,
 }
 
 /// Time in which a poll of another's task held up the thread that was needed.
@@ -36,6 +38,7 @@ impl Tally {
         self.places.clear();
         self.waits.clear();
         self.delays.clear();
+        self.starved = 0;
     }
 
     /// The same as `other`, in the same memory.
@@ -44,6 +47,7 @@ impl Tally {
         self.places.clone_from(&other.places);
         self.waits.clone_from(&other.waits);
         self.delays.clone_from(&other.delays);
+        self.starved = other.starved;
     }
 }
 

@@ -8,6 +8,9 @@ use super::clock::{Clock, Part, Reading};
 use super::tally::{Tally, add_place};
 use super::tasks::TaskRef;
 
+/// Those who woke a task that are remembered.
+const ASKED_MAX: usize = 16;
+
 /// Findings that are remembered to have counted a request already.
 const COUNTED_MAX: usize = 32;
 
@@ -27,6 +30,8 @@ pub(super) struct Unit {
     pub(super) sending: bool,
     /// What has been found in its latest request.
     pub(super) counted: Counted,
+    /// Who woke it, and what its clock showed then: they may have asked something of it.
+    asked: Vec<(TaskRef, Reading)>,
     /// Whom it woke last, and what its clock showed then.
     told: Option<(TaskRef, Reading)>,
     /// The tally has been told and counts for nobody any more.
@@ -60,6 +65,7 @@ impl Unit {
             open: 0,
             sending: false,
             counted: Counted::default(),
+            asked: Vec::new(),
             told: None,
             stale: false,
         }
@@ -71,9 +77,11 @@ impl Unit {
         std::mem::swap(&mut new.tally, &mut self.tally);
         std::mem::swap(&mut new.activity.1, &mut self.activity.1);
         std::mem::swap(&mut new.counted, &mut self.counted);
+        std::mem::swap(&mut new.asked, &mut self.asked);
         new.tally.begin(at);
         new.activity.1.clear();
         new.counted.0.clear();
+        new.asked.clear();
         *self = new;
     }
 
@@ -134,12 +142,29 @@ impl Unit {
         }
     }
 
+    /// It is woken by another task.
+    pub(super) fn asked(&mut self, by: TaskRef, at: u64) {
+        let reading = self.clock.read(at);
+        if let Some((_, known)) = self.asked.iter_mut().find(|(known, _)| *known == by) {
+            *known = reading;
+            return;
+        }
+        if self.asked.len() >= ASKED_MAX {
+            self.asked.remove(0);
+        }
+        self.asked.push((by, reading));
+    }
+
     /// Since when it tells `whom` of itself, whom it wakes: one that has waited for something since
     /// `asked`. Whether its whole tally counts, rather than its last activity.
     pub(super) fn baseline(&self, whom: TaskRef, born: &Reading, asked: u64) -> (Reading, Telling) {
         let told = self.told.filter(|(other, _)| *other == whom).map(|(_, reading)| reading);
-        let (baseline, telling) =
-            if born.at >= asked { (*born, Telling::Everything) } else { (self.activity.0, Telling::Activity) };
+        let woken = self.asked.iter().find(|(other, reading)| *other == whom && reading.at >= asked);
+        let (baseline, telling) = match woken {
+            _ if born.at >= asked => (*born, Telling::Everything),
+            Some((_, woken)) => (*woken, Telling::Activity),
+            None => (self.activity.0, Telling::Activity),
+        };
         match told {
             Some(told) if told.at >= baseline.at => (told, if self.stale { Telling::Nothing } else { telling }),
             _ => (baseline, telling),
