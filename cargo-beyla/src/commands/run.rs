@@ -64,7 +64,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     };
     let attached = Helper::start(&probe_arguments, privilege)
         .and_then(|mut helper| helper.wait_until_ready().map(|attached| (helper, attached)));
-    let (helper, Attached { capture, ring }) = match attached {
+    let (helper, Attached { capture, ring, unseen }) = match attached {
         Ok(attached) => attached,
         Err(error) => {
             server.abandon();
@@ -92,7 +92,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     let explaining = task_probes.map(|found| {
         let Sources { root, crates } = selection.sources;
         let symbols = Symbols::new(root, crates);
-        Explaining::new(symbols, info.pid, found.unseen)
+        Explaining::new(symbols, info.pid, &found.unseen.into_iter().chain(unseen).collect::<Vec<_>>())
     });
     let pid = server.release()?;
     let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
