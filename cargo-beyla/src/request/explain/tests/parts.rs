@@ -205,6 +205,15 @@ fn the_end_of_a_poll_is_lost() {
 }
 
 #[test]
+fn the_end_of_a_task_of_the_pool_is_lost_and_its_kind_is_no_loop() {
+    let mut tape = Tape::explained();
+    tape.on(2).spawned_blocking(900).running(900).spawned_blocking(901).running(901).terminal(901);
+    tape.on(1).running(7).receive(1, GET).spawned_blocking(902).idle(7).on(2).running(902).pause(MS).woken(7);
+    tape.terminal(902).on(1).running(7).send(1, OK).idle(7);
+    assert_eq!(of(&tape.summary(), 1).waits[0].on, Awaited::BlockingPool);
+}
+
+#[test]
 fn a_client_that_has_closed_and_is_answered_or_not() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).pause(MS).client_closes(1).sleep(SLEEP, 2 * MS, 0);
