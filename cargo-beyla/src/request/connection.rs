@@ -1,9 +1,11 @@
 //! One connection: its streams, its protocol, and the exchanges under way on it.
 
+mod explain;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cargo_beyla_events::{Sending, State, Transfer, tcp_state};
+use cargo_beyla_events::{State, Transfer, tcp_state};
 
 use crate::protocol::http1::{Heads, Http1};
 use crate::protocol::message::{
@@ -21,9 +23,6 @@ use super::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 const LAST_ACK: u8 = 9;
-
-/// The responses that one send call is expected to begin.
-const SENT_AT_ONCE_MAX: usize = 128;
 
 /// A connection and everything that is under way on it.
 #[derive(Debug)]
@@ -91,7 +90,7 @@ impl Connection {
         ledger: &mut Ledger,
     ) {
         if direction == Direction::Request && transfer.length == 0 {
-            self.closing.by(Party::Client, transfer.header.time_ns);
+            self.client_closes(transfer.header.time_ns, ledger);
             return;
         }
         // What the server had received when it sent, it may have received unseen. Only content is taken
@@ -128,45 +127,6 @@ impl Connection {
         }
     }
 
-    /// A receive call has brought a part of a request: that may be all that the server wants of it.
-    fn receiving(&mut self, ledger: &mut Ledger) {
-        if let Some(explain) = &mut ledger.explain
-            && let Some(last) = self.exchanges.under_way.back()
-            && let (false, None, Some(slot)) = (last.received, last.status, last.opened)
-        {
-            let route = last.line.statistics;
-            explain.received(slot, self.exchanges.receiver, self.exchanges.received_ns, route);
-        }
-    }
-
-    /// A send call begins.
-    pub(super) fn sending(&mut self, sending: &Sending, ledger: &mut Ledger) {
-        let at = sending.header.time_ns;
-        self.exchanges.room(at);
-        let Some(explain) = &mut ledger.explain else { return };
-        let begun = self.protocol.response_begun();
-        let unanswered = self.exchanges.under_way.iter().filter(|exchange| exchange.status.is_none());
-        for slot in unanswered.take(SENT_AT_ONCE_MAX).filter_map(|exchange| exchange.opened) {
-            explain.sending(slot, at, begun);
-        }
-    }
-
-    /// A send call found no room.
-    pub(super) fn send_blocked(&mut self, sending: &Sending, ledger: &mut Ledger) {
-        self.exchanges.blocked_ns.get_or_insert(sending.header.time_ns);
-        self.not_answered(ledger);
-    }
-
-    /// A send call is over: what has no answer is handled on.
-    fn not_answered(&mut self, ledger: &mut Ledger) {
-        let Some(explain) = &mut ledger.explain else { return };
-        let begun = self.protocol.response_begun().is_some();
-        let unanswered = self.exchanges.under_way.iter().find(|exchange| exchange.status.is_none());
-        if let Some(slot) = unanswered.and_then(|exchange| exchange.opened) {
-            explain.not_answered(slot, begun);
-        }
-    }
-
     /// One end closed. Whether nothing is left of the connection. What the server closes once it is told
     /// to end, which was at `stopping_ns`, stays open as far as the requests are concerned.
     pub(super) fn state(&mut self, state: &State, stopping_ns: u64, ledger: &mut Ledger) -> bool {
@@ -177,7 +137,7 @@ impl Connection {
         match state.new {
             tcp_state::CLOSE_WAIT => {
                 self.streams.client_finished();
-                self.closing.by(Party::Client, time_ns);
+                self.client_closes(time_ns, ledger);
                 return false;
             }
             tcp_state::FIN_WAIT1 | tcp_state::CLOSE | LAST_ACK => {
@@ -254,15 +214,6 @@ fn unaccounted(protocol: &Http1, direction: Direction, missing: u64) -> u64 {
 }
 
 impl Exchanges {
-    /// There may be room to send in again. How long there was none belongs to the response under way.
-    fn room(&mut self, now_ns: u64) {
-        if let Some(since) = self.blocked_ns.take()
-            && let Some(exchange) = self.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
-        {
-            exchange.stalled_ns = exchange.stalled_ns.saturating_add(now_ns.saturating_sub(since));
-        }
-    }
-
     fn book<'a>(&'a mut self, ledger: &'a mut Ledger) -> Book<'a> {
         Book { exchanges: self, ledger }
     }

@@ -269,6 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_means_over_the_complete_requests_that_were_opened() {
+        let mut statistics = Statistics::default();
+        let route = statistics.route(&"GET".into(), &"/".into());
+        let boundaries = Boundaries { received: Some(0), responded: Some(40), ended: 40, ..Default::default() };
+        let parts = |running| Some(Parts { running, waiting: 40 - running, ..Parts::default() });
+        for (outcome, parts) in [
+            (Outcome::Complete, parts(10)),
+            (Outcome::Complete, parts(20)),
+            (Outcome::Complete, None),
+            (Outcome::StillOpen, parts(40)),
+        ] {
+            statistics.add(route, &Ended { outcome, error: false, boundaries: &boundaries, parts });
+        }
+        assert_eq!((statistics.count(route), statistics.handled(route)), (4, 120));
+        assert_eq!(statistics.into_summaries()[0].handle_mean, Some([15.0, 0.0, 0.0, 0.0, 25.0]));
+    }
+
+    #[test]
     fn the_route_with_the_most_time_comes_first_and_the_number_of_routes_is_bounded() {
         let mut statistics = Statistics::default();
         for n in 0..ROUTES_MAX as u64 + 5 {

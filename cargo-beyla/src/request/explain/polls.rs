@@ -110,9 +110,14 @@ impl Explain {
 
     /// A thread that polls a task begins to poll another.
     fn replaced(&mut self, before: TaskRef, change: &TaskChange, at: u64) {
-        let known = self.tasks.at(change.task) == Some(before);
-        let Some(task) = self.tasks.get_mut(before).filter(|_| !known) else { return };
-        if task.blocking {
+        let next = self.tasks.at(change.task);
+        let blocking = next.and_then(|next| self.tasks.get(next)).is_some_and(|next| next.blocking);
+        let blocking = blocking || self.vtables.pool.contains(&change.vtable);
+        let Some(task) = self.tasks.get_mut(before).filter(|_| next != Some(before)) else { return };
+        if task.blocking && blocking {
+            // The pool goes from one to the next: the end of the first was lost.
+            self.tasks.remove(before, at);
+        } else if task.blocking {
             self.is_loop(before, at);
         } else if task.polled.is_some_and(|(thread, _)| thread == change.thread) {
             // The end of its poll was lost.

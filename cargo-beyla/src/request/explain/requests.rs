@@ -46,6 +46,8 @@ struct Opened {
     start: Reading,
     /// When the last send call began, and what the clock showed then.
     sending: Option<(u64, Reading)>,
+    /// When the client closed its end, and what the clock showed then.
+    closed: Option<(u64, Reading)>,
     /// What the time until the answer consisted of.
     parts: Option<Parts>,
     /// Where it was spent.
@@ -187,6 +189,16 @@ impl Explain {
         }
     }
 
+    /// The client closes its end, and may be heard of no more.
+    pub(in crate::request) fn client_closes(&mut self, slot: Slot, at: u64) {
+        if let Some(opened) = self.requests.get_mut(slot)
+            && let (Some(reference), None) = (opened.unit, opened.closed)
+            && let Some(unit) = unit_of(reference, &mut self.tasks, &mut self.threads)
+        {
+            opened.closed = Some((at, unit.clock.read(at)));
+        }
+    }
+
     /// The head of the final response was sent by a call that began at `begin_ns`.
     pub(in crate::request) fn responded(&mut self, slot: Slot, begin_ns: u64) {
         let Some(opened) = self.requests.get_mut(slot).filter(|opened| opened.unit.is_some()) else { return };
@@ -215,7 +227,9 @@ impl Explain {
                 if boundaries.responded.is_none()
                     && let Some(unit) = unit_of(reference, &mut self.tasks, &mut self.threads)
                 {
-                    opened.parts = unit.clock.read(boundaries.ended).since(&opened.start);
+                    let closed = opened.closed.filter(|(at, _)| *at == boundaries.ended);
+                    let end = closed.map_or_else(|| unit.clock.read(boundaries.ended), |(_, reading)| reading);
+                    opened.parts = end.since(&opened.start);
                 }
                 opened.answered(&mut self.tasks, &mut self.threads);
             }

@@ -98,3 +98,31 @@ impl Used {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_bounded() {
+        let mut texts = Texts::default();
+        let line = "1\tf\t\t\n";
+        texts.frames(0, line);
+        texts.frames(1, &line.repeat(2 * FRAMES_MAX));
+        assert_eq!((texts.stacks.len(), texts.stacks[&1].len()), (1, FRAMES_MAX));
+        for n in 0..2 * EACH_MAX as u32 {
+            texts.frames(n, line);
+            texts.task_type(n.into(), "name");
+        }
+        assert_eq!((texts.stacks.len(), texts.types.len()), (EACH_MAX, EACH_MAX));
+        let mut texts = Texts::default();
+        let long = "x".repeat(BYTES_MAX / 8 + 1);
+        for vtable in 0..9 {
+            texts.task_type(vtable, &long);
+        }
+        assert_eq!(texts.types.len(), 7);
+        texts.unseen("first");
+        texts.unseen("second");
+        assert_eq!(texts.explained(Vec::new(), 0, &[]).unseen, "first");
+    }
+}

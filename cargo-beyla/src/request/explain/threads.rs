@@ -201,3 +201,34 @@ impl Poll {
         self.samples.iter().max_by_key(|(_, count)| *count).map_or(0, |(stack, _)| *stack)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_threads_are_known_than_there_is_room_for_and_those_at_work_stay() {
+        let mut threads = Threads::default();
+        threads.enter(0, 0).unit.open = 1;
+        for thread in 1..3 * THREADS_MAX as u32 {
+            threads.enter(thread, 0);
+            assert!(threads.known.len() <= THREADS_MAX);
+        }
+        assert!(threads.get(0).is_some());
+        for thread in 0..2 * THREADS_MAX as u32 {
+            threads.enter(thread, 0).unit.open = 1;
+            assert!(threads.known.len() <= THREADS_MAX);
+        }
+    }
+
+    #[test]
+    fn one_poll_tells_few_places_apart() {
+        let mut poll = Poll::default();
+        for stack in 0..100 {
+            poll.slept(Cause::Unknown, stack, 1);
+            poll.sampled(stack);
+            poll.sampled(3);
+        }
+        assert_eq!((poll.sleeps.len(), poll.samples.len(), poll.most_sampled()), (EACH_MAX, EACH_MAX, 3));
+    }
+}

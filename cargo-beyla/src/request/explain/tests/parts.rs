@@ -164,6 +164,64 @@ fn interim_responses_and_heads_in_pieces() {
     assert_eq!(parts(&tape), [MS + ENTRY + 20, 0, 2 * MS, 0, 0]);
     let stacks: Vec<_> = of(&tape.summary(), 1).places.iter().map(|place| place.stack).collect();
     assert_eq!(stacks, [1]);
+    // The rest of one comes with the next.
+    let mut tape = Tape::explained();
+    tape.running(7).receive(1, [GET, GET].concat()).send(1, &OK[..9]).pause(MS).send(1, [&OK[9..], OK].concat());
+    let summary = tape.summary();
+    assert_eq!([1, 2].map(|id| of(&summary, id).parts.running), [ENTRY, MS + 20 + ENTRY]);
+}
+
+#[test]
+fn a_task_is_polled_before_its_spawn_is_told() {
+    let mut tape = Tape::explained();
+    tape.running(7).receive(1, GET).on(2).running(900);
+    tape.now -= 5;
+    tape.on(1).spawned_blocking(900).idle(7);
+    tape.now += 5;
+    tape.on(2).sleep(SLEEP, 20 * MS, 0).woken(7).terminal(900).on(1).running(7).send(1, OK).idle(7);
+    let summary = tape.summary();
+    assert_eq!(of(&summary, 1).waits[0].on, Awaited::BlockingPool);
+    assert_eq!(told(&summary), []);
+}
+
+#[test]
+fn an_address_is_used_again_before_its_last_end_is_told() {
+    let mut tape = Tape::explained();
+    tape.on(2).running(7).pause(100).on(1).spawned(7).running(7);
+    tape.now -= 50;
+    tape.on(2).terminal(7);
+    tape.now += 50;
+    tape.on(1).receive(1, GET).pause(MS).send(1, OK).idle(7);
+    assert_eq!(parts(&tape), [MS + ENTRY, 0, 0, 0, 0]);
+    assert_eq!(of(&tape.summary(), 1).unit, Unit::Task);
+}
+
+#[test]
+fn the_end_of_a_poll_is_lost() {
+    let mut tape = Tape::explained();
+    tape.running(7).receive(1, GET).pause(MS).running(8).sleep(SLEEP, 2 * MS, 0).idle(8).woken(7).pause(MS);
+    tape.running(7).send(1, OK);
+    assert_eq!(parts(&tape), [MS + ENTRY, 0, 0, MS, 2 * MS]);
+}
+
+#[test]
+fn the_end_of_a_task_of_the_pool_is_lost_and_its_kind_is_no_loop() {
+    let mut tape = Tape::explained();
+    tape.on(2).spawned_blocking(900).running(900).spawned_blocking(901).running(901).terminal(901);
+    tape.on(1).running(7).receive(1, GET).spawned_blocking(902).idle(7).on(2).running(902).pause(MS).woken(7);
+    tape.terminal(902).on(1).running(7).send(1, OK).idle(7);
+    assert_eq!(of(&tape.summary(), 1).waits[0].on, Awaited::BlockingPool);
+}
+
+#[test]
+fn a_client_that_has_closed_and_is_answered_or_not() {
+    let mut tape = Tape::explained();
+    tape.running(7).receive(1, GET).pause(MS).client_closes(1).sleep(SLEEP, 2 * MS, 0);
+    let mut answered = Tape::explained();
+    answered.running(7).receive(1, GET).pause(MS).client_closes(1).sleep(SLEEP, 2 * MS, 0).send(1, OK).over(1);
+    assert_eq!(parts(&answered), [MS + 10 + ENTRY, 0, 2 * MS, 0, 0]);
+    tape.terminal(7).server_closes(1).over(1);
+    assert_eq!(parts(&tape), [MS + 10, 0, 0, 0, 0]);
 }
 
 #[test]

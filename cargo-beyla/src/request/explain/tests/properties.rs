@@ -92,7 +92,7 @@ fn tape_of(steps: &[Step]) -> Tape {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn the_parts_sum_to_handle_whatever_happens(steps in vec(step(), 0..150), now in prop_oneof![3 => Just(None), 1 => any::<u64>().prop_map(Some)]) {
@@ -110,6 +110,15 @@ proptest! {
             prop_assert!(finding.count <= finding.of && finding.count > 0, "{finding:?}");
             prop_assert!(finding.max_ns <= finding.total_ns, "{finding:?}");
         }
+    }
+
+    #[test]
+    fn what_is_told_in_order_and_as_a_whole_is_opened(mut steps in vec(step(), 0..150)) {
+        for step in &mut steps {
+            (step.lost, step.back) = (false, 0);
+        }
+        let summary = tape_of(&steps).summary();
+        prop_assert_eq!(explained(&summary).requests_not_opened, 0);
     }
 
     #[test]
