@@ -74,7 +74,11 @@ fn kernel(facts: &Facts) -> Check {
 fn explain(facts: &Facts) -> Check {
     const NAME: &str = "--explain";
     if !facts.uprobes {
-        return Check::warn(NAME, "no probes in programs: tokio's tasks stay unknown", "use a kernel with CONFIG_UPROBES");
+        return Check::warn(
+            NAME,
+            "no probes in programs: tokio's tasks stay unknown",
+            "use a kernel with CONFIG_UPROBES",
+        );
     }
     match version(&facts.kernel) {
         Some(version) if version < KERNEL_WITH_REGISTERS => {

@@ -10,7 +10,7 @@ use super::Explain;
 use super::clock::{Part, Reading};
 use super::tally::{Held, Tally, add_delay, fit_places, fit_waits};
 use super::tasks::{TaskRef, Tasks};
-use super::threads::{LONG_NS, Threads};
+use super::threads::{LONG_NS, Thread, Threads};
 use super::unit::Unit;
 
 /// A request under way.
@@ -127,10 +127,10 @@ impl Explain {
         let slot = self.requests.insert()?;
         let opened = self.requests.get_mut(slot)?;
         let Arrived { thread, at, boundaries } = *arrived;
-        // If it came in several calls, the first may have been another thread's.
-        if boundaries.read == at
-            && let Some(thread) = self.threads.get(thread)
-        {
+        // If its head came in several calls, the first was this thread's too where it belongs to the same poll. (hyper
+        // first looks whether a connection begins as those of HTTP/2 do.)
+        let first = |thread: &Thread| boundaries.read == at || thread.began_to_poll_before(boundaries.read);
+        if let Some(thread) = self.threads.get(thread).filter(|thread| first(thread)) {
             let held_up = |from, to| thread.held_up(from, to, thread.current);
             if let Some(arrived) = boundaries.arrived {
                 for (poll, ns) in held_up(arrived, boundaries.read) {

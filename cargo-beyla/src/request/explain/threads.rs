@@ -149,6 +149,11 @@ impl Thread {
         }
     }
 
+    /// Whether it polls a task, and has since a moment before `at`.
+    pub(super) fn began_to_poll_before(&self, at: u64) -> bool {
+        self.current.is_some() && self.poll.begin <= at
+    }
+
     /// The polls of other tasks than `except` that held it up between two moments, and how long.
     pub(super) fn held_up(
         &self,
