@@ -111,6 +111,12 @@ impl Parts {
     pub fn share(&self, part: impl Fn(&Self) -> u64) -> f64 {
         part(self) as f64 / self.sum() as f64
     }
+
+    /// The same of the time in which nobody else had the CPU or the worker that it wanted: on a busy machine, others
+    /// have.
+    pub fn own_share(&self, part: impl Fn(&Self) -> u64) -> f64 {
+        Self { runnable: 0, scheduled: 0, ..*self }.share(part)
+    }
 }
 
 impl Handle {

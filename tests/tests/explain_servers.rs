@@ -31,7 +31,7 @@ fn play(run: Run) -> Report {
 fn mostly(report: &Report, path: &str, part: fn(&Parts) -> u64) {
     for request in report.of_path(path) {
         let handle = request.opened();
-        assert!(handle.parts.share(part) >= 0.95, "{request:#?}");
+        assert!(handle.parts.own_share(part) >= 0.95, "{request:#?}");
     }
 }
 
@@ -39,7 +39,7 @@ fn mostly(report: &Report, path: &str, part: fn(&Parts) -> u64) {
 fn threads_block_and_that_is_fine(report: &Report) {
     const FILE: &str = "tests/src/bin/threads_server/handlers.rs";
     report.check_opened_as_threads();
-    mostly(report, "/spin", |parts| parts.running + parts.runnable);
+    mostly(report, "/spin", |parts| parts.running);
     mostly(report, "/sleep", |parts| parts.blocked);
     mostly(report, "/block", |parts| parts.blocked);
     let line = source::line(FILE, "block", "thread::sleep(");
@@ -87,7 +87,7 @@ fn a_pool_without_a_free_thread_shows_as_queue() {
 /// Of a server whose connections are tasks of tokio.
 fn tasks_are_seen(report: &Report, function: &str, file: &str) {
     report.check_opened();
-    mostly(report, "/spin", |parts| parts.running + parts.runnable);
+    mostly(report, "/spin", |parts| parts.running);
     mostly(report, "/sleep", |parts| parts.waiting);
     mostly(report, "/block", |parts| parts.blocked);
     let finding = report.the_finding("blocking-call");
@@ -120,7 +120,7 @@ fn actix_web() {
 /// long as the handler stays there.
 fn only_threads_are_seen(report: &Report) {
     report.check_opened_as_threads();
-    mostly(report, "/spin", |parts| parts.running + parts.runnable);
+    mostly(report, "/spin", |parts| parts.running);
     mostly(report, "/block", |parts| parts.blocked);
     for request in report.of_path("/sleep") {
         let handle = request.opened();

@@ -25,7 +25,7 @@ fn play(build: Build, target: &str) -> Report {
 
 /// The request did nothing but wait; returns the longest wait, which was all of it.
 fn the_wait(handle: &Handle) -> &Wait {
-    assert!(handle.parts.share(|parts| parts.waiting) >= 0.95, "{handle:#?}");
+    assert!(handle.parts.own_share(|parts| parts.waiting) >= 0.95, "{handle:#?}");
     let wait = handle.waits.first().unwrap_or_else(|| panic!("on nobody: {handle:#?}"));
     assert!(wait.ns as f64 >= 0.95 * handle.parts.waiting as f64, "{handle:#?}");
     wait
@@ -121,7 +121,7 @@ fn a_call_that_blocks_in_place_holds_up_nobody() {
         let report = play(build, "/in_place?ms=50");
         for request in &report.requests {
             let handle = request.opened();
-            assert!(handle.parts.share(|parts| parts.blocked) >= 0.95, "{handle:#?}");
+            assert!(handle.parts.own_share(|parts| parts.blocked) >= 0.95, "{handle:#?}");
         }
         assert_eq!(report.findings, []);
     }
