@@ -13,6 +13,7 @@ mod keeper;
 mod ledger;
 mod lines;
 pub mod model;
+pub mod pattern;
 mod recent;
 pub mod route;
 pub mod statistics;
