@@ -114,6 +114,30 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A setting that is not valid, or a file of settings that is none.
+    #[error("{place}: {message}")]
+    Config {
+        /// The file with line and column, the variable or the flag.
+        place: String,
+        /// What is wrong.
+        message: String,
+        /// What to write instead.
+        hint: Option<String>,
+    },
+    /// Something is to be exported, and there is nothing that does it.
+    #[error("{source_of} asks for {what} to be exported, and this version does not export")]
+    NoExporter {
+        /// The setting.
+        source_of: String,
+        /// Traces or metrics.
+        what: &'static str,
+    },
+    /// A file that `init` writes is there already.
+    #[error("{path} is there already")]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A system call that has no reason to fail.
     #[error("{what} failed: {source}")]
     System {
@@ -138,6 +162,9 @@ impl Error {
             | Self::File { .. }
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
+            | Self::Config { .. }
+            | Self::NoExporter { .. }
+            | Self::FileExists { .. }
             | Self::System { .. } => USAGE,
         }
     }
@@ -160,8 +187,10 @@ impl Error {
             Self::Privilege { .. } => {
                 Some("install sudo and allow it for this user, or run as root; `cargo beyla doctor` says more".into())
             }
-            Self::Probe { hint, .. } => hint.clone(),
+            Self::Probe { hint, .. } | Self::Config { hint, .. } => hint.clone(),
             Self::RoutePattern { .. } => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
+            Self::NoExporter { .. } => Some("run without it; `cargo beyla run --show-config` has all settings".into()),
+            Self::FileExists { .. } => Some("nothing was written; overwrite it with `cargo beyla init --force`".into()),
             Self::NotARecording { .. } => Some("make one with `cargo beyla run --record FILE`".into()),
             Self::Metadata(_)
             | Self::BuildFailed { .. }

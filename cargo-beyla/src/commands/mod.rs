@@ -2,6 +2,8 @@
 
 pub mod dispatch;
 pub mod doctor;
+mod export;
+mod init;
 mod report;
 mod run;
 mod session;

@@ -1,14 +1,18 @@
 //! `cargo beyla run`: builds the server, starts it, traces its requests, and summarises them.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::report::{settings, show};
+use super::export;
+use super::report::show;
 use super::session::explaining::Explaining;
 use super::session::{End, Session};
 use super::status::Status;
 use crate::cli::{ProbeArguments, RunArguments};
+use crate::config::environment::Environment;
+use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::{Stdout, Suspended};
@@ -27,38 +31,47 @@ use crate::workspace::{build, select};
 const SIGNALLED: u8 = 128;
 
 /// Runs the server under trace.
-pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, Error> {
-    let RunArguments { target, run: control, report: options, explain, record, capture, server_arguments } = arguments;
-    // What can be found wrong before the build is.
-    let trace = Trace::new(settings(&options)?);
-    let privilege = privilege::find()?;
-    for path in options.json.iter().chain(&record).filter(|path| path.as_os_str() != "-") {
-        check_writable(path)?;
-    }
-    let report_on_stdout = options.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
-    let stdout = if report_on_stdout { Stdout::ToStderr } else { Stdout::Inherited };
-
+pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, Error> {
+    let RunArguments { target, report: options, record, capture, server_arguments, .. } = arguments;
     let user = InvokingUser::detect();
     let as_user = |command: &mut std::process::Command| {
         if let Some(user) = &user {
             user.apply(command);
         }
     };
-    let selection = select::select(&target, as_user)?;
+    let selection = select::select(target, as_user)?;
+    let settings = Settings::of_run(arguments, &Environment::of_process(), Some(&selection.manifests))?;
+    let status = Status { level: settings.log_level.value, ..status };
+    for warning in &settings.warnings {
+        status.warn(warning);
+    }
+    if arguments.export.show_config {
+        return show_config(&settings);
+    }
+    export::check(&settings, status)?;
+    // What can be found wrong before the build is.
+    let trace = Trace::new(settings.trace()?);
+    let privilege = privilege::find()?;
+    for path in options.json.iter().chain(record).filter(|path| path.as_os_str() != "-") {
+        check_writable(path)?;
+    }
+    let report_on_stdout = options.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let stdout = if report_on_stdout { Stdout::ToStderr } else { Stdout::Inherited };
     if let Some(chosen) = &selection.target.chosen {
         status.say("Selected", chosen);
     }
-    let built = build::build(&selection, &target, as_user)?;
+    let explain = settings.explain.value;
+    let built = build::build(&selection, target, as_user)?;
     let task_probes = explain.then(|| task_probes::find(&built.executable));
 
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let began = Instant::now();
-    let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref(), stdout)?;
+    let server = Suspended::fork(&built.executable, server_arguments, &built.environment, user.as_ref(), stdout)?;
     let probe_arguments = ProbeArguments {
         pid: server.pid().as_raw() as u32,
-        capture,
-        explain: explain.then_some(options.block_threshold.as_nanos() as u64),
+        capture: *capture,
+        explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
         executable: explain.then(|| built.executable.clone()),
         task_probes: task_probes.iter().flat_map(|found| found.places.clone()).collect(),
     };
@@ -96,13 +109,13 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     });
     let pid = server.release()?;
     let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
-        Session::new(pid, helper, ring, signals, trace, recorder, explaining, &control, user.as_ref(), stdout, status)
+        Session::new(pid, helper, ring, signals, trace, recorder, explaining, &settings, user.as_ref(), stdout, status)
             .run()?;
     let listened = !trace.listening().is_empty();
     let duration_ns = ended_monotonic_ns.saturating_sub(started_monotonic_ns);
     let summary = trace.finish(ended_monotonic_ns);
     if listened || summary.totals.requests > 0 {
-        show(&summary, &info, duration_ns, Some(exit), &options, status)?;
+        show(&summary, &info, duration_ns, Some(exit), &settings, options.json.as_deref(), status)?;
     }
     if let Some(user) = &user {
         for path in options.json.iter().chain(record.iter()).filter(|path| path.as_os_str() != "-") {
@@ -121,6 +134,17 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     };
     // The server ended as it was told to; whether the run was one is for the command to say.
     Ok(ExitCode::from(if own == 0 { command.unwrap_or(0) } else { own }))
+}
+
+/// Prints the settings, and nothing else on stdout.
+fn show_config(settings: &Settings) -> Result<ExitCode, Error> {
+    let written = std::io::stdout().write_all(crate::config::show::show(settings).as_bytes());
+    match written {
+        // The reader has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(source) => Err(Error::System { what: "writing to stdout", source }),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Fails now rather than after the run; leaves everything as it was.

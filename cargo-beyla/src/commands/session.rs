@@ -19,7 +19,7 @@ use self::explaining::Explaining;
 use self::load::Load;
 use self::stopping::Stopping;
 use super::status::Status;
-use crate::cli::RunControl;
+use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
@@ -71,7 +71,7 @@ pub(super) struct Session<'a> {
     trace: Trace,
     tape: Tape,
     explaining: Option<Explaining>,
-    control: &'a RunControl,
+    settings: &'a Settings,
     load: Load<'a>,
     stopping: Stopping,
     live: Option<Live>,
@@ -93,7 +93,7 @@ impl<'a> Session<'a> {
         trace: Trace,
         recorder: Option<Recorder>,
         explaining: Option<Explaining>,
-        control: &'a RunControl,
+        settings: &'a Settings,
         user: Option<&'a InvokingUser>,
         stdout: Stdout,
         status: Status,
@@ -109,8 +109,8 @@ impl<'a> Session<'a> {
             trace,
             tape: Tape { recorder, failure: None },
             explaining,
-            control,
-            load: Load::new(control.exec.as_deref(), server, user, stdout),
+            settings,
+            load: Load::new(settings.exec.as_ref().map(|exec| exec.value.as_os_str()), server, user, stdout),
             stopping: Stopping::new(server),
             live: None,
             status,
@@ -293,8 +293,8 @@ impl<'a> Session<'a> {
     fn look_at_deadlines(&mut self) -> Result<(), Error> {
         self.stopping.escalate(self.status);
         let Some(listening) = self.listening else {
-            if self.failure.is_none() && self.started.elapsed() >= self.control.listen_timeout {
-                self.failure = Some(Error::NeverListened { timeout: self.control.listen_timeout });
+            if self.failure.is_none() && self.started.elapsed() >= self.settings.listen_timeout.value {
+                self.failure = Some(Error::NeverListened { timeout: self.settings.listen_timeout.value });
                 self.stopping.stop();
             }
             return Ok(());
@@ -303,7 +303,7 @@ impl<'a> Session<'a> {
         if tcp || listening.elapsed() >= TCP_MAY_FOLLOW {
             self.load.start(self.trace.listening())?;
         }
-        let over = self.control.duration.is_some_and(|duration| listening.elapsed() >= duration);
+        let over = self.settings.duration.as_ref().is_some_and(|duration| listening.elapsed() >= duration.value);
         if (over || self.load.is_over()) && !self.stopping.has_begun() {
             // First: the server may be quick.
             self.note_stopping();
