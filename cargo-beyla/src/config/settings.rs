@@ -92,38 +92,25 @@ struct Flags<'a> {
     export: &'a ExportOptions,
 }
 
-impl Settings {
-    /// The settings of `cargo beyla run`.
-    pub fn of_run(
-        arguments: &RunArguments,
-        environment: &Environment,
-        manifests: Option<&Manifests>,
-    ) -> Result<Self, Error> {
+impl<'a> Flags<'a> {
+    fn of_run(arguments: &'a RunArguments) -> Self {
         let RunArguments { run, report, export, explain, target: _, record: _, capture: _, server_arguments: _ } =
             arguments;
         let RunControl { exec, duration, listen_timeout } = run;
-        let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
-        let flags = Flags {
+        Self {
             config: export.config.as_deref(),
-            slowest: *slowest,
-            routes,
-            max_requests: *max_requests,
-            block_threshold: *block_threshold,
             explain: *explain,
             exec: exec.as_ref(),
             duration: *duration,
             listen_timeout: *listen_timeout,
-            export,
-        };
-        Self::load(&flags, environment, manifests)
+            ..Self::of_report(report, export)
+        }
     }
 
-    /// The settings of `cargo beyla report`, which knows no package.
-    pub fn of_report(arguments: &ReportArguments, environment: &Environment) -> Result<Self, Error> {
-        let ReportArguments { file: _, config, report } = arguments;
+    fn of_report(report: &'a ReportOptions, export: &'a ExportOptions) -> Self {
         let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
-        let flags = Flags {
-            config: config.as_deref(),
+        Self {
+            config: None,
             slowest: *slowest,
             routes,
             max_requests: *max_requests,
@@ -132,8 +119,26 @@ impl Settings {
             exec: None,
             duration: None,
             listen_timeout: None,
-            export: &ExportOptions::default(),
-        };
+            export,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of `cargo beyla run`.
+    pub fn of_run(
+        arguments: &RunArguments,
+        environment: &Environment,
+        manifests: Option<&Manifests>,
+    ) -> Result<Self, Error> {
+        Self::load(&Flags::of_run(arguments), environment, manifests)
+    }
+
+    /// The settings of `cargo beyla report`, which knows no package.
+    pub fn of_report(arguments: &ReportArguments, environment: &Environment) -> Result<Self, Error> {
+        let ReportArguments { file: _, config, report } = arguments;
+        let no_export = ExportOptions::default();
+        let flags = Flags { config: config.as_deref(), ..Flags::of_report(report, &no_export) };
         Self::load(&flags, environment, None)
     }
 

@@ -36,20 +36,7 @@ impl Given<'_> {
         let path = Path::new("shop/Cargo.toml");
         documents.extend(manifest::parse(self.package, path, manifest::PACKAGE)?);
         documents.extend(manifest::parse(self.workspace, Path::new("Cargo.toml"), manifest::WORKSPACE)?);
-        let RunArguments { run, report, export, explain, .. } = &arguments;
-        let flags = Flags {
-            config: None,
-            slowest: report.slowest,
-            routes: &report.routes,
-            max_requests: report.max_requests,
-            block_threshold: report.block_threshold,
-            explain: *explain,
-            exec: run.exec.as_ref(),
-            duration: run.duration,
-            listen_timeout: run.listen_timeout,
-            export,
-        };
-        Settings::resolve(&flags, &Layers { environment: &environment, documents })
+        Settings::resolve(&Flags::of_run(&arguments), &Layers { environment: &environment, documents })
     }
 
     /// What is said when they are refused.
