@@ -56,6 +56,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref(), stdout)?;
     let probe_arguments = ProbeArguments {
         pid: server.pid().as_raw() as u32,
+        attach: false,
         capture,
         explain: explain.then_some(options.block_threshold.as_nanos() as u64),
         executable: explain.then(|| built.executable.clone()),
