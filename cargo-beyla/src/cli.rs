@@ -43,6 +43,8 @@ pub struct Arguments {
 pub enum Command {
     /// Build a server, start it, trace its requests, and summarise them
     Run(RunArguments),
+    /// Trace the requests of a server that already runs, and summarise them; it goes on untouched
+    Attach(AttachArguments),
     /// Render again what `run --record FILE` has written
     Report(ReportArguments),
     /// Write a commented configuration file, and a compose file that starts Jaeger
@@ -200,6 +202,47 @@ pub struct ExportOptions {
     pub service_name: Option<String>,
 }
 
+/// `cargo beyla attach`
+#[derive(Debug, Args)]
+pub struct AttachArguments {
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// Run CMD through `sh -c`, and end when it has ended; `BEYLA_URL`, `BEYLA_PORT` and `BEYLA_PID` are set for it
+    #[arg(long, value_name = "CMD", help_heading = "Run options")]
+    pub exec: Option<OsString>,
+    /// End after this time, as in 30s or 5m; without it, ^C ends
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Run options")]
+    pub duration: Option<Duration>,
+    /// What to show.
+    #[command(flatten)]
+    pub report: ReportOptions,
+    /// Where to send what was seen.
+    #[command(flatten)]
+    pub export: ExportOptions,
+    /// Open the handler, as `run --explain` does
+    #[arg(long, help_heading = "Report options")]
+    pub explain: bool,
+    /// Write the records to FILE, for `cargo beyla report`; they hold what was sent, credentials included
+    #[arg(long, value_name = "FILE", help_heading = "Report options")]
+    pub record: Option<PathBuf>,
+    /// How bytes are captured; the default is the lightest way that the kernel has
+    #[arg(long, value_enum, default_value_t = Capture::Auto, hide = true)]
+    pub capture: Capture,
+}
+
+/// A server that already runs.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+pub struct ServerArguments {
+    /// The server's process id
+    #[arg(long, value_name = "N")]
+    pub pid: Option<u32>,
+    /// The TCP port that it listens on [default: `open_port` of the file of --config]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+}
+
 /// `cargo beyla report`
 #[derive(Debug, Args)]
 pub struct ReportArguments {
@@ -224,9 +267,12 @@ pub struct InitArguments {
 /// `cargo-beyla __probe`: between our own two processes, so terse.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
-    /// The process to trace; it must not have executed its program yet.
+    /// The process to trace.
     #[arg(long)]
     pub pid: u32,
+    /// It has executed its program already.
+    #[arg(long)]
+    pub attach: bool,
     /// How bytes are captured.
     #[arg(long, value_enum, default_value_t = Capture::Auto)]
     pub capture: Capture,

@@ -43,6 +43,14 @@ pub enum Error {
         /// What to type instead.
         hint: String,
     },
+    /// The process to attach to is not there, not one, or not ours.
+    #[error("{message}")]
+    Attach {
+        /// What was found.
+        message: String,
+        /// What to type instead.
+        hint: String,
+    },
     /// The build succeeded and named no executable.
     #[error("cargo built {target} and named no executable for it")]
     NoExecutable {
@@ -158,6 +166,7 @@ impl Error {
             Self::CargoNotFound { .. }
             | Self::Metadata(_)
             | Self::Target { .. }
+            | Self::Attach { .. }
             | Self::Launch { .. }
             | Self::File { .. }
             | Self::NotARecording { .. }
@@ -173,7 +182,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::CargoNotFound { .. } => Some("install Rust with rustup, or set CARGO to cargo's path".into()),
-            Self::Target { hint, .. } => Some(hint.clone()),
+            Self::Target { hint, .. } | Self::Attach { hint, .. } => Some(hint.clone()),
             Self::NeverListened { .. } => {
                 Some("give it more with --listen-timeout 5m; processes that it starts are not followed".into())
             }

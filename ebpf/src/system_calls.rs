@@ -91,8 +91,14 @@ impl Registers {
 /// A connection of which this way of capture tells.
 #[inline(always)]
 fn connection(descriptor: u64) -> Option<(Sock, &'static mut Connection)> {
+    connection_after(descriptor, 0, 0)
+}
+
+/// The same after a call has received and sent so many bytes.
+#[inline(always)]
+fn connection_after(descriptor: u64, received: u32, sent: u32) -> Option<(Sock, &'static mut Connection)> {
     let sock = Sock::of_descriptor(descriptor)?;
-    let connection = connections::get(sock)?;
+    let connection = connections::get_or_adopt(sock, received, sent)?;
     let ours = connection.family == AF_UNIX || setting!(socket_tracepoints) == 0;
     ours.then_some((sock, connection))
 }
@@ -200,7 +206,9 @@ fn accepted(descriptor: u64) {
 
 #[inline(always)]
 fn returned(registers: &Registers, number: u64, descriptor: u64, direction: Direction, result: i64) {
-    let Some((sock, connection)) = connection(descriptor) else { return };
+    let bytes = if result > 0 { result as u32 } else { 0 };
+    let (received, sent) = if direction == Direction::Receive { (bytes, 0) } else { (0, bytes) };
+    let Some((sock, connection)) = connection_after(descriptor, received, sent) else { return };
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
     let end_of_stream = result == 0 && direction == Direction::Receive && connection.family == AF_UNIX;

@@ -1,5 +1,6 @@
 //! One file a subcommand; each reads as the sentence that describes it.
 
+mod attach;
 pub mod dispatch;
 pub mod doctor;
 mod export;
@@ -8,3 +9,4 @@ mod report;
 mod run;
 mod session;
 mod status;
+mod tracing;

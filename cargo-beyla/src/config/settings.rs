@@ -18,7 +18,7 @@ use super::resolve::Resolver;
 use super::routes::Routes;
 use super::source::Setting;
 use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
-use crate::cli::{ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
+use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
 use crate::request::trace::{BLOCK_THRESHOLD, TraceSettings};
 
@@ -107,6 +107,17 @@ impl<'a> Flags<'a> {
         }
     }
 
+    fn of_attach(arguments: &'a AttachArguments) -> Self {
+        let AttachArguments { server: _, exec, duration, report, export, explain, record: _, capture: _ } = arguments;
+        Self {
+            config: export.config.as_deref(),
+            explain: *explain,
+            exec: exec.as_ref(),
+            duration: *duration,
+            ..Self::of_report(report, export)
+        }
+    }
+
     fn of_report(report: &'a ReportOptions, export: &'a ExportOptions) -> Self {
         let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
         Self {
@@ -132,6 +143,11 @@ impl Settings {
         manifests: Option<&Manifests>,
     ) -> Result<Self, Error> {
         Self::load(&Flags::of_run(arguments), environment, manifests)
+    }
+
+    /// The settings of `cargo beyla attach`, which knows no package.
+    pub fn of_attach(arguments: &AttachArguments, environment: &Environment) -> Result<Self, Error> {
+        Self::load(&Flags::of_attach(arguments), environment, None)
     }
 
     /// The settings of `cargo beyla report`, which knows no package.
