@@ -5,6 +5,7 @@ use cargo_beyla_events::{kind, stack, Header, OffCpu, NO_SYSTEM_CALL, UNKNOWN_SY
 
 use crate::fields::{setting, TypedTask};
 use crate::registers::Registers;
+use crate::threads::Thread;
 use crate::{output, stacks, target, threads};
 
 /// A CPU goes from one thread to another; the current one is still the former.
@@ -83,7 +84,15 @@ fn leaves(number: u32, wants_cpu: bool) {
 
 #[inline(always)]
 fn goes_on(number: u32) {
-    let Some(thread) = threads::get(number) else { return };
+    if let Some(thread) = threads::get(number) {
+        is_back(number, thread);
+    }
+}
+
+/// A thread is on a CPU. Told when the scheduler puts it there, and wherever the thread itself is met: of very few
+/// switches this program is not told.
+#[inline(always)]
+pub fn is_back(number: u32, thread: &mut Thread) {
     if thread.off_ns == 0 {
         return;
     }

@@ -40,14 +40,12 @@ pub fn sample_stack(_: PerfEventContext) -> u32 {
     if setting!(user_registers) == 0 || !target::is_current() {
         return 0;
     }
-    let number = bpf_get_current_pid_tgid() as u32;
-    let Some(thread) = threads::get(number) else { return 0 };
+    let Some(thread) = threads::known() else { return 0 };
     let time_ns = output::now();
-    // Off the CPU it does not compute: the tick came while the scheduler was taking it away.
-    if !thread.is_busy() || thread.off_ns != 0 || time_ns.wrapping_sub(thread.busy_since_ns) < setting!(long_poll_ns) {
+    if !thread.is_busy() || time_ns.wrapping_sub(thread.busy_since_ns) < setting!(long_poll_ns) {
         return 0;
     }
-    copy(Registers::of_current(), stack::SAMPLE, number, time_ns);
+    copy(Registers::of_current(), stack::SAMPLE, bpf_get_current_pid_tgid() as u32, time_ns);
     0
 }
 

@@ -91,7 +91,7 @@ fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
 fn polled(context: &ProbeContext, what: u16) -> u32 {
     let Some(task) = argument(context, 0) else { return 0 };
     let time_ns = output::now();
-    if let Some(thread) = threads::get(bpf_get_current_pid_tgid() as u32) {
+    if let Some(thread) = threads::known() {
         if thread.task == task {
             thread.task = 0;
         }

@@ -4,7 +4,7 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_current_pid_tgid, macros::map, maps::HashMap};
 
 use crate::fields::setting;
-use crate::output;
+use crate::{output, scheduler};
 
 const MAX_THREADS: u32 = 16 * 1024;
 
@@ -60,13 +60,22 @@ pub fn get(thread: u32) -> Option<&'static mut Thread> {
     THREADS.get_ptr_mut(&thread).map(|thread| unsafe { &mut *thread })
 }
 
+/// The current thread, if it is in the table.
+#[inline(always)]
+pub fn known() -> Option<&'static mut Thread> {
+    let number = bpf_get_current_pid_tgid() as u32;
+    let thread = get(number)?;
+    scheduler::is_back(number, thread);
+    Some(thread)
+}
+
 /// The current thread, entered in the table if need be.
 #[inline(always)]
 pub fn current() -> Option<&'static mut Thread> {
-    let number = bpf_get_current_pid_tgid() as u32;
-    if let Some(thread) = get(number) {
+    if let Some(thread) = known() {
         return Some(thread);
     }
+    let number = bpf_get_current_pid_tgid() as u32;
     // With no room it goes without.
     let _ = THREADS.insert(&number, &Thread::NEW, u64::from(BPF_NOEXIST));
     get(number)
@@ -95,7 +104,7 @@ pub fn received() {
 /// The current thread is about to send.
 #[inline(always)]
 pub fn sends() {
-    if let Some(thread) = get(bpf_get_current_pid_tgid() as u32) {
+    if let Some(thread) = known() {
         thread.handling = 0;
     }
 }

@@ -29,15 +29,16 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
         report.check_opened();
         assert_eq!(report.requests.len(), handlers.len());
         for (request, handler) in report.requests.iter().zip(handlers) {
-            let Parts { running, runnable, blocked, scheduled: _, waiting } = request.opened().parts;
-            // On a busy machine a handler that spins is taken off the CPU now and then.
-            let expected = match request.path.as_str() {
-                "/spin" => running + runnable,
-                "/sleep" => waiting,
-                _ => blocked,
+            let Parts { running, runnable, blocked, scheduled, waiting } = request.opened().parts;
+            // On a busy machine a handler is taken off the CPU now and then, or gets it late.
+            let (took, delayed) = match request.path.as_str() {
+                "/spin" => (running, runnable),
+                "/sleep" => (waiting, scheduled + runnable),
+                _ => (blocked, runnable),
             };
-            let expected = expected as f64 / 1e6;
-            assert!((expected - handler).abs() < 2.5, "the handler took {handler} ms: {request:#?}");
+            let (took, delayed) = (took as f64 / 1e6, delayed as f64 / 1e6);
+            assert!((took + delayed - handler).abs() < 2.5, "the handler took {handler} ms: {request:#?}");
+            assert!(request.path == "/spin" || (49.9..53.0).contains(&took), "{request:#?}");
         }
         spin_runs(&report);
         sleep_waits(&report);
@@ -46,20 +47,23 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
     });
 }
 
+/// Others may have wanted the CPU meanwhile, though hardly in every round.
+fn nearly_all_is(report: &Report, path: &str, part: fn(&Parts) -> u64) {
+    let best = report.of_path(path).map(|request| request.opened().parts.share(part)).fold(0.0, f64::max);
+    assert!(best >= 0.95, "{best} of {path}");
+}
+
 fn spin_runs(report: &Report) {
-    // Others may have wanted the CPU meanwhile, though hardly in every round.
-    let shares = report.of_path("/spin").map(|request| request.opened().parts.share(|parts| parts.running));
-    let best = shares.fold(0.0, f64::max);
-    assert!(best >= 0.95, "{best}");
+    nearly_all_is(report, "/spin", |parts| parts.running);
     let finding = report.the_finding("cpu-bound-poll");
     assert_eq!(finding.route.as_deref(), Some("GET /spin"));
     assert_eq!((finding.count, finding.of), (ROUNDS as u64, ROUNDS as u64));
 }
 
 fn sleep_waits(report: &Report) {
+    nearly_all_is(report, "/sleep", |parts| parts.waiting);
     for request in report.of_path("/sleep") {
         let handle = request.opened();
-        assert!(handle.parts.share(|parts| parts.waiting) >= 0.95, "{handle:#?}");
         // It waits for a timer, which is no task, and stands nowhere meanwhile.
         assert!(handle.waits.is_empty() && handle.delays.is_empty(), "{handle:#?}");
         assert!(handle.places.iter().all(|place| place.ns < 1_000_000), "{handle:#?}");
@@ -69,9 +73,9 @@ fn sleep_waits(report: &Report) {
 fn block_blocks(report: &Report, build: Build) {
     let file = "examples/latency_lab/src/handlers.rs";
     let line = source::line(file, "block", "thread::sleep(");
+    nearly_all_is(report, "/block", |parts| parts.blocked);
     for request in report.of_path("/block") {
         let handle = request.opened();
-        assert!(handle.parts.share(|parts| parts.blocked) >= 0.95, "{handle:#?}");
         let place = handle.places.first().expect("a place");
         assert!(place.is_sleep_at("latency_lab::handlers::block", file, line), "not at {file}:{line}: {place:#?}");
         assert!(place.ns as f64 >= 0.95 * handle.parts.blocked as f64, "{handle:#?}");

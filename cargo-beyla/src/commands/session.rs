@@ -48,7 +48,7 @@ pub(super) struct End {
     pub(super) trace: Trace,
     /// How the server ended; `None` if it goes on, or was not ours.
     pub(super) exit: Option<Exit>,
-    /// Whether we told it to, without the user's asking.
+    /// Whether a signal of ours ended it, without the user's asking.
     pub(super) stopped: bool,
     /// The exit code of `--exec`.
     pub(super) command: Option<u8>,
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
         Ok(End {
             trace: self.trace,
             exit,
-            stopped: self.stopping.was_ours(),
+            stopped: exit.is_some_and(|exit| self.stopping.explains(exit)),
             command: self.load.exit_code(),
             failure: self.failure.or(recording),
             ended_monotonic_ns,
