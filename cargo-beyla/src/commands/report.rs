@@ -6,7 +6,7 @@ use super::status::{Status, write};
 use crate::cli::{ReportArguments, ReportOptions};
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
-use crate::report::run_info::{Exit, RunInfo};
+use crate::report::run_info::{Exit, RunInfo, Seed};
 use crate::report::terminal::TerminalOptions;
 use crate::report::{json, terminal};
 use crate::request::route::RouteTable;
@@ -20,7 +20,8 @@ const DEFAULT_WIDTH: usize = 120;
 /// Renders the recording.
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {
     let mut recording = Recording::open(&arguments.file)?;
-    let mut trace = Trace::new(settings(&arguments.report)?);
+    let settings = settings(&arguments.report)?;
+    let mut trace = Trace::new(TraceSettings { seed: recording.run().trace_seed.map(|Seed(seed)| seed), ..settings });
     while let Some(record) = recording.next_record()? {
         // A record that its own size belies says nothing; those beside it are whole.
         if let Ok(Some((event, _))) = Event::decode(record) {
@@ -44,11 +45,8 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
 
 /// What the core must know of the options.
 pub(super) fn settings(options: &ReportOptions) -> Result<TraceSettings, Error> {
-    Ok(TraceSettings {
-        routes: RouteTable::new(&options.routes)?,
-        max_requests: options.max_requests,
-        block_threshold: options.block_threshold,
-    })
+    let settings = TraceSettings::new(RouteTable::new(&options.routes)?, options.max_requests);
+    Ok(TraceSettings { block_threshold: options.block_threshold, ..settings })
 }
 
 /// Prints the summary on stderr, and writes the JSON report where it is wanted.

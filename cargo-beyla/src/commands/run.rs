@@ -80,6 +80,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
         started_unix_ns,
         started_monotonic_ns,
         capture,
+        trace_seed: None,
     };
     let recorder = match record.as_deref().map(|path| Recorder::create(path, &info)).transpose() {
         Ok(recorder) => recorder,

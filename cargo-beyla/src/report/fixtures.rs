@@ -22,6 +22,7 @@ pub(super) fn run() -> RunInfo {
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: START,
         capture: "socket".into(),
+        trace_seed: None,
     }
 }
 
@@ -58,6 +59,7 @@ pub(super) fn request(id: u64, path: &str) -> Request {
         request_bytes: MessageBytes { header: 78, body: Some(0) },
         response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
         explanation: None,
+        trace: None,
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::boundaries::Boundaries;
 use super::lines::Line;
 use super::model::{ConnectionInfo, MessageBytes, Outcome, Request};
+use super::trace_context::{Caller, Identities};
+use crate::protocol::trace_context::TraceId;
 
 /// A request and what has been seen of its response.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Exchange {
     pub(super) response_bytes: Option<MessageBytes>,
     /// How it ended, once the response is over.
     pub(super) outcome: Option<Outcome>,
+    /// The trace that it came with, and who sent it.
+    pub(super) caller: Option<(TraceId, Caller)>,
 }
 
 impl Exchange {
@@ -58,7 +62,7 @@ impl Exchange {
         boundaries.ended = boundaries.ended.max(last);
     }
 
-    pub(super) fn to_request(&self, connection: &Arc<ConnectionInfo>) -> Request {
+    pub(super) fn to_request(&self, connection: &Arc<ConnectionInfo>, identities: Identities) -> Request {
         Request {
             id: self.id,
             connection: Arc::clone(connection),
@@ -73,6 +77,7 @@ impl Exchange {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             explanation: None,
+            trace: identities.context(self.id, self.caller.as_ref()),
         }
     }
 }

@@ -70,6 +70,18 @@ pub struct Explanation {
     pub delays: Vec<Delay>,
 }
 
+impl Explanation {
+    /// What it holds in memory, in bytes, more or less.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.places) + size_of_val(&*self.delays) + waits_memory(&self.waits)
+    }
+}
+
+fn waits_memory(waits: &[Wait]) -> usize {
+    let within = |wait: &Wait| size_of_val(&*wait.places) + waits_memory(&wait.waits);
+    size_of_val(waits) + waits.iter().map(within).sum::<usize>()
+}
+
 /// Time spent in one place of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {

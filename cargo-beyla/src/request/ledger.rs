@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::protocol::message::GivenUp;
 
 use super::exchange::Exchange;
+use super::finished::Finished;
 use super::keeper::Keeper;
 use super::lines::Lines;
 use super::model::{ConnectionInfo, Outcome};
@@ -12,6 +13,8 @@ use super::recent::Recent;
 use super::route::RouteTable;
 use super::statistics::{Ended, Statistics};
 use super::summary::{Totals, Unseen};
+use super::trace::TraceSettings;
+use super::trace_context::Identities;
 
 /// What all connections write to.
 #[derive(Debug)]
@@ -23,10 +26,15 @@ pub(super) struct Ledger {
     pub(super) recent: Recent,
     pub(super) totals: Totals,
     pub(super) unseen: Unseen,
+    pub(super) finished: Finished,
+    identities: Identities,
+    /// Whether requests are asked which trace they belong to.
+    pub(super) track_request_headers: bool,
 }
 
 impl Ledger {
-    pub(super) fn new(routes: RouteTable, max_requests: usize) -> Self {
+    pub(super) fn new(settings: TraceSettings) -> Self {
+        let TraceSettings { routes, max_requests, block_threshold: _, export, seed, track_request_headers } = settings;
         Self {
             routes,
             lines: Lines::default(),
@@ -35,6 +43,9 @@ impl Ledger {
             recent: Recent::default(),
             totals: Totals::default(),
             unseen: Unseen::default(),
+            finished: Finished::new(export),
+            identities: Identities::new(seed),
+            track_request_headers,
         }
     }
 
@@ -50,7 +61,13 @@ impl Ledger {
         if outcome == Outcome::Complete {
             self.recent.add(exchange.boundaries.ended, total);
         }
-        self.keeper.offer(exchange.id, total, || exchange.to_request(connection));
+        let identities = self.identities;
+        let request = || exchange.to_request(connection, identities);
+        let kept = self.keeper.offer(exchange.id, total, request);
+        if self.finished.is_wanted() {
+            let finished = kept.map_or_else(|| Arc::new(request()), Arc::clone);
+            self.finished.push(finished);
+        }
     }
 
     /// Counts a connection that is not read any further.

@@ -6,6 +6,7 @@ mod connection;
 mod exchange;
 pub mod explanation;
 pub mod finding;
+mod finished;
 mod intern;
 mod keeper;
 mod ledger;
@@ -18,3 +19,4 @@ pub mod summary;
 #[cfg(test)]
 mod tape;
 pub mod trace;
+pub mod trace_context;
