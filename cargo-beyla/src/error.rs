@@ -3,6 +3,7 @@
 //! Messages are lower-case fragments that follow `error: `; hints are whole lines that follow
 //! `hint: ` and say what cures it. A server's own exit code is passed on and is none of these.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,6 +115,22 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An endpoint to which telemetry was to be sent.
+    #[error("cannot export to '{endpoint}': {reason}")]
+    Export {
+        /// As it was given.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address at which metrics were to be scraped.
+    #[error("could not listen on {address} for Prometheus: {source}")]
+    Listen {
+        /// As it was given.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A system call that has no reason to fail.
     #[error("{what} failed: {source}")]
     System {
@@ -138,6 +155,8 @@ impl Error {
             | Self::File { .. }
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
+            | Self::Export { .. }
+            | Self::Listen { .. }
             | Self::System { .. } => USAGE,
         }
     }
@@ -162,12 +181,17 @@ impl Error {
             }
             Self::Probe { hint, .. } => hint.clone(),
             Self::RoutePattern { .. } => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
+            Self::Export { .. } => Some("write it as in --otlp http://localhost:4318".into()),
+            Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("something listens there already: choose another port".into())
+            }
             Self::NotARecording { .. } => Some("make one with `cargo beyla run --record FILE`".into()),
             Self::Metadata(_)
             | Self::BuildFailed { .. }
             | Self::NoExecutable { .. }
             | Self::Launch { .. }
             | Self::File { .. }
+            | Self::Listen { .. }
             | Self::System { .. } => None,
         }
     }

@@ -12,9 +12,9 @@ use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Req
 use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
 
 /// The start of the run by `CLOCK_MONOTONIC`.
-pub(super) const START: u64 = 1_000_000_000;
+pub(crate) const START: u64 = 1_000_000_000;
 
-pub(super) fn run() -> RunInfo {
+pub(crate) fn run() -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
         pid: 4242,
@@ -27,7 +27,7 @@ pub(super) fn run() -> RunInfo {
 }
 
 /// The `id`th request, `GET path`, of a healthy server; it takes `id` times 100 µs or so.
-pub(super) fn request(id: u64, path: &str) -> Request {
+pub(crate) fn request(id: u64, path: &str) -> Request {
     let at = START + id * 10_000_000;
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query.into())),
@@ -63,7 +63,7 @@ pub(super) fn request(id: u64, path: &str) -> Request {
     }
 }
 
-pub(super) fn tcp(address: &str) -> Endpoint {
+pub(crate) fn tcp(address: &str) -> Endpoint {
     Endpoint::Tcp(address.parse().unwrap())
 }
 

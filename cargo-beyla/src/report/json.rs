@@ -173,6 +173,8 @@ struct RequestRow<'a> {
 }
 
 #[derive(Serialize)]
+// They are called so in the report.
+#[allow(clippy::struct_field_names)]
 struct TraceRow {
     trace_id: String,
     span_id: String,

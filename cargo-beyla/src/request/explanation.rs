@@ -110,6 +110,19 @@ pub enum Cause {
     Unknown,
 }
 
+impl Cause {
+    /// As it stands in reports and in what is exported.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::SystemCall(_) => "system-call",
+            Self::Lock => "lock",
+            Self::PageFault => "page-fault",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Time spent waiting for another task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {

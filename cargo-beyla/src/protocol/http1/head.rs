@@ -310,7 +310,7 @@ mod tests {
     fn the_trace_is_where_the_head_says() {
         let parent = |span: &str| format!("traceparent: 00-0af7651916cd43dd8448eb211c80319c-{span}-01\r\n");
         let (one, other) = (parent("b7ad6b7169203331"), parent("00f067aa0ba902b7"));
-        let states = |count: usize| (0..count).map(|n| format!("TraceState: k{n}=v\r\n")).collect::<String>();
+        let states = |count: usize| (0..count).map(|n| format!("TraceState: k{n}=v\r\n")).collect::<Vec<_>>().concat();
         for (fields, expected) in [
             (one.clone(), Some(vec![])),
             (one.to_uppercase().replace("0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331", "x"), None),
