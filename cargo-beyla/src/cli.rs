@@ -1,6 +1,7 @@
 //! The command line: flags, and nothing but flags.
 
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,9 @@ pub struct RunArguments {
     /// credentials included
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
     pub record: Option<PathBuf>,
+    /// Where telemetry goes.
+    #[command(flatten)]
+    pub export: ExportOptions,
     /// How bytes are captured; the default is the lightest way that the kernel has
     #[arg(long, value_enum, default_value_t = Capture::Auto, hide = true)]
     pub capture: Capture,
@@ -138,6 +142,23 @@ pub struct RunControl {
     /// Give up if the server does not listen within this time of its start
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub listen_timeout: Duration,
+}
+
+/// Where telemetry goes.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Export options")]
+pub struct ExportOptions {
+    /// Send traces to Jaeger at HOST:PORT: by OTLP/gRPC to port 4317, by OTLP/HTTP to any other
+    #[arg(long, value_name = "HOST:PORT")]
+    pub jaeger: Option<String>,
+    /// Send traces and metrics by OTLP to URL, as in `http://localhost:4318`: by gRPC to port 4317, by HTTP
+    /// to any other; with --jaeger metrics alone
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
+    /// Let Prometheus scrape metrics at ADDR, as in 127.0.0.1:9464, under /metrics; a port alone is one of
+    /// this machine's
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    pub prometheus: Option<SocketAddr>,
 }
 
 /// What the reports show.
@@ -220,6 +241,14 @@ pub fn parse() -> Arguments {
     }
 }
 
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    let of_this_machine = || port.parse().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    text.parse()
+        .or_else(|_| of_this_machine())
+        .map_err(|_| format!("'{text}' is not an address such as 127.0.0.1:9464"))
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -243,6 +272,18 @@ mod tests {
     fn the_definition_is_consistent() {
         use clap::CommandFactory;
         Cargo::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, address) in
+            [("127.0.0.1:1", "127.0.0.1:1"), ("[::1]:1", "[::1]:1"), ("9464", "127.0.0.1:9464"), (":1", "127.0.0.1:1")]
+        {
+            assert_eq!(parse_address(text), Ok(address.parse().expect("an address")), "{text}");
+        }
+        for wrong in ["", ":", "localhost", "1.2.3.4", "70000"] {
+            assert!(parse_address(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod dispatch;
 pub mod doctor;
+mod exports;
 mod report;
 mod run;
 mod session;

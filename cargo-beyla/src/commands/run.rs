@@ -4,12 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use super::exports;
 use super::report::{settings, show};
 use super::session::explaining::Explaining;
 use super::session::{End, Session};
 use super::status::Status;
-use crate::cli::{ProbeArguments, RunArguments};
+use crate::cli::{ProbeArguments, ReportOptions, RunArguments};
 use crate::error::Error;
+use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::{Stdout, Suspended};
 use crate::launch::user::InvokingUser;
@@ -17,7 +19,6 @@ use crate::probe::client::{Attached, Helper};
 use crate::probe::privilege;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo};
-use crate::request::trace::Trace;
 use crate::symbols::{Symbols, task_probes};
 use crate::workspace::sources::Sources;
 use crate::workspace::{build, select};
@@ -27,13 +28,13 @@ const SIGNALLED: u8 = 128;
 
 /// Runs the server under trace.
 pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, Error> {
-    let RunArguments { target, run: control, report: options, explain, record, capture, server_arguments } = arguments;
+    let RunArguments { target, run: control, report: options, explain, record, export, capture, server_arguments } =
+        arguments;
     // What can be found wrong before the build is.
-    let trace = Trace::new(settings(&options)?);
+    let exports = Checked::new(&exports::settings(&export))?;
+    let (trace, trace_seed) = exports::trace(settings(&options)?, exports.as_ref())?;
     let privilege = privilege::find()?;
-    for path in options.json.iter().chain(&record).filter(|path| path.as_os_str() != "-") {
-        check_writable(path)?;
-    }
+    files(&options, record.as_deref()).try_for_each(check_writable)?;
     let report_on_stdout = options.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
     let stdout = if report_on_stdout { Stdout::ToStderr } else { Stdout::Inherited };
 
@@ -80,10 +81,15 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
         started_unix_ns,
         started_monotonic_ns,
         capture,
-        trace_seed: None,
+        trace_seed,
     };
-    let recorder = match record.as_deref().map(|path| Recorder::create(path, &info)).transpose() {
-        Ok(recorder) => recorder,
+    let recorder = record.as_deref().map(|path| Recorder::create(path, &info)).transpose();
+    let outlets = recorder.and_then(|recorder| {
+        let exporter = exports.map(|checked| exports::start(checked, &info, status)).transpose()?;
+        Ok((recorder, exporter))
+    });
+    let (recorder, exporter) = match outlets {
+        Ok(outlets) => outlets,
         Err(error) => {
             server.abandon();
             return Err(error);
@@ -95,32 +101,59 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
         Explaining::new(symbols, info.pid, found.unseen)
     });
     let pid = server.release()?;
-    let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
-        Session::new(pid, helper, ring, signals, trace, recorder, explaining, &control, user.as_ref(), stdout, status)
-            .run()?;
+    let session = Session::new(
+        pid,
+        helper,
+        ring,
+        signals,
+        trace,
+        recorder,
+        explaining,
+        &control,
+        user.as_ref(),
+        stdout,
+        exporter.as_ref(),
+        status,
+    );
+    let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } = session.run()?;
+    exports::close(&mut trace, ended_monotonic_ns, exporter.as_ref());
     let listened = !trace.listening().is_empty();
     let duration_ns = ended_monotonic_ns.saturating_sub(started_monotonic_ns);
     let summary = trace.finish(ended_monotonic_ns);
     if listened || summary.totals.requests > 0 {
         show(&summary, &info, duration_ns, Some(exit), &options, status)?;
     }
-    if let Some(user) = &user {
-        for path in options.json.iter().chain(record.iter()).filter(|path| path.as_os_str() != "-") {
-            let (uid, gid) = user.owner();
-            // Then it stays root's, which the user will see.
-            let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
-        }
-    }
+    exports::finish(exporter, status);
+    files(&options, record.as_deref()).for_each(|path| hand_over(path, user.as_ref()));
     if let Some(error) = failure {
         return Err(error);
     }
+    Ok(exit_code(exit, stopped, command))
+}
+
+/// The server's own, or if that is 0, the command's.
+fn exit_code(exit: Exit, stopped: bool, command: Option<u8>) -> ExitCode {
     let own = match exit {
         Exit::Signal(_) if stopped => 0,
         Exit::Code(code) => code as u8,
         Exit::Signal(signal) => SIGNALLED.saturating_add(signal as u8),
     };
     // The server ended as it was told to; whether the run was one is for the command to say.
-    Ok(ExitCode::from(if own == 0 { command.unwrap_or(0) } else { own }))
+    ExitCode::from(if own == 0 { command.unwrap_or(0) } else { own })
+}
+
+/// Gives a file to who asked for it, if we are root in their place.
+fn hand_over(path: &Path, user: Option<&InvokingUser>) {
+    if let Some(user) = user {
+        let (uid, gid) = user.owner();
+        // Then it stays root's, which the user will see.
+        let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
+    }
+}
+
+/// What is to be written besides stdout.
+fn files<'a>(options: &'a ReportOptions, record: Option<&'a Path>) -> impl Iterator<Item = &'a Path> {
+    options.json.as_deref().into_iter().chain(record).filter(|path| path.as_os_str() != "-")
 }
 
 /// Fails now rather than after the run; leaves everything as it was.

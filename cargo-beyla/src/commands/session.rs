@@ -18,9 +18,11 @@ use zerocopy::IntoBytes;
 use self::explaining::Explaining;
 use self::load::Load;
 use self::stopping::Stopping;
+use super::exports;
 use super::status::Status;
 use crate::cli::RunControl;
 use crate::error::Error;
+use crate::export::exporter::Exporter;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
@@ -74,6 +76,7 @@ pub(super) struct Session<'a> {
     control: &'a RunControl,
     load: Load<'a>,
     stopping: Stopping,
+    exporter: Option<&'a Exporter>,
     live: Option<Live>,
     status: Status,
     started: Instant,
@@ -96,6 +99,7 @@ impl<'a> Session<'a> {
         control: &'a RunControl,
         user: Option<&'a InvokingUser>,
         stdout: Stdout,
+        exporter: Option<&'a Exporter>,
         status: Status,
     ) -> Self {
         Self {
@@ -112,6 +116,7 @@ impl<'a> Session<'a> {
             control,
             load: Load::new(control.exec.as_deref(), server, user, stdout),
             stopping: Stopping::new(server),
+            exporter,
             live: None,
             status,
             started: Instant::now(),
@@ -137,6 +142,9 @@ impl<'a> Session<'a> {
             }
             self.look_at_deadlines()?;
             self.draw();
+            if let Some(exporter) = self.exporter {
+                exports::offer(&mut self.trace, exporter);
+            }
         };
         let ended_monotonic_ns = monotonic_ns();
         self.load.stop();

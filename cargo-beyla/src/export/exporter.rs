@@ -145,10 +145,14 @@ impl Exporter {
         self.inbox.offer(request);
     }
 
-    /// Sends what is left, for so long at most, and tells what became of everything. `lost` is how many
-    /// requests could not even be offered.
-    pub fn finish(self, patience: Duration, lost: u64) -> Outcome {
-        self.inbox.refuse(lost);
+    /// Takes note of requests that were lost before they could be offered.
+    pub fn lose(&self, requests: u64) {
+        self.offered.fetch_add(requests, Ordering::Relaxed);
+        self.inbox.refuse(requests);
+    }
+
+    /// Sends what is left, for so long at most, and tells what became of everything.
+    pub fn finish(self, patience: Duration) -> Outcome {
         let now = Instant::now();
         // The other side sees it, or has gone by itself.
         let _ = self.ending.send(Some((now + patience).into()));
@@ -166,7 +170,7 @@ impl Exporter {
                     let bar = bar.get_or_insert_with(|| self.bar());
                     bar.set_position(self.progress.done.load(Ordering::Relaxed));
                 }
-                Err(_) => return self.unanswered(lost),
+                Err(_) => return self.unanswered(),
             }
         }
     }
@@ -183,10 +187,10 @@ impl Exporter {
         bar
     }
 
-    fn unanswered(self, lost: u64) -> Outcome {
+    fn unanswered(self) -> Outcome {
         let Self { mut silent, offered, .. } = self;
         if let Some(traces) = &mut silent.traces {
-            traces.requests = offered.load(Ordering::Relaxed) + lost;
+            traces.requests = offered.load(Ordering::Relaxed);
             traces.lost.values_mut().for_each(|requests| *requests = traces.requests);
         }
         silent

@@ -26,8 +26,8 @@ fn take() -> Answer {
     Answer::Take(Vec::new())
 }
 
-fn taken() -> Option<Result<ExportTraceServiceResponse, Status>> {
-    Some(Ok(ExportTraceServiceResponse::default()))
+fn taken() -> ExportTraceServiceResponse {
+    ExportTraceServiceResponse::default()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn there_is_no_time_at_all() {
     for id in 1..=10 {
         exporter.offer(&Arc::new(request(id)));
     }
-    let outcome = exporter.finish(Duration::ZERO, 0).traces.expect("there are spans");
+    let outcome = exporter.finish(Duration::ZERO).traces.expect("there are spans");
     assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 10));
 }
 
@@ -61,7 +61,8 @@ fn it_is_overloaded_for_a_while() {
         assert!(outcome.is_complete(), "{outcome:?}");
         assert_complete(&decode(&receiver), 500);
     }
-    let receiver = GrpcReceiver::start(|n| if n < 2 { Some(Err(Status::unavailable("busy"))) } else { taken() });
+    let receiver =
+        GrpcReceiver::start(|n| if n < 2 { Some(Err(Status::unavailable("busy"))) } else { Some(Ok(taken())) });
     assert!(export_traces(&traces(&receiver.url(), Protocol::Grpc), 500, PATIENCE).is_complete());
     assert_complete(&receiver.taken(), 500);
 }
@@ -90,7 +91,7 @@ fn it_asks_for_time() {
     let details = || ErrorDetails::with_retry_info(Some(Duration::from_millis(700)));
     let grpc = GrpcReceiver::start(move |n| match n {
         0 => Some(Err(Status::with_error_details(Code::ResourceExhausted, "slowly", details()))),
-        _ => taken(),
+        _ => Some(Ok(taken())),
     });
     let begun = Instant::now();
     assert!(export_traces(&traces(&grpc.url(), Protocol::Grpc), 10, PATIENCE).is_complete());
@@ -225,7 +226,8 @@ fn whoever_offers_never_waits_and_memory_is_bounded() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // In the inbox, in the queue behind it, and on the way from one to the other.
     assert!(Arc::strong_count(&one) <= 3 * 65_536 + 1, "{}", Arc::strong_count(&one));
-    let outcome = exporter.finish(Duration::from_millis(200), 5).traces.expect("there are spans");
+    exporter.lose(5);
+    let outcome = exporter.finish(Duration::from_millis(200)).traces.expect("there are spans");
     assert_eq!((outcome.requests, outcome.sent), (400_005, 0));
     assert_eq!(outcome.lost.values().sum::<u64>(), 400_005);
     assert!(outcome.lost["they came faster than they were taken"] >= 5);

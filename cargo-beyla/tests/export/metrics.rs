@@ -61,7 +61,7 @@ fn they_are_sent_while_the_run_goes_on() {
     while receiver.taken().len() < 3 && begun.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let outcome = exporter.finish(PATIENCE, 0).metrics.expect("there are metrics");
+    let outcome = exporter.finish(PATIENCE).metrics.expect("there are metrics");
     assert!(outcome.sent >= 4, "{outcome:?}");
     assert_eq!(outcome.sent, receiver.taken().len() as u64);
 }

@@ -89,7 +89,7 @@ fn a_parser_reads_what_is_scraped() {
     let (head, body) = get(address, "HEAD", "/metrics", "*/*");
     assert!(head.starts_with("HTTP/1.1 200") && body.is_empty());
 
-    let outcome = exporter.finish(PATIENCE, 0).prometheus.expect("it was there");
+    let outcome = exporter.finish(PATIENCE).prometheus.expect("it was there");
     assert!(outcome.scrapes >= 3 && outcome.url == format!("http://{address}/metrics"), "{outcome:?}");
     assert!(TcpStream::connect(address).is_err(), "it goes with the run");
 }
@@ -100,7 +100,7 @@ fn many_who_say_nothing_do_not_keep_the_run() {
     let _silent: Vec<_> = (0..40).map(|_| TcpStream::connect(address).expect("it listens")).collect();
     exporter.offer(&Arc::new(request(1)));
     let begun = Instant::now();
-    exporter.finish(PATIENCE, 0);
+    exporter.finish(PATIENCE);
     assert!(begun.elapsed() < Duration::from_secs(2));
 }
 

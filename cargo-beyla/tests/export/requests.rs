@@ -85,7 +85,7 @@ pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> O
     for id in 1..=requests {
         exporter.offer(&Arc::new(request(id)));
     }
-    exporter.finish(patience, 0)
+    exporter.finish(patience)
 }
 
 /// Exports so many requests as spans; every one is accounted for.

@@ -58,7 +58,7 @@ fn ten_thousand_requests_arrive_once_by_grpc() {
     assert_complete(&receiver.taken(), 10_000);
     assert_eq!(outcome.sentence(), format!("sent the spans of 10,000 requests to {}/", receiver.url()));
     let metadata = &receiver.attempts()[0];
-    assert_eq!(metadata.get("x-tenant").map(|value| value.as_bytes()), Some(&b"a"[..]));
+    assert_eq!(metadata.get("x-tenant").map(tonic::metadata::MetadataValue::as_bytes), Some(&b"a"[..]));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn requests_are_sent_while_the_run_goes_on() {
     }
     assert_complete(&decode(&receiver), 3);
     exporter.offer(&Arc::new(request(4)));
-    let outcome = exporter.finish(PATIENCE, 0).traces.expect("there are spans");
+    let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
     assert_eq!((outcome.sent, outcome.is_complete()), (4, true));
     assert_complete(&decode(&receiver), 4);
 }
@@ -108,7 +108,7 @@ fn what_the_caller_does_not_record_is_left_out() {
             request.trace.as_mut().expect("there is one").caller = caller;
             exporter.offer(&Arc::new(request));
         }
-        let outcome = exporter.finish(PATIENCE, 0).traces.expect("there are spans");
+        let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
         assert_eq!((outcome.requests, outcome.sent, outcome.unsampled), (3, sent, 3 - sent), "{sampler:?}");
         assert!(outcome.is_complete());
     }

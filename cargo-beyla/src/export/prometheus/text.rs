@@ -58,12 +58,10 @@ enum Kind {
 
 impl Text {
     fn write(&mut self, resource: &Resource, metrics: &[Metric]) -> fmt::Result {
-        match self.format {
-            Format::Prometheus => {
-                self.out.write_str("# HELP target_info Target metadata\n# TYPE target_info gauge\n")?
-            }
-            Format::OpenMetrics => self.out.write_str("# TYPE target info\n# HELP target Target metadata\n")?,
-        }
+        self.out.write_str(match self.format {
+            Format::Prometheus => "# HELP target_info Target metadata\n# TYPE target_info gauge\n",
+            Format::OpenMetrics => "# TYPE target info\n# HELP target Target metadata\n",
+        })?;
         self.out.write_str("target_info")?;
         self.labels(&resource.attributes, None)?;
         self.out.write_str(" 1\n")?;
