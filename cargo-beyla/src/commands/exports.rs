@@ -6,6 +6,7 @@ use super::status::Status;
 use crate::cli::ExportOptions;
 use crate::error::Error;
 use crate::export::exporter::{Checked, Exporter};
+use crate::export::outcome::Outcome;
 use crate::export::settings::{
     ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
 };
@@ -51,7 +52,7 @@ fn endpoint(url: &str, path: &str) -> (Protocol, String) {
 
 /// The trace of a run that exports this, and what its ids come from.
 pub(super) fn trace(settings: TraceSettings, exports: Option<&Checked>) -> Result<(Trace, Option<Seed>), Error> {
-    let seed = exports.map(|_| seed()).transpose()?;
+    let seed = exports.filter(|exports| exports.has_traces()).map(|_| seed()).transpose()?;
     let settings = TraceSettings { export: exports.is_some(), seed: seed.map(|Seed(seed)| seed), ..settings };
     Ok((Trace::new(settings), seed))
 }
@@ -93,12 +94,21 @@ pub(super) fn close(trace: &mut Trace, ended_monotonic_ns: u64, exporter: Option
 /// Sends what is left, and tells what became of everything.
 pub(super) fn finish(exporter: Option<Exporter>, status: Status) {
     let Some(exporter) = exporter else { return };
-    for (well, sentence) in exporter.finish(PATIENCE).sentences() {
-        if well {
-            status.say("Exported", sentence);
-        } else {
-            status.warn(sentence);
+    let Outcome { traces, metrics, prometheus } = exporter.finish(PATIENCE);
+    for (well, sentence) in [
+        traces.map(|traces| (traces.is_complete(), traces.sentence())),
+        metrics.map(|metrics| (metrics.failure.is_none(), metrics.sentence())),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        match sentence.strip_prefix("sent ").filter(|_| well) {
+            Some(what) => status.say("Sent", what),
+            None => status.warn(sentence),
         }
+    }
+    if let Some(prometheus) = prometheus {
+        status.say("Served", prometheus.sentence());
     }
 }
 

@@ -89,6 +89,11 @@ impl Checked {
         Ok(any.then_some(checked))
     }
 
+    /// Whether there are spans among them.
+    pub fn has_traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
     /// Where metrics can be scraped.
     pub fn prometheus_url(&self) -> Option<String> {
         self.prometheus.as_ref().map(Endpoint::url)

@@ -62,17 +62,6 @@ pub struct PrometheusOutcome {
     pub scrapes: u64,
 }
 
-impl Outcome {
-    /// One sentence an exporter, and whether all went well with it.
-    pub fn sentences(&self) -> Vec<(bool, String)> {
-        let Self { traces, metrics, prometheus } = self;
-        let traces = traces.as_ref().map(|traces| (traces.is_complete(), traces.sentence()));
-        let metrics = metrics.as_ref().map(|metrics| (metrics.failure.is_none(), metrics.sentence()));
-        let prometheus = prometheus.as_ref().map(|prometheus| (true, prometheus.sentence()));
-        [traces, metrics, prometheus].into_iter().flatten().collect()
-    }
-}
-
 impl TracesOutcome {
     pub(super) fn lose(&mut self, requests: u64, reason: &str) {
         if requests == 0 {
@@ -137,12 +126,12 @@ impl MetricsOutcome {
 }
 
 impl PrometheusOutcome {
-    /// As in `metrics were scraped 5 times at http://127.0.0.1:9464/metrics`.
+    /// As in `metrics at http://127.0.0.1:9464/metrics, scraped 5 times`.
     pub fn sentence(&self) -> String {
         match self.scrapes {
-            0 => format!("metrics were not scraped at {}", self.url),
-            1 => format!("metrics were scraped once at {}", self.url),
-            scrapes => format!("metrics were scraped {} times at {}", count(scrapes), self.url),
+            0 => format!("metrics at {}, never scraped", self.url),
+            1 => format!("metrics at {}, scraped once", self.url),
+            scrapes => format!("metrics at {}, scraped {} times", self.url, count(scrapes)),
         }
     }
 }
@@ -204,6 +193,6 @@ mod tests {
         let sentence = "sent metrics to http://x/v1/metrics 2 times; the last ones were not sent: connection refused";
         assert_eq!(metrics.sentence(), sentence);
         let prometheus = PrometheusOutcome { url: "http://y/metrics".into(), scrapes: 1 };
-        assert_eq!(prometheus.sentence(), "metrics were scraped once at http://y/metrics");
+        assert_eq!(prometheus.sentence(), "metrics at http://y/metrics, scraped once");
     }
 }
