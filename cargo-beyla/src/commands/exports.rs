@@ -10,6 +10,7 @@ use crate::export::outcome::Outcome;
 use crate::export::settings::{
     ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
 };
+use crate::launch::signals;
 use crate::report::run_info::{RunInfo, Seed};
 use crate::request::trace::{Trace, TraceSettings};
 
@@ -94,6 +95,8 @@ pub(super) fn close(trace: &mut Trace, ended_monotonic_ns: u64, exporter: Option
 /// Sends what is left, and tells what became of everything.
 pub(super) fn finish(exporter: Option<Exporter>, status: Status) {
     let Some(exporter) = exporter else { return };
+    // Whoever presses ^C now does not want to wait for it. Where it cannot be had, the wait is bounded.
+    let _ = signals::deliver();
     let Outcome { traces, metrics, prometheus } = exporter.finish(PATIENCE);
     for (well, sentence) in [
         traces.map(|traces| (traces.is_complete(), traces.sentence())),

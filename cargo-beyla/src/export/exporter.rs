@@ -109,12 +109,12 @@ impl Checked {
         let lost = [(reason.to_owned(), 0)].into();
         Outcome {
             traces: self.traces.as_ref().map(|receiver| TracesOutcome {
-                endpoint: receiver.endpoint.to_string(),
+                endpoint: receiver.endpoint.clone(),
                 lost,
                 ..TracesOutcome::default()
             }),
             metrics: self.metrics.as_ref().map(|(receiver, _)| MetricsOutcome {
-                endpoint: receiver.endpoint.to_string(),
+                endpoint: receiver.endpoint.clone(),
                 failure: Some(reason.to_owned()),
                 ..MetricsOutcome::default()
             }),

@@ -56,7 +56,7 @@ fn ten_thousand_requests_arrive_once_by_grpc() {
     let receiver = GrpcReceiver::start(|_| Some(Ok(ExportTraceServiceResponse::default())));
     let outcome = export_traces(&traces(&receiver.url(), Protocol::Grpc), 10_000, PATIENCE);
     assert_complete(&receiver.taken(), 10_000);
-    assert_eq!(outcome.sentence(), format!("sent the spans of 10,000 requests to {}/", receiver.url()));
+    assert_eq!(outcome.sentence(), format!("sent the spans of 10,000 requests to {}", receiver.url()));
     let metadata = &receiver.attempts()[0];
     assert_eq!(metadata.get("x-tenant").map(tonic::metadata::MetadataValue::as_bytes), Some(&b"a"[..]));
 }
@@ -117,5 +117,5 @@ fn what_the_caller_does_not_record_is_left_out() {
 #[test]
 fn a_run_without_requests_is_a_run() {
     let outcome = export_traces(&traces("http://127.0.0.1:9", Protocol::Grpc), 0, PATIENCE);
-    assert_eq!(outcome.sentence(), "sent no spans to http://127.0.0.1:9/: there were no requests");
+    assert_eq!(outcome.sentence(), "sent no spans to http://127.0.0.1:9: there were no requests");
 }

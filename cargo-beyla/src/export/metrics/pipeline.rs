@@ -31,7 +31,7 @@ impl MetricsPipeline {
         store: Rc<RefCell<Store>>,
         resource: Resource,
     ) -> Self {
-        let endpoint = delivery.receiver().endpoint.to_string();
+        let endpoint = delivery.receiver().endpoint.clone();
         let outcome = MetricsOutcome { endpoint, ..MetricsOutcome::default() };
         // An interval of 0 would be no pause at all.
         let interval = interval.max(Duration::from_millis(1));

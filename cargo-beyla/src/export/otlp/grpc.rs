@@ -20,7 +20,7 @@ impl Grpc {
     /// To be called in the runtime that it is used in.
     pub(super) fn new(receiver: &Receiver) -> Result<Self, Failure> {
         let refused = |error: &(dyn std::error::Error + 'static)| Failure::new(innermost(error), Remedy::None);
-        let mut endpoint = Endpoint::from(receiver.endpoint.clone())
+        let mut endpoint = Endpoint::from(receiver.uri.clone())
             .connect_timeout(receiver.timeout)
             .user_agent(super::http::USER_AGENT)
             .map_err(|error| refused(&error))?;

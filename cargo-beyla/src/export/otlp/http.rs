@@ -60,7 +60,7 @@ impl Http {
     pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
         let mut request = Request::new(Full::from(message.encode_to_vec()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.receiver.endpoint.clone();
+        *request.uri_mut() = self.receiver.uri.clone();
         request.headers_mut().insert(USER_AGENT_HEADER, http::HeaderValue::from_static(USER_AGENT));
         request.headers_mut().extend(self.receiver.headers.clone());
         request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(PROTOBUF));

@@ -10,7 +10,9 @@ use crate::export::settings::Protocol;
 /// A receiver, as checked before the run.
 #[derive(Clone, Debug)]
 pub(in crate::export) struct Receiver {
-    pub(in crate::export) endpoint: Uri,
+    pub(super) uri: Uri,
+    /// The same, as it was given.
+    pub(in crate::export) endpoint: String,
     pub(in crate::export) protocol: Protocol,
     pub(super) headers: HeaderMap,
     pub(super) timeout: Duration,
@@ -44,11 +46,11 @@ impl Receiver {
             value.set_sensitive(true);
             map.append(name, value);
         }
-        Ok(Self { endpoint: uri, protocol, headers: map, timeout })
+        Ok(Self { uri, endpoint: endpoint.to_owned(), protocol, headers: map, timeout })
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
-        self.endpoint.scheme_str() == Some("https")
+        self.uri.scheme_str() == Some("https")
     }
 }
 

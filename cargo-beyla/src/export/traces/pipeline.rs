@@ -123,7 +123,7 @@ impl Pipeline {
 
     /// Where requests are to wait for it.
     pub(in crate::export) fn waiting(&self, bounds: Bounds) -> Rc<Waiting> {
-        let endpoint = self.delivery.receiver().endpoint.to_string();
+        let endpoint = self.delivery.receiver().endpoint.clone();
         Rc::new(Waiting {
             queue: RefCell::new(Queue::new(bounds)),
             changed: Notify::new(),
