@@ -1,5 +1,5 @@
 //! Records -> requests, from bytes that may be anything: they neither panic nor break the promise that
-//! phases sum to the total.
+//! phases sum to the total and the parts of `handle` to it.
 //!
 //! With cargo-fuzz installed, in the root of the repository:
 //!
@@ -28,6 +28,9 @@ fuzz_target!(|bytes: &[u8]| {
     for request in &summary.requests {
         let boundaries = &request.boundaries;
         assert_eq!(boundaries.phases().sum(), boundaries.total(), "{request:?}");
+        if let Some(explanation) = &request.explanation {
+            assert_eq!(Some(explanation.parts.sum()), boundaries.phases().handle, "{request:?}");
+        }
         let moments = [
             boundaries.arrived,
             Some(boundaries.read),

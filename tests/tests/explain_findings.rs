@@ -55,6 +55,44 @@ fn who_holds_up_the_others_is_named() {
     });
 }
 
+/// A worker that is held up does not look for new connections either.
+#[test]
+fn who_holds_up_new_connections_is_named() {
+    let _alone = alone();
+    both_ways(|capture| {
+        let run = start(capture, "1", &[]);
+        let mut blocking = run.connect();
+        blocking.get("/fast");
+        blocking.send(get("/block?ms=200"));
+        std::thread::sleep(Duration::from_millis(50));
+        let sent = Instant::now();
+        let mut waiting: Vec<_> = (0..4).map(|_| run.connect()).collect();
+        for client in &mut waiting {
+            client.send(get("/fast"));
+        }
+        blocking.response();
+        let truth = sent.elapsed().as_secs_f64() * 1e3;
+        for client in &mut waiting {
+            client.response();
+        }
+        drop((blocking, waiting));
+        let report = run.stop();
+        report.check_opened();
+        assert!(truth > 100.0, "the worker was blocked for {truth} ms only");
+        let finding = report.the_finding("blocking-call");
+        let [delayed] = &finding.delayed[..] else { panic!("not one route was delayed: {finding:#?}") };
+        assert_eq!((delayed.route.as_str(), delayed.count), ("GET /fast", 4));
+        for fast in report.of_path("/fast").skip(1) {
+            let [delay] = &fast.opened().delays[..] else { panic!("not one delay: {fast:#?}") };
+            assert_eq!(delay.by, "GET /block");
+            assert!((delay.ns as f64 / 1e6 - truth).abs() < 5.0, "waited {truth} ms: {fast:#?}");
+        }
+        // That they waited to be accepted has the same cause, which is told already.
+        assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+        report
+    });
+}
+
 #[test]
 fn a_poll_that_computes_holds_up_others_as_well() {
     let _alone = alone();

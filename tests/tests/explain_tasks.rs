@@ -31,10 +31,9 @@ fn the_wait(handle: &Handle) -> &Wait {
     wait
 }
 
-/// What is waited for took 50 ms, all of it in one way.
+/// What is waited for took 50 ms in one way; others may have had the CPU or the worker before and after.
 fn took_50_ms(wait: &Wait, part: fn(&Parts) -> u64) {
-    assert!((49.0..55.0).contains(&(wait.ns as f64 / 1e6)), "{wait:#?}");
-    assert!(part(&wait.parts) as f64 >= 0.95 * wait.ns as f64, "{wait:#?}");
+    assert!((49.0..55.0).contains(&(part(&wait.parts) as f64 / 1e6)), "{wait:#?}");
 }
 
 /// Optimized builds may not tell what a task is.
@@ -64,7 +63,6 @@ fn a_spawned_task_that_computes() {
         for request in &report.requests {
             let wait = the_wait(request.opened());
             is_named(wait, build, "latency_lab::handlers::tasks::spinning");
-            // The CPU may be another's for a while.
             took_50_ms(wait, |parts| parts.running + parts.runnable);
         }
         assert!(!report.has_finding("blocking-call"), "{:#?}", report.findings);

@@ -1,6 +1,8 @@
 //! The records of a server under load.
 
-use cargo_beyla_events::{AF_INET, Endpoint, Header, Open, State, Transfer, kind, tcp_state};
+use cargo_beyla_events::{
+    AF_INET, Endpoint, Header, Open, Sending, State, TaskChange, Transfer, kind, task, tcp_state,
+};
 use zerocopy::{Immutable, IntoBytes};
 
 /// Connections that are open at a time; each is asked once a round.
@@ -11,6 +13,7 @@ const PAUSE: u64 = 9_000;
 
 /// What requests are like.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct Shape {
     /// How many different paths are asked for.
     pub(crate) paths: u64,
@@ -20,11 +23,13 @@ pub(crate) struct Shape {
     pub(crate) slowing: bool,
     /// Whether each request carries a header field that no other has.
     pub(crate) trace_ids: bool,
+    /// Whether the run is one with `--explain`: a task a connection, polled twice a request.
+    pub(crate) explain: bool,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { paths: 1, keep_alive: true, slowing: false, trace_ids: false }
+        Self { paths: 1, keep_alive: true, slowing: false, trace_ids: false, explain: false }
     }
 }
 
@@ -56,6 +61,10 @@ impl Load {
     /// The records that come next, of some 250 requests.
     pub(crate) fn next_batch(&mut self) -> &[u8] {
         self.records.clear();
+        if self.shape.explain && self.requests == 0 {
+            let header = self.header::<Header>(kind::EXPLAINED, 0, b"");
+            self.push(&header, b"");
+        }
         for _ in 0..4 {
             self.add_round();
         }
@@ -68,10 +77,13 @@ impl Load {
         // A connection's number is never used again.
         let first = if self.shape.keep_alive { 1 } else { self.requests + 1 };
         for at in 0..CONNECTIONS {
+            self.task(task::WOKEN, at, 0);
+            self.task(task::RUNNING, at, 0);
             if new {
                 self.open(first + at, at as usize);
             }
             self.receive(first + at, at as usize);
+            self.task(task::IDLE, at, 0);
         }
         for at in 0..CONNECTIONS {
             self.send(first + at, at as usize);
@@ -120,6 +132,13 @@ impl Load {
 
     fn send(&mut self, connection: u64, at: usize) {
         let took = if self.shape.slowing { self.requests } else { self.random() % 100_000 };
+        if self.shape.explain {
+            self.task(task::WOKEN, at as u64, 0);
+            self.task(task::RUNNING, at as u64, 0);
+            let mut header = self.header::<Sending>(kind::SENDING, connection, b"");
+            header.time_ns += took / 2;
+            self.push(&Sending { header, thread: 1, reserved: 0 }, b"");
+        }
         let second = self.now_ns / 1_000_000_000 % 60;
         let data = format!(
             "HTTP/1.1 200 OK\r\ncontent-length: 12\r\ncontent-type: text/plain; charset=utf-8\r\n\
@@ -141,6 +160,17 @@ impl Load {
             ..Default::default()
         };
         self.push(&transfer, data.as_bytes());
+        self.task(task::IDLE, at as u64, took);
+    }
+
+    /// A change of the task of a connection, so long after the present moment.
+    fn task(&mut self, change: u16, at: u64, later_ns: u64) {
+        if !self.shape.explain {
+            return;
+        }
+        let mut header = self.header::<TaskChange>(kind::TASK, 0, b"");
+        (header.flags, header.time_ns) = (change, header.time_ns + later_ns);
+        self.push(&TaskChange { header, task: 64 * (at + 1), vtable: 64, thread: 1, reserved: 0 }, b"");
     }
 
     fn close(&mut self, connection: u64, at: usize) {

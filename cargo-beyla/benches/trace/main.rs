@@ -31,6 +31,7 @@ fn main() {
         ("1,000 paths", Shape { paths: 1000, ..Shape::default() }),
         ("a path for each request", Shape { paths: u64::MAX, ..Shape::default() }),
         ("one route, a trace id for each request", Shape { trace_ids: true, ..Shape::default() }),
+        ("one route, with --explain", Shape { explain: true, ..Shape::default() }),
         ("a connection for each request", Shape { keep_alive: false, ..Shape::default() }),
     ] {
         if only.as_ref().is_some_and(|only| only != name) {

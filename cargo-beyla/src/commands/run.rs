@@ -19,7 +19,8 @@ use crate::probe::client::{Attached, Helper};
 use crate::probe::privilege;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo};
-use crate::symbols::{Symbols, task_probes};
+use crate::symbols::resolver::Symbols;
+use crate::symbols::task_probes;
 use crate::workspace::sources::Sources;
 use crate::workspace::{build, select};
 
@@ -64,7 +65,7 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     };
     let attached = Helper::start(&probe_arguments, privilege)
         .and_then(|mut helper| helper.wait_until_ready().map(|attached| (helper, attached)));
-    let (helper, Attached { capture, ring }) = match attached {
+    let (helper, Attached { capture, ring, unseen }) = match attached {
         Ok(attached) => attached,
         Err(error) => {
             server.abandon();
@@ -97,8 +98,8 @@ pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, E
     };
     let explaining = task_probes.map(|found| {
         let Sources { root, crates } = selection.sources;
-        let symbols = Symbols::new(info.executable.clone(), root, crates);
-        Explaining::new(symbols, info.pid, found.unseen)
+        let symbols = Symbols::new(root, crates);
+        Explaining::new(symbols, info.pid, &found.unseen.into_iter().chain(unseen).collect::<Vec<_>>())
     });
     let pid = server.release()?;
     let session = Session::new(

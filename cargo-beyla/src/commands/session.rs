@@ -50,7 +50,7 @@ pub(super) struct End {
     pub(super) trace: Trace,
     /// How the server ended.
     pub(super) exit: Exit,
-    /// Whether we told it to, without the user's asking.
+    /// Whether a signal of ours ended it, without the user's asking.
     pub(super) stopped: bool,
     /// The exit code of `--exec`.
     pub(super) command: Option<u8>,
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
         Ok(End {
             trace: self.trace,
             exit,
-            stopped: self.stopping.was_ours(),
+            stopped: self.stopping.explains(exit),
             command: self.load.exit_code(),
             failure: self.failure.or(recording),
             ended_monotonic_ns,

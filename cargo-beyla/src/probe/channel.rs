@@ -22,10 +22,13 @@ pub fn message(kind: u16, text: &str) -> Vec<u8> {
 
 /// Says that all is attached: how bytes are captured, and the ring buffer, of `size` bytes.
 ///
+/// `unseen` are sentences on what `--explain` cannot see.
+///
 /// # Errors
 /// If the parent no longer reads.
-pub fn send_ready(channel: RawFd, capture: &str, ring: RawFd, size: u32) -> io::Result<()> {
-    let record = message(kind::READY, &format!("{capture} {size}"));
+pub fn send_ready(channel: RawFd, capture: &str, ring: RawFd, size: u32, unseen: &[String]) -> io::Result<()> {
+    let lines: Vec<String> = std::iter::once(format!("{capture} {size}")).chain(unseen.iter().cloned()).collect();
+    let record = message(kind::READY, &lines.join("\n"));
     let fds = [ring];
     sendmsg::<()>(channel, &[IoSlice::new(&record)], &[ControlMessage::ScmRights(&fds)], MsgFlags::MSG_NOSIGNAL, None)?;
     Ok(())

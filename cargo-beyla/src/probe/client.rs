@@ -31,6 +31,8 @@ pub struct Attached {
     pub capture: String,
     /// Where the records come in.
     pub ring: RingBuffer,
+    /// What `--explain` cannot see, in sentences.
+    pub unseen: Vec<String>,
 }
 
 impl Helper {
@@ -72,13 +74,14 @@ impl Helper {
                 return Err(probe_error(&format!("the probe helper ended without a word ({status})")));
             }
         };
-        let (Some((capture, size)), Some(ring)) = (ready.split_once(' '), ring) else {
+        let mut lines = ready.lines();
+        let (Some((capture, size)), Some(ring)) = (lines.next().and_then(|first| first.split_once(' ')), ring) else {
             return Err(probe_error("the probe helper is of another version"));
         };
         let size = size.parse().map_err(|_| probe_error("the probe helper is of another version"))?;
         let ring =
             RingBuffer::open(ring, size).map_err(|source| Error::System { what: "mapping the ring buffer", source })?;
-        Ok(Attached { capture: capture.to_owned(), ring })
+        Ok(Attached { capture: capture.to_owned(), ring, unseen: lines.map(str::to_owned).collect() })
     }
 
     /// Reads what the helper has written, waiting if nothing is there, and shows each whole record to

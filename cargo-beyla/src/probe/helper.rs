@@ -87,15 +87,17 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     check_owner(pid)?;
 
     let mut programs = Programs::attach(arguments, pid_namespace()?)?;
-    if let Some(path) = &arguments.executable {
-        let refused = |source| HelperError::Executable { path: path.clone(), source };
-        let executable = Executable::open(path, super::privilege::invoking_uid()).map_err(refused)?;
-        programs.attach_task_probes(&executable, &arguments.task_probes, pid)?;
+    let mut unseen = Vec::new();
+    if arguments.explain.is_some() && !programs.tells_registers() {
+        unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
+    }
+    if let Err(error) = attach_task_probes(&mut programs, arguments) {
+        unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
     let (ring, size) = programs.records()?;
-    send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size)?;
+    send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, &unseen)?;
 
     let mut listening_since: Option<Instant> = None;
     let mut counted = Instant::now();
@@ -140,6 +142,16 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
             return Ok(());
         }
     }
+}
+
+/// Probes the functions of the async runtime that the parent has found. Without them the rest still works.
+fn attach_task_probes(programs: &mut Programs, arguments: &ProbeArguments) -> Result<(), HelperError> {
+    let Some(path) = arguments.executable.as_ref().filter(|_| !arguments.task_probes.is_empty()) else {
+        return Ok(());
+    };
+    let refused = |source| HelperError::Executable { path: path.clone(), source };
+    let executable = Executable::open(path, super::privilege::invoking_uid()).map_err(refused)?;
+    Ok(programs.attach_task_probes(&executable, &arguments.task_probes, arguments.pid)?)
 }
 
 /// What the helper must know of the process's life.

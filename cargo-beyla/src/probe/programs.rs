@@ -76,6 +76,7 @@ pub struct Programs {
     loaded: Vec<&'static str>,
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
     socket: bool,
+    registers: bool,
 }
 
 impl Programs {
@@ -119,7 +120,8 @@ impl Programs {
         if arguments.explain.is_some() {
             wanted.extend(SCHEDULER);
         }
-        let mut programs = Self { ebpf, loaded: Vec::new(), system_calls: None, socket };
+        let mut programs =
+            Self { ebpf, loaded: Vec::new(), system_calls: None, socket, registers: settings.user_registers != 0 };
         programs.load(wanted.iter().copied().chain(SYSTEM_CALLS), &btf)?;
         for name in wanted {
             programs.attach_one(name)?;
@@ -134,6 +136,11 @@ impl Programs {
     /// Whether the bytes of TCP come from socket tracepoints. If not, system calls must stay attached.
     pub fn uses_socket_tracepoints(&self) -> bool {
         self.socket
+    }
+
+    /// Whether the kernel tells the registers with which a thread has entered it.
+    pub fn tells_registers(&self) -> bool {
+        self.registers
     }
 
     /// Attaches or detaches the programs on system calls.

@@ -39,7 +39,7 @@ impl ProbePoint {
 }
 
 /// A function to be probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskProbe {
     /// What it tells.
     pub point: ProbePoint,

@@ -154,6 +154,10 @@ impl Protocol for Http1 {
         }
     }
 
+    fn response_begun(&self) -> Option<u64> {
+        (!self.responses.head.is_empty()).then_some(self.responses.start.entered)
+    }
+
     fn is_reading(&self) -> bool {
         self.reading != Reading::Nothing
     }

@@ -21,6 +21,10 @@ pub trait Protocol {
     /// they are counted even if they move unseen, as splice(2) moves them.
     fn announced_content(&self) -> u64;
 
+    /// Entry of the send call that carried the first byte of a response whose head is not whole yet, in
+    /// nanoseconds.
+    fn response_begun(&self) -> Option<u64>;
+
     /// Whether the connection is still read; if not, it has been given up or taken over.
     fn is_reading(&self) -> bool;
 

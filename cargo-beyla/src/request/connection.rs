@@ -1,5 +1,7 @@
 //! One connection: its streams, its protocol, and the exchanges under way on it.
 
+mod explain;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use crate::stream::segment::Direction;
 use super::boundaries::Boundaries;
 use super::closing::{Closing, Party};
 use super::exchange::Exchange;
+use super::explain::Arrived;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
 use super::trace_context::Caller;
@@ -42,6 +45,13 @@ struct Exchanges {
     under_way: VecDeque<Exchange>,
     /// Return of the last receive call, in nanoseconds.
     received_ns: u64,
+    /// The thread that made it.
+    receiver: u32,
+    /// When the last byte that it brought reached the receive queue, if known, in nanoseconds. Only under
+    /// `--explain`.
+    last_arrived_ns: Option<u64>,
+    /// Since when there is no room to send in, in nanoseconds.
+    blocked_ns: Option<u64>,
     /// Entry and return of the last send call, in nanoseconds.
     sent: Option<(u64, u64)>,
 }
@@ -57,6 +67,9 @@ impl Connection {
                 opened,
                 under_way: VecDeque::new(),
                 received_ns: 0,
+                receiver: 0,
+                last_arrived_ns: None,
+                blocked_ns: None,
                 sent: None,
             },
             closing: Closing::default(),
@@ -78,7 +91,7 @@ impl Connection {
         ledger: &mut Ledger,
     ) {
         if direction == Direction::Request && transfer.length == 0 {
-            self.closing.by(Party::Client, transfer.header.time_ns);
+            self.client_closes(transfer.header.time_ns, ledger);
             return;
         }
         // What the server had received when it sent, it may have received unseen. Only content is taken
@@ -89,6 +102,7 @@ impl Connection {
         }
         if direction == Direction::Request {
             self.exchanges.received_ns = transfer.header.time_ns;
+            self.exchanges.receiver = transfer.thread;
         }
         let Some(moved) = self.streams.moved(direction, transfer, data) else {
             return;
@@ -96,6 +110,9 @@ impl Connection {
         // The outcome of what was under way when the server closed its end stands.
         if !self.protocol.is_reading() || (direction == Direction::Response && self.closing.is_over()) {
             return;
+        }
+        if direction == Direction::Request && ledger.explain.is_some() {
+            self.exchanges.last_arrived_ns = moved.segment.last_arrived();
         }
         let mut book = self.exchanges.book(ledger);
         if moved.missing > 0 {
@@ -105,6 +122,9 @@ impl Connection {
         self.protocol.segment(&moved.segment, heads, &mut book);
         if direction == Direction::Response {
             self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
+            self.not_answered(ledger);
+        } else {
+            self.receiving(ledger);
         }
     }
 
@@ -118,7 +138,7 @@ impl Connection {
         match state.new {
             tcp_state::CLOSE_WAIT => {
                 self.streams.client_finished();
-                self.closing.by(Party::Client, time_ns);
+                self.client_closes(time_ns, ledger);
                 return false;
             }
             tcp_state::FIN_WAIT1 | tcp_state::CLOSE | LAST_ACK => {
@@ -163,6 +183,7 @@ impl Connection {
     }
 
     fn stop(&mut self, now_ns: u64, ledger: &mut Ledger) {
+        self.exchanges.room(now_ns);
         let unfinished = self.protocol.stop(&mut self.exchanges.book(ledger));
         let exchanges = &mut self.exchanges;
         let mut current = Some(unfinished.response);
@@ -244,7 +265,14 @@ impl Messages for Book<'_> {
             response_bytes: None,
             outcome: None,
             caller: head.trace.as_ref().filter(|_| ledger.track_request_headers).map(Caller::of),
+            opened: None,
+            upload_ns: 0,
+            stalled_ns: 0,
         });
+        if let (Some(explain), Some(exchange)) = (&mut ledger.explain, self.exchanges.under_way.back_mut()) {
+            let (thread, at) = (self.exchanges.receiver, self.exchanges.received_ns);
+            exchange.opened = explain.read(&Arrived { thread, at, boundaries: &exchange.boundaries });
+        }
     }
 
     fn request_end(&mut self, end: MessageEnd) {
@@ -254,6 +282,13 @@ impl Messages for Book<'_> {
             last.received = true;
             last.request_bytes.body = end.body;
             last.boundaries.received = end.time_ns;
+            if let (Some(explain), Some(time_ns)) = (&mut self.ledger.explain, end.time_ns) {
+                let arrived = self.exchanges.last_arrived_ns.unwrap_or(time_ns);
+                last.upload_ns = arrived.saturating_sub(last.boundaries.read);
+                if let (Some(slot), None) = (last.opened, last.status) {
+                    explain.received(slot, self.exchanges.receiver, time_ns, last.line.statistics);
+                }
+            }
             self.enter_finished();
         }
     }
@@ -263,6 +298,11 @@ impl Messages for Book<'_> {
             exchange.status = Some(head.status);
             exchange.boundaries.responded = Some(head.begin_ns);
             exchange.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
+            if let Some(slot) = exchange.opened
+                && let Some(explain) = &mut self.ledger.explain
+            {
+                explain.responded(slot, head.begin_ns);
+            }
         }
     }
 

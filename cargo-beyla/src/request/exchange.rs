@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::boundaries::Boundaries;
+use super::explain::Slot;
 use super::lines::Line;
 use super::model::{ConnectionInfo, MessageBytes, Outcome, Request};
 use super::trace_context::{Caller, Identities};
@@ -24,6 +25,12 @@ pub(super) struct Exchange {
     pub(super) outcome: Option<Outcome>,
     /// The trace that it came with, and who sent it.
     pub(super) caller: Option<(TraceId, Caller)>,
+    /// What `--explain` knows of it.
+    pub(super) opened: Option<Slot>,
+    /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
+    pub(super) upload_ns: u64,
+    /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.
+    pub(super) stalled_ns: u64,
 }
 
 impl Exchange {

@@ -87,7 +87,7 @@ fn waits_memory(waits: &[Wait]) -> usize {
 pub struct Place {
     /// What was going on.
     pub cause: Cause,
-    /// The stack: see [`super::summary::Summary::stacks`]; 0 where it is not known.
+    /// The stack: see [`super::summary::Explained::stacks`]; 0 where it is not known.
     pub stack: u32,
     /// In nanoseconds; of [`Cause::Running`] an estimate, from samples.
     pub ns: u64,
@@ -146,7 +146,7 @@ pub enum Awaited {
     /// One of the pool of threads that may block.
     BlockingPool,
     /// An async task, by the address of its table of functions: see
-    /// [`super::summary::Summary::task_types`].
+    /// [`super::summary::Explained::task_types`].
     Task(u64),
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::protocol::message::GivenUp;
 
 use super::exchange::Exchange;
+use super::explain::Explain;
 use super::finished::Finished;
 use super::keeper::Keeper;
 use super::lines::Lines;
@@ -30,6 +31,8 @@ pub(super) struct Ledger {
     identities: Identities,
     /// Whether requests are asked which trace they belong to.
     pub(super) track_request_headers: bool,
+    /// Only of a run with `--explain`.
+    pub(super) explain: Option<Box<Explain>>,
 }
 
 impl Ledger {
@@ -46,6 +49,7 @@ impl Ledger {
             finished: Finished::new(export),
             identities: Identities::new(seed),
             track_request_headers,
+            explain: None,
         }
     }
 
@@ -56,17 +60,29 @@ impl Ledger {
         let error = exchange.is_error();
         self.totals.errors += u64::from(error);
         self.totals.incomplete += u64::from(outcome != Outcome::Complete);
-        self.statistics.add(exchange.line.statistics, &Ended { outcome, error, boundaries: &exchange.boundaries });
+        let parts = self.explain.as_mut().and_then(|explain| explain.ended(exchange));
+        let ended = Ended { outcome, error, boundaries: &exchange.boundaries, parts };
+        self.statistics.add(exchange.line.statistics, &ended);
         let total = exchange.boundaries.total();
         if outcome == Outcome::Complete {
             self.recent.add(exchange.boundaries.ended, total);
         }
-        let identities = self.identities;
-        let request = || exchange.to_request(connection, identities);
+        let (explain, statistics, identities) = (&self.explain, &self.statistics, self.identities);
+        let opened = exchange.opened.take();
+        let request = || {
+            let mut request = exchange.to_request(connection, identities);
+            if let (Some(explain), Some(slot)) = (explain, opened) {
+                request.explanation = explain.explanation(slot, statistics).map(Arc::new);
+            }
+            request
+        };
         let kept = self.keeper.offer(exchange.id, total, request);
         if self.finished.is_wanted() {
             let finished = kept.map_or_else(|| Arc::new(request()), Arc::clone);
             self.finished.push(finished);
+        }
+        if let (Some(explain), Some(slot)) = (&mut self.explain, opened) {
+            explain.forget(slot);
         }
     }
 

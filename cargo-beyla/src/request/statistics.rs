@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 
 use super::boundaries::Boundaries;
+use super::explanation::Parts;
 use super::model::Outcome;
 use super::summary::{Distribution, RouteSummary};
 
@@ -31,7 +32,7 @@ pub struct Statistics {
 }
 
 /// A route of these statistics, for the requests that count in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteId(usize);
 
 /// What counts of a request that has ended.
@@ -43,16 +44,21 @@ pub struct Ended<'a> {
     pub error: bool,
     /// Its boundaries.
     pub boundaries: &'a Boundaries,
+    /// What its `handle` phase consisted of, where that is known.
+    pub parts: Option<Parts>,
 }
 
 #[derive(Debug, Default)]
 struct Route {
+    name: (Arc<str>, Arc<str>),
     count: u64,
     errors: u64,
     incomplete: u64,
     total: Times,
     /// Sum and number of each phase.
     phases: [(u128, u64); 4],
+    /// Sum of each part of `handle`, and in how many requests it was opened.
+    parts: ([u128; 5], u64),
 }
 
 /// A distribution of times in nanoseconds.
@@ -83,8 +89,8 @@ impl Statistics {
     }
 
     fn insert(&mut self, key: (Arc<str>, Arc<str>)) -> RouteId {
-        *self.by_name.entry(key).or_insert_with(|| {
-            self.routes.push(Route::default());
+        *self.by_name.entry(key).or_insert_with_key(|name| {
+            self.routes.push(Route { name: name.clone(), ..Route::default() });
             RouteId(self.routes.len() - 1)
         })
     }
@@ -92,6 +98,21 @@ impl Statistics {
     /// Counts a request.
     pub fn add(&mut self, route: RouteId, ended: &Ended<'_>) {
         self.routes[route.0].add(ended);
+    }
+
+    /// Method and route.
+    pub fn name(&self, route: RouteId) -> (Arc<str>, Arc<str>) {
+        self.routes[route.0].name.clone()
+    }
+
+    /// How many requests it counts.
+    pub fn count(&self, route: RouteId) -> u64 {
+        self.routes[route.0].count
+    }
+
+    /// The sum of its `handle` phases, in nanoseconds.
+    pub fn handled(&self, route: RouteId) -> u128 {
+        self.routes[route.0].phases[2].0
     }
 
     /// The route with the most total time first.
@@ -107,9 +128,9 @@ impl Statistics {
             count: statistics.count,
             errors: statistics.errors,
             incomplete: statistics.incomplete,
+            handle_mean: statistics.handle_mean(),
             total: statistics.total.into_distribution(),
             phase_mean: statistics.phases.map(|(sum, count)| (count > 0).then(|| sum as f64 / count as f64)),
-            handle_mean: None,
         });
         summaries.collect()
     }
@@ -131,6 +152,17 @@ impl Route {
                 *count += 1;
             }
         }
+        if let Some(parts) = ended.parts {
+            for (sum, (_, length)) in self.parts.0.iter_mut().zip(parts.named()) {
+                *sum += u128::from(length);
+            }
+            self.parts.1 += 1;
+        }
+    }
+
+    fn handle_mean(&self) -> Option<[f64; 5]> {
+        let (sums, count) = self.parts;
+        (count > 0).then(|| sums.map(|sum| sum as f64 / count as f64))
     }
 }
 
@@ -195,7 +227,7 @@ mod tests {
             ..Default::default()
         };
         let route = statistics.route(&"GET".into(), &route.into());
-        let ended = Ended { outcome, error: outcome == Outcome::ServerClosed, boundaries: &boundaries };
+        let ended = Ended { outcome, error: outcome == Outcome::ServerClosed, boundaries: &boundaries, parts: None };
         statistics.add(route, &ended);
     }
 
@@ -234,6 +266,24 @@ mod tests {
         let counts = (summaries[0].count, summaries[0].errors, summaries[0].incomplete);
         assert_eq!((counts, summaries[0].total), ((2, 1, 2), None));
         assert_eq!(summaries[0].phase_mean, [None; 4]);
+    }
+
+    #[test]
+    fn parts_are_means_over_the_complete_requests_that_were_opened() {
+        let mut statistics = Statistics::default();
+        let route = statistics.route(&"GET".into(), &"/".into());
+        let boundaries = Boundaries { received: Some(0), responded: Some(40), ended: 40, ..Default::default() };
+        let parts = |running| Some(Parts { running, waiting: 40 - running, ..Parts::default() });
+        for (outcome, parts) in [
+            (Outcome::Complete, parts(10)),
+            (Outcome::Complete, parts(20)),
+            (Outcome::Complete, None),
+            (Outcome::StillOpen, parts(40)),
+        ] {
+            statistics.add(route, &Ended { outcome, error: false, boundaries: &boundaries, parts });
+        }
+        assert_eq!((statistics.count(route), statistics.handled(route)), (4, 120));
+        assert_eq!(statistics.into_summaries()[0].handle_mean, Some([15.0, 0.0, 0.0, 0.0, 25.0]));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Records as the kernel side makes them, for tests.
 
+mod explain;
+
 use std::collections::HashMap;
 
 use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, kind, tcp_state};
@@ -8,6 +10,7 @@ use zerocopy::{Immutable, IntoBytes};
 use crate::stream::event::Event;
 use crate::stream::segment::Direction;
 
+use super::explanation::{Cause, Explanation, Parts, Place, Wait};
 use super::route::RouteTable;
 use super::summary::{RouteSummary, Summary};
 use super::trace::{Trace, TraceSettings};
@@ -18,6 +21,14 @@ pub(crate) struct Tape {
     pub(crate) bytes: Vec<u8>,
     /// The time of the last record, in nanoseconds.
     pub(crate) now: u64,
+    /// The thread that does what follows.
+    thread: u32,
+    /// Whether the records of `--explain` are told, too.
+    pub(crate) explained: bool,
+    /// How long the next connection waits to be accepted, if not 10 ns.
+    accept_ns: Option<u64>,
+    /// When what is received next arrived, if not just before.
+    arrived_ns: Option<u64>,
     connections: HashMap<u64, Ends>,
 }
 
@@ -32,7 +43,7 @@ struct Ends {
 
 impl Tape {
     pub(crate) fn new() -> Self {
-        Self { now: 1000, ..Self::default() }
+        Self { now: 1000, thread: 1, ..Self::default() }
     }
 
     /// A tape with connection 1 open.
@@ -53,6 +64,12 @@ impl Tape {
         self.open_with(connection, end(8080), end(50000), b"")
     }
 
+    /// The same, but the server accepts so many nanoseconds later.
+    pub(crate) fn open_after(&mut self, connection: u64, wait_ns: u64) -> &mut Self {
+        self.accept_ns = Some(wait_ns);
+        self.open(connection)
+    }
+
     pub(crate) fn open_unix(&mut self, connection: u64, path: &[u8]) -> &mut Self {
         let end = records::Endpoint { family: records::AF_UNIX, ..Default::default() };
         self.open_with(connection, end, end, path)
@@ -70,7 +87,7 @@ impl Tape {
         let ends = Ends { received: first, sent: first, budget: CAPTURE_TURN, last: None };
         self.connections.insert(connection, ends);
         let established_ns = self.now;
-        self.now += 10;
+        self.now += self.accept_ns.take().unwrap_or(10);
         let record = records::Open {
             header: self.header::<records::Open>(kind::OPEN, connection, path),
             established_ns,
@@ -93,6 +110,12 @@ impl Tape {
     /// Bytes arrive after 10 ns and are read after 10 more.
     pub(crate) fn receive(&mut self, connection: u64, data: impl AsRef<[u8]>) -> &mut Self {
         self.transfer(Direction::Request, connection, data.as_ref(), usize::MAX)
+    }
+
+    /// Bytes are read that arrived at `arrival_ns`.
+    pub(crate) fn receive_late(&mut self, connection: u64, data: &str, arrival_ns: u64) -> &mut Self {
+        self.arrived_ns = Some(arrival_ns);
+        self.receive(connection, data)
     }
 
     /// Bytes are sent by a call that begins after 10 ns and takes 10 more.
@@ -120,13 +143,16 @@ impl Tape {
         let end_sequence = *position;
         let received_sequence = ends.received;
         let (kind, begin_ns, arrival_ns) = match direction {
-            Direction::Request => (kind::RECEIVE, 0, begun),
+            Direction::Request => (kind::RECEIVE, 0, self.arrived_ns.take().unwrap_or(begun)),
             Direction::Response => (kind::SEND, begun, 0),
         };
         let tail = match data.last_chunk() {
             Some(tail) if captured < data.len() => *tail,
             _ => [0; 8],
         };
+        if self.explained && direction == Direction::Response {
+            self.send_call(kind::SENDING, connection, begun);
+        }
         let record = records::Transfer {
             header: self.header::<records::Transfer>(kind, connection, &data[..captured]),
             begin_ns,
@@ -136,7 +162,7 @@ impl Tape {
             received_sequence,
             length: data.len() as u32,
             captured: captured as u32,
-            thread: 1,
+            thread: self.thread,
             tail,
         };
         self.push(&record, &data[..captured])
@@ -272,6 +298,19 @@ pub(crate) fn summary_of(mut bytes: &[u8], now_ns: u64, max_requests: usize) -> 
     (summary, bytes)
 }
 
+/// What is told of the parts lies within them.
+fn assert_within(parts: &Parts, places: &[Place], waits: &[Wait], depth: usize) {
+    let (running, off): (Vec<&Place>, Vec<&Place>) = places.iter().partition(|place| place.cause == Cause::Running);
+    assert!(running.iter().map(|place| place.ns).sum::<u64>() <= parts.running, "{places:?} {parts:?}");
+    assert!(off.iter().map(|place| place.ns).sum::<u64>() <= parts.blocked, "{places:?} {parts:?}");
+    assert!(waits.iter().map(|wait| wait.ns).sum::<u64>() <= parts.waiting, "{waits:?} {parts:?}");
+    assert!(places.len() <= 8 && waits.len() <= 8 && (depth < 4 || waits.is_empty()));
+    for wait in waits {
+        assert!(wait.parts.sum() <= wait.ns, "{wait:?}");
+        assert_within(&wait.parts, &wait.places, &wait.waits, depth + 1);
+    }
+}
+
 /// Phases sum to the total and boundaries never decrease.
 pub(crate) fn assert_sound(request: &super::model::Request) {
     let boundaries = &request.boundaries;
@@ -281,4 +320,9 @@ pub(crate) fn assert_sound(request: &super::model::Request) {
     assert!(in_order.iter().flatten().is_sorted(), "{request:?}");
     assert!([boundaries.connected, boundaries.accepted].iter().flatten().is_sorted(), "{request:?}");
     assert!(boundaries.accepted.is_none_or(|accepted| accepted <= boundaries.read), "{request:?}");
+    if let Some(explanation) = &request.explanation {
+        let Explanation { parts, places, waits, .. } = &**explanation;
+        assert_eq!(Some(parts.sum()), boundaries.phases().handle, "{request:?}");
+        assert_within(parts, places, waits, 0);
+    }
 }

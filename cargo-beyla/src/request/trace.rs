@@ -14,6 +14,7 @@ use crate::stream::event::{Event, Open};
 use crate::stream::segment::Direction;
 
 use super::connection::Connection;
+use super::explain::Explain;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, Request};
 use super::route::RouteTable;
@@ -75,6 +76,7 @@ pub struct Trace {
     /// When the server was told to end, in nanoseconds.
     stopping_ns: u64,
     lost: Lost,
+    block_threshold: Duration,
     ledger: Ledger,
 }
 
@@ -100,6 +102,7 @@ impl Trace {
             listening: Vec::new(),
             stopping_ns: u64::MAX,
             lost: Lost::default(),
+            block_threshold: settings.block_threshold,
             ledger: Ledger::new(settings),
         }
     }
@@ -128,16 +131,47 @@ impl Trace {
                 self.lost.skipped = self.lost.skipped.max(lost.skipped);
             }
             Event::Stopping { time_ns } => self.stopping_ns = self.stopping_ns.min(*time_ns),
+            Event::Sending(sending) => {
+                if let Some(connection) = self.connections.get_mut(&sending.header.connection) {
+                    connection.sending(sending, &mut self.ledger);
+                }
+            }
+            Event::SendBlocked(sending) => {
+                if let Some(connection) = self.connections.get_mut(&sending.header.connection) {
+                    connection.send_blocked(sending, &mut self.ledger);
+                }
+            }
+            Event::Explained(unseen) => {
+                let new = || Box::new(Explain::new(self.block_threshold));
+                self.ledger.explain.get_or_insert_with(new).unseen(unseen);
+            }
             Event::Task(_)
             | Event::TaskType { .. }
             | Event::OffCpu(_)
             | Event::UnwoundStack(_)
-            | Event::StackFrames { .. }
-            | Event::Sending(_)
-            | Event::SendBlocked(_)
-            | Event::Explained(_)
-            // These two are for the symbols to make others of.
-            | Event::Stack(..) | Event::Vtable(_) | Event::Exec { .. } | Event::Ready(_) | Event::Failed(_) | Event::Unknown => {}
+            | Event::StackFrames { .. } => self.explain(event),
+            // The first two are for the symbols to make others of.
+            Event::Stack(..)
+            | Event::Vtable(_)
+            | Event::Exec { .. }
+            | Event::Ready(_)
+            | Event::Failed(_)
+            | Event::Unknown => {}
+        }
+    }
+
+    /// Takes an event that only `--explain` is for.
+    fn explain(&mut self, event: &Event<'_>) {
+        let Some(explain) = &mut self.ledger.explain else {
+            return;
+        };
+        match event {
+            Event::Task(change) => explain.task(change),
+            Event::TaskType { vtable, name } => explain.task_type(*vtable, name),
+            Event::OffCpu(off) => explain.off_cpu(off),
+            Event::UnwoundStack(stack) => explain.stack(stack),
+            Event::StackFrames { stack, frames } => explain.frames(*stack, frames),
+            _ => {}
         }
     }
 
@@ -178,19 +212,14 @@ impl Trace {
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let Ledger { keeper, statistics, mut totals, mut unseen, .. } = self.ledger;
+        let Ledger { keeper, statistics, mut totals, mut unseen, explain, .. } = self.ledger;
         totals.requests_not_kept = keeper.not_kept();
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
-        Summary {
-            totals,
-            listening: self.listening,
-            routes: statistics.into_summaries(),
-            requests: keeper.into_requests(),
-            unseen,
-            explained: None,
-        }
+        let mut requests = keeper.into_requests();
+        let explained = explain.map(|explain| explain.finish(&statistics, &totals, &mut requests));
+        Summary { totals, listening: self.listening, routes: statistics.into_summaries(), requests, unseen, explained }
     }
 
     fn open(&mut self, open: &Open) {

@@ -37,4 +37,10 @@ impl Segment<'_> {
     pub fn arrived_at(&self, offset: u64) -> Option<u64> {
         self.arrivals.at(offset)
     }
+
+    /// When the last of its bytes reached the receive queue, in nanoseconds, if known.
+    pub fn last_arrived(&self) -> Option<u64> {
+        let length = self.skipped.saturating_add(self.data.len() as u64);
+        self.arrived_at(self.start.saturating_add(length).saturating_sub(1))
+    }
 }

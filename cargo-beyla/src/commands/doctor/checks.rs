@@ -6,6 +6,9 @@ use super::facts::{Btf, Facts, Sudo};
 /// The kernel that has the ring buffer.
 const KERNEL_MIN: (u32, u32) = (5, 8);
 
+/// The kernel that tells programs the registers of threads (`bpf_task_pt_regs`).
+const KERNEL_WITH_REGISTERS: (u32, u32) = (5, 15);
+
 /// From this kernel on, BPF maps count as memory of their control group, not as locked memory.
 const KERNEL_WITHOUT_MEMLOCK: (u32, u32) = (5, 11);
 
@@ -18,7 +21,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     if !facts.capabilities.suffice() {
         checks.push(sudo(facts));
     }
-    checks.extend([lockdown(facts), perf_event_paranoid(facts), container(facts), memlock(facts)]);
+    checks.extend([lockdown(facts), perf_event_paranoid(facts), container(facts), memlock(facts), explain(facts)]);
     checks
 }
 
@@ -65,6 +68,23 @@ fn kernel(facts: &Facts) -> Check {
         Some(version) if version >= KERNEL_MIN => Check::ok(NAME, found),
         Some(_) => Check::missing(NAME, found, "use Linux 5.8 or later"),
         None => Check::warn(NAME, found, "make sure that this is Linux 5.8 or later"),
+    }
+}
+
+fn explain(facts: &Facts) -> Check {
+    const NAME: &str = "--explain";
+    if !facts.uprobes {
+        return Check::warn(
+            NAME,
+            "no probes in programs: tokio's tasks stay unknown",
+            "use a kernel with CONFIG_UPROBES",
+        );
+    }
+    match version(&facts.kernel) {
+        Some(version) if version < KERNEL_WITH_REGISTERS => {
+            Check::warn(NAME, "without the places in the code", "use Linux 5.15 or later")
+        }
+        _ => Check::ok(NAME, "tasks, threads and places in the code"),
     }
 }
 

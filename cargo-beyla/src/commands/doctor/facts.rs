@@ -25,6 +25,8 @@ pub(super) struct Facts {
     pub(super) sudo: Sudo,
     /// The line of `/sys/kernel/security/lockdown`; `None` where the kernel has none or hides it.
     pub(super) lockdown: Option<String>,
+    /// Whether the kernel can put probes into programs.
+    pub(super) uprobes: bool,
     /// `kernel.perf_event_paranoid`.
     pub(super) perf_event_paranoid: Option<i32>,
     /// Whether the process lives in a PID namespace of its own; `None` if that cannot be told.
@@ -80,6 +82,7 @@ impl Facts {
             capabilities: capabilities(&status),
             sudo: sudo(),
             lockdown: read("/sys/kernel/security/lockdown"),
+            uprobes: Path::new("/sys/bus/event_source/devices/uprobe").exists(),
             perf_event_paranoid: read("/proc/sys/kernel/perf_event_paranoid").and_then(|value| value.parse().ok()),
             pid_namespace: fs::read_link("/proc/self/ns/pid")
                 .ok()

@@ -6,25 +6,27 @@ use zerocopy::IntoBytes;
 use crate::probe::channel::message;
 use crate::request::explanation::write_frames;
 use crate::stream::event::Event;
-use crate::symbols::Symbols;
+use crate::symbols::resolver::Symbols;
+
+/// The most text of a record, in bytes.
+const TEXT_MAX: usize = 60 * 1024;
 
 /// Puts what records say in addresses into what anybody can read.
 pub(in crate::commands) struct Explaining {
     symbols: Symbols,
     process: u32,
-    /// What cannot be seen.
-    unseen: Option<String>,
+    /// What cannot be seen, in sentences.
+    unseen: String,
 }
 
 impl Explaining {
-    pub(in crate::commands) fn new(symbols: Symbols, process: u32, unseen: Option<String>) -> Self {
-        Self { symbols, process, unseen }
+    pub(in crate::commands) fn new(symbols: Symbols, process: u32, unseen: &[String]) -> Self {
+        Self { symbols, process, unseen: unseen.join("; ") }
     }
 
     /// Shows to `take` that the run is one with `--explain`.
     pub(super) fn begin(&self, mut take: impl FnMut(&Event<'_>, &[u8])) {
-        let unseen = self.unseen.as_deref().unwrap_or_default();
-        take(&Event::Explained(unseen), &message(kind::EXPLAINED, unseen));
+        take(&Event::Explained(&self.unseen), &message(kind::EXPLAINED, &self.unseen));
     }
 
     /// Shows an event and its record to `take`: others in the place of those that only this run can read.
@@ -34,7 +36,7 @@ impl Explaining {
                 let unwound = self.symbols.unwind(self.process, stack, copied);
                 take(&Event::UnwoundStack(unwound), unwound.as_bytes());
             }
-            Event::Vtable(vtable) => self.symbols.meet_vtable(self.process, vtable),
+            Event::Vtable(vtable) => self.symbols.add_task_type(self.process, vtable),
             _ => take(event, record),
         }
     }
@@ -42,7 +44,11 @@ impl Explaining {
     /// Shows the names of all that was met to `take`.
     pub(super) fn finish(mut self, mut take: impl FnMut(&Event<'_>, &[u8])) {
         for (stack, frames) in self.symbols.take_stacks() {
-            let frames = write_frames(&frames);
+            let mut frames = write_frames(&frames);
+            // Whole lines, the innermost: a record's size is bounded.
+            if let Some(end) = frames.get(..frames.floor_char_boundary(TEXT_MAX)).and_then(|text| text.rfind('\n')) {
+                frames.truncate(end + 1);
+            }
             let event = Event::StackFrames { stack, frames: &frames };
             take(&event, &named(kind::STACK_FRAMES, stack.into(), &frames));
         }

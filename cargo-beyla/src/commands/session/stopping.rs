@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 
 use super::super::status::Status;
 use crate::launch::signals::Received;
+use crate::report::run_info::Exit;
 
 /// What it is told, and how long it has before it is told the next. ^C is what developers' servers
 /// know; some also wait for their clients.
@@ -72,9 +73,11 @@ impl Stopping {
         self.send(next);
     }
 
-    /// Whether the server was told by us, and not by the user.
-    pub(super) fn was_ours(&self) -> bool {
-        self.step.is_some() && self.asked == 0
+    /// Whether the server ended by a signal of ours, which the user has not asked for. It may also have crashed on its
+    /// own a moment before.
+    pub(super) fn explains(&self, exit: Exit) -> bool {
+        let sent = self.step.filter(|_| self.asked == 0).map_or(&[][..], |(step, _)| &STEPS[..=step]);
+        sent.iter().any(|(signal, _)| exit == Exit::Signal(*signal as i32))
     }
 
     fn send(&self, signal: Signal) {

@@ -66,6 +66,8 @@ impl<'a> Spot<'a> {
         let fit = |name: &str| shorten(&escape(name), NAME_WIDTH).into_owned();
         let what = match (self.cause, self.call) {
             (Cause::PageFault, _) => Some("a page fault".to_owned()),
+            // Which of the functions that it calls the samples happened to meet says little.
+            (Cause::Running, _) if self.source.is_some() => None,
             (_, Some(call)) => Some(fit(call)),
             (Cause::Lock, None) => Some("a lock".to_owned()),
             (_, None) => self.system_call().map(|call| format!("the system call {call}")),

@@ -14,6 +14,7 @@ fn good() -> Facts {
         capabilities: ROOT,
         sudo: Sudo::Absent,
         lockdown: Some("none [integrity] confidentiality".into()),
+        uprobes: true,
         perf_event_paranoid: Some(2),
         pid_namespace: Some(false),
         container: None,
@@ -42,6 +43,7 @@ fn a_machine_that_can() {
     ok       perf events   perf_event_paranoid is 2, which is in nobody's way
     ok       container     none, in the machine's PID namespace
     ok       memory limit  none that matters
+    ok       --explain     tasks, threads and places in the code
     ok       BPF load      a program of each kind was loaded and attached
 
     This machine can trace: `cargo beyla run` will work.
@@ -74,6 +76,8 @@ fn a_machine_that_cannot() {
     ok       container     Docker, in a PID namespace of its own
     warn     memory limit  64 KiB of locked memory, which this kernel counts BPF maps into
                            cure: ulimit -l unlimited, as root
+    warn     --explain     without the places in the code
+                           cure: use Linux 5.15 or later
     warn     BPF load      not tried, as something else is missing
 
     This machine cannot trace until what is missing is there.
@@ -94,6 +98,7 @@ fn a_user_with_sudo() {
     ok       perf events   perf_event_paranoid is 2, which is in nobody's way
     ok       container     none, in the machine's PID namespace
     ok       memory limit  none that matters
+    ok       --explain     tasks, threads and places in the code
     warn     BPF load      not tried, as sudo asks for a password
                            cure: sudo -v, and then cargo beyla doctor again
 
@@ -121,6 +126,8 @@ fn each_fact_counts() {
     let paranoid = Facts { capabilities: perfmon, perf_event_paranoid: Some(4), ..good() };
     assert_eq!(standing(&paranoid, "perf events"), Standing::Warn);
     let old = Facts { kernel: "5.10.0".into(), ..good() };
+    assert_eq!(standing(&old, "--explain"), Standing::Warn);
+    assert_eq!(standing(&Facts { uprobes: false, ..good() }, "--explain"), Standing::Warn);
     assert_eq!(standing(&old, "memory limit"), Standing::Warn);
     assert_eq!(standing(&Facts { memlock: None, ..old }, "memory limit"), Standing::Ok);
 }

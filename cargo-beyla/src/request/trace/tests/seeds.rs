@@ -6,7 +6,14 @@ use super::*;
 #[test]
 #[ignore = "writes fuzz/seeds"]
 fn seeds_of_the_fuzzer() {
-    let seeds: [(&str, Build); 9] = [
+    let explain: Build = |tape| {
+        tape.explain().running(7).receive(1, GET).spawned(200).spawned_blocking(900).pause(1_000_000).idle(7);
+        tape.on(2).running(900).falls_asleep(1, true).sleep(0, 20_000_000, 5).woken(7).terminal(900);
+        tape.on(3).running(200).preempted(2_000_000).sample(2).woken(7).idle(200);
+        tape.on(1).running(7).send(1, OK).send_blocked(1).receive(1, GET).sleep(1, 30_000_000, 0).send(1, OK).idle(7);
+        tape.stack_frames(1, "1 f a.rs 3\n").task_type(1002, "app::work")
+    };
+    let seeds: [(&str, Build); 10] = [
         ("keep-alive", |tape| tape.receive(1, GET).send(1, OK).receive(1, GET).send(1, OK).client_closes(1).over(1)),
         ("pipelined", |tape| tape.receive(1, [GET, GET, GET].concat()).send(1, [OK, OK].concat()).send(1, OK)),
         ("chunked", |tape| {
@@ -28,6 +35,7 @@ fn seeds_of_the_fuzzer() {
         ("unix", |tape| {
             tape.open_unix(2, b"/run/a.sock").receive(2, GET).send(2, OK).end_of_stream(2).lost(1).io_uring()
         }),
+        ("explain", explain),
     ];
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/records");
     std::fs::create_dir_all(&directory).expect("a directory");

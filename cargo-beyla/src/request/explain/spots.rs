@@ -1,0 +1,112 @@
+//! Stacks that lead to one place of the code, told as one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::request::explanation::{Cause, Explanation, Frame, Place, Wait};
+use crate::request::model::Request;
+
+/// Where in the code a stack leads to.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(in crate::request) enum Spot<'a> {
+    /// The innermost frame of the user's own; of one that computes, its function.
+    Own(&'a str, Option<(&'a str, u32)>),
+    /// One that computes, in code of others.
+    Foreign,
+    /// No frame is the user's own.
+    Stack(u32),
+}
+
+impl<'a> Spot<'a> {
+    pub(in crate::request) fn of(cause: Cause, stack: u32, stacks: &'a BTreeMap<u32, Vec<Frame>>) -> Self {
+        let own = stacks.get(&stack).and_then(|frames| frames.iter().find(|frame| frame.own));
+        match own {
+            Some(Frame { function, source, .. }) => {
+                let line = |line: u32| if cause == Cause::Running { 0 } else { line };
+                let source = source.as_ref().map(|(file, number)| (&**file, line(*number)));
+                Self::Own(function, source)
+            }
+            None if cause == Cause::Running => Self::Foreign,
+            None => Self::Stack(stack),
+        }
+    }
+}
+
+/// Puts the places of a request together that are one to the user; each keeps the stack that took the most time.
+pub(super) fn merge(request: &mut Arc<Request>, stacks: &BTreeMap<u32, Vec<Frame>>) {
+    let several = |explanation: &Explanation| explanation.places.len() > 1 || !explanation.waits.is_empty();
+    if !request.explanation.as_deref().is_some_and(several) {
+        return;
+    }
+    if let Some(explanation) = &mut Arc::make_mut(request).explanation {
+        let Explanation { places, waits, .. } = Arc::make_mut(explanation);
+        merge_places(places, stacks);
+        merge_waits(waits, stacks);
+    }
+}
+
+fn merge_waits(waits: &mut [Wait], stacks: &BTreeMap<u32, Vec<Frame>>) {
+    for wait in waits {
+        merge_places(&mut wait.places, stacks);
+        merge_waits(&mut wait.waits, stacks);
+    }
+}
+
+fn merge_places(places: &mut Vec<Place>, stacks: &BTreeMap<u32, Vec<Frame>>) {
+    // The longest first: the one that the others are added to.
+    places.sort_by_key(|place| (std::cmp::Reverse(place.ns), place.cause, place.stack));
+    let mut merged: Vec<Place> = Vec::with_capacity(places.len());
+    for place in places.drain(..) {
+        let spot = Spot::of(place.cause, place.stack, stacks);
+        let same =
+            |other: &&mut Place| other.cause == place.cause && Spot::of(other.cause, other.stack, stacks) == spot;
+        match merged.iter_mut().find(same) {
+            Some(other) => {
+                other.ns = other.ns.saturating_add(place.ns);
+                other.count = other.count.saturating_add(place.count);
+            }
+            None => merged.push(place),
+        }
+    }
+    merged.sort_by_key(|place| (std::cmp::Reverse(place.ns), place.cause, place.stack));
+    *places = merged;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, line: u32, own: bool) -> Frame {
+        Frame { function: function.into(), source: Some(("src/main.rs".into(), line)), own }
+    }
+
+    #[test]
+    fn samples_of_one_function_and_sleeps_at_one_line_are_one_place() {
+        let stacks = BTreeMap::from([
+            (1, vec![frame("spin_loop", 9, false), frame("app::spin", 3, true)]),
+            (2, vec![frame("now", 8, false), frame("app::spin", 4, true)]),
+            (3, vec![frame("sleep", 7, false), frame("app::spin", 4, true)]),
+            (4, vec![frame("sleep", 7, false), frame("app::spin", 5, true)]),
+        ]);
+        let place = |cause, stack, ns| Place { cause, stack, ns, count: 1 };
+        let sleep = Cause::SystemCall(230);
+        let mut places = vec![
+            place(Cause::Running, 1, 10),
+            place(sleep, 3, 15),
+            place(Cause::Running, 2, 20),
+            place(sleep, 4, 5),
+            place(sleep, 3, 1),
+            place(sleep, 0, 2),
+        ];
+        merge_places(&mut places, &stacks);
+        assert_eq!(
+            places,
+            [
+                Place { count: 2, ..place(Cause::Running, 2, 30) },
+                Place { count: 2, ..place(sleep, 3, 16) },
+                place(sleep, 4, 5),
+                place(sleep, 0, 2),
+            ]
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! The tasks of the async runtime, in bounded memory.
+
+use hashbrown::HashMap;
+
+use super::clock::{Part, Reading};
+use super::unit::Unit;
+
+/// The tasks that are known at a time.
+const TASKS_MAX: usize = 256 * 1024;
+
+/// How many are looked at to find one that can be forgotten.
+const LOOKED_AT_MAX: usize = 64;
+
+/// A task, and no other that has the same address later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TaskRef {
+    index: u32,
+    generation: u32,
+}
+
+/// A task.
+#[derive(Debug)]
+pub(super) struct Task {
+    generation: u32,
+    address: u64,
+    /// The address of its table of functions; 0 while it has not been polled.
+    pub(super) vtable: u64,
+    /// It runs on the pool of threads that may block.
+    pub(super) blocking: bool,
+    /// Whether it has come to its end; requests still refer to it.
+    dead: bool,
+    /// What its clock showed when it was born.
+    pub(super) born: Reading,
+    /// The thread that polls it, and since when.
+    pub(super) polled: Option<(u32, u64)>,
+    /// It has been woken since then.
+    pub(super) notified: bool,
+    /// The thread that spawned it, and in which of its polls.
+    pub(super) spawned_in: Option<(u32, u64)>,
+    pub(super) unit: Unit,
+}
+
+/// All that are known.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    slots: Vec<Task>,
+    free: Vec<u32>,
+    by_address: HashMap<u64, u32>,
+    /// Where the next one to forget is looked for.
+    next: usize,
+}
+
+impl Tasks {
+    pub(super) fn get(&self, task: TaskRef) -> Option<&Task> {
+        self.slots.get(task.index as usize).filter(|slot| slot.generation == task.generation)
+    }
+
+    pub(super) fn get_mut(&mut self, task: TaskRef) -> Option<&mut Task> {
+        self.slots.get_mut(task.index as usize).filter(|slot| slot.generation == task.generation)
+    }
+
+    pub(super) fn at(&self, address: u64) -> Option<TaskRef> {
+        let index = *self.by_address.get(&address)?;
+        self.slots.get(index as usize).map(|slot| TaskRef { index, generation: slot.generation })
+    }
+
+    /// A new task, which takes the place of one that had its address. `None` if there is no room.
+    pub(super) fn insert(&mut self, address: u64, part: Part, at: u64) -> Option<TaskRef> {
+        if let Some(old) = self.at(address) {
+            self.remove(old, at);
+        }
+        if self.by_address.len() >= TASKS_MAX {
+            self.forget_one();
+            if self.by_address.len() >= TASKS_MAX {
+                return None;
+            }
+        }
+        let index = if let Some(free) = self.free.pop() {
+            free
+        } else {
+            let new = u32::try_from(self.slots.len()).ok()?;
+            self.slots.push(Task::new(part, at));
+            new
+        };
+        let slot = self.slots.get_mut(index as usize)?;
+        slot.reset(address, part, at);
+        self.by_address.insert(address, index);
+        Some(TaskRef { index, generation: slot.generation })
+    }
+
+    /// A task is no more. Requests that are measured on it wait in vain from then on.
+    pub(super) fn remove(&mut self, task: TaskRef, at: u64) {
+        let Some(slot) = self.get_mut(task).filter(|slot| !slot.dead) else {
+            return;
+        };
+        slot.dead = true;
+        slot.polled = None;
+        slot.unit.clock.switch(at, Part::Waiting);
+        let address = slot.address;
+        if self.by_address.get(&address) == Some(&task.index) {
+            self.by_address.remove(&address);
+        }
+        self.release(task);
+    }
+
+    /// A request no longer refers to a task.
+    pub(super) fn release(&mut self, task: TaskRef) {
+        if let Some(slot) = self.get_mut(task)
+            && slot.dead
+            && slot.unit.open == 0
+        {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(task.index);
+        }
+    }
+
+    fn forget_one(&mut self) {
+        for _ in 0..LOOKED_AT_MAX {
+            self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
+            let Some(slot) = self.slots.get(self.next) else { return };
+            if !slot.dead && slot.polled.is_none() && slot.unit.open == 0 {
+                let task = TaskRef { index: self.next as u32, generation: slot.generation };
+                let at = slot.unit.clock.since();
+                return self.remove(task, at);
+            }
+        }
+    }
+}
+
+impl Task {
+    fn new(part: Part, at: u64) -> Self {
+        let unit = Unit::new(part, at);
+        Self {
+            generation: 0,
+            address: 0,
+            vtable: 0,
+            blocking: false,
+            dead: true,
+            born: unit.clock.read(at),
+            polled: None,
+            notified: false,
+            spawned_in: None,
+            unit,
+        }
+    }
+
+    fn reset(&mut self, address: u64, part: Part, at: u64) {
+        self.unit.reset(part, at);
+        self.address = address;
+        self.vtable = 0;
+        self.blocking = false;
+        self.dead = false;
+        self.born = self.unit.clock.read(at);
+        self.polled = None;
+        self.notified = false;
+        self.spawned_in = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_used_again_and_requests_keep_the_task_that_had_it() {
+        let mut tasks = Tasks::default();
+        let first = tasks.insert(7, Part::Running, 10).expect("room");
+        tasks.get_mut(first).expect("alive").unit.open = 1;
+        let second = tasks.insert(7, Part::Running, 20).expect("room");
+        assert_eq!(tasks.at(7), Some(second));
+        assert_eq!(tasks.get(first).expect("referred to").unit.clock.part(), Part::Waiting);
+        tasks.get_mut(first).expect("referred to").unit.open = 0;
+        tasks.release(first);
+        assert!(tasks.get(first).is_none() && tasks.get(second).is_some());
+        let third = tasks.insert(8, Part::Running, 30).expect("room");
+        assert_eq!(third.index, first.index);
+        tasks.remove(first, 40);
+        assert!(tasks.get(third).is_some());
+        tasks.remove(third, 40);
+        assert_eq!((tasks.at(8), tasks.slots.len()), (None, 2));
+    }
+
+    #[test]
+    fn no_more_tasks_are_known_than_there_is_room_for() {
+        let mut tasks = Tasks::default();
+        for address in 0..TASKS_MAX as u64 {
+            tasks.insert(address, Part::Waiting, address).expect("room");
+        }
+        let newest = tasks.insert(u64::MAX, Part::Waiting, 0).expect("another is forgotten");
+        assert_eq!((tasks.at(u64::MAX), tasks.slots.len()), (Some(newest), TASKS_MAX));
+    }
+}

@@ -1,0 +1,14 @@
+//! What executables say of themselves: where tokio's functions are, and the names of stacks and tasks.
+
+pub mod functions;
+pub mod image;
+pub mod images;
+pub mod locks;
+pub mod names;
+pub mod origin;
+pub mod process;
+pub mod resolver;
+pub mod symbolizer;
+pub mod task_probes;
+pub mod task_types;
+pub mod type_names;

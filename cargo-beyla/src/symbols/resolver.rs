@@ -1,0 +1,136 @@
+//! Names for what the kernel tells as addresses: the frames of stacks, the types of tasks.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::mem::size_of;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cargo_beyla_events as records;
+use records::kind;
+
+use super::images::{Code, Images};
+use super::origin::Origin;
+use super::process::Process;
+use super::symbolizer::Symbolizer;
+use super::task_types;
+use crate::request::explanation::Frame;
+
+/// The most different stacks that are kept; those beyond have number 0.
+const STACKS_MAX: usize = 4096;
+
+/// The most tables of functions that are looked at.
+const TABLES_MAX: usize = 4096;
+
+/// The most processes that are remembered at a time.
+const PROCESSES_MAX: usize = 64;
+
+/// Names for stacks and tasks.
+///
+/// [`Self::unwind`] and [`Self::add_task_type`] are quick: they only look at what is mapped, for it may be
+/// gone a moment later. Names are looked up in [`Self::take_stacks`] and [`Self::take_task_types`], which take
+/// their time the first time that an image is met.
+pub struct Symbols {
+    processes: HashMap<u32, Process>,
+    images: Images,
+    /// The number of each stack that was met.
+    numbers: HashMap<Arc<[Code]>, u32>,
+    /// The stacks by their numbers, from 1 on, and whether a lock is waited for.
+    stacks: Vec<(Arc<[Code]>, bool)>,
+    /// How many of them have been given.
+    taken: usize,
+    /// The functions of each table that was met, until its name is looked up.
+    tables: HashMap<u64, Option<Vec<Code>>>,
+    symbolizer: Symbolizer,
+}
+
+impl Symbols {
+    /// Nothing is read yet. The crates of the workspace have underscores in their names.
+    pub fn new(workspace_root: PathBuf, own_crates: Vec<String>) -> Self {
+        Self {
+            processes: HashMap::new(),
+            images: Images::default(),
+            numbers: HashMap::new(),
+            stacks: Vec::new(),
+            taken: 0,
+            tables: HashMap::new(),
+            symbolizer: Symbolizer::new(Origin::new(workspace_root, own_crates)),
+        }
+    }
+
+    /// Which stack it is that was copied: those with the same frames have the same number, and one of which no
+    /// frame is known has 0.
+    pub fn unwind(&mut self, pid: u32, stack: &records::Stack, copied: &[u8]) -> records::UnwoundStack {
+        let process = process(&mut self.processes, pid);
+        let frames = process.unwind(stack, copied, &mut self.images);
+        let number = self.number(frames);
+        let lock =
+            number.checked_sub(1).and_then(|index| self.stacks.get(index as usize)).is_some_and(|(_, lock)| *lock);
+        let header = records::Header {
+            kind: kind::UNWOUND_STACK,
+            size: size_of::<records::UnwoundStack>() as u32,
+            ..stack.header
+        };
+        records::UnwoundStack { header, thread: stack.thread, stack: number, lock: lock.into(), reserved: 0 }
+    }
+
+    /// Remembers a task's table of functions, to name its type.
+    pub fn add_task_type(&mut self, pid: u32, vtable: &records::Vtable) {
+        let full = self.tables.len() >= TABLES_MAX;
+        if let Entry::Vacant(entry) = self.tables.entry(vtable.vtable)
+            && !full
+        {
+            let process = process(&mut self.processes, pid);
+            let functions = vtable.words.iter().filter_map(|word| process.code_at(*word, &mut self.images)).collect();
+            entry.insert(Some(functions));
+        }
+    }
+
+    /// The stacks that have not been given yet: number and frames, the innermost first.
+    pub fn take_stacks(&mut self) -> Vec<(u32, Vec<Frame>)> {
+        let fresh = self.taken..self.stacks.len();
+        self.taken = fresh.end;
+        fresh
+            .map(|index| {
+                let codes = Arc::clone(&self.stacks[index].0);
+                let frames =
+                    codes.iter().flat_map(|code| self.symbolizer.frames(*code, &self.images).to_vec()).collect();
+                (index as u32 + 1, frames)
+            })
+            .collect()
+    }
+
+    /// The names of the types of tasks, by the addresses of their tables of functions: of those tables that were
+    /// added since, where they can be named.
+    pub fn take_task_types(&mut self) -> Vec<(u64, String)> {
+        let fresh = |(table, functions): (&u64, &mut Option<Vec<Code>>)| Some((*table, functions.take()?));
+        let tables: Vec<_> = self.tables.iter_mut().filter_map(fresh).collect();
+        task_types::find(&tables, &self.images, &mut self.symbolizer).into_iter().collect()
+    }
+
+    fn number(&mut self, frames: Vec<Code>) -> u32 {
+        if let Some(number) = self.numbers.get(&frames[..]) {
+            return *number;
+        }
+        if frames.is_empty() || self.stacks.len() >= STACKS_MAX {
+            return 0;
+        }
+        let lock = frames.iter().any(|code| self.images.waits_for_lock(*code));
+        let frames: Arc<[Code]> = frames.into();
+        self.stacks.push((Arc::clone(&frames), lock));
+        let number = self.stacks.len() as u32;
+        self.numbers.insert(frames, number);
+        number
+    }
+}
+
+fn process(processes: &mut HashMap<u32, Process>, pid: u32) -> &mut Process {
+    if processes.len() >= PROCESSES_MAX && !processes.contains_key(&pid) {
+        // They are read again when they are met again.
+        processes.clear();
+    }
+    processes.entry(pid).or_insert_with(|| Process::new(pid))
+}
+
+#[cfg(test)]
+mod tests;

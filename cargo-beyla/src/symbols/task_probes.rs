@@ -1,0 +1,165 @@
+//! Where an executable has the functions of tokio that change the state of a task.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use memchr::memmem;
+
+use super::functions;
+use super::image::{self, Image};
+use super::names;
+use crate::probe::task_probe::{ProbePoint, TaskProbe};
+
+/// The functions, by their names without hash. The first argument of each is the task's header, the second
+/// one that of [`ProbePoint::Spawned`] and [`ProbePoint::SpawnedBlocking`].
+const FUNCTIONS: [(&str, ProbePoint); 7] = [
+    ("tokio::runtime::task::state::State::transition_to_running", ProbePoint::Running),
+    ("tokio::runtime::task::state::State::transition_to_idle", ProbePoint::Idle),
+    ("tokio::runtime::task::state::State::transition_to_terminal", ProbePoint::Terminal),
+    ("tokio::runtime::task::waker::wake_by_ref", ProbePoint::Woken),
+    ("tokio::runtime::task::waker::wake_by_val", ProbePoint::Woken),
+    (
+        "tokio::runtime::scheduler::multi_thread::handle::Handle::schedule_option_task_without_yield",
+        ProbePoint::Spawned,
+    ),
+    ("tokio::runtime::blocking::pool::Spawner::spawn_task", ProbePoint::SpawnedBlocking),
+];
+
+/// Without one of them, no thread's current task is known.
+const NEEDED: [ProbePoint; 3] = [ProbePoint::Running, ProbePoint::Idle, ProbePoint::Terminal];
+
+/// As both schemes of mangling write `tokio::runtime`.
+const RUNTIME: &str = "5tokio7runtime";
+
+/// Where to probe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskProbes {
+    /// Each function, and its place in the executable's file: several of a kind where several versions of tokio
+    /// are linked. Empty where tasks cannot be told apart.
+    pub places: Vec<TaskProbe>,
+    /// Why they cannot, in a sentence, with the cure if there is one.
+    pub unseen: Option<String>,
+}
+
+/// Looks them up in the executable's table of symbols.
+pub fn find(executable: &Path) -> TaskProbes {
+    match Image::open(executable) {
+        Ok(image) => find_in(&image),
+        Err(error) => unseen(&format!(
+            "the executable could not be read ({error}), so tokio's tasks cannot be told apart: each thread stands \
+             for what it runs"
+        )),
+    }
+}
+
+fn find_in(image: &Image) -> TaskProbes {
+    let Some(elf) = image.elf() else {
+        return unseen(
+            "the executable is no ELF file of this machine, so tokio's tasks cannot be told apart: each thread stands \
+             for what it runs",
+        );
+    };
+    if elf.elf_symbol_table().is_empty() {
+        return unseen(
+            "the executable has no symbols (strip), so tokio's tasks cannot be told apart: each thread stands for \
+             what it runs; build with strip = false",
+        );
+    }
+    let runtime = memmem::Finder::new(RUNTIME);
+    // What comes last in a name: so that few of a runtime's thousands are demangled.
+    let marks = FUNCTIONS.map(|(name, point)| (name, point, memmem::Finder::new(last_segment(name))));
+    let mut places = BTreeSet::new();
+    let mut has_runtime = false;
+    for (_, range, symbol) in functions::each(&elf).filter(|(_, _, symbol)| runtime.find(symbol).is_some()) {
+        has_runtime = true;
+        let mut candidates = marks.iter().filter(|(_, _, mark)| mark.find(symbol).is_some()).peekable();
+        if candidates.peek().is_none() {
+            continue;
+        }
+        let Ok(symbol) = std::str::from_utf8(symbol) else { continue };
+        let function = names::function(symbol);
+        let found = candidates.find(|(name, ..)| *name == function);
+        if let (Some((_, point, _)), Some(offset)) = (found, image::file_offset(&elf, range.start)) {
+            places.insert(TaskProbe { point: *point, offset });
+        }
+    }
+    if !has_runtime {
+        return unseen("no tokio in the executable: each request is followed on the thread that received it");
+    }
+    if NEEDED.iter().any(|needed| !places.iter().any(|probe| probe.point == *needed)) {
+        return unseen(
+            "tokio's functions have been inlined (LTO), so its tasks cannot be told apart: each thread stands for what \
+             it runs; build with lto = false",
+        );
+    }
+    TaskProbes { places: places.into_iter().collect(), unseen: None }
+}
+
+fn last_segment(name: &str) -> &str {
+    name.rsplit("::").next().unwrap_or(name)
+}
+
+fn unseen(sentence: &str) -> TaskProbes {
+    TaskProbes { places: Vec::new(), unseen: Some(sentence.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find_in_bytes(bytes: &[u8]) -> TaskProbes {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), bytes).expect("it is written");
+        find(file.path())
+    }
+
+    fn own_executable() -> PathBuf {
+        // So that the runtime is linked.
+        drop(tokio::runtime::Builder::new_multi_thread().worker_threads(1).build());
+        std::env::current_exe().expect("our own path")
+    }
+
+    #[test]
+    fn each_function_of_tokios_is_found_in_an_executable() {
+        let TaskProbes { places, unseen } = find(&own_executable());
+        assert_eq!(unseen, None);
+        for point in FUNCTIONS.map(|(_, point)| point) {
+            let expected = if point == ProbePoint::Woken { 2 } else { 1 };
+            assert_eq!(places.iter().filter(|probe| probe.point == point).count(), expected, "{point:?}");
+        }
+    }
+
+    #[test]
+    fn where_tasks_are_not_seen_it_is_said_why() {
+        let said = |path: &str| find(Path::new(path)).unseen.unwrap_or_default();
+        assert!(said("/nonexistent/server").contains("could not be read"));
+        assert!(said("/dev/null").contains("could not be read"));
+        assert!(said("/bin/true").contains("strip = false"));
+        assert!(find_in_bytes(b"#!/bin/sh").unseen.unwrap_or_default().contains("no ELF"));
+    }
+
+    #[test]
+    fn a_broken_executable_does_no_harm() {
+        let broken = tempfile::NamedTempFile::new().expect("a file");
+        let whole = std::fs::copy(own_executable(), broken.path()).expect("it is copied");
+        for length in [whole - 1, whole / 2, 4096, 64, 63, 16, 1, 0] {
+            broken.as_file().set_len(length).expect("it is cut");
+            assert!(find(broken.path()).places.is_empty());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn any_content_is_looked_through(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+            let magic = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0";
+            prop_assert!(find_in_bytes(&bytes).places.is_empty());
+            prop_assert!(find_in_bytes(&[&magic[..], &bytes[..]].concat()).places.is_empty());
+        }
+    }
+}
