@@ -3,6 +3,7 @@
 //! Messages are lower-case fragments that follow `error: `; hints are whole lines that follow
 //! `hint: ` and say what cures it. A server's own exit code is passed on and is none of these.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,19 +133,27 @@ pub enum Error {
         /// What to write instead.
         hint: Option<String>,
     },
-    /// Something is to be exported, and there is nothing that does it.
-    #[error("{source_of} asks for {what} to be exported, and this version does not export")]
-    NoExporter {
-        /// The setting.
-        source_of: String,
-        /// Traces or metrics.
-        what: &'static str,
-    },
     /// A file that `init` writes is there already.
     #[error("{path} is there already")]
     FileExists {
         /// The file.
         path: PathBuf,
+    },
+    /// An endpoint to which telemetry was to be sent.
+    #[error("cannot export to '{endpoint}': {reason}")]
+    Export {
+        /// As it was given.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address at which metrics were to be scraped.
+    #[error("could not listen on {address} for Prometheus: {source}")]
+    Listen {
+        /// As it was given.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A system call that has no reason to fail.
     #[error("{what} failed: {source}")]
@@ -172,8 +181,9 @@ impl Error {
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
             | Self::Config { .. }
-            | Self::NoExporter { .. }
             | Self::FileExists { .. }
+            | Self::Export { .. }
+            | Self::Listen { .. }
             | Self::System { .. } => USAGE,
         }
     }
@@ -198,14 +208,18 @@ impl Error {
             }
             Self::Probe { hint, .. } | Self::Config { hint, .. } => hint.clone(),
             Self::RoutePattern { .. } => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
-            Self::NoExporter { .. } => Some("run without it; `cargo beyla run --show-config` has all settings".into()),
             Self::FileExists { .. } => Some("nothing was written; overwrite it with `cargo beyla init --force`".into()),
+            Self::Export { .. } => Some("write it as in --otlp http://localhost:4318".into()),
+            Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("something listens there already: choose another port".into())
+            }
             Self::NotARecording { .. } => Some("make one with `cargo beyla run --record FILE`".into()),
             Self::Metadata(_)
             | Self::BuildFailed { .. }
             | Self::NoExecutable { .. }
             | Self::Launch { .. }
             | Self::File { .. }
+            | Self::Listen { .. }
             | Self::System { .. } => None,
         }
     }

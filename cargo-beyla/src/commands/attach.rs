@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::export;
+use super::exports;
 use super::session::server::Server;
 use super::status::Status;
 use super::tracing::{Outcome, Process, Tracing};
@@ -10,11 +10,11 @@ use crate::cli::AttachArguments;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::Error;
+use crate::export::exporter::Checked;
 use crate::launch::running::Running;
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
 use crate::probe::privilege;
-use crate::request::trace::Trace;
 use crate::workspace::sources::Sources;
 
 /// Watches the server until the user has seen enough, or it ends.
@@ -25,7 +25,6 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
         status.warn(warning);
     }
     let running = find(arguments, &settings)?;
-    export::check(&settings, status)?;
     let user = InvokingUser::detect();
     let tracing = Tracing {
         settings: &settings,
@@ -35,13 +34,15 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
         user: user.as_ref(),
         status,
     };
-    let trace = Trace::new(settings.trace()?);
+    exports::warn(&settings, status);
+    let checked = Checked::new(&exports::settings(&settings))?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref())?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
-    let begun = tracing.begin(process, Sources::around(&running.executable), privilege)?;
+    let begun = tracing.begin(process, Sources::around(&running.executable), privilege, checked, seed)?;
     let Outcome { exit: _, stopped: _, command } = tracing.follow(Server::Running(running), begun, trace, signals)?;
     Ok(ExitCode::from(command.unwrap_or(0)))
 }

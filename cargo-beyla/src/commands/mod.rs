@@ -3,7 +3,7 @@
 mod attach;
 pub mod dispatch;
 pub mod doctor;
-mod export;
+mod exports;
 mod init;
 mod report;
 mod run;

@@ -9,11 +9,11 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
-use crate::report::run_info::{Exit, RunInfo};
+use crate::report::run_info::{Exit, RunInfo, Seed};
 use crate::report::terminal::TerminalOptions;
 use crate::report::{json as report_json, terminal};
 use crate::request::summary::Summary;
-use crate::request::trace::Trace;
+use crate::request::trace::{Trace, TraceSettings};
 use crate::stream::event::Event;
 
 /// Width of the report where no terminal tells another.
@@ -27,7 +27,8 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
         status.warn(warning);
     }
     let mut recording = Recording::open(&arguments.file)?;
-    let mut trace = Trace::new(settings.trace()?);
+    let seed = recording.run().trace_seed.map(|Seed(seed)| seed);
+    let mut trace = Trace::new(TraceSettings { seed, ..settings.trace()? });
     while let Some(record) = recording.next_record()? {
         // A record that its own size belies says nothing; those beside it are whole.
         if let Ok(Some((event, _))) = Event::decode(record) {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::export;
+use super::exports;
 use super::session::server::Server;
 use super::status::Status;
 use super::tracing::{Outcome, Process, Tracing};
@@ -11,12 +11,12 @@ use crate::cli::RunArguments;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::Error;
+use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
 use crate::launch::user::InvokingUser;
 use crate::probe::privilege;
 use crate::report::run_info::Exit;
-use crate::request::trace::Trace;
 use crate::workspace::{build, select};
 
 /// What a shell adds to the number of the signal that ended a command.
@@ -40,7 +40,6 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     if arguments.export.show_config {
         return show_config(&settings);
     }
-    export::check(&settings, status)?;
     let tracing = Tracing {
         settings: &settings,
         json: options.json.as_deref(),
@@ -50,7 +49,9 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
         status,
     };
     // What can be found wrong before the build is.
-    let trace = Trace::new(settings.trace()?);
+    exports::warn(&settings, status);
+    let checked = Checked::new(&exports::settings(&settings))?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref())?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     if let Some(chosen) = &selection.target.chosen {
@@ -63,7 +64,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let (executable, environment) = (built.executable, built.environment);
     let server = Suspended::fork(&executable, server_arguments, &environment, user.as_ref(), tracing.stdout())?;
     let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
-    let begun = match tracing.begin(process, selection.sources, privilege) {
+    let begun = match tracing.begin(process, selection.sources, privilege, checked, seed) {
         Ok(begun) => begun,
         Err(error) => {
             server.abandon();

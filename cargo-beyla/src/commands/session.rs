@@ -18,9 +18,11 @@ use self::explaining::Explaining;
 use self::load::Load;
 use self::server::{Ending, Server};
 use self::stopping::Stopping;
+use super::exports;
 use super::status::Status;
 use crate::config::settings::Settings;
 use crate::error::Error;
+use crate::export::exporter::Exporter;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
@@ -74,6 +76,7 @@ pub(super) struct Session<'a> {
     settings: &'a Settings,
     load: Load<'a>,
     stopping: Stopping,
+    exporter: Option<&'a Exporter>,
     live: Option<Live>,
     status: Status,
     started: Instant,
@@ -96,6 +99,7 @@ impl<'a> Session<'a> {
         settings: &'a Settings,
         user: Option<&'a InvokingUser>,
         stdout: Stdout,
+        exporter: Option<&'a Exporter>,
         status: Status,
     ) -> Self {
         let pid = server.pid();
@@ -113,6 +117,7 @@ impl<'a> Session<'a> {
             explaining,
             settings,
             load: Load::new(settings.exec.as_ref().map(|exec| exec.value.as_os_str()), pid, user, stdout),
+            exporter,
             live: None,
             status,
             started: Instant::now(),
@@ -140,6 +145,9 @@ impl<'a> Session<'a> {
             }
             self.look_at_deadlines()?;
             self.draw();
+            if let Some(exporter) = self.exporter {
+                exports::offer(&mut self.trace, exporter);
+            }
         };
         let ended_monotonic_ns = monotonic_ns();
         self.load.stop();

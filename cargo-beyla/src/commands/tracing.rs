@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::exports;
 use super::report::show;
 use super::session::explaining::Explaining;
 use super::session::server::Server;
@@ -11,6 +12,7 @@ use super::status::Status;
 use crate::cli::{Capture, ProbeArguments};
 use crate::config::settings::Settings;
 use crate::error::Error;
+use crate::export::exporter::{Checked, Exporter};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
@@ -18,7 +20,7 @@ use crate::probe::client::{Attached, Helper};
 use crate::probe::privilege::Privilege;
 use crate::probe::ring_buffer::RingBuffer;
 use crate::report::recording::Recorder;
-use crate::report::run_info::{Exit, RunInfo};
+use crate::report::run_info::{Exit, RunInfo, Seed};
 use crate::request::trace::Trace;
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes;
@@ -50,6 +52,7 @@ pub(super) struct Begun {
     info: RunInfo,
     recorder: Option<Recorder>,
     explaining: Option<Explaining>,
+    exporter: Option<Exporter>,
 }
 
 /// How it went.
@@ -73,8 +76,15 @@ impl Tracing<'_> {
         if self.json.is_some_and(is_stdout) { Stdout::ToStderr } else { Stdout::Inherited }
     }
 
-    /// Attaches the probes.
-    pub(super) fn begin(&self, process: Process, sources: Sources, privilege: Privilege) -> Result<Begun, Error> {
+    /// Attaches the probes, and starts what is exported; `seed` gives requests their places in traces.
+    pub(super) fn begin(
+        &self,
+        process: Process,
+        sources: Sources,
+        privilege: Privilege,
+        exports: Option<Checked>,
+        seed: Option<Seed>,
+    ) -> Result<Begun, Error> {
         let Process { pid, executable, runs } = process;
         let began = Instant::now();
         let explain = self.settings.explain.value;
@@ -92,13 +102,16 @@ impl Tracing<'_> {
         self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
         let (started_unix_ns, started_monotonic_ns) = super::session::clocks();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let info = RunInfo { version, pid, executable, started_unix_ns, started_monotonic_ns, capture };
+        let info =
+            RunInfo { version, pid, executable, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
         let recorder = self.record.map(|path| Recorder::create(path, &info)).transpose()?;
         let explaining = found.map(|found| {
             let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
             Explaining::new(Symbols::new(sources.root, sources.crates), pid, &unseen)
         });
-        Ok(Begun { helper, ring, info, recorder, explaining })
+        let exporter =
+            exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
+        Ok(Begun { helper, ring, info, recorder, explaining, exporter })
     }
 
     /// Watches the process, and reports.
@@ -109,19 +122,32 @@ impl Tracing<'_> {
         trace: Trace,
         signals: Signals,
     ) -> Result<Outcome, Error> {
-        let Begun { helper, ring, info, recorder, explaining } = begun;
+        let Begun { helper, ring, info, recorder, explaining, exporter } = begun;
         let (settings, status) = (self.settings, self.status);
         let stdout = self.stdout();
-        let End { trace, exit, stopped, command, failure, ended_monotonic_ns } = Session::new(
-            server, helper, ring, signals, trace, recorder, explaining, settings, self.user, stdout, status,
+        let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } = Session::new(
+            server,
+            helper,
+            ring,
+            signals,
+            trace,
+            recorder,
+            explaining,
+            settings,
+            self.user,
+            stdout,
+            exporter.as_ref(),
+            status,
         )
         .run()?;
+        exports::close(&mut trace, ended_monotonic_ns, exporter.as_ref());
         let listened = !trace.listening().is_empty();
         let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
         let summary = trace.finish(ended_monotonic_ns);
         if listened || summary.totals.requests > 0 {
             show(&summary, &info, duration_ns, exit, settings, self.json, status)?;
         }
+        exports::finish(exporter, status);
         if let Some(user) = self.user {
             let (uid, gid) = user.owner();
             for path in self.files() {

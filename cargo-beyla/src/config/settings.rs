@@ -164,6 +164,9 @@ impl Settings {
             routes: self.routes.table()?,
             max_requests: self.max_requests.value,
             block_threshold: self.block_threshold.value,
+            export: false,
+            seed: None,
+            track_request_headers: self.track_request_headers.value,
         })
     }
 

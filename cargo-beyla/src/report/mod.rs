@@ -4,7 +4,7 @@ mod colors;
 mod explain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod json;
 pub mod live;
 pub mod recording;

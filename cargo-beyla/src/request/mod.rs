@@ -8,6 +8,7 @@ mod explain;
 pub mod explanation;
 pub mod finding;
 mod findings;
+mod finished;
 mod intern;
 mod keeper;
 mod ledger;
@@ -21,3 +22,4 @@ pub mod summary;
 #[cfg(test)]
 mod tape;
 pub mod trace;
+pub mod trace_context;

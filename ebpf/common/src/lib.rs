@@ -362,6 +362,8 @@ pub struct Settings {
     pub tcp_cb_seq: u32,
     /// `tcp_skb_cb.end_seq`
     pub tcp_cb_end_seq: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The offset of a field that the running kernel has not.

@@ -1,0 +1,153 @@
+//! Where a run's telemetry goes, and what became of it.
+
+use std::time::Duration;
+
+use super::status::Status;
+use crate::config::export as config;
+use crate::config::settings::Settings;
+use crate::config::values::TracePrinter;
+use crate::error::Error;
+use crate::export::exporter::{Checked, Exporter};
+use crate::export::outcome::Outcome;
+use crate::export::settings::{
+    ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
+};
+use crate::launch::signals;
+use crate::report::run_info::{RunInfo, Seed};
+use crate::request::trace::{Trace, TraceSettings};
+
+/// How long the end of a run may take because of exports.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the settings ask for.
+pub(super) fn settings(settings: &Settings) -> ExportSettings {
+    let traces = settings.traces.as_ref().map(|config::TracesExport { otlp, sampler: _ }| {
+        let (endpoint, protocol, headers, timeout) = receiver(otlp);
+        TracesExport { endpoint, protocol, headers, timeout }
+    });
+    let sampler = settings.traces.as_ref().map_or_else(Sampler::default, |traces| sampler(traces.sampler.value));
+    let metrics = settings.metrics.as_ref().map(|config::MetricsExport { otlp, interval }| {
+        let (endpoint, protocol, headers, timeout) = receiver(otlp);
+        MetricsExport { endpoint, protocol, headers, timeout, interval: interval.value }
+    });
+    let prometheus = settings.prometheus.as_ref().map(|config::PrometheusExport { address, path }| PrometheusExport {
+        address: address.value,
+        path: path.value.clone(),
+    });
+    ExportSettings { traces, sampler, metrics, prometheus }
+}
+
+fn receiver(otlp: &config::OtlpEndpoint) -> (String, Protocol, Vec<(String, String)>, Duration) {
+    let config::OtlpEndpoint { endpoint, protocol, headers, timeout } = otlp;
+    let protocol = match protocol.value {
+        config::Protocol::Grpc => Protocol::Grpc,
+        config::Protocol::HttpProtobuf => Protocol::HttpProtobuf,
+    };
+    let headers = headers.iter().map(|(name, value)| (name.clone(), value.value.reveal().to_owned())).collect();
+    (endpoint.value.clone(), protocol, headers, timeout.value)
+}
+
+fn sampler(config::Sampler { parent_based, ratio }: config::Sampler) -> Sampler {
+    match (parent_based, ratio) {
+        (false, 1.0) => Sampler::AlwaysOn,
+        (false, 0.0) => Sampler::AlwaysOff,
+        (false, ratio) => Sampler::TraceIdRatio(ratio),
+        (true, 1.0) => Sampler::ParentBasedAlwaysOn,
+        (true, 0.0) => Sampler::ParentBasedAlwaysOff,
+        (true, ratio) => Sampler::ParentBasedTraceIdRatio(ratio),
+    }
+}
+
+/// Says which settings this version reads and does not follow.
+pub(super) fn warn(settings: &Settings, status: Status) {
+    let printer = (settings.trace_printer.value != TracePrinter::Disabled).then_some(&settings.trace_printer.source);
+    let unheeded = [
+        ("trace_printer", printer),
+        ("filter.application", settings.filters.as_ref().map(|filters| &filters.source)),
+        ("attributes.select", settings.attributes.as_ref().map(|attributes| &attributes.source)),
+        ("routes.ignored_patterns", settings.routes.ignored_patterns.as_ref().map(|ignored| &ignored.source)),
+    ];
+    for (key, source) in unheeded {
+        if let Some(source) = source {
+            status.warn(format_args!("{source}: {key} has no effect yet"));
+        }
+    }
+}
+
+/// The trace of a run that exports this, and what its ids come from.
+pub(super) fn trace(settings: TraceSettings, exports: Option<&Checked>) -> Result<(Trace, Option<Seed>), Error> {
+    let seed = exports.filter(|exports| exports.has_traces()).map(|_| seed()).transpose()?;
+    let settings = TraceSettings { export: exports.is_some(), seed: seed.map(|Seed(seed)| seed), ..settings };
+    Ok((Trace::new(settings), seed))
+}
+
+/// Something that no other run has.
+fn seed() -> Result<Seed, Error> {
+    let mut seed = [0; 16];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    rustix::rand::getrandom(&mut seed, flags)
+        .map_err(|errno| Error::System { what: "drawing a random number", source: errno.into() })?;
+    Ok(Seed(u128::from_ne_bytes(seed)))
+}
+
+/// Starts what was checked. To be called once the server was forked, which wants a process of one
+/// thread, and once signals are blocked, as they are for a descriptor then in the new thread too.
+pub(super) fn start(checked: Checked, settings: &Settings, run: &RunInfo, status: Status) -> Result<Exporter, Error> {
+    if let Some(url) = checked.prometheus_url() {
+        status.say("Serving", format_args!("metrics at {url}"));
+    }
+    let binary = || run.executable.file_name().unwrap_or(run.executable.as_os_str()).to_string_lossy().into_owned();
+    let service_name = settings.service_name.as_ref().map_or_else(binary, |name| name.value.clone());
+    let namespace = settings.service_namespace.as_ref();
+    let namespace = namespace.map(|namespace| ("service.namespace".to_owned(), namespace.value.clone()));
+    let others = settings.resource_attributes.iter().flat_map(|attributes| attributes.value.clone());
+    let resource = Resource { service_name, attributes: namespace.into_iter().chain(others).collect() };
+    Exporter::start(checked, &resource, run)
+}
+
+/// Hands on the requests that have ended.
+pub(super) fn offer(trace: &mut Trace, exporter: &Exporter) {
+    trace.take_finished(|request| exporter.offer(&request));
+}
+
+/// Hands on the last requests, those included that are under way at the end.
+pub(super) fn close(trace: &mut Trace, ended_monotonic_ns: u64, exporter: Option<&Exporter>) {
+    trace.close(ended_monotonic_ns);
+    if let Some(exporter) = exporter {
+        offer(trace, exporter);
+        exporter.lose(trace.finished_dropped());
+    }
+}
+
+/// Sends what is left, and tells what became of everything.
+pub(super) fn finish(exporter: Option<Exporter>, status: Status) {
+    let Some(exporter) = exporter else { return };
+    // Whoever presses ^C now does not want to wait for it. Where it cannot be had, the wait is bounded.
+    let _ = signals::deliver();
+    let Outcome { traces, metrics, prometheus } = exporter.finish(PATIENCE);
+    for (well, sentence) in [
+        traces.map(|traces| (traces.is_complete(), traces.sentence())),
+        metrics.map(|metrics| (metrics.failure.is_none(), metrics.sentence())),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        match sentence.strip_prefix("sent ").filter(|_| well) {
+            Some(what) => status.say("Sent", what),
+            None => status.warn(sentence),
+        }
+    }
+    if let Some(prometheus) = prometheus {
+        status.say("Served", prometheus.sentence());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_seeds_are_alike() {
+        assert_ne!(seed().expect("random"), seed().expect("random"));
+    }
+}
