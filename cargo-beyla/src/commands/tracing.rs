@@ -109,8 +109,7 @@ impl Tracing<'_> {
             let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
             Explaining::new(Symbols::new(sources.root, sources.crates), pid, &unseen)
         });
-        let exporter =
-            exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
+        let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
         Ok(Begun { helper, ring, info, recorder, explaining, exporter })
     }
 

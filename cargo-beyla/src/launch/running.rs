@@ -59,7 +59,7 @@ impl Running {
             .map_err(|error| Error::System { what: "reading /proc", source: io::Error::other(error) })?
             .filter_map(Result::ok)
             // Those of others do not show their files.
-            .filter(|process| sockets(process).is_ok_and(|sockets| sockets.iter().any(|s| inodes.contains(&s))))
+            .filter(|process| sockets(process).is_ok_and(|sockets| sockets.iter().any(|s| inodes.contains(s))))
             .collect();
         processes.sort_unstable_by_key(Process::pid);
         match &processes[..] {
