@@ -91,14 +91,12 @@ impl Registers {
 /// A connection of which this way of capture tells.
 #[inline(always)]
 fn connection(descriptor: u64) -> Option<(Sock, &'static mut Connection)> {
-    connection_after(descriptor, 0, 0)
+    let sock = Sock::of_descriptor(descriptor)?;
+    ours(sock, connections::get(sock)?)
 }
 
-/// The same after a call has received and sent so many bytes.
 #[inline(always)]
-fn connection_after(descriptor: u64, received: u32, sent: u32) -> Option<(Sock, &'static mut Connection)> {
-    let sock = Sock::of_descriptor(descriptor)?;
-    let connection = connections::get_or_adopt(sock, received, sent)?;
+fn ours(sock: Sock, connection: &'static mut Connection) -> Option<(Sock, &'static mut Connection)> {
     let ours = connection.family == AF_UNIX || setting!(socket_tracepoints) == 0;
     ours.then_some((sock, connection))
 }
@@ -106,7 +104,7 @@ fn connection_after(descriptor: u64, received: u32, sent: u32) -> Option<(Sock, 
 /// A system call begins. Linux 2.6.28; with BTF 5.5.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(context: BtfTracePointContext) -> i32 {
-    if !target::is_current() {
+    if !target::is_current_or_found() {
         return 0;
     }
     // SAFETY: the verifier knows the type of the argument.
@@ -146,7 +144,9 @@ pub fn sys_enter(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn send_begins(descriptor: u64) {
-    if let Some((_, connection)) = connection(descriptor) {
+    let Some(sock) = Sock::of_descriptor(descriptor) else { return };
+    // One that was open before anybody watched is met here, or when something arrives on it.
+    if let Some((_, connection)) = connections::get_or_adopt(sock, 0, 0).and_then(|connection| ours(sock, connection)) {
         sending::begins(connection);
     }
 }
@@ -206,9 +206,7 @@ fn accepted(descriptor: u64) {
 
 #[inline(always)]
 fn returned(registers: &Registers, number: u64, descriptor: u64, direction: Direction, result: i64) {
-    let bytes = if result > 0 { result as u32 } else { 0 };
-    let (received, sent) = if direction == Direction::Receive { (bytes, 0) } else { (0, bytes) };
-    let Some((sock, connection)) = connection_after(descriptor, received, sent) else { return };
+    let Some((sock, connection)) = connection(descriptor) else { return };
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
     let end_of_stream = result == 0 && direction == Direction::Receive && connection.family == AF_UNIX;

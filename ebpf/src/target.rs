@@ -50,13 +50,17 @@ impl Word {
 /// Whether the current thread belongs to the traced process.
 #[inline(always)]
 pub fn is_current() -> bool {
-    let mut process = PROCESS.load();
-    if process == 0 && setting!(attached) != 0 {
-        // It executed its program long ago: whatever it does first makes it known.
-        adopt();
-        process = PROCESS.load();
-    }
+    let process = PROCESS.load();
     process != 0 && bpf_get_current_pid_tgid() >> 32 == process
+}
+
+/// The same, and makes a process known that has executed its program before anybody watched.
+#[inline(always)]
+pub fn is_current_or_found() -> bool {
+    if setting!(attached) != 0 && PROCESS.load() == 0 {
+        adopt();
+    }
+    is_current()
 }
 
 /// The process's id at the root of PID namespaces; 0 before it has executed its program.
