@@ -35,7 +35,7 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
         status,
     };
     exports::warn(&settings, status);
-    let checked = Checked::new(&exports::settings(&settings))?;
+    let checked = Checked::new(&exports::settings(&settings)?)?;
     let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref())?;
     let privilege = privilege::find()?;
     tracing.check_files()?;

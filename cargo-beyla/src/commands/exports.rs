@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use super::status::Status;
+use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
+use crate::config::routes::IgnoreMode;
 use crate::config::settings::Settings;
+use crate::config::source::Setting;
 use crate::config::values::TracePrinter;
 use crate::error::Error;
 use crate::export::exporter::{Checked, Exporter};
+use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
 use crate::export::settings::{
     ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
@@ -20,7 +24,7 @@ use crate::request::trace::{Trace, TraceSettings};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the settings ask for.
-pub(super) fn settings(settings: &Settings) -> ExportSettings {
+pub(super) fn settings(settings: &Settings) -> Result<ExportSettings, Error> {
     let traces = settings.traces.as_ref().map(|config::TracesExport { otlp, sampler: _ }| {
         let (endpoint, protocol, headers, timeout) = receiver(otlp);
         TracesExport { endpoint, protocol, headers, timeout }
@@ -34,7 +38,26 @@ pub(super) fn settings(settings: &Settings) -> ExportSettings {
         address: address.value,
         path: path.value.clone(),
     });
-    ExportSettings { traces, sampler, metrics, prometheus }
+    let attributes = settings.attributes.as_ref().map(|attributes| attributes.value.clone()).unwrap_or_default();
+    Ok(ExportSettings { traces, sampler, metrics, prometheus, kept: kept(settings)?, attributes })
+}
+
+/// The requests that are exported; `None`: all.
+fn kept(settings: &Settings) -> Result<Option<Kept>, Error> {
+    let accepted = accepted(settings);
+    if accepted.is_everything() && settings.routes.ignored_patterns.is_none() {
+        return Ok(None);
+    }
+    let of_ignored = match settings.routes.ignore_mode.value {
+        IgnoreMode::All => Signals::NONE,
+        IgnoreMode::Traces => Signals { traces: false, metrics: true },
+        IgnoreMode::Metrics => Signals { traces: true, metrics: false },
+    };
+    Ok(Some(Kept::new(accepted, settings.routes.ignored()?, of_ignored)))
+}
+
+fn accepted(settings: &Settings) -> Accepted {
+    settings.filters.as_ref().map_or_else(Accepted::default, |filters| Accepted::new(&filters.value))
 }
 
 fn receiver(otlp: &config::OtlpEndpoint) -> (String, Protocol, Vec<(String, String)>, Duration) {
@@ -61,15 +84,16 @@ fn sampler(config::Sampler { parent_based, ratio }: config::Sampler) -> Sampler 
 /// Says which settings this version reads and does not follow.
 pub(super) fn warn(settings: &Settings, status: Status) {
     let printer = (settings.trace_printer.value != TracePrinter::Disabled).then_some(&settings.trace_printer.source);
-    let unheeded = [
-        ("trace_printer", printer),
-        ("filter.application", settings.filters.as_ref().map(|filters| &filters.source)),
-        ("attributes.select", settings.attributes.as_ref().map(|attributes| &attributes.source)),
-        ("routes.ignored_patterns", settings.routes.ignored_patterns.as_ref().map(|ignored| &ignored.source)),
-    ];
+    let unheeded = [("trace_printer", printer)];
     for (key, source) in unheeded {
         if let Some(source) = source {
             status.warn(format_args!("{source}: {key} has no effect yet"));
+        }
+    }
+    if let Some(Setting { value, source }) = &settings.filters {
+        for AttributeFilter { attribute, .. } in unknown(value) {
+            let attribute = attribute.escape_debug();
+            status.warn(format_args!("{source}: requests have no attribute `{attribute}` to filter by"));
         }
     }
 }

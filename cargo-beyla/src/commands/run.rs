@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     };
     // What can be found wrong before the build is.
     exports::warn(&settings, status);
-    let checked = Checked::new(&exports::settings(&settings))?;
+    let checked = Checked::new(&exports::settings(&settings)?)?;
     let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref())?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
