@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     // What can be found wrong before the build is.
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref())?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value)?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     if let Some(chosen) = &selection.target.chosen {
