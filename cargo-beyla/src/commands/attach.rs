@@ -35,8 +35,8 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
         status,
     };
     exports::warn(&settings, status);
-    let checked = Checked::new(&exports::settings(&settings))?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref())?;
+    let checked = Checked::new(&exports::settings(&settings)?)?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value)?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     let privilege = privilege.open()?;

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use super::status::Status;
+use super::status::{self, Status};
+use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
+use crate::config::routes::IgnoreMode;
 use crate::config::settings::Settings;
+use crate::config::source::Setting;
 use crate::config::values::TracePrinter;
 use crate::error::Error;
 use crate::export::exporter::{Checked, Exporter};
+use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
 use crate::export::settings::{
     ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
 };
 use crate::launch::signals;
+use crate::report::printer::Printer;
 use crate::report::run_info::{RunInfo, Seed};
 use crate::request::trace::{Trace, TraceSettings};
 
@@ -20,7 +25,7 @@ use crate::request::trace::{Trace, TraceSettings};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the settings ask for.
-pub(super) fn settings(settings: &Settings) -> ExportSettings {
+pub(super) fn settings(settings: &Settings) -> Result<ExportSettings, Error> {
     let traces = settings.traces.as_ref().map(|config::TracesExport { otlp, sampler: _ }| {
         let (endpoint, protocol, headers, timeout) = receiver(otlp);
         TracesExport { endpoint, protocol, headers, timeout }
@@ -34,7 +39,26 @@ pub(super) fn settings(settings: &Settings) -> ExportSettings {
         address: address.value,
         path: path.value.clone(),
     });
-    ExportSettings { traces, sampler, metrics, prometheus }
+    let attributes = settings.attributes.as_ref().map(|attributes| attributes.value.clone()).unwrap_or_default();
+    Ok(ExportSettings { traces, sampler, metrics, prometheus, kept: kept(settings)?, attributes })
+}
+
+/// The requests that are exported; `None`: all.
+fn kept(settings: &Settings) -> Result<Option<Kept>, Error> {
+    let accepted = accepted(settings);
+    if accepted.is_everything() && settings.routes.ignored_patterns.is_none() {
+        return Ok(None);
+    }
+    let of_ignored = match settings.routes.ignore_mode.value {
+        IgnoreMode::All => Signals::NONE,
+        IgnoreMode::Traces => Signals { traces: false, metrics: true },
+        IgnoreMode::Metrics => Signals { traces: true, metrics: false },
+    };
+    Ok(Some(Kept::new(accepted, settings.routes.ignored()?, of_ignored)))
+}
+
+fn accepted(settings: &Settings) -> Accepted {
+    settings.filters.as_ref().map_or_else(Accepted::default, |filters| Accepted::new(&filters.value))
 }
 
 fn receiver(otlp: &config::OtlpEndpoint) -> (String, Protocol, Vec<(String, String)>, Duration) {
@@ -58,26 +82,25 @@ fn sampler(config::Sampler { parent_based, ratio }: config::Sampler) -> Sampler 
     }
 }
 
-/// Says which settings this version reads and does not follow.
+/// Says which settings there is nothing to follow for.
 pub(super) fn warn(settings: &Settings, status: Status) {
-    let printer = (settings.trace_printer.value != TracePrinter::Disabled).then_some(&settings.trace_printer.source);
-    let unheeded = [
-        ("trace_printer", printer),
-        ("filter.application", settings.filters.as_ref().map(|filters| &filters.source)),
-        ("attributes.select", settings.attributes.as_ref().map(|attributes| &attributes.source)),
-        ("routes.ignored_patterns", settings.routes.ignored_patterns.as_ref().map(|ignored| &ignored.source)),
-    ];
-    for (key, source) in unheeded {
-        if let Some(source) = source {
-            status.warn(format_args!("{source}: {key} has no effect yet"));
+    if let Some(Setting { value, source }) = &settings.filters {
+        for AttributeFilter { attribute, .. } in unknown(value) {
+            let attribute = attribute.escape_debug();
+            status.warn(format_args!("{source}: requests have no attribute `{attribute}` to filter by"));
         }
     }
 }
 
-/// The trace of a run that exports this, and what its ids come from.
-pub(super) fn trace(settings: TraceSettings, exports: Option<&Checked>) -> Result<(Trace, Option<Seed>), Error> {
+/// The trace of a run that exports this and prints its requests or not, and what its ids come from.
+pub(super) fn trace(
+    settings: TraceSettings,
+    exports: Option<&Checked>,
+    printer: TracePrinter,
+) -> Result<(Trace, Option<Seed>), Error> {
     let seed = exports.filter(|exports| exports.has_traces()).map(|_| seed()).transpose()?;
-    let settings = TraceSettings { export: exports.is_some(), seed: seed.map(|Seed(seed)| seed), ..settings };
+    let export = exports.is_some() || printer != TracePrinter::Disabled;
+    let settings = TraceSettings { export, seed: seed.map(|Seed(seed)| seed), ..settings };
     Ok((Trace::new(settings), seed))
 }
 
@@ -105,22 +128,63 @@ pub(super) fn start(checked: Checked, settings: &Settings, run: &RunInfo, status
     Exporter::start(checked, &resource, run)
 }
 
-/// Hands on the requests that have ended.
-pub(super) fn offer(trace: &mut Trace, exporter: &Exporter) {
-    trace.take_finished(|request| exporter.offer(&request));
+/// Prints requests as they end: those that are accepted.
+#[derive(Debug)]
+struct Printing {
+    printer: Printer,
+    accepted: Accepted,
 }
 
-/// Hands on the last requests, those included that are under way at the end.
-pub(super) fn close(trace: &mut Trace, ended_monotonic_ns: u64, exporter: Option<&Exporter>) {
-    trace.close(ended_monotonic_ns);
-    if let Some(exporter) = exporter {
-        offer(trace, exporter);
-        exporter.lose(trace.finished_dropped());
+/// Who wants the requests that have ended.
+#[derive(Debug)]
+pub(super) struct Takers {
+    exporter: Option<Exporter>,
+    printing: Option<Printing>,
+}
+
+impl Takers {
+    pub(super) fn new(exporter: Option<Exporter>, settings: &Settings, run: &RunInfo) -> Self {
+        let printer = Printer::new(settings.trace_printer.value, run);
+        let printing = printer.map(|printer| Printing { printer, accepted: accepted(settings) });
+        Self { exporter, printing }
+    }
+
+    /// Hands on the requests that have ended.
+    pub(super) fn offer(&mut self, trace: &mut Trace) {
+        let Self { exporter, printing } = self;
+        let mut printed = String::new();
+        trace.take_finished(|request| {
+            if let Some(Printing { printer, accepted }) = printing
+                && accepted.has(&request)
+            {
+                printer.print(&request, &mut printed);
+            }
+            if let Some(exporter) = exporter {
+                exporter.offer(&request);
+            }
+        });
+        if !printed.is_empty() {
+            status::write(&printed);
+        }
+    }
+
+    /// Hands on the last requests, those included that are under way at the end.
+    pub(super) fn close(&mut self, trace: &mut Trace, ended_monotonic_ns: u64) {
+        trace.close(ended_monotonic_ns);
+        self.offer(trace);
+        if let Some(exporter) = &self.exporter {
+            exporter.lose(trace.finished_dropped());
+        }
+    }
+
+    /// Sends what is left, and tells what became of everything.
+    pub(super) fn finish(self, status: Status) {
+        finish(self.exporter, status);
     }
 }
 
 /// Sends what is left, and tells what became of everything.
-pub(super) fn finish(exporter: Option<Exporter>, status: Status) {
+fn finish(exporter: Option<Exporter>, status: Status) {
     let Some(exporter) = exporter else { return };
     // Whoever presses ^C now does not want to wait for it. Where it cannot be had, the wait is bounded.
     let _ = signals::deliver();

@@ -50,8 +50,8 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     };
     // What can be found wrong before the build is.
     exports::warn(&settings, status);
-    let checked = Checked::new(&exports::settings(&settings))?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref())?;
+    let checked = Checked::new(&exports::settings(&settings)?)?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value)?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     if let Some(chosen) = &selection.target.chosen {

@@ -18,11 +18,10 @@ use self::explaining::Explaining;
 use self::load::Load;
 use self::server::{Ending, Server};
 use self::stopping::Stopping;
-use super::exports;
+use super::exports::Takers;
 use super::status::Status;
 use crate::config::settings::Settings;
 use crate::error::Error;
-use crate::export::exporter::Exporter;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
@@ -76,7 +75,7 @@ pub(super) struct Session<'a> {
     settings: &'a Settings,
     load: Load<'a>,
     stopping: Stopping,
-    exporter: Option<&'a Exporter>,
+    takers: &'a mut Takers,
     live: Option<Live>,
     status: Status,
     started: Instant,
@@ -99,7 +98,7 @@ impl<'a> Session<'a> {
         settings: &'a Settings,
         user: Option<&'a InvokingUser>,
         stdout: Stdout,
-        exporter: Option<&'a Exporter>,
+        takers: &'a mut Takers,
         status: Status,
     ) -> Self {
         let pid = server.pid();
@@ -117,7 +116,7 @@ impl<'a> Session<'a> {
             explaining,
             settings,
             load: Load::new(settings.exec.as_ref().map(|exec| exec.value.as_os_str()), pid, user, stdout),
-            exporter,
+            takers,
             live: None,
             status,
             started: Instant::now(),
@@ -145,9 +144,7 @@ impl<'a> Session<'a> {
             }
             self.look_at_deadlines()?;
             self.draw();
-            if let Some(exporter) = self.exporter {
-                exports::offer(&mut self.trace, exporter);
-            }
+            self.takers.offer(&mut self.trace);
         };
         let ended_monotonic_ns = monotonic_ns();
         self.load.stop();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::exports;
+use super::exports::{self, Takers};
 use super::report::show;
 use super::session::explaining::Explaining;
 use super::session::server::Server;
@@ -12,7 +12,7 @@ use super::status::Status;
 use crate::cli::{Capture, ProbeArguments};
 use crate::config::settings::Settings;
 use crate::error::Error;
-use crate::export::exporter::{Checked, Exporter};
+use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
@@ -52,7 +52,7 @@ pub(super) struct Begun {
     info: RunInfo,
     recorder: Option<Recorder>,
     explaining: Option<Explaining>,
-    exporter: Option<Exporter>,
+    takers: Takers,
 }
 
 /// How it went.
@@ -110,7 +110,8 @@ impl Tracing<'_> {
             Explaining::new(Symbols::new(sources.root, sources.crates), pid, &unseen)
         });
         let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
-        Ok(Begun { helper, ring, info, recorder, explaining, exporter })
+        let takers = Takers::new(exporter, self.settings, &info);
+        Ok(Begun { helper, ring, info, recorder, explaining, takers })
     }
 
     /// Watches the process, and reports.
@@ -121,7 +122,7 @@ impl Tracing<'_> {
         trace: Trace,
         signals: Signals,
     ) -> Result<Outcome, Error> {
-        let Begun { helper, ring, info, recorder, explaining, exporter } = begun;
+        let Begun { helper, ring, info, recorder, explaining, mut takers } = begun;
         let (settings, status) = (self.settings, self.status);
         let stdout = self.stdout();
         let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } = Session::new(
@@ -135,18 +136,18 @@ impl Tracing<'_> {
             settings,
             self.user,
             stdout,
-            exporter.as_ref(),
+            &mut takers,
             status,
         )
         .run()?;
-        exports::close(&mut trace, ended_monotonic_ns, exporter.as_ref());
+        takers.close(&mut trace, ended_monotonic_ns);
         let listened = !trace.listening().is_empty();
         let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
         let summary = trace.finish(ended_monotonic_ns);
         if listened || summary.totals.requests > 0 {
             show(&summary, &info, duration_ns, exit, settings, self.json, status)?;
         }
-        exports::finish(exporter, status);
+        takers.finish(status);
         if let Some(user) = self.user {
             let (uid, gid) = user.owner();
             for path in self.files() {

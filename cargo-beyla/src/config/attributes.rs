@@ -70,12 +70,29 @@ impl AttributeSelection {
         self.name.is_match(&metric_name(metric))
     }
 
-    /// Whether the metric has an attribute, given by its OpenTelemetry name, that it has or has not by default.
-    pub fn selects(&self, attribute: &str, by_default: bool) -> bool {
-        let attribute = underscored(attribute);
-        let any = |globs: &[Glob]| globs.iter().any(|glob| glob.is_match(&attribute));
-        self.include.as_deref().map_or(by_default, any) && !any(&self.exclude)
+    /// Whether it leaves an attribute out.
+    pub fn excludes(&self, attribute: &str) -> bool {
+        any(&self.exclude, attribute)
     }
+}
+
+/// Whether a metric has an attribute, both by their OpenTelemetry names, that it has or has not `by_default`.
+///
+/// What is said of the metric is gone through from `*` to its very name: each may add attributes, and take
+/// away what those before it have added. The defaults count if the first of them adds nothing.
+pub fn selects(selections: &[AttributeSelection], metric: &str, attribute: &str, by_default: bool) -> bool {
+    let mut about: Vec<_> = selections.iter().filter(|selection| selection.is_about(metric)).collect();
+    about.sort_by_key(|selection| selection.name.pattern());
+    let Some(first) = about.first() else { return by_default };
+    let defaults = first.include.as_ref().is_none_or(Vec::is_empty);
+    about.iter().fold(defaults && by_default, |selected, AttributeSelection { include, exclude, .. }| {
+        (selected || include.as_ref().is_some_and(|include| any(include, attribute))) && !any(exclude, attribute)
+    })
+}
+
+fn any(globs: &[Glob], attribute: &str) -> bool {
+    let attribute = underscored(attribute);
+    globs.iter().any(|glob| glob.is_match(&attribute))
 }
 
 /// The section `filter.application`.
@@ -147,13 +164,25 @@ fn metric_name(name: &str) -> String {
 }
 
 #[cfg(test)]
+fn yaml(text: &str) -> Node {
+    super::yaml::parse(text, |_| None).expect(text)
+}
+
+/// For tests: the section `filter.application`.
+#[cfg(test)]
+pub(crate) fn filters_of(text: &str) -> Vec<AttributeFilter> {
+    filters(&yaml(text)).expect(text)
+}
+
+/// For tests: the section `attributes.select`.
+#[cfg(test)]
+pub(crate) fn selections_of(text: &str) -> Vec<AttributeSelection> {
+    selections(&yaml(text)).expect(text)
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::yaml;
-
-    fn yaml(text: &str) -> Node {
-        yaml::parse(text, |_| None).expect(text)
-    }
 
     #[test]
     fn filters_by_value() {
@@ -170,11 +199,23 @@ mod tests {
         let selections = selections(&yaml(text)).unwrap();
         assert!(selections[0].is_about("http.server.request.duration"));
         assert!(!selections[0].is_about("http.server.request.body.size"));
-        assert!(selections[0].selects("http.request.method", false) && selections[0].selects("server.address", false));
-        assert!(!selections[0].selects("http.route", true) && !selections[0].selects("url.path", true));
-        let all = super::selections(&yaml("'*': {exclude: [client.address]}")).unwrap();
-        assert!(all[0].is_about("http.server.request.duration") && !all[0].selects("client.address", true));
-        assert!(all[0].selects("url.path", true) && !all[0].selects("url.path", false));
+        let selected = |text: &str, attribute: &str, by_default: bool| {
+            super::selects(&selections_of(text), "http.server.request.duration", attribute, by_default)
+        };
+        assert!(selected(text, "http.request.method", false) && selected(text, "server.address", false));
+        assert!(!selected(text, "http.route", true) && !selected(text, "url.path", true));
+        let all = "'*': {exclude: [client.address]}";
+        assert!(!selected(all, "client.address", true) && selected(all, "url.path", true));
+        assert!(!selected(all, "url.path", false));
+        assert!(selected("rpc.*: {include: [a]}", "http.route", true));
+    }
+
+    #[test]
+    fn the_narrower_selection_has_the_last_word() {
+        let text = "http_server_*: {include: [http_route]}\nhttp_*: {include: ['*'], exclude: [url_path, http_route]}";
+        for (attribute, selected) in [("http.route", true), ("url.path", false), ("client.address", true)] {
+            assert_eq!(selects(&selections_of(text), "http.server.request.duration", attribute, false), selected);
+        }
     }
 
     #[test]

@@ -15,12 +15,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
 use super::inbox::{BOUNDS, Inbox};
+use super::kept::Kept;
 use super::otlp::receiver::Receiver;
 use super::outcome::{MetricsOutcome, Outcome, PrometheusOutcome, TracesOutcome};
 use super::prometheus::server::Endpoint;
 use super::resource;
 use super::settings::{ExportSettings, Resource, Sampler};
 use super::worker::{Shared, work};
+use crate::config::attributes::AttributeSelection;
 use crate::error::Error;
 use crate::report::run_info::RunInfo;
 use crate::request::model::Request;
@@ -41,6 +43,8 @@ pub struct Checked {
     pub(super) sampler: Sampler,
     pub(super) metrics: Option<(Receiver, Duration)>,
     pub(super) prometheus: Option<Endpoint>,
+    pub(super) kept: Option<Kept>,
+    pub(super) attributes: Vec<AttributeSelection>,
 }
 
 /// Exports under way.
@@ -71,7 +75,7 @@ impl Progress {
 impl Checked {
     /// Checks the settings; `None` if nothing is to be exported.
     pub fn new(settings: &ExportSettings) -> Result<Option<Self>, Error> {
-        let ExportSettings { traces, sampler, metrics, prometheus } = settings;
+        let ExportSettings { traces, sampler, metrics, prometheus, kept, attributes } = settings;
         let receiver = traces
             .as_ref()
             .map(|traces| Receiver::new(&traces.endpoint, traces.protocol, &traces.headers, traces.timeout));
@@ -84,6 +88,8 @@ impl Checked {
             sampler: *sampler,
             metrics: metrics.transpose()?,
             prometheus: prometheus.as_ref().map(Endpoint::open).transpose()?,
+            kept: kept.clone(),
+            attributes: attributes.clone(),
         };
         let any = checked.traces.is_some() || checked.metrics.is_some() || checked.prometheus.is_some();
         Ok(any.then_some(checked))

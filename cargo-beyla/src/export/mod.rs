@@ -3,8 +3,10 @@
 //! One thread of its own does all of it, so that a slow or silent receiver costs the run nothing: see
 //! [`exporter`].
 
+mod attribute;
 pub mod exporter;
 mod inbox;
+pub mod kept;
 mod metrics;
 mod otlp;
 pub mod outcome;

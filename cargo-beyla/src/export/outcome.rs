@@ -21,7 +21,7 @@ pub struct Outcome {
     pub prometheus: Option<PrometheusOutcome>,
 }
 
-/// What became of the spans. Every request was sent, not sampled, or lost.
+/// What became of the spans. Every request was sent, not sampled, left out, or lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TracesOutcome {
     /// Where to.
@@ -32,6 +32,8 @@ pub struct TracesOutcome {
     pub sent: u64,
     /// Those that the sampler has left out.
     pub unsampled: u64,
+    /// Those that the settings leave out.
+    pub unwanted: u64,
     /// Those whose spans were not taken, by reason.
     pub lost: BTreeMap<String, u64>,
     /// Spans that were not taken out of messages that were.
@@ -80,7 +82,7 @@ impl TracesOutcome {
     /// As in `sent the spans of 9,488 of 10,000 requests to http://localhost:4318/v1/traces; 512 were not
     /// sent: connection refused`.
     pub fn sentence(&self) -> String {
-        let Self { endpoint, requests, sent, unsampled, lost, rejected_spans, remark } = self;
+        let Self { endpoint, requests, sent, unsampled, unwanted, lost, rejected_spans, remark } = self;
         let all = counted(*requests, "request");
         if *requests == 0 {
             return format!("sent no spans to {endpoint}: there were no requests");
@@ -96,6 +98,9 @@ impl TracesOutcome {
         };
         if *unsampled > 0 {
             sentence.push_str(&of(*unsampled, "sampled"));
+        }
+        if *unwanted > 0 {
+            sentence.extend(["; ", &count(*unwanted), " left out by the settings"]);
         }
         for (reason, requests) in lost {
             sentence.extend([&of(*requests, "sent"), ": ", reason]);
@@ -165,6 +170,12 @@ mod tests {
             none.sentence(),
             "sent the spans of none of 3 requests to http://x/v1/traces; 2 were not sampled; 1 was not sent: a"
         );
+        let left_out = TracesOutcome { unwanted: 4, ..traces(10, 6) };
+        assert_eq!(
+            left_out.sentence(),
+            "sent the spans of 6 of 10 requests to http://x/v1/traces; 4 left out by the settings"
+        );
+        assert!(left_out.is_complete());
         let rejected = TracesOutcome { rejected_spans: 4, remark: Some("too old".into()), ..traces(2, 2) };
         assert_eq!(
             rejected.sentence(),

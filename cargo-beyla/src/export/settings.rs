@@ -4,8 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::kept::Kept;
+use crate::config::attributes::AttributeSelection;
+
 /// Everything that a run exports.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct ExportSettings {
     /// Spans, by OTLP.
     pub traces: Option<TracesExport>,
@@ -15,6 +18,10 @@ pub struct ExportSettings {
     pub metrics: Option<MetricsExport>,
     /// Metrics, to be scraped.
     pub prometheus: Option<PrometheusExport>,
+    /// The requests that are exported; `None`: all.
+    pub kept: Option<Kept>,
+    /// Which attributes the metrics have, and which the spans have not.
+    pub attributes: Vec<AttributeSelection>,
 }
 
 /// How OTLP is spoken.

@@ -12,11 +12,13 @@ use tokio::time::Instant;
 
 use super::exporter::{Checked, Progress};
 use super::inbox::{BOUNDS, Inbox};
+use super::kept::{Kept, Signals};
 use super::metrics::pipeline::MetricsPipeline;
 use super::metrics::store::Store;
 use super::otlp::delivery::{Delivery, Ending};
 use super::outcome::{Outcome, PrometheusOutcome};
 use super::sampling::Sampling;
+use super::traces::batch::Without;
 use super::traces::pipeline::{Pipeline, Waiting};
 use crate::report::run_info::RunInfo;
 
@@ -45,12 +47,13 @@ pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared:
 }
 
 async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
-    let Checked { traces, sampler, metrics, prometheus } = checked;
+    let Checked { traces, sampler, metrics, prometheus, kept, attributes } = checked;
     let delivery = |receiver| Delivery::new(receiver, shared.ending.clone());
     let counts = metrics.is_some() || prometheus.is_some();
-    let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone()))));
+    let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone(), &attributes))));
 
-    let traces = traces.map(|receiver| Pipeline::new(delivery(receiver), run.clone(), resource.clone()));
+    let without = Without::new(attributes);
+    let traces = traces.map(|receiver| Pipeline::new(delivery(receiver), run.clone(), resource.clone(), without));
     let waiting = traces.as_ref().map(|traces| traces.waiting(BOUNDS));
     let metrics = metrics.zip(store.clone()).map(|((receiver, interval), store)| {
         MetricsPipeline::new(delivery(receiver), interval, store, resource.clone())
@@ -61,7 +64,7 @@ async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &S
     });
 
     let counted = Notify::new();
-    let intake = Intake { shared, sampling: Sampling::new(sampler), store, waiting: waiting.clone() };
+    let intake = Intake { shared, kept, sampling: Sampling::new(sampler), store, waiting: waiting.clone() };
     let serve = scraped.map(|(url, endpoint, scrapes)| {
         let task = tokio::task::spawn_local(endpoint.serve(Rc::clone(&scrapes)));
         (url, task, scrapes)
@@ -89,6 +92,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {
 /// Takes requests from the run to all who want them.
 struct Intake<'a> {
     shared: &'a Shared,
+    kept: Option<Kept>,
     sampling: Sampling,
     store: Option<Rc<RefCell<Store>>>,
     waiting: Option<Rc<Waiting>>,
@@ -117,15 +121,16 @@ impl Intake<'_> {
 
     fn take(&self) {
         for request in self.shared.inbox.take() {
-            let context = request.trace.as_deref();
-            let sampled = self.waiting.is_some() && context.is_some_and(|context| self.sampling.samples(context));
-            if let Some(store) = &self.store {
+            let signals = self.kept.as_ref().map_or(Signals::ALL, |kept| kept.signals(&request));
+            let spans = signals.traces && self.waiting.is_some();
+            let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
+            if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
                 store.borrow_mut().record(&request, sampled);
             }
             match &self.waiting {
                 Some(waiting) if sampled => waiting.push(request),
                 Some(waiting) => {
-                    waiting.leave_out();
+                    waiting.leave_out(signals.traces);
                     self.shared.progress.add(1);
                 }
                 None => self.shared.progress.add(1),

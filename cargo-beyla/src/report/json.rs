@@ -69,6 +69,12 @@ pub fn write(
     writer.flush()
 }
 
+/// One request as it stands in the report, without the parts of its `handle` phase.
+pub fn of_request(kept: &Request, run: &RunInfo, indent: bool) -> io::Result<String> {
+    let row = request(kept, run, None);
+    Ok(if indent { serde_json::to_string_pretty(&row)? } else { serde_json::to_string(&row)? })
+}
+
 #[derive(Serialize)]
 struct Report<'a, L: Serialize, R: Serialize, Q: Serialize, F: Serialize> {
     schema: u32,

@@ -7,6 +7,7 @@ mod explain;
 pub(crate) mod fixtures;
 pub mod json;
 pub mod live;
+pub mod printer;
 pub mod recording;
 pub mod run_info;
 mod segments;

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cargo_beyla::export::settings::{Protocol, Sampler};
+use cargo_beyla::export::kept::{Accepted, Kept, Signals};
+use cargo_beyla::export::settings::{ExportSettings, Protocol, Sampler};
 use cargo_beyla::protocol::trace_context::SpanId;
+use cargo_beyla::request::pattern::PathPatterns;
 use cargo_beyla::request::trace_context::Caller;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -14,7 +16,7 @@ use prost::Message;
 
 use super::grpc_receiver::GrpcReceiver;
 use super::http_receiver::{Answer, HttpReceiver};
-use super::requests::{PATIENCE, export_traces, request, start, traces};
+use super::requests::{PATIENCE, export, export_traces, request, start, traces};
 
 pub fn decode(receiver: &HttpReceiver) -> Vec<ExportTraceServiceRequest> {
     receiver.taken().into_iter().map(|body| ExportTraceServiceRequest::decode(body).expect("a message")).collect()
@@ -98,10 +100,7 @@ fn requests_are_sent_while_the_run_goes_on() {
 fn what_the_caller_does_not_record_is_left_out() {
     let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
     for (sampler, sent) in [(Sampler::ParentBasedAlwaysOn, 2), (Sampler::AlwaysOff, 0), (Sampler::AlwaysOn, 3)] {
-        let exporter = start(&cargo_beyla::export::settings::ExportSettings {
-            sampler,
-            ..traces(&receiver.url(), Protocol::HttpProtobuf)
-        });
+        let exporter = start(&ExportSettings { sampler, ..traces(&receiver.url(), Protocol::HttpProtobuf) });
         for (id, sampled) in [(1, None), (2, Some(true)), (3, Some(false))] {
             let mut request = request(id);
             let caller = sampled.map(|sampled| Caller { span_id: SpanId::of(77), sampled, state: None });
@@ -110,6 +109,19 @@ fn what_the_caller_does_not_record_is_left_out() {
         }
         let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
         assert_eq!((outcome.requests, outcome.sent, outcome.unsampled), (3, sent, 3 - sent), "{sampler:?}");
+        assert!(outcome.is_complete());
+    }
+}
+
+#[test]
+fn what_the_settings_leave_out_is_told() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let ignored = PathPatterns::new(&["/users/1".into(), "/users/2".into()]).expect("patterns");
+    for (of_ignored, sent) in [(Signals::NONE, 3), (Signals { traces: true, metrics: false }, 5)] {
+        let kept = Some(Kept::new(Accepted::default(), ignored.clone(), of_ignored));
+        let settings = ExportSettings { kept, ..traces(&receiver.url(), Protocol::HttpProtobuf) };
+        let outcome = export(&settings, 5, PATIENCE).traces.expect("there are spans");
+        assert_eq!((outcome.requests, outcome.sent, outcome.unwanted, outcome.unsampled), (5, sent, 5 - sent, 0));
         assert!(outcome.is_complete());
     }
 }

@@ -2,12 +2,18 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
 
 use super::*;
+use crate::config::attributes::selections_of;
 use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::fixtures;
 use crate::request::trace_context::TraceContext;
 
 fn store() -> Store {
-    Store::new(RunInfo { pid: std::process::id(), ..fixtures::run() })
+    selecting("{}")
+}
+
+/// With these `attributes.select`.
+fn selecting(text: &str) -> Store {
+    Store::new(RunInfo { pid: std::process::id(), ..fixtures::run() }, &selections_of(text))
 }
 
 fn points(store: &mut Store, name: &str) -> Vec<HistogramDataPoint> {
@@ -101,4 +107,46 @@ fn only_sampled_requests_are_examples() {
 fn the_process_is_there_and_empty_metrics_are_not() {
     let names: Vec<_> = store().metrics(5).into_iter().map(|metric| metric.name).collect();
     assert_eq!(names, ["process.cpu.time", "process.memory.usage"]);
+}
+
+#[test]
+fn each_metric_has_the_attributes_that_are_selected() {
+    let text = "http_server_request_duration_seconds: {include: ['*'], exclude: [http_route]}\n\
+        'http.server.*.body.size': {exclude: ['http.*', 'url.*', 'network.*']}";
+    let mut store = selecting(text);
+    for path in ["/a", "/b", "/b"] {
+        let mut request = fixtures::request(1, path);
+        request.route = "/{id}".into();
+        store.record(&request, false);
+    }
+    let duration = points(&mut store, "http.server.request.duration");
+    let mut paths: Vec<_> = duration.iter().map(|point| (value(point, "url.path"), point.count)).collect();
+    paths.sort();
+    assert_eq!(paths, [(Some("/a".to_owned()), 1), (Some("/b".to_owned()), 2)]);
+    let mut keys: Vec<_> = duration[0].attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "client.address",
+            "http.request.method",
+            "http.response.status_code",
+            "network.protocol.version",
+            "server.address",
+            "server.port",
+            "url.path",
+            "url.scheme",
+        ]
+    );
+    let size = points(&mut store, "http.server.response.body.size");
+    assert_eq!((size.len(), size[0].count, size[0].attributes.len()), (1, 3, 0));
+    let phases = points(&mut store, "cargo_beyla.request.phase.duration");
+    assert_eq!((phases.len(), value(&phases[0], "http.route")), (4, Some("/{id}".to_owned())));
+}
+
+#[test]
+fn metrics_of_the_same_attributes_are_counted_once() {
+    assert_eq!(store().tables.len(), 1);
+    assert_eq!(selecting("http_*: {exclude: [url_scheme]}").tables.len(), 2);
+    assert_eq!(selecting("'*': {exclude: [url_scheme]}").tables.len(), 1);
 }

@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
 use super::spans::spans;
+use crate::config::attributes::AttributeSelection;
 use crate::export::inbox::Queue;
 use crate::export::resource::scope;
 use crate::report::run_info::RunInfo;
@@ -29,12 +30,34 @@ pub(super) struct Batch {
     pub(super) message: ExportTraceServiceRequest,
 }
 
+/// The attributes that spans are sent without.
+#[derive(Debug, Default)]
+pub(in crate::export) struct Without(Vec<AttributeSelection>);
+
+impl Without {
+    /// Of all that is selected, what is said of the spans.
+    pub(in crate::export) fn new(mut attributes: Vec<AttributeSelection>) -> Self {
+        attributes.retain(|selection| selection.metric == "traces" && !selection.exclude.is_empty());
+        Self(attributes)
+    }
+
+    fn apply(&self, spans: &mut [Span]) {
+        let Self(selections) = self;
+        for selection in selections {
+            for span in &mut *spans {
+                span.attributes.retain(|attribute| !selection.excludes(&attribute.key));
+            }
+        }
+    }
+}
+
 impl Batch {
     /// Takes requests out of the queue, the spans of each whole, until the message is full.
-    pub(super) fn fill(queue: &mut Queue, run: &RunInfo, resource: &Resource) -> Self {
+    pub(super) fn fill(queue: &mut Queue, run: &RunInfo, resource: &Resource, without: &Without) -> Self {
         let (mut all, mut requests, mut bytes): (Vec<Span>, u64, usize) = (Vec::new(), 0, 0);
         while let Some(next) = queue.front() {
-            let spans = spans(next, run);
+            let mut spans = spans(next, run);
+            without.apply(&mut spans);
             let size: usize = spans.iter().map(Message::encoded_len).sum();
             if requests > 0 && (all.len() + spans.len() > SPANS_MAX || bytes + size > BYTES_MAX) {
                 break;
@@ -59,6 +82,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::config::attributes::selections_of;
     use crate::export::inbox::BOUNDS;
     use crate::protocol::trace_context::{SpanId, TraceId};
     use crate::report::fixtures;
@@ -78,7 +102,7 @@ mod tests {
     fn sizes(mut queue: Queue) -> Vec<u64> {
         let mut sizes = Vec::new();
         while queue.len() > 0 {
-            let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default());
+            let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &Without::default());
             assert!(batch.message.encoded_len() < BYTES_MAX + 64 * 1024);
             let spans = &batch.message.resource_spans[0].scope_spans[0].spans;
             assert!(spans.len() <= SPANS_MAX && spans.len() as u64 == 3 * batch.requests);
@@ -94,5 +118,17 @@ mod tests {
         let sizes = sizes(queue(100, &format!("/{}", "x".repeat(20_000))));
         assert_eq!(sizes.iter().sum::<u64>(), 100);
         assert!(sizes.len() == 3 || sizes.len() == 4, "{sizes:?}");
+    }
+
+    #[test]
+    fn spans_are_without_what_is_excluded() {
+        let selections = "traces: {include: [db.*], exclude: [url_query, client.*]}\n'*': {exclude: ['*']}";
+        let without = Without::new(selections_of(selections));
+        let mut queue = queue(1, "/a?b=c");
+        let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &without);
+        let attributes = &batch.message.resource_spans[0].scope_spans[0].spans[0].attributes;
+        let has = |key: &str| attributes.iter().any(|attribute| attribute.key == key);
+        assert!(has("url.path") && has("server.address"));
+        assert!(!has("url.query") && !has("client.address") && !has("client.port"));
     }
 }

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::batch::{Batch, REQUESTS_FULL};
+use super::batch::{Batch, REQUESTS_FULL, Without};
 use crate::export::inbox::{Bounds, Queue};
 use crate::export::otlp::delivery::{Delivery, NotDelivered, Trouble};
 use crate::export::otlp::signal::Rejected;
@@ -47,11 +47,15 @@ impl Waiting {
         }
     }
 
-    /// Counts a request that has no spans.
-    pub(in crate::export) fn leave_out(&self) {
+    /// Counts a request that has no spans: the sampler's doing if it was `wanted`.
+    pub(in crate::export) fn leave_out(&self, wanted: bool) {
         let mut outcome = self.outcome.borrow_mut();
         outcome.requests += 1;
-        outcome.unsampled += 1;
+        if wanted {
+            outcome.unsampled += 1;
+        } else {
+            outcome.unwanted += 1;
+        }
     }
 
     /// Takes note that no more will come, and that so many were lost on the way here.
@@ -114,11 +118,12 @@ pub(in crate::export) struct Pipeline {
     delivery: Delivery,
     run: RunInfo,
     resource: Resource,
+    without: Without,
 }
 
 impl Pipeline {
-    pub(in crate::export) fn new(delivery: Delivery, run: RunInfo, resource: Resource) -> Self {
-        Self { delivery, run, resource }
+    pub(in crate::export) fn new(delivery: Delivery, run: RunInfo, resource: Resource, without: Without) -> Self {
+        Self { delivery, run, resource, without }
     }
 
     /// Where requests are to wait for it.
@@ -136,7 +141,7 @@ impl Pipeline {
     /// Sends until no more will come, and tells `progress` of each request that is done with.
     pub(in crate::export) async fn run(mut self, waiting: Rc<Waiting>, progress: impl Fn(u64)) -> TracesOutcome {
         while waiting.ready().await {
-            let batch = Batch::fill(&mut waiting.queue.borrow_mut(), &self.run, &self.resource);
+            let batch = Batch::fill(&mut waiting.queue.borrow_mut(), &self.run, &self.resource, &self.without);
             let delivered = self.delivery.deliver(&batch.message).await;
             progress(batch.requests);
             waiting.account(batch.requests, &delivered);

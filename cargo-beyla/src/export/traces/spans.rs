@@ -20,25 +20,20 @@
 //! other in time. Without a caller the application begins a trace of its own, and nothing connects the
 //! two.
 
-use std::borrow::Cow;
-
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 
 use super::explained;
-use crate::export::resource::{number, text};
+use crate::export::attribute::{Attribute, known_method};
 use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::run_info::RunInfo;
-use crate::request::model::{Endpoint, Outcome, Request};
+use crate::request::model::{Outcome, Request};
 use crate::request::trace_context::{Child, TraceContext};
 
 /// What W3C Trace Context calls the flag of a trace that is recorded.
 const SAMPLED: u32 = 1;
-
-/// Query parameters whose values are secrets, by the semantic conventions.
-const SECRETS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
 
 /// The spans of a request, the server span first; none of one that has no place in a trace.
 pub(in crate::export) fn spans(request: &Request, run: &RunInfo) -> Vec<Span> {
@@ -62,6 +57,12 @@ pub(in crate::export) fn spans(request: &Request, run: &RunInfo) -> Vec<Span> {
     let in_queue = boundaries.arrived.map(|arrived| child(Child::InQueue, "in queue", arrived, boundaries.read));
     let processing = child(Child::Processing, "processing", boundaries.read, boundaries.ended);
     [Some(server), in_queue, Some(processing)].into_iter().flatten().collect()
+}
+
+/// All that it has.
+fn attributes(request: &Request) -> Vec<KeyValue> {
+    let attributes = Attribute::ALL.into_iter();
+    attributes.filter_map(|attribute| Some(attribute.of(request)?.to_key_value(attribute))).collect()
 }
 
 fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {
@@ -91,97 +92,9 @@ fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {
     }
 }
 
-fn attributes(request: &Request) -> Vec<KeyValue> {
-    let method = known_method(&request.method);
-    let mut attributes = vec![
-        text("http.request.method", method.unwrap_or(OTHER_METHOD)),
-        text("http.route", &*request.route),
-        text("url.path", &*request.path),
-        text("url.scheme", "http"),
-        text("network.protocol.name", "http"),
-        text("network.protocol.version", version(request.protocol)),
-    ];
-    if method.is_none() {
-        attributes.push(text("http.request.method_original", &*request.method));
-    }
-    if let Some(query) = &request.query {
-        attributes.push(text("url.query", redact(query)));
-    }
-    if let Some(status) = request.status {
-        attributes.push(number("http.response.status_code", status.into()));
-    }
-    if let Some(error) = error_type(request) {
-        attributes.push(text("error.type", error));
-    }
-    let body = |bytes: Option<u64>, key: &str| bytes.map(|bytes| number(key, bytes));
-    attributes.extend(body(request.request_bytes.body, "http.request.body.size"));
-    attributes.extend(body(request.response_bytes.and_then(|bytes| bytes.body), "http.response.body.size"));
-    endpoint(&mut attributes, &request.connection.server, "server.address", "server.port");
-    endpoint(&mut attributes, &request.connection.client, "client.address", "client.port");
-    if matches!(request.connection.server, Endpoint::Unix(_)) {
-        attributes.push(text("network.transport", "unix"));
-    }
-    if request.outcome != Outcome::Complete {
-        attributes.push(text("cargo_beyla.outcome", request.outcome.label()));
-    }
-    attributes
-}
-
-fn endpoint(attributes: &mut Vec<KeyValue>, endpoint: &Endpoint, address: &str, port: &str) {
-    match endpoint {
-        // The addresses of a connection whose beginning was lost.
-        Endpoint::Tcp(socket) if socket.ip().is_unspecified() => {}
-        Endpoint::Tcp(socket) => {
-            attributes.push(text(address, socket.ip().to_string()));
-            attributes.push(number(port, socket.port().into()));
-        }
-        Endpoint::Unix(path) if path.is_empty() => {}
-        Endpoint::Unix(path) => attributes.push(text(address, path)),
-    }
-}
-
-/// What the metrics and the spans call a method that is not a known one.
-const OTHER_METHOD: &str = "_OTHER";
-
-/// The method by the semantic conventions, which bound what there can be.
-pub(in crate::export) fn method(method: &str) -> &'static str {
-    known_method(method).unwrap_or(OTHER_METHOD)
-}
-
 /// In the name of a span, a method that is not a known one is `HTTP`.
 fn name_of(method: &str) -> &'static str {
     known_method(method).unwrap_or("HTTP")
-}
-
-fn known_method(method: &str) -> Option<&'static str> {
-    const KNOWN: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE", "QUERY"];
-    KNOWN.into_iter().find(|known| *known == method)
-}
-
-/// `1.0` or `1.1`.
-pub(in crate::export) fn version(protocol: &'static str) -> &'static str {
-    protocol.strip_prefix("http/").unwrap_or(protocol)
-}
-
-/// Why the server has failed a request, if it has.
-pub(in crate::export) fn error_type(request: &Request) -> Option<Cow<'static, str>> {
-    match request.status.filter(|status| *status >= 500) {
-        Some(status) => Some(status.to_string().into()),
-        None => request.is_error().then_some("server_closed".into()),
-    }
-}
-
-/// A query without the values of parameters that are secrets.
-fn redact(query: &str) -> Cow<'_, str> {
-    let is_secret = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| SECRETS.contains(&key));
-    if !query.split('&').any(is_secret) {
-        return Cow::Borrowed(query);
-    }
-    let redacted = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((key, _)) if is_secret(pair) => Cow::Owned(format!("{key}=REDACTED")),
-        _ => Cow::Borrowed(pair),
-    });
-    Cow::Owned(redacted.collect::<Vec<_>>().join("&"))
 }
 
 /// One for each moment of the timing model that is known, in their order.
