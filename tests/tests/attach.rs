@@ -12,7 +12,7 @@ use beyla_tests::fixture;
 use beyla_tests::odd::header_length;
 use beyla_tests::report::Report;
 use beyla_tests::rows::complete;
-use beyla_tests::run::{Capture, Finished, LATENCY_LAB, Run};
+use beyla_tests::run::{Capture, Finished, LATENCY_LAB, Run, THREADS_SERVER};
 use beyla_tests::source;
 use beyla_tests::system::field;
 use socket2::{Domain, Socket, Type};
@@ -116,6 +116,25 @@ fn the_addresses_of_an_old_connection_are_known() {
         assert_eq!(request.server, format!("127.0.0.1:{}", server.port));
         assert!(request.client.starts_with("127.0.0.1:"), "{}", request.client);
         assert_eq!(request.accept_wait_ns, None, "nobody saw it accepted");
+        report
+    });
+}
+
+/// Each of its threads waits within a system call that began before anybody watched.
+#[test]
+fn threads_that_wait() {
+    both_ways(|capture| {
+        let server = Background::start(THREADS_SERVER);
+        let mut old = server.connect();
+        old.get("/a");
+        let run = Run::attach(capture).flags(["--port", &server.port.to_string()]).start_watching();
+        for path in ["/b", "/c", "/d"] {
+            old.get(path);
+        }
+        run.interrupt();
+        let report = run.wait().report();
+        let paths: Vec<&str> = report.requests.iter().map(|request| request.path.as_str()).collect();
+        assert_eq!(paths, ["/b", "/c", "/d"]);
         report
     });
 }

@@ -173,8 +173,8 @@ fn a_receiver_that_is_not_there_changes_nothing() {
             let exec = format!("curl -s $BEYLA_URL/fast $BEYLA_URL/users/1 $BEYLA_URL/status/500; exit {code}");
             let finished = Run::of(LATENCY_LAB, capture).flags(["--otlp", &url, "--exec", &exec]).to_end();
             assert_eq!(finished.code(), code, "{}", finished.stderr);
-            let last: Vec<&str> = finished.stderr.lines().rev().take(2).collect();
-            let [metrics, traces] = last[..] else { panic!("{}", finished.stderr) };
+            let ending: Vec<&str> = finished.stderr.lines().rev().take(2).collect();
+            let [metrics, traces] = ending[..] else { panic!("{}", finished.stderr) };
             let lost = format!("sent the spans of none of 3 requests to {url}/v1/traces; 3 were not sent: ");
             assert!(traces.contains(&lost) && traces.contains("refused"), "{traces}");
             assert!(metrics.contains(&format!("sent no metrics to {url}/v1/metrics: ")), "{metrics}");
@@ -187,12 +187,12 @@ fn a_receiver_that_is_not_there_changes_nothing() {
 }
 
 /// Asks for `/metrics`, and sums up the requests that they count.
-fn scraped(port: u16) -> f64 {
+fn scraped(port: u16) -> u64 {
     let answer = Client::connect(port).get("/metrics");
     assert_eq!(answer.status, 200);
     let text = String::from_utf8(answer.body).expect("text");
     let counts = text.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count"));
-    counts.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")).sum()
+    counts.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).expect("a number")).sum()
 }
 
 #[test]
@@ -204,11 +204,11 @@ fn prometheus_scrapes_what_was_served() {
         let port = url.and_then(|url| url.trim_end_matches("/metrics").rsplit(':').next()?.parse().ok());
         let port: u16 = port.unwrap_or_else(|| panic!("no address in:\n{told}"));
         let mut client = run.connect();
-        for (path, requests, all) in [("/fast", 100, 100.0), ("/users/1", 50, 150.0)] {
+        for (path, requests, all) in [("/fast", 100, 100), ("/users/1", 50, 150)] {
             for _ in 0..requests {
                 client.get(path);
             }
-            let mut seen = 0.0;
+            let mut seen = 0;
             let complete = poll(LONG, || {
                 seen = scraped(port);
                 (seen >= all).then_some(())
