@@ -14,7 +14,7 @@ use crate::{output, payload, sending, target, transfers};
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     let flags: i32 = context.arg(2);
-    if target::is_current() && flags as u64 & MSG_PEEK == 0 {
+    if target::is_current_or_found() && flags as u64 & MSG_PEEK == 0 {
         returned(&context, Direction::Receive);
     }
     0

@@ -154,7 +154,7 @@ fn send_begins(descriptor: u64) {
 /// A system call returns. Linux 2.6.28; with BTF 5.5.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit(context: BtfTracePointContext) -> i32 {
-    if !target::is_current() {
+    if !target::is_current_or_found() {
         return 0;
     }
     // SAFETY: the verifier knows the type of the argument.
