@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
+use crate::config::export::Protocol;
+use crate::config::secret::Secret;
+use crate::config::values;
 use crate::probe::task_probe::TaskProbe;
 
 /// What cargo runs for `cargo beyla`: `cargo-beyla beyla ...`.
@@ -40,8 +43,12 @@ pub struct Arguments {
 pub enum Command {
     /// Build a server, start it, trace its requests, and summarise them
     Run(RunArguments),
+    /// Trace the requests of a server that already runs, and summarise them; it goes on untouched
+    Attach(AttachArguments),
     /// Render again what `run --record FILE` has written
     Report(ReportArguments),
+    /// Write a commented configuration file, and a compose file that starts Jaeger
+    Init(InitArguments),
     /// Say whether this machine can trace, and the line that cures what is missing
     Doctor,
     /// The privileged side; started by `run`
@@ -61,6 +68,9 @@ pub struct RunArguments {
     /// What to show.
     #[command(flatten)]
     pub report: ReportOptions,
+    /// Where to send what was seen.
+    #[command(flatten)]
+    pub export: ExportOptions,
     /// Open the handler: was a slow request computing, waiting for a CPU, blocking, waiting for the runtime
     /// or for something else, and where
     #[arg(long, help_heading = "Report options")]
@@ -135,18 +145,18 @@ pub struct RunControl {
     /// Stop the server so long after it began to listen, as in 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
-    /// Give up if the server does not listen within this time of its start
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
-    pub listen_timeout: Duration,
+    /// Give up if the server does not listen within this time of its start [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub listen_timeout: Option<Duration>,
 }
 
 /// What the reports show.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Report options")]
 pub struct ReportOptions {
-    /// Show the N slowest requests
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub slowest: usize,
+    /// Show the N slowest requests [default: 10]
+    #[arg(long, value_name = "N")]
+    pub slowest: Option<usize>,
     /// Write the JSON report to FILE; `-` is stdout
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
@@ -154,11 +164,83 @@ pub struct ReportOptions {
     #[arg(long = "route", value_name = "PATTERN")]
     pub routes: Vec<String>,
     /// Keep at most N requests one by one, the slowest first; counts and percentiles stay exact
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    pub max_requests: usize,
-    /// With --explain: name what holds a thread up for so long, as in 10ms
-    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_duration)]
-    pub block_threshold: Duration,
+    /// [default: 100000]
+    #[arg(long, value_name = "N")]
+    pub max_requests: Option<usize>,
+    /// With --explain: name what holds a thread up for so long [default: 10ms]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub block_threshold: Option<Duration>,
+}
+
+/// Where to send what was seen.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Export options")]
+pub struct ExportOptions {
+    /// Send traces to the Jaeger at HOST:PORT, over OTLP/HTTP, as in localhost:4318
+    #[arg(long, value_name = "HOST:PORT")]
+    pub jaeger: Option<String>,
+    /// Send traces and metrics to URL over OTLP; by gRPC if its port is 4317 or its scheme grpc
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
+    /// How OTLP is spoken, where the URL does not tell
+    #[arg(long, value_name = "PROTOCOL", value_parser = parse_protocol)]
+    pub otlp_protocol: Option<Protocol>,
+    /// Send a header with each call of OTLP; may be repeated
+    #[arg(long = "otlp-header", value_name = "NAME=VALUE", value_parser = secret)]
+    pub otlp_headers: Vec<Secret>,
+    /// Offer metrics to Prometheus at ADDR, as in :9400; without a host, on 127.0.0.1
+    #[arg(long, value_name = "ADDR")]
+    pub prometheus: Option<String>,
+    /// Read settings from FILE, in Grafana Beyla's YAML; `cargo beyla init` writes one
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print all settings and where each comes from; build and run nothing
+    #[arg(long)]
+    pub show_config: bool,
+    /// What the server is called in traces and metrics [default: the binary's name]
+    #[arg(long, value_name = "NAME")]
+    pub service_name: Option<String>,
+}
+
+/// `cargo beyla attach`
+#[derive(Debug, Args)]
+pub struct AttachArguments {
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// Run CMD through `sh -c`, and end when it has ended; `BEYLA_URL`, `BEYLA_PORT` and `BEYLA_PID` are set for it
+    #[arg(long, value_name = "CMD", help_heading = "Run options")]
+    pub exec: Option<OsString>,
+    /// End after this time, as in 30s or 5m; without it, ^C ends
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Run options")]
+    pub duration: Option<Duration>,
+    /// What to show.
+    #[command(flatten)]
+    pub report: ReportOptions,
+    /// Where to send what was seen.
+    #[command(flatten)]
+    pub export: ExportOptions,
+    /// Open the handler, as `run --explain` does
+    #[arg(long, help_heading = "Report options")]
+    pub explain: bool,
+    /// Write the records to FILE, for `cargo beyla report`; they hold what was sent, credentials included
+    #[arg(long, value_name = "FILE", help_heading = "Report options")]
+    pub record: Option<PathBuf>,
+    /// How bytes are captured; the default is the lightest way that the kernel has
+    #[arg(long, value_enum, default_value_t = Capture::Auto, hide = true)]
+    pub capture: Capture,
+}
+
+/// A server that already runs.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+pub struct ServerArguments {
+    /// The server's process id
+    #[arg(long, value_name = "N")]
+    pub pid: Option<u32>,
+    /// The TCP port that it listens on [default: `open_port` of the file of --config]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
 }
 
 /// `cargo beyla report`
@@ -166,17 +248,31 @@ pub struct ReportOptions {
 pub struct ReportArguments {
     /// What `run --record FILE` has written
     pub file: PathBuf,
+    /// Read settings from FILE, in Grafana Beyla's YAML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// What to show.
     #[command(flatten)]
     pub report: ReportOptions,
 }
 
+/// `cargo beyla init`
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Overwrite files that are there already
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// `cargo-beyla __probe`: between our own two processes, so terse.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
-    /// The process to trace; it must not have executed its program yet.
+    /// The process to trace.
     #[arg(long)]
     pub pid: u32,
+    /// It has executed its program already.
+    #[arg(long)]
+    pub attach: bool,
     /// How bytes are captured.
     #[arg(long, value_enum, default_value_t = Capture::Auto)]
     pub capture: Capture,
@@ -221,37 +317,46 @@ pub fn parse() -> Arguments {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "ms" => number / 1e3,
-        "" | "s" => number,
-        "m" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(wrong()),
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+    values::parse_duration(text).ok_or_else(|| format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h"))
+}
+
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
+    let found = Protocol::WORDS.iter().find(|(word, _)| *word == text);
+    found.map(|(_, protocol)| *protocol).ok_or_else(|| "expected grpc or http/protobuf".to_owned())
+}
+
+/// What is wrong with it is told later, by one who does not repeat it.
+#[allow(clippy::unnecessary_wraps)]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::{LISTEN_TIMEOUT, MAX_REQUESTS, SLOWEST};
+    use crate::request::trace::BLOCK_THRESHOLD;
+
+    #[test]
+    fn the_help_tells_the_defaults() {
+        use clap::CommandFactory;
+        let mut cargo = Cargo::command();
+        let beyla = cargo.find_subcommand_mut("beyla").expect("it is there");
+        let run = beyla.find_subcommand_mut("run").expect("it is there");
+        let help = run.render_help().to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        for default in [
+            SLOWEST.to_string(),
+            MAX_REQUESTS.to_string(),
+            format!("{LISTEN_TIMEOUT:?}"),
+            format!("{BLOCK_THRESHOLD:?}"),
+        ] {
+            assert!(help.contains(&format!("[default: {default}]")), "{default}");
+        }
+    }
 
     #[test]
     fn the_definition_is_consistent() {
         use clap::CommandFactory;
         Cargo::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
-        for wrong in ["", "s", "1d", "-1s", "1e400h", "1..2s"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
     }
 }

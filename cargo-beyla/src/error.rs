@@ -3,6 +3,7 @@
 //! Messages are lower-case fragments that follow `error: `; hints are whole lines that follow
 //! `hint: ` and say what cures it. A server's own exit code is passed on and is none of these.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,14 @@ pub enum Error {
     /// No such target, none at all, or a choice to make.
     #[error("{message}")]
     Target {
+        /// What was found.
+        message: String,
+        /// What to type instead.
+        hint: String,
+    },
+    /// The process to attach to is not there, not one, or not ours.
+    #[error("{message}")]
+    Attach {
         /// What was found.
         message: String,
         /// What to type instead.
@@ -114,6 +123,38 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A setting that is not valid, or a file of settings that is none.
+    #[error("{place}: {message}")]
+    Config {
+        /// The file with line and column, the variable or the flag.
+        place: String,
+        /// What is wrong.
+        message: String,
+        /// What to write instead.
+        hint: Option<String>,
+    },
+    /// A file that `init` writes is there already.
+    #[error("{path} is there already")]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An endpoint to which telemetry was to be sent.
+    #[error("cannot export to '{endpoint}': {reason}")]
+    Export {
+        /// As it was given.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address at which metrics were to be scraped.
+    #[error("could not listen on {address} for Prometheus: {source}")]
+    Listen {
+        /// As it was given.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A system call that has no reason to fail.
     #[error("{what} failed: {source}")]
     System {
@@ -134,10 +175,15 @@ impl Error {
             Self::CargoNotFound { .. }
             | Self::Metadata(_)
             | Self::Target { .. }
+            | Self::Attach { .. }
             | Self::Launch { .. }
             | Self::File { .. }
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
+            | Self::Config { .. }
+            | Self::FileExists { .. }
+            | Self::Export { .. }
+            | Self::Listen { .. }
             | Self::System { .. } => USAGE,
         }
     }
@@ -146,7 +192,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::CargoNotFound { .. } => Some("install Rust with rustup, or set CARGO to cargo's path".into()),
-            Self::Target { hint, .. } => Some(hint.clone()),
+            Self::Target { hint, .. } | Self::Attach { hint, .. } => Some(hint.clone()),
             Self::NeverListened { .. } => {
                 Some("give it more with --listen-timeout 5m; processes that it starts are not followed".into())
             }
@@ -160,14 +206,20 @@ impl Error {
             Self::Privilege { .. } => {
                 Some("install sudo and allow it for this user, or run as root; `cargo beyla doctor` says more".into())
             }
-            Self::Probe { hint, .. } => hint.clone(),
+            Self::Probe { hint, .. } | Self::Config { hint, .. } => hint.clone(),
             Self::RoutePattern { .. } => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
+            Self::FileExists { .. } => Some("nothing was written; overwrite it with `cargo beyla init --force`".into()),
+            Self::Export { .. } => Some("write it as in --otlp http://localhost:4318".into()),
+            Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("something listens there already: choose another port".into())
+            }
             Self::NotARecording { .. } => Some("make one with `cargo beyla run --record FILE`".into()),
             Self::Metadata(_)
             | Self::BuildFailed { .. }
             | Self::NoExecutable { .. }
             | Self::Launch { .. }
             | Self::File { .. }
+            | Self::Listen { .. }
             | Self::System { .. } => None,
         }
     }

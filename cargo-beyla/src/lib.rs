@@ -2,14 +2,15 @@
 //!
 //! Data flows one way: [`workspace`] builds the server, [`launch`] starts it, [`probe`] brings the
 //! kernel's records, [`stream`] makes connections and byte streams of them, [`protocol`] messages,
-//! [`request`] requests with their phases, and [`report`] shows them. [`symbols`] has names for the addresses
-//! that the kernel tells. `stream`, `protocol` and `request` are pure: no clock, no system call. [`commands`] is the only module that knows all the
-//! others.
+//! [`request`] requests with their phases, [`report`] shows them, and [`export`] sends them on. [`symbols`] has
+//! names for the addresses that the kernel tells. `stream`, `protocol` and `request` are pure: no clock, no
+//! system call. [`commands`] is the only module that knows all the others.
 
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod launch;
 pub mod probe;
 pub mod protocol;

@@ -10,7 +10,7 @@ use std::path::Path;
 use cargo_beyla::report::recording::{Ending, Recording};
 use cargo_beyla::request::route::RouteTable;
 use cargo_beyla::request::summary::{Summary, Unseen};
-use cargo_beyla::request::trace::{BLOCK_THRESHOLD, Trace, TraceSettings};
+use cargo_beyla::request::trace::{Trace, TraceSettings};
 use cargo_beyla::stream::event::Event;
 
 const ROWS: [&str; 8] = [
@@ -28,7 +28,7 @@ fn replay(name: &str) -> Summary {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(name);
     let mut recording = Recording::open(&path).expect("it is a recording");
     let routes = RouteTable::new(&[]).expect("no patterns, none wrong");
-    let mut trace = Trace::new(TraceSettings { routes, max_requests: 100, block_threshold: BLOCK_THRESHOLD });
+    let mut trace = Trace::new(TraceSettings::new(routes, 100));
     while let Some(record) = recording.next_record().expect("it can be read") {
         let (event, size) = Event::decode(record).expect("a record").expect("a whole one");
         assert_eq!(size, record.len());

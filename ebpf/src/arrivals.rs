@@ -17,7 +17,7 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
     if typed.family() == AF_UNIX {
         unix_data_ready(sock);
     } else if lifecycle::is_listening_port(typed.local_port()) {
-        if let Some(connection) = connections::get(sock) {
+        if let Some(connection) = connections::get_or_adopt(sock, 0, 0) {
             if setting!(arrivals_by_tcp_probe) == 0 {
                 if let Some(end) = sock.queued_sequence() {
                     arrived(connection, connection.queued_sequence, end);
@@ -49,7 +49,7 @@ pub fn tcp_probe(context: BtfTracePointContext) -> i32 {
     if !lifecycle::is_listening_port(typed.local_port()) {
         return 0;
     }
-    let Some(connection) = connections::get(typed.untyped()) else { return 0 };
+    let Some(connection) = connections::get_or_adopt(typed.untyped(), 0, 0) else { return 0 };
     let buffer: u64 = context.arg(1);
     let control = buffer + u64::from(setting!(skb_cb));
     if let (Some(begin), Some(end)) =

@@ -9,9 +9,9 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
-use cargo_beyla_events::{kind, Header, Open};
+use cargo_beyla_events::{kind, tcp_state, Header, Open, AF_UNIX, OPEN_BEFORE};
 
-use crate::fields::Sock;
+use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
 use crate::{lifecycle, payload};
 
@@ -38,7 +38,8 @@ pub struct Connection {
     pub queued_sequence: u32,
     /// How far the process has been seen to receive.
     pub received_sequence: u32,
-    pub reserved: u32,
+    /// 1 if it was open before anybody watched.
+    pub open_before: u32,
     /// Where the client's and the server's bytes begin; 0 on a Unix socket.
     pub receive_begin: u32,
     pub send_begin: u32,
@@ -70,9 +71,34 @@ static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(MAX_CON
 #[map]
 static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Puts a connection in the table, in the place of an older one at the same address.
+/// Puts a connection in the table that has just been established, in the place of an older one at the same
+/// address.
 #[inline(always)]
 pub fn insert(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_begin: u32) {
+    put(sock, family, established_ns, receive_begin, send_begin, 0);
+}
+
+/// The connection behind a TCP socket, entered in the table if it was open before anybody watched. Of its
+/// bytes, `received` and `sent` have been moved just now.
+#[inline(always)]
+pub fn get_or_adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut Connection> {
+    let known = get(sock);
+    if known.is_some() || setting!(attached) == 0 {
+        return known;
+    }
+    let family = sock.family()?;
+    let open = matches!(sock.state()?, tcp_state::ESTABLISHED | tcp_state::CLOSE_WAIT);
+    if family == AF_UNIX || !open || !lifecycle::is_listening_port(sock.local_port()?) {
+        return None;
+    }
+    let receive_begin = sock.copied_sequence()?.wrapping_sub(received);
+    let send_begin = sock.write_sequence()?.wrapping_sub(sent);
+    put(sock, family, 0, receive_begin, send_begin, 1);
+    get(sock)
+}
+
+#[inline(always)]
+fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_begin: u32, open_before: u32) {
     let Some(number) = NUMBERS.get_ptr_mut(0) else { return };
     // SAFETY: the pointer is to this CPU's own element, which the verifier knows to be valid.
     let number = unsafe {
@@ -89,7 +115,7 @@ pub fn insert(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, 
         arrival_sequence: 0,
         queued_sequence: receive_begin,
         received_sequence: receive_begin,
-        reserved: 0,
+        open_before,
         receive_begin,
         send_begin,
         unix_received: 0,
@@ -134,7 +160,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     let open = Open {
         header: Header {
             kind: kind::OPEN,
-            flags: 0,
+            flags: if connection.open_before != 0 { OPEN_BEFORE } else { 0 },
             size: size_of::<Open>() as u32,
             time_ns,
             connection: connection.id,

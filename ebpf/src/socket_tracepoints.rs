@@ -14,7 +14,7 @@ use crate::{output, payload, sending, target, transfers};
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     let flags: i32 = context.arg(2);
-    if target::is_current() && flags as u64 & MSG_PEEK == 0 {
+    if target::is_current_or_found() && flags as u64 & MSG_PEEK == 0 {
         returned(&context, Direction::Receive);
     }
     0
@@ -47,7 +47,9 @@ pub fn tcp_sendmsg_locked(context: BtfTracePointContext) -> i32 {
 fn returned(context: &BtfTracePointContext, direction: Direction) {
     let sock = Sock(context.arg(0));
     let result: i32 = context.arg(1);
-    let Some(connection) = connections::get(sock) else { return };
+    let moved_bytes = if result > 0 { result as u32 } else { 0 };
+    let (received, sent) = if direction == Direction::Receive { (moved_bytes, 0) } else { (0, moved_bytes) };
+    let Some(connection) = connections::get_or_adopt(sock, received, sent) else { return };
     if connection.family == AF_UNIX {
         return;
     }

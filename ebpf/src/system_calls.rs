@@ -92,7 +92,11 @@ impl Registers {
 #[inline(always)]
 fn connection(descriptor: u64) -> Option<(Sock, &'static mut Connection)> {
     let sock = Sock::of_descriptor(descriptor)?;
-    let connection = connections::get(sock)?;
+    ours(sock, connections::get(sock)?)
+}
+
+#[inline(always)]
+fn ours(sock: Sock, connection: &'static mut Connection) -> Option<(Sock, &'static mut Connection)> {
     let ours = connection.family == AF_UNIX || setting!(socket_tracepoints) == 0;
     ours.then_some((sock, connection))
 }
@@ -100,7 +104,7 @@ fn connection(descriptor: u64) -> Option<(Sock, &'static mut Connection)> {
 /// A system call begins. Linux 2.6.28; with BTF 5.5.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(context: BtfTracePointContext) -> i32 {
-    if !target::is_current() {
+    if !target::is_current_or_found() {
         return 0;
     }
     // SAFETY: the verifier knows the type of the argument.
@@ -140,7 +144,9 @@ pub fn sys_enter(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn send_begins(descriptor: u64) {
-    if let Some((_, connection)) = connection(descriptor) {
+    let Some(sock) = Sock::of_descriptor(descriptor) else { return };
+    // One that was open before anybody watched is met here, or when something arrives on it.
+    if let Some((_, connection)) = connections::get_or_adopt(sock, 0, 0).and_then(|connection| ours(sock, connection)) {
         sending::begins(connection);
     }
 }
@@ -148,7 +154,7 @@ fn send_begins(descriptor: u64) {
 /// A system call returns. Linux 2.6.28; with BTF 5.5.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit(context: BtfTracePointContext) -> i32 {
-    if !target::is_current() {
+    if !target::is_current_or_found() {
         return 0;
     }
     // SAFETY: the verifier knows the type of the argument.

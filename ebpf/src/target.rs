@@ -54,6 +54,15 @@ pub fn is_current() -> bool {
     process != 0 && bpf_get_current_pid_tgid() >> 32 == process
 }
 
+/// The same, and makes a process known that has executed its program before anybody watched.
+#[inline(always)]
+pub fn is_current_or_found() -> bool {
+    if setting!(attached) != 0 && PROCESS.load() == 0 {
+        adopt();
+    }
+    is_current()
+}
+
 /// The process's id at the root of PID namespaces; 0 before it has executed its program.
 #[inline(always)]
 pub fn process() -> u64 {
@@ -66,25 +75,30 @@ pub fn is_process(pid: u64) -> bool {
     pid != 0 && pid == PROCESS_PID.load()
 }
 
-/// The process executes its program: from here on it is known.
-///
-/// Linux 5.7: `bpf_get_ns_current_pid_tgid`.
+/// The process executes its program: from here on it is known. Linux 3.4; with BTF 5.5.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
-    if PROCESS.load() != 0 {
-        return 0;
+    if PROCESS.load() == 0 {
+        adopt();
     }
+    0
+}
+
+/// Makes the process known, if the current thread is one of its.
+///
+/// Linux 5.7: `bpf_get_ns_current_pid_tgid`.
+#[inline(always)]
+fn adopt() {
     let mut info = bpf_pidns_info { pid: 0, tgid: 0 };
     let (device, inode) = (setting!(namespace_device), setting!(namespace_inode));
     // SAFETY: `info` is as large as the size says.
     let status =
         unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut info, size_of::<bpf_pidns_info>() as u32) };
     if status != 0 || info.tgid != setting!(process) {
-        return 0;
+        return;
     }
     PROCESS_PID.store(current_process_pid().unwrap_or(0));
     PROCESS.store(bpf_get_current_pid_tgid() >> 32);
     let executed = output::of_now(kind::EXEC);
     output::milestone((&raw const executed).cast(), u64::from(executed.size));
-    0
 }

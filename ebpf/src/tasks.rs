@@ -81,7 +81,7 @@ pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
-    if !target::is_current() {
+    if !target::is_current_or_found() {
         return None;
     }
     context.arg(index)

@@ -8,13 +8,13 @@
 #![no_main]
 
 use cargo_beyla::request::route::RouteTable;
-use cargo_beyla::request::trace::{BLOCK_THRESHOLD, Trace, TraceSettings};
+use cargo_beyla::request::trace::{Trace, TraceSettings};
 use cargo_beyla::stream::event::Event;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let routes = RouteTable::new(&["/users/{id}".into()]).expect("a valid pattern");
-    let mut trace = Trace::new(TraceSettings { routes, max_requests: 8, block_threshold: BLOCK_THRESHOLD });
+    let mut trace = Trace::new(TraceSettings::new(routes, 8));
     let mut rest = bytes;
     while let Ok(Some((event, size))) = Event::decode(rest) {
         trace.record(&event);

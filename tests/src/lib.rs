@@ -14,6 +14,7 @@
 #![allow(clippy::missing_panics_doc)]
 
 pub mod alone;
+pub mod background;
 pub mod both;
 pub mod busy;
 pub mod client;
@@ -21,6 +22,7 @@ pub mod explanation;
 pub mod fixture;
 pub mod load;
 pub mod odd;
+pub mod receiver;
 pub mod report;
 pub mod rows;
 pub mod run;

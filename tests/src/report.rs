@@ -16,7 +16,8 @@ pub struct Report {
     pub target: Target,
     pub started_unix_ns: u64,
     pub duration_ns: u64,
-    pub exit: Exit,
+    /// That of a server that we have started.
+    pub exit: Option<Exit>,
     pub totals: Totals,
     pub routes: Vec<Route>,
     pub requests: Vec<Request>,
@@ -97,6 +98,9 @@ pub struct Request {
     pub response_bytes: Option<Bytes>,
     pub client: String,
     pub server: String,
+    pub trace_id: Option<String>,
+    pub span_id: Option<String>,
+    pub parent_span_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -1,4 +1,4 @@
-//! A run of `cargo beyla run`, with the test as the client.
+//! A run of `cargo beyla run` or `cargo beyla attach`, with the test as the client.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -69,6 +69,7 @@ pub enum Build {
 
 /// A run to be started.
 pub struct Run {
+    command: &'static str,
     wrapper: Vec<OsString>,
     flags: Vec<OsString>,
     arguments: Vec<OsString>,
@@ -91,8 +92,14 @@ impl Run {
         Self::bare().flags(["--manifest-path".as_ref(), root.join("Cargo.toml").as_os_str()])
     }
 
+    /// Of `cargo beyla attach`, for a server that the flags name.
+    pub fn attach(capture: Capture) -> Self {
+        Self { command: "attach", ..Self::bare() }.flags(["--capture", capture.flag()])
+    }
+
     fn bare() -> Self {
         Self {
+            command: "run",
             wrapper: Vec::new(),
             flags: Vec::new(),
             arguments: Vec::new(),
@@ -187,6 +194,19 @@ impl Run {
         running
     }
 
+    /// Starts, and waits until a server is watched that runs already.
+    pub fn start_watching(self) -> Running {
+        let mut running = self.start_alone();
+        let watching = wait::poll(LONG, || {
+            if let Some(status) = running.has_ended() {
+                panic!("the tool ended with {status} before it watched anything:\n{}", running.stderr());
+            }
+            running.stderr().contains("Watching ").then_some(())
+        });
+        assert!(watching.is_some(), "no server is watched:\n{}", running.stderr());
+        running
+    }
+
     /// Starts and waits for the end, which is to come by itself.
     pub fn to_end(self) -> Finished {
         self.start_alone().wait()
@@ -198,15 +218,21 @@ impl Run {
     }
 
     fn spawn(self, folder: TempDir) -> Running {
-        let Self { mut wrapper, flags, arguments, environment, tool } = self;
+        let Self { command: subcommand, mut wrapper, flags, arguments, environment, tool } = self;
         // Another user may be told to run all this.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("permissions");
         let report = folder.path().join("report.json");
         wrapper.push(tool.into());
         let create = |name: &str| fs::File::create(folder.path().join(name)).expect("a file");
         let mut command = Command::new(&wrapper[0]);
-        command.args(&wrapper[1..]).args(["beyla", "run", "--json"]).arg(&report).args(flags);
-        command.arg("--").args(arguments).envs(environment);
+        command.args(&wrapper[1..]).args(["beyla", subcommand, "--json"]).arg(&report).args(flags);
+        if subcommand == "run" {
+            command.arg("--").args(arguments);
+        } else {
+            // Of a server that runs already, the sources are looked for there too.
+            command.current_dir(tool::root());
+        }
+        command.envs(environment);
         // A group of its own, as a shell gives to each command.
         command.process_group(0);
         command.stdin(Stdio::null()).stdout(create("stdout")).stderr(create("stderr"));
@@ -219,7 +245,7 @@ impl Run {
 pub struct Running {
     child: Child,
     folder: TempDir,
-    /// Where the server listens first.
+    /// Where the server listens first; 0 if nobody has waited for it.
     pub port: u16,
     /// The server, in the process id namespace of the tool.
     pub server_pid: u32,

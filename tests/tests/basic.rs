@@ -33,7 +33,7 @@ fn two_hundred_requests_are_two_hundred_rows() {
             header = response.header.len();
         }
         let report = run.stop();
-        assert_eq!(report.exit, Exit::Code(0));
+        assert_eq!(report.exit, Some(Exit::Code(0)));
         assert_eq!(report.rows(), vec![rows::complete("GET /hello", (request.len(), 0), 200, (header, 28)); 200]);
         assert_eq!(report.totals.connections, 200);
         assert_eq!(report.totals.errors, 0);

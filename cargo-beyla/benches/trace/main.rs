@@ -8,7 +8,7 @@ mod load;
 use std::time::Duration;
 
 use cargo_beyla::request::route::RouteTable;
-use cargo_beyla::request::trace::{BLOCK_THRESHOLD, Trace, TraceSettings};
+use cargo_beyla::request::trace::{Trace, TraceSettings};
 use cargo_beyla::stream::event::Event;
 
 use load::{Load, Shape};
@@ -47,7 +47,7 @@ fn main() {
 /// What one run costs.
 fn replay(shape: Shape) -> Duration {
     let routes = RouteTable::new(&[]).expect("no patterns");
-    let mut trace = Trace::new(TraceSettings { routes, max_requests: KEPT, block_threshold: BLOCK_THRESHOLD });
+    let mut trace = Trace::new(TraceSettings::new(routes, KEPT));
     let mut load = Load::new(shape);
     let mut spent = Duration::ZERO;
     while load.requests() < REQUESTS {

@@ -3,17 +3,20 @@
 use std::process::ExitCode;
 
 use super::status::Status;
-use super::{doctor, report, run};
+use super::{attach, doctor, init, report, run};
 use crate::cli::{Arguments, Command};
 use crate::config;
+use crate::config::values::LogLevel;
 
 /// Runs the subcommand.
 pub fn dispatch(arguments: Arguments) -> ExitCode {
     let Arguments { color, command } = arguments;
-    let status = Status { color: config::color(color, &std::io::stderr()) };
+    let status = Status { color: config::color(color, &std::io::stderr()), level: LogLevel::default() };
     let result = match command {
-        Command::Run(arguments) => run::run(arguments, status),
+        Command::Run(arguments) => run::run(&arguments, status),
+        Command::Attach(arguments) => attach::attach(&arguments, status),
         Command::Report(arguments) => report::report(&arguments, status),
+        Command::Init(arguments) => init::init(&arguments, status),
         Command::Doctor => Ok(doctor::doctor(config::color(color, &std::io::stdout()), crate::probe::client::try_load)),
         Command::Probe(arguments) => return crate::probe::helper::run(&arguments),
     };

@@ -1,8 +1,12 @@
 //! One file a subcommand; each reads as the sentence that describes it.
 
+mod attach;
 pub mod dispatch;
 pub mod doctor;
+mod exports;
+mod init;
 mod report;
 mod run;
 mod session;
 mod status;
+mod tracing;

@@ -1,15 +1,17 @@
 //! `cargo beyla report`: renders a recording as `run` would have.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::status::{Status, write};
-use crate::cli::{ReportArguments, ReportOptions};
+use crate::cli::ReportArguments;
+use crate::config::environment::Environment;
+use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
-use crate::report::run_info::{Exit, RunInfo};
+use crate::report::run_info::{Exit, RunInfo, Seed};
 use crate::report::terminal::TerminalOptions;
-use crate::report::{json, terminal};
-use crate::request::route::RouteTable;
+use crate::report::{json as report_json, terminal};
 use crate::request::summary::Summary;
 use crate::request::trace::{Trace, TraceSettings};
 use crate::stream::event::Event;
@@ -19,8 +21,14 @@ const DEFAULT_WIDTH: usize = 120;
 
 /// Renders the recording.
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {
+    let settings = Settings::of_report(arguments, &Environment::of_process())?;
+    let status = Status { level: settings.log_level.value, ..status };
+    for warning in &settings.warnings {
+        status.warn(warning);
+    }
     let mut recording = Recording::open(&arguments.file)?;
-    let mut trace = Trace::new(settings(&arguments.report)?);
+    let seed = recording.run().trace_seed.map(|Seed(seed)| seed);
+    let mut trace = Trace::new(TraceSettings { seed, ..settings.trace()? });
     while let Some(record) = recording.next_record()? {
         // A record that its own size belies says nothing; those beside it are whole.
         if let Ok(Some((event, _))) = Event::decode(record) {
@@ -38,17 +46,8 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
     };
     let run = recording.run().clone();
     let summary = trace.finish(run.started_monotonic_ns.saturating_add(duration_ns));
-    show(&summary, &run, duration_ns, exit, &arguments.report, status)?;
+    show(&summary, &run, duration_ns, exit, &settings, arguments.report.json.as_deref(), status)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the core must know of the options.
-pub(super) fn settings(options: &ReportOptions) -> Result<TraceSettings, Error> {
-    Ok(TraceSettings {
-        routes: RouteTable::new(&options.routes)?,
-        max_requests: options.max_requests,
-        block_threshold: options.block_threshold,
-    })
 }
 
 /// Prints the summary on stderr, and writes the JSON report where it is wanted.
@@ -57,21 +56,22 @@ pub(super) fn show(
     run: &RunInfo,
     duration_ns: u64,
     exit: Option<Exit>,
-    options: &ReportOptions,
+    settings: &Settings,
+    json: Option<&Path>,
     status: Status,
 ) -> Result<(), Error> {
     let terminal_width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
     let terminal = TerminalOptions {
-        slowest: options.slowest,
+        slowest: settings.slowest.value,
         color: status.color,
         width: terminal_width.unwrap_or(DEFAULT_WIDTH),
     };
     write(&format!("\n{}", terminal::render(summary, run, duration_ns, exit, &terminal)));
-    let Some(path) = &options.json else { return Ok(()) };
-    let failed = |source| Error::File { verb: "write", path: path.clone(), source };
+    let Some(path) = json else { return Ok(()) };
+    let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
     if path.as_os_str() == "-" {
-        return json::write(summary, run, duration_ns, exit, std::io::stdout().lock()).map_err(failed);
+        return report_json::write(summary, run, duration_ns, exit, std::io::stdout().lock()).map_err(failed);
     }
     let file = std::fs::File::create(path).map_err(failed)?;
-    json::write(summary, run, duration_ns, exit, file).map_err(failed)
+    report_json::write(summary, run, duration_ns, exit, file).map_err(failed)
 }

@@ -1,136 +1,95 @@
 //! `cargo beyla run`: builds the server, starts it, traces its requests, and summarises them.
 
-use std::path::Path;
+use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use super::report::{settings, show};
-use super::session::explaining::Explaining;
-use super::session::{End, Session};
+use super::exports;
+use super::session::server::Server;
 use super::status::Status;
-use crate::cli::{ProbeArguments, RunArguments};
+use super::tracing::{Outcome, Process, Tracing};
+use crate::cli::RunArguments;
+use crate::config::environment::Environment;
+use crate::config::settings::Settings;
 use crate::error::Error;
+use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
-use crate::launch::suspended::{Stdout, Suspended};
+use crate::launch::suspended::Suspended;
 use crate::launch::user::InvokingUser;
-use crate::probe::client::{Attached, Helper};
 use crate::probe::privilege;
-use crate::report::recording::Recorder;
-use crate::report::run_info::{Exit, RunInfo};
-use crate::request::trace::Trace;
-use crate::symbols::resolver::Symbols;
-use crate::symbols::task_probes;
-use crate::workspace::sources::Sources;
+use crate::report::run_info::Exit;
 use crate::workspace::{build, select};
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;
 
 /// Runs the server under trace.
-pub(super) fn run(arguments: RunArguments, status: Status) -> Result<ExitCode, Error> {
-    let RunArguments { target, run: control, report: options, explain, record, capture, server_arguments } = arguments;
-    // What can be found wrong before the build is.
-    let trace = Trace::new(settings(&options)?);
-    let privilege = privilege::find()?;
-    for path in options.json.iter().chain(&record).filter(|path| path.as_os_str() != "-") {
-        check_writable(path)?;
-    }
-    let report_on_stdout = options.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
-    let stdout = if report_on_stdout { Stdout::ToStderr } else { Stdout::Inherited };
-
+pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, Error> {
+    let RunArguments { target, report: options, record, capture, server_arguments, .. } = arguments;
     let user = InvokingUser::detect();
     let as_user = |command: &mut std::process::Command| {
         if let Some(user) = &user {
             user.apply(command);
         }
     };
-    let selection = select::select(&target, as_user)?;
+    let selection = select::select(target, as_user)?;
+    let settings = Settings::of_run(arguments, &Environment::of_process(), Some(&selection.manifests))?;
+    let status = Status { level: settings.log_level.value, ..status };
+    for warning in &settings.warnings {
+        status.warn(warning);
+    }
+    if arguments.export.show_config {
+        return show_config(&settings);
+    }
+    let tracing = Tracing {
+        settings: &settings,
+        json: options.json.as_deref(),
+        record: record.as_deref(),
+        capture: *capture,
+        user: user.as_ref(),
+        status,
+    };
+    // What can be found wrong before the build is.
+    exports::warn(&settings, status);
+    let checked = Checked::new(&exports::settings(&settings)?)?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value)?;
+    let privilege = privilege::find()?;
+    tracing.check_files()?;
     if let Some(chosen) = &selection.target.chosen {
         status.say("Selected", chosen);
     }
-    let built = build::build(&selection, &target, as_user)?;
-    let task_probes = explain.then(|| task_probes::find(&built.executable));
+    let built = build::build(&selection, target, as_user)?;
 
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let began = Instant::now();
-    let server = Suspended::fork(&built.executable, &server_arguments, &built.environment, user.as_ref(), stdout)?;
-    let probe_arguments = ProbeArguments {
-        pid: server.pid().as_raw() as u32,
-        capture,
-        explain: explain.then_some(options.block_threshold.as_nanos() as u64),
-        executable: explain.then(|| built.executable.clone()),
-        task_probes: task_probes.iter().flat_map(|found| found.places.clone()).collect(),
-    };
-    let attached = Helper::start(&probe_arguments, privilege)
-        .and_then(|mut helper| helper.wait_until_ready().map(|attached| (helper, attached)));
-    let (helper, Attached { capture, ring, unseen }) = match attached {
-        Ok(attached) => attached,
+    let (executable, environment) = (built.executable, built.environment);
+    let server = Suspended::fork(&executable, server_arguments, &environment, user.as_ref(), tracing.stdout())?;
+    let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
+    let begun = match tracing.begin(process, selection.sources, privilege, checked, seed) {
+        Ok(begun) => begun,
         Err(error) => {
             server.abandon();
             return Err(error);
         }
     };
-    status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
-
-    let (started_unix_ns, started_monotonic_ns) = super::session::clocks();
-    let info = RunInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: server.pid().as_raw() as u32,
-        executable: built.executable,
-        started_unix_ns,
-        started_monotonic_ns,
-        capture,
-    };
-    let recorder = match record.as_deref().map(|path| Recorder::create(path, &info)).transpose() {
-        Ok(recorder) => recorder,
-        Err(error) => {
-            server.abandon();
-            return Err(error);
-        }
-    };
-    let explaining = task_probes.map(|found| {
-        let Sources { root, crates } = selection.sources;
-        let symbols = Symbols::new(root, crates);
-        Explaining::new(symbols, info.pid, &found.unseen.into_iter().chain(unseen).collect::<Vec<_>>())
-    });
-    let pid = server.release()?;
-    let End { trace, exit, stopped, command, failure, ended_monotonic_ns } =
-        Session::new(pid, helper, ring, signals, trace, recorder, explaining, &control, user.as_ref(), stdout, status)
-            .run()?;
-    let listened = !trace.listening().is_empty();
-    let duration_ns = ended_monotonic_ns.saturating_sub(started_monotonic_ns);
-    let summary = trace.finish(ended_monotonic_ns);
-    if listened || summary.totals.requests > 0 {
-        show(&summary, &info, duration_ns, Some(exit), &options, status)?;
-    }
-    if let Some(user) = &user {
-        for path in options.json.iter().chain(record.iter()).filter(|path| path.as_os_str() != "-") {
-            let (uid, gid) = user.owner();
-            // Then it stays root's, which the user will see.
-            let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
-        }
-    }
-    if let Some(error) = failure {
-        return Err(error);
-    }
+    let server = Server::Own(server.release()?);
+    let Outcome { exit, stopped, command } = tracing.follow(server, begun, trace, signals)?;
     let own = match exit {
-        Exit::Signal(_) if stopped => 0,
-        Exit::Code(code) => code as u8,
-        Exit::Signal(signal) => SIGNALLED.saturating_add(signal as u8),
+        None => 0,
+        Some(Exit::Signal(_)) if stopped => 0,
+        Some(Exit::Code(code)) => code as u8,
+        Some(Exit::Signal(signal)) => SIGNALLED.saturating_add(signal as u8),
     };
     // The server ended as it was told to; whether the run was one is for the command to say.
     Ok(ExitCode::from(if own == 0 { command.unwrap_or(0) } else { own }))
 }
 
-/// Fails now rather than after the run; leaves everything as it was.
-fn check_writable(path: &Path) -> Result<(), Error> {
-    let existed = path.exists();
-    let opened = std::fs::File::options().append(true).create(true).open(path);
-    opened.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })?;
-    if !existed {
-        // What cannot be removed will be overwritten.
-        let _ = std::fs::remove_file(path);
+/// Prints the settings, and nothing else on stdout.
+fn show_config(settings: &Settings) -> Result<ExitCode, Error> {
+    let written = std::io::stdout().write_all(crate::config::show::show(settings).as_bytes());
+    match written {
+        // The reader has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(source) => Err(Error::System { what: "writing to stdout", source }),
+        Ok(()) => Ok(ExitCode::SUCCESS),
     }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod explaining;
 mod load;
+pub(super) mod server;
 mod stopping;
 
 use std::os::fd::AsFd;
@@ -10,16 +11,16 @@ use std::time::{Duration, Instant};
 use cargo_beyla_events::{Header, kind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
 use zerocopy::IntoBytes;
 
 use self::explaining::Explaining;
 use self::load::Load;
+use self::server::{Ending, Server};
 use self::stopping::Stopping;
+use super::exports::Takers;
 use super::status::Status;
-use crate::cli::RunControl;
+use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
@@ -46,8 +47,8 @@ const TCP_MAY_FOLLOW: Duration = Duration::from_millis(300);
 pub(super) struct End {
     /// All that was recorded.
     pub(super) trace: Trace,
-    /// How the server ended.
-    pub(super) exit: Exit,
+    /// How the server ended; `None` if it goes on, or was not ours.
+    pub(super) exit: Option<Exit>,
     /// Whether a signal of ours ended it, without the user's asking.
     pub(super) stopped: bool,
     /// The exit code of `--exec`.
@@ -60,8 +61,8 @@ pub(super) struct End {
 
 /// A run under way.
 pub(super) struct Session<'a> {
-    server: Pid,
-    exit: Option<Exit>,
+    server: Server,
+    ending: Option<Ending>,
     helper: Helper,
     ring: RingBuffer,
     /// Whether there were records the last time.
@@ -71,9 +72,10 @@ pub(super) struct Session<'a> {
     trace: Trace,
     tape: Tape,
     explaining: Option<Explaining>,
-    control: &'a RunControl,
+    settings: &'a Settings,
     load: Load<'a>,
     stopping: Stopping,
+    takers: &'a mut Takers,
     live: Option<Live>,
     status: Status,
     started: Instant,
@@ -83,24 +85,27 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Takes over a server that has just begun to run.
+    /// Takes over a server that has just begun to run, or ran before.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
-        server: Pid,
+        server: Server,
         helper: Helper,
         ring: RingBuffer,
         signals: Signals,
         trace: Trace,
         recorder: Option<Recorder>,
         explaining: Option<Explaining>,
-        control: &'a RunControl,
+        settings: &'a Settings,
         user: Option<&'a InvokingUser>,
         stdout: Stdout,
+        takers: &'a mut Takers,
         status: Status,
     ) -> Self {
+        let pid = server.pid();
         Self {
+            stopping: Stopping::new(server.own()),
             server,
-            exit: None,
+            ending: None,
             helper,
             ring,
             busy: false,
@@ -109,9 +114,9 @@ impl<'a> Session<'a> {
             trace,
             tape: Tape { recorder, failure: None },
             explaining,
-            control,
-            load: Load::new(control.exec.as_deref(), server, user, stdout),
-            stopping: Stopping::new(server),
+            settings,
+            load: Load::new(settings.exec.as_ref().map(|exec| exec.value.as_os_str()), pid, user, stdout),
+            takers,
             live: None,
             status,
             started: Instant::now(),
@@ -132,11 +137,14 @@ impl<'a> Session<'a> {
         let exit = loop {
             self.wait()?;
             self.take_signals()?;
-            if let Some(exit) = self.exit {
-                break exit;
+            match self.ending {
+                Some(Ending::Ended(exit)) => break exit,
+                Some(Ending::Left) => break None,
+                None => {}
             }
             self.look_at_deadlines()?;
             self.draw();
+            self.takers.offer(&mut self.trace);
         };
         let ended_monotonic_ns = monotonic_ns();
         self.load.stop();
@@ -159,13 +167,18 @@ impl<'a> Session<'a> {
             });
         }
         let recording = self.tape.finish(ended_monotonic_ns, exit);
-        if self.failure.is_none() && self.trace.listening().is_empty() && !self.stopping.was_asked() {
+        let listened = !self.trace.listening().is_empty() || self.server.own().is_none();
+        if let Some(exit) = exit
+            && self.failure.is_none()
+            && !listened
+            && !self.stopping.was_asked()
+        {
             self.failure = Some(Error::EndedBeforeListening { status: describe(exit), cleanly: exit == Exit::Code(0) });
         }
         Ok(End {
             trace: self.trace,
             exit,
-            stopped: self.stopping.explains(exit),
+            stopped: exit.is_some_and(|exit| self.stopping.explains(exit)),
             command: self.load.exit_code(),
             failure: self.failure.or(recording),
             ended_monotonic_ns,
@@ -185,6 +198,7 @@ impl<'a> Session<'a> {
             if !self.busy {
                 waited_for.push(PollFd::new(self.ring.as_fd(), PollFlags::POLLIN));
             }
+            waited_for.extend(self.server.end().map(|end| PollFd::new(end, PollFlags::POLLIN)));
             match poll(&mut waited_for, timeout) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(errno) => return Err(Error::System { what: "waiting for records", source: errno.into() }),
@@ -224,16 +238,23 @@ impl<'a> Session<'a> {
 
     /// Takes what the helper has to say.
     fn hear_helper(&mut self) -> Result<(), Error> {
+        let mut listening = Vec::new();
         let Self { helper, trace, tape, status, .. } = self;
         let more = helper.read(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
-            if let Event::Failed(message) = &event {
-                status.warn(message);
+            match &event {
+                Event::Failed(message) => status.warn(message),
+                // Those that listened before anybody watched.
+                Event::Listen { local, .. } => listening.push(local.clone()),
+                _ => {}
             }
             trace.record(&event);
             tape.write(record);
         });
         self.helper_ended = !more.map_err(|source| Error::System { what: "reading from the probe helper", source })?;
+        for endpoint in listening {
+            self.listens(&endpoint);
+        }
         if self.helper_ended && self.running() {
             self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
             self.failure = Some(Error::HelperEnded);
@@ -241,14 +262,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Whether the server still runs. The helper may notice its end before we have.
+    /// Whether the server still runs and is watched. The helper may notice its end before we have.
     fn running(&mut self) -> bool {
-        self.exit = self.exit.or(self.reap());
-        self.exit.is_none()
+        self.ending = self.ending.or_else(|| self.server.ending());
+        self.ending.is_none()
     }
 
     fn listens(&mut self, endpoint: &Endpoint) {
-        self.status.say("Listening", format_args!("on {endpoint} (pid {})", self.server));
+        let verb = if self.server.own().is_some() { "Listening" } else { "Watching" };
+        let on = if verb == "Listening" { "on " } else { "" };
+        self.status.say(verb, format_args!("{on}{endpoint} (pid {})", self.server.pid()));
         if self.listening.is_none() {
             self.listening = Some(Instant::now());
             self.live = is_terminal().then(|| Live::start(true));
@@ -259,7 +282,6 @@ impl<'a> Session<'a> {
         let failed = |source| Error::System { what: "reading signals", source };
         while let Some(received) = self.signals.next().map_err(failed)? {
             if received.signal == Signal::SIGCHLD {
-                self.exit = self.exit.or(self.reap());
                 self.load.reap();
             } else {
                 self.note_stopping();
@@ -267,11 +289,17 @@ impl<'a> Session<'a> {
                 self.load.stop();
             }
         }
+        if self.running() && self.server.own().is_none() && self.stopping.has_begun() {
+            self.ending = Some(Ending::Left);
+        }
         Ok(())
     }
 
     /// What the server closes from now on, it closes because it is told to.
     fn note_stopping(&mut self) {
+        if self.server.own().is_none() {
+            return;
+        }
         let header = Header {
             kind: kind::STOPPING,
             size: size_of::<Header>() as u32,
@@ -282,19 +310,11 @@ impl<'a> Session<'a> {
         self.tape.write(header.as_bytes());
     }
 
-    fn reap(&self) -> Option<Exit> {
-        match waitpid(self.server, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, code)) => Some(Exit::Code(code)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => Some(Exit::Signal(signal as i32)),
-            _ => None,
-        }
-    }
-
     fn look_at_deadlines(&mut self) -> Result<(), Error> {
         self.stopping.escalate(self.status);
         let Some(listening) = self.listening else {
-            if self.failure.is_none() && self.started.elapsed() >= self.control.listen_timeout {
-                self.failure = Some(Error::NeverListened { timeout: self.control.listen_timeout });
+            if self.failure.is_none() && self.started.elapsed() >= self.settings.listen_timeout.value {
+                self.failure = Some(Error::NeverListened { timeout: self.settings.listen_timeout.value });
                 self.stopping.stop();
             }
             return Ok(());
@@ -303,7 +323,7 @@ impl<'a> Session<'a> {
         if tcp || listening.elapsed() >= TCP_MAY_FOLLOW {
             self.load.start(self.trace.listening())?;
         }
-        let over = self.control.duration.is_some_and(|duration| listening.elapsed() >= duration);
+        let over = self.settings.duration.as_ref().is_some_and(|duration| listening.elapsed() >= duration.value);
         if (over || self.load.is_over()) && !self.stopping.has_begun() {
             // First: the server may be quick.
             self.note_stopping();
@@ -339,8 +359,8 @@ impl Tape {
     }
 
     /// Ends it; what went wrong, if anything did.
-    fn finish(self, ended_monotonic_ns: u64, exit: Exit) -> Option<Error> {
-        self.failure.or(self.recorder?.finish(ended_monotonic_ns, Some(exit)).err())
+    fn finish(self, ended_monotonic_ns: u64, exit: Option<Exit>) -> Option<Error> {
+        self.failure.or(self.recorder?.finish(ended_monotonic_ns, exit).err())
     }
 }
 

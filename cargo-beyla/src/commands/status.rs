@@ -4,6 +4,8 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::config::values::LogLevel;
+
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -19,16 +21,24 @@ pub(super) fn write(text: &str) {
 pub(super) struct Status {
     /// Whether they are coloured.
     pub(super) color: bool,
+    /// How much is said; a failure always is.
+    pub(super) level: LogLevel,
 }
 
 impl Status {
     /// A verb, right-aligned as cargo's are, and what it is about.
     pub(super) fn say(self, verb: &str, text: impl std::fmt::Display) {
+        if self.level > LogLevel::Info {
+            return;
+        }
         write(&format!("{} {text}\n", self.paint(VERB, &format!("{verb:>12}"))));
     }
 
     /// Something that the user should know and that does not end the run.
     pub(super) fn warn(self, text: impl std::fmt::Display) {
+        if self.level > LogLevel::Warn {
+            return;
+        }
         write(&format!("{}: {text}\n", self.paint(WARNING, "warning")));
     }
 

@@ -41,6 +41,16 @@ impl Signals {
     }
 }
 
+/// Has the signals that ask for an end do what they do to any process: where the server has ended and the
+/// report is written, nothing is left to put in order first.
+pub fn deliver() -> io::Result<()> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        set.add(signal);
+    }
+    Ok(set.thread_unblock()?)
+}
+
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

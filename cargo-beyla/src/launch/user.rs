@@ -8,6 +8,17 @@ use std::process::Command;
 
 use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
 
+/// The user on whose behalf we run: who typed sudo, else our own.
+pub fn invoking_uid() -> u32 {
+    let own = nix::unistd::getuid();
+    if own.is_root()
+        && let Some(uid) = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok())
+    {
+        return uid;
+    }
+    own.as_raw()
+}
+
 /// The user who typed `sudo cargo beyla`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvokingUser {

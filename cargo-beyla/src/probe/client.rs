@@ -131,13 +131,16 @@ impl AsFd for Helper {
 }
 
 fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
-    let ProbeArguments { pid, capture, explain, executable, task_probes } = arguments;
+    let ProbeArguments { pid, attach, capture, explain, executable, task_probes } = arguments;
     let capture = match capture {
         Capture::Auto => "auto",
         Capture::Socket => "socket",
         Capture::Syscalls => "syscalls",
     };
     let mut line: Vec<OsString> = ["--pid", &pid.to_string(), "--capture", capture].map(OsString::from).to_vec();
+    if *attach {
+        line.push("--attach".into());
+    }
     if let Some(long_poll_ns) = explain {
         line.extend(["--explain".into(), long_poll_ns.to_string().into()]);
     }
@@ -165,8 +168,14 @@ pub fn try_load() -> Result<(), String> {
         // Both ways of capture have programs of their own. The process is this one, which executes
         // nothing, so nothing is traced.
         for (capture, explain) in [(Capture::Auto, Some(0)), (Capture::Syscalls, None)] {
-            let arguments =
-                ProbeArguments { pid: std::process::id(), capture, explain, executable: None, task_probes: Vec::new() };
+            let arguments = ProbeArguments {
+                pid: std::process::id(),
+                attach: false,
+                capture,
+                explain,
+                executable: None,
+                task_probes: Vec::new(),
+            };
             let mut helper = Helper::start(&arguments, privilege)?;
             helper.wait_until_ready()?;
             // It is no longer of interest how it ends.

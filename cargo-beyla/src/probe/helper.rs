@@ -5,6 +5,7 @@
 //! in whatever way; then every probe is gone.
 
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::fs::MetadataExt;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aya::maps::RingBuf;
-use cargo_beyla_events::{AF_UNIX, Header, Listen, Lost, kind};
+use cargo_beyla_events::{AF_INET, AF_INET6, AF_UNIX, Endpoint, Header, Listen, Lost, kind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use zerocopy::{FromBytes, IntoBytes};
@@ -22,6 +23,8 @@ use super::executable::Executable;
 use super::programs::{Programs, ProgramsError};
 use crate::cli::ProbeArguments;
 use crate::error::UNSUPPORTED;
+use crate::launch::running::listening_addresses;
+use crate::launch::user::invoking_uid;
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
 /// does not need it: a server that also listens on a Unix socket does so by then.
@@ -96,10 +99,19 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     }
     let mut milestones = programs.take_milestones()?;
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
+    let addresses = if arguments.attach { listening_addresses(pid)? } else { Vec::new() };
+    for address in &addresses {
+        programs.add_listening_port(address.port())?;
+    }
     let (ring, size) = programs.records()?;
     send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, &unseen)?;
+    for &address in &addresses {
+        output.write_all(listen(address).as_bytes())?;
+    }
 
-    let mut listening_since: Option<Instant> = None;
+    // System calls are watched until the process is known, by the first that it makes.
+    let mut known = !arguments.attach;
+    let mut listening_since: Option<Instant> = (!addresses.is_empty()).then(Instant::now);
     let mut counted = Instant::now();
     loop {
         let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
@@ -117,6 +129,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         let (told_to_end, process_ended) = (is_ready(&waited_for[0]), is_ready(&waited_for[1]));
 
         let Milestones { executed, listening, listening_unix } = Milestones::take(&mut milestones);
+        known |= executed;
         if executed && !process_ended {
             // Its program may be set-uid.
             check_owner(pid)?;
@@ -128,6 +141,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
             listening_since = Some(Instant::now());
         }
         if programs.uses_socket_tracepoints()
+            && known
             && listening_since.is_some_and(|since| since.elapsed() >= LISTENING_SETTLES)
         {
             listening_since = None;
@@ -150,7 +164,7 @@ fn attach_task_probes(programs: &mut Programs, arguments: &ProbeArguments) -> Re
         return Ok(());
     };
     let refused = |source| HelperError::Executable { path: path.clone(), source };
-    let executable = Executable::open(path, super::privilege::invoking_uid()).map_err(refused)?;
+    let executable = Executable::open(path, invoking_uid()).map_err(refused)?;
     Ok(programs.attach_task_probes(&executable, &arguments.task_probes, arguments.pid)?)
 }
 
@@ -184,6 +198,22 @@ impl Milestones {
     }
 }
 
+fn listen(address: SocketAddr) -> Listen {
+    let header = Header { kind: kind::LISTEN, size: size_of::<Listen>() as u32, ..Header::default() };
+    let mut local = Endpoint { port: address.port(), ..Endpoint::NONE };
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            local.family = AF_INET;
+            local.address[..4].copy_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            local.family = AF_INET6;
+            local.address = ip.octets();
+        }
+    }
+    Listen { header, local }
+}
+
 fn lost(programs: &Programs) -> Lost {
     let (records, connections) = programs.lost().unwrap_or_default();
     let header = Header { kind: kind::LOST, size: size_of::<Lost>() as u32, ..Header::default() };
@@ -192,7 +222,7 @@ fn lost(programs: &Programs) -> Lost {
 
 /// Refuses a process that does not belong to the user who asked.
 fn check_owner(pid: u32) -> Result<(), HelperError> {
-    let asker = super::privilege::invoking_uid();
+    let asker = invoking_uid();
     let status = procfs::process::Process::new(pid as i32)
         .and_then(|process| process.status())
         .map_err(|source| HelperError::NoProcess { pid, source: io::Error::other(source) })?;

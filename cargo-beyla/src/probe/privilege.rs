@@ -84,14 +84,3 @@ fn ask_for_password() -> Result<Privilege, Error> {
     }
     Err(Error::Privilege { found: "sudo did not give it".into() })
 }
-
-/// The user on whose behalf we run: who typed sudo, else our own.
-pub fn invoking_uid() -> u32 {
-    let own = nix::unistd::getuid();
-    if own.is_root()
-        && let Some(uid) = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok())
-    {
-        return uid;
-    }
-    own.as_raw()
-}

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -99,6 +99,7 @@ impl Programs {
             namespace_device: namespace.0,
             namespace_inode: namespace.1,
             process: arguments.pid,
+            attached: arguments.attach.into(),
             explain: arguments.explain.is_some().into(),
             long_poll_ns: arguments.explain.unwrap_or(0),
             socket_tracepoints: socket.into(),
@@ -162,6 +163,13 @@ impl Programs {
             (_, links) => self.system_calls = links,
         }
         Ok(())
+    }
+
+    /// Tells the programs of a TCP port on which the process has listened since before they were there.
+    pub fn add_listening_port(&mut self, port: u16) -> Result<(), ProgramsError> {
+        let map = self.ebpf.map_mut("PORTS").ok_or_else(|| missing("map PORTS"))?;
+        let mut ports = Array::<_, u8>::try_from(map).map_err(|error| ProgramsError::Load(error.into()))?;
+        ports.set(port.into(), 1, 0).map_err(|error| ProgramsError::Load(error.into()))
     }
 
     /// The ring buffer of all records, to be handed over, and its size in bytes.

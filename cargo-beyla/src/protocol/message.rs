@@ -1,5 +1,6 @@
 //! What a protocol makes of a connection's byte streams.
 
+use super::trace_context::TraceHeaders;
 use crate::stream::segment::{Direction, Segment};
 
 /// Reads the messages of one connection. Responses answer requests in the order of these.
@@ -69,6 +70,8 @@ pub struct RequestHead<'a> {
     pub arrived_ns: Option<u64>,
     /// Return of the receive call that brought its first byte, in nanoseconds.
     pub read_ns: u64,
+    /// The trace that it belongs to, if it says so.
+    pub trace: Option<TraceHeaders<'a>>,
 }
 
 /// The head of a final response.

@@ -2,3 +2,4 @@
 
 pub mod http1;
 pub mod message;
+pub mod trace_context;

@@ -12,9 +12,9 @@ use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Req
 use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
 
 /// The start of the run by `CLOCK_MONOTONIC`.
-pub(super) const START: u64 = 1_000_000_000;
+pub(crate) const START: u64 = 1_000_000_000;
 
-pub(super) fn run() -> RunInfo {
+pub(crate) fn run() -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
         pid: 4242,
@@ -22,11 +22,12 @@ pub(super) fn run() -> RunInfo {
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: START,
         capture: "socket".into(),
+        trace_seed: None,
     }
 }
 
 /// The `id`th request, `GET path`, of a healthy server; it takes `id` times 100 µs or so.
-pub(super) fn request(id: u64, path: &str) -> Request {
+pub(crate) fn request(id: u64, path: &str) -> Request {
     let at = START + id * 10_000_000;
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query.into())),
@@ -58,10 +59,11 @@ pub(super) fn request(id: u64, path: &str) -> Request {
         request_bytes: MessageBytes { header: 78, body: Some(0) },
         response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
         explanation: None,
+        trace: None,
     }
 }
 
-pub(super) fn tcp(address: &str) -> Endpoint {
+pub(crate) fn tcp(address: &str) -> Endpoint {
     Endpoint::Tcp(address.parse().unwrap())
 }
 

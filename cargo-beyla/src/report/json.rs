@@ -17,6 +17,7 @@ use super::run_info::{Exit, RunInfo};
 use crate::request::boundaries::Phases;
 use crate::request::model::{Endpoint, MessageBytes, Request};
 use crate::request::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
+use crate::request::trace_context::TraceContext;
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;
@@ -66,6 +67,12 @@ pub fn write(
     serde_json::to_writer(&mut writer, &report)?;
     writer.write_all(b"\n")?;
     writer.flush()
+}
+
+/// One request as it stands in the report, without the parts of its `handle` phase.
+pub fn of_request(kept: &Request, run: &RunInfo, indent: bool) -> io::Result<String> {
+    let row = request(kept, run, None);
+    Ok(if indent { serde_json::to_string_pretty(&row)? } else { serde_json::to_string(&row)? })
 }
 
 #[derive(Serialize)]
@@ -167,6 +174,18 @@ struct RequestRow<'a> {
     response_bytes: Option<Bytes>,
     client: DisplayEndpoint<'a>,
     server: DisplayEndpoint<'a>,
+    #[serde(flatten)]
+    trace: Option<TraceRow>,
+}
+
+#[derive(Serialize)]
+// They are called so in the report.
+#[allow(clippy::struct_field_names)]
+struct TraceRow {
+    trace_id: String,
+    span_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_span_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -225,6 +244,11 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         response_bytes: request.response_bytes.map(Bytes::from),
         client: DisplayEndpoint(&request.connection.client),
         server: DisplayEndpoint(&request.connection.server),
+        trace: request.trace.as_deref().map(|TraceContext { trace_id, span_id, caller }| TraceRow {
+            trace_id: trace_id.to_string(),
+            span_id: span_id.to_string(),
+            parent_span_id: caller.as_ref().map(|caller| caller.span_id.to_string()),
+        }),
     }
 }
 

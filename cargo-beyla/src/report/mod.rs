@@ -4,9 +4,10 @@ mod colors;
 mod explain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod json;
 pub mod live;
+pub mod printer;
 pub mod recording;
 pub mod run_info;
 mod segments;

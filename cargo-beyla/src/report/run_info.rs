@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The run that a report is about. Also the first line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,26 @@ pub struct RunInfo {
     pub started_monotonic_ns: u64,
     /// How bytes were captured: `socket` or `syscalls`.
     pub capture: String,
+    /// What the ids of the requests' spans come from, if the run exports them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_seed: Option<Seed>,
+}
+
+/// A random number, drawn once a run. JSON has it as a hexadecimal text: it does not fit a number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(pub u128);
+
+impl Serialize for Seed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Seed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 impl RunInfo {

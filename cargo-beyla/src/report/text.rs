@@ -27,7 +27,8 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-fn is_unfit(character: char) -> bool {
+/// Whether a character could steer a terminal or hide in it.
+pub(super) fn is_unfit(character: char) -> bool {
     character.is_control()
         || matches!(character,
             // Soft hyphen, zero-width characters, line separators, the reordering of right-to-left

@@ -20,6 +20,7 @@ use super::exchange::Exchange;
 use super::explain::Arrived;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
+use super::trace_context::Caller;
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 const LAST_ACK: u8 = 9;
@@ -263,6 +264,7 @@ impl Messages for Book<'_> {
             status: None,
             response_bytes: None,
             outcome: None,
+            caller: head.trace.as_ref().filter(|_| ledger.track_request_headers).map(Caller::of),
             opened: None,
             upload_ns: 0,
             stalled_ns: 0,

@@ -6,6 +6,8 @@ use super::boundaries::Boundaries;
 use super::explain::Slot;
 use super::lines::Line;
 use super::model::{ConnectionInfo, MessageBytes, Outcome, Request};
+use super::trace_context::{Caller, Identities};
+use crate::protocol::trace_context::TraceId;
 
 /// A request and what has been seen of its response.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Exchange {
     pub(super) response_bytes: Option<MessageBytes>,
     /// How it ended, once the response is over.
     pub(super) outcome: Option<Outcome>,
+    /// The trace that it came with, and who sent it.
+    pub(super) caller: Option<(TraceId, Caller)>,
     /// What `--explain` knows of it.
     pub(super) opened: Option<Slot>,
     /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
@@ -65,7 +69,7 @@ impl Exchange {
         boundaries.ended = boundaries.ended.max(last);
     }
 
-    pub(super) fn to_request(&self, connection: &Arc<ConnectionInfo>) -> Request {
+    pub(super) fn to_request(&self, connection: &Arc<ConnectionInfo>, identities: Identities) -> Request {
         Request {
             id: self.id,
             connection: Arc::clone(connection),
@@ -80,6 +84,7 @@ impl Exchange {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             explanation: None,
+            trace: identities.context(self.id, self.caller.as_ref()),
         }
     }
 }

@@ -70,6 +70,18 @@ pub struct Explanation {
     pub delays: Vec<Delay>,
 }
 
+impl Explanation {
+    /// What it holds in memory, in bytes, more or less.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.places) + size_of_val(&*self.delays) + waits_memory(&self.waits)
+    }
+}
+
+fn waits_memory(waits: &[Wait]) -> usize {
+    let within = |wait: &Wait| size_of_val(&*wait.places) + waits_memory(&wait.waits);
+    size_of_val(waits) + waits.iter().map(within).sum::<usize>()
+}
+
 /// Time spent in one place of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -96,6 +108,19 @@ pub enum Cause {
     PageFault,
     /// It slept, and the kernel does not tell where.
     Unknown,
+}
+
+impl Cause {
+    /// As it stands in reports and in what is exported.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::SystemCall(_) => "system-call",
+            Self::Lock => "lock",
+            Self::PageFault => "page-fault",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Time spent waiting for another task.

@@ -34,25 +34,30 @@ impl Keeper {
         Self { kept: Vec::new(), spare: Vec::new(), max, least: None, offered: 0 }
     }
 
-    /// Offers the request with this id and total time, which is made only if it is let in.
-    pub(super) fn offer(&mut self, id: u64, total: u64, request: impl FnOnce() -> Request) {
+    /// Offers the request with this id and total time, which is made only if it is let in; then it is
+    /// returned.
+    pub(super) fn offer(&mut self, id: u64, total: u64, request: impl FnOnce() -> Request) -> Option<&Arc<Request>> {
         self.offered += 1;
         let slowness = (total, Reverse(id));
         if self.max == 0 || self.least.is_some_and(|least| slowness < least) {
-            return;
+            return None;
         }
-        let request = match self.spare.pop() {
-            Some(mut spare) => {
-                // Nothing else holds it, so it is not copied.
-                *Arc::make_mut(&mut spare) = request();
-                spare
-            }
-            None => Arc::new(request()),
-        };
-        self.kept.push(Kept { slowness, request });
         if self.kept.len() > self.max.saturating_add(self.max / 8) {
             self.drop_fastest();
         }
+        let request = match self.spare.pop() {
+            Some(mut spare) => match Arc::get_mut(&mut spare) {
+                Some(place) => {
+                    *place = request();
+                    spare
+                }
+                // An exporter has yet to send it.
+                None => Arc::new(request()),
+            },
+            None => Arc::new(request()),
+        };
+        self.kept.push(Kept { slowness, request });
+        self.kept.last().map(|kept| &kept.request)
     }
 
     pub(super) fn not_kept(&self) -> u64 {
@@ -100,6 +105,7 @@ mod tests {
             request_bytes: MessageBytes::default(),
             response_bytes: None,
             explanation: None,
+            trace: None,
         }
     }
 
@@ -127,7 +133,7 @@ mod tests {
         let mut keeper = Keeper::new(80);
         for id in 0..1000 {
             keeper.offer(id, id, || request(id));
-            assert!(keeper.kept.len() <= 90);
+            assert!(keeper.kept.len() <= 91);
         }
         keeper.offer(1000, 5, || unreachable!("it is faster than all that are kept"));
     }

@@ -6,6 +6,7 @@ use crate::protocol::message::GivenUp;
 
 use super::exchange::Exchange;
 use super::explain::Explain;
+use super::finished::Finished;
 use super::keeper::Keeper;
 use super::lines::Lines;
 use super::model::{ConnectionInfo, Outcome};
@@ -13,6 +14,8 @@ use super::recent::Recent;
 use super::route::RouteTable;
 use super::statistics::{Ended, Statistics};
 use super::summary::{Totals, Unseen};
+use super::trace::TraceSettings;
+use super::trace_context::Identities;
 
 /// What all connections write to.
 #[derive(Debug)]
@@ -24,12 +27,17 @@ pub(super) struct Ledger {
     pub(super) recent: Recent,
     pub(super) totals: Totals,
     pub(super) unseen: Unseen,
+    pub(super) finished: Finished,
+    identities: Identities,
+    /// Whether requests are asked which trace they belong to.
+    pub(super) track_request_headers: bool,
     /// Only of a run with `--explain`.
     pub(super) explain: Option<Box<Explain>>,
 }
 
 impl Ledger {
-    pub(super) fn new(routes: RouteTable, max_requests: usize) -> Self {
+    pub(super) fn new(settings: TraceSettings) -> Self {
+        let TraceSettings { routes, max_requests, block_threshold: _, export, seed, track_request_headers } = settings;
         Self {
             routes,
             lines: Lines::default(),
@@ -38,6 +46,9 @@ impl Ledger {
             recent: Recent::default(),
             totals: Totals::default(),
             unseen: Unseen::default(),
+            finished: Finished::new(export),
+            identities: Identities::new(seed),
+            track_request_headers,
             explain: None,
         }
     }
@@ -56,15 +67,21 @@ impl Ledger {
         if outcome == Outcome::Complete {
             self.recent.add(exchange.boundaries.ended, total);
         }
-        let (explain, statistics) = (&self.explain, &self.statistics);
-        self.keeper.offer(exchange.id, total, || {
-            let mut request = exchange.to_request(connection);
-            if let (Some(explain), Some(slot)) = (explain, exchange.opened) {
+        let (explain, statistics, identities) = (&self.explain, &self.statistics, self.identities);
+        let opened = exchange.opened.take();
+        let request = || {
+            let mut request = exchange.to_request(connection, identities);
+            if let (Some(explain), Some(slot)) = (explain, opened) {
                 request.explanation = explain.explanation(slot, statistics).map(Arc::new);
             }
             request
-        });
-        if let (Some(explain), Some(slot)) = (&mut self.explain, exchange.opened.take()) {
+        };
+        let kept = self.keeper.offer(exchange.id, total, request);
+        if self.finished.is_wanted() {
+            let finished = kept.map_or_else(|| Arc::new(request()), Arc::clone);
+            self.finished.push(finished);
+        }
+        if let (Some(explain), Some(slot)) = (&mut self.explain, opened) {
             explain.forget(slot);
         }
     }

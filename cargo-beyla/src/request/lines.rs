@@ -85,7 +85,8 @@ mod tests {
         let long = "x".repeat(LENGTH_MAX + 1);
         let (mut lines, mut statistics) = (Lines::default(), Statistics::default());
         let mut get = |method, path, query| {
-            let head = RequestHead { protocol: "", method, path, query, bytes: 0, arrived_ns: None, read_ns: 0 };
+            let head =
+                RequestHead { protocol: "", method, path, query, bytes: 0, arrived_ns: None, read_ns: 0, trace: None };
             let line = lines.get(&head, &routes, &mut statistics);
             assert_eq!((&*line.method, &*line.path, line.query.as_deref()), (method, path, query));
             assert!(lines.known.len() <= KNOWN_MAX);

@@ -8,11 +8,13 @@ mod explain;
 pub mod explanation;
 pub mod finding;
 mod findings;
+mod finished;
 mod intern;
 mod keeper;
 mod ledger;
 mod lines;
 pub mod model;
+pub mod pattern;
 mod recent;
 pub mod route;
 pub mod statistics;
@@ -20,3 +22,4 @@ pub mod summary;
 #[cfg(test)]
 mod tape;
 pub mod trace;
+pub mod trace_context;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::boundaries::Boundaries;
 use super::explanation::Explanation;
+use super::trace_context::TraceContext;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,11 +106,24 @@ pub struct Request {
     pub response_bytes: Option<MessageBytes>,
     /// What its `handle` phase consisted of, where that is known.
     pub explanation: Option<Arc<Explanation>>,
+    /// Where it stands in a trace: of every request in a run that exports traces, else of those that came
+    /// with a valid `traceparent`.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 impl Request {
     /// Whether the server failed it: status 500 and above, or closed without a whole response.
     pub fn is_error(&self) -> bool {
         self.status.is_some_and(|status| status >= 500) || self.outcome == Outcome::ServerClosed
+    }
+
+    /// What it holds in memory, in bytes, more or less: what it shares with others is counted in full.
+    pub fn memory(&self) -> usize {
+        let texts = self.path.len() + self.query.as_ref().map_or(0, |query| query.len()) + self.route.len();
+        let trace = self.trace.as_ref().map_or(0, |trace| {
+            let state = trace.caller.as_ref().and_then(|caller| caller.state.as_ref());
+            size_of::<TraceContext>() + state.map_or(0, |state| state.len())
+        });
+        size_of::<Self>() + texts + trace + self.explanation.as_ref().map_or(0, |explanation| explanation.memory())
     }
 }

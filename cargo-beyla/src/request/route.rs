@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use matchit::Router;
-
+use super::pattern::PathPatterns;
 use crate::error::Error;
 
 /// The longest route, in bytes; what is longer is cut.
@@ -12,40 +11,22 @@ const ROUTE_MAX: usize = 256;
 /// Puts paths into routes: by the user's patterns first, else with what looks like an id folded.
 #[derive(Clone, Debug)]
 pub struct RouteTable {
-    patterns: Router<String>,
+    patterns: PathPatterns,
 }
 
 impl RouteTable {
-    /// Patterns as in `/users/{id}`, `/users/:id` or `/files/{*rest}`.
+    /// Patterns as [`PathPatterns`] takes them.
     pub fn new(patterns: &[String]) -> Result<Self, Error> {
-        let mut router = Router::new();
-        for pattern in patterns {
-            let invalid = |reason: String| Error::RoutePattern { pattern: pattern.clone(), reason };
-            if !pattern.starts_with('/') {
-                return Err(invalid("it does not begin with '/'".into()));
-            }
-            let route = in_braces(pattern);
-            router.insert(route.clone(), route).map_err(|error| invalid(error.to_string()))?;
-        }
-        Ok(Self { patterns: router })
+        Ok(Self { patterns: PathPatterns::new(patterns)? })
     }
 
     /// The route of a path.
     pub fn route<'a>(&'a self, path: &'a str) -> Cow<'a, str> {
-        match self.patterns.at(path) {
-            Ok(matched) => Cow::Borrowed(matched.value),
-            Err(_) => cut(fold(path)),
+        match self.patterns.matched(path) {
+            Some(route) => Cow::Borrowed(route),
+            None => cut(fold(path)),
         }
     }
-}
-
-/// `/users/:id` -> `/users/{id}`.
-fn in_braces(pattern: &str) -> String {
-    let segments = pattern.split('/').map(|segment| match segment.strip_prefix(':') {
-        Some(name) => Cow::Owned(format!("{{{name}}}")),
-        None => Cow::Borrowed(segment),
-    });
-    segments.collect::<Vec<_>>().join("/")
 }
 
 /// `/users/42` -> `/users/{id}`.

@@ -13,7 +13,7 @@ use crate::stream::segment::Direction;
 use super::explanation::{Cause, Explanation, Parts, Place, Wait};
 use super::route::RouteTable;
 use super::summary::{RouteSummary, Summary};
-use super::trace::{BLOCK_THRESHOLD, Trace, TraceSettings};
+use super::trace::{Trace, TraceSettings};
 
 /// A recording in the making. Each operation takes 10 ns and each pause between two takes 10 ns.
 #[derive(Debug, Default)]
@@ -277,7 +277,7 @@ impl Tape {
 /// What a trace makes of bytes, up to the first that are no record; and these.
 pub(crate) fn summary_of(mut bytes: &[u8], now_ns: u64, max_requests: usize) -> (Summary, &[u8]) {
     let routes = RouteTable::new(&[]).expect("no patterns");
-    let mut trace = Trace::new(TraceSettings { routes, max_requests, block_threshold: BLOCK_THRESHOLD });
+    let mut trace = Trace::new(TraceSettings::new(routes, max_requests));
     while let Ok(Some((event, size))) = Event::decode(bytes) {
         trace.record(&event);
         bytes = &bytes[size..];

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cargo_beyla_events::{Lost, State, Transfer};
@@ -15,7 +16,7 @@ use crate::stream::segment::Direction;
 use super::connection::Connection;
 use super::explain::Explain;
 use super::ledger::Ledger;
-use super::model::{ConnectionInfo, Endpoint};
+use super::model::{ConnectionInfo, Endpoint, Request};
 use super::route::RouteTable;
 use super::summary::Summary;
 
@@ -38,6 +39,27 @@ pub struct TraceSettings {
     pub max_requests: usize,
     /// What holds a thread up for so long is told of.
     pub block_threshold: Duration,
+    /// Whether each request that ends is held until [`Trace::take_finished`].
+    pub export: bool,
+    /// Gives every request its place in a trace; random, once a run. Without one, only requests that come
+    /// with a trace have one.
+    pub seed: Option<u128>,
+    /// Whether requests are asked, by `traceparent`, which trace they belong to.
+    pub track_request_headers: bool,
+}
+
+impl TraceSettings {
+    /// Keeps `max_requests` one by one and exports none.
+    pub fn new(routes: RouteTable, max_requests: usize) -> Self {
+        Self {
+            routes,
+            max_requests,
+            block_threshold: BLOCK_THRESHOLD,
+            export: false,
+            seed: None,
+            track_request_headers: true,
+        }
+    }
 }
 
 /// The usual [`TraceSettings::block_threshold`].
@@ -81,7 +103,7 @@ impl Trace {
             stopping_ns: u64::MAX,
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
-            ledger: Ledger::new(settings.routes, settings.max_requests),
+            ledger: Ledger::new(settings),
         }
     }
 
@@ -167,15 +189,30 @@ impl Trace {
         }
     }
 
-    /// Ends the run at `now_ns`: what is under way stays open.
-    pub fn finish(mut self, now_ns: u64) -> Summary {
+    /// Hands out the requests that have ended since it did so last. To be called often: what there is no
+    /// room for meanwhile is counted in [`Self::finished_dropped`].
+    pub fn take_finished(&mut self, take: impl FnMut(Arc<Request>)) {
+        self.ledger.finished.take(take);
+    }
+
+    /// The requests that [`Self::take_finished`] should have handed out and had no room for.
+    pub fn finished_dropped(&self) -> u64 {
+        self.ledger.finished.dropped()
+    }
+
+    /// Ends what is under way at `now_ns`: it stays open. To be called after the last event.
+    pub fn close(&mut self, now_ns: u64) {
         let mut connections: Vec<_> = self.connections.drain().collect();
         connections.sort_unstable_by_key(|(id, _)| *id);
         for (_, connection) in connections {
             connection.bury(now_ns, &mut self.ledger);
         }
-        let Ledger { routes: _, lines: _, recent: _, keeper, statistics, mut totals, mut unseen, explain } =
-            self.ledger;
+    }
+
+    /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
+    pub fn finish(mut self, now_ns: u64) -> Summary {
+        self.close(now_ns);
+        let Ledger { keeper, statistics, mut totals, mut unseen, explain, .. } = self.ledger;
         totals.requests_not_kept = keeper.not_kept();
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;

@@ -8,6 +8,7 @@ use super::candidates::{Candidates, Missing};
 use super::sources::Sources;
 use super::{cargo, specification};
 use crate::cli::TargetArguments;
+use crate::config::layers::Manifests;
 use crate::error::Error;
 
 /// What kind of target runs.
@@ -57,6 +58,8 @@ pub struct Selection {
     pub target: Target,
     /// The code of the workspace.
     pub sources: Sources,
+    /// The manifests whose metadata may hold settings.
+    pub manifests: Manifests,
     /// Its package, for what `cargo run` passes on of it.
     pub(super) package: Package,
 }
@@ -87,7 +90,11 @@ fn choose(metadata: &Metadata, arguments: &TargetArguments) -> Result<Selection,
         (None, Some(name)) => named(&candidates, TargetKind::Example, name)?,
         (None, None) => unnamed(&candidates)?,
     };
-    Ok(Selection { target, sources: Sources::of(metadata), package })
+    let manifests = Manifests {
+        package: package.manifest_path.clone().into(),
+        workspace: metadata.workspace_root.join("Cargo.toml").into(),
+    };
+    Ok(Selection { target, sources: Sources::of(metadata), manifests, package })
 }
 
 fn named(candidates: &Candidates<'_>, kind: TargetKind, name: &str) -> Result<(Target, Package), Error> {

@@ -1,6 +1,6 @@
 //! The user's own code, as opposed to what it depends on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::Metadata;
 
@@ -20,5 +20,14 @@ impl Sources {
         crates.sort_unstable();
         crates.dedup();
         Self { root: metadata.workspace_root.clone().into(), crates }
+    }
+
+    /// Those of an executable that somebody else has built: of the workspace around it, which has the lock file, or
+    /// without one, of the working directory.
+    pub fn around(executable: &Path) -> Self {
+        let workspace = executable.ancestors().skip(1).find(|folder| folder.join("Cargo.lock").is_file());
+        let root = workspace.map(Path::to_owned).or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+        let name = executable.file_stem().map(|name| name.to_string_lossy().replace('-', "_"));
+        Self { root, crates: name.into_iter().collect() }
     }
 }

@@ -99,6 +99,10 @@ pub mod kind {
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
 pub const ARRIVAL_UNKNOWN: u16 = 1;
 
+/// A flag of an [`Open`]: the connection was open before anybody watched, so that its first bytes may belong
+/// to a message that began earlier.
+pub const OPEN_BEFORE: u16 = 1;
+
 /// The beginning of every record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +110,7 @@ pub const ARRIVAL_UNKNOWN: u16 = 1;
 pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
-    /// [`ARRIVAL_UNKNOWN`] or 0.
+    /// [`ARRIVAL_UNKNOWN`], [`OPEN_BEFORE`], one of [`task`] or of [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
     pub size: u32,
@@ -163,9 +167,10 @@ pub struct Open {
     pub local: Endpoint,
     /// The client's end.
     pub remote: Endpoint,
-    /// Sequence number of the first byte that the client sends.
+    /// Sequence number of the first byte from the client that is told of: the first that it sends, or of a
+    /// connection that was open before, the next.
     pub receive_sequence: u32,
-    /// Sequence number of the first byte that the server sends.
+    /// The same of the server.
     pub send_sequence: u32,
 }
 
@@ -273,6 +278,8 @@ pub struct Settings {
     pub socket_tracepoints: u32,
     /// 1 to take arrivals of TCP from `tcp_probe`, 0 from `sk_data_ready`.
     pub arrivals_by_tcp_probe: u32,
+    /// 1 if the process ran before, and may have connections that nobody saw being established.
+    pub attached: u32,
     /// 1 to record what `--explain` needs.
     pub explain: u32,
     /// 1 if the kernel has `bpf_task_pt_regs` (Linux 5.15): then stacks and system calls can be told.
@@ -355,6 +362,8 @@ pub struct Settings {
     pub tcp_cb_seq: u32,
     /// `tcp_skb_cb.end_seq`
     pub tcp_cb_end_seq: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The offset of a field that the running kernel has not.

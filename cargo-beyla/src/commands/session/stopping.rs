@@ -20,7 +20,8 @@ const STEPS: [(Signal, Duration); 3] = [
 /// Whether, by whom and how far the server was told to end.
 #[derive(Debug)]
 pub(super) struct Stopping {
-    server: Pid,
+    /// `None` if it is not ours to end.
+    server: Option<Pid>,
     /// Signals that the user has sent, by terminal or by kill(1).
     asked: u32,
     /// Our own step, and since when.
@@ -28,7 +29,7 @@ pub(super) struct Stopping {
 }
 
 impl Stopping {
-    pub(super) fn new(server: Pid) -> Self {
+    pub(super) fn new(server: Option<Pid>) -> Self {
         Self { server, asked: 0, step: None }
     }
 
@@ -62,7 +63,7 @@ impl Stopping {
 
     /// Takes the next step if the server has had its time.
     pub(super) fn escalate(&mut self, status: Status) {
-        let Some((step, since)) = self.step else { return };
+        let Some((step, since)) = self.step.filter(|_| self.server.is_some()) else { return };
         let (signal, patience) = STEPS[step];
         if since.elapsed() < patience {
             return;
@@ -81,7 +82,9 @@ impl Stopping {
     }
 
     fn send(&self, signal: Signal) {
-        // It may have ended by itself.
-        let _ = kill(self.server, signal);
+        if let Some(server) = self.server {
+            // It may have ended by itself.
+            let _ = kill(server, signal);
+        }
     }
 }

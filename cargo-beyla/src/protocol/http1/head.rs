@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig};
 
 use super::gather::HEAD_MAX;
+use crate::protocol::trace_context::{STATE_FIELDS, TraceHeaders, TraceParent};
 
 /// Header fields that the first try has room for.
 const FIELDS: usize = 128;
@@ -34,10 +35,12 @@ pub(super) struct Request {
     pub(super) framing: Framing,
     /// Whether it asks for another protocol.
     pub(super) upgrade: bool,
+    /// What it says of the trace that it belongs to: `traceparent`, and where each `tracestate` stands.
+    trace: Option<(TraceParent, [Span; STATE_FIELDS])>,
 }
 
 /// A text in a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Span {
     start: u16,
     end: u16,
@@ -67,18 +70,26 @@ impl Request {
     pub(super) fn target<'a>(&self, head: &'a [u8]) -> &'a str {
         self.target.text(head)
     }
+
+    /// As it stands in the head that this was read from.
+    pub(super) fn trace<'a>(&self, head: &'a [u8]) -> Option<TraceHeaders<'a>> {
+        self.trace.map(|(parent, states)| TraceHeaders { parent, states: states.map(|state| state.bytes(head)) })
+    }
 }
 
 impl Span {
     /// Where `text`, which is part of `head`, stands in it.
-    fn of(text: &str, head: &[u8]) -> Self {
+    fn of(text: &[u8], head: &[u8]) -> Self {
         let start = text.as_ptr().addr() - head.as_ptr().addr();
         Self { start: start as u16, end: (start + text.len()) as u16 }
     }
 
+    fn bytes(self, head: &[u8]) -> &[u8] {
+        head.get(self.start.into()..self.end.into()).unwrap_or_default()
+    }
+
     fn text(self, head: &[u8]) -> &str {
-        let bytes = head.get(self.start.into()..self.end.into()).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+        std::str::from_utf8(self.bytes(head)).unwrap_or_default()
     }
 }
 
@@ -179,11 +190,26 @@ fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> 
     };
     Ok(Some(Request {
         protocol: if head.version == Some(0) { "http/1.0" } else { "http/1.1" },
-        method: Span::of(method, bytes),
-        target: Span::of(target, bytes),
+        method: Span::of(method.as_bytes(), bytes),
+        target: Span::of(target.as_bytes(), bytes),
         framing: framing(head.headers, head.version)?,
         upgrade: method == "CONNECT" || values(head.headers, "upgrade").next().is_some(),
+        trace: trace(head.headers, bytes),
     }))
+}
+
+/// What a head says of its trace. Several parents are none, and without one the states say nothing.
+fn trace(fields: &[Header<'_>], head: &[u8]) -> Option<(TraceParent, [Span; STATE_FIELDS])> {
+    let mut parents = values(fields, "traceparent");
+    let parent = TraceParent::parse(parents.next()?).filter(|_| parents.next().is_none())?;
+    let mut states = [Span::default(); STATE_FIELDS];
+    for (at, value) in values(fields, "tracestate").enumerate() {
+        match states.get_mut(at) {
+            Some(state) => *state = Span::of(value, head),
+            None => return Some((parent, [Span::default(); STATE_FIELDS])),
+        }
+    }
+    Some((parent, states))
 }
 
 /// `None` if the head is not whole.
@@ -277,6 +303,30 @@ mod tests {
             ("host:443", "host:443", None),
         ] {
             assert_eq!(split_target(target), (path, query), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_trace_is_where_the_head_says() {
+        let parent = |span: &str| format!("traceparent: 00-0af7651916cd43dd8448eb211c80319c-{span}-01\r\n");
+        let (one, other) = (parent("b7ad6b7169203331"), parent("00f067aa0ba902b7"));
+        let states = |count: usize| (0..count).map(|n| format!("TraceState: k{n}=v\r\n")).collect::<Vec<_>>().concat();
+        for (fields, expected) in [
+            (one.clone(), Some(vec![])),
+            (one.to_uppercase().replace("0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331", "x"), None),
+            (format!("{one}{other}"), None),
+            (format!("{one}{one}"), None),
+            (states(1), None),
+            (format!("{}{one}", states(2)), Some(vec!["k0=v", "k1=v"])),
+            (format!("{one}{}", states(STATE_FIELDS + 1)), Some(vec![])),
+        ] {
+            let bytes = format!("GET / HTTP/1.1\r\n{fields}\r\n").into_bytes();
+            let head = request(&bytes).expect("a head");
+            let states = head.trace(&bytes).map(|trace| {
+                let states = trace.states.iter().filter(|state| !state.is_empty());
+                states.map(|state| String::from_utf8_lossy(state).into_owned()).collect::<Vec<_>>()
+            });
+            assert_eq!(states, expected.map(|states| states.iter().map(ToString::to_string).collect()), "{fields}");
         }
     }
 

@@ -82,6 +82,7 @@ impl Http1 {
             bytes: bytes.len() as u64,
             arrived_ns: start.arrived,
             read_ns: start.returned,
+            trace: head.trace(bytes),
         });
         let body = match head.framing {
             Framing::Unsaid => Body::of_length(0),

@@ -50,13 +50,7 @@ impl<'a> Spot<'a> {
 
     /// The name of the cause in the JSON report.
     pub(in crate::report) fn cause_label(&self) -> &'static str {
-        match self.cause {
-            Cause::Running => "running",
-            Cause::SystemCall(_) => "system-call",
-            Cause::Lock => "lock",
-            Cause::PageFault => "page-fault",
-            Cause::Unknown => "unknown",
-        }
+        self.cause.label()
     }
 
     /// The system call: its name, or the number of one that has none here.

@@ -8,6 +8,7 @@ use zerocopy::IntoBytes;
 use super::*;
 use crate::error::Error;
 use crate::report::fixtures;
+use crate::report::run_info::Seed;
 
 /// A record of `kind` with `extra` bytes after its header.
 fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {
@@ -134,5 +135,14 @@ proptest! {
             while recording.next_record().unwrap().is_some() {}
             recording.duration_ns();
         }
+    }
+}
+
+#[test]
+fn a_seed_survives_and_a_recording_without_one_is_read() {
+    for (trace_seed, shown) in [(None, false), (Some(Seed(7)), true), (Some(Seed(u128::MAX)), true)] {
+        let text = serde_json::to_string(&RunInfo { trace_seed, ..fixtures::run() }).unwrap();
+        assert_eq!(text.contains("trace_seed"), shown, "{text}");
+        assert_eq!(serde_json::from_str::<RunInfo>(&text).unwrap().trace_seed, trace_seed);
     }
 }

@@ -1,6 +1,7 @@
 //! Every odd case of a connection, each by the records that tell of it.
 
 mod bodies;
+mod contexts;
 mod endings;
 mod messages;
 mod runs;

@@ -33,7 +33,7 @@ fn live_figures() {
     let mut tape = Tape::with_connection();
     tape.receive(1, GET).send(1, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n").receive(1, GET);
     let routes = RouteTable::new(&[]).expect("no patterns");
-    let mut trace = Trace::new(TraceSettings { routes, max_requests: 1, block_threshold: BLOCK_THRESHOLD });
+    let mut trace = Trace::new(TraceSettings::new(routes, 1));
     let mut bytes = &tape.bytes[..];
     while let Ok(Some((event, size))) = Event::decode(bytes) {
         trace.record(&event);

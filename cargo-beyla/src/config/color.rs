@@ -1,4 +1,4 @@
-//! Settings out of flags, environment and the terminal.
+//! Whether what we say has colours.
 
 use std::io::IsTerminal;
 

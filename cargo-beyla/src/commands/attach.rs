@@ -1,0 +1,63 @@
+//! `cargo beyla attach`: traces the requests of a server that already runs. It goes on untouched.
+
+use std::process::ExitCode;
+
+use super::exports;
+use super::session::server::Server;
+use super::status::Status;
+use super::tracing::{Outcome, Process, Tracing};
+use crate::cli::AttachArguments;
+use crate::config::environment::Environment;
+use crate::config::settings::Settings;
+use crate::error::Error;
+use crate::export::exporter::Checked;
+use crate::launch::running::Running;
+use crate::launch::signals::Signals;
+use crate::launch::user::InvokingUser;
+use crate::probe::privilege;
+use crate::workspace::sources::Sources;
+
+/// Watches the server until the user has seen enough, or it ends.
+pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<ExitCode, Error> {
+    let settings = Settings::of_attach(arguments, &Environment::of_process())?;
+    let status = Status { level: settings.log_level.value, ..status };
+    for warning in &settings.warnings {
+        status.warn(warning);
+    }
+    let running = find(arguments, &settings)?;
+    let user = InvokingUser::detect();
+    let tracing = Tracing {
+        settings: &settings,
+        json: arguments.report.json.as_deref(),
+        record: arguments.record.as_deref(),
+        capture: arguments.capture,
+        user: user.as_ref(),
+        status,
+    };
+    exports::warn(&settings, status);
+    let checked = Checked::new(&exports::settings(&settings)?)?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value)?;
+    let privilege = privilege::find()?;
+    tracing.check_files()?;
+    let privilege = privilege.open()?;
+    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
+    let begun = tracing.begin(process, Sources::around(&running.executable), privilege, checked, seed)?;
+    let Outcome { exit: _, stopped: _, command } = tracing.follow(Server::Running(running), begun, trace, signals)?;
+    Ok(ExitCode::from(command.unwrap_or(0)))
+}
+
+/// By flag, or by the port that the settings name.
+fn find(arguments: &AttachArguments, settings: &Settings) -> Result<Running, Error> {
+    match (arguments.server.pid, arguments.server.port) {
+        (Some(pid), _) => Running::with_pid(pid),
+        (None, Some(port)) => Running::on_port(port),
+        (None, None) => match settings.open_port.as_ref().and_then(|ports| ports.value.single()) {
+            Some(port) => Running::on_port(port),
+            None => Err(Error::Attach {
+                message: "which server to attach to is not said".into(),
+                hint: "name it with --pid or --port, or with open_port in the file of --config".into(),
+            }),
+        },
+    }
+}

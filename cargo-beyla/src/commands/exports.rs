@@ -1,0 +1,217 @@
+//! Where a run's telemetry goes, and what became of it.
+
+use std::time::Duration;
+
+use super::status::{self, Status};
+use crate::config::attributes::AttributeFilter;
+use crate::config::export as config;
+use crate::config::routes::IgnoreMode;
+use crate::config::settings::Settings;
+use crate::config::source::Setting;
+use crate::config::values::TracePrinter;
+use crate::error::Error;
+use crate::export::exporter::{Checked, Exporter};
+use crate::export::kept::{Accepted, Kept, Signals, unknown};
+use crate::export::outcome::Outcome;
+use crate::export::settings::{
+    ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
+};
+use crate::launch::signals;
+use crate::report::printer::Printer;
+use crate::report::run_info::{RunInfo, Seed};
+use crate::request::trace::{Trace, TraceSettings};
+
+/// How long the end of a run may take because of exports.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the settings ask for.
+pub(super) fn settings(settings: &Settings) -> Result<ExportSettings, Error> {
+    let traces = settings.traces.as_ref().map(|config::TracesExport { otlp, sampler: _ }| {
+        let (endpoint, protocol, headers, timeout) = receiver(otlp);
+        TracesExport { endpoint, protocol, headers, timeout }
+    });
+    let sampler = settings.traces.as_ref().map_or_else(Sampler::default, |traces| sampler(traces.sampler.value));
+    let metrics = settings.metrics.as_ref().map(|config::MetricsExport { otlp, interval }| {
+        let (endpoint, protocol, headers, timeout) = receiver(otlp);
+        MetricsExport { endpoint, protocol, headers, timeout, interval: interval.value }
+    });
+    let prometheus = settings.prometheus.as_ref().map(|config::PrometheusExport { address, path }| PrometheusExport {
+        address: address.value,
+        path: path.value.clone(),
+    });
+    let attributes = settings.attributes.as_ref().map(|attributes| attributes.value.clone()).unwrap_or_default();
+    Ok(ExportSettings { traces, sampler, metrics, prometheus, kept: kept(settings)?, attributes })
+}
+
+/// The requests that are exported; `None`: all.
+fn kept(settings: &Settings) -> Result<Option<Kept>, Error> {
+    let accepted = accepted(settings);
+    if accepted.is_everything() && settings.routes.ignored_patterns.is_none() {
+        return Ok(None);
+    }
+    let of_ignored = match settings.routes.ignore_mode.value {
+        IgnoreMode::All => Signals::NONE,
+        IgnoreMode::Traces => Signals { traces: false, metrics: true },
+        IgnoreMode::Metrics => Signals { traces: true, metrics: false },
+    };
+    Ok(Some(Kept::new(accepted, settings.routes.ignored()?, of_ignored)))
+}
+
+fn accepted(settings: &Settings) -> Accepted {
+    settings.filters.as_ref().map_or_else(Accepted::default, |filters| Accepted::new(&filters.value))
+}
+
+fn receiver(otlp: &config::OtlpEndpoint) -> (String, Protocol, Vec<(String, String)>, Duration) {
+    let config::OtlpEndpoint { endpoint, protocol, headers, timeout } = otlp;
+    let protocol = match protocol.value {
+        config::Protocol::Grpc => Protocol::Grpc,
+        config::Protocol::HttpProtobuf => Protocol::HttpProtobuf,
+    };
+    let headers = headers.iter().map(|(name, value)| (name.clone(), value.value.reveal().to_owned())).collect();
+    (endpoint.value.clone(), protocol, headers, timeout.value)
+}
+
+fn sampler(config::Sampler { parent_based, ratio }: config::Sampler) -> Sampler {
+    match (parent_based, ratio) {
+        (false, 1.0) => Sampler::AlwaysOn,
+        (false, 0.0) => Sampler::AlwaysOff,
+        (false, ratio) => Sampler::TraceIdRatio(ratio),
+        (true, 1.0) => Sampler::ParentBasedAlwaysOn,
+        (true, 0.0) => Sampler::ParentBasedAlwaysOff,
+        (true, ratio) => Sampler::ParentBasedTraceIdRatio(ratio),
+    }
+}
+
+/// Says which settings there is nothing to follow for.
+pub(super) fn warn(settings: &Settings, status: Status) {
+    if let Some(Setting { value, source }) = &settings.filters {
+        for AttributeFilter { attribute, .. } in unknown(value) {
+            let attribute = attribute.escape_debug();
+            status.warn(format_args!("{source}: requests have no attribute `{attribute}` to filter by"));
+        }
+    }
+}
+
+/// The trace of a run that exports this and prints its requests or not, and what its ids come from.
+pub(super) fn trace(
+    settings: TraceSettings,
+    exports: Option<&Checked>,
+    printer: TracePrinter,
+) -> Result<(Trace, Option<Seed>), Error> {
+    let seed = exports.filter(|exports| exports.has_traces()).map(|_| seed()).transpose()?;
+    let export = exports.is_some() || printer != TracePrinter::Disabled;
+    let settings = TraceSettings { export, seed: seed.map(|Seed(seed)| seed), ..settings };
+    Ok((Trace::new(settings), seed))
+}
+
+/// Something that no other run has.
+fn seed() -> Result<Seed, Error> {
+    let mut seed = [0; 16];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    rustix::rand::getrandom(&mut seed, flags)
+        .map_err(|errno| Error::System { what: "drawing a random number", source: errno.into() })?;
+    Ok(Seed(u128::from_ne_bytes(seed)))
+}
+
+/// Starts what was checked. To be called once the server was forked, which wants a process of one
+/// thread, and once signals are blocked, as they are for a descriptor then in the new thread too.
+pub(super) fn start(checked: Checked, settings: &Settings, run: &RunInfo, status: Status) -> Result<Exporter, Error> {
+    if let Some(url) = checked.prometheus_url() {
+        status.say("Serving", format_args!("metrics at {url}"));
+    }
+    let binary = || run.executable.file_name().unwrap_or(run.executable.as_os_str()).to_string_lossy().into_owned();
+    let service_name = settings.service_name.as_ref().map_or_else(binary, |name| name.value.clone());
+    let namespace = settings.service_namespace.as_ref();
+    let namespace = namespace.map(|namespace| ("service.namespace".to_owned(), namespace.value.clone()));
+    let others = settings.resource_attributes.iter().flat_map(|attributes| attributes.value.clone());
+    let resource = Resource { service_name, attributes: namespace.into_iter().chain(others).collect() };
+    Exporter::start(checked, &resource, run)
+}
+
+/// Prints requests as they end: those that are accepted.
+#[derive(Debug)]
+struct Printing {
+    printer: Printer,
+    accepted: Accepted,
+}
+
+/// Who wants the requests that have ended.
+#[derive(Debug)]
+pub(super) struct Takers {
+    exporter: Option<Exporter>,
+    printing: Option<Printing>,
+}
+
+impl Takers {
+    pub(super) fn new(exporter: Option<Exporter>, settings: &Settings, run: &RunInfo) -> Self {
+        let printer = Printer::new(settings.trace_printer.value, run);
+        let printing = printer.map(|printer| Printing { printer, accepted: accepted(settings) });
+        Self { exporter, printing }
+    }
+
+    /// Hands on the requests that have ended.
+    pub(super) fn offer(&mut self, trace: &mut Trace) {
+        let Self { exporter, printing } = self;
+        let mut printed = String::new();
+        trace.take_finished(|request| {
+            if let Some(Printing { printer, accepted }) = printing
+                && accepted.has(&request)
+            {
+                printer.print(&request, &mut printed);
+            }
+            if let Some(exporter) = exporter {
+                exporter.offer(&request);
+            }
+        });
+        if !printed.is_empty() {
+            status::write(&printed);
+        }
+    }
+
+    /// Hands on the last requests, those included that are under way at the end.
+    pub(super) fn close(&mut self, trace: &mut Trace, ended_monotonic_ns: u64) {
+        trace.close(ended_monotonic_ns);
+        self.offer(trace);
+        if let Some(exporter) = &self.exporter {
+            exporter.lose(trace.finished_dropped());
+        }
+    }
+
+    /// Sends what is left, and tells what became of everything.
+    pub(super) fn finish(self, status: Status) {
+        finish(self.exporter, status);
+    }
+}
+
+/// Sends what is left, and tells what became of everything.
+fn finish(exporter: Option<Exporter>, status: Status) {
+    let Some(exporter) = exporter else { return };
+    // Whoever presses ^C now does not want to wait for it. Where it cannot be had, the wait is bounded.
+    let _ = signals::deliver();
+    let Outcome { traces, metrics, prometheus } = exporter.finish(PATIENCE);
+    for (well, sentence) in [
+        traces.map(|traces| (traces.is_complete(), traces.sentence())),
+        metrics.map(|metrics| (metrics.failure.is_none(), metrics.sentence())),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        match sentence.strip_prefix("sent ").filter(|_| well) {
+            Some(what) => status.say("Sent", what),
+            None => status.warn(sentence),
+        }
+    }
+    if let Some(prometheus) = prometheus {
+        status.say("Served", prometheus.sentence());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_seeds_are_alike() {
+        assert_ne!(seed().expect("random"), seed().expect("random"));
+    }
+}

@@ -1,0 +1,181 @@
+//! What `run` and `attach` have in common: a process is watched to its end, or to the user's, and reported.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::exports::{self, Takers};
+use super::report::show;
+use super::session::explaining::Explaining;
+use super::session::server::Server;
+use super::session::{End, Session};
+use super::status::Status;
+use crate::cli::{Capture, ProbeArguments};
+use crate::config::settings::Settings;
+use crate::error::Error;
+use crate::export::exporter::Checked;
+use crate::launch::signals::Signals;
+use crate::launch::suspended::Stdout;
+use crate::launch::user::InvokingUser;
+use crate::probe::client::{Attached, Helper};
+use crate::probe::privilege::Privilege;
+use crate::probe::ring_buffer::RingBuffer;
+use crate::report::recording::Recorder;
+use crate::report::run_info::{Exit, RunInfo, Seed};
+use crate::request::trace::Trace;
+use crate::symbols::resolver::Symbols;
+use crate::symbols::task_probes;
+use crate::workspace::sources::Sources;
+
+/// What the user wants of it.
+#[derive(Clone, Copy)]
+pub(super) struct Tracing<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) json: Option<&'a Path>,
+    pub(super) record: Option<&'a Path>,
+    pub(super) capture: Capture,
+    pub(super) user: Option<&'a InvokingUser>,
+    pub(super) status: Status,
+}
+
+/// A process and its executable.
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) executable: PathBuf,
+    /// It has executed its program already.
+    pub(super) runs: bool,
+}
+
+/// The probes are attached.
+pub(super) struct Begun {
+    helper: Helper,
+    ring: RingBuffer,
+    info: RunInfo,
+    recorder: Option<Recorder>,
+    explaining: Option<Explaining>,
+    takers: Takers,
+}
+
+/// How it went.
+pub(super) struct Outcome {
+    /// How the server ended, if it was ours.
+    pub(super) exit: Option<Exit>,
+    /// Whether we told it to, without the user's asking.
+    pub(super) stopped: bool,
+    /// The exit code of `--exec`.
+    pub(super) command: Option<u8>,
+}
+
+impl Tracing<'_> {
+    /// Fails now rather than after the run.
+    pub(super) fn check_files(&self) -> Result<(), Error> {
+        self.files().try_for_each(check_writable)
+    }
+
+    /// Where the output goes of what we start.
+    pub(super) fn stdout(&self) -> Stdout {
+        if self.json.is_some_and(is_stdout) { Stdout::ToStderr } else { Stdout::Inherited }
+    }
+
+    /// Attaches the probes, and starts what is exported; `seed` gives requests their places in traces.
+    pub(super) fn begin(
+        &self,
+        process: Process,
+        sources: Sources,
+        privilege: Privilege,
+        exports: Option<Checked>,
+        seed: Option<Seed>,
+    ) -> Result<Begun, Error> {
+        let Process { pid, executable, runs } = process;
+        let began = Instant::now();
+        let explain = self.settings.explain.value;
+        let found = explain.then(|| task_probes::find(&executable));
+        let arguments = ProbeArguments {
+            pid,
+            attach: runs,
+            capture: self.capture,
+            explain: explain.then_some(self.settings.block_threshold.value.as_nanos() as u64),
+            executable: explain.then(|| executable.clone()),
+            task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
+        };
+        let mut helper = Helper::start(&arguments, privilege)?;
+        let Attached { capture, ring, unseen } = helper.wait_until_ready()?;
+        self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
+        let (started_unix_ns, started_monotonic_ns) = super::session::clocks();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let info =
+            RunInfo { version, pid, executable, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
+        let recorder = self.record.map(|path| Recorder::create(path, &info)).transpose()?;
+        let explaining = found.map(|found| {
+            let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
+            Explaining::new(Symbols::new(sources.root, sources.crates), pid, &unseen)
+        });
+        let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
+        let takers = Takers::new(exporter, self.settings, &info);
+        Ok(Begun { helper, ring, info, recorder, explaining, takers })
+    }
+
+    /// Watches the process, and reports.
+    pub(super) fn follow(
+        &self,
+        server: Server,
+        begun: Begun,
+        trace: Trace,
+        signals: Signals,
+    ) -> Result<Outcome, Error> {
+        let Begun { helper, ring, info, recorder, explaining, mut takers } = begun;
+        let (settings, status) = (self.settings, self.status);
+        let stdout = self.stdout();
+        let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } = Session::new(
+            server,
+            helper,
+            ring,
+            signals,
+            trace,
+            recorder,
+            explaining,
+            settings,
+            self.user,
+            stdout,
+            &mut takers,
+            status,
+        )
+        .run()?;
+        takers.close(&mut trace, ended_monotonic_ns);
+        let listened = !trace.listening().is_empty();
+        let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
+        let summary = trace.finish(ended_monotonic_ns);
+        if listened || summary.totals.requests > 0 {
+            show(&summary, &info, duration_ns, exit, settings, self.json, status)?;
+        }
+        takers.finish(status);
+        if let Some(user) = self.user {
+            let (uid, gid) = user.owner();
+            for path in self.files() {
+                // Then it stays root's, which the user will see.
+                let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
+            }
+        }
+        failure.map_or(Ok(Outcome { exit, stopped, command }), Err)
+    }
+
+    /// The files that are written.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        self.json.into_iter().chain(self.record).filter(|path| !is_stdout(path))
+    }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Leaves everything as it was.
+fn check_writable(path: &Path) -> Result<(), Error> {
+    let existed = path.exists();
+    let opened = std::fs::File::options().append(true).create(true).open(path);
+    opened.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })?;
+    if !existed {
+        // What cannot be removed will be overwritten.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! One [`Settings`] out of flags, environment, configuration file and Cargo metadata.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::attributes::{AttributeFilter, AttributeSelection, filters, selections};
+use super::environment::Environment;
+use super::export::{MetricsExport, PrometheusExport, TracesExport};
+use super::grafana::GrafanaCloud;
+use super::keys::{self, Key};
+use super::layers::{Layers, Manifests};
+use super::node::{Node, Wrong};
+use super::open_telemetry::OpenTelemetry;
+use super::resolve::Resolver;
+use super::routes::Routes;
+use super::source::Setting;
+use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
+use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
+use crate::error::Error;
+use crate::request::trace::{BLOCK_THRESHOLD, TraceSettings};
+
+/// The usual `--slowest`.
+pub const SLOWEST: usize = 10;
+/// The usual `--max-requests`.
+pub const MAX_REQUESTS: usize = 100_000;
+/// The usual `--listen-timeout`.
+pub const LISTEN_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// All that can be set, each with where it comes from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many of the slowest requests are shown.
+    pub slowest: Setting<usize>,
+    /// How many requests are kept one by one.
+    pub max_requests: Setting<usize>,
+    /// Whether the handler is opened.
+    pub explain: Setting<bool>,
+    /// What holds a thread up for so long is named.
+    pub block_threshold: Setting<Duration>,
+    /// How long the server has until it listens.
+    pub listen_timeout: Setting<Duration>,
+    /// How long the run lasts.
+    pub duration: Option<Setting<Duration>>,
+    /// The command that runs once the server listens.
+    pub exec: Option<Setting<OsString>>,
+    /// Which paths belong together, and which are not exported.
+    pub routes: Routes,
+    /// The ports of the process to attach to.
+    pub open_port: Option<Setting<Ports>>,
+    /// What the path of the executable to attach to matches.
+    pub executable_name: Option<Setting<Regex>>,
+    /// `service.name`; without it, the name of the binary.
+    pub service_name: Option<Setting<String>>,
+    /// `service.namespace`.
+    pub service_namespace: Option<Setting<String>>,
+    /// Further attributes of the resource, by name; `service.name` and `service.namespace` are not among them.
+    pub resource_attributes: Option<Setting<Vec<(String, String)>>>,
+    /// Whether the headers of requests are searched for a `traceparent`.
+    pub track_request_headers: Setting<bool>,
+    /// How each request is printed.
+    pub trace_printer: Setting<TracePrinter>,
+    /// How much is said.
+    pub log_level: Setting<LogLevel>,
+    /// Which requests are exported: those that all of these accept.
+    pub filters: Option<Setting<Vec<AttributeFilter>>>,
+    /// Which attributes the metrics have.
+    pub attributes: Option<Setting<Vec<AttributeSelection>>>,
+    /// Traces over OTLP, if they are wanted.
+    pub traces: Option<TracesExport>,
+    /// Metrics over OTLP, if they are wanted.
+    pub metrics: Option<MetricsExport>,
+    /// Metrics for Prometheus to fetch, if they are wanted.
+    pub prometheus: Option<PrometheusExport>,
+    /// What the user should know of the settings: each a line.
+    pub warnings: Vec<String>,
+}
+
+/// The flags that set what can be set elsewhere as well.
+struct Flags<'a> {
+    config: Option<&'a Path>,
+    slowest: Option<usize>,
+    routes: &'a [String],
+    max_requests: Option<usize>,
+    block_threshold: Option<Duration>,
+    explain: bool,
+    exec: Option<&'a OsString>,
+    duration: Option<Duration>,
+    listen_timeout: Option<Duration>,
+    export: &'a ExportOptions,
+}
+
+impl<'a> Flags<'a> {
+    fn of_run(arguments: &'a RunArguments) -> Self {
+        let RunArguments { run, report, export, explain, target: _, record: _, capture: _, server_arguments: _ } =
+            arguments;
+        let RunControl { exec, duration, listen_timeout } = run;
+        Self {
+            config: export.config.as_deref(),
+            explain: *explain,
+            exec: exec.as_ref(),
+            duration: *duration,
+            listen_timeout: *listen_timeout,
+            ..Self::of_report(report, export)
+        }
+    }
+
+    fn of_attach(arguments: &'a AttachArguments) -> Self {
+        let AttachArguments { server: _, exec, duration, report, export, explain, record: _, capture: _ } = arguments;
+        Self {
+            config: export.config.as_deref(),
+            explain: *explain,
+            exec: exec.as_ref(),
+            duration: *duration,
+            ..Self::of_report(report, export)
+        }
+    }
+
+    fn of_report(report: &'a ReportOptions, export: &'a ExportOptions) -> Self {
+        let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
+        Self {
+            config: None,
+            slowest: *slowest,
+            routes,
+            max_requests: *max_requests,
+            block_threshold: *block_threshold,
+            explain: false,
+            exec: None,
+            duration: None,
+            listen_timeout: None,
+            export,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of `cargo beyla run`.
+    pub fn of_run(
+        arguments: &RunArguments,
+        environment: &Environment,
+        manifests: Option<&Manifests>,
+    ) -> Result<Self, Error> {
+        Self::load(&Flags::of_run(arguments), environment, manifests)
+    }
+
+    /// The settings of `cargo beyla attach`, which knows no package.
+    pub fn of_attach(arguments: &AttachArguments, environment: &Environment) -> Result<Self, Error> {
+        Self::load(&Flags::of_attach(arguments), environment, None)
+    }
+
+    /// The settings of `cargo beyla report`, which knows no package.
+    pub fn of_report(arguments: &ReportArguments, environment: &Environment) -> Result<Self, Error> {
+        let ReportArguments { file: _, config, report } = arguments;
+        let no_export = ExportOptions::default();
+        let flags = Flags { config: config.as_deref(), ..Flags::of_report(report, &no_export) };
+        Self::load(&flags, environment, None)
+    }
+
+    /// What the core must know.
+    pub fn trace(&self) -> Result<TraceSettings, Error> {
+        Ok(TraceSettings {
+            routes: self.routes.table()?,
+            max_requests: self.max_requests.value,
+            block_threshold: self.block_threshold.value,
+            export: false,
+            seed: None,
+            track_request_headers: self.track_request_headers.value,
+        })
+    }
+
+    fn load(flags: &Flags<'_>, environment: &Environment, manifests: Option<&Manifests>) -> Result<Self, Error> {
+        let layers = Layers::read(flags.config, environment, manifests)?;
+        Self::resolve(flags, &layers)
+    }
+
+    fn resolve(flags: &Flags<'_>, layers: &Layers<'_>) -> Result<Self, Error> {
+        let mut variables = OpenTelemetry::new(layers.environment);
+        let mut warnings: Vec<String> = Vec::new();
+        for document in &layers.documents {
+            let without_meaning = document.check()?;
+            if !without_meaning.is_empty() {
+                let path = document.path.display();
+                warnings.push(format!("{path}: these keys have no effect here: {}", without_meaning.join(", ")));
+            }
+        }
+        let (service, attributes) = resource(layers, &mut variables, flags.export)?;
+        let grafana = GrafanaCloud::load(layers)?;
+        let mut resolver = Resolver { flags: flags.export, layers, variables: &mut variables, grafana };
+        let traces = resolver.traces()?;
+        let metrics = resolver.metrics()?;
+        let prometheus = resolver.prometheus()?;
+        for warning in variables.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        let [service_name, service_namespace] = service;
+        Ok(Self {
+            slowest: setting(layers, "--slowest", flags.slowest, &keys::SLOWEST, count, SLOWEST)?,
+            max_requests: setting(
+                layers,
+                "--max-requests",
+                flags.max_requests,
+                &keys::MAX_REQUESTS,
+                count,
+                MAX_REQUESTS,
+            )?,
+            explain: setting(layers, "--explain", flags.explain.then_some(true), &keys::EXPLAIN, boolean, false)?,
+            block_threshold: setting(
+                layers,
+                "--block-threshold",
+                flags.block_threshold,
+                &keys::BLOCK_THRESHOLD,
+                duration,
+                BLOCK_THRESHOLD,
+            )?,
+            listen_timeout: setting(
+                layers,
+                "--listen-timeout",
+                flags.listen_timeout,
+                &keys::LISTEN_TIMEOUT,
+                duration,
+                LISTEN_TIMEOUT,
+            )?,
+            duration: optional(layers, "--duration", flags.duration, &keys::DURATION, duration)?,
+            exec: optional(layers, "--exec", flags.exec.cloned(), &keys::EXEC, |node| text(node).map(OsString::from))?,
+            routes: Routes::load(flags.routes, layers)?,
+            open_port: layers.get(&keys::OPEN_PORT, ports)?,
+            executable_name: layers.first_of(&[&keys::EXECUTABLE_NAME, &keys::EXECUTABLE_PATH], regex)?,
+            service_name,
+            service_namespace,
+            resource_attributes: attributes,
+            track_request_headers: layers
+                .get(&keys::TRACK_REQUEST_HEADERS, boolean)?
+                .unwrap_or(Setting::default_of(true)),
+            trace_printer: layers
+                .get(&keys::TRACE_PRINTER, |node| choice(node, TracePrinter::WORDS))?
+                .unwrap_or(Setting::default_of(TracePrinter::default())),
+            log_level: layers
+                .get(&keys::LOG_LEVEL, |node| choice(node, LogLevel::WORDS))?
+                .unwrap_or(Setting::default_of(LogLevel::default())),
+            filters: layers.get(&keys::FILTER_APPLICATION, filters)?,
+            attributes: layers.get(&keys::ATTRIBUTES_SELECT, selections)?,
+            traces,
+            metrics,
+            prometheus,
+            warnings,
+        })
+    }
+}
+
+type Service = [Option<Setting<String>>; 2];
+type Attributes = Option<Setting<Vec<(String, String)>>>;
+
+/// The name of the service, its namespace, and the other attributes of the resource.
+fn resource(
+    layers: &Layers<'_>,
+    variables: &mut OpenTelemetry<'_>,
+    flags: &ExportOptions,
+) -> Result<(Service, Attributes), Error> {
+    let mut attributes = variables.pairs("OTEL_RESOURCE_ATTRIBUTES");
+    let mut take = |name: &str| {
+        let Setting { value, source } = attributes.as_mut()?;
+        let mut found = None;
+        value.retain(|(key, value)| {
+            let wanted = key == name;
+            if wanted && !value.is_empty() {
+                found = Some(value.clone());
+            }
+            !wanted
+        });
+        found.map(|value| Setting { value, source: source.clone() })
+    };
+    let (name, namespace) = (take("service.name"), take("service.namespace"));
+    let flag = Setting::of_flag("--service-name", flags.service_name.clone());
+    // Each is validated wherever it stands; the attributes of the resource come after the variable of its own.
+    let in_files = layers.get(&keys::SERVICE_NAME, text)?;
+    let name = flag.or(layers.variable(&keys::SERVICE_NAME, text)?).or(name).or(in_files);
+    let in_files = layers.get(&keys::SERVICE_NAMESPACE, text)?;
+    let namespace = layers.variable(&keys::SERVICE_NAMESPACE, text)?.or(namespace).or(in_files);
+    Ok(([name, namespace], attributes.filter(|attributes| !attributes.value.is_empty())))
+}
+
+fn setting<T>(
+    layers: &Layers<'_>,
+    flag: &'static str,
+    given: Option<T>,
+    key: &Key,
+    parse: impl Fn(&Node) -> Result<T, Wrong>,
+    default: T,
+) -> Result<Setting<T>, Error> {
+    Ok(optional(layers, flag, given, key, parse)?.unwrap_or(Setting::default_of(default)))
+}
+
+fn optional<T>(
+    layers: &Layers<'_>,
+    flag: &'static str,
+    given: Option<T>,
+    key: &Key,
+    parse: impl Fn(&Node) -> Result<T, Wrong>,
+) -> Result<Option<Setting<T>>, Error> {
+    // What the flag overrides must be valid as well.
+    let below = layers.get(key, parse)?;
+    Ok(Setting::of_flag(flag, given).or(below))
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+pub(super) mod tests;

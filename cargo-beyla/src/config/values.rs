@@ -1,0 +1,257 @@
+//! Values of each kind: out of a scalar, or of a list.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::node::{Node, Value, Wrong};
+
+/// A scalar as it stands; `kind` says what is expected.
+pub(super) fn scalar<'a>(node: &'a Node, kind: &str) -> Result<&'a str, Wrong> {
+    match &node.value {
+        Value::Text(text) => Ok(&text.value),
+        Value::Empty | Value::List(_) | Value::Map(_) => Err(node.expected(kind)),
+    }
+}
+
+/// A text that is not empty.
+pub(super) fn text(node: &Node) -> Result<String, Wrong> {
+    let text = scalar(node, "a text")?.trim();
+    if text.is_empty() { Err(node.expected("a text")) } else { Ok(text.to_owned()) }
+}
+
+/// A whole number.
+pub(super) fn count(node: &Node) -> Result<usize, Wrong> {
+    const KIND: &str = "a whole number";
+    scalar(node, KIND)?.trim().replace('_', "").parse().map_err(|_| node.expected(KIND))
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(node: &Node) -> Result<bool, Wrong> {
+    const KIND: &str = "true or false";
+    scalar(node, KIND)?.trim().to_ascii_lowercase().parse().map_err(|_| node.expected(KIND))
+}
+
+/// A time.
+pub(super) fn duration(node: &Node) -> Result<Duration, Wrong> {
+    const KIND: &str = "a time such as 500ms, 30s, 5m or 1h";
+    parse_duration(scalar(node, KIND)?.trim()).ok_or_else(|| node.expected(KIND))
+}
+
+/// A time that is not zero.
+pub(super) fn interval(node: &Node) -> Result<Duration, Wrong> {
+    let interval = duration(node)?;
+    if interval.is_zero() { Err(node.expected("a time above zero")) } else { Ok(interval) }
+}
+
+/// `500ms`, `1.5s`, `1m30s`, `2h`; a bare number is seconds.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ').unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let number: f64 = number.parse().ok()?;
+        seconds += match unit {
+            "ns" => number / 1e9,
+            "us" | "µs" => number / 1e6,
+            "ms" => number / 1e3,
+            "s" => number,
+            "m" => number * 60.0,
+            "h" => number * 3600.0,
+            // Only where it stands alone.
+            "" if rest.len() == text.len() => number,
+            _ => return None,
+        };
+        if after.is_empty() {
+            return Duration::try_from_secs_f64(seconds).ok();
+        }
+        rest = after;
+    }
+}
+
+/// One of some words, in capitals or not; its kind is the list of them.
+pub(super) fn choice<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Wrong> {
+    let kind = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    let kind = format!("one of {kind}");
+    let text = scalar(node, &kind)?.trim();
+    let found = words.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let alike = words.iter().map(|(word, _)| (strsim::jaro_winkler(word, &text.to_ascii_lowercase()), word));
+        let best = alike.filter(|(alike, _)| *alike >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+        Wrong { hint: best.map(|(_, word)| format!("did you mean `{word}`?")), ..node.expected(&kind) }
+    })
+}
+
+/// A list, or a text with its parts between commas; each part is parsed where it stands.
+pub(super) fn list<T>(node: &Node, kind: &str, parse: impl Fn(&Node) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+    match &node.value {
+        Value::List(nodes) => nodes.iter().map(parse).collect(),
+        Value::Text(text) => {
+            let parts = text.value.split(',').map(str::trim).filter(|part| !part.is_empty());
+            parts.map(|part| parse(&Node { at: node.at, ..Node::text(part) })).collect()
+        }
+        Value::Empty | Value::Map(_) => Err(node.expected(kind)),
+    }
+}
+
+/// A regular expression.
+pub(super) fn regex(node: &Node) -> Result<Regex, Wrong> {
+    const KIND: &str = "a regular expression";
+    Regex::new(scalar(node, KIND)?).map_err(|_| node.expected(KIND))
+}
+
+/// Ports: `8080`, `8080,8443`, `8000-8999`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ports(Vec<(u16, u16)>);
+
+impl Ports {
+    /// Whether it is one of them.
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&port))
+    }
+
+    /// The port, if it is one alone.
+    pub fn single(&self) -> Option<u16> {
+        match self.0[..] {
+            [(first, last)] if first == last => Some(first),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for Ports {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0).ok_or(());
+        let range = |text: &str| {
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            let range = (port(first)?, port(last)?);
+            if range.0 <= range.1 { Ok(range) } else { Err(()) }
+        };
+        text.split(',').map(range).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (first, last)) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            if first == last {
+                write!(formatter, "{comma}{first}")?;
+            } else {
+                write!(formatter, "{comma}{first}-{last}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ports; a list of them is taken as well.
+pub(super) fn ports(node: &Node) -> Result<Ports, Wrong> {
+    const KIND: &str = "ports such as 8080, \"8080,8443\" or \"8000-8999\"";
+    let parse = |node: &Node| scalar(node, KIND)?.parse().map_err(|()| node.expected(KIND));
+    match &node.value {
+        Value::List(nodes) => {
+            let lists: Vec<Ports> = nodes.iter().map(parse).collect::<Result<_, _>>()?;
+            Ok(Ports(lists.into_iter().flat_map(|ports| ports.0).collect()))
+        }
+        _ => parse(node),
+    }
+}
+
+/// One port; 0 is none.
+pub(super) fn port(node: &Node) -> Result<u16, Wrong> {
+    const KIND: &str = "a port from 0 to 65535";
+    scalar(node, KIND)?.trim().parse().map_err(|_| node.expected(KIND))
+}
+
+/// What `trace_printer` is set to: how each request is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TracePrinter {
+    /// Not at all.
+    #[default]
+    Disabled,
+    /// Its number alone.
+    Counter,
+    /// A line.
+    Text,
+    /// A JSON object on a line.
+    Json,
+    /// A JSON object on several lines.
+    JsonIndent,
+}
+
+impl TracePrinter {
+    pub(super) const WORDS: &[(&str, Self)] = &[
+        ("disabled", Self::Disabled),
+        ("counter", Self::Counter),
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("json_indent", Self::JsonIndent),
+    ];
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What a user may want to know.
+    #[default]
+    Info,
+    /// What is amiss.
+    Warn,
+    /// What fails.
+    Error,
+}
+
+impl LogLevel {
+    pub(super) const WORDS: &[(&str, Self)] =
+        &[("debug", Self::Debug), ("info", Self::Info), ("warn", Self::Warn), ("error", Self::Error)];
+}
+
+/// The word for a value, out of the words that are parsed.
+pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    words.iter().find(|(_, of)| of == value).map_or("", |(word, _)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("1.5", 1500),
+            ("2m", 120_000),
+            ("1m30s", 90_000),
+            ("1h1ms", 3_600_001),
+            ("0", 0),
+            ("1000us", 1),
+        ] {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for wrong in ["", "s", "1d", "-1s", "1e400h", "1..2s", "1m30", "30 s", "99999999999999999999h"] {
+            assert!(parse_duration(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sets_of_ports() {
+        let ports: Ports = "80, 443,8000-8999".parse().unwrap();
+        assert_eq!(ports.to_string(), "80,443,8000-8999");
+        assert!(ports.contains(8500) && ports.contains(80) && !ports.contains(81));
+        assert_eq!(ports.single(), None);
+        assert_eq!("8080".parse::<Ports>().unwrap().single(), Some(8080));
+        for wrong in ["", "0", "65536", "9-8", "a", "80,", "8000-", "-1", "1-2-3"] {
+            assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The attributes of a request, by the semantic conventions.
+
+use std::borrow::Cow;
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+
+use super::resource::{number, text};
+use crate::request::model::{Endpoint, Outcome, Request};
+
+/// Query parameters whose values are secrets, by the semantic conventions.
+const SECRETS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
+
+/// What the metrics and the spans call a method that is not a known one.
+const OTHER_METHOD: &str = "_OTHER";
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Attribute {
+    Method,
+    Route,
+    Path,
+    Scheme,
+    ProtocolName,
+    ProtocolVersion,
+    OriginalMethod,
+    Query,
+    Status,
+    Error,
+    RequestBody,
+    ResponseBody,
+    ServerAddress,
+    ServerPort,
+    ClientAddress,
+    ClientPort,
+    Transport,
+    Outcome,
+}
+
+/// What it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Value<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
+}
+
+impl Attribute {
+    /// All, in the order in which they are exported.
+    pub(super) const ALL: [Self; 18] = [
+        Self::Method,
+        Self::Route,
+        Self::Path,
+        Self::Scheme,
+        Self::ProtocolName,
+        Self::ProtocolVersion,
+        Self::OriginalMethod,
+        Self::Query,
+        Self::Status,
+        Self::Error,
+        Self::RequestBody,
+        Self::ResponseBody,
+        Self::ServerAddress,
+        Self::ServerPort,
+        Self::ClientAddress,
+        Self::ClientPort,
+        Self::Transport,
+        Self::Outcome,
+    ];
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Method => "http.request.method",
+            Self::Route => "http.route",
+            Self::Path => "url.path",
+            Self::Scheme => "url.scheme",
+            Self::ProtocolName => "network.protocol.name",
+            Self::ProtocolVersion => "network.protocol.version",
+            Self::OriginalMethod => "http.request.method_original",
+            Self::Query => "url.query",
+            Self::Status => "http.response.status_code",
+            Self::Error => "error.type",
+            Self::RequestBody => "http.request.body.size",
+            Self::ResponseBody => "http.response.body.size",
+            Self::ServerAddress => "server.address",
+            Self::ServerPort => "server.port",
+            Self::ClientAddress => "client.address",
+            Self::ClientPort => "client.port",
+            Self::Transport => "network.transport",
+            Self::Outcome => "cargo_beyla.outcome",
+        }
+    }
+
+    /// What it is of a request that has it.
+    pub(super) fn of(self, request: &Request) -> Option<Value<'_>> {
+        let text = |text: &'static str| Value::Text(text.into());
+        match self {
+            Self::Method => Some(text(method(&request.method))),
+            Self::Route => Some(Value::Text((&*request.route).into())),
+            Self::Path => Some(Value::Text((&*request.path).into())),
+            Self::Scheme | Self::ProtocolName => Some(text("http")),
+            Self::ProtocolVersion => Some(text(version(request.protocol))),
+            Self::OriginalMethod => {
+                known_method(&request.method).is_none().then(|| Value::Text((&*request.method).into()))
+            }
+            Self::Query => request.query.as_deref().map(|query| Value::Text(redact(query))),
+            Self::Status => request.status.map(|status| Value::Number(status.into())),
+            Self::Error => error_type(request).map(Value::Text),
+            Self::RequestBody => request.request_bytes.body.map(Value::Number),
+            Self::ResponseBody => request.response_bytes.and_then(|bytes| bytes.body).map(Value::Number),
+            Self::ServerAddress => address(&request.connection.server),
+            Self::ServerPort => port(&request.connection.server),
+            Self::ClientAddress => address(&request.connection.client),
+            Self::ClientPort => port(&request.connection.client),
+            Self::Transport => matches!(request.connection.server, Endpoint::Unix(_)).then(|| text("unix")),
+            Self::Outcome => (request.outcome != Outcome::Complete).then(|| text(request.outcome.label())),
+        }
+    }
+}
+
+impl Value<'_> {
+    /// As a pattern is matched with it.
+    pub(super) fn as_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Number(number) => number.to_string().into(),
+        }
+    }
+
+    /// One that borrows nothing.
+    pub(super) fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Text(text) => Value::Text(text.into_owned().into()),
+            Self::Number(number) => Value::Number(number),
+        }
+    }
+
+    /// In OpenTelemetry's words.
+    pub(super) fn to_key_value(&self, attribute: Attribute) -> KeyValue {
+        match self {
+            Self::Text(value) => text(attribute.name(), value.as_ref()),
+            Self::Number(value) => number(attribute.name(), *value),
+        }
+    }
+}
+
+fn address(endpoint: &Endpoint) -> Option<Value<'_>> {
+    match endpoint {
+        // The addresses of a connection whose beginning was lost.
+        Endpoint::Tcp(socket) if socket.ip().is_unspecified() => None,
+        Endpoint::Tcp(socket) => Some(Value::Text(socket.ip().to_string().into())),
+        Endpoint::Unix(path) if path.is_empty() => None,
+        Endpoint::Unix(path) => Some(Value::Text(path.into())),
+    }
+}
+
+fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
+    match endpoint {
+        Endpoint::Tcp(socket) if !socket.ip().is_unspecified() => Some(Value::Number(socket.port().into())),
+        Endpoint::Tcp(_) | Endpoint::Unix(_) => None,
+    }
+}
+
+/// The method by the semantic conventions, which bound what there can be.
+pub(super) fn method(method: &str) -> &'static str {
+    known_method(method).unwrap_or(OTHER_METHOD)
+}
+
+pub(super) fn known_method(method: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE", "QUERY"];
+    KNOWN.into_iter().find(|known| *known == method)
+}
+
+/// `1.0` or `1.1`.
+pub(super) fn version(protocol: &'static str) -> &'static str {
+    protocol.strip_prefix("http/").unwrap_or(protocol)
+}
+
+/// Why the server has failed a request, if it has.
+pub(super) fn error_type(request: &Request) -> Option<Cow<'static, str>> {
+    match request.status.filter(|status| *status >= 500) {
+        Some(status) => Some(status.to_string().into()),
+        None => request.is_error().then_some("server_closed".into()),
+    }
+}
+
+/// A query without the values of parameters that are secrets.
+fn redact(query: &str) -> Cow<'_, str> {
+    let is_secret = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| SECRETS.contains(&key));
+    if !query.split('&').any(is_secret) {
+        return Cow::Borrowed(query);
+    }
+    let redacted = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((key, _)) if is_secret(pair) => Cow::Owned(format!("{key}=REDACTED")),
+        _ => Cow::Borrowed(pair),
+    });
+    Cow::Owned(redacted.collect::<Vec<_>>().join("&"))
+}

@@ -1,0 +1,209 @@
+//! The run's side of the exports.
+//!
+//! [`Checked`] is made before the run and finds what can be found wrong then; [`Exporter::start`] makes
+//! the one thread that does the work, after the server was forked; [`Exporter::offer`] never waits, and
+//! what is held in memory is bounded wherever it waits; [`Exporter::finish`] gives the thread until a
+//! deadline, and tells what became of everything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::watch;
+
+use super::inbox::{BOUNDS, Inbox};
+use super::kept::Kept;
+use super::otlp::receiver::Receiver;
+use super::outcome::{MetricsOutcome, Outcome, PrometheusOutcome, TracesOutcome};
+use super::prometheus::server::Endpoint;
+use super::resource;
+use super::settings::{ExportSettings, Resource, Sampler};
+use super::worker::{Shared, work};
+use crate::config::attributes::AttributeSelection;
+use crate::error::Error;
+use crate::report::run_info::RunInfo;
+use crate::request::model::Request;
+
+/// So long after the deadline, the thread is not waited for any more.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What takes longer is shown to go on.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
+
+/// How often it is.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+
+/// Exports that may begin: endpoints make sense, and the port for Prometheus is ours.
+#[derive(Debug)]
+pub struct Checked {
+    pub(super) traces: Option<Receiver>,
+    pub(super) sampler: Sampler,
+    pub(super) metrics: Option<(Receiver, Duration)>,
+    pub(super) prometheus: Option<Endpoint>,
+    pub(super) kept: Option<Kept>,
+    pub(super) attributes: Vec<AttributeSelection>,
+}
+
+/// Exports under way.
+#[derive(Debug)]
+pub struct Exporter {
+    inbox: Arc<Inbox>,
+    progress: Arc<Progress>,
+    offered: AtomicU64,
+    ending: watch::Sender<Option<tokio::time::Instant>>,
+    outcome: mpsc::Receiver<Outcome>,
+    /// Told if the thread does not answer.
+    silent: Outcome,
+}
+
+/// How far the thread is.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    done: AtomicU64,
+}
+
+impl Progress {
+    /// So many more requests are done with.
+    pub(super) fn add(&self, requests: u64) {
+        self.done.fetch_add(requests, Ordering::Relaxed);
+    }
+}
+
+impl Checked {
+    /// Checks the settings; `None` if nothing is to be exported.
+    pub fn new(settings: &ExportSettings) -> Result<Option<Self>, Error> {
+        let ExportSettings { traces, sampler, metrics, prometheus, kept, attributes } = settings;
+        let receiver = traces
+            .as_ref()
+            .map(|traces| Receiver::new(&traces.endpoint, traces.protocol, &traces.headers, traces.timeout));
+        let metrics = metrics.as_ref().map(|metrics| {
+            Receiver::new(&metrics.endpoint, metrics.protocol, &metrics.headers, metrics.timeout)
+                .map(|receiver| (receiver, metrics.interval))
+        });
+        let checked = Self {
+            traces: receiver.transpose()?,
+            sampler: *sampler,
+            metrics: metrics.transpose()?,
+            prometheus: prometheus.as_ref().map(Endpoint::open).transpose()?,
+            kept: kept.clone(),
+            attributes: attributes.clone(),
+        };
+        let any = checked.traces.is_some() || checked.metrics.is_some() || checked.prometheus.is_some();
+        Ok(any.then_some(checked))
+    }
+
+    /// Whether there are spans among them.
+    pub fn has_traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    /// Where metrics can be scraped.
+    pub fn prometheus_url(&self) -> Option<String> {
+        self.prometheus.as_ref().map(Endpoint::url)
+    }
+
+    /// The address of that.
+    pub fn prometheus_address(&self) -> Option<SocketAddr> {
+        self.prometheus.as_ref().map(Endpoint::address)
+    }
+
+    /// What became of exports that nobody has worked at.
+    pub(super) fn not_started(&self, reason: &str) -> Outcome {
+        let lost = [(reason.to_owned(), 0)].into();
+        Outcome {
+            traces: self.traces.as_ref().map(|receiver| TracesOutcome {
+                endpoint: receiver.endpoint.clone(),
+                lost,
+                ..TracesOutcome::default()
+            }),
+            metrics: self.metrics.as_ref().map(|(receiver, _)| MetricsOutcome {
+                endpoint: receiver.endpoint.clone(),
+                failure: Some(reason.to_owned()),
+                ..MetricsOutcome::default()
+            }),
+            prometheus: self
+                .prometheus
+                .as_ref()
+                .map(|endpoint| PrometheusOutcome { url: endpoint.url(), ..PrometheusOutcome::default() }),
+        }
+    }
+}
+
+impl Exporter {
+    /// Starts the thread, for a run that is known by now.
+    pub fn start(checked: Checked, resource: &Resource, run: &RunInfo) -> Result<Self, Error> {
+        let inbox = Arc::new(Inbox::new(BOUNDS));
+        let progress = Arc::new(Progress::default());
+        let (ending, deadline) = watch::channel(None);
+        let (answer, outcome) = mpsc::channel();
+        let silent = checked.not_started("the exporter does not answer");
+        let shared = Shared { inbox: Arc::clone(&inbox), progress: Arc::clone(&progress), ending: deadline };
+        let (resource, run) = (resource::resource(resource, run), run.clone());
+        let thread = std::thread::Builder::new().name("export".to_owned()).spawn(move || {
+            // Nobody hears it if the run was given up.
+            let _ = answer.send(work(checked, &resource, &run, &shared));
+        });
+        thread.map_err(|source| Error::System { what: "starting the thread that exports", source })?;
+        Ok(Self { inbox, progress, offered: AtomicU64::new(0), ending, outcome, silent })
+    }
+
+    /// Takes a request that has ended. Never waits: what there is no room for is counted.
+    pub fn offer(&self, request: &Arc<Request>) {
+        self.offered.fetch_add(1, Ordering::Relaxed);
+        self.inbox.offer(request);
+    }
+
+    /// Takes note of requests that were lost before they could be offered.
+    pub fn lose(&self, requests: u64) {
+        self.offered.fetch_add(requests, Ordering::Relaxed);
+        self.inbox.refuse(requests);
+    }
+
+    /// Sends what is left, for so long at most, and tells what became of everything.
+    pub fn finish(self, patience: Duration) -> Outcome {
+        let now = Instant::now();
+        // The other side sees it, or has gone by itself.
+        let _ = self.ending.send(Some((now + patience).into()));
+        let mut bar = None;
+        loop {
+            let wait = if bar.is_some() { SHOW_EVERY } else { SHOW_AFTER };
+            match self.outcome.recv_timeout(wait) {
+                Ok(outcome) => {
+                    if let Some(bar) = bar {
+                        ProgressBar::finish_and_clear(&bar);
+                    }
+                    return outcome;
+                }
+                Err(RecvTimeoutError::Timeout) if now.elapsed() < patience + GRACE => {
+                    let bar = bar.get_or_insert_with(|| self.bar());
+                    bar.set_position(self.progress.done.load(Ordering::Relaxed));
+                }
+                Err(_) => return self.unanswered(),
+            }
+        }
+    }
+
+    /// On a terminal; nothing elsewhere.
+    fn bar(&self) -> ProgressBar {
+        let target = ProgressDrawTarget::stderr();
+        let bar = ProgressBar::with_draw_target(Some(self.offered.load(Ordering::Relaxed)), target);
+        // A template that cannot be read leaves the usual one.
+        if let Ok(style) = ProgressStyle::with_template("{prefix:>12} {bar:30} {human_pos}/{human_len} requests") {
+            bar.set_style(style);
+        }
+        bar.set_prefix("Exporting");
+        bar
+    }
+
+    fn unanswered(self) -> Outcome {
+        let Self { mut silent, offered, .. } = self;
+        if let Some(traces) = &mut silent.traces {
+            traces.requests = offered.load(Ordering::Relaxed);
+            traces.lost.values_mut().for_each(|requests| *requests = traces.requests);
+        }
+        silent
+    }
+}

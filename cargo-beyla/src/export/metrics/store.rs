@@ -1,0 +1,304 @@
+//! What is counted of requests and of the server.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as NumberValue;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Histogram as HistogramMessage, Metric, NumberDataPoint, Sum,
+};
+
+use super::histogram::{DURATION, Exemplar, Histogram, PHASE, SIZE};
+use super::process::{Usage, usage};
+use crate::config::attributes::{AttributeSelection, selects};
+use crate::export::attribute::{Attribute, Value, error_type, method, version};
+use crate::export::resource::{flag, number, text};
+use crate::report::run_info::RunInfo;
+use crate::request::model::{Outcome, Request};
+
+/// The sets of attributes that are told apart; by the OpenTelemetry specification, what is beyond them
+/// counts in one more set, whose only attribute is [`OVERFLOW`].
+const SETS_MAX: usize = 2000;
+
+/// Marks the set for all that are not told apart.
+const OVERFLOW: &str = "otel.metric.overflow";
+
+/// The metrics of requests, in the order of [`Store::of`].
+const METRICS: [&str; 4] = [
+    "http.server.request.duration",
+    "http.server.request.body.size",
+    "http.server.response.body.size",
+    "cargo_beyla.request.phase.duration",
+];
+
+/// Where the last of them stands.
+const PHASES: usize = 3;
+
+/// What they have by default.
+const DEFAULTS: [Attribute; 6] = [
+    Attribute::Method,
+    Attribute::Route,
+    Attribute::Scheme,
+    Attribute::ProtocolVersion,
+    Attribute::Status,
+    Attribute::Error,
+];
+
+/// What they have where it is asked for: it may take many values.
+const HIDDEN: [Attribute; 4] =
+    [Attribute::Path, Attribute::ServerAddress, Attribute::ServerPort, Attribute::ClientAddress];
+
+/// The attributes of a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Selected(u32);
+
+impl Selected {
+    fn of(selections: &[AttributeSelection], metric: &str) -> Self {
+        let defaults = DEFAULTS.into_iter().map(|attribute| (attribute, true));
+        let all = defaults.chain(HIDDEN.into_iter().map(|attribute| (attribute, false)));
+        let selected = all.filter(|(attribute, default)| selects(selections, metric, attribute.name(), *default));
+        Self(selected.fold(0, |bits, (attribute, _)| bits | 1 << attribute as u32))
+    }
+
+    fn has(self, attribute: Attribute) -> bool {
+        self.0 & 1 << attribute as u32 != 0
+    }
+}
+
+/// What requests are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Attributes {
+    method: Option<&'static str>,
+    route: Option<Arc<str>>,
+    status: Option<u16>,
+    error: Option<Cow<'static, str>>,
+    version: Option<&'static str>,
+    /// Those that are [`HIDDEN`] by default.
+    hidden: Vec<(Attribute, Value<'static>)>,
+}
+
+/// What is counted of the requests of one set.
+#[derive(Debug)]
+struct Series {
+    duration: Histogram,
+    request_size: Histogram,
+    response_size: Histogram,
+    phases: [Histogram; 4],
+}
+
+/// The requests, told apart by the same attributes.
+#[derive(Debug)]
+struct Table {
+    selected: Selected,
+    series: HashMap<Attributes, Series>,
+    overflow: Option<Series>,
+}
+
+/// All that is counted.
+#[derive(Debug)]
+pub(in crate::export) struct Store {
+    run: RunInfo,
+    /// One, but for metrics that are to have different attributes.
+    tables: Vec<Table>,
+    /// The table of each of [`METRICS`].
+    of: [usize; METRICS.len()],
+    usage: Option<Usage>,
+}
+
+impl Store {
+    pub(in crate::export) fn new(run: RunInfo, selections: &[AttributeSelection]) -> Self {
+        let mut tables: Vec<Table> = Vec::new();
+        let of = METRICS.map(|metric| {
+            let selected = Selected::of(selections, metric);
+            tables.iter().position(|table| table.selected == selected).unwrap_or_else(|| {
+                tables.push(Table { selected, series: HashMap::new(), overflow: None });
+                tables.len() - 1
+            })
+        });
+        Self { run, tables, of, usage: None }
+    }
+
+    /// Counts a request whose end was seen; `sampled` is whether its spans can be looked up.
+    pub(in crate::export) fn record(&mut self, request: &Request, sampled: bool) {
+        if matches!(request.outcome, Outcome::StillOpen | Outcome::NotSeen) {
+            return;
+        }
+        let exemplar = request.trace.as_ref().filter(|_| sampled).map(|trace| Exemplar {
+            trace_id: trace.trace_id,
+            span_id: trace.span_id,
+            unix_ns: self.run.unix_ns(request.boundaries.ended),
+        });
+        for table in &mut self.tables {
+            table.series(request).record(request, exemplar);
+        }
+    }
+
+    /// Everything so far, the server's process looked at once more. Counts go on from the start of the
+    /// run.
+    pub(in crate::export) fn metrics(&mut self, now: u64) -> Vec<Metric> {
+        self.usage = usage(self.run.pid).or(self.usage);
+        let mut metrics = vec![
+            self.histogram(0, "s", "Duration of HTTP server requests.", now, |series| &series.duration),
+            self.histogram(1, "By", "Size of HTTP server request bodies.", now, |series| &series.request_size),
+            self.histogram(2, "By", "Size of HTTP server response bodies.", now, |series| &series.response_size),
+            self.phases(now),
+        ];
+        metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(data)) if data.data_points.is_empty()));
+        metrics.extend(self.usage.iter().flat_map(|usage| of_process(usage, self.run.started_unix_ns, now)));
+        metrics
+    }
+
+    /// The sets of a metric and what was counted in them.
+    fn sets(&self, at: usize) -> impl Iterator<Item = (Vec<KeyValue>, &Series)> {
+        self.tables[self.of[at]].sets()
+    }
+
+    fn histogram(
+        &self,
+        at: usize,
+        unit: &str,
+        description: &str,
+        now: u64,
+        of: impl Fn(&Series) -> &Histogram,
+    ) -> Metric {
+        let start = self.run.started_unix_ns;
+        let data_points =
+            self.sets(at).filter_map(|(attributes, series)| of(series).data_point(attributes, start, now));
+        let data = HistogramMessage {
+            data_points: data_points.collect(),
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+        };
+        metric(METRICS[at], unit, description, Data::Histogram(data))
+    }
+
+    fn phases(&self, now: u64) -> Metric {
+        let start = self.run.started_unix_ns;
+        let data_points = self.sets(PHASES).flat_map(|(attributes, series)| {
+            let named = crate::request::boundaries::Phases::default().named();
+            named.into_iter().zip(&series.phases).filter_map(move |((name, _), phase)| {
+                let mut attributes = attributes.clone();
+                attributes.push(text("cargo_beyla.phase", name));
+                phase.data_point(attributes, start, now)
+            })
+        });
+        let data = HistogramMessage {
+            data_points: data_points.collect(),
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+        };
+        let description = "Duration of the phases of HTTP server requests.";
+        metric(METRICS[PHASES], "s", description, Data::Histogram(data))
+    }
+}
+
+impl Table {
+    fn series(&mut self, request: &Request) -> &mut Series {
+        let attributes = Attributes::of(request, self.selected);
+        if self.series.len() >= SETS_MAX && !self.series.contains_key(&attributes) {
+            return self.overflow.get_or_insert_with(Series::new);
+        }
+        self.series.entry(attributes).or_insert_with(Series::new)
+    }
+
+    fn sets(&self) -> impl Iterator<Item = (Vec<KeyValue>, &Series)> {
+        let sets = self.series.iter();
+        let sets = sets.map(|(attributes, series)| (attributes.to_key_values(self.selected), series));
+        sets.chain(self.overflow.iter().map(|series| (vec![flag(OVERFLOW, true)], series)))
+    }
+}
+
+impl Attributes {
+    fn of(request: &Request, selected: Selected) -> Self {
+        let hidden = HIDDEN.into_iter().filter(|attribute| selected.has(*attribute));
+        Self {
+            method: selected.has(Attribute::Method).then(|| method(&request.method)),
+            route: selected.has(Attribute::Route).then(|| Arc::clone(&request.route)),
+            status: request.status.filter(|_| selected.has(Attribute::Status)),
+            error: error_type(request).filter(|_| selected.has(Attribute::Error)),
+            version: selected.has(Attribute::ProtocolVersion).then(|| version(request.protocol)),
+            hidden: hidden.filter_map(|attribute| Some((attribute, attribute.of(request)?.into_owned()))).collect(),
+        }
+    }
+
+    fn to_key_values(&self, selected: Selected) -> Vec<KeyValue> {
+        let Self { method, route, status, error, version, hidden } = self;
+        let known = [
+            method.map(|method| text("http.request.method", method)),
+            route.as_deref().map(|route| text("http.route", route)),
+            selected.has(Attribute::Scheme).then(|| text("url.scheme", "http")),
+            version.map(|version| text("network.protocol.version", version)),
+            status.map(|status| number("http.response.status_code", status.into())),
+            error.as_deref().map(|error| text("error.type", error)),
+        ];
+        let hidden = hidden.iter().map(|(attribute, value)| value.to_key_value(*attribute));
+        known.into_iter().flatten().chain(hidden).collect()
+    }
+}
+
+impl Series {
+    fn new() -> Self {
+        Self {
+            duration: Histogram::new(&DURATION),
+            request_size: Histogram::new(&SIZE),
+            response_size: Histogram::new(&SIZE),
+            phases: std::array::from_fn(|_| Histogram::new(&PHASE)),
+        }
+    }
+
+    fn record(&mut self, request: &Request, exemplar: Option<Exemplar>) {
+        self.duration.record(request.boundaries.total(), exemplar);
+        if let Some(body) = request.request_bytes.body {
+            self.request_size.record(body, None);
+        }
+        if let Some(body) = request.response_bytes.and_then(|bytes| bytes.body) {
+            self.response_size.record(body, None);
+        }
+        for ((_, length), phase) in request.boundaries.phases().named().into_iter().zip(&mut self.phases) {
+            if let Some(length) = length {
+                phase.record(length, None);
+            }
+        }
+    }
+}
+
+fn of_process(usage: &Usage, start: u64, now: u64) -> [Metric; 2] {
+    let Usage { user, system, memory } = *usage;
+    let point = |attributes: Vec<KeyValue>, value: NumberValue| NumberDataPoint {
+        attributes,
+        start_time_unix_nano: start,
+        time_unix_nano: now,
+        value: Some(value),
+        ..NumberDataPoint::default()
+    };
+    let of_mode = |mode: &str, seconds: f64| point(vec![text("cpu.mode", mode)], NumberValue::AsDouble(seconds));
+    let cpu = Sum {
+        data_points: vec![of_mode("user", user), of_mode("system", system)],
+        aggregation_temporality: AggregationTemporality::Cumulative.into(),
+        is_monotonic: true,
+    };
+    let memory = Sum {
+        data_points: vec![point(vec![], NumberValue::AsInt(memory as i64))],
+        aggregation_temporality: AggregationTemporality::Cumulative.into(),
+        is_monotonic: false,
+    };
+    [
+        metric("process.cpu.time", "s", "CPU time of the server.", Data::Sum(cpu)),
+        metric("process.memory.usage", "By", "Physical memory of the server.", Data::Sum(memory)),
+    ]
+}
+
+fn metric(name: &str, unit: &str, description: &str, data: Data) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        unit: unit.to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,152 @@
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
+
+use super::*;
+use crate::config::attributes::selections_of;
+use crate::protocol::trace_context::{SpanId, TraceId};
+use crate::report::fixtures;
+use crate::request::trace_context::TraceContext;
+
+fn store() -> Store {
+    selecting("{}")
+}
+
+/// With these `attributes.select`.
+fn selecting(text: &str) -> Store {
+    Store::new(RunInfo { pid: std::process::id(), ..fixtures::run() }, &selections_of(text))
+}
+
+fn points(store: &mut Store, name: &str) -> Vec<HistogramDataPoint> {
+    let metric = store.metrics(5).into_iter().find(|metric| metric.name == name).expect("it is there");
+    match metric.data {
+        Some(Data::Histogram(histogram)) => histogram.data_points,
+        data => unreachable!("{data:?}"),
+    }
+}
+
+fn value(point: &HistogramDataPoint, key: &str) -> Option<String> {
+    let value = point.attributes.iter().find(|attribute| attribute.key == key)?.value.clone()?.value?;
+    Some(match value {
+        any_value::Value::StringValue(text) => text,
+        any_value::Value::IntValue(number) => number.to_string(),
+        any_value::Value::BoolValue(flag) => flag.to_string(),
+        other => unreachable!("{other:?}"),
+    })
+}
+
+#[test]
+fn requests_are_told_apart_by_what_the_conventions_say() {
+    let mut store = store();
+    for id in 1..=3 {
+        store.record(&fixtures::request(id, "/a"), false);
+    }
+    store.record(&Request { status: Some(503), ..fixtures::request(4, "/a") }, false);
+    store.record(&Request { status: None, outcome: Outcome::ServerClosed, ..fixtures::request(5, "/a") }, false);
+    for outcome in [Outcome::StillOpen, Outcome::NotSeen] {
+        store.record(&Request { outcome, ..fixtures::request(6, "/a") }, false);
+    }
+    let points = points(&mut store, "http.server.request.duration");
+    let mut rows: Vec<_> = points
+        .iter()
+        .map(|point| {
+            let [status, error, route] =
+                ["http.response.status_code", "error.type", "http.route"].map(|key| value(point, key));
+            (point.count, status, error, route)
+        })
+        .collect();
+    rows.sort();
+    let row = |count, status: Option<&str>, error: Option<&str>| {
+        (count, status.map(String::from), error.map(String::from), Some("/a".to_owned()))
+    };
+    assert_eq!(
+        rows,
+        [row(1, None, Some("server_closed")), row(1, Some("503"), Some("503")), row(3, Some("200"), None)]
+    );
+    let sum: f64 = points.iter().filter_map(|point| point.sum).sum();
+    assert!((sum - 0.0015).abs() < 1e-12, "{sum}");
+}
+
+#[test]
+fn phases_sum_to_the_duration() {
+    let mut store = store();
+    store.record(&fixtures::request(7, "/a"), false);
+    let phases = points(&mut store, "cargo_beyla.request.phase.duration");
+    let names: Vec<_> = phases.iter().filter_map(|point| value(point, "cargo_beyla.phase")).collect();
+    assert_eq!(names, ["queue", "receive", "handle", "respond"]);
+    let sum: f64 = phases.iter().filter_map(|point| point.sum).sum();
+    let total = points(&mut store, "http.server.request.duration")[0].sum.expect("it is there");
+    assert!((sum - total).abs() < 1e-12);
+}
+
+#[test]
+fn attribute_sets_are_bounded() {
+    let mut store = store();
+    for id in 0..SETS_MAX as u64 + 50 {
+        store.record(&fixtures::request(id, &format!("/{id}")), false);
+    }
+    store.record(&fixtures::request(0, "/0"), false);
+    let points = points(&mut store, "http.server.request.duration");
+    assert_eq!(points.len(), SETS_MAX + 1);
+    assert_eq!(points.iter().map(|point| point.count).sum::<u64>(), SETS_MAX as u64 + 51);
+    let overflow: Vec<_> = points.iter().filter(|point| value(point, OVERFLOW).is_some()).collect();
+    assert_eq!((overflow.len(), overflow[0].count, overflow[0].attributes.len()), (1, 50, 1));
+}
+
+#[test]
+fn only_sampled_requests_are_examples() {
+    let mut request = fixtures::request(1, "/a");
+    request.trace = Some(TraceContext { trace_id: TraceId::of(7), span_id: SpanId::of(8), caller: None }.into());
+    for (sampled, exemplars) in [(false, 0), (true, 1)] {
+        let mut store = store();
+        store.record(&request, sampled);
+        assert_eq!(points(&mut store, "http.server.request.duration")[0].exemplars.len(), exemplars);
+    }
+}
+
+#[test]
+fn the_process_is_there_and_empty_metrics_are_not() {
+    let names: Vec<_> = store().metrics(5).into_iter().map(|metric| metric.name).collect();
+    assert_eq!(names, ["process.cpu.time", "process.memory.usage"]);
+}
+
+#[test]
+fn each_metric_has_the_attributes_that_are_selected() {
+    let text = "http_server_request_duration_seconds: {include: ['*'], exclude: [http_route]}\n\
+        'http.server.*.body.size': {exclude: ['http.*', 'url.*', 'network.*']}";
+    let mut store = selecting(text);
+    for path in ["/a", "/b", "/b"] {
+        let mut request = fixtures::request(1, path);
+        request.route = "/{id}".into();
+        store.record(&request, false);
+    }
+    let duration = points(&mut store, "http.server.request.duration");
+    let mut paths: Vec<_> = duration.iter().map(|point| (value(point, "url.path"), point.count)).collect();
+    paths.sort();
+    assert_eq!(paths, [(Some("/a".to_owned()), 1), (Some("/b".to_owned()), 2)]);
+    let mut keys: Vec<_> = duration[0].attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "client.address",
+            "http.request.method",
+            "http.response.status_code",
+            "network.protocol.version",
+            "server.address",
+            "server.port",
+            "url.path",
+            "url.scheme",
+        ]
+    );
+    let size = points(&mut store, "http.server.response.body.size");
+    assert_eq!((size.len(), size[0].count, size[0].attributes.len()), (1, 3, 0));
+    let phases = points(&mut store, "cargo_beyla.request.phase.duration");
+    assert_eq!((phases.len(), value(&phases[0], "http.route")), (4, Some("/{id}".to_owned())));
+}
+
+#[test]
+fn metrics_of_the_same_attributes_are_counted_once() {
+    assert_eq!(store().tables.len(), 1);
+    assert_eq!(selecting("http_*: {exclude: [url_scheme]}").tables.len(), 2);
+    assert_eq!(selecting("'*': {exclude: [url_scheme]}").tables.len(), 1);
+}

@@ -1,0 +1,18 @@
+//! Requests -> OTLP and Prometheus, while the run goes on.
+//!
+//! One thread of its own does all of it, so that a slow or silent receiver costs the run nothing: see
+//! [`exporter`].
+
+mod attribute;
+pub mod exporter;
+mod inbox;
+pub mod kept;
+mod metrics;
+mod otlp;
+pub mod outcome;
+mod prometheus;
+mod resource;
+mod sampling;
+pub mod settings;
+mod traces;
+mod worker;

@@ -1,0 +1,39 @@
+//! One attempt to send a message, however OTLP is spoken.
+
+use super::failure::{Failure, Remedy};
+use super::grpc::Grpc;
+use super::http::Http;
+use super::receiver::Receiver;
+use super::signal::{Rejected, Signal};
+use crate::export::settings::Protocol;
+
+/// A receiver to which messages can be sent.
+#[derive(Clone, Debug)]
+pub(super) enum Attempts {
+    Grpc(Grpc),
+    Http(Box<Http>),
+}
+
+impl Attempts {
+    /// To be called in the runtime that it is used in.
+    pub(super) fn new(receiver: &Receiver) -> Result<Self, Failure> {
+        match receiver.protocol {
+            Protocol::Grpc => Grpc::new(receiver).map(Self::Grpc),
+            Protocol::HttpProtobuf => Http::new(receiver).map(|http| Self::Http(Box::new(http))),
+        }
+    }
+
+    /// Sends a message once, and gives the receiver so much time as it was given.
+    pub(super) async fn send<S: Signal>(&self, message: &S, receiver: &Receiver) -> Result<Rejected, Failure> {
+        let sent = async {
+            match self {
+                Self::Grpc(grpc) => grpc.send(message).await,
+                Self::Http(http) => http.send(message).await,
+            }
+        };
+        tokio::time::timeout(receiver.timeout, sent).await.unwrap_or_else(|_| {
+            let seconds = receiver.timeout.as_secs_f64();
+            Err(Failure::new(format!("no answer within {seconds} s"), Remedy::Retry(None)))
+        })
+    }
+}

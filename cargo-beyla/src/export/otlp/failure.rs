@@ -1,0 +1,77 @@
+//! Why a receiver has not taken a message, and whether it may take it another time.
+
+use std::error::Error;
+use std::time::Duration;
+
+/// The longest reason that is told, in characters.
+const REASON_MAX: usize = 200;
+
+/// A message that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// For people: a fragment that fits "512 were not: {}".
+    pub(super) reason: String,
+    /// What can be done.
+    pub(super) remedy: Remedy,
+}
+
+/// What can be done about a [`Failure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Nothing: the receiver does not want it.
+    None,
+    /// To try again, after the time that the receiver has asked for, if it has.
+    Retry(Option<Duration>),
+    /// To try again; there was no connection to it at all.
+    Reconnect,
+}
+
+impl Failure {
+    pub(super) fn new(reason: impl AsRef<str>, remedy: Remedy) -> Self {
+        Self { reason: shorten(reason.as_ref()), remedy }
+    }
+}
+
+/// The innermost reason of an error, without what only programmers want to know.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    match characters.next() {
+        // Not of an acronym.
+        Some(first) if characters.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(characters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Text that others have written, fit for a line of ours.
+fn shorten(text: &str) -> String {
+    let clean = text.chars().map(|character| if character.is_control() { ' ' } else { character });
+    let mut short: String = clean.take(REASON_MAX).collect();
+    short.truncate(short.trim_end().len());
+    if text.chars().nth(REASON_MAX).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_lines() {
+        let refused = std::io::Error::from_raw_os_error(nix::libc::ECONNREFUSED);
+        assert_eq!(innermost(&refused), "connection refused");
+        assert_eq!(innermost(&std::io::Error::other("TLS it is not")), "TLS it is not");
+        let long = Failure::new(format!("a\u{1b}b\n{}", "x".repeat(500)), Remedy::None).reason;
+        assert!(long.starts_with("a b x") && long.ends_with("x…") && long.chars().count() == REASON_MAX + 1);
+        assert_eq!(Failure::new("a \n", Remedy::None).reason, "a");
+    }
+}

@@ -1,0 +1,112 @@
+//! OTLP/gRPC.
+
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::failure::{Failure, Remedy, innermost};
+use super::receiver::Receiver;
+use super::signal::{Rejected, Signal};
+
+/// A connection, made when it is needed and again when it broke.
+#[derive(Clone, Debug)]
+pub(super) struct Grpc {
+    channel: Channel,
+    metadata: MetadataMap,
+}
+
+impl Grpc {
+    /// To be called in the runtime that it is used in.
+    pub(super) fn new(receiver: &Receiver) -> Result<Self, Failure> {
+        let refused = |error: &(dyn std::error::Error + 'static)| Failure::new(innermost(error), Remedy::None);
+        let mut endpoint = Endpoint::from(receiver.uri.clone())
+            .connect_timeout(receiver.timeout)
+            .user_agent(super::http::USER_AGENT)
+            .map_err(|error| refused(&error))?;
+        if receiver.is_encrypted() {
+            let tls = ClientTlsConfig::new().with_native_roots();
+            endpoint = endpoint.tls_config(tls).map_err(|error| refused(&error))?;
+        }
+        let metadata = MetadataMap::from_headers(receiver.headers.clone());
+        Ok(Self { channel: endpoint.connect_lazy(), metadata })
+    }
+
+    /// Sends a message once.
+    pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
+        match message.clone().call(self.channel.clone(), self.metadata.clone()).await {
+            Ok(answer) => Ok(S::rejected(answer.into_inner())),
+            Err(status) => Err(failure(&status)),
+        }
+    }
+}
+
+/// By the table of the OTLP specification.
+fn failure(status: &Status) -> Failure {
+    // An error of ours that tonic has made a status of has a source, one that came over the wire has not.
+    if let Some(source) = std::error::Error::source(status) {
+        let connected = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
+        let remedy = if connected { Remedy::Retry(None) } else { Remedy::Reconnect };
+        return Failure::new(innermost(source), remedy);
+    }
+    let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let remedy = match status.code() {
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Remedy::Retry(delay),
+        // The receiver says so if it can recover.
+        Code::ResourceExhausted if delay.is_some() => Remedy::Retry(delay),
+        _ => Remedy::None,
+    };
+    let code = status.code();
+    let reason = match status.message() {
+        "" => format!("gRPC status {code:?}"),
+        message => format!("gRPC status {code:?}: {message}"),
+    };
+    Failure::new(reason, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_specification_names_is_tried_again() {
+        let remedy = |code| failure(&Status::new(code, "")).remedy;
+        for code in [
+            Code::Cancelled,
+            Code::DeadlineExceeded,
+            Code::Aborted,
+            Code::OutOfRange,
+            Code::Unavailable,
+            Code::DataLoss,
+        ] {
+            assert_eq!(remedy(code), Remedy::Retry(None), "{code:?}");
+        }
+        for code in [
+            Code::Unknown,
+            Code::InvalidArgument,
+            Code::NotFound,
+            Code::AlreadyExists,
+            Code::PermissionDenied,
+            Code::Unauthenticated,
+            Code::FailedPrecondition,
+            Code::Unimplemented,
+            Code::Internal,
+            Code::ResourceExhausted,
+        ] {
+            assert_eq!(remedy(code), Remedy::None, "{code:?}");
+        }
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3)));
+        let status = Status::with_error_details(Code::ResourceExhausted, "slowly", details);
+        let slowly = Failure::new("gRPC status ResourceExhausted: slowly", Remedy::Retry(Some(Duration::from_secs(3))));
+        assert_eq!(failure(&status), slowly);
+    }
+}

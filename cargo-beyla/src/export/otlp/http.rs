@@ -1,0 +1,197 @@
+//! OTLP/HTTP with bodies of protobuf.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::TokioExecutor;
+use prost::Message;
+
+use super::failure::{Failure, Remedy, innermost};
+use super::receiver::Receiver;
+use super::signal::{Rejected, Signal};
+
+/// How we name ourselves to receivers.
+pub(super) const USER_AGENT: &str = concat!("cargo-beyla/", env!("CARGO_PKG_VERSION"));
+
+const PROTOBUF: &str = "application/x-protobuf";
+
+/// The longest answer that is read, in bytes.
+const ANSWER_MAX: usize = 4 * 1024 * 1024;
+
+/// Connections, made when they are needed and kept.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    client: Connections,
+    receiver: Receiver,
+}
+
+/// The system's certificates are read only where they are needed.
+#[derive(Clone, Debug)]
+enum Connections {
+    Plain(Client<HttpConnector, Full<Bytes>>),
+    Encrypted(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+}
+
+impl Http {
+    pub(super) fn new(receiver: &Receiver) -> Result<Self, Failure> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(receiver.timeout));
+        tcp.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new());
+        let client = if receiver.is_encrypted() {
+            tcp.enforce_http(false);
+            let tls = HttpsConnectorBuilder::new()
+                .with_native_roots()
+                .map_err(|error| Failure::new(format!("no certificates to trust: {error}"), Remedy::None))?;
+            Connections::Encrypted(client.build(tls.https_only().enable_http1().wrap_connector(tcp)))
+        } else {
+            Connections::Plain(client.build(tcp))
+        };
+        Ok(Self { client, receiver: receiver.clone() })
+    }
+
+    /// Sends a message once.
+    pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
+        let mut request = Request::new(Full::from(message.encode_to_vec()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.receiver.uri.clone();
+        request.headers_mut().insert(USER_AGENT_HEADER, http::HeaderValue::from_static(USER_AGENT));
+        request.headers_mut().extend(self.receiver.headers.clone());
+        request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(PROTOBUF));
+        let response = match &self.client {
+            Connections::Plain(client) => client.request(request).await,
+            Connections::Encrypted(client) => client.request(request).await,
+        };
+        let (head, body) = response.map_err(|error| broken(&error))?.into_parts();
+        let body = answer(body).await;
+        if !head.status.is_success() {
+            return Err(refused(&Response::from_parts(head, body.unwrap_or_default())));
+        }
+        // Taken it is. An answer that cannot be read says nothing of what was rejected.
+        let answer = body.and_then(|body| S::Answer::decode(body).ok());
+        Ok(answer.map(S::rejected).unwrap_or_default())
+    }
+}
+
+async fn answer(body: Incoming) -> Option<Bytes> {
+    Limited::new(body, ANSWER_MAX).collect().await.ok().map(http_body_util::Collected::to_bytes)
+}
+
+/// There was no answer.
+fn broken(error: &ClientError) -> Failure {
+    if error.is_connect() {
+        return Failure::new(innermost(error), Remedy::Reconnect);
+    }
+    Failure::new(format!("the connection broke: {}", innermost(error)), Remedy::Retry(None))
+}
+
+/// By the table of the OTLP specification.
+fn refused(response: &Response<Bytes>) -> Failure {
+    let status = response.status();
+    let remedy = match status {
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Remedy::Retry(retry_after(response.headers(), SystemTime::now())),
+        _ => Remedy::None,
+    };
+    let message = message(response);
+    let divider = if message.is_empty() { "" } else { ": " };
+    Failure::new(format!("HTTP status {status}{divider}{message}"), remedy)
+}
+
+/// In seconds, or as a date: RFC 9110, section 10.2.3.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// What the receiver says of it: a `google.rpc.Status`, or a text.
+fn message(response: &Response<Bytes>) -> String {
+    let is_of = |kind: &str| {
+        let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.starts_with(kind))
+    };
+    if is_of(PROTOBUF) {
+        return tonic_types::pb::Status::decode(response.body().clone())
+            .map(|status| status.message)
+            .unwrap_or_default();
+    }
+    if is_of("text/plain") || is_of("application/json") {
+        return String::from_utf8_lossy(response.body()).trim().to_owned();
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Response<Bytes> {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        response.body(Bytes::copy_from_slice(body)).expect("a response")
+    }
+
+    #[test]
+    fn only_what_the_specification_names_is_tried_again() {
+        for (status, remedy) in [
+            (429, Remedy::Retry(None)),
+            (502, Remedy::Retry(None)),
+            (503, Remedy::Retry(None)),
+            (504, Remedy::Retry(None)),
+            (301, Remedy::None),
+            (400, Remedy::None),
+            (401, Remedy::None),
+            (404, Remedy::None),
+            (408, Remedy::None),
+            (413, Remedy::None),
+            (500, Remedy::None),
+            (501, Remedy::None),
+        ] {
+            assert_eq!(refused(&response(status, &[], b"")).remedy, remedy, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_may_ask_for_time() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (value, delay) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("Tue, 14 Nov 2023 22:13:50 GMT", Some(30)),
+            ("Tue, 14 Nov 2023 22:13:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+        ] {
+            let response = response(503, &[("retry-after", value)], b"");
+            assert_eq!(retry_after(response.headers(), now), delay.map(Duration::from_secs), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_may_say_why() {
+        let status = tonic_types::pb::Status { code: 3, message: "no tenant".into(), details: vec![] }.encode_to_vec();
+        for (kind, body, reason) in [
+            (PROTOBUF, &status[..], "HTTP status 400 Bad Request: no tenant"),
+            (PROTOBUF, &[0xff][..], "HTTP status 400 Bad Request"),
+            ("text/plain; charset=utf-8", b"no tenant\n", "HTTP status 400 Bad Request: no tenant"),
+            ("text/html", b"<html>", "HTTP status 400 Bad Request"),
+        ] {
+            assert_eq!(refused(&response(400, &[("content-type", kind)], body)).reason, reason);
+        }
+    }
+}

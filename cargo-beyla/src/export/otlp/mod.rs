@@ -1,0 +1,9 @@
+//! OTLP: one request at a time, until it is taken or refused.
+
+mod attempt;
+pub(super) mod delivery;
+mod failure;
+mod grpc;
+mod http;
+pub(super) mod receiver;
+pub(super) mod signal;

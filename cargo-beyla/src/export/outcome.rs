@@ -1,0 +1,209 @@
+//! What became of what was to be exported, as the user is told it.
+
+use std::collections::BTreeMap;
+
+use crate::report::units::{count, counted};
+
+/// The reasons that are told apart.
+const REASONS_MAX: usize = 4;
+
+/// Where requests are lost for more reasons than are told apart.
+const OTHER_REASONS: &str = "other reasons";
+
+/// What became of everything that was to be exported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of the spans.
+    pub traces: Option<TracesOutcome>,
+    /// Of the metrics by OTLP.
+    pub metrics: Option<MetricsOutcome>,
+    /// Of the metrics to be scraped.
+    pub prometheus: Option<PrometheusOutcome>,
+}
+
+/// What became of the spans. Every request was sent, not sampled, left out, or lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TracesOutcome {
+    /// Where to.
+    pub endpoint: String,
+    /// Requests that there were.
+    pub requests: u64,
+    /// Those whose spans were taken, each once.
+    pub sent: u64,
+    /// Those that the sampler has left out.
+    pub unsampled: u64,
+    /// Those that the settings leave out.
+    pub unwanted: u64,
+    /// Those whose spans were not taken, by reason.
+    pub lost: BTreeMap<String, u64>,
+    /// Spans that were not taken out of messages that were.
+    pub rejected_spans: u64,
+    /// What the receiver said of messages that it took.
+    pub remark: Option<String>,
+}
+
+/// What became of the metrics by OTLP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsOutcome {
+    /// Where to.
+    pub endpoint: String,
+    /// How often they were taken.
+    pub sent: u64,
+    /// Why they were not the last time, if they were not.
+    pub failure: Option<String>,
+    /// What the receiver said of messages that it took.
+    pub remark: Option<String>,
+}
+
+/// What became of the metrics to be scraped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrometheusOutcome {
+    /// Where they were.
+    pub url: String,
+    /// How often they were read.
+    pub scrapes: u64,
+}
+
+impl TracesOutcome {
+    pub(super) fn lose(&mut self, requests: u64, reason: &str) {
+        if requests == 0 {
+            return;
+        }
+        let told_apart = self.lost.contains_key(reason) || self.lost.len() < REASONS_MAX;
+        let reason = if told_apart { reason } else { OTHER_REASONS };
+        *self.lost.entry(reason.to_owned()).or_default() += requests;
+    }
+
+    /// Whether everything that was to be sent was.
+    pub fn is_complete(&self) -> bool {
+        self.lost.is_empty() && self.rejected_spans == 0
+    }
+
+    /// As in `sent the spans of 9,488 of 10,000 requests to http://localhost:4318/v1/traces; 512 were not
+    /// sent: connection refused`.
+    pub fn sentence(&self) -> String {
+        let Self { endpoint, requests, sent, unsampled, unwanted, lost, rejected_spans, remark } = self;
+        let all = counted(*requests, "request");
+        if *requests == 0 {
+            return format!("sent no spans to {endpoint}: there were no requests");
+        }
+        let mut sentence = match *sent {
+            0 => format!("sent the spans of none of {all} to {endpoint}"),
+            sent if sent == *requests => format!("sent the spans of {all} to {endpoint}"),
+            sent => format!("sent the spans of {} of {all} to {endpoint}", count(sent)),
+        };
+        let of = |requests: u64, what: &str| {
+            let verb = if requests == 1 { "was" } else { "were" };
+            format!("; {} {verb} not {what}", count(requests))
+        };
+        if *unsampled > 0 {
+            sentence.push_str(&of(*unsampled, "sampled"));
+        }
+        if *unwanted > 0 {
+            sentence.extend(["; ", &count(*unwanted), " left out by the settings"]);
+        }
+        for (reason, requests) in lost {
+            sentence.extend([&of(*requests, "sent"), ": ", reason]);
+        }
+        if *rejected_spans > 0 {
+            sentence.extend(["; ", &counted(*rejected_spans, "span"), " rejected there"]);
+        }
+        sentence + &of_remark(remark.as_deref())
+    }
+}
+
+impl MetricsOutcome {
+    /// As in `sent metrics to http://localhost:4318/v1/metrics 3 times`.
+    pub fn sentence(&self) -> String {
+        let Self { endpoint, sent, failure, remark } = self;
+        let sent = match sent {
+            0 => format!("sent no metrics to {endpoint}"),
+            1 => format!("sent metrics to {endpoint}"),
+            sent => format!("sent metrics to {endpoint} {} times", count(*sent)),
+        };
+        let failure = match failure {
+            Some(failure) if self.sent == 0 => format!(": {failure}"),
+            Some(failure) => format!("; the last ones were not sent: {failure}"),
+            None => String::new(),
+        };
+        sent + &failure + &of_remark(remark.as_deref())
+    }
+}
+
+impl PrometheusOutcome {
+    /// As in `metrics at http://127.0.0.1:9464/metrics, scraped 5 times`.
+    pub fn sentence(&self) -> String {
+        match self.scrapes {
+            0 => format!("metrics at {}, never scraped", self.url),
+            1 => format!("metrics at {}, scraped once", self.url),
+            scrapes => format!("metrics at {}, scraped {} times", self.url, count(scrapes)),
+        }
+    }
+}
+
+fn of_remark(remark: Option<&str>) -> String {
+    remark.map_or(String::new(), |remark| format!("; it says: {remark}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traces(requests: u64, sent: u64) -> TracesOutcome {
+        TracesOutcome { endpoint: "http://x/v1/traces".into(), requests, sent, ..TracesOutcome::default() }
+    }
+
+    #[test]
+    fn the_sentence_of_spans() {
+        assert_eq!(traces(0, 0).sentence(), "sent no spans to http://x/v1/traces: there were no requests");
+        assert_eq!(traces(1, 1).sentence(), "sent the spans of 1 request to http://x/v1/traces");
+        let mut some = traces(10_000, 9_488);
+        some.lose(512, "connection refused");
+        assert_eq!(
+            some.sentence(),
+            "sent the spans of 9,488 of 10,000 requests to http://x/v1/traces; 512 were not sent: connection refused"
+        );
+        let mut none = traces(3, 0);
+        none.unsampled = 2;
+        none.lose(1, "a");
+        assert_eq!(
+            none.sentence(),
+            "sent the spans of none of 3 requests to http://x/v1/traces; 2 were not sampled; 1 was not sent: a"
+        );
+        let left_out = TracesOutcome { unwanted: 4, ..traces(10, 6) };
+        assert_eq!(
+            left_out.sentence(),
+            "sent the spans of 6 of 10 requests to http://x/v1/traces; 4 left out by the settings"
+        );
+        assert!(left_out.is_complete());
+        let rejected = TracesOutcome { rejected_spans: 4, remark: Some("too old".into()), ..traces(2, 2) };
+        assert_eq!(
+            rejected.sentence(),
+            "sent the spans of 2 requests to http://x/v1/traces; 4 spans rejected there; it says: too old"
+        );
+        assert!(!rejected.is_complete() && !some.is_complete() && traces(1, 1).is_complete());
+    }
+
+    #[test]
+    fn reasons_are_bounded() {
+        let mut outcome = traces(100, 0);
+        for reason in 0..100 {
+            outcome.lose(1, &reason.to_string());
+        }
+        assert_eq!(outcome.lost.values().sum::<u64>(), 100);
+        assert_eq!(outcome.lost.len(), REASONS_MAX + 1);
+    }
+
+    #[test]
+    fn the_sentences_of_metrics() {
+        let endpoint = "http://x/v1/metrics".to_owned();
+        let mut metrics = MetricsOutcome { endpoint, ..MetricsOutcome::default() };
+        metrics.failure = Some("connection refused".into());
+        assert_eq!(metrics.sentence(), "sent no metrics to http://x/v1/metrics: connection refused");
+        metrics.sent = 2;
+        let sentence = "sent metrics to http://x/v1/metrics 2 times; the last ones were not sent: connection refused";
+        assert_eq!(metrics.sentence(), sentence);
+        let prometheus = PrometheusOutcome { url: "http://y/metrics".into(), scrapes: 1 };
+        assert_eq!(prometheus.sentence(), "metrics at http://y/metrics, scraped once");
+    }
+}

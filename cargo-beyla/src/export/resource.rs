@@ -1,0 +1,101 @@
+//! What the telemetry is of, in OpenTelemetry's words.
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
+
+use super::settings::Resource;
+use crate::report::run_info::RunInfo;
+
+/// The name by which we go.
+const NAME: &str = "cargo-beyla";
+
+/// An attribute whose value is a text.
+pub(super) fn text(key: &str, value: impl Into<String>) -> KeyValue {
+    attribute(key, Value::StringValue(value.into()))
+}
+
+/// An attribute whose value is a number.
+pub(super) fn number(key: &str, value: u64) -> KeyValue {
+    attribute(key, Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX)))
+}
+
+/// An attribute whose value is yes or no.
+pub(super) fn flag(key: &str, value: bool) -> KeyValue {
+    attribute(key, Value::BoolValue(value))
+}
+
+fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+}
+
+/// What it is that measures.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: NAME.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
+}
+
+/// What the telemetry of a run is of.
+pub(super) fn resource(resource: &Resource, run: &RunInfo) -> ResourceMessage {
+    let host = host_name();
+    let mut attributes = vec![
+        text("service.name", &resource.service_name),
+        text("service.instance.id", format!("{host}:{}", run.pid)),
+        text("telemetry.sdk.name", NAME),
+        text("telemetry.sdk.version", &run.version),
+        text("telemetry.sdk.language", "rust"),
+        text("telemetry.distro.name", NAME),
+        text("telemetry.distro.version", &run.version),
+        number("process.pid", run.pid.into()),
+        text("process.executable.path", run.executable.to_string_lossy()),
+        text("host.name", host),
+        text("os.type", "linux"),
+    ];
+    if let Some(name) = run.executable.file_name() {
+        attributes.push(text("process.executable.name", name.to_string_lossy()));
+    }
+    for (key, value) in &resource.attributes {
+        attributes.retain(|attribute| attribute.key != *key);
+        attributes.push(text(key, value));
+    }
+    ResourceMessage { attributes, ..ResourceMessage::default() }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_user_says_wins() {
+        let run = RunInfo {
+            version: "0.1.0".into(),
+            pid: 42,
+            executable: "/target/debug/server".into(),
+            started_unix_ns: 0,
+            started_monotonic_ns: 0,
+            capture: "socket".into(),
+            trace_seed: None,
+        };
+        let attributes = vec![("host.name".into(), "mine".into()), ("team".into(), "a".into())];
+        let resource = resource(&Resource { service_name: "shop".into(), attributes }, &run);
+        let get = |key: &str| {
+            let mut found = resource.attributes.iter().filter(|attribute| attribute.key == key);
+            let value = found.next().and_then(|found| found.value.clone()).and_then(|value| value.value);
+            assert!(found.next().is_none(), "{key}");
+            value
+        };
+        let text = |text: &str| Some(Value::StringValue(text.into()));
+        assert_eq!(get("service.name"), text("shop"));
+        assert_eq!(get("host.name"), text("mine"));
+        assert_eq!(get("team"), text("a"));
+        assert_eq!(get("process.executable.name"), text("server"));
+        assert_eq!(get("process.pid"), Some(Value::IntValue(42)));
+    }
+}

@@ -1,0 +1,99 @@
+//! What is to be exported, and where to. Plain values: who fills them in has read flags, environment and
+//! configuration.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::kept::Kept;
+use crate::config::attributes::AttributeSelection;
+
+/// Everything that a run exports.
+#[derive(Clone, Debug, Default)]
+pub struct ExportSettings {
+    /// Spans, by OTLP.
+    pub traces: Option<TracesExport>,
+    /// Which requests have spans.
+    pub sampler: Sampler,
+    /// Metrics, by OTLP.
+    pub metrics: Option<MetricsExport>,
+    /// Metrics, to be scraped.
+    pub prometheus: Option<PrometheusExport>,
+    /// The requests that are exported; `None`: all.
+    pub kept: Option<Kept>,
+    /// Which attributes the metrics have, and which the spans have not.
+    pub attributes: Vec<AttributeSelection>,
+}
+
+/// How OTLP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP/gRPC.
+    Grpc,
+    /// OTLP/HTTP with a body of protobuf.
+    HttpProtobuf,
+}
+
+/// Spans, by OTLP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracesExport {
+    /// As it is used: for HTTP with the path, as in `http://localhost:4318/v1/traces`; for gRPC without,
+    /// as in `http://localhost:4317`.
+    pub endpoint: String,
+    /// How OTLP is spoken there.
+    pub protocol: Protocol,
+    /// Sent with every request, such as credentials.
+    pub headers: Vec<(String, String)>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+/// Metrics, by OTLP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricsExport {
+    /// As in [`TracesExport::endpoint`], with the path `/v1/metrics`.
+    pub endpoint: String,
+    /// How OTLP is spoken there.
+    pub protocol: Protocol,
+    /// Sent with every request, such as credentials.
+    pub headers: Vec<(String, String)>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How often they are sent; and once more at the end.
+    pub interval: Duration,
+}
+
+/// Metrics, to be scraped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrometheusExport {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// As in `/metrics`.
+    pub path: String,
+}
+
+/// What the telemetry is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resource {
+    /// `service.name`.
+    pub service_name: String,
+    /// Others, which win over what is found out about the run.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Which requests have spans: the values of `OTEL_TRACES_SAMPLER`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Sampler {
+    /// All.
+    AlwaysOn,
+    /// None.
+    AlwaysOff,
+    /// So large a part of all traces.
+    TraceIdRatio(f64),
+    /// Those whose caller is recorded, and all without a caller.
+    #[default]
+    ParentBasedAlwaysOn,
+    /// Those whose caller is recorded, and no others.
+    ParentBasedAlwaysOff,
+    /// Those whose caller is recorded, and so large a part of those without a caller.
+    ParentBasedTraceIdRatio(f64),
+}

@@ -1,0 +1,134 @@
+//! As many requests as go into one message.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+
+use super::spans::spans;
+use crate::config::attributes::AttributeSelection;
+use crate::export::inbox::Queue;
+use crate::export::resource::scope;
+use crate::report::run_info::RunInfo;
+
+/// The spans of a message, which are few so that one that is lost is no great loss.
+const SPANS_MAX: usize = 512;
+
+/// The size of a message in bytes: gRPC receivers take up to 4 MiB by default.
+const BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The requests that fill a message: three spans each.
+pub(super) const REQUESTS_FULL: usize = SPANS_MAX / 3;
+
+/// The semantic conventions by which attributes are named.
+const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
+
+/// Requests and the message that tells of them.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) requests: u64,
+    pub(super) message: ExportTraceServiceRequest,
+}
+
+/// The attributes that spans are sent without.
+#[derive(Debug, Default)]
+pub(in crate::export) struct Without(Vec<AttributeSelection>);
+
+impl Without {
+    /// Of all that is selected, what is said of the spans.
+    pub(in crate::export) fn new(mut attributes: Vec<AttributeSelection>) -> Self {
+        attributes.retain(|selection| selection.metric == "traces" && !selection.exclude.is_empty());
+        Self(attributes)
+    }
+
+    fn apply(&self, spans: &mut [Span]) {
+        let Self(selections) = self;
+        for selection in selections {
+            for span in &mut *spans {
+                span.attributes.retain(|attribute| !selection.excludes(&attribute.key));
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// Takes requests out of the queue, the spans of each whole, until the message is full.
+    pub(super) fn fill(queue: &mut Queue, run: &RunInfo, resource: &Resource, without: &Without) -> Self {
+        let (mut all, mut requests, mut bytes): (Vec<Span>, u64, usize) = (Vec::new(), 0, 0);
+        while let Some(next) = queue.front() {
+            let mut spans = spans(next, run);
+            without.apply(&mut spans);
+            let size: usize = spans.iter().map(Message::encoded_len).sum();
+            if requests > 0 && (all.len() + spans.len() > SPANS_MAX || bytes + size > BYTES_MAX) {
+                break;
+            }
+            queue.pop();
+            bytes += size;
+            requests += 1;
+            all.extend(spans);
+        }
+        let scope = ScopeSpans { scope: Some(scope()), spans: all, schema_url: SCHEMA_URL.to_owned() };
+        let resource = ResourceSpans {
+            resource: Some(resource.clone()),
+            scope_spans: vec![scope],
+            schema_url: SCHEMA_URL.to_owned(),
+        };
+        Self { requests, message: ExportTraceServiceRequest { resource_spans: vec![resource] } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::attributes::selections_of;
+    use crate::export::inbox::BOUNDS;
+    use crate::protocol::trace_context::{SpanId, TraceId};
+    use crate::report::fixtures;
+    use crate::request::trace_context::TraceContext;
+
+    fn queue(requests: u64, path: &str) -> Queue {
+        let mut queue = Queue::new(BOUNDS);
+        for id in 1..=requests {
+            let mut request = fixtures::request(id, path);
+            let (trace_id, span_id) = (TraceId::of(id.into()), SpanId::of(id));
+            request.trace = Some(TraceContext { trace_id, span_id, caller: None }.into());
+            assert!(queue.push(Arc::new(request)));
+        }
+        queue
+    }
+
+    fn sizes(mut queue: Queue) -> Vec<u64> {
+        let mut sizes = Vec::new();
+        while queue.len() > 0 {
+            let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &Without::default());
+            assert!(batch.message.encoded_len() < BYTES_MAX + 64 * 1024);
+            let spans = &batch.message.resource_spans[0].scope_spans[0].spans;
+            assert!(spans.len() <= SPANS_MAX && spans.len() as u64 == 3 * batch.requests);
+            sizes.push(batch.requests);
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_message_is_bounded_in_spans_and_in_bytes() {
+        assert_eq!(sizes(queue(400, "/")), [170, 170, 60]);
+        // Twice in a span's attributes and once in its name.
+        let sizes = sizes(queue(100, &format!("/{}", "x".repeat(20_000))));
+        assert_eq!(sizes.iter().sum::<u64>(), 100);
+        assert!(sizes.len() == 3 || sizes.len() == 4, "{sizes:?}");
+    }
+
+    #[test]
+    fn spans_are_without_what_is_excluded() {
+        let selections = "traces: {include: [db.*], exclude: [url_query, client.*]}\n'*': {exclude: ['*']}";
+        let without = Without::new(selections_of(selections));
+        let mut queue = queue(1, "/a?b=c");
+        let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &without);
+        let attributes = &batch.message.resource_spans[0].scope_spans[0].spans[0].attributes;
+        let has = |key: &str| attributes.iter().any(|attribute| attribute.key == key);
+        assert!(has("url.path") && has("server.address"));
+        assert!(!has("url.query") && !has("client.address") && !has("client.port"));
+    }
+}

@@ -1,0 +1,48 @@
+//! What `--explain` tells of a request, on its server span.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+use syscalls::Sysno;
+
+use crate::export::resource::{number, text};
+use crate::request::explanation::{Cause, Delay, Explanation, Place};
+
+/// The parts of the handle phase, in nanoseconds.
+pub(super) fn attributes(explanation: &Explanation) -> impl Iterator<Item = KeyValue> {
+    let parts = explanation.parts.named().map(|(name, ns)| number(&format!("cargo_beyla.handle.{name}"), ns));
+    let unit = text("cargo_beyla.handle.unit", explanation.unit.label());
+    std::iter::once(unit).chain(parts)
+}
+
+/// The places and the delays. They are sums over the phase, which begins at `unix_ns`, and have no
+/// moment of their own.
+pub(super) fn events(explanation: &Explanation, unix_ns: u64) -> impl Iterator<Item = Event> {
+    let event = move |name: &str, attributes: Vec<KeyValue>| Event {
+        name: name.to_owned(),
+        time_unix_nano: unix_ns,
+        attributes,
+        ..Event::default()
+    };
+    let places = explanation.places.iter().map(move |place| event("cargo_beyla.place", of_place(place)));
+    let delays = explanation.delays.iter().map(move |delay| event("cargo_beyla.delay", of_delay(delay)));
+    places.chain(delays)
+}
+
+fn of_place(place: &Place) -> Vec<KeyValue> {
+    let Place { cause, stack: _, ns, count } = place;
+    let mut attributes = vec![
+        text("cargo_beyla.cause", cause.label()),
+        number("cargo_beyla.ns", *ns),
+        number("cargo_beyla.count", u64::from(*count)),
+    ];
+    if let Cause::SystemCall(call) = cause {
+        let name = usize::try_from(*call).ok().and_then(Sysno::new);
+        attributes.push(text("cargo_beyla.system_call", name.map_or(call.to_string(), |name| name.name().to_owned())));
+    }
+    attributes
+}
+
+fn of_delay(delay: &Delay) -> Vec<KeyValue> {
+    let Delay { by: (method, route), ns } = delay;
+    vec![text("cargo_beyla.by", format!("{method} {route}")), number("cargo_beyla.ns", *ns)]
+}

@@ -1,0 +1,140 @@
+//! The exporter's thread: what it does from the first request to the last.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use super::exporter::{Checked, Progress};
+use super::inbox::{BOUNDS, Inbox};
+use super::kept::{Kept, Signals};
+use super::metrics::pipeline::MetricsPipeline;
+use super::metrics::store::Store;
+use super::otlp::delivery::{Delivery, Ending};
+use super::outcome::{Outcome, PrometheusOutcome};
+use super::sampling::Sampling;
+use super::traces::batch::Without;
+use super::traces::pipeline::{Pipeline, Waiting};
+use crate::report::run_info::RunInfo;
+
+/// What the thread shares with the run.
+pub(super) struct Shared {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) progress: Arc<Progress>,
+    /// The deadline, once the run is over.
+    pub(super) ending: watch::Receiver<Option<Instant>>,
+}
+
+/// Works until the run is over and everything is sent, or the deadline has come.
+pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
+    // Host names are looked up on a thread beside.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return checked.not_started(&error.to_string()),
+    };
+    let local = LocalSet::new();
+    let outcome = local.block_on(&runtime, export(checked, resource, run, shared));
+    drop(local);
+    // A look-up that hangs is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
+    let Checked { traces, sampler, metrics, prometheus, kept, attributes } = checked;
+    let delivery = |receiver| Delivery::new(receiver, shared.ending.clone());
+    let counts = metrics.is_some() || prometheus.is_some();
+    let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone(), &attributes))));
+
+    let without = Without::new(attributes);
+    let traces = traces.map(|receiver| Pipeline::new(delivery(receiver), run.clone(), resource.clone(), without));
+    let waiting = traces.as_ref().map(|traces| traces.waiting(BOUNDS));
+    let metrics = metrics.zip(store.clone()).map(|((receiver, interval), store)| {
+        MetricsPipeline::new(delivery(receiver), interval, store, resource.clone())
+    });
+    let scraped = prometheus.zip(store.clone()).map(|(endpoint, store)| {
+        let scrapes = endpoint.scrapes(store, resource.clone());
+        (endpoint.url(), endpoint, scrapes)
+    });
+
+    let counted = Notify::new();
+    let intake = Intake { shared, kept, sampling: Sampling::new(sampler), store, waiting: waiting.clone() };
+    let serve = scraped.map(|(url, endpoint, scrapes)| {
+        let task = tokio::task::spawn_local(endpoint.serve(Rc::clone(&scrapes)));
+        (url, task, scrapes)
+    });
+    let done = |requests| shared.progress.add(requests);
+    let ((), traces, metrics) = tokio::join!(
+        async {
+            intake.run().await;
+            counted.notify_one();
+        },
+        optional(traces.zip(waiting).map(|(traces, waiting)| traces.run(waiting, done))),
+        optional(metrics.map(|metrics| metrics.run(counted.notified()))),
+    );
+    let prometheus = serve.map(|(url, task, scrapes)| {
+        task.abort();
+        PrometheusOutcome { url, scrapes: scrapes.count() }
+    });
+    Outcome { traces, metrics, prometheus }
+}
+
+async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {
+    Some(future?.await)
+}
+
+/// Takes requests from the run to all who want them.
+struct Intake<'a> {
+    shared: &'a Shared,
+    kept: Option<Kept>,
+    sampling: Sampling,
+    store: Option<Rc<RefCell<Store>>>,
+    waiting: Option<Rc<Waiting>>,
+}
+
+impl Intake<'_> {
+    async fn run(&self) {
+        let inbox = &self.shared.inbox;
+        let mut ending: Ending = self.shared.ending.clone();
+        loop {
+            let over = tokio::select! {
+                biased;
+                // An error is as good: the run has gone away.
+                _ = ending.wait_for(Option::is_some) => true,
+                () = inbox.filled() => false,
+            };
+            self.take();
+            if over {
+                break;
+            }
+        }
+        if let Some(waiting) = &self.waiting {
+            waiting.close(inbox.refused());
+        }
+    }
+
+    fn take(&self) {
+        for request in self.shared.inbox.take() {
+            let signals = self.kept.as_ref().map_or(Signals::ALL, |kept| kept.signals(&request));
+            let spans = signals.traces && self.waiting.is_some();
+            let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
+            if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
+                store.borrow_mut().record(&request, sampled);
+            }
+            match &self.waiting {
+                Some(waiting) if sampled => waiting.push(request),
+                Some(waiting) => {
+                    waiting.leave_out(signals.traces);
+                    self.shared.progress.add(1);
+                }
+                None => self.shared.progress.add(1),
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Receivers that do not take what they are sent, or not at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cargo_beyla::export::settings::Protocol;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use prost::Message;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::grpc_receiver::GrpcReceiver;
+use super::http_receiver::{Answer, HttpReceiver};
+use super::requests::{PATIENCE, export_traces, request, start, traces};
+use super::traces::{assert_complete, decode};
+
+const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
+
+/// An address at which nobody listens.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    format!("http://{}", listener.local_addr().expect("a socket"))
+}
+
+fn take() -> Answer {
+    Answer::Take(Vec::new())
+}
+
+fn taken() -> ExportTraceServiceResponse {
+    ExportTraceServiceResponse::default()
+}
+
+#[test]
+fn nobody_listens() {
+    for protocol in BOTH {
+        let begun = Instant::now();
+        let outcome = export_traces(&traces(&nobody(), protocol), 1000, PATIENCE);
+        // The user is not made to wait for it.
+        assert!(begun.elapsed() < Duration::from_secs(3), "{protocol:?}: {:?}", begun.elapsed());
+        assert_eq!((outcome.sent, outcome.lost["connection refused"]), (0, 1000), "{protocol:?}");
+        assert!(outcome.sentence().ends_with("1,000 were not sent: connection refused"), "{}", outcome.sentence());
+    }
+}
+
+#[test]
+fn there_is_no_time_at_all() {
+    let address = nobody();
+    let exporter = start(&traces(&address, Protocol::Grpc));
+    for id in 1..=10 {
+        exporter.offer(&Arc::new(request(id)));
+    }
+    let outcome = exporter.finish(Duration::ZERO).traces.expect("there are spans");
+    assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 10));
+}
+
+#[test]
+fn it_is_overloaded_for_a_while() {
+    for status in [429, 502, 503, 504] {
+        let receiver = HttpReceiver::start(move |n| if n < 2 { Answer::Refuse(status, vec![], "") } else { take() });
+        let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);
+        assert!(outcome.is_complete(), "{outcome:?}");
+        assert_complete(&decode(&receiver), 500);
+    }
+    let receiver =
+        GrpcReceiver::start(|n| if n < 2 { Some(Err(Status::unavailable("busy"))) } else { Some(Ok(taken())) });
+    assert!(export_traces(&traces(&receiver.url(), Protocol::Grpc), 500, PATIENCE).is_complete());
+    assert_complete(&receiver.taken(), 500);
+}
+
+#[test]
+fn it_is_overloaded_to_the_end() {
+    let receiver = HttpReceiver::start(|n| if n == 0 { take() } else { Answer::Refuse(503, vec![], "too busy") });
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, Duration::from_millis(400));
+    assert_eq!(
+        (outcome.sent, &outcome.lost),
+        (170, &[("HTTP status 503 Service Unavailable: too busy".to_owned(), 330)].into())
+    );
+    assert_complete(&decode(&receiver), 170);
+}
+
+#[test]
+fn it_asks_for_time() {
+    let http = HttpReceiver::start(|n| match n {
+        0 => Answer::Refuse(429, vec![("retry-after", "1")], ""),
+        _ => take(),
+    });
+    assert!(export_traces(&traces(&http.url(), Protocol::HttpProtobuf), 10, PATIENCE).is_complete());
+    let [first, second] = http.received().try_into().expect("two attempts");
+    assert!(second.at - first.at >= Duration::from_secs(1), "{:?}", second.at - first.at);
+
+    let details = || ErrorDetails::with_retry_info(Some(Duration::from_millis(700)));
+    let grpc = GrpcReceiver::start(move |n| match n {
+        0 => Some(Err(Status::with_error_details(Code::ResourceExhausted, "slowly", details()))),
+        _ => Some(Ok(taken())),
+    });
+    let begun = Instant::now();
+    assert!(export_traces(&traces(&grpc.url(), Protocol::Grpc), 10, PATIENCE).is_complete());
+    assert!(begun.elapsed() >= Duration::from_millis(700));
+    assert_eq!(grpc.attempts().len(), 2);
+}
+
+#[test]
+fn it_asks_for_more_time_than_there_is() {
+    let receiver = HttpReceiver::start(|_| Answer::Refuse(429, vec![("retry-after", "3600")], "slowly"));
+    let begun = Instant::now();
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert_eq!(outcome.lost["HTTP status 429 Too Many Requests: slowly"], 10);
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[test]
+fn it_does_not_want_them() {
+    for status in [400, 401, 404, 413, 500] {
+        let receiver = HttpReceiver::start(move |_| Answer::Refuse(status, vec![], "no"));
+        let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);
+        assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 500));
+        // Each of the three messages once.
+        assert_eq!(receiver.received().len(), 3, "{status}");
+    }
+    let receiver = GrpcReceiver::start(|_| Some(Err(Status::unauthenticated("who are you?"))));
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::Grpc), 500, PATIENCE);
+    assert_eq!(outcome.lost["gRPC status Unauthenticated: who are you?"], 500);
+    assert_eq!(receiver.attempts().len(), 3);
+}
+
+#[test]
+fn one_message_is_refused_and_the_others_are_not() {
+    let receiver = HttpReceiver::start(|n| if n == 1 { Answer::Refuse(400, vec![], "") } else { take() });
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);
+    assert_eq!((outcome.sent, outcome.lost["HTTP status 400 Bad Request"]), (330, 170));
+    assert_complete(&decode(&receiver), 330);
+}
+
+#[test]
+fn it_takes_a_part() {
+    let partial = ExportTracePartialSuccess { rejected_spans: 7, error_message: "too old".into() };
+    let answer = ExportTraceServiceResponse { partial_success: Some(partial) };
+    let body = answer.encode_to_vec();
+    let http = HttpReceiver::start(move |_| Answer::Take(body.clone()));
+    let grpc = GrpcReceiver::start(move |_| Some(Ok(answer.clone())));
+    for (url, protocol) in [(http.url(), Protocol::HttpProtobuf), (grpc.url(), Protocol::Grpc)] {
+        let outcome = export_traces(&traces(&url, protocol), 20, PATIENCE);
+        assert_eq!((outcome.sent, outcome.rejected_spans, outcome.is_complete()), (20, 7, false));
+        let sentence = outcome.sentence();
+        assert!(sentence.ends_with("; 7 spans rejected there; it says: too old"), "{sentence}");
+    }
+    // What was taken in part is not sent again.
+    assert_eq!((http.received().len(), grpc.attempts().len()), (1, 1));
+}
+
+#[test]
+fn it_closes_the_connection() {
+    let receiver = HttpReceiver::start(|n| if n % 2 == 0 { Answer::Close } else { take() });
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_complete(&decode(&receiver), 500);
+}
+
+#[test]
+fn it_never_answers() {
+    let http = HttpReceiver::start(|_| Answer::Hang);
+    let grpc = GrpcReceiver::start(|_| None);
+    for (url, protocol) in [(http.url(), Protocol::HttpProtobuf), (grpc.url(), Protocol::Grpc)] {
+        let begun = Instant::now();
+        let outcome = export_traces(&traces(&url, protocol), 500, Duration::from_millis(1500));
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert_eq!((outcome.sent, outcome.lost["no answer within 1 s"]), (0, 500), "{outcome:?}");
+        let outcome = export_traces(&traces(&url, protocol), 500, Duration::from_millis(200));
+        assert_eq!((outcome.sent, outcome.lost["no answer until the end"]), (0, 500), "{outcome:?}");
+    }
+}
+
+#[test]
+fn it_accepts_connections_and_nothing_else() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("a socket"));
+    for protocol in BOTH {
+        let begun = Instant::now();
+        let outcome = export_traces(&traces(&url, protocol), 10, Duration::from_millis(300));
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 10));
+    }
+}
+
+#[test]
+fn it_is_slow() {
+    let receiver = HttpReceiver::start(|_| Answer::Slowly(Duration::from_millis(50)));
+    assert!(export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 1000, PATIENCE).is_complete());
+    assert_complete(&decode(&receiver), 1000);
+}
+
+#[test]
+fn it_cannot_be_trusted() {
+    let receiver = GrpcReceiver::start_self_signed();
+    for protocol in BOTH {
+        let url = format!("https://localhost:{}", receiver.address.port());
+        let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
+        assert_eq!(outcome.sent, 0);
+        let sentence = outcome.sentence();
+        assert!(sentence.contains("certificate"), "{sentence}");
+    }
+    assert!(receiver.attempts().is_empty());
+}
+
+#[test]
+fn it_does_not_speak_tls() {
+    let receiver = HttpReceiver::start(|_| take());
+    for protocol in BOTH {
+        let url = receiver.url().replace("http:", "https:");
+        let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
+        assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 10), "{outcome:?}");
+    }
+    assert!(receiver.received().is_empty());
+}
+
+#[test]
+fn whoever_offers_never_waits_and_memory_is_bounded() {
+    let receiver = HttpReceiver::start(|_| Answer::Hang);
+    let exporter = start(&traces(&receiver.url(), Protocol::HttpProtobuf));
+    let one = Arc::new(request(1));
+    let begun = Instant::now();
+    for _ in 0..400_000 {
+        exporter.offer(&one);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // In the inbox, in the queue behind it, and on the way from one to the other.
+    assert!(Arc::strong_count(&one) <= 3 * 65_536 + 1, "{}", Arc::strong_count(&one));
+    exporter.lose(5);
+    let outcome = exporter.finish(Duration::from_millis(200)).traces.expect("there are spans");
+    assert_eq!((outcome.requests, outcome.sent), (400_005, 0));
+    assert_eq!(outcome.lost.values().sum::<u64>(), 400_005);
+    assert!(outcome.lost["they came faster than they were taken"] >= 5);
+}

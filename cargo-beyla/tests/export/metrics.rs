@@ -1,0 +1,77 @@
+//! Metrics that are sent.
+
+use std::time::Duration;
+
+use cargo_beyla::export::settings::{ExportSettings, MetricsExport, Protocol};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use prost::Message;
+
+use super::grpc_receiver::GrpcReceiver;
+use super::http_receiver::{Answer, HttpReceiver};
+use super::requests::{PATIENCE, export, request, start};
+
+fn settings(endpoint: String, protocol: Protocol, interval: Duration) -> ExportSettings {
+    let timeout = Duration::from_secs(1);
+    let metrics = MetricsExport { endpoint, protocol, headers: vec![], timeout, interval };
+    ExportSettings { metrics: Some(metrics), ..ExportSettings::default() }
+}
+
+#[track_caller]
+fn check(message: &ExportMetricsServiceRequest) {
+    let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
+    let named = |name: &str| metrics.iter().find(|metric| metric.name == name).expect("it is there");
+    let points = |metric: &Metric| match metric.data.clone() {
+        Some(Data::Histogram(histogram)) => histogram.data_points,
+        data => panic!("{data:?}"),
+    };
+    let duration = named("http.server.request.duration");
+    assert_eq!(duration.unit, "s");
+    assert_eq!(points(duration).iter().map(|point| point.count).sum::<u64>(), 1000);
+    assert_eq!(points(named("http.server.response.body.size"))[0].sum, Some(28_000.0));
+    assert_eq!(points(named("cargo_beyla.request.phase.duration")).len(), 4);
+    named("process.cpu.time");
+    named("process.memory.usage");
+}
+
+#[test]
+fn all_is_sent_at_the_end() {
+    let http = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let url = format!("{}/v1/metrics", http.url());
+    let settings_of = |url, protocol| settings(url, protocol, Duration::from_mins(1));
+    let outcome = export(&settings_of(url.clone(), Protocol::HttpProtobuf), 1000, PATIENCE);
+    assert_eq!(outcome.metrics.expect("there are metrics").sentence(), format!("sent metrics to {url}"));
+    assert_eq!(http.received()[0].path, "/v1/metrics");
+    check(&ExportMetricsServiceRequest::decode(http.taken().remove(0)).expect("a message"));
+
+    let grpc = GrpcReceiver::start(|_| None);
+    let outcome = export(&settings_of(grpc.url(), Protocol::Grpc), 1000, PATIENCE);
+    assert!(outcome.metrics.is_some_and(|metrics| metrics.failure.is_none()));
+    check(&grpc.metrics()[0]);
+}
+
+#[test]
+fn they_are_sent_while_the_run_goes_on() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_millis(20));
+    let exporter = start(&settings);
+    exporter.offer(&std::sync::Arc::new(request(1)));
+    let begun = std::time::Instant::now();
+    while receiver.taken().len() < 3 && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let outcome = exporter.finish(PATIENCE).metrics.expect("there are metrics");
+    assert!(outcome.sent >= 4, "{outcome:?}");
+    assert_eq!(outcome.sent, receiver.taken().len() as u64);
+}
+
+#[test]
+fn nobody_listens() {
+    let settings = settings("http://127.0.0.1:9/v1/metrics".into(), Protocol::HttpProtobuf, Duration::from_mins(1));
+    let begun = std::time::Instant::now();
+    let outcome = export(&settings, 10, PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    let sentence = "sent no metrics to http://127.0.0.1:9/v1/metrics: connection refused";
+    assert_eq!(outcome.metrics.expect("there are metrics").sentence(), sentence);
+}

@@ -1,0 +1,97 @@
+//! Requests made by hand, and their way through an exporter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cargo_beyla::export::exporter::{Checked, Exporter};
+use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
+use cargo_beyla::export::settings::{ExportSettings, Protocol, Resource, TracesExport};
+use cargo_beyla::protocol::trace_context::{SpanId, TraceId};
+use cargo_beyla::report::run_info::RunInfo;
+use cargo_beyla::request::boundaries::Boundaries;
+use cargo_beyla::request::model::{self, ConnectionInfo, Endpoint, MessageBytes, Request};
+use cargo_beyla::request::trace_context::TraceContext;
+
+/// Long enough for everything that goes well.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The `id`th request; it takes 100 µs.
+pub fn request(id: u64) -> Request {
+    let end = |port: u16| Endpoint::Tcp(([127, 0, 0, 1], port).into());
+    let at = id * 1_000_000;
+    Request {
+        id,
+        connection: Arc::new(ConnectionInfo { id: 1, server: end(8080), client: end(50000) }),
+        protocol: "http/1.1",
+        method: "GET".into(),
+        path: format!("/users/{id}").into(),
+        query: None,
+        route: "/users/{id}".into(),
+        status: Some(200),
+        outcome: model::Outcome::Complete,
+        boundaries: Boundaries {
+            connected: None,
+            accepted: None,
+            arrived: Some(at),
+            read: at + 10_000,
+            received: Some(at + 10_000),
+            responded: Some(at + 90_000),
+            ended: at + 100_000,
+        },
+        request_bytes: MessageBytes { header: 78, body: Some(0) },
+        response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
+        explanation: None,
+        trace: Some(Box::new(TraceContext {
+            trace_id: TraceId::of(u128::from(id) << 64 | 7),
+            span_id: SpanId::of(id),
+            caller: None,
+        })),
+    }
+}
+
+/// This process, as if it were a server.
+pub fn run() -> RunInfo {
+    RunInfo {
+        version: "0.1.0".into(),
+        pid: std::process::id(),
+        executable: "/work/target/debug/server".into(),
+        started_unix_ns: 1_700_000_000_000_000_000,
+        started_monotonic_ns: 0,
+        capture: "socket".into(),
+        trace_seed: None,
+    }
+}
+
+/// Spans to an endpoint that has a second for each attempt.
+pub fn traces(endpoint: &str, protocol: Protocol) -> ExportSettings {
+    let endpoint = match protocol {
+        Protocol::Grpc => endpoint.to_owned(),
+        Protocol::HttpProtobuf => format!("{endpoint}/v1/traces"),
+    };
+    let headers = vec![("x-tenant".to_owned(), "a".to_owned())];
+    let traces = TracesExport { endpoint, protocol, headers, timeout: Duration::from_secs(1) };
+    ExportSettings { traces: Some(traces), ..ExportSettings::default() }
+}
+
+pub fn start(settings: &ExportSettings) -> Exporter {
+    let checked = Checked::new(settings).expect("settings that make sense").expect("something to export");
+    let resource = Resource { service_name: "shop".into(), attributes: vec![("team".into(), "a".into())] };
+    Exporter::start(checked, &resource, &run()).expect("a thread")
+}
+
+/// Exports so many requests.
+pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> Outcome {
+    let exporter = start(settings);
+    for id in 1..=requests {
+        exporter.offer(&Arc::new(request(id)));
+    }
+    exporter.finish(patience)
+}
+
+/// Exports so many requests as spans; every one is accounted for.
+pub fn export_traces(settings: &ExportSettings, requests: u64, patience: Duration) -> TracesOutcome {
+    let outcome = export(settings, requests, patience).traces.expect("there are spans");
+    assert_eq!(outcome.requests, requests, "{outcome:?}");
+    assert_eq!(outcome.sent + outcome.unsampled + outcome.lost.values().sum::<u64>(), requests, "{outcome:?}");
+    outcome
+}

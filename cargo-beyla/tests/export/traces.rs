@@ -1,0 +1,133 @@
+//! Spans that arrive.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cargo_beyla::export::kept::{Accepted, Kept, Signals};
+use cargo_beyla::export::settings::{ExportSettings, Protocol, Sampler};
+use cargo_beyla::protocol::trace_context::SpanId;
+use cargo_beyla::request::pattern::PathPatterns;
+use cargo_beyla::request::trace_context::Caller;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message;
+
+use super::grpc_receiver::GrpcReceiver;
+use super::http_receiver::{Answer, HttpReceiver};
+use super::requests::{PATIENCE, export, export_traces, request, start, traces};
+
+pub fn decode(receiver: &HttpReceiver) -> Vec<ExportTraceServiceRequest> {
+    receiver.taken().into_iter().map(|body| ExportTraceServiceRequest::decode(body).expect("a message")).collect()
+}
+
+pub fn spans(messages: &[ExportTraceServiceRequest]) -> Vec<Span> {
+    let of_resource = messages.iter().flat_map(|message| &message.resource_spans);
+    of_resource.flat_map(|resource| &resource.scope_spans).flat_map(|scope| scope.spans.clone()).collect()
+}
+
+/// So many requests have a server span and its two children each, and no span is there twice.
+#[track_caller]
+pub fn assert_complete(messages: &[ExportTraceServiceRequest], requests: usize) {
+    let spans = spans(messages);
+    let servers = spans.iter().filter(|span| span.kind() == SpanKind::Server).count();
+    let ids: HashSet<_> = spans.iter().map(|span| (span.trace_id.clone(), span.span_id.clone())).collect();
+    assert_eq!((servers, spans.len(), ids.len()), (requests, 3 * requests, 3 * requests));
+    for message in messages {
+        assert!(message.resource_spans[0].scope_spans[0].spans.len() <= 512);
+        assert!(message.encoded_len() < 4 * 1024 * 1024);
+    }
+}
+
+#[test]
+fn ten_thousand_requests_arrive_once_by_http() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10_000, PATIENCE);
+    assert_complete(&decode(&receiver), 10_000);
+    assert_eq!(outcome.sentence(), format!("sent the spans of 10,000 requests to {}/v1/traces", receiver.url()));
+    let first = &receiver.received()[0];
+    assert_eq!(first.path, "/v1/traces");
+    let header = |name: &str| first.headers[name].to_str().expect("text").to_owned();
+    assert_eq!((header("content-type").as_str(), header("x-tenant").as_str()), ("application/x-protobuf", "a"));
+    assert!(header("user-agent").starts_with("cargo-beyla/"));
+}
+
+#[test]
+fn ten_thousand_requests_arrive_once_by_grpc() {
+    let receiver = GrpcReceiver::start(|_| Some(Ok(ExportTraceServiceResponse::default())));
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::Grpc), 10_000, PATIENCE);
+    assert_complete(&receiver.taken(), 10_000);
+    assert_eq!(outcome.sentence(), format!("sent the spans of 10,000 requests to {}", receiver.url()));
+    let metadata = &receiver.attempts()[0];
+    assert_eq!(metadata.get("x-tenant").map(tonic::metadata::MetadataValue::as_bytes), Some(&b"a"[..]));
+}
+
+#[test]
+fn the_resource_and_the_scope_are_told() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 1, PATIENCE);
+    let message = &decode(&receiver)[0];
+    let resource = message.resource_spans[0].resource.as_ref().expect("there is one");
+    let keys: Vec<_> = resource.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    for key in ["service.name", "service.instance.id", "telemetry.sdk.language", "telemetry.distro.name", "process.pid"]
+    {
+        assert!(keys.contains(&key), "{keys:?}");
+    }
+    let scope = message.resource_spans[0].scope_spans[0].scope.as_ref().expect("there is one");
+    assert_eq!(scope.name, "cargo-beyla");
+}
+
+#[test]
+fn requests_are_sent_while_the_run_goes_on() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let exporter = start(&traces(&receiver.url(), Protocol::HttpProtobuf));
+    for id in 1..=3 {
+        exporter.offer(&Arc::new(request(id)));
+    }
+    let begun = std::time::Instant::now();
+    while receiver.taken().is_empty() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_complete(&decode(&receiver), 3);
+    exporter.offer(&Arc::new(request(4)));
+    let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
+    assert_eq!((outcome.sent, outcome.is_complete()), (4, true));
+    assert_complete(&decode(&receiver), 4);
+}
+
+#[test]
+fn what_the_caller_does_not_record_is_left_out() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    for (sampler, sent) in [(Sampler::ParentBasedAlwaysOn, 2), (Sampler::AlwaysOff, 0), (Sampler::AlwaysOn, 3)] {
+        let exporter = start(&ExportSettings { sampler, ..traces(&receiver.url(), Protocol::HttpProtobuf) });
+        for (id, sampled) in [(1, None), (2, Some(true)), (3, Some(false))] {
+            let mut request = request(id);
+            let caller = sampled.map(|sampled| Caller { span_id: SpanId::of(77), sampled, state: None });
+            request.trace.as_mut().expect("there is one").caller = caller;
+            exporter.offer(&Arc::new(request));
+        }
+        let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
+        assert_eq!((outcome.requests, outcome.sent, outcome.unsampled), (3, sent, 3 - sent), "{sampler:?}");
+        assert!(outcome.is_complete());
+    }
+}
+
+#[test]
+fn what_the_settings_leave_out_is_told() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let ignored = PathPatterns::new(&["/users/1".into(), "/users/2".into()]).expect("patterns");
+    for (of_ignored, sent) in [(Signals::NONE, 3), (Signals { traces: true, metrics: false }, 5)] {
+        let kept = Some(Kept::new(Accepted::default(), ignored.clone(), of_ignored));
+        let settings = ExportSettings { kept, ..traces(&receiver.url(), Protocol::HttpProtobuf) };
+        let outcome = export(&settings, 5, PATIENCE).traces.expect("there are spans");
+        assert_eq!((outcome.requests, outcome.sent, outcome.unwanted, outcome.unsampled), (5, sent, 5 - sent, 0));
+        assert!(outcome.is_complete());
+    }
+}
+
+#[test]
+fn a_run_without_requests_is_a_run() {
+    let outcome = export_traces(&traces("http://127.0.0.1:9", Protocol::Grpc), 0, PATIENCE);
+    assert_eq!(outcome.sentence(), "sent no spans to http://127.0.0.1:9: there were no requests");
+}
