@@ -3,7 +3,7 @@
 //!
 //! A file becomes a tree of [`node`]s, each with its place; [`layers`] finds the value of a key in the
 //! environment and in the files, and keeps where it comes from. What is exported takes several keys at a
-//! time: that is put together in [`resolve`].
+//! time: that is put together in `resolve`.
 
 pub mod attributes;
 mod color;

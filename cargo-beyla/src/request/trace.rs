@@ -202,6 +202,9 @@ impl Trace {
 
     /// Ends what is under way at `now_ns`: it stays open. To be called after the last event.
     pub fn close(&mut self, now_ns: u64) {
+        if let Some(explain) = &mut self.ledger.explain {
+            explain.stop(now_ns);
+        }
         let mut connections: Vec<_> = self.connections.drain().collect();
         connections.sort_unstable_by_key(|(id, _)| *id);
         for (_, connection) in connections {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
 use nix::unistd::Pid;
 
 use crate::error::Error;
@@ -51,8 +51,15 @@ impl<'a> Load<'a> {
         }
         // A group of its own, to be ended whole: a shell does not end what it has started.
         shell.process_group(0);
-        // SAFETY: one system call. After the change of user, which would clear it.
-        unsafe { shell.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?)) };
+        // SAFETY: two system calls.
+        unsafe {
+            shell.pre_exec(|| {
+                // After the change of user, which would clear it.
+                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+                // What we block, to read it from a descriptor, is none of its business.
+                Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+            })
+        };
         let child = shell.spawn().map_err(|source| Error::System { what: "starting the command of --exec", source })?;
         self.child = Some(child);
         Ok(())

@@ -72,7 +72,10 @@ fn claim(finding: &Finding) -> String {
 }
 
 fn frequency(finding: &Finding) -> String {
+    let polls = matches!(finding.kind, FindingKind::BlockingCall | FindingKind::CpuBoundPoll);
     match (finding.count, finding.of) {
+        // Of tasks that handle no request, polls are counted.
+        (number, _) if polls && finding.route.is_none() => format!("in {}", counted(number, "poll")),
         (1, 1) => "in its only request".to_owned(),
         (number, of) => format!("in {} of {}", count(number), counted(of, "request")),
     }

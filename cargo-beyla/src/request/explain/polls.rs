@@ -189,6 +189,17 @@ impl Explain {
         }
     }
 
+    /// The run is over: polls that go on have lasted until now, and are the worst of all.
+    pub(in crate::request) fn stop(&mut self, at: u64) {
+        for thread in self.threads.all() {
+            if let Some(current) = thread.current.take()
+                && let Some(task) = self.tasks.get_mut(current).filter(|task| !task.blocking)
+            {
+                end_of_poll(thread, current, task, at, &mut self.findings);
+            }
+        }
+    }
+
     /// What a task has waited for that is woken by another.
     fn wait(&mut self, waiting: TaskRef, by: TaskRef, at: u64) -> Option<Wait> {
         let unit = &self.tasks.get(waiting)?.unit;
@@ -238,7 +249,10 @@ fn end_of_poll(thread: &mut Thread, reference: TaskRef, task: &mut Task, at: u64
             worst = Some((lasted.total, group));
         }
     };
-    for &(cause, stack, total, max) in &poll.sleeps {
+    // Many short calls hold a worker up as one long one does. Of those that only do so together, the worst is named.
+    let held_up = poll.sleeps.iter().fold(0, |sum: u64, (_, _, total, _)| sum.saturating_add(*total)) >= threshold;
+    let most = poll.sleeps.iter().map(|(_, _, total, _)| *total).max().unwrap_or(0).min(threshold);
+    for &(cause, stack, total, max) in poll.sleeps.iter().filter(|(_, _, total, _)| held_up && *total >= most) {
         found(FindingKind::BlockingCall, cause, stack, Lasted { total, max });
     }
     let running = length.saturating_sub(poll.off_cpu);

@@ -40,7 +40,7 @@ impl Explain {
                     let long = group.filter(|_| slept >= self.findings.threshold());
                     thread.poll.lock = thread.poll.lock.max(long.map(|group| (slept, group)));
                 }
-            } else if slept >= self.findings.threshold() {
+            } else if slept > 0 {
                 thread.poll.slept(cause, stack, slept);
             }
         }

@@ -88,6 +88,10 @@ impl Threads {
         self.known.get(&thread)
     }
 
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Thread> {
+        self.known.values_mut()
+    }
+
     pub(super) fn get_mut(&mut self, thread: u32) -> Option<&mut Thread> {
         self.known.get_mut(&thread)
     }
