@@ -10,7 +10,7 @@ use beyla_tests::fixture::{self, HELLO_SERVER, manifest};
 use beyla_tests::odd::header_length;
 use beyla_tests::report::{Exit, Report};
 use beyla_tests::rows;
-use beyla_tests::run::{BASIC, LATENCY_LAB, Run};
+use beyla_tests::run::{BASIC, Capture, LATENCY_LAB, Run};
 use beyla_tests::tool::tool;
 
 const BODY: &str = "Hello world! from beyla-rust";
@@ -49,6 +49,18 @@ fn two_hundred_requests_are_two_hundred_rows() {
         }
         report
     });
+}
+
+/// We block signals, to read them from a descriptor; a shell whose SIGCHLD is blocked waits for ever.
+#[test]
+fn the_command_has_no_signals_blocked() {
+    let folder = fixture::folder(&[]);
+    let mask = folder.path().join("mask");
+    let exec = format!("grep SigBlk /proc/self/status > '{}'; sleep 0 & wait", mask.display());
+    let finished = Run::of(BASIC, Capture::Auto).flags(["--exec", &exec]).to_end();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let mask = fs::read_to_string(mask).expect("the command has written it");
+    assert_eq!(mask.trim(), "SigBlk:\t0000000000000000");
 }
 
 /// The product's promise, word for word: see "Try it" in the README.

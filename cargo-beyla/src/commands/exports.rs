@@ -30,7 +30,7 @@ pub(super) fn settings(settings: &Settings) -> Result<ExportSettings, Error> {
         let (endpoint, protocol, headers, timeout) = receiver(otlp);
         TracesExport { endpoint, protocol, headers, timeout }
     });
-    let sampler = settings.traces.as_ref().map_or_else(Sampler::default, |traces| sampler(traces.sampler.value));
+    let sampler = settings.traces.as_ref().map_or_else(Sampler::default, |traces| traces.sampler.value);
     let metrics = settings.metrics.as_ref().map(|config::MetricsExport { otlp, interval }| {
         let (endpoint, protocol, headers, timeout) = receiver(otlp);
         MetricsExport { endpoint, protocol, headers, timeout, interval: interval.value }
@@ -63,23 +63,8 @@ fn accepted(settings: &Settings) -> Accepted {
 
 fn receiver(otlp: &config::OtlpEndpoint) -> (String, Protocol, Vec<(String, String)>, Duration) {
     let config::OtlpEndpoint { endpoint, protocol, headers, timeout } = otlp;
-    let protocol = match protocol.value {
-        config::Protocol::Grpc => Protocol::Grpc,
-        config::Protocol::HttpProtobuf => Protocol::HttpProtobuf,
-    };
     let headers = headers.iter().map(|(name, value)| (name.clone(), value.value.reveal().to_owned())).collect();
-    (endpoint.value.clone(), protocol, headers, timeout.value)
-}
-
-fn sampler(config::Sampler { parent_based, ratio }: config::Sampler) -> Sampler {
-    match (parent_based, ratio) {
-        (false, 1.0) => Sampler::AlwaysOn,
-        (false, 0.0) => Sampler::AlwaysOff,
-        (false, ratio) => Sampler::TraceIdRatio(ratio),
-        (true, 1.0) => Sampler::ParentBasedAlwaysOn,
-        (true, 0.0) => Sampler::ParentBasedAlwaysOff,
-        (true, ratio) => Sampler::ParentBasedTraceIdRatio(ratio),
-    }
+    (endpoint.value.clone(), protocol.value, headers, timeout.value)
 }
 
 /// Says which settings there is nothing to follow for.

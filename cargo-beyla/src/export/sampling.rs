@@ -15,15 +15,13 @@ pub(super) struct Sampling {
 
 impl Sampling {
     pub(super) fn new(sampler: Sampler) -> Self {
-        let parent_based = |root: SdkSampler| SdkSampler::ParentBased(Box::new(root));
-        let sampler = match sampler {
-            Sampler::AlwaysOn => SdkSampler::AlwaysOn,
-            Sampler::AlwaysOff => SdkSampler::AlwaysOff,
-            Sampler::TraceIdRatio(ratio) => SdkSampler::TraceIdRatioBased(ratio),
-            Sampler::ParentBasedAlwaysOn => parent_based(SdkSampler::AlwaysOn),
-            Sampler::ParentBasedAlwaysOff => parent_based(SdkSampler::AlwaysOff),
-            Sampler::ParentBasedTraceIdRatio(ratio) => parent_based(SdkSampler::TraceIdRatioBased(ratio)),
+        let Sampler { parent_based, ratio } = sampler;
+        let root = match ratio {
+            1.0 => SdkSampler::AlwaysOn,
+            0.0 => SdkSampler::AlwaysOff,
+            ratio => SdkSampler::TraceIdRatioBased(ratio),
         };
+        let sampler = if parent_based { SdkSampler::ParentBased(Box::new(root)) } else { root };
         Self { sampler }
     }
 
@@ -53,27 +51,28 @@ mod tests {
         TraceContext { trace_id: ids::TraceId::of(trace), span_id: ids::SpanId::of(2), caller }
     }
 
+    fn of(parent_based: bool, ratio: f64) -> Sampler {
+        Sampler { parent_based, ratio }
+    }
+
     #[test]
     fn the_caller_decides_where_it_is_asked() {
         for (sampler, [alone, with_sampled, with_unsampled]) in [
-            (Sampler::AlwaysOn, [true, true, true]),
-            (Sampler::AlwaysOff, [false, false, false]),
-            (Sampler::ParentBasedAlwaysOn, [true, true, false]),
-            (Sampler::ParentBasedAlwaysOff, [false, true, false]),
-            (Sampler::ParentBasedTraceIdRatio(0.0), [false, true, false]),
-            (Sampler::TraceIdRatio(0.0), [false, false, false]),
-            (Sampler::TraceIdRatio(1.0), [true, true, true]),
+            (of(false, 1.0), [true, true, true]),
+            (of(false, 0.0), [false, false, false]),
+            (of(true, 1.0), [true, true, false]),
+            (of(true, 0.0), [false, true, false]),
         ] {
             let sampling = Sampling::new(sampler);
             let samples = [None, Some(true), Some(false)].map(|caller| sampling.samples(&context(7, caller)));
             assert_eq!(samples, [alone, with_sampled, with_unsampled], "{sampler:?}");
         }
-        assert_eq!(Sampler::default(), Sampler::ParentBasedAlwaysOn);
+        assert_eq!(Sampler::default(), of(true, 1.0));
     }
 
     #[test]
     fn a_ratio_is_that_of_the_traces() {
-        let sampling = Sampling::new(Sampler::TraceIdRatio(0.25));
+        let sampling = Sampling::new(of(false, 0.25));
         let sampled = (0..4096_u128).filter(|n| sampling.samples(&context(n << 52 | 1, None))).count();
         assert_eq!(sampled, 1024);
     }

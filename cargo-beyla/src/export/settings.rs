@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::kept::Kept;
 use crate::config::attributes::AttributeSelection;
+pub use crate::config::export::{Protocol, Sampler};
 
 /// Everything that a run exports.
 #[derive(Clone, Debug, Default)]
@@ -22,15 +23,6 @@ pub struct ExportSettings {
     pub kept: Option<Kept>,
     /// Which attributes the metrics have, and which the spans have not.
     pub attributes: Vec<AttributeSelection>,
-}
-
-/// How OTLP is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP/gRPC.
-    Grpc,
-    /// OTLP/HTTP with a body of protobuf.
-    HttpProtobuf,
 }
 
 /// Spans, by OTLP.
@@ -78,22 +70,4 @@ pub struct Resource {
     pub service_name: String,
     /// Others, which win over what is found out about the run.
     pub attributes: Vec<(String, String)>,
-}
-
-/// Which requests have spans: the values of `OTEL_TRACES_SAMPLER`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Sampler {
-    /// All.
-    AlwaysOn,
-    /// None.
-    AlwaysOff,
-    /// So large a part of all traces.
-    TraceIdRatio(f64),
-    /// Those whose caller is recorded, and all without a caller.
-    #[default]
-    ParentBasedAlwaysOn,
-    /// Those whose caller is recorded, and no others.
-    ParentBasedAlwaysOff,
-    /// Those whose caller is recorded, and so large a part of those without a caller.
-    ParentBasedTraceIdRatio(f64),
 }

@@ -13,9 +13,11 @@ pub struct Finding {
     pub route: Option<(Arc<str>, Arc<str>)>,
     /// Where in the code, if that was seen.
     pub place: Option<Place>,
-    /// How many requests of the route (of all, without one) it was seen in.
+    /// How many requests of the route it was seen in. Without a route, of all; of what tasks do that handle no
+    /// request, how many polls. Where one request met it by several stacks that lead to one place, it may count
+    /// more than once, up to `of`.
     pub count: u64,
-    /// How many there were.
+    /// How many requests there were; of polls, the same as `count`.
     pub of: u64,
     /// How long it lasted in all, in nanoseconds.
     pub total_ns: u64,

@@ -149,6 +149,8 @@ mod tests {
         assert_eq!(readable("a::b::{{closure}}::{{closure}}"), "a::b");
         assert_eq!(readable("a::b::{async_fn#0}::{closure#3}<u8>"), "a::b");
         assert_eq!(readable("a::{{closure}}::b"), "a::{{closure}}::b");
+        assert_eq!(readable("a::b::{closure#0}::{closure#12}"), "a::b");
+        assert_eq!(readable("<a::A as B>::f::{{closure}}"), "<a::A as B>::f");
         assert_eq!(readable("{async_fn#0}<a::T>"), "");
         assert_eq!(readable("main"), "main");
         assert_eq!(readable(""), "");

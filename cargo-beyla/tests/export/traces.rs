@@ -99,7 +99,8 @@ fn requests_are_sent_while_the_run_goes_on() {
 #[test]
 fn what_the_caller_does_not_record_is_left_out() {
     let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
-    for (sampler, sent) in [(Sampler::ParentBasedAlwaysOn, 2), (Sampler::AlwaysOff, 0), (Sampler::AlwaysOn, 3)] {
+    let of = |parent_based, ratio| Sampler { parent_based, ratio };
+    for (sampler, sent) in [(of(true, 1.0), 2), (of(false, 0.0), 0), (of(false, 1.0), 3)] {
         let exporter = start(&ExportSettings { sampler, ..traces(&receiver.url(), Protocol::HttpProtobuf) });
         for (id, sampled) in [(1, None), (2, Some(true)), (3, Some(false))] {
             let mut request = request(id);

@@ -11,9 +11,6 @@ use crate::request::summary::Explained;
 /// Columns of the name of a function, or of a file; generics make names of any length.
 const NAME_WIDTH: usize = 56;
 
-/// What names of async functions and closures end in, by the two ways of mangling.
-const CLOSURE_ENDS: [&str; 2] = ["::{{closure}}", "::{closure#"];
-
 /// A place with what its stack tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Spot<'a> {
@@ -85,22 +82,9 @@ impl<'a> Spot<'a> {
     }
 }
 
-/// The function's name as its author wrote it; `None` for a bare address.
+/// The function's name; `None` where it has none.
 fn name(frame: &Frame) -> Option<&str> {
-    (!frame.function.is_empty() && !frame.function.starts_with("0x")).then(|| written(&frame.function))
-}
-
-/// The name without the closures in it that the compiler makes of the body of an async function.
-pub(in crate::report) fn written(mut name: &str) -> &str {
-    let end = |name: &str| CLOSURE_ENDS.iter().filter_map(|end| Some((name.rfind(end)?, end.len()))).max();
-    while let Some((start, length)) = end(name) {
-        let rest = name[start + length..].trim_end_matches(|digit: char| digit.is_ascii_digit() || digit == '}');
-        if start == 0 || !rest.is_empty() {
-            break;
-        }
-        name = &name[..start];
-    }
-    name
+    (!frame.function.is_empty() && !frame.function.starts_with("0x")).then_some(&*frame.function)
 }
 
 #[cfg(test)]
@@ -122,7 +106,7 @@ mod tests {
             vec![
                 frame("clock_nanosleep", None, false),
                 frame("std::thread::sleep", Some(7), false),
-                frame("app::block::{{closure}}", Some(42), true),
+                frame("app::block", Some(42), true),
                 frame("app::main", Some(1), true),
             ]
         };
@@ -157,21 +141,6 @@ mod tests {
         assert!(!lacks(&[frame("block", None, false), frame("app::block", Some(1), true)]));
         assert!(!lacks(&[frame("std::thread::sleep", Some(7), false)]));
         assert!(!lacks(&[]));
-    }
-
-    #[test]
-    fn the_body_of_an_async_function_has_its_name() {
-        for (name, expected) in [
-            ("app::block", "app::block"),
-            ("app::block::{{closure}}", "app::block"),
-            ("app::block::{{closure}}::{{closure}}", "app::block"),
-            ("app::block::{closure#0}::{closure#12}", "app::block"),
-            ("app::{closure#0}::inner", "app::{closure#0}::inner"),
-            ("<app::A as B>::f::{{closure}}", "<app::A as B>::f"),
-            ("::{{closure}}", "::{{closure}}"),
-        ] {
-            assert_eq!(written(name), expected);
-        }
     }
 
     #[test]

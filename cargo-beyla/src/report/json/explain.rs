@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::report::explain::place::{Spot, written};
+use crate::report::explain::place::Spot;
 use crate::report::explain::sentence::sentence;
 use crate::request::explanation::{Awaited, Delay, Explanation, Parts, Place, Wait};
 use crate::request::finding::{Delayed, Finding};
@@ -157,7 +157,7 @@ fn wait<'a>(of: &Wait, explained: &'a Explained) -> WaitRow<'a> {
     WaitRow {
         on: match on {
             Awaited::BlockingPool => "blocking pool",
-            Awaited::Task(functions) => explained.task_types.get(functions).map_or("a task", |name| written(name)),
+            Awaited::Task(functions) => explained.task_types.get(functions).map_or("a task", |name| name),
         },
         ns: *ns,
         count: *count,

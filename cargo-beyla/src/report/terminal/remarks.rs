@@ -1,7 +1,7 @@
 //! What `--explain` has to say beneath the line of a request.
 
 use crate::report::colors::Role;
-use crate::report::explain::place::{Spot, written};
+use crate::report::explain::place::Spot;
 use crate::report::explain::sentence::route;
 use crate::report::segments::Segment;
 use crate::report::table::Cell;
@@ -93,7 +93,7 @@ fn for_task(wait: &Wait, explained: &Explained) -> String {
     let on = match wait.on {
         Awaited::BlockingPool => "the blocking pool".to_owned(),
         Awaited::Task(functions) => match explained.task_types.get(&functions) {
-            Some(name) => format!("the task {}", shorten(&escape(written(name)), TYPE_WIDTH)),
+            Some(name) => format!("the task {}", shorten(&escape(name), TYPE_WIDTH)),
             None => "another task".to_owned(),
         },
     };

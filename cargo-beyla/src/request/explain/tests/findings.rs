@@ -51,6 +51,36 @@ fn blocking_calls_are_told_by_route_and_place() {
 }
 
 #[test]
+fn short_calls_that_hold_a_worker_up_together_are_told() {
+    let mut tape = Tape::explained();
+    request(&mut tape, 7, GET, |tape| {
+        for _ in 0..5 {
+            tape.falls_asleep(1, false).sleep(SLEEP, 2 * MS, 0);
+        }
+        tape.falls_asleep(2, false).sleep(SLEEP, MS, 0)
+    });
+    // Together they are still short.
+    request(&mut tape, 7, GET_B, |tape| {
+        for _ in 0..4 {
+            tape.falls_asleep(1, false).sleep(SLEEP, 2 * MS, 0);
+        }
+        tape
+    });
+    tape.stack_frames(1, "1 app::query src/main.rs 3\n").stack_frames(2, "1 app::other src/main.rs 9\n");
+    let summary = tape.summary();
+    assert_eq!(told(&summary), [(FindingKind::BlockingCall, Some("GET /a".to_owned()), 1, 1, 10 * MS, 2 * MS)]);
+    assert_eq!(explained(&summary).findings[0].place.map(|place| place.stack), Some(1));
+}
+
+#[test]
+fn a_poll_that_never_ends_is_told() {
+    let mut tape = Tape::explained();
+    tape.running(7).receive(1, GET).falls_asleep(1, false).sleep(SLEEP, 50 * MS, 0);
+    let summary = tape.summary();
+    assert_eq!(told(&summary), [(FindingKind::BlockingCall, Some("GET /a".to_owned()), 1, 1, 50 * MS, 50 * MS)]);
+}
+
+#[test]
 fn polls_that_compute_for_long() {
     let mut tape = Tape::explained();
     for n in 0..3u32 {
