@@ -61,16 +61,24 @@ impl Suspended {
             envp.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
         let (released, release) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let (failure, failing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
+        let (prepared, preparing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let parent = nix::unistd::getpid();
 
         // SAFETY: the child makes system calls only (and the user's `initgroups`, see `become_user`),
         // allocates nothing, and ends in exec or _exit.
         match unsafe { fork() }.map_err(errno)? {
             ForkResult::Parent { child } => {
-                Ok(Self { pid: child, release: release.into(), failure: failure.into(), program: program.to_owned() })
+                drop((preparing, failing));
+                let suspended =
+                    Self { pid: child, release: release.into(), failure: failure.into(), program: program.to_owned() };
+                // Only then is it the user's, which is what the probe helper asks first.
+                match std::fs::File::from(prepared).read(&mut [0]).map_err(failed)? {
+                    0 => Err(suspended.failed()),
+                    _ => Ok(suspended),
+                }
             }
             ForkResult::Child => {
-                let error = child(&released, &release, parent, user, stdout, || {
+                let error = child(&released, &release, &preparing, parent, user, stdout, || {
                     // SAFETY: the path and both arrays end in null and outlive the call.
                     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp_pointers.as_ptr()) };
                 });
@@ -93,13 +101,23 @@ impl Suspended {
         self.release.write_all(&[1]).map_err(failed)?;
         let mut code = [0; 4];
         match self.failure.read(&mut code).map_err(failed)? {
-            4 => {
-                // Nothing else of it is of interest: it has not become the server.
-                let _ = nix::sys::wait::waitpid(self.pid, None);
-                Err(failed(io::Error::from_raw_os_error(i32::from_ne_bytes(code))))
-            }
+            4 => Err(self.failed_with(code)),
             _ => Ok(self.pid),
         }
+    }
+
+    /// Why it has not even come to wait.
+    fn failed(mut self) -> Error {
+        let mut code = libc::EIO.to_ne_bytes();
+        // Unread, it is an error of input and output.
+        let _ = self.failure.read(&mut code);
+        self.failed_with(code)
+    }
+
+    fn failed_with(self, code: [u8; 4]) -> Error {
+        // Nothing else of it is of interest: it has not become the server.
+        let _ = nix::sys::wait::waitpid(self.pid, None);
+        Error::Launch { executable: self.program, source: io::Error::from_raw_os_error(i32::from_ne_bytes(code)) }
     }
 
     /// Gives it up: it ends without having executed anything.
@@ -114,6 +132,7 @@ impl Suspended {
 fn child(
     released: &OwnedFd,
     release: &OwnedFd,
+    preparing: &OwnedFd,
     parent: Pid,
     user: Option<&InvokingUser>,
     stdout: Stdout,
@@ -139,6 +158,7 @@ fn child(
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         // SAFETY: the default action is no handler.
         unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }?;
+        write_raw(preparing.as_raw_fd(), &[1]);
         let mut byte = [0];
         if nix::unistd::read(released, &mut byte)? == 0 {
             return Err(io::ErrorKind::BrokenPipe.into());
