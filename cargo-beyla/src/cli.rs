@@ -1,5 +1,7 @@
 //! The command line: flags, and nothing but flags.
 
+pub mod test;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;

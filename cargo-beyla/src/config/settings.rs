@@ -167,6 +167,7 @@ impl Settings {
             export: false,
             seed: None,
             track_request_headers: self.track_request_headers.value,
+            within: None,
         })
     }
 

@@ -39,6 +39,7 @@ pub(crate) fn request(id: u64, path: &str) -> Request {
             id: id.div_ceil(2),
             server: tcp("127.0.0.1:8080"),
             client: tcp("127.0.0.1:50000"),
+            owner: None,
         }),
         protocol: "http/1.1",
         method: "GET".into(),
@@ -86,6 +87,7 @@ pub(super) fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summ
         requests: requests.into_iter().map(Arc::new).collect(),
         unseen: Unseen::default(),
         explained: None,
+        tests: Vec::new(),
     }
 }
 

@@ -222,7 +222,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
     RequestRow {
         id: request.id,
         connection: request.connection.id,
-        pid: run.pid,
+        pid: request.connection.owner.map_or(run.pid, |owner| owner.pid),
         protocol: request.protocol,
         method: &request.method,
         path: &request.path,
@@ -294,6 +294,7 @@ impl Serialize for NonZero<'_> {
             http2_connections,
             unreadable_connections,
             io_urings,
+            foreign_connections,
         } = *self.0;
         let counts = [
             ("lost_records", lost_records),
@@ -305,6 +306,7 @@ impl Serialize for NonZero<'_> {
             ("http2_connections", http2_connections),
             ("unreadable_connections", unreadable_connections),
             ("io_urings", io_urings),
+            ("foreign_connections", foreign_connections),
         ];
         let mut map = serializer.serialize_map(None)?;
         for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {

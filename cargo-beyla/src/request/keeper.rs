@@ -93,7 +93,7 @@ mod tests {
         let unnamed = Endpoint::Unix(String::new());
         Request {
             id,
-            connection: Arc::new(ConnectionInfo { id: 1, server: unnamed.clone(), client: unnamed }),
+            connection: Arc::new(ConnectionInfo { id: 1, server: unnamed.clone(), client: unnamed, owner: None }),
             protocol: "http/1.1",
             method: "GET".into(),
             path: "/".into(),

@@ -13,6 +13,7 @@ use super::model::{ConnectionInfo, Outcome};
 use super::recent::Recent;
 use super::route::RouteTable;
 use super::statistics::{Ended, Statistics};
+use super::suite::Suite;
 use super::summary::{Totals, Unseen};
 use super::trace::TraceSettings;
 use super::trace_context::Identities;
@@ -33,11 +34,14 @@ pub(super) struct Ledger {
     pub(super) track_request_headers: bool,
     /// Only of a run with `--explain`.
     pub(super) explain: Option<Box<Explain>>,
+    /// Only of a run that traces tests.
+    pub(super) suite: Option<Suite>,
 }
 
 impl Ledger {
     pub(super) fn new(settings: TraceSettings) -> Self {
-        let TraceSettings { routes, max_requests, block_threshold: _, export, seed, track_request_headers } = settings;
+        let TraceSettings { routes, max_requests, block_threshold: _, export, seed, track_request_headers, within } =
+            settings;
         Self {
             routes,
             lines: Lines::default(),
@@ -50,6 +54,7 @@ impl Ledger {
             identities: Identities::new(seed),
             track_request_headers,
             explain: None,
+            suite: within.map(Suite::new),
         }
     }
 
@@ -63,6 +68,11 @@ impl Ledger {
         let parts = self.explain.as_mut().and_then(|explain| explain.ended(exchange));
         let ended = Ended { outcome, error, boundaries: &exchange.boundaries, parts };
         self.statistics.add(exchange.line.statistics, &ended);
+        if let Some(suite) = &mut self.suite
+            && let Some(test) = connection.owner.and_then(|owner| owner.test)
+        {
+            suite.add(test, &ended);
+        }
         let total = exchange.boundaries.total();
         if outcome == Outcome::Complete {
             self.recent.add(exchange.boundaries.ended, total);

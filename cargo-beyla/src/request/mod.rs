@@ -18,6 +18,7 @@ pub mod pattern;
 mod recent;
 pub mod route;
 pub mod statistics;
+pub mod suite;
 pub mod summary;
 #[cfg(test)]
 mod tape;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::boundaries::Boundaries;
 use super::explanation::Explanation;
+use super::suite::Owner;
 use super::trace_context::TraceContext;
 
 /// One end of a connection.
@@ -35,6 +36,8 @@ pub struct ConnectionInfo {
     pub server: Endpoint,
     /// The client's end.
     pub client: Endpoint,
+    /// Whose it is, in a run that traces several processes.
+    pub owner: Option<Owner>,
 }
 
 /// How an exchange ended.

@@ -48,6 +48,13 @@ pub struct Ended<'a> {
     pub parts: Option<Parts>,
 }
 
+impl Ended<'_> {
+    /// Whether the whole response was sent; else its times say nothing.
+    pub fn is_complete(&self) -> bool {
+        self.outcome == Outcome::Complete
+    }
+}
+
 #[derive(Debug, Default)]
 struct Route {
     name: (Arc<str>, Arc<str>),
@@ -63,7 +70,7 @@ struct Route {
 
 /// A distribution of times in nanoseconds.
 #[derive(Debug, Default)]
-struct Times {
+pub(super) struct Times {
     /// All of them, while they are few.
     few: Vec<u64>,
     /// All of them, once they are many.
@@ -140,7 +147,7 @@ impl Route {
     fn add(&mut self, ended: &Ended<'_>) {
         self.count += 1;
         self.errors += u64::from(ended.error);
-        if ended.outcome != Outcome::Complete {
+        if !ended.is_complete() {
             self.incomplete += 1;
             return;
         }
@@ -167,7 +174,7 @@ impl Route {
 }
 
 impl Times {
-    fn add(&mut self, time: u64) {
+    pub(super) fn add(&mut self, time: u64) {
         self.sum += u128::from(time);
         self.count += 1;
         self.max = self.max.max(time);
@@ -182,7 +189,12 @@ impl Times {
         }
     }
 
-    fn into_distribution(mut self) -> Option<Distribution> {
+    /// All of them together, in nanoseconds.
+    pub(super) fn sum(&self) -> u64 {
+        u64::try_from(self.sum).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn into_distribution(mut self) -> Option<Distribution> {
         if self.count == 0 {
             return None;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::explanation::Frame;
 use super::finding::Finding;
 use super::model::{Endpoint, Request};
+use super::suite::TestSummary;
 
 /// Everything that a run has shown of its requests.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,9 @@ pub struct Summary {
     pub unseen: Unseen,
     /// What `--explain` has shown, if it was asked for.
     pub explained: Option<Explained>,
+    /// The tests that ran, in the order in which they began, by [`super::suite::TestId`]; empty but under
+    /// `cargo beyla test`.
+    pub tests: Vec<TestSummary>,
 }
 
 /// What `--explain` has shown of a run.
@@ -113,4 +117,6 @@ pub struct Unseen {
     pub unreadable_connections: u64,
     /// `io_uring`s that the process created.
     pub io_urings: u64,
+    /// Connections of programs that are not the workspace's own, where several processes are traced.
+    pub foreign_connections: u64,
 }

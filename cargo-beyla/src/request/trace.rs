@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cargo_beyla_events::{Lost, State, Transfer};
-use hashbrown::HashMap;
+use cargo_beyla_events::{Lost, State, Transfer, tcp_state};
+use hashbrown::{HashMap, HashSet};
 
 use crate::protocol::http1::Heads;
 use crate::stream::connection::Connection as Streams;
@@ -18,6 +19,7 @@ use super::explain::Explain;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, Request};
 use super::route::RouteTable;
+use super::suite::Owner;
 use super::summary::Summary;
 
 /// The connections that are followed at a time; more than a process may have open by default.
@@ -46,6 +48,8 @@ pub struct TraceSettings {
     pub seed: Option<u128>,
     /// Whether requests are asked, by `traceparent`, which trace they belong to.
     pub track_request_headers: bool,
+    /// In a run that traces tests: programs outside of this folder are not followed.
+    pub within: Option<PathBuf>,
 }
 
 impl TraceSettings {
@@ -58,6 +62,7 @@ impl TraceSettings {
             export: false,
             seed: None,
             track_request_headers: true,
+            within: None,
         }
     }
 }
@@ -77,6 +82,10 @@ pub struct Trace {
     stopping_ns: u64,
     lost: Lost,
     block_threshold: Duration,
+    /// In a run that traces several processes: whose the connections are that are about to be told of.
+    owners: HashMap<u64, u32>,
+    /// Connections of programs that are not followed.
+    foreign: HashSet<u64>,
     ledger: Ledger,
 }
 
@@ -103,6 +112,8 @@ impl Trace {
             stopping_ns: u64::MAX,
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
+            owners: HashMap::new(),
+            foreign: HashSet::new(),
             ledger: Ledger::new(settings),
         }
     }
@@ -150,6 +161,16 @@ impl Trace {
             | Event::OffCpu(_)
             | Event::UnwoundStack(_)
             | Event::StackFrames { .. } => self.explain(event),
+            Event::Owner(owner) => {
+                if self.owners.len() < CONNECTIONS_MAX {
+                    self.owners.insert(owner.header.connection, owner.process);
+                }
+            }
+            Event::Forked(_)
+            | Event::Executed(..)
+            | Event::Exited(_)
+            | Event::TestStarted { .. }
+            | Event::TestEnded(_) => self.suite(event),
             // The first two are for the symbols to make others of.
             Event::Stack(..)
             | Event::Vtable(_)
@@ -171,6 +192,21 @@ impl Trace {
             Event::OffCpu(off) => explain.off_cpu(off),
             Event::UnwoundStack(stack) => explain.stack(stack),
             Event::StackFrames { stack, frames } => explain.frames(*stack, frames),
+            _ => {}
+        }
+    }
+
+    /// Takes an event of a process or of a test.
+    fn suite(&mut self, event: &Event<'_>) {
+        let Some(suite) = &mut self.ledger.suite else {
+            return;
+        };
+        match event {
+            Event::Forked(forked) => suite.forked(forked),
+            Event::Executed(executed, path) => suite.executed(executed, Path::new(path)),
+            Event::Exited(exited) => suite.exited(exited),
+            Event::TestStarted { started, binary, name } => suite.test_started(started, binary, name),
+            Event::TestEnded(ended) => suite.test_ended(ended),
             _ => {}
         }
     }
@@ -215,20 +251,42 @@ impl Trace {
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let Ledger { keeper, statistics, mut totals, mut unseen, explain, .. } = self.ledger;
+        let Ledger { keeper, statistics, mut totals, mut unseen, explain, suite, .. } = self.ledger;
+        let tests = suite.map(|suite| suite.into_summaries(now_ns)).unwrap_or_default();
         totals.requests_not_kept = keeper.not_kept();
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         let mut requests = keeper.into_requests();
         let explained = explain.map(|explain| explain.finish(&statistics, &totals, &mut requests));
-        Summary { totals, listening: self.listening, routes: statistics.into_summaries(), requests, unseen, explained }
+        Summary {
+            totals,
+            listening: self.listening,
+            routes: statistics.into_summaries(),
+            requests,
+            unseen,
+            explained,
+            tests,
+        }
     }
 
     fn open(&mut self, open: &Open) {
+        let owner = match (self.owners.remove(&open.connection), &self.ledger.suite) {
+            (Some(process), Some(suite)) => match suite.owner(process) {
+                None => {
+                    self.ledger.unseen.foreign_connections += 1;
+                    if self.foreign.len() < CONNECTIONS_MAX {
+                        self.foreign.insert(open.connection);
+                    }
+                    return;
+                }
+                owner => owner,
+            },
+            _ => None,
+        };
         let streams = Streams::new(open.receive_sequence, open.send_sequence);
         let opened = Some((open.established_ns, open.time_ns));
-        self.follow(open.connection, streams, &open.server, &open.client, opened);
+        self.follow(open.connection, streams, &open.server, &open.client, opened, owner);
     }
 
     fn follow(
@@ -238,6 +296,7 @@ impl Trace {
         server: &Endpoint,
         client: &Endpoint,
         opened: Option<(Option<u64>, u64)>,
+        owner: Option<Owner>,
     ) {
         if self.connections.contains_key(&connection) {
             return;
@@ -247,8 +306,8 @@ impl Trace {
             self.ledger.unseen.untracked_connections += 1;
             return;
         }
-        let info =
-            ConnectionInfo { id: self.ledger.totals.connections, server: server.clone(), client: client.clone() };
+        let id = self.ledger.totals.connections;
+        let info = ConnectionInfo { id, server: server.clone(), client: client.clone(), owner };
         self.connections.insert(connection, Connection::new(streams, info, opened));
     }
 
@@ -256,10 +315,10 @@ impl Trace {
         let id = transfer.header.connection;
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
-        } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX {
+        } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX && !self.foreign.contains(&id) {
             // The record that opened it was lost, and with it the addresses of its ends.
             let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-            self.follow(id, Streams::default(), &unknown, &unknown, None);
+            self.follow(id, Streams::default(), &unknown, &unknown, None, None);
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
             }
@@ -269,6 +328,9 @@ impl Trace {
     fn state(&mut self, state: &State) {
         let id = state.header.connection;
         let Some(connection) = self.connections.get_mut(&id) else {
+            if state.new == tcp_state::CLOSE {
+                self.foreign.remove(&id);
+            }
             return;
         };
         if !connection.state(state, self.stopping_ns, &mut self.ledger) {

@@ -89,6 +89,25 @@ pub enum Event<'a> {
     SendBlocked(records::Sending),
     /// The run is one with `--explain`; what that cannot see, if anything.
     Explained(&'a str),
+    /// Whose a connection is.
+    Owner(records::Owner),
+    /// A process begins.
+    Forked(records::Forked),
+    /// A process executes the program with this path.
+    Executed(records::Executed, &'a str),
+    /// A process ends.
+    Exited(records::Exited),
+    /// A test begins.
+    TestStarted {
+        /// The record.
+        started: records::TestStarted,
+        /// The test binary, as cargo names it.
+        binary: &'a str,
+        /// The test's name within it.
+        name: &'a str,
+    },
+    /// A test ended.
+    TestEnded(records::TestEnded),
     /// A record of a kind that this version does not know.
     Unknown,
 }
@@ -184,6 +203,15 @@ impl<'a> Event<'a> {
             kind::SENDING => split(record).map(|(sending, _)| Self::Sending(sending)),
             kind::SEND_BLOCKED => split(record).map(|(sending, _)| Self::SendBlocked(sending)),
             kind::EXPLAINED => split::<records::Header>(record).map(|(_, unseen)| Self::Explained(valid(unseen))),
+            kind::OWNER => split(record).map(|(owner, _)| Self::Owner(owner)),
+            kind::FORKED => split(record).map(|(forked, _)| Self::Forked(forked)),
+            kind::EXECUTED => split(record).map(|(executed, path)| Self::Executed(executed, valid(until_zero(path)))),
+            kind::EXITED => split(record).map(|(exited, _)| Self::Exited(exited)),
+            kind::TEST_STARTED => split(record).map(|(started, text)| {
+                let (binary, name) = valid(text).split_once('\n').unwrap_or_default();
+                Self::TestStarted { started, binary, name }
+            }),
+            kind::TEST_ENDED => split(record).map(|(ended, _)| Self::TestEnded(ended)),
             _ => Some(Self::Unknown),
         };
         Ok(event)
@@ -220,6 +248,12 @@ fn structure_size(kind: u16) -> usize {
         kind::UNWOUND_STACK => size_of::<records::UnwoundStack>(),
         kind::STACK_FRAMES | kind::TASK_TYPE => size_of::<records::Name>(),
         kind::SENDING | kind::SEND_BLOCKED => size_of::<records::Sending>(),
+        kind::OWNER => size_of::<records::Owner>(),
+        kind::FORKED => size_of::<records::Forked>(),
+        kind::EXECUTED => size_of::<records::Executed>(),
+        kind::EXITED => size_of::<records::Exited>(),
+        kind::TEST_STARTED => size_of::<records::TestStarted>(),
+        kind::TEST_ENDED => size_of::<records::TestEnded>(),
         _ => size_of::<records::Header>(),
     }
 }
@@ -251,6 +285,11 @@ fn valid(message: &[u8]) -> &str {
     }
 }
 
+/// What precedes the first zero byte.
+fn until_zero(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
 fn endpoint(endpoint: &records::Endpoint, path: &[u8]) -> Endpoint {
     let address = match endpoint.family {
         records::AF_UNIX => return Endpoint::Unix(unix_name(path)),
@@ -272,10 +311,7 @@ fn unix_name(path: &[u8]) -> String {
             let end = name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             format!("@{}", String::from_utf8_lossy(&name[..end]).replace('\0', "@"))
         }
-        path => {
-            let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
-            String::from_utf8_lossy(&path[..end]).into_owned()
-        }
+        path => String::from_utf8_lossy(until_zero(path)).into_owned(),
     }
 }
 

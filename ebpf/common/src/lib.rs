@@ -7,8 +7,10 @@
 #![no_std]
 
 mod explain;
+mod processes;
 
 pub use explain::*;
+pub use processes::*;
 
 #[cfg(feature = "zerocopy")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -76,6 +78,15 @@ pub mod kind {
     pub const SENDING: u16 = 13;
     /// [`super::Sending`]: a send call found no room. Only under `--explain`.
     pub const SEND_BLOCKED: u16 = 14;
+    /// [`super::Owner`]: whose a connection is. This and the three that follow only where several processes are
+    /// traced.
+    pub const OWNER: u16 = 15;
+    /// [`super::Forked`]
+    pub const FORKED: u16 = 16;
+    /// [`super::Executed`]
+    pub const EXECUTED: u16 = 17;
+    /// [`super::Exited`]
+    pub const EXITED: u16 = 18;
     /// [`super::Lost`]: what could not be recorded, written by the probe helper.
     pub const LOST: u16 = 100;
     /// [`super::Header`] and the way of capture in UTF-8: every probe is attached, says the probe helper.
@@ -94,6 +105,10 @@ pub mod kind {
     /// [`super::Header`] and, in UTF-8, what `--explain` cannot see, if anything: written by the parent before
     /// the process begins.
     pub const EXPLAINED: u16 = 107;
+    /// [`super::TestStarted`], written by the parent.
+    pub const TEST_STARTED: u16 = 108;
+    /// [`super::TestEnded`], written by the parent.
+    pub const TEST_ENDED: u16 = 109;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -272,8 +287,12 @@ pub struct Settings {
     pub namespace_inode: u64,
     /// Polls that have lasted less are not sampled, in nanoseconds.
     pub long_poll_ns: u64,
-    /// The process to trace, as its namespace numbers it.
+    /// The process to trace, or whose children to trace, as its namespace numbers it.
     pub process: u32,
+    /// 1 to trace what the process starts, with all that this starts, in the place of itself.
+    pub family: u32,
+    /// The user whose processes are traced where there are several; 0 for all.
+    pub user: u32,
     /// 1 to take the bytes of TCP from the socket tracepoints, 0 from system calls.
     pub socket_tracepoints: u32,
     /// 1 to take arrivals of TCP from `tcp_probe`, 0 from `sk_data_ready`.
@@ -298,6 +317,16 @@ pub struct Settings {
     pub task_signal: u32,
     /// `signal_struct.pids[PIDTYPE_TGID]`
     pub signal_tgid: u32,
+    /// `task_struct.cred`
+    pub task_cred: u32,
+    /// `cred.uid`
+    pub cred_uid: u32,
+    /// `cred.euid`
+    pub cred_euid: u32,
+    /// `cred.suid`
+    pub cred_suid: u32,
+    /// `linux_binprm.filename`
+    pub binprm_filename: u32,
     /// `files_struct.fdt`
     pub files_fdt: u32,
     /// `fdtable.max_fds`
@@ -362,8 +391,6 @@ pub struct Settings {
     pub tcp_cb_seq: u32,
     /// `tcp_skb_cb.end_seq`
     pub tcp_cb_end_seq: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// The offset of a field that the running kernel has not.

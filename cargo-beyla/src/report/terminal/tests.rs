@@ -133,6 +133,7 @@ fn everything_lost() {
         http2_connections: 1,
         unreadable_connections: 4,
         io_urings: 1,
+        foreign_connections: 1,
     };
     let text = rendered(&summary, 100);
     let (_, notes) = text.split_once("Not in this report").unwrap();
@@ -156,6 +157,8 @@ fn everything_lost() {
       here, what followed is not.
     - 4 connections spoke something else than HTTP/1, broke its rules, or had a header above 16 KiB:
       requests on them are missing, or end as `not seen`.
+    - 1 connection was served by programs that are not built in this workspace: those requests are not
+      followed.
     ");
 }
 

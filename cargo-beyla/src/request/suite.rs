@@ -1,0 +1,237 @@
+//! The tests of a run of `cargo beyla test`: which process serves for which test, and what each test's requests
+//! came to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cargo_beyla_events::{Executed, Exited, Forked, TestEnded, TestStarted, test_result};
+use hashbrown::HashMap;
+
+use super::statistics::{Ended, Times};
+use super::summary::Distribution;
+
+/// The processes that are remembered at a time; more than a machine lets a user have by default.
+const PROCESSES_MAX: usize = 64 * 1024;
+
+/// The tests that are told apart.
+const TESTS_MAX: usize = 1024 * 1024;
+
+/// A test of a run: its place in [`super::summary::Summary::tests`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TestId(pub u32);
+
+/// Whose a connection is, in a run that traces several processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The process, as its user numbers it; 0 where that is not known.
+    pub pid: u32,
+    /// The test that it belongs to; `None` where that was not seen.
+    pub test: Option<TestId>,
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestResult {
+    /// It passed.
+    Passed,
+    /// It failed, with this exit code.
+    Failed(i32),
+    /// It was killed by this signal.
+    Killed(i32),
+    /// It took too long, and was stopped.
+    TimedOut,
+}
+
+impl TestResult {
+    /// As it stands in reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed(_) => "failed",
+            Self::Killed(_) => "killed",
+            Self::TimedOut => "timed out",
+        }
+    }
+
+    /// As a record has it: one of [`test_result`], and the exit code or the signal.
+    pub fn to_record(self) -> (u32, i32) {
+        match self {
+            Self::Passed => (test_result::PASSED, 0),
+            Self::Failed(code) => (test_result::FAILED, code),
+            Self::Killed(signal) => (test_result::KILLED, signal),
+            Self::TimedOut => (test_result::TIMED_OUT, 0),
+        }
+    }
+
+    fn of_record(ended: &TestEnded) -> Option<Self> {
+        match ended.result {
+            test_result::PASSED => Some(Self::Passed),
+            test_result::FAILED => Some(Self::Failed(ended.code)),
+            test_result::KILLED => Some(Self::Killed(ended.code)),
+            test_result::TIMED_OUT => Some(Self::TimedOut),
+            _ => None,
+        }
+    }
+}
+
+/// One test that ran, and its requests. Times are nanoseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestSummary {
+    /// The test binary, as in `package::target`.
+    pub binary: Arc<str>,
+    /// The test's name within it.
+    pub name: Arc<str>,
+    /// Which repetition of the run it belongs to, from 0.
+    pub round: u32,
+    /// How it ended; `None` if the run ended first.
+    pub result: Option<TestResult>,
+    /// When it began, by the clock of the events.
+    pub started_ns: u64,
+    /// How long it took; to the end of the run if that came first.
+    pub duration_ns: u64,
+    /// Requests to servers that it, or what it started, ran.
+    pub requests: u64,
+    /// Of these, those that the server failed.
+    pub errors: u64,
+    /// Of these, those without a whole response: they count in none of the times below.
+    pub incomplete: u64,
+    /// The sum of the total request times.
+    pub sum_ns: u64,
+    /// Total request times; `None` if no request was complete.
+    pub total: Option<Distribution>,
+}
+
+/// What is known of tests and processes so far.
+#[derive(Debug)]
+pub(super) struct Suite {
+    /// Programs outside of this folder are not followed.
+    within: PathBuf,
+    tests: Vec<Test>,
+    /// Tests by process, as the run numbers it.
+    roots: HashMap<u32, TestId>,
+    /// By the number that records have.
+    processes: HashMap<u32, Process>,
+}
+
+#[derive(Debug)]
+struct Test {
+    binary: Arc<str>,
+    name: Arc<str>,
+    round: u32,
+    result: Option<TestResult>,
+    started_ns: u64,
+    ended_ns: Option<u64>,
+    requests: u64,
+    errors: u64,
+    incomplete: u64,
+    total: Times,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Process {
+    pid: u32,
+    test: Option<TestId>,
+    /// Whether its program is one that is followed.
+    followed: bool,
+}
+
+impl Suite {
+    pub(super) fn new(within: PathBuf) -> Self {
+        Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new() }
+    }
+
+    pub(super) fn test_started(&mut self, started: &TestStarted, binary: &str, name: &str) {
+        if started.test as usize != self.tests.len() || self.tests.len() >= TESTS_MAX {
+            return;
+        }
+        self.roots.insert(started.pid, TestId(started.test));
+        self.tests.push(Test {
+            binary: binary.into(),
+            name: name.into(),
+            round: started.round,
+            result: None,
+            started_ns: started.header.time_ns,
+            ended_ns: None,
+            requests: 0,
+            errors: 0,
+            incomplete: 0,
+            total: Times::default(),
+        });
+    }
+
+    pub(super) fn test_ended(&mut self, ended: &TestEnded) {
+        if let Some(test) = self.tests.get_mut(ended.test as usize) {
+            test.result = TestResult::of_record(ended);
+            test.ended_ns = Some(ended.header.time_ns);
+        }
+    }
+
+    pub(super) fn forked(&mut self, forked: &Forked) {
+        if self.processes.len() < PROCESSES_MAX {
+            let parent = self.processes.get(&forked.parent).copied().unwrap_or_default();
+            // Its own number is known once it executes something.
+            self.processes.insert(forked.child, Process { pid: 0, ..parent });
+        }
+    }
+
+    pub(super) fn executed(&mut self, executed: &Executed, path: &Path) {
+        if self.processes.len() >= PROCESSES_MAX && !self.processes.contains_key(&executed.process) {
+            return;
+        }
+        let process = self.processes.entry(executed.process).or_default();
+        process.pid = executed.pid;
+        process.followed = path.starts_with(&self.within);
+        if process.test.is_none() {
+            process.test = self.roots.get(&executed.pid).copied();
+        }
+    }
+
+    pub(super) fn exited(&mut self, exited: &Exited) {
+        if let Some(process) = self.processes.remove(&exited.process)
+            && let Some(test) = self.roots.get(&process.pid)
+            && process.test == Some(*test)
+        {
+            self.roots.remove(&process.pid);
+        }
+    }
+
+    /// Whose the connections of a process are; `None` where its program is not one that is followed.
+    pub(super) fn owner(&self, process: u32) -> Option<Owner> {
+        let Some(process) = self.processes.get(&process) else {
+            // The records that tell of it were lost.
+            return Some(Owner { pid: 0, test: None });
+        };
+        process.followed.then_some(Owner { pid: process.pid, test: process.test })
+    }
+
+    /// Counts a request that has ended.
+    pub(super) fn add(&mut self, test: TestId, ended: &Ended<'_>) {
+        if let Some(test) = self.tests.get_mut(test.0 as usize) {
+            test.requests += 1;
+            test.errors += u64::from(ended.error);
+            if ended.is_complete() {
+                test.total.add(ended.boundaries.total());
+            } else {
+                test.incomplete += 1;
+            }
+        }
+    }
+
+    /// What is known at the end of the run.
+    pub(super) fn into_summaries(self, now_ns: u64) -> Vec<TestSummary> {
+        let summary = |test: Test| TestSummary {
+            binary: test.binary,
+            name: test.name,
+            round: test.round,
+            result: test.result,
+            started_ns: test.started_ns,
+            duration_ns: test.ended_ns.unwrap_or(now_ns).saturating_sub(test.started_ns),
+            requests: test.requests,
+            errors: test.errors,
+            incomplete: test.incomplete,
+            sum_ns: test.total.sum(),
+            total: test.total.into_distribution(),
+        };
+        self.tests.into_iter().map(summary).collect()
+    }
+}
