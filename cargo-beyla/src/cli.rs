@@ -269,9 +269,12 @@ pub struct InitArguments {
 /// `cargo-beyla __probe`: between our own two processes, so terse.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
-    /// The process to trace.
+    /// The process to trace, or with `--family` the one whose children are.
     #[arg(long)]
     pub pid: u32,
+    /// Trace what the process starts, with all that this starts, in its place.
+    #[arg(long, conflicts_with = "attach")]
+    pub family: bool,
     /// It has executed its program already.
     #[arg(long)]
     pub attach: bool,
@@ -281,10 +284,10 @@ pub struct ProbeArguments {
     /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
     #[arg(long, value_name = "NS")]
     pub explain: Option<u64>,
-    /// The executable that the functions of `--task-probe` are in.
-    #[arg(long)]
-    pub executable: Option<PathBuf>,
-    /// A function of the async runtime, and where in the file it begins.
+    /// The executables that the functions of `--task-probe` are in.
+    #[arg(long = "executable")]
+    pub executables: Vec<PathBuf>,
+    /// A function of the async runtime: which executable it is in, and where in the file it begins.
     #[arg(long = "task-probe")]
     pub task_probes: Vec<TaskProbe>,
 }

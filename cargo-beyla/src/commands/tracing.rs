@@ -91,10 +91,11 @@ impl Tracing<'_> {
         let found = explain.then(|| task_probes::find(&executable));
         let arguments = ProbeArguments {
             pid,
+            family: false,
             attach: runs,
             capture: self.capture,
             explain: explain.then_some(self.settings.block_threshold.value.as_nanos() as u64),
-            executable: explain.then(|| executable.clone()),
+            executables: explain.then(|| executable.clone()).into_iter().collect(),
             task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
         };
         let mut helper = Helper::start(&arguments, privilege)?;

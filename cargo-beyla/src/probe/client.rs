@@ -36,7 +36,7 @@ pub struct Attached {
 }
 
 impl Helper {
-    /// Starts the helper for a process that waits to execute its program.
+    /// Starts the helper for a process that waits to execute its program, that runs, or that will start others.
     pub fn start(arguments: &ProbeArguments, privilege: Privilege) -> Result<Self, Error> {
         let failed = |source| Error::System { what: "starting the probe helper", source };
         let executable = std::env::current_exe().map_err(failed)?;
@@ -131,20 +131,22 @@ impl AsFd for Helper {
 }
 
 fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
-    let ProbeArguments { pid, attach, capture, explain, executable, task_probes } = arguments;
+    let ProbeArguments { pid, family, attach, capture, explain, executables, task_probes } = arguments;
     let capture = match capture {
         Capture::Auto => "auto",
         Capture::Socket => "socket",
         Capture::Syscalls => "syscalls",
     };
     let mut line: Vec<OsString> = ["--pid", &pid.to_string(), "--capture", capture].map(OsString::from).to_vec();
-    if *attach {
-        line.push("--attach".into());
+    for (wanted, flag) in [(*family, "--family"), (*attach, "--attach")] {
+        if wanted {
+            line.push(flag.into());
+        }
     }
     if let Some(long_poll_ns) = explain {
         line.extend(["--explain".into(), long_poll_ns.to_string().into()]);
     }
-    if let Some(executable) = executable {
+    for executable in executables {
         line.extend(["--executable".into(), executable.into()]);
     }
     for probe in task_probes {
@@ -165,15 +167,16 @@ fn probe_error(message: &str) -> Error {
 pub fn try_load() -> Result<(), String> {
     let attempt = || -> Result<(), Error> {
         let privilege = privilege::find()?.open()?;
-        // Both ways of capture have programs of their own. The process is this one, which executes
-        // nothing, so nothing is traced.
-        for (capture, explain) in [(Capture::Auto, Some(0)), (Capture::Syscalls, None)] {
+        // Both ways of capture have programs of their own, and so do those who trace several processes. The
+        // process is this one, which executes nothing, so nothing is traced.
+        for (capture, explain, family) in [(Capture::Auto, Some(0), true), (Capture::Syscalls, None, false)] {
             let arguments = ProbeArguments {
                 pid: std::process::id(),
+                family,
                 attach: false,
                 capture,
                 explain,
-                executable: None,
+                executables: Vec::new(),
                 task_probes: Vec::new(),
             };
             let mut helper = Helper::start(&arguments, privilege)?;

@@ -1,11 +1,12 @@
 //! `cargo-beyla __probe`: the only part that runs with privilege.
 //!
-//! It takes a process id and nothing else, loads and attaches the probes, and hands the ring buffer
+//! It takes a process id and what to see of it, loads and attaches the probes, and hands the ring buffer
 //! over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::fs::MetadataExt;
 use std::path::PathBuf;
@@ -87,7 +88,10 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
     let process = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())
         .map_err(|errno| no_process(errno.into()))?;
-    check_owner(pid)?;
+    // Of one who starts others, the kernel side checks whose these are: it may itself be root's.
+    if !arguments.family {
+        check_owner(pid)?;
+    }
 
     let mut programs = Programs::attach(arguments, pid_namespace()?)?;
     let mut unseen = Vec::new();
@@ -132,7 +136,11 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         known |= executed;
         if executed && !process_ended {
             // Its program may be set-uid.
-            check_owner(pid)?;
+            match check_owner(pid) {
+                // It has ended since.
+                Err(HelperError::NoProcess { .. }) => {}
+                checked => checked?,
+            }
         }
         if listening_unix {
             listening_since = None;
@@ -142,6 +150,8 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         }
         if programs.uses_socket_tracepoints()
             && known
+            // Of several processes, one may yet listen on a Unix socket.
+            && !arguments.family
             && listening_since.is_some_and(|since| since.elapsed() >= LISTENING_SETTLES)
         {
             listening_since = None;
@@ -160,12 +170,15 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
 
 /// Probes the functions of the async runtime that the parent has found. Without them the rest still works.
 fn attach_task_probes(programs: &mut Programs, arguments: &ProbeArguments) -> Result<(), HelperError> {
-    let Some(path) = arguments.executable.as_ref().filter(|_| !arguments.task_probes.is_empty()) else {
+    if arguments.task_probes.is_empty() {
         return Ok(());
+    }
+    let open = |path: &PathBuf| {
+        Executable::open(path, invoking_uid()).map_err(|source| HelperError::Executable { path: path.clone(), source })
     };
-    let refused = |source| HelperError::Executable { path: path.clone(), source };
-    let executable = Executable::open(path, invoking_uid()).map_err(refused)?;
-    Ok(programs.attach_task_probes(&executable, &arguments.task_probes, arguments.pid)?)
+    let executables: Vec<Executable> = arguments.executables.iter().map(open).collect::<Result<_, _>>()?;
+    let process = NonZeroU32::new(arguments.pid).filter(|_| !arguments.family);
+    Ok(programs.attach_task_probes(&executables, &arguments.task_probes, process)?)
 }
 
 /// What the helper must know of the process's life.

@@ -12,6 +12,7 @@ use zerocopy::IntoBytes;
 
 use super::kernel_layout::{KernelLayout, LayoutError};
 use crate::cli::{Capture, ProbeArguments};
+use crate::launch::user::invoking_uid;
 
 #[cfg(target_arch = "x86_64")]
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_64.o");
@@ -22,7 +23,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch
 const ALWAYS: [&str; 4] = ["sched_process_exec", "inet_sock_set_state", "tcp_destroy_sock", "io_uring_create"];
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
-const SCHEDULER: [&str; 3] = ["sched_switch", "sched_wakeup", "sched_process_exit"];
+const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
+const FORK: &str = "sched_process_fork";
+const EXIT: &str = "sched_process_exit";
 const DATA_READY: &str = "sk_data_ready";
 const TCP_PROBE: &str = "tcp_probe";
 
@@ -99,6 +102,8 @@ impl Programs {
             namespace_device: namespace.0,
             namespace_inode: namespace.1,
             process: arguments.pid,
+            family: arguments.family.into(),
+            user: invoking_uid(),
             attached: arguments.attach.into(),
             explain: arguments.explain.is_some().into(),
             long_poll_ns: arguments.explain.unwrap_or(0),
@@ -120,6 +125,12 @@ impl Programs {
         wanted.extend::<&[&str]>(if socket { &SOCKET } else { &[TCP_PROBE] });
         if arguments.explain.is_some() {
             wanted.extend(SCHEDULER);
+        }
+        if arguments.family {
+            wanted.push(FORK);
+        }
+        if arguments.explain.is_some() || arguments.family {
+            wanted.push(EXIT);
         }
         let mut programs =
             Self { ebpf, loaded: Vec::new(), system_calls: None, socket, registers: settings.user_registers != 0 };
