@@ -132,7 +132,11 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         known |= executed;
         if executed && !process_ended {
             // Its program may be set-uid.
-            check_owner(pid)?;
+            match check_owner(pid) {
+                // It has ended since.
+                Err(HelperError::NoProcess { .. }) => {}
+                checked => checked?,
+            }
         }
         if listening_unix {
             listening_since = None;
