@@ -82,7 +82,9 @@ mod tests {
             let probe = TaskProbe { executable: 1, point, offset: 4711 };
             assert_eq!(probe.to_string().parse(), Ok(probe));
         }
-        for wrong in ["", "task_running", "0:task_running@", "0:task_running@-1", "0:x@1", "task_running@1", "x:task_running@1"] {
+        for wrong in
+            ["", "task_running", "0:task_running@", "0:task_running@-1", "0:x@1", "task_running@1", "x:task_running@1"]
+        {
             assert!(wrong.parse::<TaskProbe>().is_err(), "{wrong}");
         }
     }
