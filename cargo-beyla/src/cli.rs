@@ -11,7 +11,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
 use crate::config::values;
-use crate::probe::task_probe::TaskProbe;
+use crate::probe::executable::Executables;
 
 /// What cargo runs for `cargo beyla`: `cargo-beyla beyla ...`.
 #[derive(Debug, Parser)]
@@ -284,12 +284,9 @@ pub struct ProbeArguments {
     /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
     #[arg(long, value_name = "NS")]
     pub explain: Option<u64>,
-    /// The executables that the functions of `--task-probe` are in.
-    #[arg(long = "executable")]
-    pub executables: Vec<PathBuf>,
-    /// A function of the async runtime: which executable it is in, and where in the file it begins.
-    #[arg(long = "task-probe")]
-    pub task_probes: Vec<TaskProbe>,
+    /// What else is probed; with `--family` it comes by stdin.
+    #[command(flatten)]
+    pub executables: Executables,
 }
 
 /// How bytes are captured.

@@ -17,6 +17,7 @@ use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::probe::client::{Attached, Helper};
+use crate::probe::executable::Executables;
 use crate::probe::privilege::Privilege;
 use crate::probe::ring_buffer::RingBuffer;
 use crate::report::recording::Recorder;
@@ -95,8 +96,10 @@ impl Tracing<'_> {
             attach: runs,
             capture: self.capture,
             explain: explain.then_some(self.settings.block_threshold.value.as_nanos() as u64),
-            executables: explain.then(|| executable.clone()).into_iter().collect(),
-            task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
+            executables: Executables {
+                paths: explain.then(|| executable.clone()).into_iter().collect(),
+                task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
+            },
         };
         let mut helper = Helper::start(&arguments, privilege)?;
         let Attached { capture, ring, unseen } = helper.wait_until_ready()?;
@@ -108,7 +111,7 @@ impl Tracing<'_> {
         let recorder = self.record.map(|path| Recorder::create(path, &info)).transpose()?;
         let explaining = found.map(|found| {
             let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
-            Explaining::new(Symbols::new(sources.root, sources.crates), pid, &unseen)
+            Explaining::new(Symbols::new(sources.root, sources.crates), Some(pid), &unseen)
         });
         let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
         let takers = Takers::new(exporter, self.settings, &info);

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::channel;
+use super::executable::Executables;
 use super::privilege::{self, Privilege};
 use super::ring_buffer::RingBuffer;
 use crate::cli::{Capture, ProbeArguments};
@@ -60,6 +61,16 @@ impl Helper {
             .map_err(failed)?;
         let stdin = child.stdin.take();
         Ok(Self { child, stdin, channel, pending: Vec::new() })
+    }
+
+    /// Has a helper attach its probes that was started for a family, before what these are for was built.
+    pub fn begin(&mut self, executables: &Executables) -> Result<(), Error> {
+        match self.stdin.as_mut().map(|stdin| executables.send(stdin)) {
+            // It has ended, and has said why.
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Some(Err(source)) => Err(Error::System { what: "writing to the probe helper", source }),
+            None | Some(Ok(())) => Ok(()),
+        }
     }
 
     /// Waits until every probe is attached.
@@ -131,7 +142,8 @@ impl AsFd for Helper {
 }
 
 fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
-    let ProbeArguments { pid, family, attach, capture, explain, executables, task_probes } = arguments;
+    let ProbeArguments { pid, family, attach, capture, explain, executables } = arguments;
+    let Executables { paths, task_probes } = executables;
     let capture = match capture {
         Capture::Auto => "auto",
         Capture::Socket => "socket",
@@ -146,7 +158,7 @@ fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
     if let Some(long_poll_ns) = explain {
         line.extend(["--explain".into(), long_poll_ns.to_string().into()]);
     }
-    for executable in executables {
+    for executable in paths {
         line.extend(["--executable".into(), executable.into()]);
     }
     for probe in task_probes {
@@ -176,10 +188,12 @@ pub fn try_load() -> Result<(), String> {
                 attach: false,
                 capture,
                 explain,
-                executables: Vec::new(),
-                task_probes: Vec::new(),
+                executables: Executables::default(),
             };
             let mut helper = Helper::start(&arguments, privilege)?;
+            if family {
+                helper.begin(&Executables::default())?;
+            }
             helper.wait_until_ready()?;
             // It is no longer of interest how it ends.
             let _ = helper.wait();

@@ -20,7 +20,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::channel::{message, send_ready};
-use super::executable::Executable;
+use super::executable::{Executable, Executables};
 use super::programs::{Programs, ProgramsError};
 use crate::cli::ProbeArguments;
 use crate::error::UNSUPPORTED;
@@ -93,12 +93,22 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         check_owner(pid)?;
     }
 
-    let mut programs = Programs::attach(arguments, pid_namespace()?)?;
+    let mut programs = Programs::load(arguments, pid_namespace()?)?;
+    let mut late = None;
+    if arguments.family {
+        // The parent builds meanwhile what is to be traced.
+        match Executables::receive(io::stdin().lock())? {
+            Some(executables) => late = Some(executables),
+            None => return Ok(()),
+        }
+    }
+    programs.attach(arguments.explain.is_some())?;
     let mut unseen = Vec::new();
     if arguments.explain.is_some() && !programs.tells_registers() {
         unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
     }
-    if let Err(error) = attach_task_probes(&mut programs, arguments) {
+    let executables = late.as_ref().unwrap_or(&arguments.executables);
+    if let Err(error) = attach_task_probes(&mut programs, executables, arguments) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
@@ -169,16 +179,20 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
 }
 
 /// Probes the functions of the async runtime that the parent has found. Without them the rest still works.
-fn attach_task_probes(programs: &mut Programs, arguments: &ProbeArguments) -> Result<(), HelperError> {
-    if arguments.task_probes.is_empty() {
+fn attach_task_probes(
+    programs: &mut Programs,
+    executables: &Executables,
+    arguments: &ProbeArguments,
+) -> Result<(), HelperError> {
+    if executables.task_probes.is_empty() {
         return Ok(());
     }
     let open = |path: &PathBuf| {
         Executable::open(path, invoking_uid()).map_err(|source| HelperError::Executable { path: path.clone(), source })
     };
-    let executables: Vec<Executable> = arguments.executables.iter().map(open).collect::<Result<_, _>>()?;
+    let opened: Vec<Executable> = executables.paths.iter().map(open).collect::<Result<_, _>>()?;
     let process = NonZeroU32::new(arguments.pid).filter(|_| !arguments.family);
-    Ok(programs.attach_task_probes(&executables, &arguments.task_probes, process)?)
+    Ok(programs.attach_task_probes(&opened, &executables.task_probes, process)?)
 }
 
 /// What the helper must know of the process's life.

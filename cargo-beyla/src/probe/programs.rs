@@ -77,15 +77,17 @@ fn with_causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Strin
 pub struct Programs {
     pub(super) ebpf: Ebpf,
     loaded: Vec<&'static str>,
+    /// Those of them that are attached from the beginning to the end.
+    wanted: Vec<&'static str>,
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
     socket: bool,
     registers: bool,
 }
 
 impl Programs {
-    /// Loads and attaches what is asked for and the kernel has; `namespace` is the PID namespace that the process
-    /// is numbered in.
-    pub fn attach(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
+    /// Loads what is asked for and the kernel has, which takes its time; `namespace` is the PID namespace that the
+    /// process is numbered in.
+    pub fn load(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
         let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
         let has = |name: &str| btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok();
         let socket = match arguments.capture {
@@ -132,17 +134,23 @@ impl Programs {
         if arguments.explain.is_some() || arguments.family {
             wanted.push(EXIT);
         }
-        let mut programs =
-            Self { ebpf, loaded: Vec::new(), system_calls: None, socket, registers: settings.user_registers != 0 };
-        programs.load(wanted.iter().copied().chain(SYSTEM_CALLS), &btf)?;
-        for name in wanted {
-            programs.attach_one(name)?;
-        }
-        programs.set_system_calls(true)?;
-        if arguments.explain.is_some() {
-            programs.attach_sampler()?;
-        }
+        let loaded: Vec<&'static str> = wanted.iter().copied().chain(SYSTEM_CALLS).collect();
+        let registers = settings.user_registers != 0;
+        let mut programs = Self { ebpf, loaded, wanted, system_calls: None, socket, registers };
+        programs.verify(&btf)?;
         Ok(programs)
+    }
+
+    /// Attaches them; with the sampler of `--explain` if that is `explained`.
+    pub fn attach(&mut self, explained: bool) -> Result<(), ProgramsError> {
+        for name in self.wanted.clone() {
+            self.attach_one(name)?;
+        }
+        self.set_system_calls(true)?;
+        if explained {
+            self.attach_sampler()?;
+        }
+        Ok(())
     }
 
     /// Whether the bytes of TCP come from socket tracepoints. If not, system calls must stay attached.
@@ -226,9 +234,8 @@ impl Programs {
             .map_err(|error: aya::programs::ProgramError| ProgramsError::Program { name, source: error.into() })
     }
 
-    /// Loads programs, all at once: what takes time is the kernel's verifier, and it may use every CPU.
-    fn load(&mut self, names: impl Iterator<Item = &'static str>, btf: &Btf) -> Result<(), ProgramsError> {
-        self.loaded = names.collect();
+    /// Loads the programs, all at once: what takes time is the kernel's verifier, and it may use every CPU.
+    fn verify(&mut self, btf: &Btf) -> Result<(), ProgramsError> {
         let mut programs: Vec<(&str, &mut Program)> = self.ebpf.programs_mut().collect();
         std::thread::scope(|scope| {
             let mut loading = Vec::with_capacity(self.loaded.len());
