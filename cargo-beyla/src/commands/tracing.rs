@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::exports::{self, Takers};
 use super::report::show;
 use super::session::explaining::Explaining;
+use super::session::probes::Probes;
 use super::session::server::Server;
 use super::session::{End, Session};
 use super::status::Status;
@@ -19,7 +20,6 @@ use crate::launch::user::InvokingUser;
 use crate::probe::client::{Attached, Helper};
 use crate::probe::executable::Executables;
 use crate::probe::privilege::Privilege;
-use crate::probe::ring_buffer::RingBuffer;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo, Seed};
 use crate::request::trace::Trace;
@@ -48,11 +48,8 @@ pub(super) struct Process {
 
 /// The probes are attached.
 pub(super) struct Begun {
-    helper: Helper,
-    ring: RingBuffer,
+    probes: Probes,
     info: RunInfo,
-    recorder: Option<Recorder>,
-    explaining: Option<Explaining>,
     takers: Takers,
 }
 
@@ -115,7 +112,8 @@ impl Tracing<'_> {
         });
         let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
         let takers = Takers::new(exporter, self.settings, &info);
-        Ok(Begun { helper, ring, info, recorder, explaining, takers })
+        let probes = Probes::new(helper, ring, explaining, recorder);
+        Ok(Begun { probes, info, takers })
     }
 
     /// Watches the process, and reports.
@@ -126,24 +124,11 @@ impl Tracing<'_> {
         trace: Trace,
         signals: Signals,
     ) -> Result<Outcome, Error> {
-        let Begun { helper, ring, info, recorder, explaining, mut takers } = begun;
+        let Begun { probes, info, mut takers } = begun;
         let (settings, status) = (self.settings, self.status);
         let stdout = self.stdout();
-        let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } = Session::new(
-            server,
-            helper,
-            ring,
-            signals,
-            trace,
-            recorder,
-            explaining,
-            settings,
-            self.user,
-            stdout,
-            &mut takers,
-            status,
-        )
-        .run()?;
+        let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } =
+            Session::new(server, probes, signals, trace, settings, self.user, stdout, &mut takers, status).run()?;
         takers.close(&mut trace, ended_monotonic_ns);
         let listened = !trace.listening().is_empty();
         let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
