@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
+use self::test::TestArguments;
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
 use crate::config::values;
@@ -45,6 +46,8 @@ pub struct Arguments {
 pub enum Command {
     /// Build a server, start it, trace its requests, and summarise them
     Run(RunArguments),
+    /// Trace the requests of a workspace's tests
+    Test(TestArguments),
     /// Trace the requests of a server that already runs, and summarise them; it goes on untouched
     Attach(AttachArguments),
     /// Render again what `run --record FILE` has written

@@ -9,4 +9,5 @@ mod report;
 mod run;
 mod session;
 mod status;
+mod test;
 mod tracing;

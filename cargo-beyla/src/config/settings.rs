@@ -18,6 +18,7 @@ use super::resolve::Resolver;
 use super::routes::Routes;
 use super::source::Setting;
 use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
+use crate::cli::test::TestArguments;
 use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
 use crate::request::trace::{BLOCK_THRESHOLD, TraceSettings};
@@ -118,6 +119,22 @@ impl<'a> Flags<'a> {
         }
     }
 
+    fn of_test(arguments: &'a TestArguments) -> Self {
+        let TestArguments {
+            target: _,
+            filter: _,
+            run: _,
+            verdict: _,
+            report,
+            explain,
+            junit: _,
+            export,
+            capture: _,
+            harness_arguments: _,
+        } = arguments;
+        Self { config: export.config.as_deref(), explain: *explain, ..Self::of_report(report, export) }
+    }
+
     fn of_report(report: &'a ReportOptions, export: &'a ExportOptions) -> Self {
         let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
         Self {
@@ -143,6 +160,11 @@ impl Settings {
         manifests: Option<&Manifests>,
     ) -> Result<Self, Error> {
         Self::load(&Flags::of_run(arguments), environment, manifests)
+    }
+
+    /// The settings of `cargo beyla test`.
+    pub fn of_test(arguments: &TestArguments, environment: &Environment, manifests: &Manifests) -> Result<Self, Error> {
+        Self::load(&Flags::of_test(arguments), environment, Some(manifests))
     }
 
     /// The settings of `cargo beyla attach`, which knows no package.

@@ -1,0 +1,104 @@
+//! `cargo beyla test`: builds the tests of a workspace, and runs each in a process of its own.
+
+mod plan;
+mod progress;
+mod session;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use nix::sys::signal::Signal;
+
+use self::plan::Plan;
+use self::progress::Progress;
+use self::session::{End, Session};
+use super::run::show_config;
+use super::status::Status;
+use crate::cli::test::{TestArguments, TestControl};
+use crate::config::environment::Environment;
+use crate::config::settings::Settings;
+use crate::error::{Error, TESTS_FAILED};
+use crate::launch::runner::{Options, Runner};
+use crate::launch::signals::Signals;
+use crate::launch::suspended::Stdout;
+use crate::launch::user::{self, InvokingUser};
+use crate::workspace::tests::TestWorkspace;
+use crate::workspace::tests::arguments::HarnessArguments;
+
+/// What a shell adds to the number of the signal that ended a command.
+const SIGNALLED: u8 = 128;
+
+/// Runs the tests.
+pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode, Error> {
+    let TestArguments { target, filter, run, harness_arguments, .. } = arguments;
+    let user = InvokingUser::detect();
+    let as_user = user::applying(user.as_ref());
+    let workspace = TestWorkspace::read(target, as_user)?;
+    let settings = Settings::of_test(arguments, &Environment::of_process(), &workspace.manifests)?;
+    let status = Status { level: settings.log_level.value, ..status };
+    for warning in &settings.warnings {
+        status.warn(warning);
+    }
+    if arguments.export.show_config {
+        return show_config(&settings);
+    }
+    // What can be found wrong before the build is. A harness of the user's own may know other arguments.
+    let harness = match HarnessArguments::parse(filter.as_deref(), harness_arguments) {
+        Err(error) if !workspace.has_custom_harness() => return Err(error),
+        parsed => parsed,
+    };
+    let built = workspace.build(target, run.jobs.map(NonZeroUsize::get), as_user)?;
+    if run.no_run {
+        for binary in &built.binaries {
+            status.say("Executable", format_args!("{} ({})", binary.id, binary.executable.display()));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let [first, others @ ..] = &workspace.doc_tests(target)[..] {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        status.say("Leaving", format_args!("the doc tests of {first}{more} to `cargo test --doc`"));
+    }
+    let harness =
+        if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
+    let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), as_user)?;
+    let options = options(arguments, &harness, cpus, user.clone());
+    let progress = Progress::new(status, &harness, &options, ignored);
+
+    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let End { failed, stopped } = Session::new(Runner::new(binaries, options), signals, progress).run()?;
+    Ok(exit_code(failed, stopped))
+}
+
+fn exit_code(failed: bool, stopped: Option<Signal>) -> ExitCode {
+    match stopped {
+        Some(signal) => ExitCode::from(SIGNALLED.saturating_add(signal as u8)),
+        None if failed => ExitCode::from(TESTS_FAILED),
+        None => ExitCode::SUCCESS,
+    }
+}
+
+/// How the tests run: what flags do not say is said by the variables that the standard harness knows.
+fn options(
+    arguments: &TestArguments,
+    harness: &HarnessArguments,
+    cpus: NonZeroUsize,
+    user: Option<InvokingUser>,
+) -> Options {
+    let TestControl { jobs, no_fail_fast, no_run: _, timeout, repeat } = arguments.run;
+    let variable = |name| std::env::var(name).ok();
+    let nocapture = harness.nocapture || variable("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0");
+    let inherited = nocapture.then(|| {
+        let stdout_is_the_reports = arguments.report.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        if stdout_is_the_reports { Stdout::ToStderr } else { Stdout::Inherited }
+    });
+    let at_a_time = if nocapture {
+        // The output of several at a time is nobody's.
+        NonZeroUsize::MIN
+    } else {
+        let threads = || variable("RUST_TEST_THREADS").and_then(|value| value.parse().ok());
+        harness.test_threads.or(jobs).or_else(threads).unwrap_or(cpus)
+    };
+    let rounds = repeat.unwrap_or(NonZeroUsize::MIN);
+    Options { at_a_time, timeout, fail_fast: !no_fail_fast, rounds, inherited, user }
+}
