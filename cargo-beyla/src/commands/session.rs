@@ -152,7 +152,7 @@ impl<'a> Session<'a> {
     fn wait(&mut self) -> Result<(), Error> {
         let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         waited_for.extend(self.server.end().map(|end| PollFd::new(end, PollFlags::POLLIN)));
-        let told = self.probes.wait(waited_for)?;
+        let told = self.probes.wait(waited_for, Duration::MAX)?;
         let mut listening = Vec::new();
         self.probes.take(&mut self.trace, |event| note_listening(event, &mut listening));
         if told {
@@ -265,7 +265,7 @@ pub(super) fn clocks() -> (u64, u64) {
     (unix.as_nanos() as u64, monotonic_ns())
 }
 
-fn monotonic_ns() -> u64 {
+pub(super) fn monotonic_ns() -> u64 {
     // The clock is always there; 0 would only make the run seem to have no length.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }

@@ -1,6 +1,7 @@
 //! `cargo beyla test`: builds the tests of a workspace, and runs each in a process of its own.
 
 mod plan;
+mod probing;
 mod progress;
 mod session;
 
@@ -10,18 +11,25 @@ use std::process::ExitCode;
 use nix::sys::signal::Signal;
 
 use self::plan::Plan;
+use self::probing::{Attaching, Loading};
 use self::progress::Progress;
 use self::session::{End, Session};
+use super::exports::{self, Takers};
+use super::report::show;
 use super::run::show_config;
 use super::status::Status;
+use super::tracing::Tracing;
 use crate::cli::test::{TestArguments, TestControl};
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::{Error, TESTS_FAILED};
+use crate::export::exporter::Checked;
 use crate::launch::runner::{Options, Runner};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::{self, InvokingUser};
+use crate::probe::privilege;
+use crate::request::trace::TraceSettings;
 use crate::workspace::tests::TestWorkspace;
 use crate::workspace::tests::arguments::HarnessArguments;
 
@@ -47,13 +55,30 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         Err(error) if !workspace.has_custom_harness() => return Err(error),
         parsed => parsed,
     };
+    let tracing = Tracing {
+        settings: &settings,
+        json: arguments.report.json.as_deref(),
+        record: arguments.record.as_deref(),
+        capture: arguments.capture,
+        user: user.as_ref(),
+        status,
+    };
+    exports::warn(&settings, status);
+    let checked = Checked::new(&exports::settings(&settings)?)?;
+    let traced = if run.no_run {
+        None
+    } else {
+        tracing.check_files()?;
+        // Before the build: sudo may ask for a password.
+        Some(Loading::start(&settings, arguments.capture, privilege::find()?.open()?)?)
+    };
     let built = workspace.build(target, run.jobs.map(NonZeroUsize::get), as_user)?;
-    if run.no_run {
+    let Some(loading) = traced else {
         for binary in &built.binaries {
             status.say("Executable", format_args!("{} ({})", binary.id, binary.executable.display()));
         }
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     if let [first, others @ ..] = &workspace.doc_tests(target)[..] {
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         status.say("Leaving", format_args!("the doc tests of {first}{more} to `cargo test --doc`"));
@@ -61,13 +86,37 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let harness =
         if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let target_directory = built.target_directory;
     let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), as_user)?;
     let options = options(arguments, &harness, cpus, user.clone());
     let progress = Progress::new(status, &harness, &options, ignored);
 
+    let trace_settings = TraceSettings { within: Some(target_directory.clone()), ..settings.trace()? };
+    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value)?;
+    let (probes, info) = loading.attach(Attaching {
+        binaries: &binaries,
+        target_directory: &target_directory,
+        sources: workspace.sources,
+        record: arguments.record.as_deref(),
+        seed,
+        status,
+    })?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let End { failed, stopped } = Session::new(Runner::new(binaries, options), signals, progress).run()?;
-    Ok(exit_code(failed, stopped))
+    let exporter = checked.map(|checked| exports::start(checked, &settings, &info, status)).transpose()?;
+    let mut takers = Takers::new(exporter, &settings, &info);
+    let runner = Runner::new(binaries, options);
+    let End { mut trace, progress, runner, stopped, failure, ended_monotonic_ns } =
+        Session::new(runner, signals, progress, probes, trace, &mut takers, status).run()?;
+    takers.close(&mut trace, ended_monotonic_ns);
+    let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
+    let summary = trace.finish(ended_monotonic_ns);
+    show(&summary, &info, duration_ns, None, &settings, tracing.json, status)?;
+    progress.finish(&runner);
+    takers.finish(status);
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(exit_code(progress.has_failures(), stopped)),
+    }
 }
 
 fn exit_code(failed: bool, stopped: Option<Signal>) -> ExitCode {

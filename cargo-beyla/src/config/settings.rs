@@ -127,6 +127,7 @@ impl<'a> Flags<'a> {
             verdict: _,
             report,
             explain,
+            record: _,
             junit: _,
             export,
             capture: _,

@@ -51,6 +51,14 @@ pub struct TaskProbe {
     pub offset: u64,
 }
 
+impl TaskProbe {
+    /// The same in another executable.
+    #[must_use]
+    pub fn of_executable(self, executable: usize) -> Self {
+        Self { executable, ..self }
+    }
+}
+
 /// As in `0:task_running@4711`.
 impl fmt::Display for TaskProbe {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -57,11 +57,17 @@ impl Probes {
     }
 
     /// Waits until there is something to take, here or from what else is `waited_for`, or for as long as nobody need
-    /// look; whether the helper has something to say.
-    pub(in crate::commands) fn wait<'a>(&'a self, mut waited_for: Vec<PollFd<'a>>) -> Result<bool, Error> {
+    /// look, `most` at most; whether the helper has something to say.
+    pub(in crate::commands) fn wait<'a>(
+        &'a self,
+        mut waited_for: Vec<PollFd<'a>>,
+        most: Duration,
+    ) -> Result<bool, Error> {
         // The ring buffer's descriptor is ready whenever a record waits. Under load one always does, and
         // what counts is to disturb the server seldom.
         let pause = if self.busy { PAUSE } else { IDLE };
+        // Rounded up: what is due in less than a millisecond is not due yet.
+        let pause = Duration::from_millis(pause.min(most).as_micros().div_ceil(1000) as u64);
         let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         if !self.busy {
             waited_for.push(PollFd::new(self.ring.as_fd(), PollFlags::POLLIN));

@@ -51,6 +51,7 @@ impl Progress {
         }
     }
 
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn ended(
         &mut self,
         runner: &Runner,
@@ -58,12 +59,14 @@ impl Progress {
         result: TestResult,
         output: &TestOutput,
         took: Duration,
+        requests: u64,
         leaky: bool,
     ) {
         let name = self.name(runner, test);
         let took = time(took.as_nanos() as u64);
         let left = if leaky { "  (left processes behind, which were killed)" } else { "" };
-        let line = format!("{took:>8}  {name}{left}");
+        let made = if requests == 0 { String::new() } else { format!("  {}", counted(requests, "request")) };
+        let line = format!("{took:>8}  {name}{made}{left}");
         self.leaky += u64::from(leaky);
         let passed = result == TestResult::Passed;
         if passed {
