@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use prost::Message as _;
 
 /// One message that came.
@@ -68,8 +68,18 @@ impl Receiver {
 
     /// All spans.
     pub fn spans(&self) -> Vec<Span> {
+        self.scopes().flat_map(|scope| scope.spans).collect()
+    }
+
+    /// The spans that were made by this library or program.
+    pub fn spans_of(&self, name: &str) -> Vec<Span> {
+        let of_it = |scope: &ScopeSpans| scope.scope.as_ref().is_some_and(|scope| scope.name == name);
+        self.scopes().filter(of_it).flat_map(|scope| scope.spans).collect()
+    }
+
+    fn scopes(&self) -> impl Iterator<Item = ScopeSpans> {
         let of_resource = self.traces().into_iter().flat_map(|message| message.resource_spans);
-        of_resource.flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans).collect()
+        of_resource.flat_map(|resource| resource.scope_spans)
     }
 
     /// The spans of requests.

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use cargo_beyla_events::{Header, kind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::time::{ClockId, clock_gettime};
 use zerocopy::IntoBytes;
 
 use self::explaining::Explaining;
 use self::load::Load;
 use self::server::{Ending, Server};
 use self::stopping::Stopping;
+use super::clocks::monotonic_ns;
 use super::exports::Takers;
 use super::status::Status;
 use crate::config::settings::Settings;
@@ -362,17 +362,6 @@ impl Tape {
     fn finish(self, ended_monotonic_ns: u64, exit: Option<Exit>) -> Option<Error> {
         self.failure.or(self.recorder?.finish(ended_monotonic_ns, exit).err())
     }
-}
-
-/// Now, as wall-clock time since the Unix epoch and by `CLOCK_MONOTONIC`, in nanoseconds.
-pub(super) fn clocks() -> (u64, u64) {
-    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    (unix.as_nanos() as u64, monotonic_ns())
-}
-
-fn monotonic_ns() -> u64 {
-    // The clock is always there; 0 would only make the run seem to have no length.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
 fn is_terminal() -> bool {

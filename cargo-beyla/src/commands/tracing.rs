@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::clocks;
 use super::exports::{self, Takers};
 use super::report::show;
 use super::session::explaining::Explaining;
@@ -100,7 +101,7 @@ impl Tracing<'_> {
         let mut helper = Helper::start(&arguments, privilege)?;
         let Attached { capture, ring, unseen } = helper.wait_until_ready()?;
         self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
-        let (started_unix_ns, started_monotonic_ns) = super::session::clocks();
+        let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let info =
             RunInfo { version, pid, executable, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
