@@ -41,7 +41,12 @@ impl Helper {
         let failed = |source| Error::System { what: "starting the probe helper", source };
         let executable = std::env::current_exe().map_err(failed)?;
         let mut command = match privilege {
-            Privilege::Direct => Command::new(executable),
+            // What runs, and not what lies there now: it may have been replaced meanwhile.
+            Privilege::Direct => {
+                let mut own = Command::new("/proc/self/exe");
+                own.arg0(executable);
+                own
+            }
             Privilege::Sudo => {
                 let mut sudo = Command::new("sudo");
                 sudo.args(["-n", "--"]).arg(executable);
