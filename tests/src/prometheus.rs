@@ -73,7 +73,7 @@ impl Prometheus {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// The instant values of an expression in PromQL.
+    /// The instant values of an expression in `PromQL`.
     pub fn query(&self, expression: &str) -> Vec<Sample> {
         let answer = self.get(&format!("/api/v1/query?query={}", percent_encoded(expression)));
         let result = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {answer}"));
