@@ -28,6 +28,7 @@ pub mod report;
 pub mod rows;
 pub mod run;
 pub mod source;
+pub mod spans;
 pub mod system;
 pub mod tool;
 pub mod wait;
