@@ -44,7 +44,9 @@ impl Helper {
             // What runs, and not what lies there now: it may have been replaced meanwhile.
             Privilege::Direct => {
                 let mut own = Command::new("/proc/self/exe");
-                own.arg0(executable);
+                // As sudo does: what may be in the environment, such as credentials, is none of its business.
+                let asker = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUDO_"));
+                own.arg0(executable).env_clear().envs(asker);
                 own
             }
             Privilege::Sudo => {
