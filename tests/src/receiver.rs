@@ -41,6 +41,8 @@ pub enum Mode {
     /// It is taken.
     #[default]
     Take,
+    /// It is taken, and not kept.
+    Forget,
     /// Not now: 503, or what gRPC calls unavailable.
     Refuse,
     /// Nothing.
@@ -65,7 +67,11 @@ impl Store {
     /// Keeps a message, and says how it is to be answered.
     fn take(&self, received: Received) -> Mode {
         let mode = *lock(&self.mode);
-        lock(if mode == Mode::Take { &self.taken } else { &self.refused }).push(received);
+        match mode {
+            Mode::Take => lock(&self.taken).push(received),
+            Mode::Forget => {}
+            Mode::Refuse | Mode::Silent => lock(&self.refused).push(received),
+        }
         mode
     }
 }

@@ -23,7 +23,7 @@ impl Service {
     async fn take(&self, path: &str, message: impl Message) -> Result<(), Status> {
         let received = Received { path: path.to_owned(), fields: Vec::new(), body: message.encode_to_vec() };
         match self.0.take(received) {
-            Mode::Take => Ok(()),
+            Mode::Take | Mode::Forget => Ok(()),
             Mode::Refuse => Err(Status::unavailable("busy")),
             Mode::Silent => std::future::pending().await,
         }

@@ -9,7 +9,7 @@ pub(super) fn serve(stream: impl Read + Write, store: &Store) -> io::Result<()> 
     let mut reader = BufReader::new(stream);
     while let Some(received) = message(&mut reader)? {
         match store.take(received) {
-            Mode::Take => reader
+            Mode::Take | Mode::Forget => reader
                 .get_mut()
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")?,
             Mode::Refuse => {
