@@ -46,7 +46,7 @@ fn p99(report: &Report, route: &str) -> f64 {
     totals.sort_unstable();
     let exact = totals[(totals.len() * 99).div_ceil(100) - 1] as f64;
     let told = report.routes.iter().find(|row| row.route == route).and_then(|row| row.total_ns.as_ref());
-    let told = told.expect("there were complete requests").p99 as f64;
+    let told = told.expect("there were complete requests").p99;
     // Three digits are told.
     assert!((told / exact - 1.0).abs() < 0.002, "{route}: {told} is told of {exact}");
     exact / 1e9

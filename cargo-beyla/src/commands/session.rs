@@ -261,8 +261,9 @@ impl<'a> Session<'a> {
 
     /// Tells of the sockets that are new; the kernel may tell once more of one that is known.
     fn tell_listening(&mut self, known: usize) {
-        for endpoint in self.trace.listening()[known..].to_vec() {
-            self.listens(&endpoint);
+        let new = self.trace.listening()[known..].to_vec();
+        for endpoint in &new {
+            self.listens(endpoint);
         }
     }
 

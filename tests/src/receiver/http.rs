@@ -13,7 +13,7 @@ pub(super) fn serve(stream: impl Read + Write, store: &Store) -> io::Result<()> 
                 .get_mut()
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")?,
             Mode::Refuse => {
-                reader.get_mut().write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")?
+                reader.get_mut().write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")?;
             }
             // What else it sends is not read; the connection stays.
             Mode::Silent => loop {
