@@ -53,14 +53,16 @@ impl Cloud {
 
     fn run(&self, run: Run, port: u16, trusted: bool) -> Run {
         fixture::write(self.folder.path(), &[("beyla.yml", &yaml(port))]);
-        let mut mounts = format!("mount --bind {} /etc/hosts", self.path("hosts"));
+        let mut mounts = vec![(self.path("hosts"), "/etc/hosts")];
         if trusted {
-            mounts += &format!(" && mount --bind {} /etc/ssl/certs/ca-certificates.crt", self.path("authorities.crt"));
+            mounts.push((self.path("authorities.crt"), "/etc/ssl/certs/ca-certificates.crt"));
         }
+        let mounts: Vec<String> = mounts.iter().map(|(file, over)| format!("mount --bind {file} {over}")).collect();
+        let script = format!("{} && exec \"$@\"", mounts.join(" && "));
         run.flags(["--config", &self.path("beyla.yml"), "--record", &self.path("recording")])
             .environment("GRAFANA_ZONE", ZONE)
             .environment("GRAFANA_KEY", KEY)
-            .under(["unshare", "--mount", "sh", "-c", &format!("{mounts} && exec \"$@\""), "sh"])
+            .under(["unshare", "--mount", "sh", "-c", &script, "sh"])
     }
 
     /// What the receiver has is what the report tells.
