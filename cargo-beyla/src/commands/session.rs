@@ -215,7 +215,7 @@ impl<'a> Session<'a> {
 
     /// Takes what the kernel has recorded.
     fn take_records(&mut self) {
-        let mut listening = Vec::new();
+        let known = self.trace.listening().len();
         let Self { ring, trace, tape, explaining, .. } = self;
         let mut take = |event: &Event<'_>, record: &[u8]| {
             trace.record(event);
@@ -223,38 +223,29 @@ impl<'a> Session<'a> {
         };
         self.busy = ring.drain(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
-            if let Event::Listen { local, .. } = &event {
-                listening.push(local.clone());
-            }
             match explaining {
                 Some(explaining) => explaining.translate(&event, record, &mut take),
                 None => take(&event, record),
             }
         });
-        for endpoint in listening {
-            self.listens(&endpoint);
-        }
+        self.tell_listening(known);
     }
 
     /// Takes what the helper has to say.
     fn hear_helper(&mut self) -> Result<(), Error> {
-        let mut listening = Vec::new();
+        // Here those come that listened before anybody watched.
+        let known = self.trace.listening().len();
         let Self { helper, trace, tape, status, .. } = self;
         let more = helper.read(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
-            match &event {
-                Event::Failed(message) => status.warn(message),
-                // Those that listened before anybody watched.
-                Event::Listen { local, .. } => listening.push(local.clone()),
-                _ => {}
+            if let Event::Failed(message) = &event {
+                status.warn(message);
             }
             trace.record(&event);
             tape.write(record);
         });
         self.helper_ended = !more.map_err(|source| Error::System { what: "reading from the probe helper", source })?;
-        for endpoint in listening {
-            self.listens(&endpoint);
-        }
+        self.tell_listening(known);
         if self.helper_ended && self.running() {
             self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
             self.failure = Some(Error::HelperEnded);
@@ -266,6 +257,14 @@ impl<'a> Session<'a> {
     fn running(&mut self) -> bool {
         self.ending = self.ending.or_else(|| self.server.ending());
         self.ending.is_none()
+    }
+
+    /// Tells of the sockets that are new; the kernel may tell once more of one that is known.
+    fn tell_listening(&mut self, known: usize) {
+        let new = self.trace.listening()[known..].to_vec();
+        for endpoint in &new {
+            self.listens(endpoint);
+        }
     }
 
     fn listens(&mut self, endpoint: &Endpoint) {

@@ -111,7 +111,7 @@ impl Tracing<'_> {
             Explaining::new(Symbols::new(sources.root, sources.crates), pid, &unseen)
         });
         let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
-        let takers = Takers::new(exporter, self.settings, &info);
+        let takers = Takers::new(exporter, self.settings, &info)?;
         Ok(Begun { helper, ring, info, recorder, explaining, takers })
     }
 

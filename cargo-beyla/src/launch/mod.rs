@@ -1,5 +1,6 @@
 //! The server's process: a suspended start, or one that already runs; signals; its end.
 
+pub mod listening;
 pub mod running;
 pub mod signals;
 pub mod suspended;
