@@ -243,7 +243,7 @@ pub struct ServerArguments {
     /// The server's process id
     #[arg(long, value_name = "N")]
     pub pid: Option<u32>,
-    /// The TCP port that it listens on [default: `open_port` of the file of --config]
+    /// The TCP port that it listens on [default: `open_port` and `executable_name` of the file of --config]
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::status::{self, Status};
 use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
-use crate::config::routes::IgnoreMode;
+use crate::config::routes::{IgnoreMode, Routes};
 use crate::config::settings::Settings;
 use crate::config::source::Setting;
 use crate::config::values::TracePrinter;
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::export::exporter::{Checked, Exporter};
 use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
+use crate::export::routes::ExportedRoutes;
 use crate::export::settings::{
     ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
 };
@@ -125,27 +126,33 @@ struct Printing {
 pub(super) struct Takers {
     exporter: Option<Exporter>,
     printing: Option<Printing>,
+    /// Other routes than those of the report, with which they are exported and filtered.
+    routes: Option<ExportedRoutes>,
 }
 
 impl Takers {
-    pub(super) fn new(exporter: Option<Exporter>, settings: &Settings, run: &RunInfo) -> Self {
+    pub(super) fn new(exporter: Option<Exporter>, settings: &Settings, run: &RunInfo) -> Result<Self, Error> {
         let printer = Printer::new(settings.trace_printer.value, run);
         let printing = printer.map(|printer| Printing { printer, accepted: accepted(settings) });
-        Self { exporter, printing }
+        let Routes { patterns, unmatched, .. } = &settings.routes;
+        let routes = ExportedRoutes::new(&patterns.value, unmatched.value)?;
+        Ok(Self { exporter, printing, routes })
     }
 
     /// Hands on the requests that have ended.
     pub(super) fn offer(&mut self, trace: &mut Trace) {
-        let Self { exporter, printing } = self;
+        let Self { exporter, printing, routes } = self;
         let mut printed = String::new();
         trace.take_finished(|request| {
+            let exported = routes.as_ref().map(|routes| routes.of(&request));
+            let exported = exported.as_ref().unwrap_or(&request);
             if let Some(Printing { printer, accepted }) = printing
-                && accepted.has(&request)
+                && accepted.has(exported)
             {
                 printer.print(&request, &mut printed);
             }
             if let Some(exporter) = exporter {
-                exporter.offer(&request);
+                exporter.offer(exported);
             }
         });
         if !printed.is_empty() {

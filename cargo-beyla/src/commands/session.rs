@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use cargo_beyla_events::{Header, kind};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
-use nix::time::{ClockId, clock_gettime};
 use zerocopy::IntoBytes;
 
 use self::load::Load;
 use self::probes::Probes;
 use self::server::{Ending, Server};
 use self::stopping::Stopping;
+use super::clocks::monotonic_ns;
 use super::exports::Takers;
 use super::status::Status;
 use crate::config::settings::Settings;
@@ -121,12 +121,12 @@ impl<'a> Session<'a> {
         };
         let ended_monotonic_ns = monotonic_ns();
         self.load.stop();
-        let mut listening = Vec::new();
+        let known = self.trace.listening().len();
         // Killed, it may have taken the probes away a moment before the server's end.
-        if !self.probes.stop(&mut self.trace, self.status, |event| note_listening(event, &mut listening))? {
+        if !self.probes.stop(&mut self.trace, self.status)? {
             self.failure.get_or_insert(Error::HelperEnded);
         }
-        self.all_listen(listening);
+        self.tell_listening(known);
         if let Some(live) = self.live.take() {
             live.finish();
         }
@@ -153,13 +153,13 @@ impl<'a> Session<'a> {
         let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         waited_for.extend(self.server.end().map(|end| PollFd::new(end, PollFlags::POLLIN)));
         let told = self.probes.wait(waited_for, Duration::MAX)?;
-        let mut listening = Vec::new();
-        self.probes.take(&mut self.trace, |event| note_listening(event, &mut listening));
+        let known = self.trace.listening().len();
+        self.probes.take(&mut self.trace);
         if told {
-            // Those among them that listened before anybody watched.
-            self.probes.hear(&mut self.trace, self.status, |event| note_listening(event, &mut listening))?;
+            // Here those come that listened before anybody watched.
+            self.probes.hear(&mut self.trace, self.status)?;
         }
-        self.all_listen(listening);
+        self.tell_listening(known);
         if told && self.probes.has_ended() && self.running() {
             self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
             self.failure = Some(Error::HelperEnded);
@@ -167,16 +167,18 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn all_listen(&mut self, listening: Vec<Endpoint>) {
-        for endpoint in listening {
-            self.listens(&endpoint);
-        }
-    }
-
     /// Whether the server still runs and is watched. The helper may notice its end before we have.
     fn running(&mut self) -> bool {
         self.ending = self.ending.or_else(|| self.server.ending());
         self.ending.is_none()
+    }
+
+    /// Tells of the sockets that are new; the kernel may tell once more of one that is known.
+    fn tell_listening(&mut self, known: usize) {
+        let new = self.trace.listening()[known..].to_vec();
+        for endpoint in &new {
+            self.listens(endpoint);
+        }
     }
 
     fn listens(&mut self, endpoint: &Endpoint) {
@@ -251,23 +253,6 @@ impl<'a> Session<'a> {
             });
         }
     }
-}
-
-fn note_listening(event: &Event<'_>, listening: &mut Vec<Endpoint>) {
-    if let Event::Listen { local, .. } = event {
-        listening.push(local.clone());
-    }
-}
-
-/// Now, as wall-clock time since the Unix epoch and by `CLOCK_MONOTONIC`, in nanoseconds.
-pub(super) fn clocks() -> (u64, u64) {
-    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    (unix.as_nanos() as u64, monotonic_ns())
-}
-
-pub(super) fn monotonic_ns() -> u64 {
-    // The clock is always there; 0 would only make the run seem to have no length.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
 fn is_terminal() -> bool {

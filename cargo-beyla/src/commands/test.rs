@@ -103,7 +103,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     })?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let exporter = checked.map(|checked| exports::start(checked, &settings, &info, status)).transpose()?;
-    let mut takers = Takers::new(exporter, &settings, &info);
+    let mut takers = Takers::new(exporter, &settings, &info)?;
     let runner = Runner::new(binaries, options);
     let End { mut trace, progress, runner, stopped, failure, ended_monotonic_ns } =
         Session::new(runner, signals, progress, probes, trace, &mut takers, status).run()?;

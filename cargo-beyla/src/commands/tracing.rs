@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::clocks;
 use super::exports::{self, Takers};
 use super::report::show;
 use super::session::explaining::Explaining;
@@ -101,7 +102,7 @@ impl Tracing<'_> {
         let mut helper = Helper::start(&arguments, privilege)?;
         let Attached { capture, ring, unseen } = helper.wait_until_ready()?;
         self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
-        let (started_unix_ns, started_monotonic_ns) = super::session::clocks();
+        let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let info =
             RunInfo { version, pid, executable, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
@@ -111,7 +112,7 @@ impl Tracing<'_> {
             Explaining::new(Symbols::new(sources.root, sources.crates), Some(pid), &unseen)
         });
         let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
-        let takers = Takers::new(exporter, self.settings, &info);
+        let takers = Takers::new(exporter, self.settings, &info)?;
         let probes = Probes::new(helper, ring, explaining, recorder);
         Ok(Begun { probes, info, takers })
     }

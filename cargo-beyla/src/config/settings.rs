@@ -210,7 +210,7 @@ impl Settings {
             }
         }
         let (service, attributes) = resource(layers, &mut variables, flags.export)?;
-        let grafana = GrafanaCloud::load(layers)?;
+        let grafana = GrafanaCloud::load(layers, &mut warnings)?;
         let mut resolver = Resolver { flags: flags.export, layers, variables: &mut variables, grafana };
         let traces = resolver.traces()?;
         let metrics = resolver.metrics()?;

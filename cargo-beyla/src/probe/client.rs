@@ -42,7 +42,14 @@ impl Helper {
         let failed = |source| Error::System { what: "starting the probe helper", source };
         let executable = std::env::current_exe().map_err(failed)?;
         let mut command = match privilege {
-            Privilege::Direct => Command::new(executable),
+            // What runs, and not what lies there now: it may have been replaced meanwhile.
+            Privilege::Direct => {
+                let mut own = Command::new("/proc/self/exe");
+                // As sudo does: what may be in the environment, such as credentials, is none of its business.
+                let asker = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUDO_"));
+                own.arg0(executable).env_clear().envs(asker);
+                own
+            }
             Privilege::Sudo => {
                 let mut sudo = Command::new("sudo");
                 sudo.args(["-n", "--"]).arg(executable);

@@ -24,7 +24,7 @@ use super::executable::{Executable, Executables};
 use super::programs::{Programs, ProgramsError};
 use crate::cli::ProbeArguments;
 use crate::error::UNSUPPORTED;
-use crate::launch::running::listening_addresses;
+use crate::launch::listening::Listening;
 use crate::launch::user::invoking_uid;
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
@@ -54,6 +54,8 @@ enum HelperError {
 pub fn run(arguments: &ProbeArguments) -> ExitCode {
     end_with_parent();
     ignore_terminal_signals();
+    // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
+    let _ = std::fs::write("/proc/self/comm", env!("CARGO_PKG_NAME"));
     // `io::stdout()` would hold back what does not end with a line feed.
     let output = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
     let result = output.map_err(HelperError::from).and_then(|mut output| {
@@ -113,19 +115,24 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     }
     let mut milestones = programs.take_milestones()?;
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
-    let addresses = if arguments.attach { listening_addresses(pid)? } else { Vec::new() };
-    for address in &addresses {
+    let Listening { tcp, unix } = if arguments.attach { Listening::of(pid)? } else { Listening::default() };
+    for address in &tcp {
         programs.add_listening_port(address.port())?;
     }
     let (ring, size) = programs.records()?;
     send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, &unseen)?;
-    for &address in &addresses {
+    for &address in &tcp {
         output.write_all(listen(address).as_bytes())?;
+    }
+    for path in &unix {
+        output.write_all(&listen_unix(path))?;
     }
 
     // System calls are watched until the process is known, by the first that it makes.
     let mut known = !arguments.attach;
-    let mut listening_since: Option<Instant> = (!addresses.is_empty()).then(Instant::now);
+    // A Unix socket needs them to the end.
+    let mut on_unix = !unix.is_empty();
+    let mut listening_since: Option<Instant> = (!tcp.is_empty() && !on_unix).then(Instant::now);
     let mut counted = Instant::now();
     loop {
         let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
@@ -152,10 +159,11 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
                 checked => checked?,
             }
         }
+        on_unix |= listening_unix;
         if listening_unix {
             listening_since = None;
             programs.set_system_calls(true)?;
-        } else if listening {
+        } else if listening && !on_unix {
             listening_since = Some(Instant::now());
         }
         if programs.uses_socket_tracepoints()
@@ -239,6 +247,17 @@ fn listen(address: SocketAddr) -> Listen {
         }
     }
     Listen { header, local }
+}
+
+fn listen_unix(path: &str) -> Vec<u8> {
+    // An abstract name begins with a zero byte.
+    let name = match path.strip_prefix('@') {
+        Some(name) => format!("\0{name}"),
+        None => path.to_owned(),
+    };
+    let header = Header { kind: kind::LISTEN, size: (size_of::<Listen>() + name.len()) as u32, ..Header::default() };
+    let listen = Listen { header, local: Endpoint { family: AF_UNIX, ..Endpoint::NONE } };
+    [listen.as_bytes(), name.as_bytes()].concat()
 }
 
 fn lost(programs: &Programs) -> Lost {

@@ -83,8 +83,8 @@ impl Probes {
         Ok(helper.and_then(PollFd::revents).is_some_and(|events| !events.is_empty()))
     }
 
-    /// Takes what the kernel has recorded; each event is shown to `see` as well.
-    pub(in crate::commands) fn take(&mut self, trace: &mut Trace, mut see: impl FnMut(&Event<'_>)) {
+    /// Takes what the kernel has recorded.
+    pub(in crate::commands) fn take(&mut self, trace: &mut Trace) {
         let Self { ring, explaining, recorder, failure, .. } = self;
         let mut tell = |event: &Event<'_>, record: &[u8]| {
             trace.record(event);
@@ -97,7 +97,6 @@ impl Probes {
                 Some((executed, path, record)) => (Event::Executed(*executed, path), &record[..]),
                 None => (event, record),
             };
-            see(&event);
             match explaining {
                 Some(explaining) => explaining.translate(&event, record, &mut tell),
                 None => tell(&event, record),
@@ -105,20 +104,14 @@ impl Probes {
         });
     }
 
-    /// Takes what the helper has to say; each event is shown to `see` as well.
-    pub(in crate::commands) fn hear(
-        &mut self,
-        trace: &mut Trace,
-        status: Status,
-        mut see: impl FnMut(&Event<'_>),
-    ) -> Result<(), Error> {
+    /// Takes what the helper has to say.
+    pub(in crate::commands) fn hear(&mut self, trace: &mut Trace, status: Status) -> Result<(), Error> {
         let Self { helper, recorder, failure, .. } = self;
         let more = helper.read(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
             if let Event::Failed(message) = &event {
                 status.warn(message);
             }
-            see(&event);
             trace.record(&event);
             write(recorder, failure, record);
         });
@@ -138,17 +131,12 @@ impl Probes {
     }
 
     /// Takes what is left, and ends the helper; whether that ended as it should.
-    pub(in crate::commands) fn stop(
-        &mut self,
-        trace: &mut Trace,
-        status: Status,
-        mut see: impl FnMut(&Event<'_>),
-    ) -> Result<bool, Error> {
+    pub(in crate::commands) fn stop(&mut self, trace: &mut Trace, status: Status) -> Result<bool, Error> {
         self.helper.stop();
         while !self.helper_ended {
-            self.hear(trace, status, &mut see)?;
+            self.hear(trace, status)?;
         }
-        self.take(trace, see);
+        self.take(trace);
         let well = self.helper.wait().is_ok_and(|status| status.success());
         if let Some(explaining) = self.explaining.take() {
             explaining.finish(|event, record| self.tell(trace, event, record));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::super::clocks;
 use super::super::session::explaining::Explaining;
 use super::super::session::probes::Probes;
 use super::super::status::Status;
@@ -62,7 +63,7 @@ impl Loading {
         let Attached { capture, ring, unseen: unseen_by_helper } = attached;
         unseen.extend(unseen_by_helper);
         status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
-        let (started_unix_ns, started_monotonic_ns) = super::super::session::clocks();
+        let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let info = RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),

@@ -8,8 +8,8 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 use zerocopy::IntoBytes;
 
+use super::super::clocks::monotonic_ns;
 use super::super::exports::Takers;
-use super::super::session::monotonic_ns;
 use super::super::session::probes::Probes;
 use super::super::status::Status;
 use super::progress::Progress;
@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
             self.take_signals()?;
         }
         let ended_monotonic_ns = monotonic_ns();
-        if !self.probes.stop(&mut self.trace, self.status, |_| {})? {
+        if !self.probes.stop(&mut self.trace, self.status)? {
             self.failure.get_or_insert(Error::HelperEnded);
         }
         let Self { runner, progress, probes, trace, stopped, failure, .. } = self;
@@ -96,9 +96,9 @@ impl<'a> Session<'a> {
         let due = self.runner.wake_at(now).map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         let waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let told = self.probes.wait(waited_for, due)?;
-        self.probes.take(&mut self.trace, |_| {});
+        self.probes.take(&mut self.trace);
         if told {
-            self.probes.hear(&mut self.trace, self.status, |_| {})?;
+            self.probes.hear(&mut self.trace, self.status)?;
             if self.probes.has_ended() && self.failure.is_none() {
                 self.status.warn("the probe helper has ended before the tests: requests from here on are not seen");
                 self.failure = Some(Error::HelperEnded);
@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
             }
             Happened::Ended { test, result, output, at, took, leaky } => {
                 // All that its processes did is told before their end is.
-                self.probes.take(&mut self.trace, |_| {});
+                self.probes.take(&mut self.trace);
                 self.tell_end(*test, *result, *at);
                 let requests = self.trace.requests_of(*test);
                 self.progress.ended(&self.runner, *test, *result, output, *took, requests, *leaky);
