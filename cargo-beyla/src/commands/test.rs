@@ -6,6 +6,7 @@ mod progress;
 mod session;
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nix::sys::signal::Signal;
@@ -24,7 +25,7 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::{Error, TESTS_FAILED};
 use crate::export::exporter::Checked;
-use crate::launch::runner::{Options, Runner};
+use crate::launch::runner::{Options, PlannedBinary, Runner};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::{self, InvokingUser};
@@ -91,7 +92,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let options = options(arguments, &harness, cpus, user.clone());
     let progress = Progress::new(status, &harness, &options, ignored);
 
-    let trace_settings = TraceSettings { within: Some(target_directory.clone()), ..settings.trace()? };
+    let trace_settings = TraceSettings { within: Some(within(&target_directory, &binaries)), ..settings.trace()? };
     let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value)?;
     let (probes, info) = loading.attach(Attaching {
         binaries: &binaries,
@@ -117,6 +118,17 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         Some(error) => Err(error),
         None => Ok(exit_code(progress.has_failures(), stopped)),
     }
+}
+
+/// Where the programs lie that are followed. With `build.build-dir`, test binaries are not in the target directory.
+fn within(target_directory: &Path, binaries: &[PlannedBinary]) -> Vec<PathBuf> {
+    let of_profile =
+        |binary: &PlannedBinary| Some(binary.executable.canonicalize().ok()?.parent()?.parent()?.to_owned());
+    let mut folders: Vec<PathBuf> = binaries.iter().filter_map(of_profile).collect();
+    folders.push(target_directory.to_owned());
+    folders.sort_unstable();
+    folders.dedup();
+    folders
 }
 
 fn exit_code(failed: bool, stopped: Option<Signal>) -> ExitCode {
