@@ -33,6 +33,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What takes longer is shown to go on.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
 
+/// How much the thread gives way: where CPUs are short, the server and the reader of its events come first, or
+/// events would be lost to the report for the sake of spans.
+const NICENESS: i32 = 10;
+
 /// How often it is.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
 
@@ -143,6 +147,8 @@ impl Exporter {
         let shared = Shared { inbox: Arc::clone(&inbox), progress: Arc::clone(&progress), ending: deadline };
         let (resource, run) = (resource::resource(resource, run), run.clone());
         let thread = std::thread::Builder::new().name("export".to_owned()).spawn(move || {
+            // On Linux it is of this thread alone. If it may not be had, all is as without it.
+            let _ = rustix::process::nice(NICENESS);
             // Nobody hears it if the run was given up.
             let _ = answer.send(work(checked, &resource, &run, &shared));
         });
