@@ -9,6 +9,7 @@ pub(super) use explained::{explained, explained_without_lines};
 use super::run_info::RunInfo;
 use crate::request::boundaries::Boundaries;
 use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
+use crate::request::suite::{Owner, TestId, TestResult, TestSummary};
 use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
 
 /// The start of the run by `CLOCK_MONOTONIC`.
@@ -62,6 +63,28 @@ pub(crate) fn request(id: u64, path: &str) -> Request {
         explanation: None,
         trace: None,
     }
+}
+
+/// A test that passed in 30 ms, and made no requests.
+pub(crate) fn test(name: &str, round: u32) -> TestSummary {
+    TestSummary {
+        binary: "shop::api".into(),
+        name: name.into(),
+        round,
+        result: Some(TestResult::Passed),
+        started_ns: START,
+        duration_ns: 30_000_000,
+        requests: 0,
+        errors: 0,
+        incomplete: 0,
+        sum_ns: 0,
+        total: None,
+    }
+}
+
+/// Says that a test caused the request.
+pub(crate) fn assign(request: &mut Request, test: TestId) {
+    Arc::make_mut(&mut request.connection).owner = Some(Owner { pid: 4300 + test.0, test: Some(test) });
 }
 
 pub(crate) fn tcp(address: &str) -> Endpoint {
