@@ -7,6 +7,7 @@
 //! system call. [`commands`] is the only module that knows all the others.
 
 pub mod baseline;
+pub mod budget;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -106,6 +106,7 @@ pub(super) fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summ
             requests_not_kept: 0,
         },
         listening: vec![tcp("127.0.0.1:8080")],
+        total: None,
         routes,
         requests: requests.into_iter().map(Arc::new).collect(),
         unseen: Unseen::default(),
@@ -140,7 +141,7 @@ pub(super) fn healthy() -> Summary {
 }
 
 /// A request of every kind that goes wrong.
-pub(super) fn troubled() -> Summary {
+pub(crate) fn troubled() -> Summary {
     let mut requests: Vec<Request> = (1..=7).map(|id| request(id, "/status/500")).collect();
     requests[0].status = Some(500);
     requests[1].status = Some(404);
@@ -163,4 +164,36 @@ pub(super) fn troubled() -> Summary {
     let mut post = route("POST", "/status/{id}", 1);
     (post.total, post.phase_mean) = (None, [None; 4]);
     summary(requests, vec![status, post])
+}
+
+/// Six requests of one test, two of another, and one whose test was not seen; and tests without any.
+pub(crate) fn suite() -> Summary {
+    let mut requests: Vec<Request> =
+        (1..=9).map(|id| request(id, if id % 3 == 0 { "/users/7" } else { "/hello" })).collect();
+    for request in &mut requests {
+        let test = match request.id {
+            1..=6 => Some(TestId(1)),
+            7..=8 => Some(TestId(2)),
+            _ => None,
+        };
+        Arc::make_mut(&mut request.connection).owner = Some(Owner { pid: 4300, test });
+        if &*request.path == "/users/7" {
+            request.route = "/users/{id}".into();
+        }
+    }
+    requests[7].status = Some(500);
+    let distribution = |max: u64| Distribution { p50: max / 2, p90: max, p99: max, max, mean: max as f64 / 2.0 };
+    let mut tests = vec![test("pure::adds", 0), test("users::create_many_at_once", 0), test("users::fails", 0)];
+    tests.extend(["pure::subtracts", "pure::multiplies"].map(|name| test(name, 0)));
+    let of = |test: &mut TestSummary, requests: u64, errors: u64, max: u64| {
+        (test.requests, test.errors, test.sum_ns) = (requests, errors, requests * max / 2);
+        test.total = Some(distribution(max));
+    };
+    of(&mut tests[1], 6, 0, 600_000);
+    of(&mut tests[2], 2, 1, 800_000);
+    tests[2].result = Some(TestResult::Failed(101));
+    tests[3].result = None;
+    tests[4].result = Some(TestResult::Killed(6));
+    let routes = vec![route("GET", "/hello", 6), route("GET", "/users/{id}", 3)];
+    Summary { listening: Vec::new(), tests, ..summary(requests, routes) }
 }
