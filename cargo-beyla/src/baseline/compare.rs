@@ -177,16 +177,9 @@ mod tests {
     use crate::baseline::samples::RouteRound;
 
     fn route(route: &str, rounds: usize, ms: u64) -> RouteSamples {
-        let round = |round| RouteRound {
-            round,
-            count: 10,
-            total_ns: (0..10).map(|n| ms * 1_000_000 + n * 10_000).collect(),
-        };
-        RouteSamples {
-            method: "GET".into(),
-            route: route.into(),
-            rounds: (0..rounds as u32).map(round).collect(),
-        }
+        let round =
+            |round| RouteRound { round, count: 10, total_ns: (0..10).map(|n| ms * 1_000_000 + n * 10_000).collect() };
+        RouteSamples { method: "GET".into(), route: route.into(), rounds: (0..rounds as u32).map(round).collect() }
     }
 
     fn test(name: &str, rounds: u32, ms: u64) -> TestSamples {
@@ -210,7 +203,8 @@ mod tests {
             Subject::TestRequests { name, .. } => format!("{name} requests"),
             Subject::TestDuration { name, .. } => format!("{name} duration"),
         };
-        let rows: Vec<_> = comparison.rows.iter().map(|row| format!("{}: {}", name(row), row.verdict.label())).collect();
+        let rows: Vec<_> =
+            comparison.rows.iter().map(|row| format!("{}: {}", name(row), row.verdict.label())).collect();
         assert_eq!(
             rows,
             [

@@ -91,17 +91,14 @@ fn where_nothing_changed_no_row_of_a_run_tells_a_change() {
 
 #[test]
 fn five_milliseconds_more_are_slower_and_five_less_faster() {
-    for machine in [QUIET, NOISY] {
+    for (machine, least) in [(QUIET, COMPARISONS * 99 / 100), (NOISY, COMPARISONS * 3 / 4)] {
         for load in LOADS {
-            for (ms, direction) in [
-                ((0.3, 5.3), Direction::Slower),
-                ((2.0, 7.0), Direction::Slower),
-                ((5.3, 0.3), Direction::Faster),
-            ] {
+            for (ms, direction) in
+                [((0.3, 5.3), Direction::Slower), ((2.0, 7.0), Direction::Slower), ((5.3, 0.3), Direction::Faster)]
+            {
                 let (first, _) = told(machine, load, ms, direction, COMPARISONS);
                 let of = (load.routes, load.rounds, load.requests);
-                assert!(first >= COMPARISONS * 9 / 10, "{first} {of:?} {ms:?}");
-                println!("{first} {of:?} {ms:?} {}", machine.run);
+                assert!(first >= least, "{first} {of:?} {ms:?}");
             }
         }
     }

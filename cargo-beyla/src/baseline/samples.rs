@@ -128,7 +128,12 @@ impl Collector {
         }
     }
 
-    /// Complete requests that are in no sample, as there were too many routes or tests.
+    /// Counts requests that there was no room for on the way here.
+    pub fn lose(&mut self, requests: u64) {
+        self.left_out += requests;
+    }
+
+    /// Requests that are in no sample, as there were too many, or too many routes or tests.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }

@@ -80,9 +80,11 @@ impl Store {
         };
         let mut bytes = Vec::new();
         // One byte more tells that there is more.
-        file.take(SIZE_MAX + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|source| Error::File { verb: "read", path: path.clone(), source })?;
+        file.take(SIZE_MAX + 1).read_to_end(&mut bytes).map_err(|source| Error::File {
+            verb: "read",
+            path: path.clone(),
+            source,
+        })?;
         let invalid = |reason: String| Error::Baseline {
             message: format!("{} cannot be compared with: {reason}", path.display()),
             hint: format!("make it anew with --save-baseline {name}"),
@@ -103,7 +105,7 @@ impl Store {
         Ok(Saved { name: name.clone(), saved_unix_ns: document.saved_unix_ns, samples: document.samples })
     }
 
-    /// Fails now rather than after the run. The folders that it had to make are returned, the outermost first.
+    /// Makes the folder. Those that were not there are returned, the outermost first.
     pub fn prepare(&self) -> Result<Vec<PathBuf>, Error> {
         let missing: Vec<PathBuf> =
             self.folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();

@@ -249,7 +249,10 @@ mod tests {
 
     #[test]
     fn the_requests_that_broke_it() {
-        let summary = fixtures::troubled();
+        let mut summary = fixtures::troubled();
+        for request in &mut summary.requests {
+            Arc::make_mut(request).route = "/status/{id}".into();
+        }
         let ids = |text: &str| -> Vec<u64> {
             verdicts(&[text], &summary, false)[0].requests.iter().map(|request| request.id).collect()
         };
@@ -266,9 +269,12 @@ mod tests {
         let [verdict] = &verdicts(&["test * requests <= 3"], &summary, false)[..] else { panic!("one") };
         assert_eq!((verdict.outcome, verdict.judged), (Outcome::Broken, summary.tests.len()));
         assert_eq!(verdict.values, [Value { subject: Subject::Test(TestId(1)), value: 6 }]);
-        assert!(verdict.requests.iter().all(|request| {
-            request.connection.owner.and_then(|owner| owner.test) == Some(TestId(1))
-        }));
+        assert!(
+            verdict
+                .requests
+                .iter()
+                .all(|request| { request.connection.owner.and_then(|owner| owner.test) == Some(TestId(1)) })
+        );
         assert_eq!(outcome("test users::* duration < 1s", &summary), Outcome::Holds);
         assert_eq!(outcome("test shop::api* duration < 10ms", &summary), Outcome::Broken);
         // A test without requests has no times, and none to be judged by.

@@ -41,9 +41,10 @@ impl<'a> Part<'a> {
 
     /// Up to its last word, and that.
     fn last_word(self) -> (Self, Self) {
-        let at = self.text.rfind(char::is_whitespace).map_or(0, |space| {
-            space + self.text[space..].chars().next().map_or(0, char::len_utf8)
-        });
+        let at = self
+            .text
+            .rfind(char::is_whitespace)
+            .map_or(0, |space| space + self.text[space..].chars().next().map_or(0, char::len_utf8));
         let (before, word) = (self.start + at, self.start + self.text.len());
         (Self::new(self.whole, self.start, before), Self::new(self.whole, before, word))
     }
@@ -79,9 +80,9 @@ pub fn parse(text: &str) -> Result<Budget, Wrong> {
         let end = Part { whole: text, start: whole.start + whole.text.len(), text: "" };
         return Err(end.expected("a metric, one of < <= == >= > !=, and a value"));
     };
-    let first = text[..last].rfind(|c| !is_operator(c)).map_or(0, |before| {
-        before + text[before..].chars().next().map_or(0, char::len_utf8)
-    });
+    let first = text[..last]
+        .rfind(|c| !is_operator(c))
+        .map_or(0, |before| before + text[before..].chars().next().map_or(0, char::len_utf8));
     let operator = Part::new(text, first, last + 1);
     let value = Part::new(text, last + 1, text.len());
     let (scope, metric) = Part::new(text, 0, first).last_word();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::status::{self, Status};
+use crate::baseline::samples::Collector;
 use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
 use crate::config::routes::IgnoreMode;
@@ -77,14 +78,16 @@ pub(super) fn warn(settings: &Settings, status: Status) {
     }
 }
 
-/// The trace of a run that exports this and prints its requests or not, and what its ids come from.
+/// The trace of a run that exports this, and what its ids come from. Requests are handed out one by one as well where
+/// they are printed, or their `samples` are kept.
 pub(super) fn trace(
     settings: TraceSettings,
     exports: Option<&Checked>,
     printer: TracePrinter,
+    samples: bool,
 ) -> Result<(Trace, Option<Seed>), Error> {
     let seed = exports.filter(|exports| exports.has_traces()).map(|_| seed()).transpose()?;
-    let export = exports.is_some() || printer != TracePrinter::Disabled;
+    let export = exports.is_some() || printer != TracePrinter::Disabled || samples;
     let settings = TraceSettings { export, seed: seed.map(|Seed(seed)| seed), ..settings };
     Ok((Trace::new(settings), seed))
 }
@@ -104,8 +107,7 @@ pub(super) fn start(checked: Checked, settings: &Settings, run: &RunInfo, status
     if let Some(url) = checked.prometheus_url() {
         status.say("Serving", format_args!("metrics at {url}"));
     }
-    let binary = || run.executable.file_name().unwrap_or(run.executable.as_os_str()).to_string_lossy().into_owned();
-    let service_name = settings.service_name.as_ref().map_or_else(binary, |name| name.value.clone());
+    let service_name = settings.service_name.as_ref().map_or_else(|| run.name(), |name| name.value.clone());
     let namespace = settings.service_namespace.as_ref();
     let namespace = namespace.map(|namespace| ("service.namespace".to_owned(), namespace.value.clone()));
     let others = settings.resource_attributes.iter().flat_map(|attributes| attributes.value.clone());
@@ -125,18 +127,25 @@ struct Printing {
 pub(super) struct Takers {
     exporter: Option<Exporter>,
     printing: Option<Printing>,
+    samples: Option<Collector>,
 }
 
 impl Takers {
-    pub(super) fn new(exporter: Option<Exporter>, settings: &Settings, run: &RunInfo) -> Self {
+    /// Requests go to the exporter, if there is one, to the printer of the settings, and into `samples`.
+    pub(super) fn new(
+        exporter: Option<Exporter>,
+        samples: Option<Collector>,
+        settings: &Settings,
+        run: &RunInfo,
+    ) -> Self {
         let printer = Printer::new(settings.trace_printer.value, run);
         let printing = printer.map(|printer| Printing { printer, accepted: accepted(settings) });
-        Self { exporter, printing }
+        Self { exporter, printing, samples }
     }
 
     /// Hands on the requests that have ended.
     pub(super) fn offer(&mut self, trace: &mut Trace) {
-        let Self { exporter, printing } = self;
+        let Self { exporter, printing, samples } = self;
         let mut printed = String::new();
         trace.take_finished(|request| {
             if let Some(Printing { printer, accepted }) = printing
@@ -146,6 +155,9 @@ impl Takers {
             }
             if let Some(exporter) = exporter {
                 exporter.offer(&request);
+            }
+            if let Some(samples) = samples {
+                samples.observe(&request);
             }
         });
         if !printed.is_empty() {
@@ -157,9 +169,18 @@ impl Takers {
     pub(super) fn close(&mut self, trace: &mut Trace, ended_monotonic_ns: u64) {
         trace.close(ended_monotonic_ns);
         self.offer(trace);
+        let dropped = trace.finished_dropped();
         if let Some(exporter) = &self.exporter {
-            exporter.lose(trace.finished_dropped());
+            exporter.lose(dropped);
         }
+        if let Some(samples) = &mut self.samples {
+            samples.lose(dropped);
+        }
+    }
+
+    /// The samples that were collected, if they were to be.
+    pub(super) fn take_samples(&mut self) -> Option<Collector> {
+        self.samples.take()
     }
 
     /// Sends what is left, and tells what became of everything.

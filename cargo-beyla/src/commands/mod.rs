@@ -10,3 +10,4 @@ mod run;
 mod session;
 mod status;
 mod tracing;
+mod verdicts;

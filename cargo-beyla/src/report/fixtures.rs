@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 pub(super) use explained::{explained, explained_without_lines};
 
-use super::run_info::RunInfo;
+use super::run_info::{RunInfo, Traced};
+use crate::baseline::compare::{Comparison, Evidence, Row, Subject, Verdict};
+use crate::baseline::estimate::{Change, Direction};
 use crate::request::boundaries::Boundaries;
 use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
 use crate::request::suite::{Owner, TestId, TestResult, TestSummary};
@@ -16,10 +18,19 @@ use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unsee
 pub(crate) const START: u64 = 1_000_000_000;
 
 pub(crate) fn run() -> RunInfo {
+    run_of(4242)
+}
+
+/// The run of the tests of a workspace.
+pub(crate) fn run_of_tests() -> RunInfo {
+    RunInfo { traced: Traced::Tests { workspace: "/work/shop".into() }, ..run() }
+}
+
+/// The run of a server with this process id.
+pub(crate) fn run_of(pid: u32) -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
-        pid: 4242,
-        executable: "/work/target/debug/server".into(),
+        traced: Traced::Server { pid, executable: "/work/target/debug/server".into() },
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: START,
         capture: "socket".into(),
@@ -196,4 +207,33 @@ pub(crate) fn suite() -> Summary {
     tests[4].result = Some(TestResult::Killed(6));
     let routes = vec![route("GET", "/hello", 6), route("GET", "/users/{id}", 3)];
     Summary { listening: Vec::new(), tests, ..summary(requests, routes) }
+}
+
+/// One route slower, one faster, a test slower, and what cannot be told.
+pub(crate) fn comparison() -> Comparison {
+    let route = |route: &str| Subject::Route { method: "GET".into(), route: route.into() };
+    let duration = |name: &str| Subject::TestDuration { binary: "shop::api".into(), name: name.into() };
+    let row = |subject: Subject, verdict: Verdict, times: Option<(f64, f64)>| {
+        let change = times.map(|(before, now)| Change {
+            baseline_ns: before * 1e6,
+            now_ns: now * 1e6,
+            interval_ns: ((now - before) * 0.8e6, (now - before) * 1.2e6),
+            direction: Direction::NoChange,
+        });
+        let side =
+            |gone: Verdict| if verdict == gone { Evidence::default() } else { Evidence { count: 10, rounds: 1 } };
+        Row { subject, before: side(Verdict::New), now: side(Verdict::Gone), verdict, change }
+    };
+    let rows = vec![
+        row(route("/users/{id}"), Verdict::Slower, Some((1.2, 6.3))),
+        row(duration("users::create_many_at_once"), Verdict::Slower, Some((30.0, 80.0))),
+        row(route("/hello"), Verdict::Faster, Some((9.0, 2.0))),
+        row(route("/new"), Verdict::New, None),
+        row(route("/gone"), Verdict::Gone, None),
+        row(duration("users::gone"), Verdict::Gone, None),
+        row(route("/few"), Verdict::TooFew, None),
+        row(route("/same"), Verdict::NoChange, Some((1.0, 1.1))),
+        row(duration("users::same"), Verdict::NoChange, Some((1.0, 1.1))),
+    ];
+    Comparison { baseline: "main".into(), saved_unix_ns: 1_700_000_000_000_000_000, rows }
 }

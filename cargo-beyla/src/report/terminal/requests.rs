@@ -26,6 +26,11 @@ const TARGET_WIDTH: usize = 8;
 /// An accept wait from here on is worth a word.
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
+/// Columns of the name of a test, and on a terminal that is so wide.
+const TEST_WIDTH: usize = 18;
+const TEST_WIDTH_WIDE: usize = 36;
+const WIDE: usize = 110;
+
 /// Which columns there are beside those that always are.
 #[derive(Clone, Copy, Default)]
 struct Columns {
@@ -67,7 +72,7 @@ const OF_SLOWEST_OPENED: &[Columns] = &[
 /// A line for each request, in the order in which they came.
 pub(super) fn each(summary: &Summary, run: &RunInfo, paint: Paint, width: usize) -> String {
     let explained = summary.explained.as_ref();
-    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, run)).collect();
+    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, summary, run, width)).collect();
     let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
     section("Every request, in order", &Listing::new(rows, explained, width), layouts, paint)
 }
@@ -86,7 +91,7 @@ pub(super) fn slowest(
     let mut slowest: Vec<&Request> = summary.requests.iter().map(AsRef::as_ref).collect();
     slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
     slowest.truncate(number);
-    let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, run)).collect();
+    let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, summary, run, width)).collect();
     let title = match rows.len() {
         1 => "The slowest request".to_owned(),
         number => format!("The {} slowest requests", count(number as u64)),
@@ -190,7 +195,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(request: &'a Request, run: &RunInfo) -> Self {
+    fn new(request: &'a Request, summary: &Summary, run: &RunInfo, width: usize) -> Self {
         let boundaries = &request.boundaries;
         let mut target = request.path.to_string();
         if let Some(query) = &request.query {
@@ -207,13 +212,19 @@ impl<'a> Row<'a> {
         let ending = ending.map(|role| (role, format!("  {}", request.outcome.label())));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (Role::Faint, format!("  + {} accept wait", time(wait))));
+        let test = request.connection.owner.and_then(|owner| summary.tests.get(owner.test?.0 as usize));
+        let columns = if width < WIDE { TEST_WIDTH } else { TEST_WIDTH_WIDE };
+        let test = test.map(|test| {
+            let name = text::escape(&test.name);
+            (Role::Faint, format!("  in {}", text::shorten_start(&name, columns)))
+        });
         let explanation = request.explanation.as_ref();
         Self {
             request,
             lengths: Lengths::of_request(&boundaries.phases(), explanation.map(|explanation| &explanation.parts)),
             offset_ns: boundaries.start().saturating_sub(run.started_monotonic_ns),
             target: format!("{method} {}", text::escape(&target)),
-            remarks: ending.into_iter().chain(wait).collect(),
+            remarks: ending.into_iter().chain(wait).chain(test).collect(),
         }
     }
 
