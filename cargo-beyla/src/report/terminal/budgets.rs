@@ -75,7 +75,7 @@ fn number(verdict: &BudgetVerdict, value: &Value) -> String {
 
 fn of(subject: &Subject, summary: &Summary) -> String {
     match subject {
-        Subject::Everything => "of all".to_owned(),
+        Subject::Everything => "in all".to_owned(),
         Subject::Route { method, route: path } => format!("of {}", route(method, path)),
         Subject::Test(test) => format!("of {}", test_name(*test, &summary.tests)),
     }

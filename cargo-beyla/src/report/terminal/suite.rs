@@ -69,7 +69,14 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
     let rest = with.split_off(with.len().min(TESTS_SHOWN));
     let mut out = String::new();
     if !with.is_empty() {
-        out.push_str(&paint.paint(Role::Strong, "Tests, the most time in requests first"));
+        out.push_str(&paint.paint(
+            Role::Strong,
+            if tests.iter().any(|test| test.round > 0) {
+                "Tests, the most time in requests first; durations as their mean"
+            } else {
+                "Tests, the most time in requests first"
+            },
+        ));
         out.push('\n');
         table(&with, width).render(paint, &mut out);
     }
@@ -94,7 +101,19 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
     out
 }
 
+/// Without the slowest requests, which have a table of their own, where the terminal is too narrow for them.
 fn table(rows: &[((&str, &str), Row)], width: usize) -> Table {
+    let room = |table: &Table| width.saturating_sub(table.width() + GAP);
+    let mut table = numbers(rows, true);
+    if room(&table) < NAME_WIDTH {
+        table = numbers(rows, false);
+    }
+    let room = room(&table).max(NAME_WIDTH / 2);
+    table.column(Align::Left, "test", rows.iter().map(|((binary, name), _)| Cell::plain(label(binary, name, room))));
+    table
+}
+
+fn numbers(rows: &[((&str, &str), Row)], slowest: bool) -> Table {
     let of = |cell: fn(&Row) -> Cell| rows.iter().map(move |(_, row)| cell(row));
     let mut table = Table::default();
     table.column(Align::Left, "status", of(Row::status));
@@ -102,8 +121,8 @@ fn table(rows: &[((&str, &str), Row)], width: usize) -> Table {
     if repeated {
         table.column(Align::Right, "rounds", of(|row| Cell::plain(count(row.rounds))));
     }
-    let header = if repeated { "mean duration" } else { "duration" };
-    table.column(Align::Right, header, of(|row| Cell::plain(time(row.duration_ns / row.rounds.max(1)))));
+    // Their mean; what follows is of all rounds.
+    table.column(Align::Right, "duration", of(|row| Cell::plain(time(row.duration_ns / row.rounds.max(1)))));
     table.column(Align::Right, "requests", of(|row| Cell::plain(count(row.requests))));
     table.column(
         Align::Right,
@@ -113,10 +132,10 @@ fn table(rows: &[((&str, &str), Row)], width: usize) -> Table {
             errors => Cell::new(Role::Error, count(errors)),
         }),
     );
-    table.column(Align::Right, "slowest", of(|row| Cell::plain(time(row.slowest_ns))));
-    table.column(Align::Right, "in requests", of(|row| Cell::plain(time(row.sum_ns))));
-    let room = width.saturating_sub(table.width() + GAP).max(NAME_WIDTH);
-    table.column(Align::Left, "test", rows.iter().map(|((binary, name), _)| Cell::plain(label(binary, name, room))));
+    if slowest {
+        table.column(Align::Right, "slowest", of(|row| Cell::plain(time(row.slowest_ns))));
+    }
+    table.column(Align::Right, "total", of(|row| Cell::plain(time(row.sum_ns))));
     table
 }
 
