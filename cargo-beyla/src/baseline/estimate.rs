@@ -80,10 +80,10 @@ pub fn compare(baseline: &[Vec<u64>], now: &[Vec<u64>], rows: usize) -> Option<C
     }
     let (low, high) = (difference - reach, difference + reach);
     let margin = MARGIN.ln_1p();
-    let quartile = now.quartile - baseline.quartile;
-    let direction = if low > margin && quartile > margin {
+    let most = now.quartile - baseline.quartile;
+    let direction = if low > margin && most > margin {
         Direction::Slower
-    } else if high < -margin && quartile < -margin {
+    } else if high < -margin && most < -margin {
         Direction::Faster
     } else {
         Direction::NoChange

@@ -76,12 +76,18 @@ pub struct TestRound {
 /// Takes requests as they end.
 #[derive(Debug, Default)]
 pub struct Collector {
-    routes: HashMap<(Arc<str>, Arc<str>), HashMap<Option<TestId>, Times>>,
+    routes: HashMap<RouteName, ByTest>,
     kept: usize,
     /// Requests that had no room.
     left_out: u64,
     random: Random,
 }
+
+/// Method and route.
+type RouteName = (Arc<str>, Arc<str>);
+
+/// Times by test; those whose test was not seen under `None`.
+type ByTest = HashMap<Option<TestId>, Times>;
 
 /// The same in every run, so that equal runs leave equal samples.
 #[derive(Debug)]
@@ -141,7 +147,7 @@ impl Collector {
     /// All of it, once the tests of the run are known; without tests it is one round.
     pub fn finish(self, tests: &[TestSummary]) -> Samples {
         let round = |test: &TestId| tests.get(test.0 as usize).map_or(0, |test| test.round);
-        let route = |((method, route), by_test): ((Arc<str>, Arc<str>), HashMap<Option<TestId>, Times>)| {
+        let route = |((method, route), by_test): (RouteName, ByTest)| {
             let mut rounds: BTreeMap<u32, RouteRound> = BTreeMap::new();
             let mut by_test: Vec<_> = by_test.into_iter().collect();
             by_test.sort_unstable_by_key(|(test, _)| *test);

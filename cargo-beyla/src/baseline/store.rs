@@ -109,7 +109,7 @@ impl Store {
     pub fn prepare(&self) -> Result<Vec<PathBuf>, Error> {
         let missing: Vec<PathBuf> =
             self.folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
-        fs::create_dir_all(&self.folder).map_err(|source| self.failed(&self.folder, source))?;
+        fs::create_dir_all(&self.folder).map_err(|source| failed(&self.folder, source))?;
         Ok(missing.into_iter().rev().collect())
     }
 
@@ -121,13 +121,9 @@ impl Store {
         let written = write(&temporary, samples, saved_unix_ns).and_then(|()| fs::rename(&temporary, &path));
         if let Err(source) = written {
             let _ = fs::remove_file(&temporary);
-            return Err(self.failed(&path, source));
+            return Err(failed(&path, source));
         }
         Ok(path)
-    }
-
-    fn failed(&self, path: &Path, source: std::io::Error) -> Error {
-        Error::File { verb: "write", path: path.to_owned(), source }
     }
 
     fn missing(&self, name: &Name) -> Error {
@@ -143,6 +139,10 @@ impl Store {
             hint: format!("make it with --save-baseline {name}{others}"),
         }
     }
+}
+
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    Error::File { verb: "write", path: path.to_owned(), source }
 }
 
 fn write(path: &Path, samples: &Samples, saved_unix_ns: u64) -> std::io::Result<()> {

@@ -139,6 +139,8 @@ fn bound(part: Part<'_>, metric: Metric) -> Result<u64, Wrong> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -186,7 +188,7 @@ mod tests {
             "GET /ü p98 < 20ms",
         ] {
             let wrong = parse(text).expect_err(text);
-            said.push_str(&format!("{text}\n{:>1$} {2}\n", '^', wrong.column, wrong));
+            let _ = writeln!(said, "{text}\n{:>1$} {wrong}", '^', wrong.column);
         }
         insta::assert_snapshot!(said);
         assert!(parse(&"x".repeat(2000)).is_err());

@@ -1,4 +1,4 @@
-//! The tests of a run as JUnit XML, the requests of each as properties.
+//! The tests of a run as `JUnit` XML, the requests of each as properties.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -40,7 +40,7 @@ pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit:
     let mut ran = text::escape(&run.name()).into_owned();
     match run.pid() {
         Some(pid) => {
-            ran.push_str(&format!(", pid {pid}"));
+            ran.extend([", pid ", &pid.to_string()]);
             if !summary.listening.is_empty() {
                 ran.extend([", on ", &listening(&summary.listening)]);
             }

@@ -62,13 +62,13 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
     for test in tests {
         by_name.entry((&test.binary, &test.name)).or_default().add(test);
     }
-    let (mut with, without): (Vec<_>, Vec<_>) = by_name.into_iter().partition(|(_, row)| row.requests > 0);
-    with.sort_by(|(a_name, a), (b_name, b)| {
+    let (mut seen, unseen): (Vec<_>, Vec<_>) = by_name.into_iter().partition(|(_, row)| row.requests > 0);
+    seen.sort_by(|(a_name, a), (b_name, b)| {
         (b.sum_ns, b.requests).cmp(&(a.sum_ns, a.requests)).then(a_name.cmp(b_name))
     });
-    let rest = with.split_off(with.len().min(TESTS_SHOWN));
+    let rest = seen.split_off(seen.len().min(TESTS_SHOWN));
     let mut out = String::new();
-    if !with.is_empty() {
+    if !seen.is_empty() {
         out.push_str(&paint.paint(
             Role::Strong,
             if tests.iter().any(|test| test.round > 0) {
@@ -78,7 +78,7 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
             },
         ));
         out.push('\n');
-        table(&with, width).render(paint, &mut out);
+        table(&seen, width).render(paint, &mut out);
     }
     if !rest.is_empty() {
         let requests = rest.iter().map(|(_, row)| row.requests).sum();
@@ -89,10 +89,10 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
         );
         out.push_str(&paint.paint(Role::Faint, rest));
     }
-    if !without.is_empty() {
+    if !unseen.is_empty() {
         let text = format!(
             "{} made no network requests that were seen: a service that is called in-process has no socket",
-            counted(without.len() as u64, "test")
+            counted(unseen.len() as u64, "test")
         );
         for line in text::wrap(&text, width.min(LINE) - GAP) {
             out.extend(["  ", &*paint.paint(Role::Faint, line), "\n"]);
