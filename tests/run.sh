@@ -22,7 +22,7 @@ fi
 unset SUDO_UID SUDO_GID SUDO_USER
 
 tools=${CARGO_TARGET_DIR:-$PWD/target}/tools
-export PATH="$tools/bin:$PATH"
+export PATH="$tools/bin:$tools/prometheus/usr/bin:$PATH"
 
 # step TITLE COMMAND...: a heading, the command, how long it took; the first failure ends it all.
 step() {
@@ -60,6 +60,26 @@ system_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}"
 }
 
+# Out of Debian's package, which is not installed: that would start a server, and again whenever the machine does.
+unpack_prometheus() {
+    local folder=$tools/prometheus
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        prometheus --version 2>&1 | head -n 1
+        return
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "please install what Debian has in: prometheus" >&2
+        return 1
+    fi
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    apt-get update -qq
+    (cd "$folder" && apt-get download -qq prometheus)
+    dpkg -x "$folder"/prometheus_*.deb "$folder"
+    rm "$folder"/prometheus_*.deb
+    prometheus --version 2>&1 | head -n 1
+}
+
 rust() {
     local tool
     command -v cargo >/dev/null || { echo "there is no cargo: install Rust stable, with rustup" >&2; return 1; }
@@ -91,6 +111,7 @@ fuzz() {
 
 main() {
     step "System packages" system_packages
+    step "Prometheus" unpack_prometheus
     step "Rust" rust
     step "Formatting" formatting
     step "The committed BPF objects match their sources" ebpf/build.sh --check

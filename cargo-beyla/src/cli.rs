@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-use self::test::VerdictOptions;
+use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
 use crate::config::values;
-use crate::probe::task_probe::TaskProbe;
+use crate::probe::executable::Executables;
 
 /// What cargo runs for `cargo beyla`: `cargo-beyla beyla ...`.
 #[derive(Debug, Parser)]
@@ -46,6 +46,8 @@ pub struct Arguments {
 pub enum Command {
     /// Build a server, start it, trace its requests, and summarise them
     Run(RunArguments),
+    /// Trace the requests of a workspace's tests
+    Test(TestArguments),
     /// Trace the requests of a server that already runs, and summarise them; it goes on untouched
     Attach(AttachArguments),
     /// Render again what `run --record FILE` has written
@@ -244,7 +246,7 @@ pub struct ServerArguments {
     /// The server's process id
     #[arg(long, value_name = "N")]
     pub pid: Option<u32>,
-    /// The TCP port that it listens on [default: `open_port` of the file of --config]
+    /// The TCP port that it listens on [default: `open_port` and `executable_name` of the file of --config]
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
 }
@@ -273,9 +275,12 @@ pub struct InitArguments {
 /// `cargo-beyla __probe`: between our own two processes, so terse.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
-    /// The process to trace.
+    /// The process to trace, or with `--family` the one whose children are.
     #[arg(long)]
     pub pid: u32,
+    /// Trace what the process starts, with all that this starts, in its place.
+    #[arg(long, conflicts_with = "attach")]
+    pub family: bool,
     /// It has executed its program already.
     #[arg(long)]
     pub attach: bool,
@@ -285,12 +290,9 @@ pub struct ProbeArguments {
     /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
     #[arg(long, value_name = "NS")]
     pub explain: Option<u64>,
-    /// The executable that the functions of `--task-probe` are in.
-    #[arg(long)]
-    pub executable: Option<PathBuf>,
-    /// A function of the async runtime, and where in the file it begins.
-    #[arg(long = "task-probe")]
-    pub task_probes: Vec<TaskProbe>,
+    /// What else is probed; with `--family` it comes by stdin.
+    #[command(flatten)]
+    pub executables: Executables,
 }
 
 /// How bytes are captured.

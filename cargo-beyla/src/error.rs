@@ -17,6 +17,8 @@ pub const USAGE: u8 = 98;
 pub const BUDGET_BROKEN: u8 = 100;
 /// Exit code: the build failed, as cargo's own.
 pub const BUILD_FAILED: u8 = 101;
+/// Exit code: tests failed, as cargo's own.
+pub const TESTS_FAILED: u8 = 101;
 
 /// What can be expected to go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +99,26 @@ pub enum Error {
         /// What failed.
         message: String,
         /// What may cure it.
+        hint: Option<String>,
+    },
+    /// A test binary that does not say which tests it has.
+    #[error("could not list the tests of {binary}: {reason}")]
+    List {
+        /// Its id.
+        binary: String,
+        /// What it did instead.
+        reason: String,
+        /// What it said on stderr.
+        said: Option<String>,
+    },
+    /// An argument of the test harness that has no meaning here, or is none.
+    #[error("the test argument {argument} {problem}")]
+    TestArgument {
+        /// Its name.
+        argument: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do instead.
         hint: Option<String>,
     },
     /// A file of ours could not be read or written.
@@ -180,6 +202,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BuildFailed { .. } | Self::NoExecutable { .. } => BUILD_FAILED,
+            Self::List { .. } => TESTS_FAILED,
             Self::NeverListened { .. } | Self::EndedBeforeListening { .. } => NEVER_LISTENED,
             Self::Privilege { .. } | Self::Probe { .. } | Self::HelperEnded => UNSUPPORTED,
             Self::CargoNotFound { .. }
@@ -187,6 +210,7 @@ impl Error {
             | Self::Target { .. }
             | Self::Attach { .. }
             | Self::Launch { .. }
+            | Self::TestArgument { .. }
             | Self::File { .. }
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
@@ -217,7 +241,8 @@ impl Error {
             Self::Privilege { .. } => {
                 Some("install sudo and allow it for this user, or run as root; `cargo beyla doctor` says more".into())
             }
-            Self::Probe { hint, .. } | Self::Config { hint, .. } => hint.clone(),
+            Self::Probe { hint, .. } | Self::Config { hint, .. } | Self::TestArgument { hint, .. } => hint.clone(),
+            Self::List { said, .. } => said.as_ref().map(|said| format!("it said: {said}")),
             Self::RoutePattern { .. } => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
             Self::FileExists { .. } => Some("nothing was written; overwrite it with `cargo beyla init --force`".into()),
             Self::Export { .. } => Some("write it as in --otlp http://localhost:4318".into()),

@@ -13,7 +13,7 @@ use cargo_beyla_events::{kind, tcp_state, Header, Open, AF_UNIX, OPEN_BEFORE};
 
 use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
-use crate::{lifecycle, payload};
+use crate::{family, lifecycle, payload};
 
 const MAX_CONNECTIONS: u32 = 32 * 1024;
 
@@ -157,6 +157,9 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         return;
     }
     connection.announced = 1;
+    if setting!(family) != 0 {
+        family::tell_owner(connection.id);
+    }
     let open = Open {
         header: Header {
             kind: kind::OPEN,

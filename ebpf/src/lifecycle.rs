@@ -9,8 +9,8 @@ use aya_ebpf::{
 use cargo_beyla_events::{kind, tcp_state, Header, Listen, State, AF_UNIX};
 
 use crate::connections::{self, Connection};
-use crate::fields::Sock;
-use crate::{output, payload, target};
+use crate::fields::{setting, Sock};
+use crate::{family, output, payload, target};
 
 /// The ports on which the process has listened. A connection is established in softirq, where its port
 /// is all that tells whose it will be.
@@ -92,6 +92,9 @@ pub fn unix_listener_seen(sock: Sock) {
         return;
     }
     let _ = UNIX_LISTENERS.insert(&sock.0, &1, 0);
+    if setting!(family) != 0 {
+        family::listens_on_unix();
+    }
     let local = sock.local();
     let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
     let whole = sock.unix_path().and_then(|path| payload::with_path(&listen, path));

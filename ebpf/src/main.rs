@@ -1,5 +1,5 @@
-//! The kernel side: programs on BTF tracepoints that watch one process's server connections, and
-//! for `--explain` its async tasks and threads.
+//! The kernel side: programs on BTF tracepoints that watch the server connections of one process, or of one's
+//! children, and for `--explain` its async tasks and threads.
 //!
 //! Every program first asks whether what it sees concerns the traced process, in the cheapest way it
 //! can: in the process's own context by its id, elsewhere by the socket.
@@ -8,6 +8,7 @@
 
 mod arrivals;
 mod connections;
+mod family;
 mod fields;
 mod io_uring;
 mod lifecycle;

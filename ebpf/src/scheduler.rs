@@ -6,25 +6,21 @@ use cargo_beyla_events::{kind, stack, Header, OffCpu, NO_SYSTEM_CALL, UNKNOWN_SY
 use crate::fields::{setting, TypedTask};
 use crate::registers::Registers;
 use crate::threads::Thread;
-use crate::{output, stacks, target, threads};
+use crate::{family, output, stacks, target, threads};
 
 /// A CPU goes from one thread to another; the current one is still the former.
 ///
 /// Linux 2.6.28; with BTF 5.5.
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_switch(context: BtfTracePointContext) -> i32 {
-    let process = target::process() as u32;
-    if process == 0 {
-        return 0;
-    }
     let (previous, next) = (TypedTask::argument(&context, 1), TypedTask::argument(&context, 2));
-    if previous.process() == process {
+    if target::is_traced(previous.process()) {
         let preempted = context.arg::<u64>(0) as u8 != 0;
         let wants_cpu =
             if setting!(switch_tells_state) != 0 { context.arg::<u64>(3) as u32 == 0 } else { previous.wants_cpu() };
         leaves(previous.thread(), preempted || wants_cpu);
     }
-    if next.process() == process {
+    if target::is_traced(next.process()) {
         goes_on(next.thread());
     }
     0
@@ -35,9 +31,8 @@ pub fn sched_switch(context: BtfTracePointContext) -> i32 {
 /// Linux 2.6.28; with BTF 5.5.
 #[btf_tracepoint(function = "sched_wakeup")]
 pub fn sched_wakeup(context: BtfTracePointContext) -> i32 {
-    let process = target::process() as u32;
     let woken = TypedTask::argument(&context, 0);
-    if process != 0 && woken.process() == process {
+    if target::is_traced(woken.process()) {
         if let Some(thread) = threads::get(woken.thread()) {
             if thread.off_ns != 0 && thread.woken_ns == 0 {
                 thread.woken_ns = output::now();
@@ -51,7 +46,10 @@ pub fn sched_wakeup(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(context: BtfTracePointContext) -> i32 {
     let ending = TypedTask::argument(&context, 0);
-    if ending.process() == target::process() as u32 {
+    if setting!(family) != 0 {
+        family::exited(ending);
+    }
+    if setting!(explain) != 0 && target::is_traced(ending.process()) {
         threads::remove(ending.thread());
     }
     0

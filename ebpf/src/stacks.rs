@@ -97,7 +97,7 @@ pub fn copy(registers: &Registers, why: u16, thread: u32, time_ns: u64) {
         frame_pointer: registers.frame_pointer(),
         link: registers.link(),
         thread,
-        reserved: 0,
+        process: (bpf_get_current_pid_tgid() >> 32) as u32,
     };
     output::frequent((scratch as *const Scratch).cast(), u64::from(size));
 }

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use cargo_beyla_events::kind;
 
 use crate::fields::{current_process_pid, setting};
-use crate::output;
+use crate::{family, output};
 
 /// The process id at the root of PID namespaces, which is what the cheapest helper tells; 0 before the
 /// process has executed its program.
@@ -24,32 +24,35 @@ static PROCESS_PID: Word = Word::new();
 
 /// A word that programs on all CPUs share. (The BPF back end has no atomic loads; a word is never torn.)
 #[repr(transparent)]
-struct Word(UnsafeCell<u64>);
+pub struct Word(UnsafeCell<u64>);
 
 // SAFETY: it is only read and written whole, by single instructions.
 unsafe impl Sync for Word {}
 
 impl Word {
-    const fn new() -> Self {
+    pub const fn new() -> Self {
         Self(UnsafeCell::new(0))
     }
 
     #[inline(always)]
-    fn load(&self) -> u64 {
+    pub fn load(&self) -> u64 {
         // SAFETY: the cell is valid, and see `Sync`.
         unsafe { self.0.get().read_volatile() }
     }
 
     #[inline(always)]
-    fn store(&self, value: u64) {
+    pub fn store(&self, value: u64) {
         // SAFETY: the cell is valid, and see `Sync`.
         unsafe { self.0.get().write_volatile(value) }
     }
 }
 
-/// Whether the current thread belongs to the traced process.
+/// Whether the current thread belongs to a traced process.
 #[inline(always)]
 pub fn is_current() -> bool {
+    if setting!(family) != 0 {
+        return family::is_current();
+    }
     let process = PROCESS.load();
     process != 0 && bpf_get_current_pid_tgid() >> 32 == process
 }
@@ -63,22 +66,29 @@ pub fn is_current_or_found() -> bool {
     is_current()
 }
 
-/// The process's id at the root of PID namespaces; 0 before it has executed its program.
+/// Whether a thread that is in the table of threads belongs to a traced process, whose number at the root of
+/// PID namespaces this is.
 #[inline(always)]
-pub fn process() -> u64 {
-    PROCESS.load()
+pub fn is_traced(process: u32) -> bool {
+    // None of others are in it.
+    setting!(family) != 0 || PROCESS.load() == u64::from(process)
 }
 
 /// Whether this is the process, as `struct pid *`.
 #[inline(always)]
 pub fn is_process(pid: u64) -> bool {
+    if setting!(family) != 0 {
+        return family::is_listening_on_unix(pid);
+    }
     pid != 0 && pid == PROCESS_PID.load()
 }
 
 /// The process executes its program: from here on it is known. Linux 3.4; with BTF 5.5.
 #[btf_tracepoint(function = "sched_process_exec")]
-pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
-    if PROCESS.load() == 0 {
+pub fn sched_process_exec(context: BtfTracePointContext) -> i32 {
+    if setting!(family) != 0 {
+        family::executed(&context);
+    } else if PROCESS.load() == 0 {
         adopt();
     }
     0

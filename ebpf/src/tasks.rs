@@ -12,14 +12,15 @@ use aya_ebpf::{
 };
 use cargo_beyla_events::{kind, task, Header, TaskChange, Vtable, VTABLE_WORDS};
 
-use crate::{output, target, threads};
+use crate::fields::setting;
+use crate::{family, output, target, threads};
 
 /// Of tokio's `Header`: the state, the link of a queue, and then the table of functions.
 const VTABLE: u64 = 16;
 
 /// The tables of functions that were told of.
 #[map]
-static VTABLES: HashMap<u64, u8> = HashMap::with_max_entries(4096, 0);
+static VTABLES: HashMap<u64, u8> = HashMap::with_max_entries(16 * 1024, 0);
 
 /// `State::transition_to_running`: a worker begins to poll a task.
 #[uprobe]
@@ -104,22 +105,33 @@ fn polled(context: &ProbeContext, what: u16) -> u32 {
 fn record(what: u16, task: u64, vtable: u64, time_ns: u64) {
     let change = TaskChange {
         header: Header { kind: kind::TASK, flags: what, size: size_of::<TaskChange>() as u32, time_ns, connection: 0 },
-        task,
-        vtable,
+        task: identity(task),
+        vtable: if vtable == 0 { 0 } else { identity(vtable) },
         thread: bpf_get_current_pid_tgid() as u32,
         reserved: 0,
     };
     output::frequent((&raw const change).cast(), size_of::<TaskChange>() as u64);
 }
 
+/// What stands for an address of the process in records.
+#[inline(always)]
+fn identity(address: u64) -> u64 {
+    if setting!(family) != 0 {
+        family::identity(address)
+    } else {
+        address
+    }
+}
+
 /// Tells of a table of functions, once.
 #[inline(always)]
 fn announce(vtable: u64) {
+    let identity = identity(vtable);
     // SAFETY: the value is not read.
-    if unsafe { VTABLES.get(&vtable) }.is_some() {
+    if unsafe { VTABLES.get(&identity) }.is_some() {
         return;
     }
-    if VTABLES.insert(&vtable, &1, u64::from(BPF_NOEXIST)).is_err() {
+    if VTABLES.insert(&identity, &1, u64::from(BPF_NOEXIST)).is_err() {
         return;
     }
     let mut record = Vtable {
@@ -130,8 +142,10 @@ fn announce(vtable: u64) {
             time_ns: output::now(),
             connection: 0,
         },
-        vtable,
+        vtable: identity,
         words: [0; VTABLE_WORDS],
+        process: (bpf_get_current_pid_tgid() >> 32) as u32,
+        reserved: 0,
     };
     // Unread, it stays zero.
     // SAFETY: `words` is as large as is said; the helper checks the address read from.

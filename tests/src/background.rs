@@ -11,31 +11,40 @@ use crate::{system, tool};
 /// A server of this repository, started by the test; dropped, it is killed.
 pub struct Background {
     child: Child,
-    /// Where it listens.
+    /// Where it listens; 0 if that is no TCP port.
     pub port: u16,
 }
 
 impl Background {
     /// On any free port; it listens.
     pub fn start(server: Server) -> Self {
-        Self::start_executable(&tool::build(server.package, server.bin))
+        Self::start_with(server, &[])
+    }
+
+    /// With arguments, which may say where it listens.
+    pub fn start_with(server: Server, arguments: &[&str]) -> Self {
+        Self::start_executable(&tool::build(server.package, server.bin), arguments)
     }
 
     /// The same of a copy in a folder, as of a server that was installed: no workspace is around it.
     pub fn start_in(folder: &Path, server: Server) -> Self {
         let executable = folder.join(server.bin);
-        std::fs::copy(tool::build(server.package, server.bin), &executable).expect("room for it");
-        Self::start_executable(&executable)
+        // One that runs cannot be written to.
+        if !executable.exists() {
+            std::fs::copy(tool::build(server.package, server.bin), &executable).expect("room for it");
+        }
+        Self::start_executable(&executable, &[])
     }
 
-    fn start_executable(executable: &Path) -> Self {
+    fn start_executable(executable: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(executable);
+        command.args(arguments);
         let mut child = command.env("PORT", "0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a server");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("what it prints");
         let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("no port in '{line}'"));
+        let port = port.or(line.contains("unix:").then_some(0)).unwrap_or_else(|| panic!("no port in '{line}'"));
         Self { child, port }
     }
 

@@ -8,7 +8,7 @@
 //! cargo test -p beyla-tests --test transports      one theme
 //! cargo bench -p beyla-tests --bench overhead      what tracing costs
 //!
-//! The system must have curl, sudo, useradd and runuser, and wrk for the benchmark.
+//! The system must have curl, sudo, useradd, runuser, prometheus and promtool, and wrk for the benchmark.
 
 // What fails here fails the test, and says where.
 #![allow(clippy::missing_panics_doc)]
@@ -22,11 +22,13 @@ pub mod explanation;
 pub mod fixture;
 pub mod load;
 pub mod odd;
+pub mod prometheus;
 pub mod receiver;
 pub mod report;
 pub mod rows;
 pub mod run;
 pub mod source;
+pub mod spans;
 pub mod system;
 pub mod tool;
 pub mod wait;

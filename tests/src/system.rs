@@ -2,8 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
+
+/// A TCP port that nobody has just now, for what cannot be told to take any.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("it is bound").port()
+}
 
 /// The processes below `pid`, children of children too.
 pub fn descendants(pid: u32) -> Vec<u32> {

@@ -308,7 +308,7 @@ fn no_such_process() {
 fn a_process_that_listens_on_nothing() {
     let idle = Idle::start(None);
     let pid = idle.0.id().to_string();
-    refused(&["--pid", &pid], &[&format!("error: no TCP port is listened on by process {pid}\n")]);
+    refused(&["--pid", &pid], &[&format!("error: no TCP port and no Unix socket is listened on by process {pid}\n")]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
             };
             let (took, delayed) = (took as f64 / 1e6, delayed as f64 / 1e6);
             assert!((took + delayed - handler).abs() < 2.5, "the handler took {handler} ms: {request:#?}");
-            assert!(request.path == "/spin" || (49.9..53.0).contains(&took), "{request:#?}");
+            assert!(request.path == "/spin" || took >= 49.9, "{request:#?}");
         }
         spin_runs(&report);
         sleep_waits(&report);

@@ -1,61 +1,21 @@
 //! What a run sends away, held against its report.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use beyla_tests::both::both_ways;
 use beyla_tests::client::{Client, get};
 use beyla_tests::fixture::{self, HELLO_SERVER, manifest};
-use beyla_tests::receiver::{Receiver, attribute, hexadecimal};
+use beyla_tests::receiver::{Receiver, attribute};
 use beyla_tests::report::Report;
 use beyla_tests::run::{Capture, LATENCY_LAB, Run};
+use beyla_tests::spans;
 use beyla_tests::tool::tool;
 use beyla_tests::wait::{LONG, poll};
 use socket2::{Domain, Socket, Type};
 
 const REQUESTS: usize = 500;
-
-/// Each request of the report has its server span and the two children of that, all in the request's own trace and
-/// time; and there is nothing else.
-fn spans_are_those_of(report: &Report, receiver: &Receiver) {
-    let spans = receiver.spans();
-    let ids: HashSet<_> = spans.iter().map(|span| (&span.trace_id, &span.span_id)).collect();
-    let servers = receiver.server_spans();
-    let count = report.requests.len();
-    assert_eq!((servers.len(), spans.len(), ids.len()), (count, 3 * count, 3 * count));
-    let by_id: BTreeMap<String, _> = servers.iter().map(|span| (hexadecimal(&span.span_id), span)).collect();
-    for request in &report.requests {
-        let id = request.span_id.as_deref().expect("it is in a trace");
-        let span = by_id.get(id).unwrap_or_else(|| panic!("no span {id}: {request:#?}"));
-        assert_eq!(Some(hexadecimal(&span.trace_id)), request.trace_id);
-        assert_eq!(span.name, format!("{} {}", request.method, request.route));
-        let (start, end) = (request.start_unix_ns, request.start_unix_ns + request.total_ns);
-        assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (start, end), "{request:#?}");
-        let parent = Some(hexadecimal(&span.parent_span_id)).filter(|id| !id.is_empty());
-        assert_eq!(parent, request.parent_span_id);
-        for (key, value) in [
-            ("http.request.method", Some(request.method.clone())),
-            ("http.response.status_code", request.status.map(|status| status.to_string())),
-            ("http.route", Some(request.route.clone())),
-            ("url.path", Some(request.path.clone())),
-            ("url.query", request.query.clone()),
-            ("url.scheme", Some("http".to_owned())),
-            ("server.port", request.server.rsplit(':').next().map(str::to_owned)),
-        ] {
-            assert_eq!(attribute(&span.attributes, key), value, "{key}: {span:#?}");
-        }
-        let children: Vec<_> = spans.iter().filter(|child| child.parent_span_id == span.span_id).collect();
-        let mut names: Vec<&str> = children.iter().map(|child| child.name.as_str()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["in queue", "processing"]);
-        for child in children {
-            assert_eq!(child.trace_id, span.trace_id);
-            let inside = start <= child.start_time_unix_nano && child.end_time_unix_nano <= end;
-            assert!(inside && child.start_time_unix_nano <= child.end_time_unix_nano, "{child:#?} {request:#?}");
-        }
-    }
-}
 
 /// Runs `latency_lab` under `flags`, and is its client.
 fn sent(capture: Capture, flags: &[&str], receiver: &Receiver) -> (Report, String) {
@@ -74,7 +34,7 @@ fn sent(capture: Capture, flags: &[&str], receiver: &Receiver) -> (Report, Strin
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     let report = finished.report();
     assert_eq!(report.requests.len(), REQUESTS);
-    spans_are_those_of(&report, receiver);
+    spans::are_those_of(&report, receiver);
     let all: HashSet<_> = report.requests.iter().map(|request| &request.trace_id).collect();
     assert_eq!(all.len(), REQUESTS, "each has a trace of its own");
     let resource = receiver.resource().attributes;
@@ -140,7 +100,7 @@ fn the_caller_s_trace_goes_on() {
         client.get("/fast");
         drop(client);
         let report = run.stop();
-        spans_are_those_of(&report, &receiver);
+        spans::are_those_of(&report, &receiver);
         let [called, other] = &report.requests[..] else { panic!("{:?}", report.rows()) };
         assert_eq!(called.trace_id.as_deref(), Some("1af92f3577b34da6a3ce929d0e0e0000"));
         assert_eq!(called.parent_span_id.as_deref(), Some("00f067aa0ba902a8"));
@@ -159,7 +119,7 @@ fn spans_come_while_the_run_goes_on() {
     client.get("/fast");
     drop(client);
     let report = run.stop();
-    spans_are_those_of(&report, &receiver);
+    spans::are_those_of(&report, &receiver);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Runs that do not come to tracing: the sentence, and the exit code that tells.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use beyla_tests::fixture::{self, HELLO_SERVER, manifest};
 use beyla_tests::odd::ODD_SERVER;
 use beyla_tests::run::{Capture, Finished, LATENCY_LAB, Run};
+use beyla_tests::tool::{self, tool};
 
 #[test]
 fn a_server_that_never_listens() {
@@ -103,4 +105,26 @@ fn a_folder_without_a_workspace() {
 fn flags_that_are_not_there() {
     let workspace = fixture::folder(&[("Cargo.toml", &manifest("hello", "")), ("src/main.rs", HELLO_SERVER)]);
     Run::of_workspace(workspace.path()).flags(["--nonsense"]).to_end().failed_with(98, &["--nonsense"]);
+}
+
+/// As `cargo install` does while a run builds.
+#[test]
+fn the_tool_is_replaced_while_it_runs() {
+    let cargo = r#"#!/bin/sh
+rm -f "$REPLACED" && echo 'another version' >"$REPLACED" && exec "$REAL_CARGO" "$@"
+"#;
+    let folder = fixture::folder(&[("cargo", cargo)]);
+    let (cargo, copy) = (folder.path().join("cargo"), folder.path().join("cargo-beyla"));
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::copy(tool(), &copy).unwrap();
+    let finished = Run::of(LATENCY_LAB, Capture::Auto)
+        .with_tool(&copy)
+        .environment("REPLACED", &copy)
+        .environment("REAL_CARGO", tool::cargo())
+        .environment("CARGO", &cargo)
+        .flags(["--exec", "curl -s $BEYLA_URL/fast"])
+        .to_end();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert_eq!(finished.report().totals.requests, 1);
+    assert_eq!(std::fs::read(&copy).unwrap(), b"another version\n", "it was replaced");
 }

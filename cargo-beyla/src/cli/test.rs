@@ -31,6 +31,10 @@ pub struct TestArguments {
     /// something else, and where
     #[arg(long, help_heading = "Report options")]
     pub explain: bool,
+    /// Write the records of the run to FILE, for `cargo beyla report`; they hold what was sent, credentials
+    /// included
+    #[arg(long, value_name = "FILE", help_heading = "Report options")]
+    pub record: Option<PathBuf>,
     /// Write a JUnit report to FILE, the requests of each test as properties
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
     pub junit: Option<PathBuf>,

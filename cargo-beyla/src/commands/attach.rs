@@ -12,7 +12,7 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
-use crate::launch::running::Running;
+use crate::launch::running::{Running, Wanted};
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
 use crate::probe::privilege;
@@ -33,6 +33,7 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
         demands: &demands,
         json: arguments.report.json.as_deref(),
         record: arguments.record.as_deref(),
+        junit: None,
         capture: arguments.capture,
         user: user.as_ref(),
         status,
@@ -51,17 +52,17 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     Ok(ExitCode::from(outcome.command.filter(|code| *code != 0).unwrap_or(over_budget)))
 }
 
-/// By flag, or by the port that the settings name.
+/// By flag, or by what the settings say of it.
 fn find(arguments: &AttachArguments, settings: &Settings) -> Result<Running, Error> {
+    let executable = settings.executable_name.as_ref().map(|pattern| &pattern.value);
+    let ports = settings.open_port.as_ref().map(|ports| &ports.value);
     match (arguments.server.pid, arguments.server.port) {
         (Some(pid), _) => Running::with_pid(pid),
-        (None, Some(port)) => Running::on_port(port),
-        (None, None) => match settings.open_port.as_ref().and_then(|ports| ports.value.single()) {
-            Some(port) => Running::on_port(port),
-            None => Err(Error::Attach {
-                message: "which server to attach to is not said".into(),
-                hint: "name it with --pid or --port, or with open_port in the file of --config".into(),
-            }),
-        },
+        (None, Some(port)) => Running::find(Wanted { ports: Some(&port.into()), executable: None }),
+        (None, None) if ports.is_some() || executable.is_some() => Running::find(Wanted { ports, executable }),
+        (None, None) => Err(Error::Attach {
+            message: "which server to attach to is not said".into(),
+            hint: "name it with --pid or --port, or with open_port or executable_name in the file of --config".into(),
+        }),
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::status::Status;
-use super::{attach, doctor, init, report, run};
+use super::{attach, doctor, init, report, run, test};
 use crate::cli::{Arguments, Command};
 use crate::config;
 use crate::config::values::LogLevel;
@@ -14,6 +14,7 @@ pub fn dispatch(arguments: Arguments) -> ExitCode {
     let status = Status { color: config::color(color, &std::io::stderr()), level: LogLevel::default() };
     let result = match command {
         Command::Run(arguments) => run::run(&arguments, status),
+        Command::Test(arguments) => test::test(&arguments, status),
         Command::Attach(arguments) => attach::attach(&arguments, status),
         Command::Report(arguments) => report::report(&arguments, status),
         Command::Init(arguments) => init::init(&arguments, status),

@@ -6,7 +6,7 @@ use super::status::{self, Status};
 use crate::baseline::samples::Collector;
 use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
-use crate::config::routes::IgnoreMode;
+use crate::config::routes::{IgnoreMode, Routes};
 use crate::config::settings::Settings;
 use crate::config::source::Setting;
 use crate::config::values::TracePrinter;
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::export::exporter::{Checked, Exporter};
 use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
+use crate::export::routes::ExportedRoutes;
 use crate::export::settings::{
     ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
 };
@@ -127,6 +128,8 @@ struct Printing {
 pub(super) struct Takers {
     exporter: Option<Exporter>,
     printing: Option<Printing>,
+    /// Other routes than those of the report, with which they are exported and filtered.
+    routes: Option<ExportedRoutes>,
     samples: Option<Collector>,
 }
 
@@ -137,24 +140,28 @@ impl Takers {
         samples: Option<Collector>,
         settings: &Settings,
         run: &RunInfo,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let printer = Printer::new(settings.trace_printer.value, run);
         let printing = printer.map(|printer| Printing { printer, accepted: accepted(settings) });
-        Self { exporter, printing, samples }
+        let Routes { patterns, unmatched, .. } = &settings.routes;
+        let routes = ExportedRoutes::new(&patterns.value, unmatched.value)?;
+        Ok(Self { exporter, printing, routes, samples })
     }
 
     /// Hands on the requests that have ended.
     pub(super) fn offer(&mut self, trace: &mut Trace) {
-        let Self { exporter, printing, samples } = self;
+        let Self { exporter, printing, routes, samples } = self;
         let mut printed = String::new();
         trace.take_finished(|request| {
+            let exported = routes.as_ref().map(|routes| routes.of(&request));
+            let exported = exported.as_ref().unwrap_or(&request);
             if let Some(Printing { printer, accepted }) = printing
-                && accepted.has(&request)
+                && accepted.has(exported)
             {
                 printer.print(&request, &mut printed);
             }
             if let Some(exporter) = exporter {
-                exporter.offer(&request);
+                exporter.offer(exported);
             }
             if let Some(samples) = samples {
                 samples.observe(&request);

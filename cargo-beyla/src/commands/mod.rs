@@ -1,6 +1,7 @@
 //! One file a subcommand; each reads as the sentence that describes it.
 
 mod attach;
+mod clocks;
 pub mod dispatch;
 pub mod doctor;
 mod exports;
@@ -9,5 +10,6 @@ mod report;
 mod run;
 mod session;
 mod status;
+mod test;
 mod tracing;
 mod verdicts;

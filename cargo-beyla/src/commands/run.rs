@@ -15,7 +15,7 @@ use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
-use crate::launch::user::InvokingUser;
+use crate::launch::user::{self, InvokingUser};
 use crate::probe::privilege;
 use crate::report::run_info::Exit;
 use crate::workspace::{build, select};
@@ -27,11 +27,7 @@ const SIGNALLED: u8 = 128;
 pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, Error> {
     let RunArguments { target, report: options, record, capture, server_arguments, .. } = arguments;
     let user = InvokingUser::detect();
-    let as_user = |command: &mut std::process::Command| {
-        if let Some(user) = &user {
-            user.apply(command);
-        }
-    };
+    let as_user = user::applying(user.as_ref());
     let selection = select::select(target, as_user)?;
     let settings = Settings::of_run(arguments, &Environment::of_process(), Some(&selection.manifests))?;
     let status = Status { level: settings.log_level.value, ..status };
@@ -48,6 +44,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
         demands: &demands,
         json: options.json.as_deref(),
         record: record.as_deref(),
+        junit: None,
         capture: *capture,
         user: user.as_ref(),
         status,
@@ -89,7 +86,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 }
 
 /// Prints the settings, and nothing else on stdout.
-fn show_config(settings: &Settings) -> Result<ExitCode, Error> {
+pub(super) fn show_config(settings: &Settings) -> Result<ExitCode, Error> {
     let written = std::io::stdout().write_all(crate::config::show::show(settings).as_bytes());
     match written {
         // The reader has seen enough.

@@ -2,6 +2,7 @@
 
 pub(super) mod explaining;
 mod load;
+pub(super) mod probes;
 pub(super) mod server;
 mod stopping;
 
@@ -9,15 +10,15 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use cargo_beyla_events::{Header, kind};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
-use nix::time::{ClockId, clock_gettime};
 use zerocopy::IntoBytes;
 
-use self::explaining::Explaining;
 use self::load::Load;
+use self::probes::Probes;
 use self::server::{Ending, Server};
 use self::stopping::Stopping;
+use super::clocks::monotonic_ns;
 use super::exports::Takers;
 use super::status::Status;
 use crate::config::settings::Settings;
@@ -25,20 +26,12 @@ use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
-use crate::probe::client::Helper;
-use crate::probe::ring_buffer::RingBuffer;
 use crate::report::live::{Live, LiveCounters};
-use crate::report::recording::Recorder;
 use crate::report::run_info::Exit;
 use crate::request::model::Endpoint;
 use crate::request::trace::Trace;
 use crate::stream::event::Event;
 
-/// How long records wait: the programs do not wake us for them. At a hundred thousand requests a second
-/// the ring buffer is full after some 150 ms.
-const PAUSE: Duration = Duration::from_millis(10);
-/// The same while nothing happens, which is also how often deadlines are looked at.
-const IDLE: Duration = Duration::from_millis(30);
 /// After a Unix socket began to listen: a TCP port, if there will be one, does so by then.
 const TCP_MAY_FOLLOW: Duration = Duration::from_millis(300);
 
@@ -63,15 +56,9 @@ pub(super) struct End {
 pub(super) struct Session<'a> {
     server: Server,
     ending: Option<Ending>,
-    helper: Helper,
-    ring: RingBuffer,
-    /// Whether there were records the last time.
-    busy: bool,
-    helper_ended: bool,
+    probes: Probes,
     signals: Signals,
     trace: Trace,
-    tape: Tape,
-    explaining: Option<Explaining>,
     settings: &'a Settings,
     load: Load<'a>,
     stopping: Stopping,
@@ -89,12 +76,9 @@ impl<'a> Session<'a> {
     #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
         server: Server,
-        helper: Helper,
-        ring: RingBuffer,
+        probes: Probes,
         signals: Signals,
         trace: Trace,
-        recorder: Option<Recorder>,
-        explaining: Option<Explaining>,
         settings: &'a Settings,
         user: Option<&'a InvokingUser>,
         stdout: Stdout,
@@ -106,14 +90,9 @@ impl<'a> Session<'a> {
             stopping: Stopping::new(server.own()),
             server,
             ending: None,
-            helper,
-            ring,
-            busy: false,
-            helper_ended: false,
+            probes,
             signals,
             trace,
-            tape: Tape { recorder, failure: None },
-            explaining,
             settings,
             load: Load::new(settings.exec.as_ref().map(|exec| exec.value.as_os_str()), pid, user, stdout),
             takers,
@@ -127,13 +106,7 @@ impl<'a> Session<'a> {
 
     /// Follows the server to its end and the helper to its last record.
     pub(super) fn run(mut self) -> Result<End, Error> {
-        let Self { explaining, trace, tape, .. } = &mut self;
-        if let Some(explaining) = explaining {
-            explaining.begin(|event, record| {
-                trace.record(event);
-                tape.write(record);
-            });
-        }
+        self.probes.begin(&mut self.trace);
         let exit = loop {
             self.wait()?;
             self.take_signals()?;
@@ -148,25 +121,16 @@ impl<'a> Session<'a> {
         };
         let ended_monotonic_ns = monotonic_ns();
         self.load.stop();
-        self.helper.stop();
-        while !self.helper_ended {
-            self.hear_helper()?;
-        }
-        self.take_records();
+        let known = self.trace.listening().len();
         // Killed, it may have taken the probes away a moment before the server's end.
-        if !self.helper.wait().is_ok_and(|status| status.success()) {
+        if !self.probes.stop(&mut self.trace, self.status)? {
             self.failure.get_or_insert(Error::HelperEnded);
         }
+        self.tell_listening(known);
         if let Some(live) = self.live.take() {
             live.finish();
         }
-        if let Some(explaining) = self.explaining.take() {
-            explaining.finish(|event, record| {
-                self.trace.record(event);
-                self.tape.write(record);
-            });
-        }
-        let recording = self.tape.finish(ended_monotonic_ns, exit);
+        let recording = self.probes.finish(ended_monotonic_ns, exit);
         let listened = !self.trace.listening().is_empty() || self.server.own().is_none();
         if let Some(exit) = exit
             && self.failure.is_none()
@@ -186,76 +150,17 @@ impl<'a> Session<'a> {
     }
 
     fn wait(&mut self) -> Result<(), Error> {
-        // The ring buffer's descriptor is ready whenever a record waits. Under load one always does, and
-        // what counts is to disturb the server seldom.
-        let pause = if self.busy { PAUSE } else { IDLE };
-        let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
-        let told = {
-            let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            if !self.helper_ended {
-                waited_for.push(PollFd::new(self.helper.as_fd(), PollFlags::POLLIN));
-            }
-            if !self.busy {
-                waited_for.push(PollFd::new(self.ring.as_fd(), PollFlags::POLLIN));
-            }
-            waited_for.extend(self.server.end().map(|end| PollFd::new(end, PollFlags::POLLIN)));
-            match poll(&mut waited_for, timeout) {
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(Error::System { what: "waiting for records", source: errno.into() }),
-            }
-            let helper = waited_for.get(1).filter(|_| !self.helper_ended);
-            helper.and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
-        };
-        self.take_records();
+        let mut waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        waited_for.extend(self.server.end().map(|end| PollFd::new(end, PollFlags::POLLIN)));
+        let told = self.probes.wait(waited_for, Duration::MAX)?;
+        let known = self.trace.listening().len();
+        self.probes.take(&mut self.trace);
         if told {
-            self.hear_helper()?;
+            // Here those come that listened before anybody watched.
+            self.probes.hear(&mut self.trace, self.status)?;
         }
-        Ok(())
-    }
-
-    /// Takes what the kernel has recorded.
-    fn take_records(&mut self) {
-        let mut listening = Vec::new();
-        let Self { ring, trace, tape, explaining, .. } = self;
-        let mut take = |event: &Event<'_>, record: &[u8]| {
-            trace.record(event);
-            tape.write(record);
-        };
-        self.busy = ring.drain(|record| {
-            let Ok(Some((event, _))) = Event::decode(record) else { return };
-            if let Event::Listen { local, .. } = &event {
-                listening.push(local.clone());
-            }
-            match explaining {
-                Some(explaining) => explaining.translate(&event, record, &mut take),
-                None => take(&event, record),
-            }
-        });
-        for endpoint in listening {
-            self.listens(&endpoint);
-        }
-    }
-
-    /// Takes what the helper has to say.
-    fn hear_helper(&mut self) -> Result<(), Error> {
-        let mut listening = Vec::new();
-        let Self { helper, trace, tape, status, .. } = self;
-        let more = helper.read(|record| {
-            let Ok(Some((event, _))) = Event::decode(record) else { return };
-            match &event {
-                Event::Failed(message) => status.warn(message),
-                // Those that listened before anybody watched.
-                Event::Listen { local, .. } => listening.push(local.clone()),
-                _ => {}
-            }
-            trace.record(&event);
-            tape.write(record);
-        });
-        self.helper_ended = !more.map_err(|source| Error::System { what: "reading from the probe helper", source })?;
-        for endpoint in listening {
-            self.listens(&endpoint);
-        }
-        if self.helper_ended && self.running() {
+        self.tell_listening(known);
+        if told && self.probes.has_ended() && self.running() {
             self.status.warn("the probe helper has ended before the server: requests from here on are not seen");
             self.failure = Some(Error::HelperEnded);
         }
@@ -266,6 +171,14 @@ impl<'a> Session<'a> {
     fn running(&mut self) -> bool {
         self.ending = self.ending.or_else(|| self.server.ending());
         self.ending.is_none()
+    }
+
+    /// Tells of the sockets that are new; the kernel may tell once more of one that is known.
+    fn tell_listening(&mut self, known: usize) {
+        let new = self.trace.listening()[known..].to_vec();
+        for endpoint in &new {
+            self.listens(endpoint);
+        }
     }
 
     fn listens(&mut self, endpoint: &Endpoint) {
@@ -306,8 +219,8 @@ impl<'a> Session<'a> {
             time_ns: monotonic_ns(),
             ..Header::default()
         };
-        self.trace.record(&Event::Stopping { time_ns: header.time_ns });
-        self.tape.write(header.as_bytes());
+        let event = Event::Stopping { time_ns: header.time_ns };
+        self.probes.tell(&mut self.trace, &event, header.as_bytes());
     }
 
     fn look_at_deadlines(&mut self) -> Result<(), Error> {
@@ -340,39 +253,6 @@ impl<'a> Session<'a> {
             });
         }
     }
-}
-
-/// The recording, if one is wanted. A run goes on without it if it cannot be written any further.
-struct Tape {
-    recorder: Option<Recorder>,
-    failure: Option<Error>,
-}
-
-impl Tape {
-    fn write(&mut self, record: &[u8]) {
-        if let Some(recorder) = &mut self.recorder
-            && let Err(error) = recorder.write(record)
-        {
-            self.failure = Some(error);
-            self.recorder = None;
-        }
-    }
-
-    /// Ends it; what went wrong, if anything did.
-    fn finish(self, ended_monotonic_ns: u64, exit: Option<Exit>) -> Option<Error> {
-        self.failure.or(self.recorder?.finish(ended_monotonic_ns, exit).err())
-    }
-}
-
-/// Now, as wall-clock time since the Unix epoch and by `CLOCK_MONOTONIC`, in nanoseconds.
-pub(super) fn clocks() -> (u64, u64) {
-    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    (unix.as_nanos() as u64, monotonic_ns())
-}
-
-fn monotonic_ns() -> u64 {
-    // The clock is always there; 0 would only make the run seem to have no length.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
 fn is_terminal() -> bool {

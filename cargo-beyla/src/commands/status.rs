@@ -13,7 +13,12 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 /// Writes to stderr. (`eprint!` panics if it is closed or full, and nobody is left to tell then.)
 pub(super) fn write(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    write_bytes(text.as_bytes());
+}
+
+/// Writes to stderr what may be no text.
+pub(super) fn write_bytes(bytes: &[u8]) {
+    let _ = std::io::stderr().write_all(bytes);
 }
 
 /// Prints lines such as `   Listening on ...`.
@@ -32,6 +37,11 @@ impl Status {
             return;
         }
         write(&format!("{} {text}\n", self.paint(VERB, &format!("{verb:>12}"))));
+    }
+
+    /// As [`Self::say`], of something that went wrong: it is told however little is said.
+    pub(super) fn say_failed(self, verb: &str, text: impl std::fmt::Display) {
+        write(&format!("{} {text}\n", self.paint(ERROR, &format!("{verb:>12}"))));
     }
 
     /// Something that the user should know and that does not end the run.

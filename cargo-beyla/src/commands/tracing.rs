@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::clocks;
 use super::exports::{self, Takers};
 use super::report::show;
 use super::session::explaining::Explaining;
+use super::session::probes::Probes;
 use super::session::server::Server;
 use super::session::{End, Session};
 use super::status::Status;
@@ -18,8 +20,8 @@ use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::probe::client::{Attached, Helper};
+use crate::probe::executable::Executables;
 use crate::probe::privilege::Privilege;
-use crate::probe::ring_buffer::RingBuffer;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::request::trace::Trace;
@@ -34,6 +36,7 @@ pub(super) struct Tracing<'a> {
     pub(super) demands: &'a Demands,
     pub(super) json: Option<&'a Path>,
     pub(super) record: Option<&'a Path>,
+    pub(super) junit: Option<&'a Path>,
     pub(super) capture: Capture,
     pub(super) user: Option<&'a InvokingUser>,
     pub(super) status: Status,
@@ -49,11 +52,8 @@ pub(super) struct Process {
 
 /// The probes are attached.
 pub(super) struct Begun {
-    helper: Helper,
-    ring: RingBuffer,
+    probes: Probes,
     info: RunInfo,
-    recorder: Option<Recorder>,
-    explaining: Option<Explaining>,
     takers: Takers,
 }
 
@@ -95,27 +95,31 @@ impl Tracing<'_> {
         let found = explain.then(|| task_probes::find(&executable));
         let arguments = ProbeArguments {
             pid,
+            family: false,
             attach: runs,
             capture: self.capture,
             explain: explain.then_some(self.settings.block_threshold.value.as_nanos() as u64),
-            executable: explain.then(|| executable.clone()),
-            task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
+            executables: Executables {
+                paths: explain.then(|| executable.clone()).into_iter().collect(),
+                task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
+            },
         };
         let mut helper = Helper::start(&arguments, privilege)?;
         let Attached { capture, ring, unseen } = helper.wait_until_ready()?;
         self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
-        let (started_unix_ns, started_monotonic_ns) = super::session::clocks();
+        let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let traced = Traced::Server { pid, executable };
         let info = RunInfo { version, traced, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
         let recorder = self.record.map(|path| Recorder::create(path, &info)).transpose()?;
         let explaining = found.map(|found| {
             let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
-            Explaining::new(Symbols::new(sources.root, sources.crates), pid, &unseen)
+            Explaining::new(Symbols::new(sources.root, sources.crates), Some(pid), &unseen)
         });
         let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
-        let takers = Takers::new(exporter, self.demands.collector(), self.settings, &info);
-        Ok(Begun { helper, ring, info, recorder, explaining, takers })
+        let takers = Takers::new(exporter, self.demands.collector(), self.settings, &info)?;
+        let probes = Probes::new(helper, ring, explaining, recorder);
+        Ok(Begun { probes, info, takers })
     }
 
     /// Watches the process, and reports.
@@ -126,24 +130,11 @@ impl Tracing<'_> {
         trace: Trace,
         signals: Signals,
     ) -> Result<Outcome, Error> {
-        let Begun { helper, ring, info, recorder, explaining, mut takers } = begun;
+        let Begun { probes, info, mut takers } = begun;
         let (settings, status) = (self.settings, self.status);
         let stdout = self.stdout();
-        let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } = Session::new(
-            server,
-            helper,
-            ring,
-            signals,
-            trace,
-            recorder,
-            explaining,
-            settings,
-            self.user,
-            stdout,
-            &mut takers,
-            status,
-        )
-        .run()?;
+        let End { mut trace, exit, stopped, command, failure, ended_monotonic_ns } =
+            Session::new(server, probes, signals, trace, settings, self.user, stdout, &mut takers, status).run()?;
         takers.close(&mut trace, ended_monotonic_ns);
         let listened = !trace.listening().is_empty();
         let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
@@ -170,7 +161,7 @@ impl Tracing<'_> {
 
     /// The files that are written.
     fn files(&self) -> impl Iterator<Item = &Path> {
-        self.json.into_iter().chain(self.record).filter(|path| !is_stdout(path))
+        self.json.into_iter().chain(self.record).chain(self.junit).filter(|path| !is_stdout(path))
     }
 }
 

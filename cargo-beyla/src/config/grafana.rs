@@ -19,14 +19,25 @@ pub(super) struct GrafanaCloud {
 }
 
 impl GrafanaCloud {
-    /// The account, if a zone is named.
-    pub(super) fn load(layers: &Layers<'_>) -> Result<Option<Self>, Error> {
+    /// The account, if a zone is named; a warning, if all but that is.
+    pub(super) fn load(layers: &Layers<'_>, warnings: &mut Vec<String>) -> Result<Option<Self>, Error> {
         const SIGNALS: &[(&str, Signal)] = &[("traces", Signal::Traces), ("metrics", Signal::Metrics)];
         let submits = layers.get(&CLOUD_SUBMIT, |node| list(node, "traces, metrics", |node| choice(node, SIGNALS)))?;
         let zone = layers.get(&CLOUD_ZONE, zone)?;
         let instance = layers.get(&CLOUD_INSTANCE_ID, text)?;
         let key = layers.get(&CLOUD_API_KEY, secret)?;
-        let Some(Setting { value: endpoint, source }) = zone else { return Ok(None) };
+        let others = [
+            submits.as_ref().map(|submits| &submits.source),
+            instance.as_ref().map(|instance| &instance.source),
+            key.as_ref().map(|key| &key.source),
+        ];
+        let Some(Setting { value: endpoint, source }) = zone else {
+            // As where the variable that a file refers to is not set.
+            if let Some(source) = others.into_iter().flatten().next() {
+                warnings.push(format!("{source}: nothing goes to Grafana Cloud, as cloud_zone is not set"));
+            }
+            return Ok(None);
+        };
         let missing = |what: &str, variable: &str| Error::Config {
             place: source.to_string(),
             message: format!("Grafana Cloud needs {what} beside grafana.otlp.cloud_zone"),

@@ -55,6 +55,17 @@ fn the_second_file_of_beyla_s_article() {
 }
 
 #[test]
+fn grafana_cloud_without_a_zone_is_warned_about() {
+    let yaml = "grafana:\n  otlp:\n    cloud_zone: ${ZONE}\n    cloud_instance_id: 1\n    cloud_api_key: ${KEY}\n";
+    let settings = Given { yaml, ..Given::default() }.settings().expect("settings");
+    assert!(settings.traces.is_none());
+    assert_eq!(settings.warnings, ["beyla.yml:4:24: nothing goes to Grafana Cloud, as cloud_zone is not set"]);
+    let settings = Given { yaml, variables: &[("ZONE", "z"), ("KEY", "k")], ..Given::default() }.settings();
+    let settings = settings.expect("settings");
+    assert!(settings.traces.is_some() && settings.warnings.is_empty());
+}
+
+#[test]
 fn grafana_cloud_from_the_environment() {
     let variables = [
         ("GRAFANA_CLOUD_ZONE", "prod-eu-west-0"),

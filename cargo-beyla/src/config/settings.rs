@@ -20,6 +20,7 @@ use super::routes::Routes;
 use super::source::Setting;
 use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
 use crate::budget::model::Budget;
+use crate::cli::test::TestArguments;
 use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
 use crate::request::trace::{BLOCK_THRESHOLD, TraceSettings};
@@ -123,6 +124,28 @@ impl<'a> Flags<'a> {
         }
     }
 
+    fn of_test(arguments: &'a TestArguments) -> Self {
+        let TestArguments {
+            target: _,
+            filter: _,
+            run: _,
+            verdict,
+            report,
+            explain,
+            record: _,
+            junit: _,
+            export,
+            capture: _,
+            harness_arguments: _,
+        } = arguments;
+        Self {
+            config: export.config.as_deref(),
+            explain: *explain,
+            budgets: &verdict.budgets,
+            ..Self::of_report(report, export)
+        }
+    }
+
     fn of_report(report: &'a ReportOptions, export: &'a ExportOptions) -> Self {
         let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
         Self {
@@ -149,6 +172,11 @@ impl Settings {
         manifests: Option<&Manifests>,
     ) -> Result<Self, Error> {
         Self::load(&Flags::of_run(arguments), environment, manifests)
+    }
+
+    /// The settings of `cargo beyla test`.
+    pub fn of_test(arguments: &TestArguments, environment: &Environment, manifests: &Manifests) -> Result<Self, Error> {
+        Self::load(&Flags::of_test(arguments), environment, Some(manifests))
     }
 
     /// The settings of `cargo beyla attach`, which knows no package.
@@ -193,7 +221,7 @@ impl Settings {
             }
         }
         let (service, attributes) = resource(layers, &mut variables, flags.export)?;
-        let grafana = GrafanaCloud::load(layers)?;
+        let grafana = GrafanaCloud::load(layers, &mut warnings)?;
         let mut resolver = Resolver { flags: flags.export, layers, variables: &mut variables, grafana };
         let traces = resolver.traces()?;
         let metrics = resolver.metrics()?;

@@ -124,6 +124,12 @@ impl Ports {
     }
 }
 
+impl From<u16> for Ports {
+    fn from(port: u16) -> Self {
+        Self(vec![(port, port)])
+    }
+}
+
 impl FromStr for Ports {
     type Err = ();
 

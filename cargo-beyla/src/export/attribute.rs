@@ -1,6 +1,7 @@
 //! The attributes of a request, by the semantic conventions.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
@@ -95,7 +96,7 @@ impl Attribute {
         let text = |text: &'static str| Value::Text(text.into());
         match self {
             Self::Method => Some(text(method(&request.method))),
-            Self::Route => Some(Value::Text((&*request.route).into())),
+            Self::Route => route(request).map(|route| Value::Text((&**route).into())),
             Self::Path => Some(Value::Text((&*request.path).into())),
             Self::Scheme | Self::ProtocolName => Some(text("http")),
             Self::ProtocolVersion => Some(text(version(request.protocol))),
@@ -158,6 +159,11 @@ fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
         Endpoint::Tcp(socket) if !socket.ip().is_unspecified() => Some(Value::Number(socket.port().into())),
         Endpoint::Tcp(_) | Endpoint::Unix(_) => None,
     }
+}
+
+/// The route; one that is exported without has an empty one.
+pub(super) fn route(request: &Request) -> Option<&Arc<str>> {
+    Some(&request.route).filter(|route| !route.is_empty())
 }
 
 /// The method by the semantic conventions, which bound what there can be.

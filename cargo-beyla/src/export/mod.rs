@@ -12,6 +12,7 @@ mod otlp;
 pub mod outcome;
 mod prometheus;
 mod resource;
+pub mod routes;
 mod sampling;
 pub mod settings;
 mod traces;

@@ -1,5 +1,7 @@
-//! The server's process: a suspended start, or one that already runs; signals; its end.
+//! Processes: the server's, with a suspended start or one that already runs; those of tests; signals; their end.
 
+pub mod listening;
+pub mod runner;
 pub mod running;
 pub mod signals;
 pub mod suspended;

@@ -1,16 +1,17 @@
-//! A server that already runs: found by its process id, or by the port that it listens on.
+//! A server that already runs: found by its process id, by where it listens, or by what it executes.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::unistd::Pid;
-use procfs::ProcError;
-use procfs::net::{TcpNetEntry, TcpState};
-use procfs::process::{FDTarget, Process};
+use procfs::process::Process;
+use regex::Regex;
 
+use super::listening::{Listening, listeners_on, sockets};
+use crate::config::values::Ports;
 use crate::error::Error;
 
 /// A process that ran before us.
@@ -22,6 +23,15 @@ pub struct Running {
     pub executable: PathBuf,
     /// Ready to be read once it has ended.
     pub end: OwnedFd,
+}
+
+/// What is known of a process that is looked for: all of it must be so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// It listens on one of these ports at least.
+    pub ports: Option<&'a Ports>,
+    /// The path of its executable matches; it listens somewhere.
+    pub executable: Option<&'a Regex>,
 }
 
 impl Running {
@@ -39,43 +49,53 @@ impl Running {
         if user != 0 && owner != user {
             return Err(Error::Attach {
                 message: format!("process {pid} belongs to another user (uid {owner})"),
-                hint: "only your own servers may be traced: attach as the user that it runs as".into(),
+                hint: OWN.into(),
             });
         }
         let executable = process.exe().map_err(|_| found("a program of its own is not executed by process"))?;
-        if listening(&process).is_ok_and(|addresses| addresses.is_empty()) {
-            return Err(found("no TCP port is listened on by process"));
+        if Listening::of_process(&process).is_ok_and(|listening| listening.is_empty()) {
+            return Err(found("no TCP port and no Unix socket is listened on by process"));
         }
         Ok(Self { pid: Pid::from_raw(number), executable, end })
     }
 
-    /// The one process that listens on this port.
-    pub fn on_port(port: u16) -> Result<Self, Error> {
-        let inodes = listeners_on(port).map_err(|source| Error::System { what: "reading /proc/net/tcp", source })?;
-        if inodes.is_empty() {
-            return Err(Error::Attach { message: format!("nobody listens on port {port}"), hint: PICK.into() });
+    /// The one process that is as wanted.
+    pub fn find(wanted: Wanted<'_>) -> Result<Self, Error> {
+        let missing = |message: String| Err(Error::Attach { message, hint: PICK.into() });
+        let inodes = wanted.ports.map(|ports| listeners_on(|port| ports.contains(port))).transpose();
+        let inodes = inodes.map_err(|source| Error::System { what: "reading /proc/net/tcp", source })?;
+        if let (Some(ports), Some(inodes)) = (wanted.ports, &inodes)
+            && inodes.is_empty()
+        {
+            return missing(format!("nobody listens on {}", on(ports)));
         }
-        let mut processes: Vec<Process> = procfs::process::all_processes()
+        let processes: Vec<Process> = procfs::process::all_processes()
             .map_err(|error| Error::System { what: "reading /proc", source: io::Error::other(error) })?
             .filter_map(Result::ok)
-            // Those of others do not show their files.
-            .filter(|process| sockets(process).is_ok_and(|sockets| sockets.iter().any(|s| inodes.contains(s))))
             .collect();
-        processes.sort_unstable_by_key(Process::pid);
-        match &processes[..] {
-            [process] => Self::with_pid(process.pid() as u32),
-            [] => Err(Error::Attach {
-                message: format!("what listens on port {port} belongs to another user"),
-                hint: "only your own servers may be traced: attach as the user that it runs as".into(),
+        // Those of others do not show their files.
+        let listens = |process: &&Process| match &inodes {
+            Some(inodes) => sockets(process).is_ok_and(|sockets| !sockets.is_disjoint(inodes)),
+            None => Listening::of_process(process).is_ok_and(|listening| !listening.is_empty()),
+        };
+        let executes = |process: &&Process| match wanted.executable {
+            Some(pattern) => process.exe().is_ok_and(|path| pattern.is_match(&path.to_string_lossy())),
+            None => true,
+        };
+        // What a process executes is asked first: to look through its files takes longer.
+        let mut found: Vec<&Process> = processes.iter().filter(executes).filter(listens).collect();
+        found.sort_unstable_by_key(|process| process.pid());
+        match (&found[..], wanted) {
+            ([process], _) => Self::with_pid(process.pid() as u32),
+            ([], Wanted { ports: Some(ports), executable: None }) => Err(Error::Attach {
+                message: format!("what listens on {} belongs to another user", on(ports)),
+                hint: OWN.into(),
             }),
-            several => {
-                let name = |process: &Process| {
-                    let name = process.stat().map_or_else(|_| "?".to_owned(), |stat| stat.comm);
-                    format!("{} ({name})", process.pid())
-                };
-                let list: Vec<String> = several.iter().map(name).collect();
+            ([], _) => missing(format!("no processes of yours {}", wanted.sentence())),
+            (several, _) => {
+                let list: Vec<String> = several.iter().map(|process| wanted.describe(process)).collect();
                 Err(Error::Attach {
-                    message: format!("{} processes listen on port {port}: {}", list.len(), list.join(", ")),
+                    message: format!("{} processes {}: {}", list.len(), wanted.sentence(), list.join(", ")),
                     hint: "choose one of them with --pid".into(),
                 })
             }
@@ -83,51 +103,35 @@ impl Running {
     }
 }
 
-const PICK: &str = "`ss -ltnp` lists what listens, and where";
+impl Wanted<'_> {
+    /// What such processes do.
+    fn sentence(self) -> String {
+        let listen = self.ports.map_or_else(|| "listen".to_owned(), |ports| format!("listen on {}", on(ports)));
+        match self.executable {
+            Some(pattern) => format!("execute what matches '{pattern}' and {listen}"),
+            None => listen,
+        }
+    }
 
-/// The TCP addresses that a process listens on.
-///
-/// # Errors
-/// If the process is gone, or not ours to look into.
-pub fn listening_addresses(pid: u32) -> io::Result<Vec<SocketAddr>> {
-    Process::new(pid as i32).and_then(|process| listening(&process)).map_err(io::Error::other)
-}
-
-fn listening(process: &Process) -> Result<Vec<SocketAddr>, ProcError> {
-    let sockets = sockets(process)?;
-    let mut addresses: Vec<SocketAddr> = tcp(process)?
-        .filter(|entry| entry.state == TcpState::Listen && sockets.contains(&entry.inode))
-        .map(|entry| canonical(entry.local_address))
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    Ok(addresses)
-}
-
-fn tcp(process: &Process) -> Result<impl Iterator<Item = TcpNetEntry>, ProcError> {
-    // A kernel without IPv6 has no such file.
-    Ok(process.tcp()?.into_iter().chain(process.tcp6().unwrap_or_default()))
-}
-
-/// The listening sockets of this port, by inode.
-fn listeners_on(port: u16) -> io::Result<BTreeSet<u64>> {
-    let own = Process::myself().map_err(io::Error::other)?;
-    let listens = |entry: &TcpNetEntry| entry.state == TcpState::Listen && entry.local_address.port() == port;
-    Ok(tcp(&own).map_err(io::Error::other)?.filter(listens).map(|entry| entry.inode).collect())
-}
-
-/// The sockets of a process, by inode.
-fn sockets(process: &Process) -> Result<BTreeSet<u64>, ProcError> {
-    let files = process.fd()?.filter_map(Result::ok);
-    Ok(files.filter_map(|file| if let FDTarget::Socket(inode) = file.target { Some(inode) } else { None }).collect())
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V6(ip) => SocketAddr::new(ip.to_canonical(), address.port()),
-        IpAddr::V4(_) => address,
+    /// As in `4242 (server)`, or `4242 (server, port 8081)` where that tells processes apart.
+    fn describe(self, process: &Process) -> String {
+        let pid = process.pid();
+        let name = process.stat().map_or_else(|_| "?".to_owned(), |stat| stat.comm);
+        let Some(ports) = self.ports.filter(|ports| ports.single().is_none()) else { return format!("{pid} ({name})") };
+        let tcp = Listening::of_process(process).unwrap_or_default().tcp;
+        let open: BTreeSet<u16> = tcp.iter().map(SocketAddr::port).filter(|port| ports.contains(*port)).collect();
+        let open: Vec<String> = open.iter().map(ToString::to_string).collect();
+        format!("{pid} ({name}, port {})", open.join(" and "))
     }
 }
+
+/// As in `port 8080`, or `the ports 8080,8443`.
+fn on(ports: &Ports) -> String {
+    if ports.single().is_some() { format!("port {ports}") } else { format!("the ports {ports}") }
+}
+
+const PICK: &str = "`ss -ltnp` lists what listens, and where";
+const OWN: &str = "only your own servers may be traced: attach as the user that it runs as";
 
 #[cfg(test)]
 mod tests {
@@ -135,14 +139,38 @@ mod tests {
 
     use super::*;
 
+    fn on_ports(ports: &str) -> Result<Running, Error> {
+        let ports = ports.parse().expect("ports");
+        Running::find(Wanted { ports: Some(&ports), executable: None })
+    }
+
     #[test]
     fn this_process_and_its_port() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        assert!(listening_addresses(std::process::id()).expect("it is ours").contains(&address));
-        let running = Running::on_port(address.port()).expect("it is this one");
-        assert_eq!(running.pid.as_raw() as u32, std::process::id());
-        assert_eq!(running.executable, std::env::current_exe().expect("it has one"));
+        let port = listener.local_addr().expect("it is bound").port();
+        // Port 1 is nobody's.
+        for ports in [format!("{port}"), format!("1,{port}"), format!("{port}-{port}")] {
+            let running = on_ports(&ports).expect("it is this one");
+            assert_eq!(running.pid.as_raw() as u32, std::process::id());
+            assert_eq!(running.executable, std::env::current_exe().expect("it has one"));
+        }
+    }
+
+    #[test]
+    fn what_it_executes_counts_too() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let ports = listener.local_addr().expect("it is bound").port().to_string().parse().expect("a port");
+        let find = |pattern: &str, ports| {
+            let pattern = Regex::new(pattern).expect("a pattern");
+            Running::find(Wanted { ports, executable: Some(&pattern) }).map(|running| running.executable)
+        };
+        let own = std::env::current_exe().expect("it has one");
+        let pattern = format!("^{}$", regex::escape(&own.to_string_lossy()));
+        assert_eq!(find(&pattern, Some(&ports)).expect("it is this one"), own);
+        let message = |ports| find("/no/such$", ports).expect_err("nobody does").to_string();
+        assert_eq!(message(None), "no processes of yours execute what matches '/no/such$' and listen");
+        let beside = "no processes of yours execute what matches '/no/such$' and listen on port ";
+        assert_eq!(message(Some(&ports)), format!("{beside}{ports}"));
     }
 
     #[test]
@@ -152,12 +180,13 @@ mod tests {
             listener.local_addr().expect("it is bound").port()
         };
         let message = |result: Result<Running, Error>| result.expect_err("refused").to_string();
-        assert_eq!(message(Running::on_port(free)), format!("nobody listens on port {free}"));
+        assert_eq!(message(on_ports(&free.to_string())), format!("nobody listens on port {free}"));
+        assert_eq!(message(on_ports(&format!("1,{free}"))), format!("nobody listens on the ports 1,{free}"));
         assert_eq!(message(Running::with_pid(u32::MAX)), format!("there is no process {}", u32::MAX));
         let mut idle = std::process::Command::new("sleep").arg("100").spawn().expect("sleep");
         let message = message(Running::with_pid(idle.id()));
         idle.kill().expect("it is ours");
         idle.wait().expect("it is ours");
-        assert_eq!(message, format!("no TCP port is listened on by process {}", idle.id()));
+        assert_eq!(message, format!("no TCP port and no Unix socket is listened on by process {}", idle.id()));
     }
 }

@@ -19,6 +19,15 @@ pub fn invoking_uid() -> u32 {
     own.as_raw()
 }
 
+/// What makes commands run as the user who typed sudo, if there is one.
+pub fn applying(user: Option<&InvokingUser>) -> impl Fn(&mut Command) + Copy {
+    move |command| {
+        if let Some(user) = user {
+            user.apply(command);
+        }
+    }
+}
+
 /// The user who typed `sudo cargo beyla`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvokingUser {

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::channel;
+use super::executable::Executables;
 use super::privilege::{self, Privilege};
 use super::ring_buffer::RingBuffer;
 use crate::cli::{Capture, ProbeArguments};
@@ -36,12 +37,19 @@ pub struct Attached {
 }
 
 impl Helper {
-    /// Starts the helper for a process that waits to execute its program.
+    /// Starts the helper for a process that waits to execute its program, that runs, or that will start others.
     pub fn start(arguments: &ProbeArguments, privilege: Privilege) -> Result<Self, Error> {
         let failed = |source| Error::System { what: "starting the probe helper", source };
         let executable = std::env::current_exe().map_err(failed)?;
         let mut command = match privilege {
-            Privilege::Direct => Command::new(executable),
+            // What runs, and not what lies there now: it may have been replaced meanwhile.
+            Privilege::Direct => {
+                let mut own = Command::new("/proc/self/exe");
+                // As sudo does: what may be in the environment, such as credentials, is none of its business.
+                let asker = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUDO_"));
+                own.arg0(executable).env_clear().envs(asker);
+                own
+            }
             Privilege::Sudo => {
                 let mut sudo = Command::new("sudo");
                 sudo.args(["-n", "--"]).arg(executable);
@@ -60,6 +68,16 @@ impl Helper {
             .map_err(failed)?;
         let stdin = child.stdin.take();
         Ok(Self { child, stdin, channel, pending: Vec::new() })
+    }
+
+    /// Has a helper attach its probes that was started for a family, before what these are for was built.
+    pub fn begin(&mut self, executables: &Executables) -> Result<(), Error> {
+        match self.stdin.as_mut().map(|stdin| executables.send(stdin)) {
+            // It has ended, and has said why.
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Some(Err(source)) => Err(Error::System { what: "writing to the probe helper", source }),
+            None | Some(Ok(())) => Ok(()),
+        }
     }
 
     /// Waits until every probe is attached.
@@ -131,20 +149,23 @@ impl AsFd for Helper {
 }
 
 fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
-    let ProbeArguments { pid, attach, capture, explain, executable, task_probes } = arguments;
+    let ProbeArguments { pid, family, attach, capture, explain, executables } = arguments;
+    let Executables { paths, task_probes } = executables;
     let capture = match capture {
         Capture::Auto => "auto",
         Capture::Socket => "socket",
         Capture::Syscalls => "syscalls",
     };
     let mut line: Vec<OsString> = ["--pid", &pid.to_string(), "--capture", capture].map(OsString::from).to_vec();
-    if *attach {
-        line.push("--attach".into());
+    for (wanted, flag) in [(*family, "--family"), (*attach, "--attach")] {
+        if wanted {
+            line.push(flag.into());
+        }
     }
     if let Some(long_poll_ns) = explain {
         line.extend(["--explain".into(), long_poll_ns.to_string().into()]);
     }
-    if let Some(executable) = executable {
+    for executable in paths {
         line.extend(["--executable".into(), executable.into()]);
     }
     for probe in task_probes {
@@ -165,18 +186,21 @@ fn probe_error(message: &str) -> Error {
 pub fn try_load() -> Result<(), String> {
     let attempt = || -> Result<(), Error> {
         let privilege = privilege::find()?.open()?;
-        // Both ways of capture have programs of their own. The process is this one, which executes
-        // nothing, so nothing is traced.
-        for (capture, explain) in [(Capture::Auto, Some(0)), (Capture::Syscalls, None)] {
+        // Both ways of capture have programs of their own, and so do those who trace several processes. The
+        // process is this one, which executes nothing, so nothing is traced.
+        for (capture, explain, family) in [(Capture::Auto, Some(0), true), (Capture::Syscalls, None, false)] {
             let arguments = ProbeArguments {
                 pid: std::process::id(),
+                family,
                 attach: false,
                 capture,
                 explain,
-                executable: None,
-                task_probes: Vec::new(),
+                executables: Executables::default(),
             };
             let mut helper = Helper::start(&arguments, privilege)?;
+            if family {
+                helper.begin(&Executables::default())?;
+            }
             helper.wait_until_ready()?;
             // It is no longer of interest how it ends.
             let _ = helper.wait();

@@ -1,7 +1,7 @@
 //! What `--explain` attaches beside the tracepoints: probes on the async runtime's functions, and the sampler.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
@@ -31,24 +31,25 @@ impl Programs {
         Ok(())
     }
 
-    /// Puts probes on the functions in the executable, for one process.
+    /// Puts probes on functions in executables, for one process, or for all that execute them.
     pub(super) fn attach_task_probes(
         &mut self,
-        executable: &Executable,
+        executables: &[Executable],
         probes: &[TaskProbe],
-        process: u32,
+        process: Option<NonZeroU32>,
     ) -> Result<(), ProgramsError> {
-        let path = executable.path();
-        let scope = NonZeroU32::new(process).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
+        let paths: Vec<PathBuf> = executables.iter().map(Executable::path).collect();
+        let scope = process.map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
         // Attached one after the other they take some tens of milliseconds each.
         std::thread::scope(|threads| {
             let mut attaching = Vec::new();
             for (name, program) in self.ebpf.programs_mut() {
-                let offsets: Vec<u64> =
-                    probes.iter().filter(|probe| probe.point.program() == name).map(|probe| probe.offset).collect();
-                if let Some(first) = probes.iter().find(|probe| probe.point.program() == name) {
-                    let (name, path) = (first.point.program(), &path);
-                    attaching.push(threads.spawn(move || attach_one(name, program, &offsets, path, scope)));
+                let probes = probes.iter().filter(|probe| probe.point.program() == name);
+                let places: Vec<(&Path, u64)> =
+                    probes.clone().filter_map(|probe| Some((&**paths.get(probe.executable)?, probe.offset))).collect();
+                if let Some(first) = probes.clone().next() {
+                    let name = first.point.program();
+                    attaching.push(threads.spawn(move || attach_one(name, program, &places, scope)));
                 }
             }
             let attached = attaching.into_iter().map(|thread| {
@@ -64,14 +65,13 @@ impl Programs {
 fn attach_one(
     name: &'static str,
     program: &mut Program,
-    offsets: &[u64],
-    path: &Path,
+    places: &[(&Path, u64)],
     scope: UProbeScope,
 ) -> Result<(), ProgramsError> {
     let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };
     let program: &mut UProbe = program.try_into().map_err(failed)?;
     program.load().map_err(failed)?;
-    for &offset in offsets {
+    for &(path, offset) in places {
         program.attach(UProbeAttachLocation::AbsoluteOffset(offset), path, scope).map_err(failed)?;
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! `cargo-beyla __probe`: the only part that runs with privilege.
 //!
-//! It takes a process id and nothing else, loads and attaches the probes, and hands the ring buffer
+//! It takes a process id and what to see of it, loads and attaches the probes, and hands the ring buffer
 //! over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::fs::MetadataExt;
 use std::path::PathBuf;
@@ -19,11 +20,11 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::channel::{message, send_ready};
-use super::executable::Executable;
+use super::executable::{Executable, Executables};
 use super::programs::{Programs, ProgramsError};
 use crate::cli::ProbeArguments;
 use crate::error::UNSUPPORTED;
-use crate::launch::running::listening_addresses;
+use crate::launch::listening::Listening;
 use crate::launch::user::invoking_uid;
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
@@ -53,6 +54,8 @@ enum HelperError {
 pub fn run(arguments: &ProbeArguments) -> ExitCode {
     end_with_parent();
     ignore_terminal_signals();
+    // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
+    let _ = std::fs::write("/proc/self/comm", env!("CARGO_PKG_NAME"));
     // `io::stdout()` would hold back what does not end with a line feed.
     let output = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
     let result = output.map_err(HelperError::from).and_then(|mut output| {
@@ -87,31 +90,49 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
     let process = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())
         .map_err(|errno| no_process(errno.into()))?;
-    check_owner(pid)?;
+    // Of one who starts others, the kernel side checks whose these are: it may itself be root's.
+    if !arguments.family {
+        check_owner(pid)?;
+    }
 
-    let mut programs = Programs::attach(arguments, pid_namespace()?)?;
+    let mut programs = Programs::load(arguments, pid_namespace()?)?;
+    let mut late = None;
+    if arguments.family {
+        // The parent builds meanwhile what is to be traced.
+        match Executables::receive(io::stdin().lock())? {
+            Some(executables) => late = Some(executables),
+            None => return Ok(()),
+        }
+    }
+    programs.attach(arguments.explain.is_some())?;
     let mut unseen = Vec::new();
     if arguments.explain.is_some() && !programs.tells_registers() {
         unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
     }
-    if let Err(error) = attach_task_probes(&mut programs, arguments) {
+    let executables = late.as_ref().unwrap_or(&arguments.executables);
+    if let Err(error) = attach_task_probes(&mut programs, executables, arguments) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
-    let addresses = if arguments.attach { listening_addresses(pid)? } else { Vec::new() };
-    for address in &addresses {
+    let Listening { tcp, unix } = if arguments.attach { Listening::of(pid)? } else { Listening::default() };
+    for address in &tcp {
         programs.add_listening_port(address.port())?;
     }
     let (ring, size) = programs.records()?;
     send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, &unseen)?;
-    for &address in &addresses {
+    for &address in &tcp {
         output.write_all(listen(address).as_bytes())?;
+    }
+    for path in &unix {
+        output.write_all(&listen_unix(path))?;
     }
 
     // System calls are watched until the process is known, by the first that it makes.
     let mut known = !arguments.attach;
-    let mut listening_since: Option<Instant> = (!addresses.is_empty()).then(Instant::now);
+    // A Unix socket needs them to the end.
+    let mut on_unix = !unix.is_empty();
+    let mut listening_since: Option<Instant> = (!tcp.is_empty() && !on_unix).then(Instant::now);
     let mut counted = Instant::now();
     loop {
         let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
@@ -132,16 +153,23 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         known |= executed;
         if executed && !process_ended {
             // Its program may be set-uid.
-            check_owner(pid)?;
+            match check_owner(pid) {
+                // It has ended since.
+                Err(HelperError::NoProcess { .. }) => {}
+                checked => checked?,
+            }
         }
+        on_unix |= listening_unix;
         if listening_unix {
             listening_since = None;
             programs.set_system_calls(true)?;
-        } else if listening {
+        } else if listening && !on_unix {
             listening_since = Some(Instant::now());
         }
         if programs.uses_socket_tracepoints()
             && known
+            // Of several processes, one may yet listen on a Unix socket.
+            && !arguments.family
             && listening_since.is_some_and(|since| since.elapsed() >= LISTENING_SETTLES)
         {
             listening_since = None;
@@ -159,13 +187,20 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
 }
 
 /// Probes the functions of the async runtime that the parent has found. Without them the rest still works.
-fn attach_task_probes(programs: &mut Programs, arguments: &ProbeArguments) -> Result<(), HelperError> {
-    let Some(path) = arguments.executable.as_ref().filter(|_| !arguments.task_probes.is_empty()) else {
+fn attach_task_probes(
+    programs: &mut Programs,
+    executables: &Executables,
+    arguments: &ProbeArguments,
+) -> Result<(), HelperError> {
+    if executables.task_probes.is_empty() {
         return Ok(());
+    }
+    let open = |path: &PathBuf| {
+        Executable::open(path, invoking_uid()).map_err(|source| HelperError::Executable { path: path.clone(), source })
     };
-    let refused = |source| HelperError::Executable { path: path.clone(), source };
-    let executable = Executable::open(path, invoking_uid()).map_err(refused)?;
-    Ok(programs.attach_task_probes(&executable, &arguments.task_probes, arguments.pid)?)
+    let opened: Vec<Executable> = executables.paths.iter().map(open).collect::<Result<_, _>>()?;
+    let process = NonZeroU32::new(arguments.pid).filter(|_| !arguments.family);
+    Ok(programs.attach_task_probes(&opened, &executables.task_probes, process)?)
 }
 
 /// What the helper must know of the process's life.
@@ -212,6 +247,17 @@ fn listen(address: SocketAddr) -> Listen {
         }
     }
     Listen { header, local }
+}
+
+fn listen_unix(path: &str) -> Vec<u8> {
+    // An abstract name begins with a zero byte.
+    let name = match path.strip_prefix('@') {
+        Some(name) => format!("\0{name}"),
+        None => path.to_owned(),
+    };
+    let header = Header { kind: kind::LISTEN, size: (size_of::<Listen>() + name.len()) as u32, ..Header::default() };
+    let listen = Listen { header, local: Endpoint { family: AF_UNIX, ..Endpoint::NONE } };
+    [listen.as_bytes(), name.as_bytes()].concat()
 }
 
 fn lost(programs: &Programs) -> Lost {

@@ -54,6 +54,11 @@ impl KernelLayout {
         settings.task_signal = field("task_struct", "signal")?;
         // `pids` is an array of pointers, of which PIDTYPE_TGID is the second.
         settings.signal_tgid = field("signal_struct", "pids")? + size_of::<u64>() as u32;
+        settings.task_cred = field("task_struct", "cred")?;
+        settings.cred_uid = field("cred", "uid")?;
+        settings.cred_euid = field("cred", "euid")?;
+        settings.cred_suid = field("cred", "suid")?;
+        settings.binprm_filename = field("linux_binprm", "filename")?;
         settings.files_fdt = field("files_struct", "fdt")?;
         settings.fdtable_max_fds = field("fdtable", "max_fds")?;
         settings.fdtable_fd = field("fdtable", "fd")?;

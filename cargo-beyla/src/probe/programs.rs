@@ -12,6 +12,7 @@ use zerocopy::IntoBytes;
 
 use super::kernel_layout::{KernelLayout, LayoutError};
 use crate::cli::{Capture, ProbeArguments};
+use crate::launch::user::invoking_uid;
 
 #[cfg(target_arch = "x86_64")]
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_64.o");
@@ -22,7 +23,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch
 const ALWAYS: [&str; 4] = ["sched_process_exec", "inet_sock_set_state", "tcp_destroy_sock", "io_uring_create"];
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
-const SCHEDULER: [&str; 3] = ["sched_switch", "sched_wakeup", "sched_process_exit"];
+const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
+const FORK: &str = "sched_process_fork";
+const EXIT: &str = "sched_process_exit";
 const DATA_READY: &str = "sk_data_ready";
 const TCP_PROBE: &str = "tcp_probe";
 
@@ -74,15 +77,17 @@ fn with_causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Strin
 pub struct Programs {
     pub(super) ebpf: Ebpf,
     loaded: Vec<&'static str>,
+    /// Those of them that are attached from the beginning to the end.
+    wanted: Vec<&'static str>,
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
     socket: bool,
     registers: bool,
 }
 
 impl Programs {
-    /// Loads and attaches what is asked for and the kernel has; `namespace` is the PID namespace that the process
-    /// is numbered in.
-    pub fn attach(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
+    /// Loads what is asked for and the kernel has, which takes its time; `namespace` is the PID namespace that the
+    /// process is numbered in.
+    pub fn load(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
         let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
         let has = |name: &str| btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok();
         let socket = match arguments.capture {
@@ -99,6 +104,8 @@ impl Programs {
             namespace_device: namespace.0,
             namespace_inode: namespace.1,
             process: arguments.pid,
+            family: arguments.family.into(),
+            user: invoking_uid(),
             attached: arguments.attach.into(),
             explain: arguments.explain.is_some().into(),
             long_poll_ns: arguments.explain.unwrap_or(0),
@@ -121,17 +128,29 @@ impl Programs {
         if arguments.explain.is_some() {
             wanted.extend(SCHEDULER);
         }
-        let mut programs =
-            Self { ebpf, loaded: Vec::new(), system_calls: None, socket, registers: settings.user_registers != 0 };
-        programs.load(wanted.iter().copied().chain(SYSTEM_CALLS), &btf)?;
-        for name in wanted {
-            programs.attach_one(name)?;
+        if arguments.family {
+            wanted.push(FORK);
         }
-        programs.set_system_calls(true)?;
-        if arguments.explain.is_some() {
-            programs.attach_sampler()?;
+        if arguments.explain.is_some() || arguments.family {
+            wanted.push(EXIT);
         }
+        let loaded: Vec<&'static str> = wanted.iter().copied().chain(SYSTEM_CALLS).collect();
+        let registers = settings.user_registers != 0;
+        let mut programs = Self { ebpf, loaded, wanted, system_calls: None, socket, registers };
+        programs.verify(&btf)?;
         Ok(programs)
+    }
+
+    /// Attaches them; with the sampler of `--explain` if that is `explained`.
+    pub fn attach(&mut self, explained: bool) -> Result<(), ProgramsError> {
+        for name in self.wanted.clone() {
+            self.attach_one(name)?;
+        }
+        self.set_system_calls(true)?;
+        if explained {
+            self.attach_sampler()?;
+        }
+        Ok(())
     }
 
     /// Whether the bytes of TCP come from socket tracepoints. If not, system calls must stay attached.
@@ -215,9 +234,8 @@ impl Programs {
             .map_err(|error: aya::programs::ProgramError| ProgramsError::Program { name, source: error.into() })
     }
 
-    /// Loads programs, all at once: what takes time is the kernel's verifier, and it may use every CPU.
-    fn load(&mut self, names: impl Iterator<Item = &'static str>, btf: &Btf) -> Result<(), ProgramsError> {
-        self.loaded = names.collect();
+    /// Loads the programs, all at once: what takes time is the kernel's verifier, and it may use every CPU.
+    fn verify(&mut self, btf: &Btf) -> Result<(), ProgramsError> {
         let mut programs: Vec<(&str, &mut Program)> = self.ebpf.programs_mut().collect();
         std::thread::scope(|scope| {
             let mut loading = Vec::with_capacity(self.loaded.len());

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// What a function tells of a task when it is entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProbePoint {
@@ -41,16 +43,26 @@ impl ProbePoint {
 /// A function to be probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskProbe {
+    /// The executable that it is in, by its place in the command line of the probe helper.
+    pub executable: usize,
     /// What it tells.
     pub point: ProbePoint,
     /// Where it begins in the executable's file, in bytes.
     pub offset: u64,
 }
 
-/// As in `task_running@4711`.
+impl TaskProbe {
+    /// The same in another executable.
+    #[must_use]
+    pub fn of_executable(self, executable: usize) -> Self {
+        Self { executable, ..self }
+    }
+}
+
+/// As in `0:task_running@4711`.
 impl fmt::Display for TaskProbe {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}@{}", self.point.program(), self.offset)
+        write!(formatter, "{}:{}@{}", self.executable, self.point.program(), self.offset)
     }
 }
 
@@ -59,9 +71,27 @@ impl FromStr for TaskProbe {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || format!("'{text}' is no place to probe");
-        let (name, offset) = text.split_once('@').ok_or_else(wrong)?;
+        let (executable, place) = text.split_once(':').ok_or_else(wrong)?;
+        let (name, offset) = place.split_once('@').ok_or_else(wrong)?;
         let point = ProbePoint::ALL.into_iter().find(|point| point.program() == name).ok_or_else(wrong)?;
-        Ok(Self { point, offset: offset.parse().map_err(|_| wrong())? })
+        Ok(Self {
+            executable: executable.parse().map_err(|_| wrong())?,
+            point,
+            offset: offset.parse().map_err(|_| wrong())?,
+        })
+    }
+}
+
+impl Serialize for TaskProbe {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskProbe {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -72,10 +102,12 @@ mod tests {
     #[test]
     fn survives_the_command_line() {
         for point in ProbePoint::ALL {
-            let probe = TaskProbe { point, offset: 4711 };
+            let probe = TaskProbe { executable: 1, point, offset: 4711 };
             assert_eq!(probe.to_string().parse(), Ok(probe));
         }
-        for wrong in ["", "task_running", "task_running@", "task_running@-1", "x@1"] {
+        for wrong in
+            ["", "task_running", "0:task_running@", "0:task_running@-1", "0:x@1", "task_running@1", "x:task_running@1"]
+        {
             assert!(wrong.parse::<TaskProbe>().is_err(), "{wrong}");
         }
     }

@@ -1,7 +1,7 @@
 //! The tests of a run as `JUnit` XML, the requests of each as properties.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -51,7 +51,9 @@ pub fn write(
         suite.set_time(Duration::from_nanos(time_ns));
         report.add_test_suite(suite);
     }
-    report.serialize(writer).map_err(io::Error::other)
+    let mut writer = BufWriter::new(writer);
+    report.serialize(&mut writer).map_err(io::Error::other)?;
+    writer.flush()
 }
 
 fn case(test: &TestSummary, rounds: bool, run: &RunInfo, requests: &[&Request], output: Option<&String>) -> TestCase {

@@ -217,6 +217,11 @@ impl Suite {
         }
     }
 
+    /// How many requests of a test have ended so far.
+    pub(super) fn requests_of(&self, test: TestId) -> u64 {
+        self.tests.get(test.0 as usize).map_or(0, |test| test.requests)
+    }
+
     /// What is known at the end of the run.
     pub(super) fn into_summaries(self, now_ns: u64) -> Vec<TestSummary> {
         let summary = |test: Test| TestSummary {

@@ -19,7 +19,7 @@ use super::explain::Explain;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, Request};
 use super::route::RouteTable;
-use super::suite::Owner;
+use super::suite::{Owner, TestId};
 use super::summary::Summary;
 
 /// The connections that are followed at a time; more than a process may have open by default.
@@ -209,6 +209,11 @@ impl Trace {
             Event::TestEnded(ended) => suite.test_ended(ended),
             _ => {}
         }
+    }
+
+    /// How many requests of a test have ended so far.
+    pub fn requests_of(&self, test: TestId) -> u64 {
+        self.ledger.suite.as_ref().map_or(0, |suite| suite.requests_of(test))
     }
 
     /// Where the process listens so far, in the order in which it began to.

@@ -20,7 +20,7 @@ use crate::request::explanation::Frame;
 const STACKS_MAX: usize = 4096;
 
 /// The most tables of functions that are looked at.
-const TABLES_MAX: usize = 4096;
+const TABLES_MAX: usize = 16 * 1024;
 
 /// The most processes that are remembered at a time.
 const PROCESSES_MAX: usize = 64;

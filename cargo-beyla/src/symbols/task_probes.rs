@@ -80,7 +80,7 @@ fn find_in(image: &Image) -> TaskProbes {
         let function = names::function(symbol);
         let found = candidates.find(|(name, ..)| *name == function);
         if let (Some((_, point, _)), Some(offset)) = (found, image::file_offset(&elf, range.start)) {
-            places.insert(TaskProbe { point: *point, offset });
+            places.insert(TaskProbe { executable: 0, point: *point, offset });
         }
     }
     if !has_runtime {

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::process::Stdio;
 
 use super::*;
 use crate::workspace::fixture::{package, workspace};
@@ -38,6 +38,14 @@ fn the_executable_of_the_target_is_found_among_others() {
         arguments.release = true;
     });
     assert_eq!(example.unwrap().executable, target.join("release/examples/demo"));
+}
+
+#[test]
+fn the_folder_of_the_profile_is_the_same_for_binaries_and_examples() {
+    for (executable, kind) in [("/t/debug/server", TargetKind::Bin), ("/t/debug/examples/server", TargetKind::Example)]
+    {
+        assert_eq!(output_folder(Path::new(executable), kind), Some(Path::new("/t/debug")), "{executable}");
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! How cargo is called.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::cli::TargetArguments;
 use crate::error::Error;
 
 /// The cargo that called us, else the one that is found.
@@ -18,14 +18,71 @@ pub(super) fn not_found(source: std::io::Error) -> Error {
     Error::CargoNotFound { program: program().to_string_lossy().into_owned(), source }
 }
 
+/// Which workspace, and what cargo may do to know it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Query<'a> {
+    pub(super) manifest_path: Option<&'a Path>,
+    pub(super) locked: bool,
+    pub(super) offline: bool,
+}
+
+/// The flags that cargo's builds have in common, whatever they build.
+pub(super) struct BuildFlags<'a> {
+    pub(super) profile: &'a Option<String>,
+    pub(super) features: &'a [String],
+    pub(super) manifest_path: &'a Option<PathBuf>,
+    pub(super) target_dir: &'a Option<PathBuf>,
+    pub(super) release: bool,
+    pub(super) all_features: bool,
+    pub(super) no_default_features: bool,
+    pub(super) locked: bool,
+    pub(super) offline: bool,
+}
+
+impl BuildFlags<'_> {
+    pub(super) fn apply(&self, command: &mut Command) {
+        let Self {
+            profile,
+            features,
+            manifest_path,
+            target_dir,
+            release,
+            all_features,
+            no_default_features,
+            locked,
+            offline,
+        } = self;
+        if let Some(profile) = profile {
+            command.arg("--profile").arg(profile);
+        }
+        for (flag, value) in [("--manifest-path", manifest_path), ("--target-dir", target_dir)] {
+            if let Some(value) = value {
+                command.arg(flag).arg(value);
+            }
+        }
+        for features in *features {
+            command.arg("--features").arg(features);
+        }
+        let switches = [
+            ("--release", release),
+            ("--all-features", all_features),
+            ("--no-default-features", no_default_features),
+            ("--locked", locked),
+            ("--offline", offline),
+        ];
+        command.args(switches.into_iter().filter(|(_, wanted)| **wanted).map(|(flag, _)| flag));
+    }
+}
+
 /// The workspace's members; features play no part as long as dependencies are not asked for.
-pub(super) fn metadata(arguments: &TargetArguments, prepare: &dyn Fn(&mut Command)) -> Result<Metadata, Error> {
+pub(super) fn metadata(wanted: Query<'_>, prepare: &dyn Fn(&mut Command)) -> Result<Metadata, Error> {
+    let Query { manifest_path, locked, offline } = wanted;
     let mut query = MetadataCommand::new();
     query.cargo_path(program()).no_deps();
-    if let Some(path) = &arguments.manifest_path {
+    if let Some(path) = manifest_path {
         query.manifest_path(path);
     }
-    let options = [(arguments.locked, "--locked"), (arguments.offline, "--offline")];
+    let options = [(locked, "--locked"), (offline, "--offline")];
     query.other_options(
         options.into_iter().filter(|(wanted, _)| *wanted).map(|(_, option)| option.to_owned()).collect::<Vec<_>>(),
     );

@@ -1,4 +1,4 @@
-//! What `cargo run` adds to the environment of the executable.
+//! What `cargo run` and `cargo test` add to the environment of the executable.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,31 +6,44 @@ use std::process::{Command, Stdio};
 
 use cargo_metadata::Package;
 
-use super::select::{Selection, TargetKind};
 use super::{cargo, config_env};
 
 /// What is known of the libraries that the executable may load.
 pub(super) struct Libraries<'a> {
-    pub(super) executable: &'a Path,
-    pub(super) kind: TargetKind,
+    /// The folder of the profile that it was built with.
+    pub(super) root: Option<&'a Path>,
     /// As build scripts printed them, some with a kind as in `native=/path`.
     pub(super) linked_paths: &'a [String],
 }
 
-/// The variables that `cargo run` sets: of the package, of its build script, of the dynamic linker,
-/// and the `[env]` table of cargo's configuration.
-pub(super) fn of_run(
-    selection: &Selection,
-    libraries: &Libraries<'_>,
-    script_environment: Vec<(String, String)>,
-    prepare: &dyn Fn(&mut Command),
-) -> Vec<(OsString, OsString)> {
-    let mut variables: Vec<(OsString, OsString)> = config_env::read();
-    variables.push(("CARGO".into(), cargo::program()));
-    variables.push((LIBRARY_PATH.into(), library_path(libraries, target_libraries(prepare))));
-    variables.extend(package_variables(&selection.package).map(|(name, value)| (name.into(), value.into())));
-    variables.extend(script_environment.into_iter().map(|(name, value)| (name.into(), value.into())));
-    variables
+/// What is the same for all executables of a build.
+pub(super) struct Shared {
+    /// The `[env]` table of cargo's configuration.
+    config: Vec<(OsString, OsString)>,
+    target_libraries: Option<PathBuf>,
+}
+
+impl Shared {
+    /// Asks cargo's configuration and the toolchain.
+    pub(super) fn read(prepare: &dyn Fn(&mut Command)) -> Self {
+        Self { config: config_env::read(), target_libraries: target_libraries(prepare) }
+    }
+
+    /// The variables that cargo sets: of the package, of its build script, of the dynamic linker,
+    /// and the `[env]` table of cargo's configuration.
+    pub(super) fn environment(
+        &self,
+        package: &Package,
+        libraries: &Libraries<'_>,
+        script_environment: &[(String, String)],
+    ) -> Vec<(OsString, OsString)> {
+        let mut variables = self.config.clone();
+        variables.push(("CARGO".into(), cargo::program()));
+        variables.push((LIBRARY_PATH.into(), library_path(libraries, self.target_libraries.as_deref())));
+        variables.extend(package_variables(package).map(|(name, value)| (name.into(), value.into())));
+        variables.extend(script_environment.iter().map(|(name, value)| (name.into(), value.into())));
+        variables
+    }
 }
 
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
@@ -64,14 +77,9 @@ fn package_variables(package: &Package) -> impl Iterator<Item = (&'static str, S
 
 /// Build scripts' folders inside the target directory, then cargo's own, then the toolchain's, then
 /// what was set before.
-fn library_path(libraries: &Libraries<'_>, target_libraries: Option<PathBuf>) -> OsString {
-    let parent = libraries.executable.parent();
-    let root = match libraries.kind {
-        TargetKind::Bin => parent,
-        TargetKind::Example => parent.and_then(Path::parent),
-    };
+fn library_path(libraries: &Libraries<'_>, target_libraries: Option<&Path>) -> OsString {
     let mut folders: Vec<PathBuf> = Vec::new();
-    if let Some(root) = root {
+    if let Some(root) = libraries.root {
         let linked = libraries
             .linked_paths
             .iter()
@@ -81,7 +89,7 @@ fn library_path(libraries: &Libraries<'_>, target_libraries: Option<PathBuf>) ->
         folders.push(root.to_owned());
         folders.push(root.join("deps"));
     }
-    folders.extend(target_libraries);
+    folders.extend(target_libraries.map(Path::to_owned));
     let inherited = std::env::var_os(LIBRARY_PATH).unwrap_or_default();
     folders.extend(std::env::split_paths(&inherited).filter(|folder| !folder.as_os_str().is_empty()));
     // Folders whose names hold a colon cannot be said in such a list; cargo gives up there as well.
@@ -106,13 +114,9 @@ mod tests {
     #[test]
     fn the_dynamic_linker_looks_where_cargo_run_would_have_it_look() {
         let linked = ["native=/t/debug/build/x/out".to_owned(), "/t/debug/build/y".to_owned(), "/usr/lib".to_owned()];
-        let libraries = |executable, kind| Libraries { executable: Path::new(executable), kind, linked_paths: &linked };
+        let libraries = Libraries { root: Some(Path::new("/t/debug")), linked_paths: &linked };
         let expected = "/t/debug/build/x/out:/t/debug/build/y:/t/debug:/t/debug/deps:/rust/lib";
-        for (executable, kind) in
-            [("/t/debug/server", TargetKind::Bin), ("/t/debug/examples/server", TargetKind::Example)]
-        {
-            let path = library_path(&libraries(executable, kind), Some("/rust/lib".into()));
-            assert!(path.to_str().is_some_and(|path| path.starts_with(expected)), "{}", path.display());
-        }
+        let path = library_path(&libraries, Some(Path::new("/rust/lib")));
+        assert!(path.to_str().is_some_and(|path| path.starts_with(expected)), "{}", path.display());
     }
 }

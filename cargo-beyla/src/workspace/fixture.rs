@@ -1,7 +1,9 @@
 //! Small workspaces for the tests of this module.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -19,4 +21,20 @@ pub(super) fn workspace(files: &[(&str, &str)]) -> TempDir {
 /// A manifest with no more than it must have, and then `rest`.
 pub(super) fn package(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2021\"\n{rest}\n")
+}
+
+/// An executable that is a shell script.
+pub(crate) fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    // Written by us, it could not be executed as long as a process that another test has just forked still holds it
+    // open.
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat > \"$0\" && chmod +x \"$0\""])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let written = writer.stdin.take().map(|mut stdin| writeln!(stdin, "#!/bin/sh\n{text}"));
+    assert!(writer.wait().expect("it is ours").success() && matches!(written, Some(Ok(()))), "{name}");
+    path
 }

@@ -1,4 +1,4 @@
-//! Cargo: which target, build it, and what `cargo run` would have given it.
+//! Cargo: which target or which tests, build them, and what cargo would have given them.
 
 pub mod build;
 mod candidates;
@@ -6,7 +6,9 @@ mod cargo;
 mod config_env;
 mod environment;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
+mod messages;
 pub mod select;
 pub mod sources;
 mod specification;
+pub mod tests;

@@ -6,6 +6,7 @@ use std::process::Command;
 use cargo_metadata::{Metadata, Package};
 
 use super::candidates::{Candidates, Missing};
+use super::cargo::Query;
 use super::sources::Sources;
 use super::{cargo, specification};
 use crate::cli::TargetArguments;
@@ -71,7 +72,9 @@ pub struct Selection {
 ///
 /// `prepare` has the last word on cargo's command, for one that must run as another user.
 pub fn select(arguments: &TargetArguments, prepare: impl Fn(&mut Command)) -> Result<Selection, Error> {
-    choose(&cargo::metadata(arguments, &prepare)?, arguments)
+    let TargetArguments { manifest_path, locked, offline, .. } = arguments;
+    let query = Query { manifest_path: manifest_path.as_deref(), locked: *locked, offline: *offline };
+    choose(&cargo::metadata(query, &prepare)?, arguments)
 }
 
 /// Finds the target that `arguments` mean in a workspace that is known.

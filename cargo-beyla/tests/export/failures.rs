@@ -204,6 +204,14 @@ fn it_cannot_be_trusted() {
 }
 
 #[test]
+fn it_speaks_grpc_only() {
+    let receiver = GrpcReceiver::start(|_| Some(Ok(taken())));
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, Duration::from_millis(500));
+    let said = "it does not speak HTTP/1.1; gRPC perhaps?".to_owned();
+    assert_eq!(outcome.lost, [(said, 10)].into());
+}
+
+#[test]
 fn it_does_not_speak_tls() {
     let receiver = HttpReceiver::start(|_| take());
     for protocol in BOTH {

@@ -48,9 +48,10 @@ pub mod stack {
 pub struct TaskChange {
     /// `kind::TASK`; `flags` is one of [`task`].
     pub header: Header,
-    /// The task: the address of its header in the process's memory, which is used again once it has ended.
+    /// The task: the address of its header in the process's memory, which is used again once it has ended. Where
+    /// several processes are traced: something else that only this task of all has, as long as it lives.
     pub task: u64,
-    /// [`task::RUNNING`]: the address of its table of functions, which tells the type of its future; else 0.
+    /// [`task::RUNNING`]: its table of functions, which tells the type of its future, as in [`Vtable`]; else 0.
     pub vtable: u64,
     /// The thread, as its process numbers it at the root of PID namespaces.
     pub thread: u32,
@@ -65,10 +66,14 @@ pub struct TaskChange {
 pub struct Vtable {
     /// `kind::VTABLE`.
     pub header: Header,
-    /// Its address.
+    /// Its address; of several processes, what stands for it as for [`TaskChange::task`].
     pub vtable: u64,
     /// What stands there, as far as it could be read.
     pub words: [u64; VTABLE_WORDS],
+    /// The process, by its number at the root of PID namespaces.
+    pub process: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// A thread that polls a task, or has received a request, was off the CPU.
@@ -105,8 +110,8 @@ pub struct Stack {
     pub link: u64,
     /// The thread, as in [`TaskChange`].
     pub thread: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The process, as in [`Vtable`].
+    pub process: u32,
 }
 
 /// The process is about to send on a connection: entry of the call.

@@ -25,6 +25,11 @@ pub(crate) fn saturate(port: u16, time: Duration) -> Load {
     Load { requests, per_second }
 }
 
+/// Microseconds a request.
+pub(crate) fn micros_of_each(time: Duration, requests: u64) -> f64 {
+    time.as_secs_f64() * 1e6 / requests as f64
+}
+
 /// The same server, started directly.
 pub(crate) fn untraced(server: &Path, time: Duration) -> Load {
     let mut child = Command::new(server).env("PORT", "0").stdout(Stdio::piped()).spawn().expect("the server starts");

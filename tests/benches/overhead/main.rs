@@ -1,12 +1,14 @@
 //! What tracing costs: `basic` in release under Debian's wrk, untraced and traced in alternation.
 //!
 //!     cargo bench -p beyla-tests --bench overhead -- [--seconds 5] [--pairs 5] [--capture auto|socket|syscalls]
-//!         [--explain]
+//!         [--explain] [--export healthy|dead|silent|overloaded]
 //!
-//! With `--explain` the traced side opens its handlers; what that adds is the difference to a run without.
+//! With `--explain` the traced side opens its handlers; what that adds is the difference to a run without. With
+//! `--export` both sides are traced, and one exports traces and metrics by OTLP to a collector that fares like this.
 //! Needs root (or sudo without a password) and `apt-get install wrk`.
 
 mod bpf_statistics;
+mod export;
 mod load;
 mod table;
 mod traced;
@@ -16,30 +18,38 @@ use std::time::Duration;
 use beyla_tests::run::Capture;
 use beyla_tests::tool;
 
-use load::Load;
+use export::Collector;
+use load::{Load, micros_of_each};
 use table::Table;
 use traced::Traced;
 
+#[derive(Clone, Copy)]
 struct Options {
     load: Duration,
     pairs: usize,
     capture: Capture,
     explain: bool,
+    export: Option<Collector>,
 }
 
 fn main() {
-    let Options { load, pairs, capture, explain } = options(std::env::args().skip(1));
+    let options = options(std::env::args().skip(1));
+    let (load, pairs) = (options.load, options.pairs);
     let server = tool::build("basic", "server");
     // The first run of all pays for cold caches.
     load::untraced(&server, Duration::from_secs(1));
-    traced::run(capture, explain, Duration::from_secs(1));
+    traced::run(&Options { load: Duration::from_secs(1), ..options }, &[]);
+    if let Some(collector) = options.export {
+        export::compare(collector, &options);
+        return;
+    }
 
     let mut ratios = Vec::new();
     let mut pairs_table = Table::new(&["untraced/s", "traced/s", "ratio", "helper us", "parent us", "parent MiB"]);
     let mut counts_table = Table::new(&["sent", "seen", "in flight", "lost"]);
     for _ in 0..pairs {
         let plain = load::untraced(&server, load);
-        let traced = traced::run(capture, explain, load);
+        let traced = traced::run(&options, &[]);
         ratios.push(traced.load.per_second / plain.per_second);
         pairs_table.row(&cost_row(&plain, &traced));
         counts_table.row(&count_row(&traced));
@@ -50,7 +60,7 @@ fn main() {
     for _ in 0..pairs {
         // Counting costs as well, so these runs are their own.
         let _counting = bpf_statistics::enable();
-        let traced = traced::run(capture, explain, load);
+        let traced = traced::run(&options, &[]);
         let requests = traced.load.requests as f64;
         let (runs, micros) = (traced.bpf_runs as f64 / requests, traced.bpf_ns as f64 / 1e3 / requests);
         bpf.push(micros);
@@ -65,8 +75,7 @@ fn main() {
 }
 
 fn cost_row(plain: &Load, traced: &Traced) -> [String; 6] {
-    let requests = traced.load.requests as f64;
-    let micros = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e6 / requests);
+    let micros = |time: Duration| format!("{:.2}", micros_of_each(time, traced.load.requests));
     [
         format!("{:.0}", plain.per_second),
         format!("{:.0}", traced.load.per_second),
@@ -92,7 +101,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Options {
-    let mut options = Options { load: Duration::from_secs(5), pairs: 5, capture: Capture::Auto, explain: false };
+    let mut options =
+        Options { load: Duration::from_secs(5), pairs: 5, capture: Capture::Auto, explain: false, export: None };
     while let Some(flag) = arguments.next() {
         let mut value = || arguments.next().expect("a value after the flag");
         match flag.as_str() {
@@ -107,6 +117,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Options {
                 }
             }
             "--explain" => options.explain = true,
+            "--export" => options.export = Some(Collector::named(&value())),
             // Cargo says so to every benchmark.
             "--bench" => {}
             other => panic!("unknown flag {other}"),

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use beyla_tests::run::{BASIC, Build, Capture, Run};
+use beyla_tests::run::{BASIC, Build, Run};
 use beyla_tests::system::{command_line, descendants, field, loaded_programs, programs_held_by, stat};
 
+use crate::Options;
 use crate::load::{self, Load};
 
 pub(crate) struct Traced {
@@ -20,9 +21,9 @@ pub(crate) struct Traced {
     pub(crate) lost: u64,
 }
 
-pub(crate) fn run(capture: Capture, explain: bool, time: Duration) -> Traced {
-    let mut run = Run::of(BASIC, capture).build(Build::Release);
-    if explain {
+pub(crate) fn run(options: &Options, flags: &[String]) -> Traced {
+    let mut run = Run::of(BASIC, options.capture).build(Build::Release).flags(flags);
+    if options.explain {
         run = run.explain();
     }
     let run = run.start();
@@ -33,7 +34,7 @@ pub(crate) fn run(capture: Capture, explain: bool, time: Duration) -> Traced {
     let programs: BTreeSet<u32> = processes.into_iter().chain([parent]).flat_map(programs_held_by).collect();
 
     let before = (cpu_time(helper), cpu_time(parent), bpf(&programs));
-    let load = load::saturate(run.port, time);
+    let load = load::saturate(run.port, options.load);
     let after = (cpu_time(helper), cpu_time(parent), bpf(&programs));
     let status = fs::read_to_string(format!("/proc/{parent}/status")).expect("the tool runs");
     let parent_peak_kib = field(&status, "VmHWM").expect("a peak");

@@ -1,5 +1,7 @@
 //! `--explain`: addresses become names while the process and its executable are at hand.
 
+use std::collections::HashMap;
+
 use cargo_beyla_events::{Header, Name, kind};
 use zerocopy::IntoBytes;
 
@@ -8,20 +10,26 @@ use crate::request::explanation::write_frames;
 use crate::stream::event::Event;
 use crate::symbols::resolver::Symbols;
 
+/// The processes that are known at a time.
+const PROCESSES_MAX: usize = 64 * 1024;
+
 /// The most text of a record, in bytes.
 const TEXT_MAX: usize = 60 * 1024;
 
 /// Puts what records say in addresses into what anybody can read.
 pub(in crate::commands) struct Explaining {
     symbols: Symbols,
-    process: u32,
+    /// The only process; `None` if there are several.
+    process: Option<u32>,
+    /// Of several processes: their numbers here, by those that records have.
+    processes: HashMap<u32, u32>,
     /// What cannot be seen, in sentences.
     unseen: String,
 }
 
 impl Explaining {
-    pub(in crate::commands) fn new(symbols: Symbols, process: u32, unseen: &[String]) -> Self {
-        Self { symbols, process, unseen: unseen.join("; ") }
+    pub(in crate::commands) fn new(symbols: Symbols, process: Option<u32>, unseen: &[String]) -> Self {
+        Self { symbols, process, processes: HashMap::new(), unseen: unseen.join("; ") }
     }
 
     /// Shows to `take` that the run is one with `--explain`.
@@ -33,12 +41,27 @@ impl Explaining {
     pub(super) fn translate(&mut self, event: &Event<'_>, record: &[u8], mut take: impl FnMut(&Event<'_>, &[u8])) {
         match event {
             Event::Stack(stack, copied) => {
-                let unwound = self.symbols.unwind(self.process, stack, copied);
+                let unwound = self.symbols.unwind(self.number(stack.process), stack, copied);
                 take(&Event::UnwoundStack(unwound), unwound.as_bytes());
             }
-            Event::Vtable(vtable) => self.symbols.add_task_type(self.process, vtable),
+            Event::Vtable(vtable) => self.symbols.add_task_type(self.number(vtable.process), vtable),
+            Event::Executed(executed, _) => {
+                if self.processes.len() < PROCESSES_MAX {
+                    self.processes.insert(executed.process, executed.pid);
+                }
+                take(event, record);
+            }
+            Event::Exited(exited) => {
+                self.processes.remove(&exited.process);
+                take(event, record);
+            }
             _ => take(event, record),
         }
+    }
+
+    /// A process as it is numbered here; 0, which none is, where that is not known.
+    fn number(&self, process: u32) -> u32 {
+        self.process.or_else(|| self.processes.get(&process).copied()).unwrap_or(0)
     }
 
     /// Shows the names of all that was met to `take`.

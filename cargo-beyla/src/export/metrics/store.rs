@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use super::histogram::{DURATION, Exemplar, Histogram, PHASE, SIZE};
 use super::process::{Usage, usage};
 use crate::config::attributes::{AttributeSelection, selects};
-use crate::export::attribute::{Attribute, Value, error_type, method, version};
+use crate::export::attribute::{Attribute, Value, error_type, method, route, version};
 use crate::export::resource::{flag, number, text};
 use crate::report::run_info::RunInfo;
 use crate::request::model::{Outcome, Request};
@@ -214,7 +214,7 @@ impl Attributes {
         let hidden = HIDDEN.into_iter().filter(|attribute| selected.has(*attribute));
         Self {
             method: selected.has(Attribute::Method).then(|| method(&request.method)),
-            route: selected.has(Attribute::Route).then(|| Arc::clone(&request.route)),
+            route: route(request).filter(|_| selected.has(Attribute::Route)).cloned(),
             status: request.status.filter(|_| selected.has(Attribute::Status)),
             error: error_type(request).filter(|_| selected.has(Attribute::Error)),
             version: selected.has(Attribute::ProtocolVersion).then(|| version(request.protocol)),

@@ -28,6 +28,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// The longest pause once the run is over, when the user waits.
+const PAUSE_MAX_AT_END: Duration = Duration::from_secs(1);
+
 /// The deadline, once the run is over.
 pub(in crate::export) type Ending = watch::Receiver<Option<Instant>>;
 
@@ -77,7 +80,8 @@ impl Delivery {
                 // A receiver that asks for its time has all of it; others are looked after when it ends.
                 Remedy::Retry(Some(asked)) => Pause { until: Instant::now() + asked, is_asked: true },
                 Remedy::Retry(None) | Remedy::Reconnect => {
-                    let pause = pauses.next().unwrap_or(PAUSE_MAX);
+                    let longest = if self.ending.borrow().is_some() { PAUSE_MAX_AT_END } else { PAUSE_MAX };
+                    let pause = pauses.next().unwrap_or(PAUSE_MAX).min(longest);
                     Pause { until: Instant::now() + pause, is_asked: false }
                 }
             };

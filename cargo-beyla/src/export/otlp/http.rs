@@ -88,6 +88,10 @@ fn broken(error: &ClientError) -> Failure {
     if error.is_connect() {
         return Failure::new(innermost(error), Remedy::Reconnect);
     }
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
+    if source.is_some_and(hyper::Error::is_parse) {
+        return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::Retry(None));
+    }
     Failure::new(format!("the connection broke: {}", innermost(error)), Remedy::Retry(None))
 }
 

@@ -26,7 +26,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 
 use super::explained;
-use crate::export::attribute::{Attribute, known_method};
+use crate::export::attribute::{Attribute, known_method, route};
 use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::run_info::RunInfo;
 use crate::request::model::{Outcome, Request};
@@ -81,7 +81,7 @@ fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {
         parent_span_id: caller.as_ref().map(|caller| caller.span_id.bytes().to_vec()).unwrap_or_default(),
         trace_state: caller.as_ref().and_then(|caller| caller.state.as_deref()).unwrap_or_default().to_owned(),
         flags: SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32 | remote,
-        name: format!("{} {}", name_of(&request.method), request.route),
+        name: name(request),
         kind: SpanKind::Server.into(),
         start_time_unix_nano: run.unix_ns(request.boundaries.start()),
         end_time_unix_nano: run.unix_ns(request.boundaries.ended),
@@ -92,9 +92,10 @@ fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {
     }
 }
 
-/// In the name of a span, a method that is not a known one is `HTTP`.
-fn name_of(method: &str) -> &'static str {
-    known_method(method).unwrap_or("HTTP")
+/// As in `GET /users/{id}`. A method that is not a known one is `HTTP` there.
+fn name(request: &Request) -> String {
+    let method = known_method(&request.method).unwrap_or("HTTP");
+    route(request).map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
 }
 
 /// One for each moment of the timing model that is known, in their order.

@@ -9,7 +9,7 @@ use crate::request::model::Request;
 use crate::request::summary::Explained;
 
 /// The stacks, and the types, that are kept.
-const EACH_MAX: usize = 4096;
+const EACH_MAX: usize = 16 * 1024;
 
 /// The frames of one stack that are kept.
 const FRAMES_MAX: usize = 256;

@@ -225,7 +225,8 @@ proptest! {
 
     #[test]
     fn what_is_not_captured_costs_at_most_the_size_of_a_chunked_body(
-        bodies in vec((1..150_000usize, any::<bool>(), 1..40_000usize, 1..60_000usize), 1..5),
+        // Behind a body whose framing was lost, the next request is known by its first line, in one piece.
+        bodies in vec((1..150_000usize, any::<bool>(), 1..40_000usize, "PUT / HTTP/1.1\r\n".len()..60_000), 1..5),
     ) {
         let mut tape = Tape::with_connection();
         for &(length, chunked, chunk, piece) in &bodies {

@@ -1,0 +1,171 @@
+//! `cargo beyla test`: builds the tests of a workspace, and runs each in a process of its own.
+
+mod plan;
+mod probing;
+mod progress;
+mod session;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use nix::sys::signal::Signal;
+
+use self::plan::Plan;
+use self::probing::{Attaching, Loading};
+use self::progress::Progress;
+use self::session::{End, Session};
+use super::exports::{self, Takers};
+use super::report::show;
+use super::run::show_config;
+use super::status::Status;
+use super::tracing::Tracing;
+use super::verdicts::{Demands, annotate};
+use crate::cli::test::{TestArguments, TestControl};
+use crate::config::environment::Environment;
+use crate::config::settings::Settings;
+use crate::error::{BUDGET_BROKEN, Error, TESTS_FAILED};
+use crate::export::exporter::Checked;
+use crate::launch::runner::{Options, Runner};
+use crate::launch::signals::Signals;
+use crate::launch::suspended::Stdout;
+use crate::launch::user::{self, InvokingUser};
+use crate::probe::privilege;
+use crate::report::junit;
+use crate::request::trace::TraceSettings;
+use crate::workspace::tests::arguments::HarnessArguments;
+use crate::workspace::tests::{TestWorkspace, is_part};
+
+/// What a shell adds to the number of the signal that ended a command.
+const SIGNALLED: u8 = 128;
+
+/// Runs the tests.
+pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode, Error> {
+    let TestArguments { target, filter, run, harness_arguments, .. } = arguments;
+    let user = InvokingUser::detect();
+    let as_user = user::applying(user.as_ref());
+    let workspace = TestWorkspace::read(target, as_user)?;
+    let settings = Settings::of_test(arguments, &Environment::of_process(), &workspace.manifests)?;
+    let status = Status { level: settings.log_level.value, ..status };
+    for warning in &settings.warnings {
+        status.warn(warning);
+    }
+    if arguments.export.show_config {
+        return show_config(&settings);
+    }
+    // What can be found wrong before the build is. A harness of the user's own may know other arguments.
+    let harness = match HarnessArguments::parse(filter.as_deref(), harness_arguments) {
+        Err(error) if !workspace.has_custom_harness() => return Err(error),
+        parsed => parsed,
+    };
+    let demands = Demands::new(&settings, &arguments.verdict, &workspace.target_directory(target))?;
+    let tracing = Tracing {
+        settings: &settings,
+        demands: &demands,
+        json: arguments.report.json.as_deref(),
+        record: arguments.record.as_deref(),
+        junit: arguments.junit.as_deref(),
+        capture: arguments.capture,
+        user: user.as_ref(),
+        status,
+    };
+    exports::warn(&settings, status);
+    let checked = Checked::new(&exports::settings(&settings)?)?;
+    let traced = if run.no_run {
+        None
+    } else {
+        tracing.check_files()?;
+        // Before the build: sudo may ask for a password.
+        Some(Loading::start(&settings, arguments.capture, privilege::find()?.open()?)?)
+    };
+    let built = workspace.build(target, run.jobs.map(NonZeroUsize::get), as_user)?;
+    let Some(loading) = traced else {
+        for binary in &built.binaries {
+            status.say("Executable", format_args!("{} ({})", binary.id, binary.executable.display()));
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    if let [first, others @ ..] = &workspace.doc_tests(target)[..] {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        status.say("Leaving", format_args!("the doc tests of {first}{more} to `cargo test --doc`"));
+    }
+    let harness =
+        if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
+    let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let target_directory = built.target_directory;
+    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), as_user)?;
+    let options = options(arguments, &harness, cpus, user.clone());
+    let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
+
+    let trace_settings = TraceSettings { within: Some(target_directory), ..settings.trace()? };
+    let (trace, seed) =
+        exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, demands.collector().is_some())?;
+    let (probes, info) = loading.attach(Attaching {
+        binaries: &binaries,
+        sources: workspace.sources,
+        record: arguments.record.as_deref(),
+        seed,
+        status,
+    })?;
+    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let exporter = checked.map(|checked| exports::start(checked, &settings, &info, status)).transpose()?;
+    let mut takers = Takers::new(exporter, demands.collector(), &settings, &info)?;
+    let runner = Runner::new(binaries, options);
+    let End { mut trace, mut progress, runner, stopped, failure, ended_monotonic_ns } =
+        Session::new(runner, signals, progress, probes, trace, &mut takers, status).run()?;
+    takers.close(&mut trace, ended_monotonic_ns);
+    let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
+    let summary = trace.finish(ended_monotonic_ns);
+    // What was not run cannot be matched.
+    let partial = is_part(target) || harness.choose() || progress.has_failures() || stopped.is_some();
+    let (verdicts, samples) = demands.judge(&summary, takers.take_samples(), partial, status);
+    show(&summary, &info, duration_ns, None, &verdicts, &settings, tracing.json, status)?;
+    if let Some(path) = &arguments.junit {
+        let failed = |source| Error::File { verb: "write", path: path.clone(), source };
+        let file = std::fs::File::create(path).map_err(failed)?;
+        junit::write(&summary, &info, duration_ns, &progress.outputs(), file).map_err(failed)?;
+    }
+    annotate(&summary, &verdicts);
+    progress.finish(&runner);
+    takers.finish(status);
+    if failure.is_none() && stopped.is_none() {
+        demands.save(&samples, &info, user.as_ref(), status)?;
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(exit_code(progress.has_failures(), verdicts.fails(), stopped)),
+    }
+}
+
+fn exit_code(failed: bool, over_budget: bool, stopped: Option<Signal>) -> ExitCode {
+    match stopped {
+        Some(signal) => ExitCode::from(SIGNALLED.saturating_add(signal as u8)),
+        None if failed => ExitCode::from(TESTS_FAILED),
+        None if over_budget => ExitCode::from(BUDGET_BROKEN),
+        None => ExitCode::SUCCESS,
+    }
+}
+
+/// How the tests run: what flags do not say is said by the variables that the standard harness knows.
+fn options(
+    arguments: &TestArguments,
+    harness: &HarnessArguments,
+    cpus: NonZeroUsize,
+    user: Option<InvokingUser>,
+) -> Options {
+    let TestControl { jobs, no_fail_fast, no_run: _, timeout, repeat } = arguments.run;
+    let variable = |name| std::env::var(name).ok();
+    let nocapture = harness.nocapture || variable("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0");
+    let inherited = nocapture.then(|| {
+        let stdout_is_the_reports = arguments.report.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        if stdout_is_the_reports { Stdout::ToStderr } else { Stdout::Inherited }
+    });
+    let at_a_time = if nocapture {
+        // The output of several at a time is nobody's.
+        NonZeroUsize::MIN
+    } else {
+        let threads = || variable("RUST_TEST_THREADS").and_then(|value| value.parse().ok());
+        harness.test_threads.or(jobs).or_else(threads).unwrap_or(cpus)
+    };
+    let rounds = repeat.unwrap_or(NonZeroUsize::MIN);
+    Options { at_a_time, timeout, fail_fast: !no_fail_fast, rounds, inherited, user }
+}

@@ -1,0 +1,109 @@
+//! The probes on what tests start: loaded while cargo builds, attached before the first test begins.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::super::clocks;
+use super::super::session::explaining::Explaining;
+use super::super::session::probes::Probes;
+use super::super::status::Status;
+use crate::cli::{Capture, ProbeArguments};
+use crate::config::settings::Settings;
+use crate::error::Error;
+use crate::launch::runner::PlannedBinary;
+use crate::probe::client::{Attached, Helper};
+use crate::probe::executable::Executables;
+use crate::probe::privilege::Privilege;
+use crate::report::recording::Recorder;
+use crate::report::run_info::{RunInfo, Seed, Traced};
+use crate::symbols::resolver::Symbols;
+use crate::symbols::task_probes::{self, TaskProbes};
+use crate::workspace::sources::Sources;
+
+/// A helper that loads its programs.
+pub(super) struct Loading {
+    helper: Helper,
+    explain: bool,
+}
+
+/// What a run of tests is attached with.
+pub(super) struct Attaching<'a> {
+    pub(super) binaries: &'a [PlannedBinary],
+    pub(super) sources: Sources,
+    pub(super) record: Option<&'a Path>,
+    pub(super) seed: Option<Seed>,
+    pub(super) status: Status,
+}
+
+impl Loading {
+    /// Starts the helper. It traces what this process starts from [`Self::attach`] on.
+    pub(super) fn start(settings: &Settings, capture: Capture, privilege: Privilege) -> Result<Self, Error> {
+        let explain = settings.explain.value;
+        let arguments = ProbeArguments {
+            pid: std::process::id(),
+            family: true,
+            attach: false,
+            capture,
+            explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
+            executables: Executables::default(),
+        };
+        Ok(Self { helper: Helper::start(&arguments, privilege)?, explain })
+    }
+
+    /// Attaches the probes.
+    pub(super) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
+        let Self { mut helper, explain } = self;
+        let Attaching { binaries, sources, record, seed, status } = attaching;
+        let began = Instant::now();
+        let (executables, mut unseen) =
+            if explain { executables(binaries) } else { <(Executables, Vec<String>)>::default() };
+        helper.begin(&executables)?;
+        let attached = helper.wait_until_ready()?;
+        let Attached { capture, ring, unseen: unseen_by_helper } = attached;
+        unseen.extend(unseen_by_helper);
+        status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
+        let (started_unix_ns, started_monotonic_ns) = clocks::now();
+        let info = RunInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            traced: Traced::Tests { workspace: sources.root.clone() },
+            started_unix_ns,
+            started_monotonic_ns,
+            capture,
+            trace_seed: seed,
+        };
+        let recorder = record.map(|path| Recorder::create(path, &info)).transpose()?;
+        let explaining = explain.then(|| Explaining::new(Symbols::new(sources.root, sources.crates), None, &unseen));
+        Ok((Probes::new(helper, ring, explaining, recorder), info))
+    }
+}
+
+/// The functions of tokio in all that tests may execute, and what there is none of.
+fn executables(binaries: &[PlannedBinary]) -> (Executables, Vec<String>) {
+    let own = binaries.iter().map(|binary| binary.executable.clone());
+    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter_map(|(name, value)| {
+        name.to_str().is_some_and(|name| name.starts_with("CARGO_BIN_EXE_")).then(|| PathBuf::from(value))
+    });
+    let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let mut executables = Executables::default();
+    let mut without = 0;
+    for path in paths {
+        let TaskProbes { places, unseen: _ } = task_probes::find(&path);
+        if places.is_empty() {
+            without += 1;
+            continue;
+        }
+        let executable = executables.paths.len();
+        executables.task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
+        executables.paths.push(path);
+    }
+    let unseen = (without > 0).then(|| {
+        format!(
+            "in {without} of {} executables tokio's tasks cannot be told apart: each thread there stands for what it \
+             runs",
+            without + executables.paths.len()
+        )
+    });
+    (executables, unseen.into_iter().collect())
+}

@@ -1,0 +1,228 @@
+//! What is said while tests run, and at the end: a line as each ends, and what failed once more.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::super::status::{self, Status};
+use crate::launch::runner::output::{Excerpt, TestOutput};
+use crate::launch::runner::{Options, Runner};
+use crate::report::units::{bytes, count, counted, duration, time};
+use crate::request::suite::{TestId, TestResult};
+use crate::workspace::tests::arguments::HarnessArguments;
+
+/// The failed tests whose output is kept, and so many bytes of each: where more fail, all have one reason.
+const OUTPUTS_MAX: usize = 500;
+const OUTPUT_MAX: usize = 64 * 1024;
+
+/// Tells of tests on stderr, and counts them.
+pub(super) struct Progress {
+    status: Status,
+    since: Instant,
+    /// Whether tests that passed have no line.
+    quiet: bool,
+    /// Whether the output of tests that passed is shown too.
+    show_output: bool,
+    /// Whether tests print to the terminal by themselves.
+    inherited: bool,
+    rounds: usize,
+    ignored: usize,
+    passed: u64,
+    leaky: u64,
+    failures: Vec<(TestId, TestResult)>,
+    /// What failed tests have printed, if that is asked for.
+    outputs: Option<BTreeMap<TestId, String>>,
+}
+
+impl Progress {
+    pub(super) fn new(
+        status: Status,
+        harness: &HarnessArguments,
+        options: &Options,
+        ignored: usize,
+        keep_outputs: bool,
+    ) -> Self {
+        Self {
+            status,
+            since: Instant::now(),
+            quiet: harness.quiet,
+            show_output: harness.show_output,
+            inherited: options.inherited.is_some(),
+            rounds: options.rounds.get(),
+            ignored,
+            passed: 0,
+            leaky: 0,
+            failures: Vec::new(),
+            outputs: keep_outputs.then(BTreeMap::new),
+        }
+    }
+
+    pub(super) fn started(&self, runner: &Runner, test: TestId) {
+        // Where the output goes by as it comes, it should be told whose it is.
+        if self.inherited && !self.quiet {
+            self.status.say("Running", self.name(runner, test));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn ended(
+        &mut self,
+        runner: &Runner,
+        test: TestId,
+        result: TestResult,
+        output: &TestOutput,
+        took: Duration,
+        requests: u64,
+        leaky: bool,
+    ) {
+        let name = self.name(runner, test);
+        let took = time(took.as_nanos() as u64);
+        let left = if leaky { "  (left processes behind, which were killed)" } else { "" };
+        let made = if requests == 0 { String::new() } else { format!("  {}", counted(requests, "request")) };
+        let line = format!("{took:>8}  {name}{made}{left}");
+        self.leaky += u64::from(leaky);
+        let passed = result == TestResult::Passed;
+        if passed {
+            self.passed += 1;
+            if !self.quiet || leaky {
+                self.status.say(&verb(result), line);
+            }
+        } else {
+            self.failures.push((test, result));
+            if let Some(outputs) = self.outputs.as_mut().filter(|outputs| outputs.len() < OUTPUTS_MAX) {
+                // What cannot be read is told below.
+                outputs.insert(test, output.read().map_or(String::new(), |excerpt| end(&excerpt)));
+            }
+            self.status.say_failed(&verb(result), line);
+        }
+        if !passed || self.show_output {
+            show_output(&name, output, self.status);
+        }
+    }
+
+    /// Whether a test failed.
+    pub(super) fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// The end of what failed tests have printed.
+    pub(super) fn outputs(&mut self) -> BTreeMap<TestId, String> {
+        self.outputs.take().unwrap_or_default()
+    }
+
+    /// What it all came to, and the tests that failed.
+    pub(super) fn finish(&self, runner: &Runner) {
+        let took = duration(self.since.elapsed().as_nanos() as u64);
+        let summary = format!("{} in {took}: {}", counted(self.ran(), "test"), self.counts(runner));
+        if self.has_failures() {
+            self.status.say_failed("Summary", summary);
+        } else {
+            self.status.say("Summary", summary);
+        }
+        for (test, result) in &self.failures {
+            self.status.say_failed(&verb(*result), self.name(runner, *test));
+        }
+    }
+
+    fn ran(&self) -> u64 {
+        self.passed + self.failures.len() as u64
+    }
+
+    fn counts(&self, runner: &Runner) -> String {
+        let failures =
+            |which: fn(TestResult) -> bool| self.failures.iter().filter(|(_, result)| which(*result)).count() as u64;
+        let not_run = runner.not_started() as u64;
+        let why = if runner.is_stopping() { "" } else { " after a failure (--no-fail-fast runs them)" };
+        let parts = [
+            (failures(|result| matches!(result, TestResult::Failed(_))), "failed", ""),
+            (failures(|result| matches!(result, TestResult::Killed(_))), "killed", ""),
+            (failures(|result| result == TestResult::TimedOut), "timed out", ""),
+            (self.leaky, "left processes behind", ""),
+            (self.ignored as u64, "ignored", ""),
+            (not_run, "not run", why),
+        ];
+        let mut text = format!("{} passed", count(self.passed));
+        for (number, what, why) in parts.into_iter().filter(|(number, ..)| *number > 0) {
+            text.push_str(&format!(", {} {what}{why}", count(number)));
+        }
+        text
+    }
+
+    fn name(&self, runner: &Runner, test: TestId) -> String {
+        let Some(name) = runner.name(test) else { return String::new() };
+        let round = if self.rounds > 1 { format!("  [{}/{}]", name.round + 1, self.rounds) } else { String::new() };
+        format!("{} {}{round}", name.binary, name.name)
+    }
+}
+
+/// How it ended, in a word.
+fn verb(result: TestResult) -> String {
+    match result {
+        TestResult::Passed => "PASS".to_owned(),
+        TestResult::Failed(_) => "FAIL".to_owned(),
+        TestResult::TimedOut => "TIMEOUT".to_owned(),
+        TestResult::Killed(signal) => {
+            Signal::try_from(signal).map_or_else(|_| format!("SIGNAL {signal}"), |signal| signal.as_str().to_owned())
+        }
+    }
+}
+
+/// The last of an excerpt, as text.
+fn end(excerpt: &Excerpt) -> String {
+    let mut bytes =
+        if excerpt.omitted > 0 { excerpt.tail.clone() } else { [&excerpt.head[..], &excerpt.tail].concat() };
+    bytes.drain(..bytes.len().saturating_sub(OUTPUT_MAX));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Shows what a test has printed, as it is.
+fn show_output(name: &str, output: &TestOutput, status: Status) {
+    match output.read() {
+        Ok(excerpt) => status::write_bytes(&delimited(name, &excerpt)),
+        Err(error) => status.warn(format_args!("could not read what {name} has printed: {error}")),
+    }
+}
+
+/// An excerpt between two lines that are ours; nothing for one that is empty.
+fn delimited(name: &str, excerpt: &Excerpt) -> Vec<u8> {
+    let Excerpt { head, omitted, tail } = excerpt;
+    if head.is_empty() {
+        return Vec::new();
+    }
+    let mut shown = format!("---- output of {name} ----\n").into_bytes();
+    shown.extend(head);
+    if *omitted > 0 {
+        shown.extend(format!("\n---- {} left out ----\n", bytes(*omitted)).into_bytes());
+    }
+    shown.extend(tail);
+    if shown.last() != Some(&b'\n') {
+        shown.push(b'\n');
+    }
+    shown.extend(b"----\n");
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(head: &[u8], omitted: u64, tail: &[u8]) -> String {
+        let excerpt = Excerpt { head: head.to_vec(), omitted, tail: tail.to_vec() };
+        String::from_utf8(delimited("shop a", &excerpt)).expect("text")
+    }
+
+    #[test]
+    fn output_stands_between_lines_of_ours() {
+        assert_eq!(text(b"", 0, b""), "");
+        assert_eq!(text(b"a\n", 0, b""), "---- output of shop a ----\na\n----\n");
+        assert_eq!(text(b"a", 2048, b"b"), "---- output of shop a ----\na\n---- 2.0 KiB left out ----\nb\n----\n");
+    }
+
+    #[test]
+    fn signals_have_their_names() {
+        assert_eq!(verb(TestResult::Killed(6)), "SIGABRT");
+        assert_eq!(verb(TestResult::Killed(64)), "SIGNAL 64");
+        assert_eq!(verb(TestResult::TimedOut), "TIMEOUT");
+    }
+}

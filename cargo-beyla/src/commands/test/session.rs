@@ -1,0 +1,161 @@
+//! The loop that runs the tests and takes what the probes tell, from the first start to the last end.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use cargo_beyla_events::{Header, TestEnded, TestStarted, kind};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::Signal;
+use zerocopy::IntoBytes;
+
+use super::super::clocks::monotonic_ns;
+use super::super::exports::Takers;
+use super::super::session::probes::Probes;
+use super::super::status::Status;
+use super::progress::Progress;
+use crate::error::Error;
+use crate::launch::runner::{Happened, Runner, TestName};
+use crate::launch::signals::Signals;
+use crate::request::suite::{TestId, TestResult};
+use crate::request::trace::Trace;
+use crate::stream::event::Event;
+
+/// The tests of a run, while they run.
+pub(super) struct Session<'a> {
+    runner: Runner,
+    signals: Signals,
+    progress: Progress,
+    probes: Probes,
+    trace: Trace,
+    takers: &'a mut Takers,
+    status: Status,
+    /// The first signal that asked for an end.
+    stopped: Option<Signal>,
+    failure: Option<Error>,
+}
+
+/// How the run went.
+pub(super) struct End {
+    /// All that was recorded.
+    pub(super) trace: Trace,
+    /// What was said while it went.
+    pub(super) progress: Progress,
+    /// The tests.
+    pub(super) runner: Runner,
+    /// The signal that ended it before its time.
+    pub(super) stopped: Option<Signal>,
+    /// Why the run is a failure although its tests have ended.
+    pub(super) failure: Option<Error>,
+    /// The end of the run by `CLOCK_MONOTONIC`.
+    pub(super) ended_monotonic_ns: u64,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        runner: Runner,
+        signals: Signals,
+        progress: Progress,
+        probes: Probes,
+        trace: Trace,
+        takers: &'a mut Takers,
+        status: Status,
+    ) -> Self {
+        Self { runner, signals, progress, probes, trace, takers, status, stopped: None, failure: None }
+    }
+
+    /// Runs them to their end, or to the user's.
+    pub(super) fn run(mut self) -> Result<End, Error> {
+        self.probes.begin(&mut self.trace);
+        loop {
+            let happened = self.runner.step(Instant::now())?;
+            // Whose process it is must be known before records of it are taken.
+            let (started, ended): (Vec<_>, Vec<_>) =
+                happened.iter().partition(|happened| matches!(happened, Happened::Started { .. }));
+            for happened in [started, ended].into_iter().flatten() {
+                self.take_note(happened);
+            }
+            self.takers.offer(&mut self.trace);
+            if self.runner.is_over() {
+                break;
+            }
+            self.wait()?;
+            self.take_signals()?;
+        }
+        let ended_monotonic_ns = monotonic_ns();
+        if !self.probes.stop(&mut self.trace, self.status)? {
+            self.failure.get_or_insert(Error::HelperEnded);
+        }
+        let Self { runner, progress, probes, trace, stopped, failure, .. } = self;
+        let recording = probes.finish(ended_monotonic_ns, None);
+        Ok(End { trace, progress, runner, stopped, failure: failure.or(recording), ended_monotonic_ns })
+    }
+
+    /// Waits until there may be something to do, and takes what the probes tell.
+    fn wait(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let due = self.runner.wake_at(now).map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        let waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let told = self.probes.wait(waited_for, due)?;
+        self.probes.take(&mut self.trace);
+        if told {
+            self.probes.hear(&mut self.trace, self.status)?;
+            if self.probes.has_ended() && self.failure.is_none() {
+                self.status.warn("the probe helper has ended before the tests: requests from here on are not seen");
+                self.failure = Some(Error::HelperEnded);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_note(&mut self, happened: &Happened) {
+        match happened {
+            Happened::Started { test, pid, at } => {
+                self.tell_start(*test, *pid, *at);
+                self.progress.started(&self.runner, *test);
+            }
+            Happened::Ended { test, result, output, at, took, leaky } => {
+                // All that its processes did is told before their end is.
+                self.probes.take(&mut self.trace);
+                self.tell_end(*test, *result, *at);
+                let requests = self.trace.requests_of(*test);
+                self.progress.ended(&self.runner, *test, *result, output, *took, requests, *leaky);
+            }
+        }
+    }
+
+    fn tell_start(&mut self, test: TestId, pid: u32, at: Instant) {
+        let Some(TestName { binary, name, round }) = self.runner.name(test) else { return };
+        let text = format!("{binary}\n{name}");
+        let size = (size_of::<TestStarted>() + text.len()) as u32;
+        let header = Header { kind: kind::TEST_STARTED, size, time_ns: monotonic_of(at), ..Header::default() };
+        let started = TestStarted { header, test: test.0, pid, round, reserved: 0 };
+        let record = [started.as_bytes(), text.as_bytes()].concat();
+        self.probes.tell(&mut self.trace, &Event::TestStarted { started, binary, name }, &record);
+    }
+
+    fn tell_end(&mut self, test: TestId, result: TestResult, at: Instant) {
+        let size = size_of::<TestEnded>() as u32;
+        let header = Header { kind: kind::TEST_ENDED, size, time_ns: monotonic_of(at), ..Header::default() };
+        let (result, code) = result.to_record();
+        let ended = TestEnded { header, test: test.0, result, code, reserved: 0 };
+        self.probes.tell(&mut self.trace, &Event::TestEnded(ended), ended.as_bytes());
+    }
+
+    fn take_signals(&mut self) -> Result<(), Error> {
+        let failed = |source| Error::System { what: "reading signals", source };
+        while let Some(received) = self.signals.next().map_err(failed)? {
+            // That of a child's end has done its part by having woken us.
+            if received.signal != Signal::SIGCHLD {
+                // Tests have process groups of their own: what the terminal sends does not reach them.
+                self.runner.stop(received.signal);
+                self.stopped.get_or_insert(received.signal);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A moment of the past by the clock of the records, which [`Instant`] counts by as well.
+fn monotonic_of(at: Instant) -> u64 {
+    monotonic_ns().saturating_sub(at.elapsed().as_nanos() as u64)
+}

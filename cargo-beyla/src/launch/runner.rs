@@ -1,0 +1,333 @@
+//! Runs tests, each in a process of its own, and never waits: whoever owns the loop calls [`Runner::step`].
+//!
+//! A test's process leads a process group. What it has started and not ended when it ends itself, it has left behind:
+//! that gets a moment to end too, and is then killed, so that a forgotten server neither holds a port that the next
+//! test wants nor outlives the run. What has gone to a group or session of its own is not found.
+//!
+//! Processes are started without a fork of ours (see [`signals::none_blocked`]), for which the price is that nothing
+//! can be arranged between fork and exec, not even that they die with us. They are killed when a [`Runner`] is dropped;
+//! if we are killed by SIGKILL, they run to their own end.
+
+pub mod output;
+mod process;
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use self::output::TestOutput;
+use self::process::{Left, Running};
+use super::suspended::Stdout;
+use super::user::InvokingUser;
+use crate::error::Error;
+use crate::request::suite::{TestId, TestResult};
+
+#[cfg(doc)]
+use super::signals;
+
+/// How long a test that has taken too long has, from SIGTERM to SIGKILL.
+const TERM_GRACE: Duration = Duration::from_secs(1);
+
+/// How long processes that a test has left behind have to end by themselves.
+const LEFT_GRACE: Duration = Duration::from_millis(200);
+
+/// How often processes left behind are looked after: nobody tells of their end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A test to be run.
+#[derive(Clone, Debug)]
+pub struct PlannedTest {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The arguments that have its binary run it alone.
+    pub arguments: Vec<OsString>,
+}
+
+/// The tests of one binary.
+#[derive(Clone, Debug)]
+pub struct PlannedBinary {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its executable.
+    pub executable: PathBuf,
+    /// The folder to run in.
+    pub folder: PathBuf,
+    /// What is added to the environment, or changed in it.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Its tests, in the order in which they start.
+    pub tests: Vec<PlannedTest>,
+}
+
+/// How tests run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// So many at a time.
+    pub at_a_time: NonZeroUsize,
+    /// What takes longer is stopped, and has failed.
+    pub timeout: Option<Duration>,
+    /// After a failure no other binary is begun; the tests of those that were begun still run.
+    pub fail_fast: bool,
+    /// So often, each time when the time before is over.
+    pub rounds: NonZeroUsize,
+    /// Where the tests' output goes; `None`: it is kept, and comes with the test's end.
+    pub inherited: Option<Stdout>,
+    /// The user to run as.
+    pub user: Option<InvokingUser>,
+}
+
+/// Something that has happened to a test.
+#[derive(Debug)]
+pub enum Happened {
+    /// It has begun.
+    Started {
+        /// Which.
+        test: TestId,
+        /// Its process, and the id of its process group.
+        pid: u32,
+        /// When, just before its process was made.
+        at: Instant,
+    },
+    /// It is over.
+    Ended {
+        /// Which.
+        test: TestId,
+        /// How it ended.
+        result: TestResult,
+        /// What it printed, if that was kept.
+        output: TestOutput,
+        /// When its process ended.
+        at: Instant,
+        /// How long that took.
+        took: Duration,
+        /// Whether it left processes behind, which then were killed.
+        leaky: bool,
+    },
+}
+
+/// A test that has begun.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    round: usize,
+    binary: usize,
+    test: usize,
+}
+
+/// The next test to start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    round: usize,
+    binary: usize,
+    test: usize,
+}
+
+/// A test as reports name it.
+#[derive(Clone, Copy, Debug)]
+pub struct TestName<'a> {
+    /// Its binary's id.
+    pub binary: &'a Arc<str>,
+    /// Its own name.
+    pub name: &'a Arc<str>,
+    /// Which repetition it belongs to, from 0.
+    pub round: u32,
+}
+
+/// Runs the tests of a plan.
+#[derive(Debug)]
+pub struct Runner {
+    plan: Vec<PlannedBinary>,
+    options: Options,
+    next: Cursor,
+    begun: Vec<Begun>,
+    running: Vec<Running>,
+    left: Vec<Left>,
+    failed: bool,
+    /// How often it was told to stop.
+    stops: u32,
+}
+
+impl Runner {
+    /// Starts nothing yet.
+    pub fn new(mut plan: Vec<PlannedBinary>, options: Options) -> Self {
+        plan.retain(|binary| !binary.tests.is_empty());
+        Self {
+            plan,
+            options,
+            next: Cursor::default(),
+            begun: Vec::new(),
+            running: Vec::new(),
+            left: Vec::new(),
+            failed: false,
+            stops: 0,
+        }
+    }
+
+    /// Does what is due, and waits for nothing: takes note of tests that have ended, stops those that take too long,
+    /// and starts others. To be called after each SIGCHLD, and when [`Self::wake_at`] has come.
+    ///
+    /// # Errors
+    /// If a test could not be started. Those that run go on.
+    pub fn step(&mut self, now: Instant) -> Result<Vec<Happened>, Error> {
+        let mut happened = Vec::new();
+        self.reap(now, &mut happened)?;
+        let mut started = false;
+        while let Some(begun) = self.take_next() {
+            happened.push(self.start(begun)?);
+            started = true;
+        }
+        if started {
+            // SIGCHLD of those that have ended meanwhile may be lost.
+            self.reap(Instant::now(), &mut happened)?;
+        }
+        Ok(happened)
+    }
+
+    /// When [`Self::step`] wants to be called though no process may have ended.
+    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
+        if self.next_may_start() {
+            return Some(now);
+        }
+        let left = (!self.left.is_empty()).then(|| now + LOOK);
+        let deadlines = self.running.iter().filter_map(|running| running.deadline(self.options.timeout, TERM_GRACE));
+        deadlines.chain(left).min()
+    }
+
+    /// The tests that run, by their ids.
+    pub fn running(&self) -> impl Iterator<Item = TestId> {
+        self.running.iter().map(|running| running.test)
+    }
+
+    /// Whether all is over that will be run.
+    pub fn is_over(&self) -> bool {
+        self.running.is_empty() && self.left.is_empty() && self.following().is_none()
+    }
+
+    /// The tests that would have run and did not start.
+    pub fn not_started(&self) -> usize {
+        let tests: usize = self.plan.iter().map(|binary| binary.tests.len()).sum();
+        tests * self.options.rounds.get() - self.begun.len()
+    }
+
+    /// A test that has begun.
+    pub fn name(&self, test: TestId) -> Option<TestName<'_>> {
+        let Begun { round, binary, test } = *self.begun.get(test.0 as usize)?;
+        let binary = self.plan.get(binary)?;
+        Some(TestName { binary: &binary.id, name: &binary.tests.get(test)?.name, round: round as u32 })
+    }
+
+    /// Starts no other test, and hands the signal on to all that run, with all that they have started; the second
+    /// time they are killed.
+    pub fn stop(&mut self, signal: Signal) {
+        self.stops += 1;
+        let signal = if self.stops > 1 { Signal::SIGKILL } else { signal };
+        for running in &self.running {
+            running.send(signal);
+        }
+        for left in &self.left {
+            left.kill();
+        }
+    }
+
+    /// Whether it was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stops > 0
+    }
+
+    fn reap(&mut self, now: Instant, happened: &mut Vec<Happened>) -> Result<(), Error> {
+        let mut index = 0;
+        while let Some(running) = self.running.get_mut(index) {
+            let ended = running.has_ended().map_err(|source| Error::System { what: "waiting for a test", source })?;
+            let Some(result) = ended else {
+                running.enforce(self.options.timeout, TERM_GRACE, now);
+                index += 1;
+                continue;
+            };
+            self.failed |= result != TestResult::Passed;
+            let ended = self.running.swap_remove(index);
+            match ended.into_left(result, now) {
+                // Nobody waits for what a test left behind that was stopped itself.
+                Ok(left) if result == TestResult::TimedOut || self.stops > 0 => {
+                    left.kill();
+                    happened.push(left.into_ended(false));
+                }
+                Ok(left) => self.left.push(left),
+                Err(ended) => happened.push(ended),
+            }
+        }
+        let mut index = 0;
+        while let Some(left) = self.left.get(index) {
+            let gone = !left.is_there();
+            if gone || now.duration_since(left.at) >= LEFT_GRACE || self.stops > 0 {
+                if !gone {
+                    left.kill();
+                }
+                happened.push(self.left.swap_remove(index).into_ended(!gone));
+            } else {
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, begun: Begun) -> Result<Happened, Error> {
+        let test = TestId(self.begun.len() as u32);
+        let binary = &self.plan[begun.binary];
+        let running = Running::start(test, binary, &binary.tests[begun.test], &self.options)?;
+        self.begun.push(begun);
+        let happened = Happened::Started { test, pid: running.pid(), at: running.started };
+        self.running.push(running);
+        Ok(happened)
+    }
+
+    /// Where the next test is that will ever start, be it when others have ended.
+    fn following(&self) -> Option<Cursor> {
+        let Cursor { round, binary, test } = self.next;
+        let over = self.stops > 0
+            || self.plan.is_empty()
+            || round >= self.options.rounds.get()
+            || (test == 0 && self.failed && self.options.fail_fast);
+        (!over).then_some(Cursor { round, binary, test })
+    }
+
+    fn next_may_start(&self) -> bool {
+        self.running.len() < self.options.at_a_time.get()
+            && self.following().is_some_and(|next| {
+                let begins_round = next.round > 0 && next.binary == 0 && next.test == 0;
+                !begins_round || (self.running.is_empty() && self.left.is_empty())
+            })
+    }
+
+    /// The test to start now, if there is one.
+    fn take_next(&mut self) -> Option<Begun> {
+        if !self.next_may_start() {
+            return None;
+        }
+        let Cursor { round, binary, test } = self.next;
+        self.next.test += 1;
+        if self.next.test >= self.plan.get(binary)?.tests.len() {
+            self.next = Cursor { round, binary: binary + 1, test: 0 };
+        }
+        if self.next.binary >= self.plan.len() {
+            self.next = Cursor { round: round + 1, binary: 0, test: 0 };
+        }
+        Some(Begun { round, binary, test })
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        for running in &mut self.running {
+            running.kill();
+        }
+        for left in &self.left {
+            left.kill();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "runner_tests.rs"]
+mod tests;

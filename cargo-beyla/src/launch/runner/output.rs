@@ -1,0 +1,108 @@
+//! What a test has printed: in a file that has no name, so that nobody has to read along.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::process::Stdio;
+
+/// So much is kept of the beginning.
+const HEAD_MAX: u64 = 256 * 1024;
+
+/// So much is kept of the end, where failures are told.
+const TAIL_MAX: u64 = 768 * 1024;
+
+/// The output of a test: stdout and stderr, in the order in which they were written.
+#[derive(Debug)]
+pub struct TestOutput {
+    file: Option<File>,
+}
+
+/// As much of it as is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Its beginning: as a rule, all of it.
+    pub head: Vec<u8>,
+    /// How many bytes are left out after that.
+    pub omitted: u64,
+    /// Its end.
+    pub tail: Vec<u8>,
+}
+
+impl TestOutput {
+    /// A place for it.
+    pub(super) fn create() -> io::Result<Self> {
+        Ok(Self { file: Some(tempfile::tempfile()?) })
+    }
+
+    /// It went elsewhere.
+    pub(super) fn none() -> Self {
+        Self { file: None }
+    }
+
+    /// What the test writes to. Both share one position in the file, as they would on a terminal.
+    pub(super) fn ends(&self) -> io::Result<(Stdio, Stdio)> {
+        match &self.file {
+            Some(file) => Ok((file.try_clone()?.into(), file.try_clone()?.into())),
+            None => Ok((Stdio::inherit(), Stdio::inherit())),
+        }
+    }
+
+    /// What was printed, or its beginning and end.
+    pub fn read(&self) -> io::Result<Excerpt> {
+        let Some(file) = &self.file else { return Ok(Excerpt::default()) };
+        let length = file.metadata()?.len();
+        if length <= HEAD_MAX + TAIL_MAX {
+            return Ok(Excerpt { head: read_at(file, 0, length)?, ..Excerpt::default() });
+        }
+        Ok(Excerpt {
+            head: read_at(file, 0, HEAD_MAX)?,
+            omitted: length - HEAD_MAX - TAIL_MAX,
+            tail: read_at(file, length - TAIL_MAX, TAIL_MAX)?,
+        })
+    }
+}
+
+/// Reads from a place in a file, whatever its position: that is where the test writes next.
+fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+            // It was cut.
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn both_ends_write_one_after_the_other() {
+        let output = TestOutput::create().unwrap();
+        let (stdout, stderr) = output.ends().unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "echo a; echo b >&2; echo c"]).stdout(stdout).stderr(stderr);
+        assert!(shell.status().unwrap().success());
+        assert_eq!(output.read().unwrap(), Excerpt { head: b"a\nb\nc\n".to_vec(), ..Excerpt::default() });
+    }
+
+    #[test]
+    fn of_very_much_beginning_and_end_are_kept() {
+        let output = TestOutput::create().unwrap();
+        let mut file = output.file.as_ref().unwrap();
+        file.write_all(b"first ").unwrap();
+        file.write_all(&vec![b'x'; (HEAD_MAX + TAIL_MAX) as usize]).unwrap();
+        file.write_all(b" last").unwrap();
+        let Excerpt { head, omitted, tail } = output.read().unwrap();
+        assert!(head.starts_with(b"first x") && tail.ends_with(b"x last"));
+        assert_eq!((head.len() as u64, omitted, tail.len() as u64), (HEAD_MAX, 11, TAIL_MAX));
+        assert_eq!(TestOutput::none().read().unwrap(), Excerpt::default());
+    }
+}
