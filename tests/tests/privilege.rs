@@ -157,6 +157,35 @@ fn the_whole_under_sudo_is_still_the_users() {
     }
 }
 
+/// Says whose it is, and what it cannot do.
+const USERS_TEST: &str = r#"
+use std::os::unix::fs::MetadataExt;
+
+#[test]
+fn is_the_users() {
+    let uid = std::fs::metadata("/proc/self").unwrap().uid().to_string();
+    assert_eq!(Some(uid), std::env::var("EXPECTED_UID").ok());
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    assert!(status.contains("SigBlk:\t0000000000000000"), "{status}");
+    assert!(std::fs::write("written-by-test", "").is_ok());
+}
+"#;
+
+#[test]
+fn tests_under_sudo_are_still_the_users() {
+    let user = User::new().may_use_sudo();
+    fixture::write(&user.project(), &[("tests/user.rs", USERS_TEST)]);
+    run(Command::new("chown").arg("-R").arg(format!("{0}:{0}", user.name)).arg(user.project()));
+    let cargo = format!("CARGO={}/toolchain/bin/cargo", user.home.display());
+    let uid = format!("EXPECTED_UID={}", user.uid);
+    let words = user.runs(&user.usual_path(), &["sudo", "-n", "env", &cargo, &uid]);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg(user.tool()).args(["beyla", "test", "--offline", "--manifest-path"]);
+    run(command.arg(user.project().join("Cargo.toml")));
+    assert!(user.project().join("written-by-test").exists());
+    assert_eq!(foreign(&user.project(), user.uid), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn a_user_without_sudo_is_told() {
     let user = User::new();

@@ -1,5 +1,8 @@
 //! The flags of `cargo beyla test`: those of `cargo test`, and ours.
 
+// What stands here is printed as help, which is no markdown.
+#![allow(clippy::doc_markdown, rustdoc::broken_intra_doc_links)]
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -27,6 +27,8 @@ pub(super) struct Query<'a> {
 }
 
 /// The flags that cargo's builds have in common, whatever they build.
+// They are flags, each of which stands by itself.
+#[allow(clippy::struct_excessive_bools)]
 pub(super) struct BuildFlags<'a> {
     pub(super) profile: &'a Option<String>,
     pub(super) features: &'a [String],

@@ -142,11 +142,10 @@ impl Progress {
             (self.ignored as u64, "ignored", ""),
             (not_run, "not run", why),
         ];
-        let mut text = format!("{} passed", count(self.passed));
-        for (number, what, why) in parts.into_iter().filter(|(number, ..)| *number > 0) {
-            text.push_str(&format!(", {} {what}{why}", count(number)));
-        }
-        text
+        let passed = format!("{} passed", count(self.passed));
+        let others = parts.into_iter().filter(|(number, ..)| *number > 0);
+        let others = others.map(|(number, what, why)| format!("{} {what}{why}", count(number)));
+        std::iter::once(passed).chain(others).collect::<Vec<_>>().join(", ")
     }
 
     fn name(&self, runner: &Runner, test: TestId) -> String {

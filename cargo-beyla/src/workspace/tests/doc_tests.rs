@@ -46,7 +46,7 @@ fn begins_doc_test(line: &str) -> bool {
     let line = line.trim_start();
     let comment = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
     comment.is_some_and(|text| text.trim_start().starts_with("```"))
-        || (line.starts_with("#") && line.contains("doc") && line.contains("include_str!"))
+        || (line.starts_with('#') && line.contains("doc") && line.contains("include_str!"))
 }
 
 #[cfg(test)]
