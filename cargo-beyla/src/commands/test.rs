@@ -5,7 +5,9 @@ mod probing;
 mod progress;
 mod session;
 
+use std::fs::File;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nix::sys::signal::Signal;
@@ -25,7 +27,7 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::{BUDGET_BROKEN, Error, TESTS_FAILED};
 use crate::export::exporter::Checked;
-use crate::launch::runner::{Options, Runner};
+use crate::launch::runner::{Options, PlannedBinary, Runner};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::{self, InvokingUser};
@@ -96,9 +98,9 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let options = options(arguments, &harness, cpus, user.clone());
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 
-    let trace_settings = TraceSettings { within: Some(target_directory), ..settings.trace()? };
-    let (trace, seed) =
-        exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, demands.collector().is_some())?;
+    let trace_settings = TraceSettings { within: Some(within(&target_directory, &binaries)), ..settings.trace()? };
+    let one_by_one = demands.collector().is_some();
+    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, one_by_one)?;
     let (probes, info) = loading.attach(Attaching {
         binaries: &binaries,
         sources: workspace.sources,
@@ -121,7 +123,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     show(&summary, &info, duration_ns, None, &verdicts, &settings, tracing.json, status)?;
     if let Some(path) = &arguments.junit {
         let failed = |source| Error::File { verb: "write", path: path.clone(), source };
-        let file = std::fs::File::create(path).map_err(failed)?;
+        let file = File::create(path).map_err(failed)?;
         junit::write(&summary, &info, duration_ns, &progress.outputs(), file).map_err(failed)?;
     }
     annotate(&summary, &verdicts);
@@ -134,6 +136,17 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         Some(error) => Err(error),
         None => Ok(exit_code(progress.has_failures(), verdicts.fails(), stopped)),
     }
+}
+
+/// Where the programs lie that are followed. With `build.build-dir`, test binaries are not in the target directory.
+fn within(target_directory: &Path, binaries: &[PlannedBinary]) -> Vec<PathBuf> {
+    let of_profile =
+        |binary: &PlannedBinary| Some(binary.executable.canonicalize().ok()?.parent()?.parent()?.to_owned());
+    let mut folders: Vec<PathBuf> = binaries.iter().filter_map(of_profile).collect();
+    folders.push(target_directory.to_owned());
+    folders.sort_unstable();
+    folders.dedup();
+    folders
 }
 
 fn exit_code(failed: bool, over_budget: bool, stopped: Option<Signal>) -> ExitCode {

@@ -104,8 +104,8 @@ pub struct TestSummary {
 /// What is known of tests and processes so far.
 #[derive(Debug)]
 pub(super) struct Suite {
-    /// Programs outside of this folder are not followed.
-    within: PathBuf,
+    /// Programs outside of these folders are not followed.
+    within: Vec<PathBuf>,
     tests: Vec<Test>,
     /// Tests by process, as the run numbers it.
     roots: HashMap<u32, TestId>,
@@ -136,7 +136,7 @@ struct Process {
 }
 
 impl Suite {
-    pub(super) fn new(within: PathBuf) -> Self {
+    pub(super) fn new(within: Vec<PathBuf>) -> Self {
         Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new() }
     }
 
@@ -180,7 +180,7 @@ impl Suite {
         }
         let process = self.processes.entry(executed.process).or_default();
         process.pid = executed.pid;
-        process.followed = path.starts_with(&self.within);
+        process.followed = self.within.iter().any(|folder| path.starts_with(folder));
         if process.test.is_none() {
             process.test = self.roots.get(&executed.pid).copied();
         }

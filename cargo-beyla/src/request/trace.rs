@@ -48,8 +48,8 @@ pub struct TraceSettings {
     pub seed: Option<u128>,
     /// Whether requests are asked, by `traceparent`, which trace they belong to.
     pub track_request_headers: bool,
-    /// In a run that traces tests: programs outside of this folder are not followed.
-    pub within: Option<PathBuf>,
+    /// In a run that traces tests: programs outside of these folders are not followed.
+    pub within: Option<Vec<PathBuf>>,
 }
 
 impl TraceSettings {
