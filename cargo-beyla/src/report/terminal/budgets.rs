@@ -6,7 +6,7 @@ use crate::budget::metric::Metric;
 use crate::report::colors::{Paint, Role};
 use crate::report::explain::sentence::route;
 use crate::report::text::{self, escape, shorten};
-use crate::report::units::{count, counted, time};
+use crate::report::units::{count, time};
 use crate::request::model::Request;
 use crate::request::suite::{TestId, TestSummary};
 use crate::request::summary::Summary;
@@ -55,7 +55,7 @@ pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Pain
                 }
                 let rest = verdict.values.len().saturating_sub(VALUES_SHOWN);
                 if rest > 0 {
-                    line(10, Role::Faint, &format!("and {}", counted(rest as u64, "more")));
+                    line(10, Role::Faint, &format!("and {} more", count(rest as u64)));
                 }
                 for request in &verdict.requests {
                     line(12, Role::Faint, &said(request, &summary.tests));

@@ -5,11 +5,14 @@ use crate::baseline::compare::{Comparison, Row, Subject, Verdict};
 use crate::report::colors::{Paint, Role};
 use crate::report::explain::sentence::route;
 use crate::report::table::{Align, Cell, GAP, Table};
-use crate::report::text::shorten;
+use crate::report::text::{shorten, wrap};
 use crate::report::units::{counted, time};
 
 /// More rows than these are summed up in a line.
 const ROWS_SHOWN: usize = 25;
+
+/// So many routes are named that are on one side alone.
+const ROUTES_NAMED: usize = 5;
 
 /// Below this, a route is shortened past recognition.
 const NAME_WIDTH: usize = 20;
@@ -24,7 +27,12 @@ pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: usize) ->
     if !shown.is_empty() {
         table(shown, width).render(paint, &mut out);
     }
-    let mut faint = |text: String| out.extend(["  ", &*paint.paint(Role::Faint, shorten(&text, width - GAP)), "\n"]);
+    let mut faint = |text: String| {
+        for (index, line) in wrap(&text, width - 2 * GAP).iter().enumerate() {
+            let indent = if index == 0 { GAP } else { 2 * GAP };
+            out.extend([&*" ".repeat(indent), &*paint.paint(Role::Faint, line), "\n"]);
+        }
+    };
     if !rest.is_empty() {
         faint(format!("and {}, all in the JSON report", counted(rest.len() as u64, "more change")));
     }
@@ -41,8 +49,10 @@ pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: usize) ->
             }
         }
         let number = counted(routes.len() as u64, "route");
+        let more = if routes.len() > ROUTES_NAMED { ", ..." } else { "" };
+        routes.truncate(ROUTES_NAMED);
         if !routes.is_empty() {
-            faint(format!("{says}: {number}: {}", routes.join(", ")));
+            faint(format!("{says}: {number}: {}{more}", routes.join(", ")));
         }
         if tests > 0 {
             faint(format!("{says}: {}", counted(tests, "test")));
