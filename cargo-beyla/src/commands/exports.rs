@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::status::{self, Status};
+use crate::baseline::samples::Collector;
 use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
 use crate::config::routes::{IgnoreMode, Routes};
@@ -78,14 +79,16 @@ pub(super) fn warn(settings: &Settings, status: Status) {
     }
 }
 
-/// The trace of a run that exports this and prints its requests or not, and what its ids come from.
+/// The trace of a run that exports this, and what its ids come from. Requests are handed out one by one as well where
+/// they are printed, or their `samples` are kept.
 pub(super) fn trace(
     settings: TraceSettings,
     exports: Option<&Checked>,
     printer: TracePrinter,
+    samples: bool,
 ) -> Result<(Trace, Option<Seed>), Error> {
     let seed = exports.filter(|exports| exports.has_traces()).map(|_| seed()).transpose()?;
-    let export = exports.is_some() || printer != TracePrinter::Disabled;
+    let export = exports.is_some() || printer != TracePrinter::Disabled || samples;
     let settings = TraceSettings { export, seed: seed.map(|Seed(seed)| seed), ..settings };
     Ok((Trace::new(settings), seed))
 }
@@ -105,8 +108,7 @@ pub(super) fn start(checked: Checked, settings: &Settings, run: &RunInfo, status
     if let Some(url) = checked.prometheus_url() {
         status.say("Serving", format_args!("metrics at {url}"));
     }
-    let binary = || run.executable.file_name().unwrap_or(run.executable.as_os_str()).to_string_lossy().into_owned();
-    let service_name = settings.service_name.as_ref().map_or_else(binary, |name| name.value.clone());
+    let service_name = settings.service_name.as_ref().map_or_else(|| run.name(), |name| name.value.clone());
     let namespace = settings.service_namespace.as_ref();
     let namespace = namespace.map(|namespace| ("service.namespace".to_owned(), namespace.value.clone()));
     let others = settings.resource_attributes.iter().flat_map(|attributes| attributes.value.clone());
@@ -128,20 +130,27 @@ pub(super) struct Takers {
     printing: Option<Printing>,
     /// Other routes than those of the report, with which they are exported and filtered.
     routes: Option<ExportedRoutes>,
+    samples: Option<Collector>,
 }
 
 impl Takers {
-    pub(super) fn new(exporter: Option<Exporter>, settings: &Settings, run: &RunInfo) -> Result<Self, Error> {
+    /// Requests go to the exporter, if there is one, to the printer of the settings, and into `samples`.
+    pub(super) fn new(
+        exporter: Option<Exporter>,
+        samples: Option<Collector>,
+        settings: &Settings,
+        run: &RunInfo,
+    ) -> Result<Self, Error> {
         let printer = Printer::new(settings.trace_printer.value, run);
         let printing = printer.map(|printer| Printing { printer, accepted: accepted(settings) });
         let Routes { patterns, unmatched, .. } = &settings.routes;
         let routes = ExportedRoutes::new(&patterns.value, unmatched.value)?;
-        Ok(Self { exporter, printing, routes })
+        Ok(Self { exporter, printing, routes, samples })
     }
 
     /// Hands on the requests that have ended.
     pub(super) fn offer(&mut self, trace: &mut Trace) {
-        let Self { exporter, printing, routes } = self;
+        let Self { exporter, printing, routes, samples } = self;
         let mut printed = String::new();
         trace.take_finished(|request| {
             let exported = routes.as_ref().map(|routes| routes.of(&request));
@@ -154,6 +163,9 @@ impl Takers {
             if let Some(exporter) = exporter {
                 exporter.offer(exported);
             }
+            if let Some(samples) = samples {
+                samples.observe(&request);
+            }
         });
         if !printed.is_empty() {
             status::write(&printed);
@@ -164,9 +176,18 @@ impl Takers {
     pub(super) fn close(&mut self, trace: &mut Trace, ended_monotonic_ns: u64) {
         trace.close(ended_monotonic_ns);
         self.offer(trace);
+        let dropped = trace.finished_dropped();
         if let Some(exporter) = &self.exporter {
-            exporter.lose(trace.finished_dropped());
+            exporter.lose(dropped);
         }
+        if let Some(samples) = &mut self.samples {
+            samples.lose(dropped);
+        }
+    }
+
+    /// The samples that were collected, if they were to be.
+    pub(super) fn take_samples(&mut self) -> Option<Collector> {
+        self.samples.take()
     }
 
     /// Sends what is left, and tells what became of everything.

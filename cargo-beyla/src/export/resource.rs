@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
 
 use super::settings::Resource;
-use crate::report::run_info::RunInfo;
+use crate::report::run_info::{RunInfo, Traced};
 
 /// The name by which we go.
 const NAME: &str = "cargo-beyla";
@@ -43,19 +43,21 @@ pub(super) fn resource(resource: &Resource, run: &RunInfo) -> ResourceMessage {
     let host = host_name();
     let mut attributes = vec![
         text("service.name", &resource.service_name),
-        text("service.instance.id", format!("{host}:{}", run.pid)),
+        text("service.instance.id", format!("{host}:{}", run.pid().unwrap_or_else(std::process::id))),
         text("telemetry.sdk.name", NAME),
         text("telemetry.sdk.version", &run.version),
         text("telemetry.sdk.language", "rust"),
         text("telemetry.distro.name", NAME),
         text("telemetry.distro.version", &run.version),
-        number("process.pid", run.pid.into()),
-        text("process.executable.path", run.executable.to_string_lossy()),
         text("host.name", host),
         text("os.type", "linux"),
     ];
-    if let Some(name) = run.executable.file_name() {
-        attributes.push(text("process.executable.name", name.to_string_lossy()));
+    if let Traced::Server { pid, executable } = &run.traced {
+        attributes.push(number("process.pid", (*pid).into()));
+        attributes.push(text("process.executable.path", executable.to_string_lossy()));
+        if executable.file_name().is_some() {
+            attributes.push(text("process.executable.name", run.name()));
+        }
     }
     for (key, value) in &resource.attributes {
         attributes.retain(|attribute| attribute.key != *key);
@@ -76,8 +78,7 @@ mod tests {
     fn what_the_user_says_wins() {
         let run = RunInfo {
             version: "0.1.0".into(),
-            pid: 42,
-            executable: "/target/debug/server".into(),
+            traced: Traced::Server { pid: 42, executable: "/target/debug/server".into() },
             started_unix_ns: 0,
             started_monotonic_ns: 0,
             capture: "socket".into(),

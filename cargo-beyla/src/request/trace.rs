@@ -267,6 +267,7 @@ impl Trace {
         Summary {
             totals,
             listening: self.listening,
+            total: statistics.total(),
             routes: statistics.into_summaries(),
             requests,
             unseen,

@@ -90,6 +90,11 @@ impl TestWorkspace {
         build::build(&self.metadata, arguments, jobs, &prepare)
     }
 
+    /// Where cargo puts what it builds.
+    pub fn target_directory(&self, arguments: &TestTargetArguments) -> PathBuf {
+        arguments.target_dir.clone().unwrap_or_else(|| self.metadata.target_directory.clone().into())
+    }
+
     /// Whether a target among those in question brings a `main` of its own, and may know arguments that the
     /// standard harness does not.
     pub fn has_custom_harness(&self) -> bool {
@@ -104,6 +109,11 @@ impl TestWorkspace {
         }
         self.selected.iter().filter_map(doc_tests::library_with_doc_tests).collect()
     }
+}
+
+/// Whether the arguments ask for a part of what there is to test.
+pub fn is_part(arguments: &TestTargetArguments) -> bool {
+    names_targets(arguments) || !arguments.package.is_empty() || !arguments.exclude.is_empty()
 }
 
 /// The packages that cargo would test. That there is none is for cargo to say.

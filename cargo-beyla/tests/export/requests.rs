@@ -7,7 +7,7 @@ use cargo_beyla::export::exporter::{Checked, Exporter};
 use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
 use cargo_beyla::export::settings::{ExportSettings, Protocol, Resource, TracesExport};
 use cargo_beyla::protocol::trace_context::{SpanId, TraceId};
-use cargo_beyla::report::run_info::RunInfo;
+use cargo_beyla::report::run_info::{RunInfo, Traced};
 use cargo_beyla::request::boundaries::Boundaries;
 use cargo_beyla::request::model::{self, ConnectionInfo, Endpoint, MessageBytes, Request};
 use cargo_beyla::request::trace_context::TraceContext;
@@ -53,8 +53,7 @@ pub fn request(id: u64) -> Request {
 pub fn run() -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
-        pid: std::process::id(),
-        executable: "/work/target/debug/server".into(),
+        traced: Traced::Server { pid: std::process::id(), executable: "/work/target/debug/server".into() },
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: 0,
         capture: "socket".into(),

@@ -15,7 +15,7 @@ use crate::probe::client::{Attached, Helper};
 use crate::probe::executable::Executables;
 use crate::probe::privilege::Privilege;
 use crate::report::recording::Recorder;
-use crate::report::run_info::{RunInfo, Seed};
+use crate::report::run_info::{RunInfo, Seed, Traced};
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
 use crate::workspace::sources::Sources;
@@ -29,7 +29,6 @@ pub(super) struct Loading {
 /// What a run of tests is attached with.
 pub(super) struct Attaching<'a> {
     pub(super) binaries: &'a [PlannedBinary],
-    pub(super) target_directory: &'a Path,
     pub(super) sources: Sources,
     pub(super) record: Option<&'a Path>,
     pub(super) seed: Option<Seed>,
@@ -54,7 +53,7 @@ impl Loading {
     /// Attaches the probes.
     pub(super) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
         let Self { mut helper, explain } = self;
-        let Attaching { binaries, target_directory, sources, record, seed, status } = attaching;
+        let Attaching { binaries, sources, record, seed, status } = attaching;
         let began = Instant::now();
         let (executables, mut unseen) =
             if explain { executables(binaries) } else { <(Executables, Vec<String>)>::default() };
@@ -66,8 +65,7 @@ impl Loading {
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let info = RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            executable: target_directory.to_owned(),
+            traced: Traced::Tests { workspace: sources.root.clone() },
             started_unix_ns,
             started_monotonic_ns,
             capture,

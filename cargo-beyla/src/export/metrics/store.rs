@@ -139,7 +139,7 @@ impl Store {
     /// Everything so far, the server's process looked at once more. Counts go on from the start of the
     /// run.
     pub(in crate::export) fn metrics(&mut self, now: u64) -> Vec<Metric> {
-        self.usage = usage(self.run.pid).or(self.usage);
+        self.usage = self.run.pid().and_then(usage).or(self.usage);
         let mut metrics = vec![
             self.histogram(0, "s", "Duration of HTTP server requests.", now, |series| &series.duration),
             self.histogram(1, "By", "Size of HTTP server request bodies.", now, |series| &series.request_size),
