@@ -80,9 +80,11 @@ impl Loading {
 /// The functions of tokio in all that tests may execute, and what there is none of.
 fn executables(binaries: &[PlannedBinary]) -> (Executables, Vec<String>) {
     let own = binaries.iter().map(|binary| binary.executable.clone());
-    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter_map(|(name, value)| {
-        name.to_str().is_some_and(|name| name.starts_with("CARGO_BIN_EXE_")).then(|| PathBuf::from(value))
+    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter(|(name, _)| {
+        // Cargo tells integration tests by these where the package's binaries are.
+        name.to_str().is_some_and(|name| name.starts_with("CARGO_BIN_EXE_"))
     });
+    let spawned = spawned.map(|(_, value)| PathBuf::from(value));
     let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
     paths.sort_unstable();
     paths.dedup();
