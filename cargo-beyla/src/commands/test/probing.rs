@@ -89,23 +89,18 @@ fn executables(binaries: &[PlannedBinary]) -> (Executables, Vec<String>) {
     paths.sort_unstable();
     paths.dedup();
     let mut executables = Executables::default();
-    let mut without = 0;
+    let mut reason = None;
     for path in paths {
-        let TaskProbes { places, unseen: _ } = task_probes::find(&path);
+        let TaskProbes { places, unseen } = task_probes::find(&path);
         if places.is_empty() {
-            without += 1;
+            // As a rule it has no tasks: a test that blocks on a future spawns none.
+            reason = reason.or(unseen);
             continue;
         }
         let executable = executables.paths.len();
         executables.task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
         executables.paths.push(path);
     }
-    let unseen = (without > 0).then(|| {
-        format!(
-            "in {without} of {} executables tokio's tasks cannot be told apart: each thread there stands for what it \
-             runs",
-            without + executables.paths.len()
-        )
-    });
+    let unseen = reason.filter(|_| executables.paths.is_empty());
     (executables, unseen.into_iter().collect())
 }

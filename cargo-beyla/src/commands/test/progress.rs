@@ -58,6 +58,11 @@ impl Progress {
         }
     }
 
+    /// The first test is about to start.
+    pub(super) fn begin(&mut self) {
+        self.since = Instant::now();
+    }
+
     pub(super) fn started(&self, runner: &Runner, test: TestId) {
         // Where the output goes by as it comes, it should be told whose it is.
         if self.inherited && !self.quiet {

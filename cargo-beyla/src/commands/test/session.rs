@@ -66,6 +66,7 @@ impl<'a> Session<'a> {
     /// Runs them to their end, or to the user's.
     pub(super) fn run(mut self) -> Result<End, Error> {
         self.probes.begin(&mut self.trace);
+        self.progress.begin();
         loop {
             let happened = self.runner.step(Instant::now())?;
             // Whose process it is must be known before records of it are taken.
