@@ -137,7 +137,7 @@ impl Load {
             self.task(task::RUNNING, at as u64, 0);
             let mut header = self.header::<Sending>(kind::SENDING, connection, b"");
             header.time_ns += took / 2;
-            self.push(&Sending { header, thread: 1, process: 0 }, b"");
+            self.push(&Sending { header, thread: 1, reserved: 0 }, b"");
         }
         let second = self.now_ns / 1_000_000_000 % 60;
         let data = format!(
