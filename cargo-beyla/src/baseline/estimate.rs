@@ -20,7 +20,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// What is added to each time before its logarithm is taken, in nanoseconds.
 const OFFSET_NS: f64 = 1e6;
 
-/// The relevant change: people act upon a fifth, and virtual machines differ from themselves by less from day to day.
+/// The relevant change: what people act upon, and more than a machine's own mood makes out as a rule.
 pub const MARGIN: f64 = 0.2;
 
 /// The probability that one or more of the rows tells a change where there is none.
