@@ -4,6 +4,8 @@
 //! which are skewed to the right; and what happens far below a millisecond, where a scheduler's whim doubles a time,
 //! counts for little. A relevant change is [`MARGIN`] of it: a fifth of the time and a fifth of a millisecond.
 //!
+//! Of each round the trimmed mean counts: on a busy machine one request in ten waits ten times its time.
+//!
 //! Requests of one run are not independent: a busy machine slows all of them. So the unit is the round. The variance
 //! between rounds is estimated from both runs together and, as a few rounds tell little of it, moderated by what would
 //! be expected of a quiet machine (Smyth 2004). What no number of rounds can show is how the machine changed between
@@ -18,7 +20,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// What is added to each time before its logarithm is taken, in nanoseconds.
 const OFFSET_NS: f64 = 1e6;
 
-/// The relevant change: people act upon a fifth, and virtual machines differ from themselves by less from day to day.
+/// The relevant change: what people act upon, and more than a machine's own mood makes out as a rule.
 pub const MARGIN: f64 = 0.2;
 
 /// The probability that one or more of the rows tells a change where there is none.
@@ -34,6 +36,9 @@ const ROUNDS_FREEDOM: f64 = 4.0;
 /// The standard deviation of a machine's change between two runs, with rounds on both sides.
 const DRIFT: f64 = 0.05;
 
+/// The part of a round's values that is cut off at each end: what waited for another program to have its turn.
+const TRIMMED: f64 = 0.2;
+
 /// With fewer values and fewer rounds than these on one side, nothing is said.
 const VALUES_MIN: usize = 5;
 const ROUNDS_MIN: usize = 3;
@@ -45,7 +50,7 @@ const FREEDOM_MAX: f64 = 1e6;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
     /// The typical time of the baseline, in nanoseconds: of values that are no less than some milliseconds, their
-    /// geometric mean.
+    /// geometric mean, without the fifths at both ends.
     pub baseline_ns: f64,
     /// That of now.
     pub now_ns: f64,
@@ -103,15 +108,14 @@ fn uncertainty(baseline: &Side, now: &Side) -> (f64, f64) {
     let rounds = |of: &Side| of.rounds.len() as f64;
     let between_freedom: f64 = sides.map(rounds).into_iter().sum::<f64>() - 2.0;
     if between_freedom < 1.0 {
-        let within = sides.map(|side| (side.within() / side.values() as f64, side.values() as f64 - 1.0));
-        let known: f64 = within.iter().map(|(variance, _)| variance).sum();
-        let variance = known + 2.0 * ROUNDS.powi(2);
-        let weight: f64 = within.iter().map(|(part, freedom)| part.powi(2) / freedom.max(1.0)).sum();
+        let within: Vec<&Round> = sides.into_iter().flat_map(|side| &side.rounds).collect();
+        let variance = within.iter().map(|round| round.variance).sum::<f64>() + 2.0 * ROUNDS.powi(2);
+        let weight: f64 = within.iter().map(|round| round.variance.powi(2) / round.freedom.max(1.0)).sum();
         return (variance, if weight > 0.0 { variance.powi(2) / weight } else { FREEDOM_MAX });
     }
     let between = sides.iter().map(|side| side.between()).sum::<f64>() / between_freedom;
-    // The mean of a round's requests varies by itself.
-    let inner: f64 = sides.iter().map(|side| side.within() * rounds(side) / side.values() as f64).sum::<f64>() / 2.0;
+    // The centre of a round's requests varies by itself.
+    let inner = sides.iter().map(|side| side.within()).sum::<f64>() / 2.0;
     let expected = ROUNDS.powi(2) + inner;
     let freedom = ROUNDS_FREEDOM + between_freedom;
     let moderated = (ROUNDS_FREEDOM * expected + between_freedom * between) / freedom;
@@ -122,47 +126,65 @@ fn uncertainty(baseline: &Side, now: &Side) -> (f64, f64) {
 
 /// One of the two runs, on the scale of logarithms.
 struct Side {
-    /// Size, mean, and sum of the squared differences from it.
-    rounds: Vec<(usize, f64, f64)>,
-    /// The mean of their means.
+    rounds: Vec<Round>,
+    /// The mean of their centres.
     mean: f64,
     /// Of all values.
     quartile: f64,
 }
 
+/// The trimmed mean of a round, and how sure it is.
+struct Round {
+    centre: f64,
+    variance: f64,
+    freedom: f64,
+}
+
+impl Round {
+    /// Of values in their order (Yuen 1974). Where one is left, its variance is 0.
+    fn new(sorted: &[f64]) -> Self {
+        let cut = match sorted.len() {
+            0..3 => 0,
+            size => ((size as f64 * TRIMMED) as usize).max(1),
+        };
+        let kept = &sorted[cut..sorted.len() - cut];
+        let centre = kept.iter().sum::<f64>() / kept.len() as f64;
+        // What was cut off counts as what is next to it.
+        let bounds = (kept[0], kept[kept.len() - 1]);
+        let winsorized = || sorted.iter().map(|value| value.clamp(bounds.0, bounds.1));
+        let mean = winsorized().sum::<f64>() / sorted.len() as f64;
+        let squares: f64 = winsorized().map(|value| (value - mean).powi(2)).sum();
+        let (size, freedom) = (kept.len() as f64, kept.len() as f64 - 1.0);
+        Self { centre, variance: if freedom > 0.0 { squares / (size * freedom) } else { 0.0 }, freedom }
+    }
+}
+
 impl Side {
     fn new(rounds: &[Vec<u64>]) -> Option<Self> {
         let mut all: Vec<f64> = Vec::new();
-        let mut moments = Vec::new();
+        let mut known = Vec::new();
         for round in rounds.iter().filter(|round| !round.is_empty()) {
-            let logarithms = round.iter().map(|&ns| (ns as f64 + OFFSET_NS).ln());
-            let mean = logarithms.clone().sum::<f64>() / round.len() as f64;
-            let squares = logarithms.clone().map(|value| (value - mean).powi(2)).sum();
+            let mut logarithms: Vec<f64> = round.iter().map(|&ns| (ns as f64 + OFFSET_NS).ln()).collect();
+            logarithms.sort_unstable_by(f64::total_cmp);
+            known.push(Round::new(&logarithms));
             all.extend(logarithms);
-            moments.push((round.len(), mean, squares));
         }
-        if all.len() < VALUES_MIN && moments.len() < ROUNDS_MIN {
+        if all.len() < VALUES_MIN && known.len() < ROUNDS_MIN {
             return None;
         }
         all.sort_unstable_by(f64::total_cmp);
-        let mean = moments.iter().map(|(_, mean, _)| mean).sum::<f64>() / moments.len() as f64;
-        Some(Self { quartile: all[(all.len() - 1) / 4], rounds: moments, mean })
+        let mean = known.iter().map(|round| round.centre).sum::<f64>() / known.len() as f64;
+        Some(Self { quartile: all[(all.len() - 1) / 4], rounds: known, mean })
     }
 
-    fn values(&self) -> usize {
-        self.rounds.iter().map(|(size, ..)| size).sum()
-    }
-
-    /// The variance of values within a round; 0 where each has one.
+    /// The mean of the variances of its rounds' centres.
     fn within(&self) -> f64 {
-        let freedom = self.values() - self.rounds.len();
-        let squares: f64 = self.rounds.iter().map(|(.., squares)| squares).sum();
-        if freedom == 0 { 0.0 } else { squares / freedom as f64 }
+        self.rounds.iter().map(|round| round.variance).sum::<f64>() / self.rounds.len() as f64
     }
 
-    /// The sum of the squared differences of the rounds' means.
+    /// The sum of the squared differences of the rounds' centres.
     fn between(&self) -> f64 {
-        self.rounds.iter().map(|(_, mean, _)| (mean - self.mean).powi(2)).sum()
+        self.rounds.iter().map(|round| (round.centre - self.mean).powi(2)).sum()
     }
 }
 

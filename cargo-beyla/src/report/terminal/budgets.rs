@@ -23,9 +23,12 @@ pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Pain
         return None;
     }
     let failing: Vec<&BudgetVerdict> = verdicts.iter().filter(|verdict| verdict.fails()).collect();
+    let holding = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Holds).count();
+    let all = count(verdicts.len() as u64);
     let title = match failing.len() {
-        0 => format!("Budgets: {} hold", count(verdicts.len() as u64)),
-        failing => format!("Budgets: {} of {} broken", count(failing as u64), count(verdicts.len() as u64)),
+        0 if holding == verdicts.len() => format!("Budgets: {all} hold"),
+        0 => format!("Budgets: {} of {all} hold", count(holding as u64)),
+        failing => format!("Budgets: {} of {all} broken", count(failing as u64)),
     };
     let mut out = paint.paint(if failing.is_empty() { Role::Strong } else { Role::Error }, title) + "\n";
     let mut line = |indent: usize, role: Role, text: &str| {

@@ -61,6 +61,19 @@ fn verdicts_on_a_wide_terminal() {
 }
 
 #[test]
+fn budgets_that_nothing_was_run_of() {
+    let summary = fixtures::suite();
+    let budgets = ["requests < 100", "GET /other p50 < 1s"].map(|text| parse(text).expect(text));
+    let partial = Verdicts { budgets: judge(&budgets, &summary, true), comparison: None };
+    let text = of_tests(&summary, &partial, 120);
+    assert_snapshot!(&text[text.find("Budgets").expect("budgets")..], @"
+    Budgets: 1 of 2 hold
+      holds   requests < 100  (requests 9)
+      not judged  GET /other p50 < 1s  (nothing of it was among what was run)
+    ");
+}
+
+#[test]
 fn tests_without_requests() {
     let mut summary = fixtures::summary(Vec::new(), Vec::new());
     summary.tests = vec![fixtures::test("adds", 0)];
