@@ -80,6 +80,11 @@ impl Suite {
 
     /// Its JSON report.
     pub fn report(&self) -> SuiteReport {
+        serde_json::from_value(self.json()).unwrap_or_else(|error| panic!("{error}: {:#}", self.json()))
+    }
+
+    /// The whole of it.
+    pub fn json(&self) -> serde_json::Value {
         let text = fs::read_to_string(self.folder.path().join("report.json"));
         let text = text.unwrap_or_else(|error| panic!("no report: {error}\n{}", self.stderr));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))

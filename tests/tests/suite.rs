@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use beyla_tests::fixture;
 use beyla_tests::suite::{Suite, SuiteReport};
+use beyla_tests::tool::target_dir;
 
 /// How often the whole suite is run: whose a request is may not be a matter of luck.
 const ROUNDS: usize = 20;
@@ -87,4 +89,69 @@ fn findings_name_their_tests() {
     tests.sort_unstable();
     assert_eq!(tests, ["a_search_finds_what_it_should", "it_searches"]);
     assert!(suite.stderr.contains("std::thread::sleep at examples/bookshop/src/lib.rs"), "{}", suite.stderr);
+}
+
+/// The verdicts of a comparison that are not "no change seen": of what, and which.
+fn changes(suite: &Suite) -> Vec<(String, String)> {
+    let report: serde_json::Value = suite.json();
+    let rows = report["comparison"]["rows"].as_array().expect("rows").iter();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let changed = rows.filter(|row| row["verdict"] != "no change seen");
+    changed
+        .map(|row| (text(if row["of"] == "route" { &row["route"] } else { &row["name"] }), text(&row["verdict"])))
+        .collect()
+}
+
+#[test]
+fn what_has_become_slower_is_told_and_nothing_else() {
+    let name = format!("test-{}", std::process::id());
+    let flags = ["-p", "bookshop", "--repeat", "5"];
+    let saved = Suite::run(flags.into_iter().chain(["--save-baseline", &name]), &[]);
+    assert!(saved.status.success(), "{}", saved.stderr);
+    let compared = flags.into_iter().chain(["--baseline", &name]);
+    let same = Suite::run(compared.clone(), &[]);
+    let slower = Suite::run(compared, &[("BOOKSHOP_DELAY_MS", "5")]);
+    let baseline = target_dir().join("beyla").join(name).with_extension("json");
+    std::fs::remove_file(&baseline).expect("it was saved there");
+    assert!(same.status.success() && slower.status.success(), "{}{}", same.stderr, slower.stderr);
+    assert_eq!(changes(&same), [], "{}", same.stderr);
+    let changes = changes(&slower);
+    assert!(changes.contains(&("/books/{id}".to_owned(), "slower".to_owned())), "{}", slower.stderr);
+    let others = ["/search", "/orders", "/books", "it_takes_orders", "an_order_has_its_price"];
+    assert!(changes.iter().all(|(of, verdict)| verdict == "slower" && !others.contains(&&**of)), "{changes:?}");
+}
+
+#[test]
+fn a_broken_budget_fails_the_run_and_says_by_what() {
+    let budgets =
+        ["GET /search max < 10ms", "test api::* requests <= 50", "errors == 0", "test server::* requests < 5"];
+    let flags = budgets.iter().flat_map(|budget| ["--budget", budget]);
+    let suite = Suite::run(["-p", "bookshop"].into_iter().chain(flags), &[]);
+    assert_eq!(suite.status.code(), Some(100), "{}", suite.stderr);
+    let report = suite.json();
+    let verdicts: Vec<_> = report["budgets"].as_array().expect("rows").iter().map(|row| &row["verdict"]).collect();
+    assert_eq!(verdicts, ["broken", "holds", "holds", "broken"]);
+    let offenders = &report["budgets"][0]["requests"];
+    let requests = report["requests"].as_array().expect("rows");
+    for id in offenders.as_array().expect("ids") {
+        let request = requests.iter().find(|request| request["id"] == *id).expect("it is kept");
+        assert!(request["route"] == "/search" && request["total_ns"].as_u64() > Some(10_000_000), "{request}");
+    }
+    assert_eq!(offenders.as_array().map(Vec::len), Some(3));
+    assert!(suite.stderr.contains("it_takes_orders"), "{}", suite.stderr);
+}
+
+#[test]
+fn ci_gets_junit_and_annotations() {
+    let folder = fixture::folder(&[]);
+    let junit = folder.path().join("junit.xml");
+    let flags = ["-p", "bookshop", "--budget", "GET /search max < 10ms", "--junit", junit.to_str().expect("text")];
+    let suite = Suite::run(flags, &[("GITHUB_ACTIONS", "true")]);
+    let xml = std::fs::read_to_string(&junit).expect("a report");
+    assert_eq!(xml.matches("<testcase ").count(), 14, "{xml}");
+    assert!(xml.contains("<testsuite name=\"bookshop::api\" tests=\"8\"") && !xml.contains("<failure"), "{xml}");
+    let search = xml.split("<testcase ").find(|case| case.starts_with("name=\"it_searches\"")).expect("the test");
+    assert!(search.contains("name=\"beyla.requests\" value=\"1\"") && search.contains("/search"), "{search}");
+    let annotation = suite.stderr.lines().find(|line| line.starts_with("::error ")).unwrap_or_default();
+    assert!(annotation.contains("GET /search max < 10ms"), "{}", suite.stderr);
 }

@@ -130,7 +130,9 @@ pub fn compare(baseline: &Samples, now: &Samples, name: &str, saved_unix_ns: u64
     let mut rows: Vec<Row> = rows.into_iter().map(|(subject, values)| row(subject, &values, number)).collect();
     let extent = |row: &Row| row.change.map_or(0.0, |change| (change.now_ns - change.baseline_ns).abs());
     rows.sort_by(|a, b| {
-        a.verdict.cmp(&b.verdict).then(extent(b).total_cmp(&extent(a))).then_with(|| a.subject.cmp(&b.subject))
+        let is_of_test = |row: &Row| !matches!(row.subject, Subject::Route { .. });
+        let first = a.verdict.cmp(&b.verdict).then(is_of_test(a).cmp(&is_of_test(b)));
+        first.then(extent(b).total_cmp(&extent(a))).then_with(|| a.subject.cmp(&b.subject))
     });
     Comparison { baseline: name.to_owned(), saved_unix_ns, rows }
 }
@@ -164,9 +166,10 @@ fn subjects(samples: &Samples) -> impl Iterator<Item = (Subject, Values)> {
         let (binary, name) = (binary.clone(), name.clone());
         let duration = Subject::TestDuration { binary: binary.clone(), name: name.clone() };
         let requests = Subject::TestRequests { binary, name };
+        // How long a test without requests takes is for others to watch.
         let any = rounds.iter().any(|round| round.requests > 0);
-        let requests = any.then(|| (requests, values(|round| round.sum_ns)));
-        requests.into_iter().chain([(duration, values(|round| round.duration_ns))])
+        let rows = [(requests, values(|round| round.sum_ns)), (duration, values(|round| round.duration_ns))];
+        rows.into_iter().filter(move |_| any)
     };
     samples.routes.iter().map(route).chain(samples.tests.iter().flat_map(test))
 }
@@ -187,15 +190,21 @@ mod tests {
         TestSamples { binary: "api".into(), name: name.into(), rounds: (0..rounds).map(round).collect() }
     }
 
+    fn without_requests(ms: u64) -> TestSamples {
+        let mut test = test("in process", 5, ms);
+        test.rounds.iter_mut().for_each(|round| (round.requests, round.sum_ns) = (0, 0));
+        test
+    }
+
     #[test]
     fn each_verdict_and_the_worst_first() {
         let before = Samples {
             routes: vec![route("/a", 1, 1), route("/b", 1, 1), route("/faster", 1, 40), route("/gone", 1, 1)],
-            tests: vec![test("slow", 5, 10), test("once", 1, 10)],
+            tests: vec![test("slow", 5, 10), test("once", 1, 10), without_requests(1)],
         };
         let now = Samples {
             routes: vec![route("/a", 1, 1), route("/b", 1, 9), route("/faster", 1, 1), route("/new", 1, 1)],
-            tests: vec![test("slow", 5, 90), test("once", 1, 10)],
+            tests: vec![test("slow", 5, 90), test("once", 1, 10), without_requests(90)],
         };
         let comparison = compare(&before, &now, "main", 7);
         let name = |row: &Row| match &row.subject {
@@ -208,9 +217,9 @@ mod tests {
         assert_eq!(
             rows,
             [
+                "/b: slower",
                 "slow duration: slower",
                 "slow requests: slower",
-                "/b: slower",
                 "/faster: faster",
                 "/new: new",
                 "/gone: gone",

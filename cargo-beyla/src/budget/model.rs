@@ -71,7 +71,10 @@ impl Scope {
     /// Whether it is about this test.
     pub fn has_test(&self, binary: &str, name: &str) -> bool {
         let Self::Tests(pattern) = self else { return false };
-        pattern.matches(name) || pattern.matches(&format!("{binary} {name}"))
+        let target = binary.rsplit("::").next().unwrap_or(binary);
+        [name.to_owned(), format!("{target}::{name}"), format!("{binary} {name}")]
+            .iter()
+            .any(|text| pattern.matches(text))
     }
 }
 
@@ -121,7 +124,9 @@ mod tests {
     fn tests_by_glob() {
         let scope = |pattern: &str| Scope::Tests(Pattern::of_tests(pattern).expect("valid"));
         let has = |pattern: &str| scope(pattern).has_test("shop::api", "users::create");
-        for good in ["users::create", "users::*", "*create", "shop::api *", "shop::api users::*", "*", "{users,x}::*"] {
+        for good in
+            ["users::create", "users::*", "api::*", "*create", "shop::api *", "shop::api users::*", "*", "{users,x}::*"]
+        {
             assert!(has(good), "{good}");
         }
         for bad in ["users", "api *", "create*", "shop::api"] {
