@@ -15,7 +15,7 @@ use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
 use crate::export::routes::ExportedRoutes;
 use crate::export::settings::{
-    ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
+    ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, Subject, TracesExport,
 };
 use crate::launch::signals;
 use crate::report::printer::Printer;
@@ -101,16 +101,23 @@ fn seed() -> Result<Seed, Error> {
 
 /// Starts what was checked. To be called once the server was forked, which wants a process of one
 /// thread, and once signals are blocked, as they are for a descriptor then in the new thread too.
-pub(super) fn start(checked: Checked, settings: &Settings, run: &RunInfo, status: Status) -> Result<Exporter, Error> {
+///
+/// `subject` is what is traced, by its own name.
+pub(super) fn start(
+    checked: Checked,
+    (subject, name): (Subject, &str),
+    settings: &Settings,
+    run: &RunInfo,
+    status: Status,
+) -> Result<Exporter, Error> {
     if let Some(url) = checked.prometheus_url() {
         status.say("Serving", format_args!("metrics at {url}"));
     }
-    let binary = || run.executable.file_name().unwrap_or(run.executable.as_os_str()).to_string_lossy().into_owned();
-    let service_name = settings.service_name.as_ref().map_or_else(binary, |name| name.value.clone());
+    let service_name = settings.service_name.as_ref().map_or(name, |name| &name.value).to_owned();
     let namespace = settings.service_namespace.as_ref();
     let namespace = namespace.map(|namespace| ("service.namespace".to_owned(), namespace.value.clone()));
     let others = settings.resource_attributes.iter().flat_map(|attributes| attributes.value.clone());
-    let resource = Resource { service_name, attributes: namespace.into_iter().chain(others).collect() };
+    let resource = Resource { subject, service_name, attributes: namespace.into_iter().chain(others).collect() };
     Exporter::start(checked, &resource, run)
 }
 
@@ -139,7 +146,7 @@ impl Takers {
         Ok(Self { exporter, printing, routes })
     }
 
-    /// Hands on the requests that have ended.
+    /// Hands on the requests and the tests that have ended.
     pub(super) fn offer(&mut self, trace: &mut Trace) {
         let Self { exporter, printing, routes } = self;
         let mut printed = String::new();
@@ -157,6 +164,9 @@ impl Takers {
         });
         if !printed.is_empty() {
             status::write(&printed);
+        }
+        if let Some(exporter) = exporter {
+            trace.take_ended_tests(|test| exporter.offer_test(test));
         }
     }
 

@@ -25,6 +25,7 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::{Error, TESTS_FAILED};
 use crate::export::exporter::Checked;
+use crate::export::settings::Subject;
 use crate::launch::runner::{Options, PlannedBinary, Runner};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
@@ -94,6 +95,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
 
     let trace_settings = TraceSettings { within: Some(within(&target_directory, &binaries)), ..settings.trace()? };
     let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value)?;
+    let service_name = workspace.name().into_owned();
     let (probes, info) = loading.attach(Attaching {
         binaries: &binaries,
         target_directory: &target_directory,
@@ -103,7 +105,8 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         status,
     })?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let exporter = checked.map(|checked| exports::start(checked, &settings, &info, status)).transpose()?;
+    let service = (Subject::Tests, service_name.as_str());
+    let exporter = checked.map(|checked| exports::start(checked, service, &settings, &info, status)).transpose()?;
     let mut takers = Takers::new(exporter, &settings, &info)?;
     let runner = Runner::new(binaries, options);
     let End { mut trace, progress, runner, stopped, failure, ended_monotonic_ns } =

@@ -15,6 +15,7 @@ use crate::cli::{Capture, ProbeArguments};
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::export::exporter::Checked;
+use crate::export::settings::Subject;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
@@ -111,7 +112,9 @@ impl Tracing<'_> {
             let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
             Explaining::new(Symbols::new(sources.root, sources.crates), Some(pid), &unseen)
         });
-        let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
+        let name = info.executable.file_name().unwrap_or(info.executable.as_os_str()).to_string_lossy();
+        let start = |checked| exports::start(checked, (Subject::Server, &name), self.settings, &info, self.status);
+        let exporter = exports.map(start).transpose()?;
         let takers = Takers::new(exporter, self.settings, &info)?;
         let probes = Probes::new(helper, ring, explaining, recorder);
         Ok(Begun { probes, info, takers })

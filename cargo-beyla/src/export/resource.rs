@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
 
-use super::settings::Resource;
+use super::settings::{Resource, Subject};
 use crate::report::run_info::RunInfo;
 
 /// The name by which we go.
@@ -49,13 +49,14 @@ pub(super) fn resource(resource: &Resource, run: &RunInfo) -> ResourceMessage {
         text("telemetry.sdk.language", "rust"),
         text("telemetry.distro.name", NAME),
         text("telemetry.distro.version", &run.version),
-        number("process.pid", run.pid.into()),
-        text("process.executable.path", run.executable.to_string_lossy()),
         text("host.name", host),
         text("os.type", "linux"),
     ];
-    if let Some(name) = run.executable.file_name() {
-        attributes.push(text("process.executable.name", name.to_string_lossy()));
+    if resource.subject == Subject::Server {
+        attributes.push(number("process.pid", run.pid.into()));
+        attributes.push(text("process.executable.path", run.executable.to_string_lossy()));
+        attributes
+            .extend(run.executable.file_name().map(|name| text("process.executable.name", name.to_string_lossy())));
     }
     for (key, value) in &resource.attributes {
         attributes.retain(|attribute| attribute.key != *key);
@@ -71,6 +72,7 @@ fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::fixtures;
 
     #[test]
     fn what_the_user_says_wins() {
@@ -84,7 +86,8 @@ mod tests {
             trace_seed: None,
         };
         let attributes = vec![("host.name".into(), "mine".into()), ("team".into(), "a".into())];
-        let resource = resource(&Resource { service_name: "shop".into(), attributes }, &run);
+        let subject = Subject::Server;
+        let resource = resource(&Resource { subject, service_name: "shop".into(), attributes }, &run);
         let get = |key: &str| {
             let mut found = resource.attributes.iter().filter(|attribute| attribute.key == key);
             let value = found.next().and_then(|found| found.value.clone()).and_then(|value| value.value);
@@ -97,5 +100,13 @@ mod tests {
         assert_eq!(get("team"), text("a"));
         assert_eq!(get("process.executable.name"), text("server"));
         assert_eq!(get("process.pid"), Some(Value::IntValue(42)));
+    }
+
+    #[test]
+    fn of_tests_no_process_is_told() {
+        let tests = Resource { subject: Subject::Tests, service_name: "shop".into(), attributes: vec![] };
+        let resource = resource(&tests, &fixtures::run());
+        let has = |key: &str| resource.attributes.iter().any(|attribute| attribute.key.starts_with(key));
+        assert!(has("service.instance.id") && has("host.name") && !has("process."));
     }
 }

@@ -12,15 +12,19 @@ use tokio::time::Instant;
 
 use super::exporter::{Checked, Progress};
 use super::inbox::{BOUNDS, Inbox};
+use super::item::Item;
 use super::kept::{Kept, Signals};
 use super::metrics::pipeline::MetricsPipeline;
 use super::metrics::store::Store;
 use super::otlp::delivery::{Delivery, Ending};
 use super::outcome::{Outcome, PrometheusOutcome};
 use super::sampling::Sampling;
+use super::settings::Subject;
 use super::traces::batch::Without;
 use super::traces::pipeline::{Pipeline, Waiting};
 use crate::report::run_info::RunInfo;
+use crate::request::model::Request;
+use crate::request::suite::EndedTest;
 
 /// What the thread shares with the run.
 pub(super) struct Shared {
@@ -31,7 +35,7 @@ pub(super) struct Shared {
 }
 
 /// Works until the run is over and everything is sent, or the deadline has come.
-pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
+pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, subject: Subject, shared: &Shared) -> Outcome {
     // Host names are looked up on a thread beside.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
     let runtime = match runtime {
@@ -39,18 +43,18 @@ pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared:
         Err(error) => return checked.not_started(&error.to_string()),
     };
     let local = LocalSet::new();
-    let outcome = local.block_on(&runtime, export(checked, resource, run, shared));
+    let outcome = local.block_on(&runtime, export(checked, resource, run, subject, shared));
     drop(local);
     // A look-up that hangs is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
+async fn export(checked: Checked, resource: &Resource, run: &RunInfo, subject: Subject, shared: &Shared) -> Outcome {
     let Checked { traces, sampler, metrics, prometheus, kept, attributes } = checked;
     let delivery = |receiver| Delivery::new(receiver, shared.ending.clone());
     let counts = metrics.is_some() || prometheus.is_some();
-    let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone(), &attributes))));
+    let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone(), subject, &attributes))));
 
     let without = Without::new(attributes);
     let traces = traces.map(|receiver| Pipeline::new(delivery(receiver), run.clone(), resource.clone(), without));
@@ -89,7 +93,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {
     Some(future?.await)
 }
 
-/// Takes requests from the run to all who want them.
+/// Takes requests and tests from the run to all who want them.
 struct Intake<'a> {
     shared: &'a Shared,
     kept: Option<Kept>,
@@ -120,21 +124,40 @@ impl Intake<'_> {
     }
 
     fn take(&self) {
-        for request in self.shared.inbox.take() {
-            let signals = self.kept.as_ref().map_or(Signals::ALL, |kept| kept.signals(&request));
-            let spans = signals.traces && self.waiting.is_some();
-            let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
-            if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
-                store.borrow_mut().record(&request, sampled);
+        for item in self.shared.inbox.take() {
+            match item {
+                Item::Request(request) => self.take_request(request),
+                Item::Test(test) => self.take_test(test),
             }
-            match &self.waiting {
-                Some(waiting) if sampled => waiting.push(request),
-                Some(waiting) => {
-                    waiting.leave_out(signals.traces);
-                    self.shared.progress.add(1);
-                }
-                None => self.shared.progress.add(1),
-            }
+        }
+    }
+
+    fn take_request(&self, request: Arc<Request>) {
+        let signals = self.kept.as_ref().map_or(Signals::ALL, |kept| kept.signals(&request));
+        let spans = signals.traces && self.waiting.is_some();
+        let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
+        if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
+            store.borrow_mut().record(&request, sampled);
+        }
+        let item = Item::Request(request);
+        match &self.waiting {
+            Some(waiting) if sampled => return waiting.push(item),
+            Some(waiting) if signals.traces => waiting.leave_unsampled(&item),
+            Some(waiting) => waiting.leave_unwanted(&item),
+            None => {}
+        }
+        self.shared.progress.add(1);
+    }
+
+    /// Filters are about requests: a test has none of their attributes.
+    fn take_test(&self, test: Arc<EndedTest>) {
+        let Some(waiting) = &self.waiting else { return };
+        let sampled = self.sampling.samples_test(test.span);
+        let item = Item::Test(test);
+        if sampled {
+            waiting.push(item);
+        } else {
+            waiting.leave_unsampled(&item);
         }
     }
 }

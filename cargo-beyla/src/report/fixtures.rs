@@ -7,9 +7,12 @@ use std::sync::Arc;
 pub(super) use explained::{explained, explained_without_lines};
 
 use super::run_info::RunInfo;
+use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::request::boundaries::Boundaries;
 use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
+use crate::request::suite::{EndedTest, TestResult};
 use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
+use crate::request::trace_context::TestSpan;
 
 /// The start of the run by `CLOCK_MONOTONIC`.
 pub(crate) const START: u64 = 1_000_000_000;
@@ -61,6 +64,20 @@ pub(crate) fn request(id: u64, path: &str) -> Request {
         response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
         explanation: None,
         trace: None,
+    }
+}
+
+/// The `id`th test of a run, which passed.
+pub(crate) fn ended_test(id: u32) -> EndedTest {
+    let started_ns = START + u64::from(id) * 1_000_000_000;
+    EndedTest {
+        binary: "shop::api".into(),
+        name: "buys".into(),
+        round: 0,
+        result: Some(TestResult::Passed),
+        started_ns,
+        ended_ns: started_ns + 20_000_000,
+        span: TestSpan { trace_id: TraceId::of(u128::from(id) << 64), span_id: SpanId::of(u64::from(id) << 32) },
     }
 }
 

@@ -17,7 +17,6 @@ use super::run_info::{Exit, RunInfo};
 use crate::request::boundaries::Phases;
 use crate::request::model::{Endpoint, MessageBytes, Request};
 use crate::request::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
-use crate::request::trace_context::TraceContext;
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;
@@ -244,10 +243,10 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         response_bytes: request.response_bytes.map(Bytes::from),
         client: DisplayEndpoint(&request.connection.client),
         server: DisplayEndpoint(&request.connection.server),
-        trace: request.trace.as_deref().map(|TraceContext { trace_id, span_id, caller }| TraceRow {
-            trace_id: trace_id.to_string(),
-            span_id: span_id.to_string(),
-            parent_span_id: caller.as_ref().map(|caller| caller.span_id.to_string()),
+        trace: request.trace.as_deref().map(|context| TraceRow {
+            trace_id: context.trace_id.to_string(),
+            span_id: context.span_id.to_string(),
+            parent_span_id: context.parent().map(|parent| parent.to_string()),
         }),
     }
 }

@@ -19,7 +19,7 @@ use super::explain::Explain;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, Request};
 use super::route::RouteTable;
-use super::suite::{Owner, TestId};
+use super::suite::{EndedTest, Owner, TestId};
 use super::summary::Summary;
 
 /// The connections that are followed at a time; more than a process may have open by default.
@@ -241,6 +241,15 @@ impl Trace {
         self.ledger.finished.dropped()
     }
 
+    /// Hands out the tests that are over since it did so last, if they have spans: of those that passed, only such
+    /// as have served requests.
+    pub fn take_ended_tests(&mut self, take: impl FnMut(EndedTest)) {
+        let Ledger { suite, identities, .. } = &mut self.ledger;
+        if let Some(suite) = suite {
+            suite.take_ended(|test| identities.test(test), take);
+        }
+    }
+
     /// Ends what is under way at `now_ns`: it stays open. To be called after the last event.
     pub fn close(&mut self, now_ns: u64) {
         if let Some(explain) = &mut self.ledger.explain {
@@ -250,6 +259,9 @@ impl Trace {
         connections.sort_unstable_by_key(|(id, _)| *id);
         for (_, connection) in connections {
             connection.bury(now_ns, &mut self.ledger);
+        }
+        if let Some(suite) = &mut self.ledger.suite {
+            suite.close(now_ns);
         }
     }
 

@@ -6,6 +6,7 @@ mod doc_tests;
 mod harness;
 pub mod list;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -78,6 +79,17 @@ impl TestWorkspace {
             selected: selected.into_iter().cloned().collect(),
             metadata,
         })
+    }
+
+    /// What is tested, in a word: the package, if it is one, else the folder of the workspace.
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.selected[..] {
+            [package] => package.name.as_str().into(),
+            _ => {
+                let root = &self.sources.root;
+                root.file_name().unwrap_or(root.as_os_str()).to_string_lossy()
+            }
+        }
     }
 
     /// Builds the tests; cargo's progress and diagnostics go to stderr as they always do.

@@ -209,6 +209,7 @@ mod tests {
     use super::*;
     use crate::export::metrics::store::Store;
     use crate::export::resource;
+    use crate::export::settings::Subject;
     use crate::protocol::trace_context::{SpanId, TraceId};
     use crate::report::fixtures;
     use crate::report::run_info::RunInfo;
@@ -216,11 +217,12 @@ mod tests {
 
     fn written(format: Format) -> String {
         // No process has this id, so that nothing of the text depends on the machine.
-        let mut store = Store::new(RunInfo { pid: u32::MAX, ..fixtures::run() }, &[]);
+        let mut store = Store::new(RunInfo { pid: u32::MAX, ..fixtures::run() }, Subject::Server, &[]);
         let mut request = fixtures::request(1, "/a\"b\\c");
         request.boundaries.ended = request.boundaries.start() + 7_000_000;
-        request.trace =
-            Some(TraceContext { trace_id: TraceId::of(0xa), span_id: SpanId::of(0xb), caller: None }.into());
+        request.trace = Some(
+            TraceContext { trace_id: TraceId::of(0xa), span_id: SpanId::of(0xb), caller: None, test: None }.into(),
+        );
         store.record(&request, true);
         let attributes = vec![resource::text("service.name", "shop\n1")];
         text(&Resource { attributes, ..Resource::default() }, &store.metrics(5), format)
@@ -261,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_counter_is_named_as_each_format_wants_it() {
-        let mut store = Store::new(RunInfo { pid: std::process::id(), ..fixtures::run() }, &[]);
+        let mut store = Store::new(RunInfo { pid: std::process::id(), ..fixtures::run() }, Subject::Server, &[]);
         let metrics = store.metrics(5);
         let text = |format| super::text(&Resource::default(), &metrics, format);
         let (older, newer) = (text(Format::Prometheus), text(Format::OpenMetrics));
