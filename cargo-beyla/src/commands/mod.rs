@@ -12,3 +12,4 @@ mod session;
 mod status;
 mod test;
 mod tracing;
+mod wrapped;

@@ -50,6 +50,12 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the terminal takes it.
+pub(super) fn terminal_options(settings: &Settings, status: Status) -> TerminalOptions {
+    let width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
+    TerminalOptions { slowest: settings.slowest.value, color: status.color, width: width.unwrap_or(DEFAULT_WIDTH) }
+}
+
 /// Prints the summary on stderr, and writes the JSON report where it is wanted.
 pub(super) fn show(
     summary: &Summary,
@@ -60,12 +66,7 @@ pub(super) fn show(
     json: Option<&Path>,
     status: Status,
 ) -> Result<(), Error> {
-    let terminal_width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
-    let terminal = TerminalOptions {
-        slowest: settings.slowest.value,
-        color: status.color,
-        width: terminal_width.unwrap_or(DEFAULT_WIDTH),
-    };
+    let terminal = terminal_options(settings, status);
     write(&format!("\n{}", terminal::render(summary, run, duration_ns, exit, &terminal)));
     let Some(path) = json else { return Ok(()) };
     let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };

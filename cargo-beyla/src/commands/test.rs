@@ -1,7 +1,7 @@
 //! `cargo beyla test`: builds the tests of a workspace, and runs each in a process of its own.
 
 mod plan;
-mod probing;
+pub(super) mod probing;
 mod progress;
 mod session;
 

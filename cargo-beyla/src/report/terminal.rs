@@ -1,11 +1,14 @@
 //! The summary that people read at the end of a run.
 
+mod brief;
 mod findings;
 mod headline;
 mod notes;
 mod remarks;
 mod requests;
 mod routes;
+
+pub use brief::brief;
 
 use super::colors::Paint;
 use super::run_info::{Exit, RunInfo};

@@ -21,24 +21,28 @@ use crate::symbols::task_probes::{self, TaskProbes};
 use crate::workspace::sources::Sources;
 
 /// A helper that loads its programs.
-pub(super) struct Loading {
+pub(in crate::commands) struct Loading {
     helper: Helper,
     explain: bool,
 }
 
 /// What a run of tests is attached with.
-pub(super) struct Attaching<'a> {
-    pub(super) binaries: &'a [PlannedBinary],
-    pub(super) target_directory: &'a Path,
-    pub(super) sources: Sources,
-    pub(super) record: Option<&'a Path>,
-    pub(super) seed: Option<Seed>,
-    pub(super) status: Status,
+pub(in crate::commands) struct Attaching<'a> {
+    pub(in crate::commands) binaries: &'a [PlannedBinary],
+    pub(in crate::commands) target_directory: &'a Path,
+    pub(in crate::commands) sources: Sources,
+    pub(in crate::commands) record: Option<&'a Path>,
+    pub(in crate::commands) seed: Option<Seed>,
+    pub(in crate::commands) status: Status,
 }
 
 impl Loading {
     /// Starts the helper. It traces what this process starts from [`Self::attach`] on.
-    pub(super) fn start(settings: &Settings, capture: Capture, privilege: Privilege) -> Result<Self, Error> {
+    pub(in crate::commands) fn start(
+        settings: &Settings,
+        capture: Capture,
+        privilege: Privilege,
+    ) -> Result<Self, Error> {
         let explain = settings.explain.value;
         let arguments = ProbeArguments {
             pid: std::process::id(),
@@ -52,7 +56,7 @@ impl Loading {
     }
 
     /// Attaches the probes.
-    pub(super) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
+    pub(in crate::commands) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
         let Self { mut helper, explain } = self;
         let Attaching { binaries, target_directory, sources, record, seed, status } = attaching;
         let began = Instant::now();
