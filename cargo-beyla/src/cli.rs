@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use self::runner::RunnerArguments;
-use self::test::TestArguments;
+use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
 use crate::config::values;
@@ -75,6 +75,9 @@ pub struct RunArguments {
     /// How long, and under what load.
     #[command(flatten)]
     pub run: RunControl,
+    /// What fails the run.
+    #[command(flatten)]
+    pub verdict: VerdictOptions,
     /// What to show.
     #[command(flatten)]
     pub report: ReportOptions,

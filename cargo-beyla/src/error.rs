@@ -13,6 +13,8 @@ pub const UNSUPPORTED: u8 = 96;
 pub const NEVER_LISTENED: u8 = 97;
 /// Exit code: usage, configuration, or a file that cannot be read or written.
 pub const USAGE: u8 = 98;
+/// Exit code: a budget is broken.
+pub const BUDGET_BROKEN: u8 = 100;
 /// Exit code: the build failed, as cargo's own.
 pub const BUILD_FAILED: u8 = 101;
 /// Exit code: tests failed, as cargo's own.
@@ -155,6 +157,14 @@ pub enum Error {
         /// What to write instead.
         hint: Option<String>,
     },
+    /// A baseline that is not there, or is none.
+    #[error("{message}")]
+    Baseline {
+        /// What was found.
+        message: String,
+        /// What makes one.
+        hint: String,
+    },
     /// A file that `init` writes is there already.
     #[error("{path} is there already")]
     FileExists {
@@ -205,6 +215,7 @@ impl Error {
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
             | Self::Config { .. }
+            | Self::Baseline { .. }
             | Self::FileExists { .. }
             | Self::Export { .. }
             | Self::Listen { .. }
@@ -216,7 +227,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::CargoNotFound { .. } => Some("install Rust with rustup, or set CARGO to cargo's path".into()),
-            Self::Target { hint, .. } | Self::Attach { hint, .. } => Some(hint.clone()),
+            Self::Target { hint, .. } | Self::Attach { hint, .. } | Self::Baseline { hint, .. } => Some(hint.clone()),
             Self::NeverListened { .. } => {
                 Some("give it more with --listen-timeout 5m; processes that it starts are not followed".into())
             }

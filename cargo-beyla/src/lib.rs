@@ -6,6 +6,8 @@
 //! names for the addresses that the kernel tells. `stream`, `protocol` and `request` are pure: no clock, no
 //! system call. [`commands`] is the only module that knows all the others.
 
+pub mod baseline;
+pub mod budget;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -108,7 +108,7 @@ fn record(what: u16, task: u64, vtable: u64, time_ns: u64) {
         task: identity(task),
         vtable: if vtable == 0 { 0 } else { identity(vtable) },
         thread: bpf_get_current_pid_tgid() as u32,
-        reserved: 0,
+        process: if setting!(family) != 0 { (bpf_get_current_pid_tgid() >> 32) as u32 } else { 0 },
     };
     output::frequent((&raw const change).cast(), size_of::<TaskChange>() as u64);
 }

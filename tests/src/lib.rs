@@ -29,6 +29,7 @@ pub mod rows;
 pub mod run;
 pub mod source;
 pub mod spans;
+pub mod suite;
 pub mod system;
 pub mod tool;
 pub mod wait;

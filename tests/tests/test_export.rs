@@ -127,7 +127,7 @@ fn what_fails_has_a_trace_and_a_caller_s_request_a_link() {
         let (roots, others) = divided(&receiver);
         spans::are_those_of_requests(&report, &others);
         let status = |root: &Span| attribute(&root.attributes, "test.case.result.status").expect("it has ended");
-        let ends: Vec<(&str, String, Option<(StatusCode, &str)>)> = roots
+        let ends: Vec<_> = roots
             .iter()
             .map(|(name, root)| {
                 let error = root.status.as_ref().map(|status| (status.code(), status.message.as_str()));

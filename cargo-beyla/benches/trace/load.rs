@@ -170,7 +170,7 @@ impl Load {
         }
         let mut header = self.header::<TaskChange>(kind::TASK, 0, b"");
         (header.flags, header.time_ns) = (change, header.time_ns + later_ns);
-        self.push(&TaskChange { header, task: 64 * (at + 1), vtable: 64, thread: 1, reserved: 0 }, b"");
+        self.push(&TaskChange { header, task: 64 * (at + 1), vtable: 64, thread: 1, process: 0 }, b"");
     }
 
     fn close(&mut self, connection: u64, at: usize) {

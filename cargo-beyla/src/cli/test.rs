@@ -148,7 +148,7 @@ pub struct TestControl {
     pub repeat: Option<NonZeroUsize>,
 }
 
-/// What fails a run beside the tests.
+/// What a run must keep to, and what it is compared with.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Verdict options")]
 pub struct VerdictOptions {

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use super::exports;
 use super::session::server::Server;
 use super::status::Status;
-use super::tracing::{Outcome, Process, Tracing};
+use super::tracing::{Process, Tracing};
+use super::verdicts::Demands;
 use crate::cli::AttachArguments;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
-use crate::error::Error;
+use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
 use crate::launch::running::{Running, Wanted};
 use crate::launch::signals::Signals;
@@ -26,25 +27,29 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     }
     let running = find(arguments, &settings)?;
     let user = InvokingUser::detect();
+    let demands = Demands::of_settings(&settings);
     let tracing = Tracing {
         settings: &settings,
+        demands: &demands,
         json: arguments.report.json.as_deref(),
         record: arguments.record.as_deref(),
+        junit: None,
         capture: arguments.capture,
         user: user.as_ref(),
         status,
     };
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value)?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, false)?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
     let begun = tracing.begin(process, Sources::around(&running.executable), privilege, checked, seed)?;
-    let Outcome { exit: _, stopped: _, command } = tracing.follow(Server::Running(running), begun, trace, signals)?;
-    Ok(ExitCode::from(command.unwrap_or(0)))
+    let outcome = tracing.follow(Server::Running(running), begun, trace, signals)?;
+    let over_budget = if outcome.over_budget { BUDGET_BROKEN } else { 0 };
+    Ok(ExitCode::from(outcome.command.filter(|code| *code != 0).unwrap_or(over_budget)))
 }
 
 /// By flag, or by what the settings say of it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::status::{self, Status};
+use crate::baseline::samples::Collector;
 use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
 use crate::config::routes::{IgnoreMode, Routes};
@@ -15,7 +16,7 @@ use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
 use crate::export::routes::ExportedRoutes;
 use crate::export::settings::{
-    ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, Subject, TracesExport,
+    ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
 };
 use crate::launch::signals;
 use crate::report::printer::Printer;
@@ -78,14 +79,16 @@ pub(super) fn warn(settings: &Settings, status: Status) {
     }
 }
 
-/// The trace of a run that exports this and prints its requests or not, and what its ids come from.
+/// The trace of a run that exports this, and what its ids come from. Requests are handed out one by one as well where
+/// they are printed, or their `samples` are kept.
 pub(super) fn trace(
     settings: TraceSettings,
     exports: Option<&Checked>,
     printer: TracePrinter,
+    samples: bool,
 ) -> Result<(Trace, Option<Seed>), Error> {
     let seed = exports.filter(|exports| exports.has_traces()).map(|_| seed()).transpose()?;
-    let export = exports.is_some() || printer != TracePrinter::Disabled;
+    let export = exports.is_some() || printer != TracePrinter::Disabled || samples;
     let settings = TraceSettings { export, seed: seed.map(|Seed(seed)| seed), ..settings };
     Ok((Trace::new(settings), seed))
 }
@@ -102,10 +105,10 @@ fn seed() -> Result<Seed, Error> {
 /// Starts what was checked. To be called once the server was forked, which wants a process of one
 /// thread, and once signals are blocked, as they are for a descriptor then in the new thread too.
 ///
-/// `subject` is what is traced, by its own name.
+/// `package` is the only one that is traced, if there is one and it is known.
 pub(super) fn start(
     checked: Checked,
-    (subject, name): (Subject, &str),
+    package: Option<String>,
     settings: &Settings,
     run: &RunInfo,
     status: Status,
@@ -113,11 +116,12 @@ pub(super) fn start(
     if let Some(url) = checked.prometheus_url() {
         status.say("Serving", format_args!("metrics at {url}"));
     }
-    let service_name = settings.service_name.as_ref().map_or(name, |name| &name.value).to_owned();
+    let service_name = settings.service_name.as_ref().map(|name| name.value.clone());
+    let service_name = service_name.or(package).unwrap_or_else(|| run.name());
     let namespace = settings.service_namespace.as_ref();
     let namespace = namespace.map(|namespace| ("service.namespace".to_owned(), namespace.value.clone()));
     let others = settings.resource_attributes.iter().flat_map(|attributes| attributes.value.clone());
-    let resource = Resource { subject, service_name, attributes: namespace.into_iter().chain(others).collect() };
+    let resource = Resource { service_name, attributes: namespace.into_iter().chain(others).collect() };
     Exporter::start(checked, &resource, run)
 }
 
@@ -135,20 +139,27 @@ pub(super) struct Takers {
     printing: Option<Printing>,
     /// Other routes than those of the report, with which they are exported and filtered.
     routes: Option<ExportedRoutes>,
+    samples: Option<Collector>,
 }
 
 impl Takers {
-    pub(super) fn new(exporter: Option<Exporter>, settings: &Settings, run: &RunInfo) -> Result<Self, Error> {
+    /// Requests go to the exporter, if there is one, to the printer of the settings, and into `samples`.
+    pub(super) fn new(
+        exporter: Option<Exporter>,
+        samples: Option<Collector>,
+        settings: &Settings,
+        run: &RunInfo,
+    ) -> Result<Self, Error> {
         let printer = Printer::new(settings.trace_printer.value, run);
         let printing = printer.map(|printer| Printing { printer, accepted: accepted(settings) });
         let Routes { patterns, unmatched, .. } = &settings.routes;
         let routes = ExportedRoutes::new(&patterns.value, unmatched.value)?;
-        Ok(Self { exporter, printing, routes })
+        Ok(Self { exporter, printing, routes, samples })
     }
 
     /// Hands on the requests and the tests that have ended.
     pub(super) fn offer(&mut self, trace: &mut Trace) {
-        let Self { exporter, printing, routes } = self;
+        let Self { exporter, printing, routes, samples } = self;
         let mut printed = String::new();
         trace.take_finished(|request| {
             let exported = routes.as_ref().map(|routes| routes.of(&request));
@@ -160,6 +171,9 @@ impl Takers {
             }
             if let Some(exporter) = exporter {
                 exporter.offer(exported);
+            }
+            if let Some(samples) = samples {
+                samples.observe(&request);
             }
         });
         if !printed.is_empty() {
@@ -174,9 +188,18 @@ impl Takers {
     pub(super) fn close(&mut self, trace: &mut Trace, ended_monotonic_ns: u64) {
         trace.close(ended_monotonic_ns);
         self.offer(trace);
+        let dropped = trace.finished_dropped();
         if let Some(exporter) = &self.exporter {
-            exporter.lose(trace.finished_dropped());
+            exporter.lose(dropped);
         }
+        if let Some(samples) = &mut self.samples {
+            samples.lose(dropped);
+        }
+    }
+
+    /// The samples that were collected, if they were to be.
+    pub(super) fn take_samples(&mut self) -> Option<Collector> {
+        self.samples.take()
     }
 
     /// Sends what is left, and tells what became of everything.

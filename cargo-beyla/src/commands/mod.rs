@@ -12,4 +12,5 @@ mod session;
 mod status;
 mod test;
 mod tracing;
+mod verdicts;
 mod wrapped;

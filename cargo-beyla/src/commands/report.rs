@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
 use crate::report::run_info::{Exit, RunInfo, Seed};
 use crate::report::terminal::TerminalOptions;
+use crate::report::verdicts::Verdicts;
 use crate::report::{json as report_json, terminal};
 use crate::request::summary::Summary;
 use crate::request::trace::{Trace, TraceSettings};
@@ -46,7 +47,8 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
     };
     let run = recording.run().clone();
     let summary = trace.finish(run.started_monotonic_ns.saturating_add(duration_ns));
-    show(&summary, &run, duration_ns, exit, &settings, arguments.report.json.as_deref(), status)?;
+    let json = arguments.report.json.as_deref();
+    show(&summary, &run, duration_ns, exit, &Verdicts::default(), &settings, json, status)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -57,22 +59,24 @@ pub(super) fn terminal_options(settings: &Settings, status: Status) -> TerminalO
 }
 
 /// Prints the summary on stderr, and writes the JSON report where it is wanted.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn show(
     summary: &Summary,
     run: &RunInfo,
     duration_ns: u64,
     exit: Option<Exit>,
+    verdicts: &Verdicts,
     settings: &Settings,
     json: Option<&Path>,
     status: Status,
 ) -> Result<(), Error> {
     let terminal = terminal_options(settings, status);
-    write(&format!("\n{}", terminal::render(summary, run, duration_ns, exit, &terminal)));
+    write(&format!("\n{}", terminal::render(summary, run, duration_ns, exit, verdicts, &terminal)));
     let Some(path) = json else { return Ok(()) };
     let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
     if path.as_os_str() == "-" {
-        return report_json::write(summary, run, duration_ns, exit, std::io::stdout().lock()).map_err(failed);
+        return report_json::write(summary, run, duration_ns, exit, verdicts, std::io::stdout().lock()).map_err(failed);
     }
     let file = std::fs::File::create(path).map_err(failed)?;
-    report_json::write(summary, run, duration_ns, exit, file).map_err(failed)
+    report_json::write(summary, run, duration_ns, exit, verdicts, file).map_err(failed)
 }

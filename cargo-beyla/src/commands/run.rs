@@ -7,10 +7,11 @@ use super::exports;
 use super::session::server::Server;
 use super::status::Status;
 use super::tracing::{Outcome, Process, Tracing};
+use super::verdicts::Demands;
 use crate::cli::RunArguments;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
-use crate::error::Error;
+use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
@@ -36,10 +37,14 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     if arguments.export.show_config {
         return show_config(&settings);
     }
+    let demands = Demands::new(&settings, &arguments.verdict, &selection.target_directory)?;
+    let samples = demands.collector().is_some();
     let tracing = Tracing {
         settings: &settings,
+        demands: &demands,
         json: options.json.as_deref(),
         record: record.as_deref(),
+        junit: None,
         capture: *capture,
         user: user.as_ref(),
         status,
@@ -47,7 +52,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     // What can be found wrong before the build is.
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value)?;
+    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, samples)?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     if let Some(chosen) = &selection.target.chosen {
@@ -68,15 +73,16 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
         }
     };
     let server = Server::Own(server.release()?);
-    let Outcome { exit, stopped, command } = tracing.follow(server, begun, trace, signals)?;
+    let Outcome { exit, stopped, command, over_budget } = tracing.follow(server, begun, trace, signals)?;
     let own = match exit {
         None => 0,
         Some(Exit::Signal(_)) if stopped => 0,
         Some(Exit::Code(code)) => code as u8,
         Some(Exit::Signal(signal)) => SIGNALLED.saturating_add(signal as u8),
     };
-    // The server ended as it was told to; whether the run was one is for the command to say.
-    Ok(ExitCode::from(if own == 0 { command.unwrap_or(0) } else { own }))
+    // The server ended as it was told to; whether the run was one is for the command to say, and then for the budgets.
+    let codes = [own, command.unwrap_or(0), if over_budget { BUDGET_BROKEN } else { 0 }];
+    Ok(ExitCode::from(codes.into_iter().find(|code| *code != 0).unwrap_or(0)))
 }
 
 /// Prints the settings, and nothing else on stdout.

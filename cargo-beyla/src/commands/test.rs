@@ -5,6 +5,7 @@ pub(super) mod probing;
 mod progress;
 mod session;
 
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,20 +21,21 @@ use super::report::show;
 use super::run::show_config;
 use super::status::Status;
 use super::tracing::Tracing;
+use super::verdicts::{Demands, annotate};
 use crate::cli::test::{TestArguments, TestControl};
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
-use crate::error::{Error, TESTS_FAILED};
+use crate::error::{BUDGET_BROKEN, Error, TESTS_FAILED};
 use crate::export::exporter::Checked;
-use crate::export::settings::Subject;
 use crate::launch::runner::{Options, PlannedBinary, Runner};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::privilege;
+use crate::report::junit;
 use crate::request::trace::TraceSettings;
-use crate::workspace::tests::TestWorkspace;
 use crate::workspace::tests::arguments::HarnessArguments;
+use crate::workspace::tests::{TestWorkspace, is_part};
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;
@@ -57,10 +59,13 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         Err(error) if !workspace.has_custom_harness() => return Err(error),
         parsed => parsed,
     };
+    let demands = Demands::new(&settings, &arguments.verdict, &workspace.target_directory(target))?;
     let tracing = Tracing {
         settings: &settings,
+        demands: &demands,
         json: arguments.report.json.as_deref(),
         record: arguments.record.as_deref(),
+        junit: arguments.junit.as_deref(),
         capture: arguments.capture,
         user: user.as_ref(),
         status,
@@ -91,35 +96,47 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let target_directory = built.target_directory;
     let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), as_user)?;
     let options = options(arguments, &harness, cpus, user.clone());
-    let progress = Progress::new(status, &harness, &options, ignored);
+    let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 
     let trace_settings = TraceSettings { within: Some(within(&target_directory, &binaries)), ..settings.trace()? };
-    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value)?;
-    let service_name = workspace.name().into_owned();
+    let one_by_one = demands.collector().is_some();
+    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, one_by_one)?;
+    let package = workspace.package().map(str::to_owned);
     let (probes, info) = loading.attach(Attaching {
         binaries: &binaries,
-        target_directory: &target_directory,
         sources: workspace.sources,
         record: arguments.record.as_deref(),
         seed,
         status,
     })?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let service = (Subject::Tests, service_name.as_str());
-    let exporter = checked.map(|checked| exports::start(checked, service, &settings, &info, status)).transpose()?;
-    let mut takers = Takers::new(exporter, &settings, &info)?;
+    let start = |checked| exports::start(checked, package, &settings, &info, status);
+    let exporter = checked.map(start).transpose()?;
+    let mut takers = Takers::new(exporter, demands.collector(), &settings, &info)?;
     let runner = Runner::new(binaries, options);
-    let End { mut trace, progress, runner, stopped, failure, ended_monotonic_ns } =
+    let End { mut trace, mut progress, runner, stopped, failure, ended_monotonic_ns } =
         Session::new(runner, signals, progress, probes, trace, &mut takers, status).run()?;
     takers.close(&mut trace, ended_monotonic_ns);
     let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
     let summary = trace.finish(ended_monotonic_ns);
-    show(&summary, &info, duration_ns, None, &settings, tracing.json, status)?;
+    // What was not run cannot be matched.
+    let partial = is_part(target) || harness.choose() || progress.has_failures() || stopped.is_some();
+    let (verdicts, samples) = demands.judge(&summary, takers.take_samples(), partial, status);
+    show(&summary, &info, duration_ns, None, &verdicts, &settings, tracing.json, status)?;
+    if let Some(path) = &arguments.junit {
+        let failed = |source| Error::File { verb: "write", path: path.clone(), source };
+        let file = File::create(path).map_err(failed)?;
+        junit::write(&summary, &info, duration_ns, &progress.outputs(), file).map_err(failed)?;
+    }
+    annotate(&summary, &verdicts);
     progress.finish(&runner);
     takers.finish(status);
+    if failure.is_none() && stopped.is_none() {
+        demands.save(&samples, &info, user.as_ref(), status)?;
+    }
     match failure {
         Some(error) => Err(error),
-        None => Ok(exit_code(progress.has_failures(), stopped)),
+        None => Ok(exit_code(progress.has_failures(), verdicts.fails(), stopped)),
     }
 }
 
@@ -134,10 +151,11 @@ fn within(target_directory: &Path, binaries: &[PlannedBinary]) -> Vec<PathBuf> {
     folders
 }
 
-fn exit_code(failed: bool, stopped: Option<Signal>) -> ExitCode {
+fn exit_code(failed: bool, over_budget: bool, stopped: Option<Signal>) -> ExitCode {
     match stopped {
         Some(signal) => ExitCode::from(SIGNALLED.saturating_add(signal as u8)),
         None if failed => ExitCode::from(TESTS_FAILED),
+        None if over_budget => ExitCode::from(BUDGET_BROKEN),
         None => ExitCode::SUCCESS,
     }
 }

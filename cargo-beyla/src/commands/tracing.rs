@@ -11,11 +11,11 @@ use super::session::probes::Probes;
 use super::session::server::Server;
 use super::session::{End, Session};
 use super::status::Status;
+use super::verdicts::{Demands, annotate};
 use crate::cli::{Capture, ProbeArguments};
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::export::exporter::Checked;
-use crate::export::settings::Subject;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
@@ -23,7 +23,7 @@ use crate::probe::client::{Attached, Helper};
 use crate::probe::executable::Executables;
 use crate::probe::privilege::Privilege;
 use crate::report::recording::Recorder;
-use crate::report::run_info::{Exit, RunInfo, Seed};
+use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::request::trace::Trace;
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes;
@@ -33,8 +33,10 @@ use crate::workspace::sources::Sources;
 #[derive(Clone, Copy)]
 pub(super) struct Tracing<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) demands: &'a Demands,
     pub(super) json: Option<&'a Path>,
     pub(super) record: Option<&'a Path>,
+    pub(super) junit: Option<&'a Path>,
     pub(super) capture: Capture,
     pub(super) user: Option<&'a InvokingUser>,
     pub(super) status: Status,
@@ -63,6 +65,8 @@ pub(super) struct Outcome {
     pub(super) stopped: bool,
     /// The exit code of `--exec`.
     pub(super) command: Option<u8>,
+    /// Whether a budget is broken.
+    pub(super) over_budget: bool,
 }
 
 impl Tracing<'_> {
@@ -105,17 +109,16 @@ impl Tracing<'_> {
         self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let info =
-            RunInfo { version, pid, executable, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
+        let traced = Traced::Server { pid, executable };
+        let info = RunInfo { version, traced, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
         let recorder = self.record.map(|path| Recorder::create(path, &info)).transpose()?;
         let explaining = found.map(|found| {
             let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
             Explaining::new(Symbols::new(sources.root, sources.crates), Some(pid), &unseen)
         });
-        let name = info.executable.file_name().unwrap_or(info.executable.as_os_str()).to_string_lossy();
-        let start = |checked| exports::start(checked, (Subject::Server, &name), self.settings, &info, self.status);
+        let start = |checked| exports::start(checked, None, self.settings, &info, self.status);
         let exporter = exports.map(start).transpose()?;
-        let takers = Takers::new(exporter, self.settings, &info)?;
+        let takers = Takers::new(exporter, self.demands.collector(), self.settings, &info)?;
         let probes = Probes::new(helper, ring, explaining, recorder);
         Ok(Begun { probes, info, takers })
     }
@@ -137,10 +140,16 @@ impl Tracing<'_> {
         let listened = !trace.listening().is_empty();
         let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
         let summary = trace.finish(ended_monotonic_ns);
-        if listened || summary.totals.requests > 0 {
-            show(&summary, &info, duration_ns, exit, settings, self.json, status)?;
+        let (verdicts, samples) = self.demands.judge(&summary, takers.take_samples(), false, status);
+        let seen = listened || summary.totals.requests > 0;
+        if seen {
+            show(&summary, &info, duration_ns, exit, &verdicts, settings, self.json, status)?;
+            annotate(&summary, &verdicts);
         }
         takers.finish(status);
+        if seen && failure.is_none() {
+            self.demands.save(&samples, &info, self.user, status)?;
+        }
         if let Some(user) = self.user {
             let (uid, gid) = user.owner();
             for path in self.files() {
@@ -148,12 +157,12 @@ impl Tracing<'_> {
                 let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
             }
         }
-        failure.map_or(Ok(Outcome { exit, stopped, command }), Err)
+        failure.map_or(Ok(Outcome { exit, stopped, command, over_budget: verdicts.fails() }), Err)
     }
 
     /// The files that are written.
     fn files(&self) -> impl Iterator<Item = &Path> {
-        self.json.into_iter().chain(self.record).filter(|path| !is_stdout(path))
+        self.json.into_iter().chain(self.record).chain(self.junit).filter(|path| !is_stdout(path))
     }
 }
 

@@ -7,7 +7,7 @@ mod invocation;
 mod watching;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use self::invocation::Invocation;
@@ -25,7 +25,8 @@ use crate::launch::signals;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::{Stdout, Suspended};
 use crate::probe::privilege::{self, Privilege, Way};
-use crate::report::run_info::{Exit, RunInfo};
+use crate::report::run_info::{Exit, RunInfo, Traced};
+use crate::report::verdicts::Verdicts;
 use crate::report::{json, terminal};
 use crate::request::trace::{Trace, TraceSettings};
 use crate::workspace::sources::Sources;
@@ -43,8 +44,8 @@ pub(super) fn run(arguments: &RunnerArguments, status: Status) -> Result<ExitCod
     if invocation.lists_tests() {
         return Err(invocation.execute());
     }
-    match Traced::begin(&invocation, status) {
-        Ok(traced) => traced.run(&invocation),
+    match Prepared::begin(&invocation, status) {
+        Ok(prepared) => prepared.run(&invocation),
         Err(error) => {
             status.warn(format_args!("{} is not traced: {error}", invocation.binary()));
             Err(invocation.execute())
@@ -53,14 +54,15 @@ pub(super) fn run(arguments: &RunnerArguments, status: Status) -> Result<ExitCod
 }
 
 /// Probes are attached, and the binary has not begun.
-struct Traced {
+struct Prepared {
     settings: Settings,
     watching: Watching,
     info: RunInfo,
+    executable: PathBuf,
     status: Status,
 }
 
-impl Traced {
+impl Prepared {
     fn begin(invocation: &Invocation, status: Status) -> Result<Self, Error> {
         let settings = Settings::of_runner(&Environment::of_process())?;
         let status = Status { level: settings.log_level.value, ..status };
@@ -70,7 +72,6 @@ impl Traced {
         let explain = settings.explain.value;
         let sources = if explain { Sources::around(&program.executable) } else { Sources::default() };
         let (probes, info) = loading.attach(Attaching {
-            target_directory: &program.executable,
             binaries: std::slice::from_ref(&program),
             sources,
             record: None,
@@ -78,18 +79,19 @@ impl Traced {
             // How long that took is of no interest, time and again.
             status: Status { level: status.level.max(LogLevel::Warn), ..status },
         })?;
+        let executable = program.executable;
         let trace = Trace::new(TraceSettings { within: Some(within), ..settings.trace()? });
         let signals =
             Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-        Ok(Self { settings, watching: Watching::new(probes, trace, signals, status), info, status })
+        Ok(Self { settings, watching: Watching::new(probes, trace, signals, status), info, executable, status })
     }
 
     /// Starts it, and reports when it has ended.
     fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
-        let Self { settings, watching, mut info, status } = self;
+        let Self { settings, watching, mut info, executable, status } = self;
         let started = Suspended::fork(&invocation.path()?, invocation.arguments(), &[], None, Stdout::Inherited)?;
-        info.pid = started.pid().as_raw() as u32;
         let pid = started.release()?;
+        info.traced = Traced::Server { pid: pid.as_raw() as u32, executable };
         let test = invocation.test();
         let End { exit, trace, ended_monotonic_ns } = watching.follow(pid, invocation.binary(), test.as_deref());
         let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
@@ -100,9 +102,10 @@ impl Traced {
             write(&format!("\n{}", terminal::brief(&summary, &title.join(" "), &terminal_options(&settings, status))));
         }
         if let Some(folder) = std::env::var_os(JSON).filter(|folder| !folder.is_empty()) {
-            let path = Path::new(&folder).join(invocation.file_name(info.pid));
+            let path = Path::new(&folder).join(invocation.file_name(pid.as_raw() as u32));
             let written = std::fs::create_dir_all(&folder).and_then(|()| File::create(&path));
-            let written = written.and_then(|file| json::write(&summary, &info, duration_ns, Some(exit), file));
+            let written = written
+                .and_then(|file| json::write(&summary, &info, duration_ns, Some(exit), &Verdicts::default(), file));
             if let Err(source) = written {
                 // The verdict is the binary's.
                 status.warn(Error::File { verb: "write", path, source });

@@ -27,6 +27,7 @@ keys! {
     LISTEN_TIMEOUT = "cargo_beyla.listen_timeout";
     DURATION = "cargo_beyla.duration";
     EXEC = "cargo_beyla.exec";
+    BUDGETS = "cargo_beyla.budgets";
     JAEGER = "cargo_beyla.jaeger";
     OTLP = "cargo_beyla.otlp";
     PROMETHEUS = "cargo_beyla.prometheus";

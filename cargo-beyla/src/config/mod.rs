@@ -6,6 +6,7 @@
 //! time: that is put together in `resolve`.
 
 pub mod attributes;
+mod budgets;
 mod color;
 mod document;
 mod endpoint;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::attributes::{AttributeFilter, AttributeSelection, filters, selections};
+use super::budgets::budgets;
 use super::environment::Environment;
 use super::export::{MetricsExport, PrometheusExport, TracesExport};
 use super::grafana::GrafanaCloud;
@@ -18,6 +19,7 @@ use super::resolve::Resolver;
 use super::routes::Routes;
 use super::source::Setting;
 use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
+use crate::budget::model::Budget;
 use crate::cli::test::TestArguments;
 use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub exec: Option<Setting<OsString>>,
     /// Which paths belong together, and which are not exported.
     pub routes: Routes,
+    /// What fails the run if it does not hold.
+    pub budgets: Vec<Setting<Budget>>,
     /// The ports of the process to attach to.
     pub open_port: Option<Setting<Ports>>,
     /// What the path of the executable to attach to matches.
@@ -84,6 +88,7 @@ struct Flags<'a> {
     config: Option<&'a Path>,
     slowest: Option<usize>,
     routes: &'a [String],
+    budgets: &'a [String],
     max_requests: Option<usize>,
     block_threshold: Option<Duration>,
     explain: bool,
@@ -95,12 +100,12 @@ struct Flags<'a> {
 
 impl<'a> Flags<'a> {
     fn of_run(arguments: &'a RunArguments) -> Self {
-        let RunArguments { run, report, export, explain, target: _, record: _, capture: _, server_arguments: _ } =
-            arguments;
+        let RunArguments { run, verdict, report, export, explain, .. } = arguments;
         let RunControl { exec, duration, listen_timeout } = run;
         Self {
             config: export.config.as_deref(),
             explain: *explain,
+            budgets: &verdict.budgets,
             exec: exec.as_ref(),
             duration: *duration,
             listen_timeout: *listen_timeout,
@@ -124,7 +129,7 @@ impl<'a> Flags<'a> {
             target: _,
             filter: _,
             run: _,
-            verdict: _,
+            verdict,
             report,
             explain,
             record: _,
@@ -133,7 +138,12 @@ impl<'a> Flags<'a> {
             capture: _,
             harness_arguments: _,
         } = arguments;
-        Self { config: export.config.as_deref(), explain: *explain, ..Self::of_report(report, export) }
+        Self {
+            config: export.config.as_deref(),
+            explain: *explain,
+            budgets: &verdict.budgets,
+            ..Self::of_report(report, export)
+        }
     }
 
     fn of_report(report: &'a ReportOptions, export: &'a ExportOptions) -> Self {
@@ -142,6 +152,7 @@ impl<'a> Flags<'a> {
             config: None,
             slowest: *slowest,
             routes,
+            budgets: &[],
             max_requests: *max_requests,
             block_threshold: *block_threshold,
             explain: false,
@@ -257,6 +268,7 @@ impl Settings {
             duration: optional(layers, "--duration", flags.duration, &keys::DURATION, duration)?,
             exec: optional(layers, "--exec", flags.exec.cloned(), &keys::EXEC, |node| text(node).map(OsString::from))?,
             routes: Routes::load(flags.routes, layers)?,
+            budgets: budgets(flags.budgets, layers)?,
             open_port: layers.get(&keys::OPEN_PORT, ports)?,
             executable_name: layers.first_of(&[&keys::EXECUTABLE_NAME, &keys::EXECUTABLE_PATH], regex)?,
             service_name,

@@ -128,6 +128,32 @@ fn beyla_s_keys_in_the_metadata_of_cargo() {
 }
 
 #[test]
+fn budgets_of_files_and_flags() {
+    let said = |given: Given<'_>| -> Vec<String> {
+        let budgets = given.settings().unwrap().budgets;
+        budgets.iter().map(|budget| format!("{} ({})", budget.value.label(), budget.source)).collect()
+    };
+    let package = "[package.metadata.beyla]\nbudgets = ['errors == 0', 'test {a,b}::* requests <= 3']";
+    let workspace = "[workspace.metadata.beyla.budgets]\nusers = 'GET /users/{id} p99 < 20ms'";
+    let flags = &["--budget", "max < 1s"];
+    let place = "shop/Cargo.toml:2:11 (package.metadata.beyla)";
+    assert_eq!(
+        said(Given { flags, package, workspace, ..Given::default() }),
+        [
+            &format!("errors == 0 ({place})"),
+            &format!("test {{a,b}}::* requests <= 3 ({place})"),
+            "max < 1s (flag --budget)"
+        ]
+    );
+    let of_workspace = said(Given { workspace, ..Given::default() });
+    assert_eq!(of_workspace.len(), 1);
+    assert!(of_workspace[0].starts_with("users: GET /users/{id} p99 < 20ms (Cargo.toml:"), "{of_workspace:?}");
+    let of_file = said(Given { yaml: "cargo_beyla: {budgets: {quick: p50 < 1ms}}", ..Given::default() });
+    assert!(of_file[0].starts_with("quick: p50 < 1ms (beyla.yml:1:"), "{of_file:?}");
+    assert_eq!(said(Given { yaml: "cargo_beyla: {budgets: errors == 0}", ..Given::default() }).len(), 1);
+}
+
+#[test]
 fn routes_of_beyla() {
     let settings = yaml(
         "routes:\n  patterns: [/users/:id, '/files/*', /users/:id]\n  ignored_patterns: [/health, '/v1/*']\n  \
@@ -208,6 +234,8 @@ fn what_is_refused_says_where_and_why() {
         "cargo_beyla: {jaeger: 'localhost:16686'}",
         "cargo_beyla: {prometheus: example.com}",
         "cargo_beyla: {duration: forever}",
+        "cargo_beyla: {budgets: ['errors == 0', 'GET /a p98 < 1ms']}",
+        "cargo_beyla: {budgets: {slow: [1]}}",
         "slowest: 3",
         "filter: {application: {url.path: {matches: x}}}",
         "attributes: {select: {m: {include: {}}}}",
@@ -232,6 +260,7 @@ fn what_is_refused_says_where_and_why() {
         ["--otlp-header", "a=b\nc"],
         ["--prometheus", "nowhere"],
         ["--route", "users"],
+        ["--budget", "GET /users/{id} p99 < 20"],
     ] {
         say(Given { flags: &flags, ..Given::default() });
     }

@@ -5,6 +5,7 @@ use super::routes::{IgnoreMode, Unmatched};
 use super::settings::Settings;
 use super::source::Setting;
 use super::values::{LogLevel, TracePrinter, word};
+use crate::budget::model::Budget;
 
 /// What stands where nothing is set.
 const NOTHING: &str = "-";
@@ -32,6 +33,10 @@ fn report(settings: &Settings, lines: &mut Lines) {
     lines.maybe("routes.ignored_patterns", settings.routes.ignored_patterns.as_ref(), |patterns| listed(patterns));
     lines.set("routes.ignore_mode", &settings.routes.ignore_mode, |mode| word(IgnoreMode::WORDS, mode).to_owned());
     lines.set("routes.unmatched", &settings.routes.unmatched, |mode| word(Unmatched::WORDS, mode).to_owned());
+    match &settings.budgets[..] {
+        [] => lines.maybe("budgets", None::<&Setting<()>>, |()| String::new()),
+        budgets => budgets.iter().for_each(|budget| lines.set("budgets", budget, Budget::label)),
+    }
     lines.set("trace_printer", &settings.trace_printer, |printer| word(TracePrinter::WORDS, printer).to_owned());
     lines.set("log_level", &settings.log_level, |level| word(LogLevel::WORDS, level).to_owned());
 }

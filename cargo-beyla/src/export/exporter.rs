@@ -35,6 +35,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What takes longer is shown to go on.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
 
+/// How much the thread gives way: where CPUs are short, the server and the reader of its events come first, or
+/// events would be lost to the report for the sake of spans.
+const NICENESS: i32 = 10;
+
 /// How often it is.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
 
@@ -144,11 +148,12 @@ impl Exporter {
         let (answer, outcome) = mpsc::channel();
         let silent = checked.not_started("the exporter does not answer");
         let shared = Shared { inbox: Arc::clone(&inbox), progress: Arc::clone(&progress), ending: deadline };
-        let subject = resource.subject;
         let (resource, run) = (resource::resource(resource, run), run.clone());
         let thread = std::thread::Builder::new().name("export".to_owned()).spawn(move || {
+            // On Linux it is of this thread alone. If it may not be had, all is as without it.
+            let _ = rustix::process::nice(NICENESS);
             // Nobody hears it if the run was given up.
-            let _ = answer.send(work(checked, &resource, &run, subject, &shared));
+            let _ = answer.send(work(checked, &resource, &run, &shared));
         });
         thread.map_err(|source| Error::System { what: "starting the thread that exports", source })?;
         Ok(Self {

@@ -4,8 +4,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
 
-use super::settings::{Resource, Subject};
-use crate::report::run_info::RunInfo;
+use super::settings::Resource;
+use crate::report::run_info::{RunInfo, Traced};
 
 /// The name by which we go.
 const NAME: &str = "cargo-beyla";
@@ -43,7 +43,7 @@ pub(super) fn resource(resource: &Resource, run: &RunInfo) -> ResourceMessage {
     let host = host_name();
     let mut attributes = vec![
         text("service.name", &resource.service_name),
-        text("service.instance.id", format!("{host}:{}", run.pid)),
+        text("service.instance.id", format!("{host}:{}", run.pid().unwrap_or_else(std::process::id))),
         text("telemetry.sdk.name", NAME),
         text("telemetry.sdk.version", &run.version),
         text("telemetry.sdk.language", "rust"),
@@ -52,11 +52,12 @@ pub(super) fn resource(resource: &Resource, run: &RunInfo) -> ResourceMessage {
         text("host.name", host),
         text("os.type", "linux"),
     ];
-    if resource.subject == Subject::Server {
-        attributes.push(number("process.pid", run.pid.into()));
-        attributes.push(text("process.executable.path", run.executable.to_string_lossy()));
-        attributes
-            .extend(run.executable.file_name().map(|name| text("process.executable.name", name.to_string_lossy())));
+    if let Traced::Server { pid, executable } = &run.traced {
+        attributes.push(number("process.pid", (*pid).into()));
+        attributes.push(text("process.executable.path", executable.to_string_lossy()));
+        if executable.file_name().is_some() {
+            attributes.push(text("process.executable.name", run.name()));
+        }
     }
     for (key, value) in &resource.attributes {
         attributes.retain(|attribute| attribute.key != *key);
@@ -78,16 +79,14 @@ mod tests {
     fn what_the_user_says_wins() {
         let run = RunInfo {
             version: "0.1.0".into(),
-            pid: 42,
-            executable: "/target/debug/server".into(),
+            traced: Traced::Server { pid: 42, executable: "/target/debug/server".into() },
             started_unix_ns: 0,
             started_monotonic_ns: 0,
             capture: "socket".into(),
             trace_seed: None,
         };
         let attributes = vec![("host.name".into(), "mine".into()), ("team".into(), "a".into())];
-        let subject = Subject::Server;
-        let resource = resource(&Resource { subject, service_name: "shop".into(), attributes }, &run);
+        let resource = resource(&Resource { service_name: "shop".into(), attributes }, &run);
         let get = |key: &str| {
             let mut found = resource.attributes.iter().filter(|attribute| attribute.key == key);
             let value = found.next().and_then(|found| found.value.clone()).and_then(|value| value.value);
@@ -104,8 +103,8 @@ mod tests {
 
     #[test]
     fn of_tests_no_process_is_told() {
-        let tests = Resource { subject: Subject::Tests, service_name: "shop".into(), attributes: vec![] };
-        let resource = resource(&tests, &fixtures::run());
+        let run = RunInfo { traced: Traced::Tests { workspace: "/work/shop".into() }, ..fixtures::run() };
+        let resource = resource(&Resource { service_name: "shop".into(), attributes: vec![] }, &run);
         let has = |key: &str| resource.attributes.iter().any(|attribute| attribute.key.starts_with(key));
         assert!(has("service.instance.id") && has("host.name") && !has("process."));
     }

@@ -63,21 +63,9 @@ pub struct PrometheusExport {
     pub path: String,
 }
 
-/// What is traced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Subject {
-    /// One server: its process is told of.
-    #[default]
-    Server,
-    /// Tests and what they start: many processes, of which none stands for the others.
-    Tests,
-}
-
 /// What the telemetry is of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// What is traced.
-    pub subject: Subject,
     /// `service.name`.
     pub service_name: String,
     /// Others, which win over what is found out about the run.

@@ -19,7 +19,6 @@ use super::metrics::store::Store;
 use super::otlp::delivery::{Delivery, Ending};
 use super::outcome::{Outcome, PrometheusOutcome};
 use super::sampling::Sampling;
-use super::settings::Subject;
 use super::traces::batch::Without;
 use super::traces::pipeline::{Pipeline, Waiting};
 use crate::report::run_info::RunInfo;
@@ -35,7 +34,7 @@ pub(super) struct Shared {
 }
 
 /// Works until the run is over and everything is sent, or the deadline has come.
-pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, subject: Subject, shared: &Shared) -> Outcome {
+pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
     // Host names are looked up on a thread beside.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
     let runtime = match runtime {
@@ -43,18 +42,18 @@ pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, subject
         Err(error) => return checked.not_started(&error.to_string()),
     };
     let local = LocalSet::new();
-    let outcome = local.block_on(&runtime, export(checked, resource, run, subject, shared));
+    let outcome = local.block_on(&runtime, export(checked, resource, run, shared));
     drop(local);
     // A look-up that hangs is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-async fn export(checked: Checked, resource: &Resource, run: &RunInfo, subject: Subject, shared: &Shared) -> Outcome {
+async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
     let Checked { traces, sampler, metrics, prometheus, kept, attributes } = checked;
     let delivery = |receiver| Delivery::new(receiver, shared.ending.clone());
     let counts = metrics.is_some() || prometheus.is_some();
-    let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone(), subject, &attributes))));
+    let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone(), &attributes))));
 
     let without = Without::new(attributes);
     let traces = traces.map(|receiver| Pipeline::new(delivery(receiver), run.clone(), resource.clone(), without));

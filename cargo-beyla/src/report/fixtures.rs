@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 pub(super) use explained::{explained, explained_without_lines};
 
-use super::run_info::RunInfo;
+use super::run_info::{RunInfo, Traced};
+use crate::baseline::compare::{Comparison, Evidence, Row, Subject, Verdict};
+use crate::baseline::estimate::{Change, Direction};
 use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::request::boundaries::Boundaries;
 use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
-use crate::request::suite::{EndedTest, TestResult};
+use crate::request::suite::{EndedTest, Owner, TestId, TestResult, TestSummary};
 use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
 use crate::request::trace_context::TestSpan;
 
@@ -18,10 +20,19 @@ use crate::request::trace_context::TestSpan;
 pub(crate) const START: u64 = 1_000_000_000;
 
 pub(crate) fn run() -> RunInfo {
+    run_of(4242)
+}
+
+/// The run of the tests of a workspace.
+pub(crate) fn run_of_tests() -> RunInfo {
+    RunInfo { traced: Traced::Tests { workspace: "/work/shop".into() }, ..run() }
+}
+
+/// The run of a server with this process id.
+pub(crate) fn run_of(pid: u32) -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
-        pid: 4242,
-        executable: "/work/target/debug/server".into(),
+        traced: Traced::Server { pid, executable: "/work/target/debug/server".into() },
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: START,
         capture: "socket".into(),
@@ -81,6 +92,28 @@ pub(crate) fn ended_test(id: u32) -> EndedTest {
     }
 }
 
+/// A test that passed in 30 ms, and made no requests.
+pub(crate) fn test(name: &str, round: u32) -> TestSummary {
+    TestSummary {
+        binary: "shop::api".into(),
+        name: name.into(),
+        round,
+        result: Some(TestResult::Passed),
+        started_ns: START,
+        duration_ns: 30_000_000,
+        requests: 0,
+        errors: 0,
+        incomplete: 0,
+        sum_ns: 0,
+        total: None,
+    }
+}
+
+/// Says that a test caused the request.
+pub(crate) fn assign(request: &mut Request, test: TestId) {
+    Arc::make_mut(&mut request.connection).owner = Some(Owner { pid: 4300 + test.0, test: Some(test) });
+}
+
 pub(crate) fn tcp(address: &str) -> Endpoint {
     Endpoint::Tcp(address.parse().unwrap())
 }
@@ -100,6 +133,7 @@ pub(super) fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summ
             requests_not_kept: 0,
         },
         listening: vec![tcp("127.0.0.1:8080")],
+        total: None,
         routes,
         requests: requests.into_iter().map(Arc::new).collect(),
         unseen: Unseen::default(),
@@ -134,7 +168,7 @@ pub(super) fn healthy() -> Summary {
 }
 
 /// A request of every kind that goes wrong.
-pub(super) fn troubled() -> Summary {
+pub(crate) fn troubled() -> Summary {
     let mut requests: Vec<Request> = (1..=7).map(|id| request(id, "/status/500")).collect();
     requests[0].status = Some(500);
     requests[1].status = Some(404);
@@ -157,4 +191,65 @@ pub(super) fn troubled() -> Summary {
     let mut post = route("POST", "/status/{id}", 1);
     (post.total, post.phase_mean) = (None, [None; 4]);
     summary(requests, vec![status, post])
+}
+
+/// Six requests of one test, two of another, and one whose test was not seen; and tests without any.
+pub(crate) fn suite() -> Summary {
+    let mut requests: Vec<Request> =
+        (1..=9).map(|id| request(id, if id % 3 == 0 { "/users/7" } else { "/hello" })).collect();
+    for request in &mut requests {
+        let test = match request.id {
+            1..=6 => Some(TestId(1)),
+            7..=8 => Some(TestId(2)),
+            _ => None,
+        };
+        Arc::make_mut(&mut request.connection).owner = Some(Owner { pid: 4300, test });
+        if &*request.path == "/users/7" {
+            request.route = "/users/{id}".into();
+        }
+    }
+    requests[7].status = Some(500);
+    let distribution = |max: u64| Distribution { p50: max / 2, p90: max, p99: max, max, mean: max as f64 / 2.0 };
+    let mut tests = vec![test("pure::adds", 0), test("users::create_many_at_once", 0), test("users::fails", 0)];
+    tests.extend(["pure::subtracts", "pure::multiplies"].map(|name| test(name, 0)));
+    let of = |test: &mut TestSummary, requests: u64, errors: u64, max: u64| {
+        (test.requests, test.errors, test.sum_ns) = (requests, errors, requests * max / 2);
+        test.total = Some(distribution(max));
+    };
+    of(&mut tests[1], 6, 0, 600_000);
+    of(&mut tests[2], 2, 1, 800_000);
+    tests[2].result = Some(TestResult::Failed(101));
+    tests[3].result = None;
+    tests[4].result = Some(TestResult::Killed(6));
+    let routes = vec![route("GET", "/hello", 6), route("GET", "/users/{id}", 3)];
+    Summary { listening: Vec::new(), tests, ..summary(requests, routes) }
+}
+
+/// One route slower, one faster, a test slower, and what cannot be told.
+pub(crate) fn comparison() -> Comparison {
+    let route = |route: &str| Subject::Route { method: "GET".into(), route: route.into() };
+    let duration = |name: &str| Subject::TestDuration { binary: "shop::api".into(), name: name.into() };
+    let row = |subject: Subject, verdict: Verdict, times: Option<(f64, f64)>| {
+        let change = times.map(|(before, now)| Change {
+            baseline_ns: before * 1e6,
+            now_ns: now * 1e6,
+            interval_ns: ((now - before) * 0.8e6, (now - before) * 1.2e6),
+            direction: Direction::NoChange,
+        });
+        let side =
+            |gone: Verdict| if verdict == gone { Evidence::default() } else { Evidence { count: 10, rounds: 1 } };
+        Row { subject, before: side(Verdict::New), now: side(Verdict::Gone), verdict, change }
+    };
+    let rows = vec![
+        row(route("/users/{id}"), Verdict::Slower, Some((1.2, 6.3))),
+        row(duration("users::create_many_at_once"), Verdict::Slower, Some((30.0, 80.0))),
+        row(route("/hello"), Verdict::Faster, Some((9.0, 2.0))),
+        row(route("/new"), Verdict::New, None),
+        row(route("/gone"), Verdict::Gone, None),
+        row(duration("users::gone"), Verdict::Gone, None),
+        row(route("/few"), Verdict::TooFew, None),
+        row(route("/same"), Verdict::NoChange, Some((1.0, 1.1))),
+        row(duration("users::same"), Verdict::NoChange, Some((1.0, 1.1))),
+    ];
+    Comparison { baseline: "main".into(), saved_unix_ns: 1_700_000_000_000_000_000, rows }
 }

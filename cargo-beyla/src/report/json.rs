@@ -3,7 +3,10 @@
 //! The structures below are that contract and nothing else. They borrow from the summary and are
 //! made as they are written, so that a report of any length takes no memory of its own.
 
+mod comparison;
 mod explain;
+mod suite;
+mod verdicts;
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
@@ -11,9 +14,12 @@ use std::io::{self, BufWriter, Write};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use comparison::ComparisonRow;
 use explain::{ExplainRow, HandleRow, PartsNs};
+use verdicts::BudgetRow;
 
-use super::run_info::{Exit, RunInfo};
+use super::run_info::{Exit, RunInfo, Traced};
+use super::verdicts::Verdicts;
 use crate::request::boundaries::Phases;
 use crate::request::model::{Endpoint, MessageBytes, Request};
 use crate::request::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
@@ -28,6 +34,7 @@ pub fn write(
     run: &RunInfo,
     duration_ns: u64,
     exit: Option<Exit>,
+    verdicts: &Verdicts,
     writer: impl Write,
 ) -> io::Result<()> {
     let explained = summary.explained.as_ref();
@@ -35,13 +42,20 @@ pub fn write(
         let findings = explained.findings.iter();
         findings.map(move |finding| explain::finding(finding, explained))
     });
+    let rounds = summary.tests.iter().any(|test| test.round > 0);
     let report = Report {
         schema: SCHEMA,
         version: &run.version,
-        target: Target {
-            pid: run.pid,
-            executable: run.executable.to_string_lossy(),
-            listening: List(summary.listening.iter().map(DisplayEndpoint)),
+        target: match &run.traced {
+            Traced::Server { pid, executable } => Target {
+                pid: Some(*pid),
+                executable: Some(executable.to_string_lossy()),
+                workspace: None,
+                listening: Some(List(summary.listening.iter().map(DisplayEndpoint))),
+            },
+            Traced::Tests { workspace } => {
+                Target { pid: None, executable: None, workspace: Some(workspace.to_string_lossy()), listening: None }
+            }
         },
         started_unix_ns: run.started_unix_ns,
         duration_ns,
@@ -54,12 +68,19 @@ pub fn write(
             connections: summary.totals.connections,
             lost_events: summary.unseen.lost_records,
             requests_not_kept: summary.totals.requests_not_kept,
+            total_ns: summary.total.map(TotalNs::from),
         },
         unseen: NonZero(&summary.unseen),
         explain: explained.map(explain::explain),
         routes: List(summary.routes.iter().map(route)),
+        tests: match &run.traced {
+            Traced::Server { .. } => None,
+            Traced::Tests { .. } => Some(List(summary.tests.iter().map(|test| suite::test(test, rounds, run)))),
+        },
         requests: List(summary.requests.iter().map(|kept| request(kept, run, explained))),
         findings: List(findings),
+        budgets: verdicts.budgets.iter().map(verdicts::budget).collect(),
+        comparison: verdicts.comparison.as_ref().map(comparison::comparison),
     };
     // The serializer writes every token by itself.
     let mut writer = BufWriter::new(writer);
@@ -75,7 +96,7 @@ pub fn of_request(kept: &Request, run: &RunInfo, indent: bool) -> io::Result<Str
 }
 
 #[derive(Serialize)]
-struct Report<'a, L: Serialize, R: Serialize, Q: Serialize, F: Serialize> {
+struct Report<'a, L: Serialize, R: Serialize, T: Serialize, Q: Serialize, F: Serialize> {
     schema: u32,
     version: &'a str,
     target: Target<'a, L>,
@@ -89,15 +110,26 @@ struct Report<'a, L: Serialize, R: Serialize, Q: Serialize, F: Serialize> {
     #[serde(skip_serializing_if = "Option::is_none")]
     explain: Option<ExplainRow<'a>>,
     routes: R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tests: Option<T>,
     requests: Q,
     findings: F,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<BudgetRow<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<ComparisonRow<'a>>,
 }
 
 #[derive(Serialize)]
 struct Target<'a, L: Serialize> {
-    pid: u32,
-    executable: Cow<'a, str>,
-    listening: L,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listening: Option<L>,
 }
 
 #[derive(Serialize)]
@@ -108,6 +140,8 @@ struct Totals {
     connections: u64,
     lost_events: u64,
     requests_not_kept: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_ns: Option<TotalNs>,
 }
 
 #[derive(Serialize)]
@@ -149,7 +183,10 @@ struct PhasesNs {
 struct RequestRow<'a> {
     id: u64,
     connection: u64,
-    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<u32>,
     protocol: &'a str,
     method: &'a str,
     path: &'a str,
@@ -203,13 +240,7 @@ fn route(route: &RouteSummary) -> RouteRow<'_> {
         count: *count,
         errors: *errors,
         incomplete: *incomplete,
-        total_ns: total.map(|Distribution { p50, p90, p99, max, mean }| TotalNs {
-            p50,
-            p90,
-            p99,
-            max,
-            mean: mean.round() as u64,
-        }),
+        total_ns: total.map(TotalNs::from),
         phase_mean_ns: PhasesNs { queue, receive, handle, respond },
         handle_mean_ns: handle_mean.map(PartsNs::from),
     }
@@ -221,7 +252,8 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
     RequestRow {
         id: request.id,
         connection: request.connection.id,
-        pid: request.connection.owner.map_or(run.pid, |owner| owner.pid),
+        pid: request.connection.owner.map(|owner| owner.pid).filter(|pid| *pid > 0).or(run.pid()),
+        test: request.connection.owner.and_then(|owner| owner.test).map(|test| test.0),
         protocol: request.protocol,
         method: &request.method,
         path: &request.path,
@@ -248,6 +280,12 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
             span_id: context.span_id.to_string(),
             parent_span_id: context.parent().map(|parent| parent.to_string()),
         }),
+    }
+}
+
+impl From<Distribution> for TotalNs {
+    fn from(Distribution { p50, p90, p99, max, mean }: Distribution) -> Self {
+        Self { p50, p90, p99, max, mean: mean.round() as u64 }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Requests -> terminal, JSON, recordings.
 
+pub mod annotations;
 mod colors;
 mod explain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fixtures;
 pub mod json;
+pub mod junit;
 pub mod live;
 pub mod printer;
 pub mod recording;
@@ -15,3 +17,4 @@ mod table;
 pub mod terminal;
 mod text;
 pub mod units;
+pub mod verdicts;

@@ -9,11 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct RunInfo {
     /// Version of cargo-beyla.
     pub version: String,
-    /// Process id of the server, as its user sees it.
-    pub pid: u32,
-    /// The server's executable.
-    #[serde(serialize_with = "lossy")]
-    pub executable: PathBuf,
+    /// What was traced.
+    #[serde(flatten)]
+    pub traced: Traced,
     /// Wall-clock time at the start of the run, in nanoseconds since the Unix epoch.
     pub started_unix_ns: u64,
     /// The same moment by `CLOCK_MONOTONIC`, which the records use.
@@ -23,6 +21,26 @@ pub struct RunInfo {
     /// What the ids of the requests' spans come from, if the run exports them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_seed: Option<Seed>,
+}
+
+/// What was traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Traced {
+    /// One server.
+    Server {
+        /// Its process id, as its user sees it.
+        pid: u32,
+        /// Its executable.
+        #[serde(serialize_with = "lossy")]
+        executable: PathBuf,
+    },
+    /// The tests of a workspace.
+    Tests {
+        /// The folder of the workspace.
+        #[serde(serialize_with = "lossy")]
+        workspace: PathBuf,
+    },
 }
 
 /// A random number, drawn once a run. JSON has it as a hexadecimal text: it does not fit a number there.
@@ -43,6 +61,20 @@ impl<'de> Deserialize<'de> for Seed {
 }
 
 impl RunInfo {
+    /// The process id of the server, if there was one alone.
+    pub fn pid(&self) -> Option<u32> {
+        match self.traced {
+            Traced::Server { pid, .. } => Some(pid),
+            Traced::Tests { .. } => None,
+        }
+    }
+
+    /// What was traced, in a word: the name of the binary, or of the workspace's folder.
+    pub fn name(&self) -> String {
+        let (Traced::Server { executable: path, .. } | Traced::Tests { workspace: path }) = &self.traced;
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
     /// A moment of `CLOCK_MONOTONIC` as nanoseconds since the Unix epoch.
     pub fn unix_ns(&self, monotonic_ns: u64) -> u64 {
         let started = i128::from(self.started_unix_ns) - i128::from(self.started_monotonic_ns);

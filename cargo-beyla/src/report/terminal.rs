@@ -1,17 +1,21 @@
 //! The summary that people read at the end of a run.
 
 mod brief;
+mod budgets;
+mod comparison;
 mod findings;
 mod headline;
 mod notes;
 mod remarks;
 mod requests;
 mod routes;
+mod suite;
 
 pub use brief::brief;
 
 use super::colors::Paint;
 use super::run_info::{Exit, RunInfo};
+use super::verdicts::Verdicts;
 use crate::request::summary::Summary;
 
 /// With so many requests or fewer, each has a line of its own.
@@ -34,20 +38,24 @@ pub struct TerminalOptions {
     pub width: usize,
 }
 
-/// The human summary of a run that lasted `duration_ns`. `exit` is `None` where it is not known how
-/// the server ended.
+/// The human summary of a run that lasted `duration_ns`. `exit` is `None` where it is not known how the server
+/// ended, and of a run of tests.
 pub fn render(
     summary: &Summary,
     run: &RunInfo,
     duration_ns: u64,
     exit: Option<Exit>,
+    verdicts: &Verdicts,
     options: &TerminalOptions,
 ) -> String {
     let paint = Paint { color: options.color };
     let width = options.width.max(WIDTH_MIN);
     let mut sections = vec![headline::headline(summary, run, duration_ns, exit, paint)];
     if let Some(explained) = &summary.explained {
-        sections.extend(findings::findings(explained, paint, width));
+        sections.extend(findings::findings(explained, &summary.tests, paint, width));
+    }
+    if !summary.tests.is_empty() {
+        sections.push(suite::suite(&summary.tests, paint, width));
     }
     if !summary.routes.is_empty() {
         sections.push(routes::routes(&summary.routes, paint, width));
@@ -61,6 +69,9 @@ pub fn render(
         sections.push(requests::slowest(summary, options.slowest, each, run, paint, width));
     }
     sections.extend(notes::notes(summary, paint, width));
+    // What a reader must not miss comes last.
+    sections.extend(verdicts.comparison.iter().map(|known| comparison::comparison(known, paint, width)));
+    sections.extend(budgets::budgets(&verdicts.budgets, summary, paint, width));
     sections.join("\n")
 }
 

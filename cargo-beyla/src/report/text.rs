@@ -50,6 +50,15 @@ pub(super) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…{}", &text[..head], &text[text.len() - tail..]))
 }
 
+/// The text in at most `columns` columns: its beginning gives way to `…`.
+pub(super) fn shorten_start(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
+        return Cow::Borrowed(text);
+    }
+    let tail = fitting(text.chars().rev(), columns.saturating_sub(1));
+    Cow::Owned(format!("…{}", &text[text.len() - tail..]))
+}
+
 /// How many bytes of the characters fit into so many columns.
 fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> usize {
     let mut used = 0;
@@ -98,6 +107,7 @@ mod tests {
         assert_eq!(shorten("/a/long/path/to/it", 11), "/a/lo…to/it");
         assert_eq!(shorten("日本日本日本", 6), "日…本");
         assert_eq!(shorten("/x", 1), "…");
+        assert_eq!((&*shorten_start("api::users", 6), &*shorten_start("日本", 4)), ("…users", "日本"));
     }
 
     #[test]

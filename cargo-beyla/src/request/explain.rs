@@ -79,7 +79,10 @@ impl Explain {
         for request in requests.iter_mut() {
             spots::merge(request, stacks);
         }
-        let findings = self.findings.finish(&Known { statistics, totals, stacks });
+        let mut findings = self.findings.finish(&Known { statistics, totals, stacks });
+        for finding in &mut findings {
+            finding.tests = spots::tests_of(finding, requests, stacks);
+        }
         self.texts.explained(findings, self.not_opened, requests)
     }
 }

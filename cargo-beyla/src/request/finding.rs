@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::explanation::Place;
+use super::suite::TestId;
 
 /// One thing that made requests slow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Finding {
     pub max_ns: u64,
     /// The requests that it held up, by route: the one with the most delay in all first.
     pub delayed: Vec<Delayed>,
+    /// The tests whose requests do it, or suffer it, in a run of tests.
+    pub tests: Vec<TestId>,
 }
 
 /// What a [`Finding`] is.

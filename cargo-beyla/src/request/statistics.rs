@@ -122,6 +122,13 @@ impl Statistics {
         self.routes[route.0].phases[2].0
     }
 
+    /// The distribution of the total request times of all routes together.
+    pub fn total(&self) -> Option<Distribution> {
+        let mut all = Times::default();
+        self.routes.iter().for_each(|route| all.merge(&route.total));
+        all.into_distribution()
+    }
+
     /// The route with the most total time first.
     pub fn into_summaries(mut self) -> Vec<RouteSummary> {
         let of_name = |(key, RouteId(at))| (key, std::mem::take(&mut self.routes[at]));
@@ -187,6 +194,27 @@ impl Times {
             Some(many) => drop(many.record(time)),
             None => self.few.push(time),
         }
+    }
+
+    /// Adds all of the others.
+    fn merge(&mut self, others: &Self) {
+        if self.many.is_none() && (others.many.is_some() || self.few.len() + others.few.len() > FEW) {
+            self.many = histogram(&self.few);
+            self.few = Vec::new();
+        }
+        match (&mut self.many, &others.many) {
+            // It resizes itself.
+            (Some(all), Some(many)) => drop(all.add(many)),
+            (Some(all), None) => {
+                for &time in &others.few {
+                    let _ = all.record(time);
+                }
+            }
+            (None, _) => self.few.extend(&others.few),
+        }
+        self.sum += others.sum;
+        self.count += others.count;
+        self.max = self.max.max(others.max);
     }
 
     /// All of them together, in nanoseconds.
@@ -267,6 +295,21 @@ mod tests {
             assert!((total.mean / ((count + 1) as f64 / 2.0 * step as f64) - 1.0).abs() < 1e-9);
             assert_eq!(summary.phase_mean, [Some(0.0), Some(0.0), Some(total.mean), Some(0.0)]);
         }
+    }
+
+    #[test]
+    fn the_distribution_of_all_routes_is_that_of_all_requests() {
+        for (first, second) in [(10, 20), (300, 300), (10, 2000), (2000, 10), (2000, 3000)] {
+            let (mut apart, mut together) = (Statistics::default(), Statistics::default());
+            for (route, count) in [("/a", first), ("/b", second)] {
+                for n in 1..=count {
+                    add(&mut apart, route, n * 10_007, Outcome::Complete);
+                    add(&mut together, "/", n * 10_007, Outcome::Complete);
+                }
+            }
+            assert_eq!(apart.total(), together.into_summaries()[0].total, "{first} {second}");
+        }
+        assert_eq!(Statistics::default().total(), None);
     }
 
     #[test]

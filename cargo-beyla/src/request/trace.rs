@@ -204,7 +204,12 @@ impl Trace {
         match event {
             Event::Forked(forked) => suite.forked(forked),
             Event::Executed(executed, path) => suite.executed(executed, Path::new(path)),
-            Event::Exited(exited) => suite.exited(exited),
+            Event::Exited(exited) => {
+                suite.exited(exited);
+                if let Some(explain) = &mut self.ledger.explain {
+                    explain.process_ended(exited.process, exited.header.time_ns);
+                }
+            }
             Event::TestStarted { started, binary, name } => suite.test_started(started, binary, name),
             Event::TestEnded(ended) => suite.test_ended(ended),
             _ => {}
@@ -279,6 +284,7 @@ impl Trace {
         Summary {
             totals,
             listening: self.listening,
+            total: statistics.total(),
             routes: statistics.into_summaries(),
             requests,
             unseen,

@@ -1,5 +1,6 @@
 //! Which target to run, by the conventions of `cargo run`.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use cargo_metadata::{Metadata, Package};
@@ -59,6 +60,8 @@ pub struct Selection {
     pub target: Target,
     /// The code of the workspace.
     pub sources: Sources,
+    /// Where cargo puts what it builds.
+    pub target_directory: PathBuf,
     /// The manifests whose metadata may hold settings.
     pub manifests: Manifests,
     /// Its package, for what `cargo run` passes on of it.
@@ -97,7 +100,9 @@ fn choose(metadata: &Metadata, arguments: &TargetArguments) -> Result<Selection,
         package: package.manifest_path.clone().into(),
         workspace: metadata.workspace_root.join("Cargo.toml").into(),
     };
-    Ok(Selection { target, sources: Sources::of(metadata), manifests, package })
+    let named = arguments.target_dir.clone();
+    let target_directory = named.unwrap_or_else(|| metadata.target_directory.clone().into());
+    Ok(Selection { target, sources: Sources::of(metadata), target_directory, manifests, package })
 }
 
 fn named(candidates: &Candidates<'_>, kind: TargetKind, name: &str) -> Result<(Target, Package), Error> {

@@ -6,7 +6,6 @@ mod doc_tests;
 mod harness;
 pub mod list;
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -81,14 +80,11 @@ impl TestWorkspace {
         })
     }
 
-    /// What is tested, in a word: the package, if it is one, else the folder of the workspace.
-    pub fn name(&self) -> Cow<'_, str> {
+    /// The package that is tested, if it is one alone.
+    pub fn package(&self) -> Option<&str> {
         match &self.selected[..] {
-            [package] => package.name.as_str().into(),
-            _ => {
-                let root = &self.sources.root;
-                root.file_name().unwrap_or(root.as_os_str()).to_string_lossy()
-            }
+            [package] => Some(&package.name),
+            _ => None,
         }
     }
 
@@ -100,6 +96,11 @@ impl TestWorkspace {
         prepare: impl Fn(&mut Command),
     ) -> Result<BuiltTests, Error> {
         build::build(&self.metadata, arguments, jobs, &prepare)
+    }
+
+    /// Where cargo puts what it builds.
+    pub fn target_directory(&self, arguments: &TestTargetArguments) -> PathBuf {
+        arguments.target_dir.clone().unwrap_or_else(|| self.metadata.target_directory.clone().into())
     }
 
     /// Whether a target among those in question brings a `main` of its own, and may know arguments that the
@@ -116,6 +117,11 @@ impl TestWorkspace {
         }
         self.selected.iter().filter_map(doc_tests::library_with_doc_tests).collect()
     }
+}
+
+/// Whether the arguments ask for a part of what there is to test.
+pub fn is_part(arguments: &TestTargetArguments) -> bool {
+    names_targets(arguments) || !arguments.package.is_empty() || !arguments.exclude.is_empty()
 }
 
 /// The packages that cargo would test. That there is none is for cargo to say.

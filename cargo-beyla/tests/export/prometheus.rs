@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cargo_beyla::export::exporter::{Checked, Exporter};
-use cargo_beyla::export::settings::{ExportSettings, PrometheusExport, Resource, Subject};
+use cargo_beyla::export::settings::{ExportSettings, PrometheusExport, Resource};
 use cargo_beyla::request::model::Request;
 use prometheus_parse::{Scrape, Value};
 
@@ -32,7 +32,7 @@ fn get(address: SocketAddr, method: &str, path: &str, accept: &str) -> (String, 
 fn start() -> (Exporter, SocketAddr) {
     let checked = Checked::new(&settings(([127, 0, 0, 1], 0).into())).expect("a port").expect("something to export");
     let address = checked.prometheus_address().expect("it listens");
-    let resource = Resource { subject: Subject::Server, service_name: "shop".into(), attributes: vec![] };
+    let resource = Resource { service_name: "shop".into(), attributes: vec![] };
     (Exporter::start(checked, &resource, &run()).expect("a thread"), address)
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cargo_beyla::export::exporter::{Checked, Exporter};
 use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
-use cargo_beyla::export::settings::{ExportSettings, Protocol, Resource, Subject, TracesExport};
+use cargo_beyla::export::settings::{ExportSettings, Protocol, Resource, TracesExport};
 use cargo_beyla::protocol::trace_context::{SpanId, TraceId};
-use cargo_beyla::report::run_info::RunInfo;
+use cargo_beyla::report::run_info::{RunInfo, Traced};
 use cargo_beyla::request::boundaries::Boundaries;
 use cargo_beyla::request::model::{self, ConnectionInfo, Endpoint, MessageBytes, Request};
 use cargo_beyla::request::suite::{EndedTest, TestResult};
@@ -74,8 +74,7 @@ pub fn test(id: u32) -> EndedTest {
 pub fn run() -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
-        pid: std::process::id(),
-        executable: "/work/target/debug/server".into(),
+        traced: Traced::Server { pid: std::process::id(), executable: "/work/target/debug/server".into() },
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: 0,
         capture: "socket".into(),
@@ -96,11 +95,7 @@ pub fn traces(endpoint: &str, protocol: Protocol) -> ExportSettings {
 
 pub fn start(settings: &ExportSettings) -> Exporter {
     let checked = Checked::new(settings).expect("settings that make sense").expect("something to export");
-    let resource = Resource {
-        subject: Subject::Server,
-        service_name: "shop".into(),
-        attributes: vec![("team".into(), "a".into())],
-    };
+    let resource = Resource { service_name: "shop".into(), attributes: vec![("team".into(), "a".into())] };
     Exporter::start(checked, &resource, &run()).expect("a thread")
 }
 

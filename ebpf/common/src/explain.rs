@@ -55,8 +55,8 @@ pub struct TaskChange {
     pub vtable: u64,
     /// The thread, as its process numbers it at the root of PID namespaces.
     pub thread: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The process, as in [`Vtable`]; 0 where only one is traced.
+    pub process: u32,
 }
 
 /// A task's table of functions, told the first time that it is seen.

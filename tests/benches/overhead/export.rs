@@ -48,8 +48,16 @@ pub(crate) fn compare(collector: Collector, options: &Options) {
     let receiver = collector.start();
     let flags = ["--otlp".to_owned(), receiver.url()];
     let mut ratios = Vec::new();
-    let mut table =
-        Table::new(&["without/s", "with/s", "ratio", "parent us without", "with", "parent MiB", "seen", "lost"]);
+    let mut table = Table::new(&[
+        "without/s",
+        "with/s",
+        "ratio",
+        "parent us without",
+        "with",
+        "parent MiB",
+        "lost without",
+        "with",
+    ]);
     for _ in 0..options.pairs {
         let without = traced::run(options, &[]);
         let with = traced::run(options, &flags);
@@ -63,7 +71,7 @@ pub(crate) fn compare(collector: Collector, options: &Options) {
             micros(&without),
             micros(&with),
             format!("{:.1}", with.parent_peak_kib as f64 / 1024.0),
-            with.seen.to_string(),
+            without.lost.to_string(),
             with.lost.to_string(),
         ]);
     }

@@ -1,5 +1,6 @@
 //! The probes on what tests start: loaded while cargo builds, attached before the first test begins.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::probe::client::{Attached, Helper};
 use crate::probe::executable::Executables;
 use crate::probe::privilege::Privilege;
 use crate::report::recording::Recorder;
-use crate::report::run_info::{RunInfo, Seed};
+use crate::report::run_info::{RunInfo, Seed, Traced};
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
 use crate::workspace::sources::Sources;
@@ -29,7 +30,6 @@ pub(in crate::commands) struct Loading {
 /// What a run of tests is attached with.
 pub(in crate::commands) struct Attaching<'a> {
     pub(in crate::commands) binaries: &'a [PlannedBinary],
-    pub(in crate::commands) target_directory: &'a Path,
     pub(in crate::commands) sources: Sources,
     pub(in crate::commands) record: Option<&'a Path>,
     pub(in crate::commands) seed: Option<Seed>,
@@ -58,7 +58,7 @@ impl Loading {
     /// Attaches the probes.
     pub(in crate::commands) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
         let Self { mut helper, explain } = self;
-        let Attaching { binaries, target_directory, sources, record, seed, status } = attaching;
+        let Attaching { binaries, sources, record, seed, status } = attaching;
         let began = Instant::now();
         let (executables, mut unseen) =
             if explain { executables(binaries) } else { <(Executables, Vec<String>)>::default() };
@@ -70,8 +70,7 @@ impl Loading {
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let info = RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            executable: target_directory.to_owned(),
+            traced: Traced::Tests { workspace: sources.root.clone() },
             started_unix_ns,
             started_monotonic_ns,
             capture,
@@ -83,33 +82,33 @@ impl Loading {
     }
 }
 
+/// Whether integration tests are told by this variable where a binary of their package is: by cargo, or by
+/// cargo-nextest, which has a name of its own for it.
+pub(in crate::commands) fn names_program(name: &OsStr) -> bool {
+    ["CARGO_BIN_EXE_", "NEXTEST_BIN_EXE_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
+}
+
 /// The functions of tokio in all that tests may execute, and what there is none of.
 fn executables(binaries: &[PlannedBinary]) -> (Executables, Vec<String>) {
     let own = binaries.iter().map(|binary| binary.executable.clone());
-    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter_map(|(name, value)| {
-        name.to_str().is_some_and(|name| name.starts_with("CARGO_BIN_EXE_")).then(|| PathBuf::from(value))
-    });
+    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter(|(name, _)| names_program(name));
+    let spawned = spawned.map(|(_, value)| PathBuf::from(value));
     let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
     paths.sort_unstable();
     paths.dedup();
     let mut executables = Executables::default();
-    let mut without = 0;
+    let mut reason = None;
     for path in paths {
-        let TaskProbes { places, unseen: _ } = task_probes::find(&path);
+        let TaskProbes { places, unseen } = task_probes::find(&path);
         if places.is_empty() {
-            without += 1;
+            // As a rule it has no tasks: a test that blocks on a future spawns none.
+            reason = reason.or(unseen);
             continue;
         }
         let executable = executables.paths.len();
         executables.task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
         executables.paths.push(path);
     }
-    let unseen = (without > 0).then(|| {
-        format!(
-            "in {without} of {} executables tokio's tasks cannot be told apart: each thread there stands for what it \
-             runs",
-            without + executables.paths.len()
-        )
-    });
+    let unseen = reason.filter(|_| executables.paths.is_empty());
     (executables, unseen.into_iter().collect())
 }

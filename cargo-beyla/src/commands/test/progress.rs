@@ -1,5 +1,6 @@
 //! What is said while tests run, and at the end: a line as each ends, and what failed once more.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -10,6 +11,10 @@ use crate::launch::runner::{Options, Runner};
 use crate::report::units::{bytes, count, counted, duration, time};
 use crate::request::suite::{TestId, TestResult};
 use crate::workspace::tests::arguments::HarnessArguments;
+
+/// The failed tests whose output is kept, and so many bytes of each: where more fail, all have one reason.
+const OUTPUTS_MAX: usize = 500;
+const OUTPUT_MAX: usize = 64 * 1024;
 
 /// Tells of tests on stderr, and counts them.
 pub(super) struct Progress {
@@ -26,10 +31,18 @@ pub(super) struct Progress {
     passed: u64,
     leaky: u64,
     failures: Vec<(TestId, TestResult)>,
+    /// What failed tests have printed, if that is asked for.
+    outputs: Option<BTreeMap<TestId, String>>,
 }
 
 impl Progress {
-    pub(super) fn new(status: Status, harness: &HarnessArguments, options: &Options, ignored: usize) -> Self {
+    pub(super) fn new(
+        status: Status,
+        harness: &HarnessArguments,
+        options: &Options,
+        ignored: usize,
+        keep_outputs: bool,
+    ) -> Self {
         Self {
             status,
             since: Instant::now(),
@@ -41,7 +54,13 @@ impl Progress {
             passed: 0,
             leaky: 0,
             failures: Vec::new(),
+            outputs: keep_outputs.then(BTreeMap::new),
         }
+    }
+
+    /// The first test is about to start.
+    pub(super) fn begin(&mut self) {
+        self.since = Instant::now();
     }
 
     pub(super) fn started(&self, runner: &Runner, test: TestId) {
@@ -76,6 +95,10 @@ impl Progress {
             }
         } else {
             self.failures.push((test, result));
+            if let Some(outputs) = self.outputs.as_mut().filter(|outputs| outputs.len() < OUTPUTS_MAX) {
+                // What cannot be read is told below.
+                outputs.insert(test, output.read().map_or(String::new(), |excerpt| end(&excerpt)));
+            }
             self.status.say_failed(&verb(result), line);
         }
         if !passed || self.show_output {
@@ -86,6 +109,11 @@ impl Progress {
     /// Whether a test failed.
     pub(super) fn has_failures(&self) -> bool {
         !self.failures.is_empty()
+    }
+
+    /// The end of what failed tests have printed.
+    pub(super) fn outputs(&mut self) -> BTreeMap<TestId, String> {
+        self.outputs.take().unwrap_or_default()
     }
 
     /// What it all came to, and the tests that failed.
@@ -142,6 +170,14 @@ fn verb(result: TestResult) -> String {
             Signal::try_from(signal).map_or_else(|_| format!("SIGNAL {signal}"), |signal| signal.as_str().to_owned())
         }
     }
+}
+
+/// The last of an excerpt, as text.
+fn end(excerpt: &Excerpt) -> String {
+    let mut bytes =
+        if excerpt.omitted > 0 { excerpt.tail.clone() } else { [&excerpt.head[..], &excerpt.tail].concat() };
+    bytes.drain(..bytes.len().saturating_sub(OUTPUT_MAX));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Shows what a test has printed, as it is.

@@ -66,6 +66,7 @@ impl<'a> Session<'a> {
     /// Runs them to their end, or to the user's.
     pub(super) fn run(mut self) -> Result<End, Error> {
         self.probes.begin(&mut self.trace);
+        self.progress.begin();
         loop {
             let happened = self.runner.step(Instant::now())?;
             // Whose process it is must be known before records of it are taken.
@@ -125,11 +126,11 @@ impl<'a> Session<'a> {
 
     fn tell_start(&mut self, test: TestId, pid: u32, at: Instant) {
         let Some(TestName { binary, name, round }) = self.runner.name(test) else { return };
-        let text = format!("{binary}\n{name}");
-        let size = (size_of::<TestStarted>() + text.len()) as u32;
+        let names = format!("{binary}\n{name}");
+        let size = (size_of::<TestStarted>() + names.len()) as u32;
         let header = Header { kind: kind::TEST_STARTED, size, time_ns: monotonic_of(at), ..Header::default() };
         let started = TestStarted { header, test: test.0, pid, round, reserved: 0 };
-        let record = [started.as_bytes(), text.as_bytes()].concat();
+        let record = [started.as_bytes(), names.as_bytes()].concat();
         self.probes.tell(&mut self.trace, &Event::TestStarted { started, binary, name }, &record);
     }
 

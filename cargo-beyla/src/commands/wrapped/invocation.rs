@@ -1,10 +1,11 @@
 //! What cargo or cargo-nextest wants to be run.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::super::test::probing::names_program;
 use crate::error::Error;
 use crate::launch::runner::PlannedBinary;
 use crate::workspace::tests::arguments::HarnessArguments;
@@ -17,9 +18,6 @@ const NAME_MAX: usize = 160;
 
 /// What cargo-nextest calls the binary.
 const NEXTEST_ID: &str = "NEXTEST_BINARY_ID";
-
-/// What is in the environment of tests for the programs that they may start.
-const PROGRAMS: [&str; 2] = ["CARGO_BIN_EXE_", "NEXTEST_BIN_EXE_"];
 
 /// A binary and its arguments.
 #[derive(Debug)]
@@ -78,7 +76,7 @@ impl Invocation {
             id: self.binary.as_str().into(),
             executable: self.path()?.canonicalize().map_err(|source| self.failed(source))?,
             folder: std::env::current_dir().map_err(|source| self.failed(source))?,
-            environment: programs(),
+            environment: std::env::vars_os().filter(|(name, _)| names_program(name)).collect(),
             tests: Vec::new(),
         })
     }
@@ -113,11 +111,6 @@ impl Invocation {
 
 fn is_plain(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '-' | '_' | '.')
-}
-
-fn programs() -> Vec<(OsString, OsString)> {
-    let is_program = |name: &OsStr| PROGRAMS.iter().any(|prefix| name.to_string_lossy().starts_with(prefix));
-    std::env::vars_os().filter(|(name, _)| is_program(name)).collect()
 }
 
 /// The folder above a binary that cargo builds in, by what it leaves there; else the binary's own.

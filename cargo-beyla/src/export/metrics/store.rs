@@ -16,7 +16,6 @@ use super::process::{Usage, usage};
 use crate::config::attributes::{AttributeSelection, selects};
 use crate::export::attribute::{Attribute, Value, error_type, method, route, version};
 use crate::export::resource::{flag, number, text};
-use crate::export::settings::Subject;
 use crate::report::run_info::RunInfo;
 use crate::request::model::{Outcome, Request};
 
@@ -102,8 +101,6 @@ struct Table {
 #[derive(Debug)]
 pub(in crate::export) struct Store {
     run: RunInfo,
-    /// The server, if there is one.
-    process: Option<u32>,
     /// One, but for metrics that are to have different attributes.
     tables: Vec<Table>,
     /// The table of each of [`METRICS`].
@@ -112,7 +109,7 @@ pub(in crate::export) struct Store {
 }
 
 impl Store {
-    pub(in crate::export) fn new(run: RunInfo, subject: Subject, selections: &[AttributeSelection]) -> Self {
+    pub(in crate::export) fn new(run: RunInfo, selections: &[AttributeSelection]) -> Self {
         let mut tables: Vec<Table> = Vec::new();
         let of = METRICS.map(|metric| {
             let selected = Selected::of(selections, metric);
@@ -121,8 +118,7 @@ impl Store {
                 tables.len() - 1
             })
         });
-        let process = (subject == Subject::Server).then_some(run.pid);
-        Self { run, process, tables, of, usage: None }
+        Self { run, tables, of, usage: None }
     }
 
     /// Counts a request whose end was seen; `sampled` is whether its spans can be looked up.
@@ -143,7 +139,7 @@ impl Store {
     /// Everything so far, the server's process looked at once more. Counts go on from the start of the
     /// run.
     pub(in crate::export) fn metrics(&mut self, now: u64) -> Vec<Metric> {
-        self.usage = self.process.and_then(usage).or(self.usage);
+        self.usage = self.run.pid().and_then(usage).or(self.usage);
         let mut metrics = vec![
             self.histogram(0, "s", "Duration of HTTP server requests.", now, |series| &series.duration),
             self.histogram(1, "By", "Size of HTTP server request bodies.", now, |series| &series.request_size),

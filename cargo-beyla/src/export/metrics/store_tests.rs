@@ -13,7 +13,7 @@ fn store() -> Store {
 
 /// With these `attributes.select`.
 fn selecting(text: &str) -> Store {
-    Store::new(RunInfo { pid: std::process::id(), ..fixtures::run() }, Subject::Server, &selections_of(text))
+    Store::new(fixtures::run_of(std::process::id()), &selections_of(text))
 }
 
 fn points(store: &mut Store, name: &str) -> Vec<HistogramDataPoint> {

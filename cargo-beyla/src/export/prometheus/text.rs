@@ -209,15 +209,13 @@ mod tests {
     use super::*;
     use crate::export::metrics::store::Store;
     use crate::export::resource;
-    use crate::export::settings::Subject;
     use crate::protocol::trace_context::{SpanId, TraceId};
     use crate::report::fixtures;
-    use crate::report::run_info::RunInfo;
     use crate::request::trace_context::TraceContext;
 
     fn written(format: Format) -> String {
         // No process has this id, so that nothing of the text depends on the machine.
-        let mut store = Store::new(RunInfo { pid: u32::MAX, ..fixtures::run() }, Subject::Server, &[]);
+        let mut store = Store::new(fixtures::run_of(u32::MAX), &[]);
         let mut request = fixtures::request(1, "/a\"b\\c");
         request.boundaries.ended = request.boundaries.start() + 7_000_000;
         request.trace = Some(
@@ -263,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_counter_is_named_as_each_format_wants_it() {
-        let mut store = Store::new(RunInfo { pid: std::process::id(), ..fixtures::run() }, Subject::Server, &[]);
+        let mut store = Store::new(fixtures::run_of(std::process::id()), &[]);
         let metrics = store.metrics(5);
         let text = |format| super::text(&Resource::default(), &metrics, format);
         let (older, newer) = (text(Format::Prometheus), text(Format::OpenMetrics));

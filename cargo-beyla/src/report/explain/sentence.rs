@@ -116,6 +116,7 @@ mod tests {
             total_ns: 80_000_000,
             max_ns: 50_000_000,
             delayed: Vec::new(),
+            tests: Vec::new(),
         }
     }
 

@@ -91,6 +91,8 @@ pub(super) struct FindingRow<'a> {
     place: Option<PlaceRow<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     delayed: Vec<DelayedRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tests: Vec<u32>,
     message: String,
 }
 
@@ -118,7 +120,7 @@ pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) ->
 }
 
 pub(super) fn finding<'a>(finding: &Finding, explained: &'a Explained) -> FindingRow<'a> {
-    let Finding { kind, route: of_route, place: at, count, of, total_ns, max_ns, delayed } = finding;
+    let Finding { kind, route: of_route, place: at, count, of, total_ns, max_ns, delayed, tests } = finding;
     let delayed = delayed.iter().map(|Delayed { method, route, count, total_ns, max_ns }| DelayedRow {
         route: format!("{method} {route}"),
         count: *count,
@@ -134,6 +136,7 @@ pub(super) fn finding<'a>(finding: &Finding, explained: &'a Explained) -> Findin
         max_ns: *max_ns,
         place: at.as_ref().map(|at| place(at, explained)),
         delayed: delayed.collect(),
+        tests: tests.iter().map(|test| test.0).collect(),
         message: sentence(finding, explained),
     }
 }

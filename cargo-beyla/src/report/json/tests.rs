@@ -1,6 +1,10 @@
 mod explained;
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::budget::judge::judge;
+use crate::budget::parse::parse;
 use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::fixtures;
 use crate::request::trace_context::{Caller, TestSpan, TraceContext};
@@ -8,7 +12,7 @@ use serde_json::{Value, json};
 
 fn report(summary: &Summary, exit: Option<Exit>) -> Value {
     let mut out = Vec::new();
-    write(summary, &fixtures::run(), 2_310_000_000, exit, &mut out).unwrap();
+    write(summary, &fixtures::run(), 2_310_000_000, exit, &Verdicts::default(), &mut out).unwrap();
     assert_eq!(out.last(), Some(&b'\n'));
     serde_json::from_slice(&out).unwrap()
 }
@@ -119,6 +123,31 @@ fn phases_sum_to_the_total() {
             assert_eq!(Some(sum), request["total_ns"].as_u64(), "{request}");
         }
     }
+}
+
+#[test]
+fn a_run_of_tests_with_its_verdicts() {
+    let mut summary = fixtures::suite();
+    summary.requests.truncate(1);
+    summary.tests.truncate(3);
+    let budgets = ["test users::* max < 700us", "GET /hello p99 < 1s"].map(|text| parse(text).unwrap());
+    let mut comparison = fixtures::comparison();
+    comparison.rows.truncate(2);
+    let verdicts = Verdicts { budgets: judge(&budgets, &summary, false), comparison: Some(comparison) };
+    let mut out = Vec::new();
+    write(&summary, &fixtures::run_of_tests(), 2_310_000_000, None, &verdicts, &mut out).unwrap();
+    let report: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(report["target"], json!({ "workspace": "/work/shop" }));
+    assert_eq!(report["requests"][0]["test"], 1);
+    assert_eq!(report["requests"][0]["pid"], 4300);
+    let added = ["tests", "budgets", "comparison"].map(|key| (key, &report[key]));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&added.into_iter().collect::<BTreeMap<_, _>>()).unwrap());
+    summary.tests[1].round = 1;
+    let mut out = Vec::new();
+    write(&summary, &fixtures::run_of_tests(), 1, None, &Verdicts::default(), &mut out).unwrap();
+    let report: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!([&report["tests"][0]["round"], &report["tests"][1]["round"]], [0, 1]);
+    assert_eq!((report.get("budgets"), report.get("comparison")), (None, None));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What `--explain` finds wrong, and what usually cures it.
 
+use super::suite::label;
 use crate::report::colors::{Paint, Role};
 use crate::report::explain::cure::cure;
 use crate::report::explain::place::Spot;
@@ -7,13 +8,20 @@ use crate::report::explain::sentence::{sentence, title};
 use crate::report::text;
 use crate::report::units::counted;
 use crate::request::finding::Finding;
+use crate::request::suite::TestSummary;
 use crate::request::summary::Explained;
 
 /// Further ones are only counted: what is worth mending comes first.
 const FINDINGS_SHOWN: usize = 10;
 
+/// Of a finding, so many tests are named.
+const TESTS_SHOWN: usize = 3;
+
+/// Columns of a test's name.
+const TEST_WIDTH: usize = 48;
+
 /// Two paragraphs a finding, the worst first; `None` if there is nothing to find fault with.
-pub(super) fn findings(explained: &Explained, paint: Paint, width: usize) -> Option<String> {
+pub(super) fn findings(explained: &Explained, tests: &[TestSummary], paint: Paint, width: usize) -> Option<String> {
     let (shown, rest) = explained.findings.split_at(explained.findings.len().min(FINDINGS_SHOWN));
     if shown.is_empty() {
         return None;
@@ -26,6 +34,9 @@ pub(super) fn findings(explained: &Explained, paint: Paint, width: usize) -> Opt
         if without_line == Some(index) {
             indented("(no line: build with debug = \"line-tables-only\" in its profile)", paint, width, &mut out);
         }
+        if let Some(tests) = within(finding, tests) {
+            indented(&tests, paint, width, &mut out);
+        }
         indented(cure(finding, explained), paint, width, &mut out);
     }
     if !rest.is_empty() {
@@ -33,6 +44,25 @@ pub(super) fn findings(explained: &Explained, paint: Paint, width: usize) -> Opt
         indented(&rest, paint, width, &mut out);
     }
     Some(out)
+}
+
+/// `in the test users::create`, or in several.
+fn within(finding: &Finding, tests: &[TestSummary]) -> Option<String> {
+    let mut names: Vec<String> = Vec::new();
+    for test in finding.tests.iter().filter_map(|test| tests.get(test.0 as usize)) {
+        let name = label(&test.binary, &test.name, TEST_WIDTH);
+        // Once, in however many rounds.
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let rest = names.split_off(names.len().min(TESTS_SHOWN));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    match names.len() {
+        0 => None,
+        1 => Some(format!("in the test {}", names[0])),
+        _ => Some(format!("in the tests {}{more}", names.join(", "))),
+    }
 }
 
 fn lacks_debug_information(finding: &Finding, explained: &Explained) -> bool {

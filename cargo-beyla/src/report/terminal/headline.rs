@@ -1,25 +1,30 @@
 //! The first lines: how much there was, and how it went.
 
 use crate::report::colors::{Paint, Role};
-use crate::report::run_info::{Exit, RunInfo};
+use crate::report::run_info::{Exit, RunInfo, Traced};
 use crate::report::text;
 use crate::report::units::{count, counted, duration, rate};
 use crate::request::model::Endpoint;
+use crate::request::suite::{TestResult, TestSummary};
 use crate::request::summary::Summary;
 
-/// Counts and rate, then the process and where it listened.
+/// Counts and rate, then what it was that ran.
 pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit: Option<Exit>, paint: Paint) -> String {
     let totals = &summary.totals;
+    let tests = matches!(run.traced, Traced::Tests { .. });
     let mut lines = if totals.requests == 0 {
-        let none = format!("No requests in {}:", duration(duration_ns));
-        format!("{} {}\n", paint.paint(Role::Strong, none), why_none(summary))
+        let of = if tests { format!("{}, ", counted(summary.tests.len() as u64, "test")) } else { String::new() };
+        let none = format!("No requests in {of}{}:", duration(duration_ns));
+        format!("{} {}\n", paint.paint(Role::Strong, none), why_none(summary, tests))
     } else {
-        let requests = format!(
-            "{} in {} ({})",
-            counted(totals.requests, "request"),
-            duration(duration_ns),
-            rate(totals.requests, duration_ns)
-        );
+        let requests = counted(totals.requests, "request");
+        let requests = if tests {
+            let with = summary.tests.iter().filter(|test| test.requests > 0).count() as u64;
+            let all = counted(summary.tests.len() as u64, "test");
+            format!("{requests} in {} of {all}, {}", count(with), duration(duration_ns))
+        } else {
+            format!("{requests} in {} ({})", duration(duration_ns), rate(totals.requests, duration_ns))
+        };
         let mut parts = vec![paint.paint(Role::Strong, requests)];
         parts.push(match totals.errors {
             0 => "no errors".into(),
@@ -32,13 +37,17 @@ pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit:
         parts.push(counted(totals.connections, "connection"));
         parts.join(", ") + "\n"
     };
-    let name = run.executable.file_name().unwrap_or(run.executable.as_os_str()).to_string_lossy();
-    let mut process = format!("{}, pid {}", text::escape(&name), run.pid);
-    if !summary.listening.is_empty() {
-        process.push_str(", on ");
-        process.push_str(&listening(&summary.listening));
+    let mut ran = text::escape(&run.name()).into_owned();
+    match run.pid() {
+        Some(pid) => {
+            ran.extend([", pid ", &pid.to_string()]);
+            if !summary.listening.is_empty() {
+                ran.extend([", on ", &listening(&summary.listening)]);
+            }
+        }
+        None => ran.push_str(&results(&summary.tests)),
     }
-    lines.push_str(&paint.paint(Role::Faint, process));
+    lines.push_str(&paint.paint(Role::Faint, ran));
     lines.push('\n');
     if let Some(ending) = exit.and_then(unusual_ending) {
         lines.push_str(&paint.paint(Role::Error, ending));
@@ -47,8 +56,26 @@ pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit:
     lines
 }
 
+/// `, 12 passed, 1 failed`, and in how many rounds.
+fn results(tests: &[TestSummary]) -> String {
+    let mut said = String::new();
+    let labels = ["passed", "failed", "killed", "timed out", "not ended"];
+    for label in labels {
+        let of_label = |test: &&TestSummary| test.result.map_or("not ended", TestResult::label) == label;
+        let number = tests.iter().filter(of_label).count() as u64;
+        if number > 0 {
+            said.extend([", ", &count(number), " ", label]);
+        }
+    }
+    let rounds = tests.iter().map(|test| u64::from(test.round) + 1).max().unwrap_or(0);
+    if rounds > 1 {
+        said.extend([", in ", &counted(rounds, "round")]);
+    }
+    said
+}
+
 /// The likeliest reason why there were no requests.
-fn why_none(summary: &Summary) -> String {
+fn why_none(summary: &Summary, tests: bool) -> String {
     let connections = summary.totals.connections;
     let unseen = &summary.unseen;
     let of_them = |number: u64| match (number, connections) {
@@ -68,6 +95,8 @@ fn why_none(summary: &Summary) -> String {
         format!("{} spoke no HTTP/1", of_them(unseen.unreadable_connections))
     } else if connections > 0 {
         format!("{} carried none", of_them(connections))
+    } else if tests {
+        "no server of this workspace was connected to".into()
     } else if summary.listening.is_empty() {
         "the server never listened".into()
     } else {

@@ -100,8 +100,21 @@ fn sentences(summary: &Summary) -> Vec<String> {
             )
         }),
     ];
+    let unassigned = unassigned(summary).map(|number| {
+        format!(
+            "{} of no test: the start of what served them was not seen, or happened outside of the tests.",
+            if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) }
+        )
+    });
     let notes = notes.into_iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(number));
+    let notes = notes.chain(unassigned);
     notes.chain(summary.explained.iter().flat_map(not_explained)).collect()
+}
+
+/// In a run of tests, the requests that are none's.
+fn unassigned(summary: &Summary) -> Option<u64> {
+    let assigned: u64 = summary.tests.iter().map(|test| test.requests).sum();
+    Some(summary.totals.requests.saturating_sub(assigned)).filter(|number| *number > 0 && !summary.tests.is_empty())
 }
 
 /// What `--explain` was asked for and could not tell.

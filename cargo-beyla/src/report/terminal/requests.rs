@@ -26,6 +26,15 @@ const TARGET_WIDTH: usize = 8;
 /// An accept wait from here on is worth a word.
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
+/// The same with the name of its test.
+const REQUEST_WIDTH_WITH_TEST: usize = 48;
+
+/// With less room than this, a test is not named.
+const TEST_WIDTH: usize = 8;
+
+/// What comes before the name of a test.
+const IN: &str = "  in ";
+
 /// Which columns there are beside those that always are.
 #[derive(Clone, Copy, Default)]
 struct Columns {
@@ -67,7 +76,7 @@ const OF_SLOWEST_OPENED: &[Columns] = &[
 /// A line for each request, in the order in which they came.
 pub(super) fn each(summary: &Summary, run: &RunInfo, paint: Paint, width: usize) -> String {
     let explained = summary.explained.as_ref();
-    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, run)).collect();
+    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, summary, run)).collect();
     let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
     section("Every request, in order", &Listing::new(rows, explained, width), layouts, paint)
 }
@@ -86,7 +95,7 @@ pub(super) fn slowest(
     let mut slowest: Vec<&Request> = summary.requests.iter().map(AsRef::as_ref).collect();
     slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
     slowest.truncate(number);
-    let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, run)).collect();
+    let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, summary, run)).collect();
     let title = match rows.len() {
         1 => "The slowest request".to_owned(),
         number => format!("The {} slowest requests", count(number as u64)),
@@ -125,7 +134,9 @@ impl<'a> Listing<'a> {
 
     /// The first layout that leaves room enough for the requests themselves, else the last.
     fn fit(&self, layouts: &[Columns]) -> (Table, Columns) {
-        let wanted = self.rows.iter().map(Row::wanted).max().unwrap_or(0).min(REQUEST_WIDTH);
+        let tests = self.rows.iter().any(|row| row.test.is_some());
+        let most = if tests { REQUEST_WIDTH_WITH_TEST } else { REQUEST_WIDTH };
+        let wanted = self.rows.iter().map(Row::wanted).max().unwrap_or(0).min(most);
         // The last column has a gap of its own.
         let room = |columns| self.width.saturating_sub(self.build(columns, None).width() + GAP);
         let fits = layouts.iter().copied().find(|&columns| room(columns) >= wanted);
@@ -187,10 +198,12 @@ struct Row<'a> {
     target: String,
     /// What else there is to say: why it is not whole, how long its connection waited.
     remarks: Vec<(Role, String)>,
+    /// The name of the test that caused it, fit for a terminal.
+    test: Option<String>,
 }
 
 impl<'a> Row<'a> {
-    fn new(request: &'a Request, run: &RunInfo) -> Self {
+    fn new(request: &'a Request, summary: &Summary, run: &RunInfo) -> Self {
         let boundaries = &request.boundaries;
         let mut target = request.path.to_string();
         if let Some(query) = &request.query {
@@ -207,6 +220,7 @@ impl<'a> Row<'a> {
         let ending = ending.map(|role| (role, format!("  {}", request.outcome.label())));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (Role::Faint, format!("  + {} accept wait", time(wait))));
+        let test = request.connection.owner.and_then(|owner| summary.tests.get(owner.test?.0 as usize));
         let explanation = request.explanation.as_ref();
         Self {
             request,
@@ -214,6 +228,7 @@ impl<'a> Row<'a> {
             offset_ns: boundaries.start().saturating_sub(run.started_monotonic_ns),
             target: format!("{method} {}", text::escape(&target)),
             remarks: ending.into_iter().chain(wait).collect(),
+            test: test.map(|test| text::escape(&test.name).into_owned()),
         }
     }
 
@@ -223,13 +238,26 @@ impl<'a> Row<'a> {
 
     /// Columns of the whole label.
     fn wanted(&self) -> usize {
-        text::width(&self.target) + self.remarks_width()
+        text::width(&self.target) + self.remarks_width() + self.test_width()
+    }
+
+    fn test_width(&self) -> usize {
+        self.test.as_ref().map_or(0, |test| IN.len() + text::width(test))
     }
 
     fn label(&self, width: usize) -> Cell {
-        let room = width.saturating_sub(self.remarks_width()).max(TARGET_WIDTH);
-        let label = Cell::plain(text::shorten(&self.target, room));
-        self.remarks.iter().fold(label, |label, (role, remark)| label.and(*role, remark))
+        let room = width.saturating_sub(self.remarks_width());
+        // The test has half of it, and what the target leaves.
+        let left = room.saturating_sub(text::width(&self.target));
+        let test_room = self.test_width().min(left.max(room / 2));
+        let test = self.test.as_ref().filter(|_| test_room >= IN.len() + TEST_WIDTH);
+        let target_room = room.saturating_sub(if test.is_some() { test_room } else { 0 }).max(TARGET_WIDTH);
+        let label = Cell::plain(text::shorten(&self.target, target_room));
+        let label = self.remarks.iter().fold(label, |label, (role, remark)| label.and(*role, remark));
+        match test {
+            Some(test) => label.and(Role::Faint, format!("{IN}{}", text::shorten_start(test, test_room - IN.len()))),
+            None => label,
+        }
     }
 
     fn status(&self) -> Cell {

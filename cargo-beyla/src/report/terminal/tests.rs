@@ -1,17 +1,19 @@
 mod explained;
+mod suite;
 
 use insta::assert_snapshot;
 
 use super::*;
 use crate::report::fixtures;
 use crate::request::model::Endpoint;
+use crate::request::suite::{TestResult, TestSummary};
 use crate::request::summary::Unseen;
 
 const SECONDS: u64 = 1_000_000_000;
 
 fn rendered(summary: &Summary, width: usize) -> String {
     let options = TerminalOptions { slowest: 5, color: false, width };
-    let text = render(summary, &fixtures::run(), 2_310_000_000, Some(Exit::Code(0)), &options);
+    let text = render(summary, &fixtures::run(), 2_310_000_000, Some(Exit::Code(0)), &Verdicts::default(), &options);
     assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
     text
 }
@@ -21,7 +23,7 @@ fn zero(change: impl FnOnce(&mut Summary)) -> String {
     let mut summary = fixtures::summary(Vec::new(), Vec::new());
     change(&mut summary);
     let options = TerminalOptions { slowest: 5, color: false, width: 100 };
-    let text = render(&summary, &fixtures::run(), 12 * SECONDS, None, &options);
+    let text = render(&summary, &fixtures::run(), 12 * SECONDS, None, &Verdicts::default(), &options);
     text.lines().next().unwrap().to_owned()
 }
 
@@ -244,7 +246,7 @@ fn many_routes_are_summed_up() {
 #[test]
 fn an_unusual_ending_is_told() {
     let options = TerminalOptions { slowest: 0, color: false, width: 80 };
-    let said = |exit| render(&fixtures::healthy(), &fixtures::run(), SECONDS, exit, &options);
+    let said = |exit| render(&fixtures::healthy(), &fixtures::run(), SECONDS, exit, &Verdicts::default(), &options);
     assert!(said(Some(Exit::Signal(11))).contains("The server was ended by signal 11 (SIGSEGV)\n"));
     assert!(said(Some(Exit::Signal(77))).contains("The server was ended by signal 77\n"));
     assert!(said(Some(Exit::Code(101))).contains("The server ended with exit code 101\n"));
@@ -258,10 +260,10 @@ fn colours_change_nothing_but_colours() {
     let mut options = TerminalOptions { slowest: 5, color: true, width: 100 };
     for summary in [fixtures::healthy(), fixtures::troubled(), fixtures::explained()] {
         options.color = true;
-        let colored = render(&summary, &fixtures::run(), SECONDS, None, &options);
+        let colored = render(&summary, &fixtures::run(), SECONDS, None, &Verdicts::default(), &options);
         assert!(colored.contains("\x1b["));
         options.color = false;
-        let plain = render(&summary, &fixtures::run(), SECONDS, None, &options);
+        let plain = render(&summary, &fixtures::run(), SECONDS, None, &Verdicts::default(), &options);
         assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
     }
 }

@@ -91,6 +91,7 @@ impl Explain {
         unit.clock.switch(at, Part::Running);
         task.polled = Some((change.thread, at));
         task.notified = false;
+        thread.process = change.process;
         thread.polls(reference, change.task, at);
     }
 
@@ -191,7 +192,16 @@ impl Explain {
 
     /// The run is over: polls that go on have lasted until now, and are the worst of all.
     pub(in crate::request) fn stop(&mut self, at: u64) {
-        for thread in self.threads.all() {
+        self.end_polls(at, |_| true);
+    }
+
+    /// A process has ended, and with it what its threads polled.
+    pub(in crate::request) fn process_ended(&mut self, process: u32, at: u64) {
+        self.end_polls(at, |thread| thread.process == process);
+    }
+
+    fn end_polls(&mut self, at: u64, of: impl Fn(&Thread) -> bool) {
+        for thread in self.threads.all().filter(|thread| of(thread)) {
             if let Some(current) = thread.current.take()
                 && let Some(task) = self.tasks.get_mut(current).filter(|task| !task.blocking)
             {

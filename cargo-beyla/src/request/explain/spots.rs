@@ -1,10 +1,12 @@
 //! Stacks that lead to one place of the code, told as one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::request::explanation::{Cause, Explanation, Frame, Place, Wait};
+use crate::request::finding::Finding;
 use crate::request::model::Request;
+use crate::request::suite::TestId;
 
 /// Where in the code a stack leads to.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -43,6 +45,27 @@ pub(super) fn merge(request: &mut Arc<Request>, stacks: &BTreeMap<u32, Vec<Frame
         merge_places(places, stacks);
         merge_waits(waits, stacks);
     }
+}
+
+/// The tests whose requests, of those that were kept, have met what was found in this place.
+pub(super) fn tests_of(
+    finding: &Finding,
+    requests: &[Arc<Request>],
+    stacks: &BTreeMap<u32, Vec<Frame>>,
+) -> Vec<TestId> {
+    let (Some((method, route)), Some(found)) = (&finding.route, &finding.place) else { return Vec::new() };
+    let spot = Spot::of(found.cause, found.stack, stacks);
+    let has_met = |request: &&Arc<Request>| {
+        let places = request.explanation.iter().flat_map(|explanation| &explanation.places);
+        request.method == *method
+            && request.route == *route
+            && places
+                .clone()
+                .any(|place| place.cause == found.cause && Spot::of(place.cause, place.stack, stacks) == spot)
+    };
+    let tests: BTreeSet<TestId> =
+        requests.iter().filter(has_met).filter_map(|request| request.connection.owner?.test).collect();
+    tests.into_iter().collect()
 }
 
 fn merge_waits(waits: &mut [Wait], stacks: &BTreeMap<u32, Vec<Frame>>) {

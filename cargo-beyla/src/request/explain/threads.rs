@@ -29,6 +29,8 @@ const EACH_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) generation: u32,
+    /// Whose it was when it last began a poll; 0 where there is only one process.
+    pub(super) process: u32,
     /// The task that it polls.
     pub(super) current: Option<TaskRef>,
     /// The poll of that task.
@@ -116,6 +118,7 @@ impl Thread {
     fn new(generation: u32, at: u64) -> Self {
         Self {
             generation,
+            process: 0,
             current: None,
             poll: Poll::default(),
             asleep: None,

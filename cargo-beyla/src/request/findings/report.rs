@@ -155,6 +155,7 @@ fn finding(kind: FindingKind, tally: Tally) -> Finding {
         total_ns: tally.total,
         max_ns: tally.max,
         delayed: Vec::new(),
+        tests: Vec::new(),
     }
 }
 

@@ -33,7 +33,7 @@ impl Tape {
     pub(crate) fn task(&mut self, change: u16, task: u64, vtable: u64) -> &mut Self {
         let mut header = self.header::<records::TaskChange>(kind::TASK, 0, b"");
         header.flags = change;
-        let record = records::TaskChange { header, task, vtable, thread: self.thread, reserved: 0 };
+        let record = records::TaskChange { header, task, vtable, thread: self.thread, process: 0 };
         self.push(&record, b"")
     }
 

@@ -51,6 +51,11 @@ pub struct HarnessArguments {
 }
 
 impl HarnessArguments {
+    /// Whether they choose among the tests.
+    pub fn choose(&self) -> bool {
+        !self.filters.is_empty() || !self.skip.is_empty() || self.ignored != Ignored::default()
+    }
+
     /// Reads them; `filter` is the TESTNAME that cargo takes itself.
     pub fn parse(filter: Option<&str>, arguments: &[OsString]) -> Result<Self, Error> {
         let mut parsed = Self { filters: filter.map(str::to_owned).into_iter().collect(), ..Self::default() };

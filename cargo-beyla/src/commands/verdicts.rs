@@ -1,0 +1,103 @@
+//! What a run is held against: budgets, and a baseline; and the baseline that it becomes itself.
+
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use super::status::{Status, write};
+use crate::baseline::compare::compare;
+use crate::baseline::name::Name;
+use crate::baseline::samples::{Collector, Samples};
+use crate::baseline::store::{Saved, Store};
+use crate::budget::judge::judge;
+use crate::budget::model::Budget;
+use crate::cli::test::VerdictOptions;
+use crate::config::settings::Settings;
+use crate::error::Error;
+use crate::launch::user::InvokingUser;
+use crate::report::annotations::annotations;
+use crate::report::run_info::RunInfo;
+use crate::report::units::counted;
+use crate::report::verdicts::Verdicts;
+use crate::request::summary::Summary;
+
+/// What a run is held against, all of it read and found good before anything is built.
+#[derive(Debug, Default)]
+pub(super) struct Demands {
+    budgets: Vec<Budget>,
+    baseline: Option<Saved>,
+    save: Option<(Store, Name)>,
+}
+
+impl Demands {
+    /// The budgets of the settings alone.
+    pub(super) fn of_settings(settings: &Settings) -> Self {
+        let budgets = settings.budgets.iter().map(|budget| budget.value.clone()).collect();
+        Self { budgets, ..Self::default() }
+    }
+
+    /// The budgets of the settings, and the baselines of the flags in the workspace with this target directory.
+    pub(super) fn new(settings: &Settings, options: &VerdictOptions, target_directory: &Path) -> Result<Self, Error> {
+        let store = Store::within(target_directory);
+        let VerdictOptions { budgets: _, save_baseline, baseline } = options;
+        let name = |flag, name: &Option<String>| name.as_ref().map(|name| Name::new(flag, name)).transpose();
+        let (save, baseline) = (name("--save-baseline", save_baseline)?, name("--baseline", baseline)?);
+        let baseline = baseline.map(|name| store.load(&name)).transpose()?;
+        let save = save.map(|name| (store, name));
+        Ok(Self { baseline, save, ..Self::of_settings(settings) })
+    }
+
+    /// What takes the requests, if they are wanted one by one.
+    pub(super) fn collector(&self) -> Option<Collector> {
+        (self.baseline.is_some() || self.save.is_some()).then(Collector::default)
+    }
+
+    /// Judges the run; of one that was `partial`, budgets may match nothing. Its samples are returned for
+    /// [`Self::save`].
+    pub(super) fn judge(
+        &self,
+        summary: &Summary,
+        collector: Option<Collector>,
+        partial: bool,
+        status: Status,
+    ) -> (Verdicts, Samples) {
+        let collector = collector.unwrap_or_default();
+        if collector.left_out() > 0 {
+            let requests = counted(collector.left_out(), "request");
+            status.warn(format_args!("the samples are without {requests}, for which there was no room"));
+        }
+        let samples = collector.finish(&summary.tests);
+        let comparison = self.baseline.as_ref().map(|Saved { name, saved_unix_ns, samples: before }| {
+            compare(before, &samples, name.as_str(), *saved_unix_ns)
+        });
+        (Verdicts { budgets: judge(&self.budgets, summary, partial), comparison }, samples)
+    }
+
+    /// Keeps the samples where they are to be kept, for `user` if that is another.
+    pub(super) fn save(
+        &self,
+        samples: &Samples,
+        run: &RunInfo,
+        user: Option<&InvokingUser>,
+        status: Status,
+    ) -> Result<(), Error> {
+        let Some((store, name)) = &self.save else { return Ok(()) };
+        let mut made: Vec<PathBuf> = store.prepare()?;
+        let path = store.save(name, samples, run.started_unix_ns)?;
+        status.say("Saved", format_args!("the baseline `{name}` in {}", path.display()));
+        made.push(path);
+        if let Some((uid, gid)) = user.map(InvokingUser::owner) {
+            for path in made {
+                // Then it stays root's, which the user will see.
+                let _ = chown(path, Some(uid), Some(gid));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells GitHub Actions what went wrong, where that is what runs us.
+pub(super) fn annotate(summary: &Summary, verdicts: &Verdicts) {
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        write(&annotations(summary, verdicts));
+    }
+}

@@ -1,0 +1,103 @@
+//! The budgets of a run, and what broke them.
+
+use super::suite::label;
+use crate::budget::judge::{BudgetVerdict, Outcome, Subject, Value};
+use crate::budget::metric::Metric;
+use crate::report::colors::{Paint, Role};
+use crate::report::explain::sentence::route;
+use crate::report::text::{self, escape, shorten};
+use crate::report::units::{count, time};
+use crate::request::model::Request;
+use crate::request::suite::{TestId, TestSummary};
+use crate::request::summary::Summary;
+
+/// Of one budget, so many routes or tests are named that break it.
+const VALUES_SHOWN: usize = 5;
+
+/// Columns of a test's name.
+const TEST_WIDTH: usize = 48;
+
+/// A line for each budget that fails the run, with what breaks it, and one for all others.
+pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Paint, width: usize) -> Option<String> {
+    if verdicts.is_empty() {
+        return None;
+    }
+    let failing: Vec<&BudgetVerdict> = verdicts.iter().filter(|verdict| verdict.fails()).collect();
+    let holding = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Holds).count();
+    let all = count(verdicts.len() as u64);
+    let title = match failing.len() {
+        0 if holding == verdicts.len() => format!("Budgets: {all} hold"),
+        0 => format!("Budgets: {} of {all} hold", count(holding as u64)),
+        failing => format!("Budgets: {} of {all} broken", count(failing as u64)),
+    };
+    let mut out = paint.paint(if failing.is_empty() { Role::Strong } else { Role::Error }, title) + "\n";
+    let mut line = |indent: usize, role: Role, text: &str| {
+        let text = shorten(text, width - indent);
+        out.extend([&*" ".repeat(indent), &*paint.paint(role, text), "\n"]);
+    };
+    for verdict in verdicts {
+        let label = escape(&verdict.budget.label()).into_owned();
+        match verdict.outcome {
+            Outcome::Holds => {
+                let nearest = verdict.values.first().map_or(String::new(), |value| {
+                    format!("  ({}{})", if verdict.judged > 1 { "nearest: " } else { "" }, number(verdict, value))
+                });
+                line(2, Role::Faint, &format!("holds   {label}{nearest}"));
+            }
+            Outcome::NotJudged => {
+                line(2, Role::Faint, &format!("not judged  {label}  (nothing of it was among what was run)"));
+            }
+            Outcome::Unmatched => {
+                line(2, Role::Error, &format!("broken  {label}"));
+                line(10, Role::Plain, "it matches nothing that was measured: is it spelled as in the report?");
+            }
+            Outcome::Broken => {
+                line(2, Role::Error, &format!("broken  {label}"));
+                for value in verdict.values.iter().take(VALUES_SHOWN) {
+                    line(10, Role::Plain, &format!("{} {}", number(verdict, value), of(&value.subject, summary)));
+                }
+                let rest = verdict.values.len().saturating_sub(VALUES_SHOWN);
+                if rest > 0 {
+                    line(10, Role::Faint, &format!("and {} more", count(rest as u64)));
+                }
+                for request in &verdict.requests {
+                    line(12, Role::Faint, &said(request, &summary.tests));
+                }
+            }
+        }
+    }
+    Some(out)
+}
+
+/// `p99 23.1 ms`.
+fn number(verdict: &BudgetVerdict, value: &Value) -> String {
+    let metric = verdict.budget.metric;
+    let name = Metric::WORDS.iter().find(|(_, of)| *of == metric).map_or("", |(word, _)| *word);
+    if metric.is_time() { format!("{name} {}", time(value.value)) } else { format!("{name} {}", count(value.value)) }
+}
+
+fn of(subject: &Subject, summary: &Summary) -> String {
+    match subject {
+        Subject::Everything => "in all".to_owned(),
+        Subject::Route { method, route: path } => format!("of {}", route(method, path)),
+        Subject::Test(test) => format!("of {}", test_name(*test, &summary.tests)),
+    }
+}
+
+fn test_name(test: TestId, tests: &[TestSummary]) -> String {
+    let Some(of) = tests.get(test.0 as usize) else { return "a test".to_owned() };
+    let name = label(&of.binary, &of.name, TEST_WIDTH);
+    if tests.iter().any(|test| test.round > 0) { format!("{name}, round {}", of.round + 1) } else { name }
+}
+
+/// `#12  1.20 ms  200  GET /users/7  in shop::api users::create`.
+fn said(request: &Request, tests: &[TestSummary]) -> String {
+    let status = request.status.map_or_else(|| request.outcome.label().to_owned(), |status| status.to_string());
+    let target = route(&request.method, &request.path);
+    let mut said = format!("#{}  {}  {status}  {target}", request.id, time(request.boundaries.total()));
+    if let Some(test) = request.connection.owner.and_then(|owner| owner.test) {
+        said.extend(["  in ", &test_name(test, tests)]);
+    }
+    debug_assert!(!said.contains(text::is_unfit));
+    said
+}
