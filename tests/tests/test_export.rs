@@ -1,15 +1,18 @@
 //! What a run of tests sends away: one trace a test.
 
 use std::collections::{BTreeMap, HashMap};
+use std::process::Command;
 
 use beyla_tests::fixture::{self, manifest};
 use beyla_tests::receiver::{Receiver, attribute, hexadecimal};
 use beyla_tests::report::Report;
 use beyla_tests::run::{Capture, Finished, Run};
 use beyla_tests::spans;
+use beyla_tests::tool::tool;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use serde_json::Value;
 
 /// The root spans of tests, by name, and all other spans.
 fn divided(receiver: &Receiver) -> (BTreeMap<String, Span>, Vec<Span>) {
@@ -31,6 +34,10 @@ fn told(finished: &Finished) -> BTreeMap<String, usize> {
         is_verb.then(|| (format!("{binary} {name}"), requests()))
     });
     tests.collect()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("text")
 }
 
 /// Each request of the report hangs under the root span of the test that has made as many.
@@ -65,7 +72,10 @@ fn one_trace_a_test() {
     for capture in [Capture::Socket, Capture::Syscalls] {
         let receiver = Receiver::start();
         let jaeger = receiver.address.to_string();
-        let finished = Run::test("bookshop", capture).flags(["--jaeger", &jaeger]).to_end();
+        let folder = fixture::folder(&[]);
+        let recording = folder.path().join("run.beyla");
+        let run = Run::test("bookshop", capture).flags(["--jaeger", &jaeger]);
+        let finished = run.flags(["--record".as_ref(), recording.as_os_str()]).to_end();
         assert_eq!(finished.code(), 0, "{}", finished.stderr);
         let report = hang_under_their_tests(&finished, &receiver);
         let (roots, _) = divided(&receiver);
@@ -80,6 +90,19 @@ fn one_trace_a_test() {
             assert_eq!(attribute(&search.attributes, key).as_deref(), Some(value));
         }
         assert_eq!(search.status, None);
+        let json: Value = serde_json::from_str(finished.json.as_deref().expect("a report")).expect("JSON");
+        let tests = json["tests"].as_array().expect("tests");
+        for test in tests {
+            let root = roots.get(&format!("{} {}", text(&test["binary"]), text(&test["name"])));
+            let ids = root.map(|root| (hexadecimal(&root.trace_id), hexadecimal(&root.span_id)));
+            let told = test["trace_id"].as_str().map(|trace| (trace.to_owned(), text(&test["span_id"]).to_owned()));
+            assert_eq!(told, ids, "{test}");
+        }
+        // Reported again, it shows what was sent.
+        let mut again = Command::new(tool());
+        let output = again.args(["beyla", "report", "--json", "-"]).arg(&recording).output().expect("the tool runs");
+        let again: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((&again["tests"], &again["requests"]), (&json["tests"], &json["requests"]));
         let resource = receiver.resource().attributes;
         assert_eq!(attribute(&resource, "service.name").as_deref(), Some("bookshop"));
         assert_eq!(attribute(&resource, "process.pid"), None);

@@ -9,7 +9,7 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
-use crate::report::run_info::{Exit, RunInfo, Seed};
+use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::report::terminal::TerminalOptions;
 use crate::report::verdicts::Verdicts;
 use crate::report::{json as report_json, terminal};
@@ -29,7 +29,11 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
     }
     let mut recording = Recording::open(&arguments.file)?;
     let seed = recording.run().trace_seed.map(|Seed(seed)| seed);
-    let mut trace = Trace::new(TraceSettings { seed, ..settings.trace()? });
+    let within = match &recording.run().traced {
+        Traced::Server { .. } => None,
+        Traced::Tests { within, .. } => Some(within.clone()),
+    };
+    let mut trace = Trace::new(TraceSettings { seed, within, ..settings.trace()? });
     while let Some(record) = recording.next_record()? {
         // A record that its own size belies says nothing; those beside it are whole.
         if let Ok(Some((event, _))) = Event::decode(record) {

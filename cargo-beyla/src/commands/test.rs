@@ -98,12 +98,14 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let options = options(arguments, &harness, cpus, user.clone());
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 
-    let trace_settings = TraceSettings { within: Some(within(&target_directory, &binaries)), ..settings.trace()? };
+    let within = within(&target_directory, &binaries);
+    let trace_settings = TraceSettings { within: Some(within.clone()), ..settings.trace()? };
     let one_by_one = demands.collector().is_some();
     let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, one_by_one)?;
     let package = workspace.package().map(str::to_owned);
     let (probes, info) = loading.attach(Attaching {
         binaries: &binaries,
+        within,
         sources: workspace.sources,
         record: arguments.record.as_deref(),
         seed,

@@ -73,6 +73,7 @@ impl Prepared {
         let sources = if explain { Sources::around(&program.executable) } else { Sources::default() };
         let (probes, info) = loading.attach(Attaching {
             binaries: std::slice::from_ref(&program),
+            within: within.clone(),
             sources,
             record: None,
             seed: None,

@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn of_tests_no_process_is_told() {
-        let run = RunInfo { traced: Traced::Tests { workspace: "/work/shop".into() }, ..fixtures::run() };
-        let resource = resource(&Resource { service_name: "shop".into(), attributes: vec![] }, &run);
+        let resource =
+            resource(&Resource { service_name: "shop".into(), attributes: vec![] }, &fixtures::run_of_tests());
         let has = |key: &str| resource.attributes.iter().any(|attribute| attribute.key.starts_with(key));
         assert!(has("service.instance.id") && has("host.name") && !has("process."));
     }

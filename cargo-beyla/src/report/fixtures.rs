@@ -25,7 +25,10 @@ pub(crate) fn run() -> RunInfo {
 
 /// The run of the tests of a workspace.
 pub(crate) fn run_of_tests() -> RunInfo {
-    RunInfo { traced: Traced::Tests { workspace: "/work/shop".into() }, ..run() }
+    RunInfo {
+        traced: Traced::Tests { workspace: "/work/shop".into(), within: vec!["/work/shop/target".into()] },
+        ..run()
+    }
 }
 
 /// The run of a server with this process id.
@@ -106,6 +109,7 @@ pub(crate) fn test(name: &str, round: u32) -> TestSummary {
         incomplete: 0,
         sum_ns: 0,
         total: None,
+        span: None,
     }
 }
 

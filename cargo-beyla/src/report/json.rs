@@ -53,7 +53,7 @@ pub fn write(
                 workspace: None,
                 listening: Some(List(summary.listening.iter().map(DisplayEndpoint))),
             },
-            Traced::Tests { workspace } => {
+            Traced::Tests { workspace, .. } => {
                 Target { pid: None, executable: None, workspace: Some(workspace.to_string_lossy()), listening: None }
             }
         },

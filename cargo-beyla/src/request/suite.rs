@@ -100,6 +100,8 @@ pub struct TestSummary {
     pub sum_ns: u64,
     /// Total request times; `None` if no request was complete.
     pub total: Option<Distribution>,
+    /// Its root span, if it has one: see [`EndedTest`].
+    pub span: Option<TestSpan>,
 }
 
 /// A test that is over, as it is exported. Times are nanoseconds, by the clock of the events.
@@ -294,8 +296,9 @@ impl Suite {
     }
 
     /// What is known at the end of the run.
-    pub(super) fn into_summaries(self, now_ns: u64) -> Vec<TestSummary> {
-        let summary = |test: Test| TestSummary {
+    pub(super) fn into_summaries(self, now_ns: u64, span: impl Fn(TestId) -> Option<TestSpan>) -> Vec<TestSummary> {
+        let summary = |(test, id): (Test, u32)| TestSummary {
+            span: span(TestId(id)).filter(|_| test.told),
             binary: test.binary,
             name: test.name,
             round: test.round,
@@ -308,6 +311,6 @@ impl Suite {
             sum_ns: test.total.sum(),
             total: test.total.into_distribution(),
         };
-        self.tests.into_iter().map(summary).collect()
+        self.tests.into_iter().zip(0..).map(summary).collect()
     }
 }

@@ -273,8 +273,8 @@ impl Trace {
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let Ledger { keeper, statistics, mut totals, mut unseen, explain, suite, .. } = self.ledger;
-        let tests = suite.map(|suite| suite.into_summaries(now_ns)).unwrap_or_default();
+        let Ledger { keeper, statistics, mut totals, mut unseen, explain, suite, identities, .. } = self.ledger;
+        let tests = suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
         totals.requests_not_kept = keeper.not_kept();
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;

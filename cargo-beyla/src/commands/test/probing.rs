@@ -30,6 +30,8 @@ pub(in crate::commands) struct Loading {
 /// What a run of tests is attached with.
 pub(in crate::commands) struct Attaching<'a> {
     pub(in crate::commands) binaries: &'a [PlannedBinary],
+    /// The folders whose programs are followed.
+    pub(in crate::commands) within: Vec<PathBuf>,
     pub(in crate::commands) sources: Sources,
     pub(in crate::commands) record: Option<&'a Path>,
     pub(in crate::commands) seed: Option<Seed>,
@@ -58,7 +60,7 @@ impl Loading {
     /// Attaches the probes.
     pub(in crate::commands) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
         let Self { mut helper, explain } = self;
-        let Attaching { binaries, sources, record, seed, status } = attaching;
+        let Attaching { binaries, within, sources, record, seed, status } = attaching;
         let began = Instant::now();
         let (executables, mut unseen) =
             if explain { executables(binaries) } else { <(Executables, Vec<String>)>::default() };
@@ -70,7 +72,7 @@ impl Loading {
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let info = RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            traced: Traced::Tests { workspace: sources.root.clone() },
+            traced: Traced::Tests { workspace: sources.root.clone(), within },
             started_unix_ns,
             started_monotonic_ns,
             capture,

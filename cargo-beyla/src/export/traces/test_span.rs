@@ -80,11 +80,11 @@ mod tests {
             assert!(span.parent_span_id.is_empty());
             assert_eq!(span.start_time_unix_nano, run.unix_ns(test.started_ns));
             assert_eq!(span.end_time_unix_nano, run.unix_ns(test.ended_ns));
-            let text = |key: &str| value(&span, key);
-            assert_eq!(text("test.suite.name").as_deref(), Some("shop::api"));
-            assert_eq!(text("test.case.name").as_deref(), Some("buys"));
-            assert_eq!(text("test.case.result.status").as_deref(), status);
-            assert_eq!(text("cargo_beyla.test.round"), None);
+            let of = |key: &str| value(&span, key);
+            assert_eq!(of("test.suite.name").as_deref(), Some("shop::api"));
+            assert_eq!(of("test.case.name").as_deref(), Some("buys"));
+            assert_eq!(of("test.case.result.status").as_deref(), status);
+            assert_eq!(of("cargo_beyla.test.round"), None);
             let error = span.status.map(|status| (status.code(), status.message));
             assert_eq!(error, message.map(|message| (StatusCode::Error, message.to_owned())));
         }
