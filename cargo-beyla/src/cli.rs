@@ -1,5 +1,6 @@
 //! The command line: flags, and nothing but flags.
 
+pub mod runner;
 pub mod test;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
+use self::runner::RunnerArguments;
 use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
@@ -56,6 +58,9 @@ pub enum Command {
     Init(InitArguments),
     /// Say whether this machine can trace, and the line that cures what is missing
     Doctor,
+    /// Runs a binary for cargo or cargo-nextest, and traces its requests
+    #[command(name = "__runner", hide = true, disable_help_flag = true)]
+    Runner(RunnerArguments),
     /// The privileged side; started by `run`
     #[command(name = "__probe", hide = true)]
     Probe(ProbeArguments),
@@ -159,7 +164,7 @@ pub struct RunControl {
 }
 
 /// What the reports show.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Report options")]
 pub struct ReportOptions {
     /// Show the N slowest requests [default: 10]

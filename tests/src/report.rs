@@ -28,7 +28,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// Of a run of tests, nothing of this is there.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "the names are the contract's")]
 pub struct Target {
     pub pid: u32,

@@ -1,4 +1,4 @@
-//! A run of `cargo beyla run` or `cargo beyla attach`, with the test as the client.
+//! A run of `cargo beyla run`, `cargo beyla attach` or `cargo beyla test`, with the test as the client of the first two.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -97,6 +97,19 @@ impl Run {
     /// Of `cargo beyla attach`, for a server that the flags name.
     pub fn attach(capture: Capture) -> Self {
         Self { command: "attach", ..Self::bare() }.flags(["--capture", capture.flag()])
+    }
+
+    /// Of `cargo beyla test`, for the tests of a package of this repository.
+    pub fn test(package: &str, capture: Capture) -> Self {
+        Self::tests_of_workspace(tool::root(), capture).flags(["-p", package])
+    }
+
+    /// Of `cargo beyla test`, for the tests of another workspace.
+    pub fn tests_of_workspace(root: &Path, capture: Capture) -> Self {
+        let manifest = root.join("Cargo.toml");
+        Self { command: "test", ..Self::bare() }
+            .flags(["--capture", capture.flag(), "--manifest-path"])
+            .flags([manifest])
     }
 
     fn bare() -> Self {

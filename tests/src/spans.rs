@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::receiver::{Receiver, attribute, hexadecimal};
 use crate::report::Report;
@@ -10,13 +11,17 @@ use crate::report::Report;
 /// Each request of the report has its server span and the two children of that, all in the request's own trace and
 /// time; and there is nothing else.
 pub fn are_those_of(report: &Report, receiver: &Receiver) {
-    let spans = receiver.spans();
+    are_those_of_requests(report, &receiver.spans());
+}
+
+/// The same of a part of what has come.
+pub fn are_those_of_requests(report: &Report, spans: &[Span]) {
     let ids: HashSet<_> = spans.iter().map(|span| (&span.trace_id, &span.span_id)).collect();
-    let servers = receiver.server_spans();
+    let servers: Vec<&Span> = spans.iter().filter(|span| span.kind() == SpanKind::Server).collect();
     let count = report.requests.len();
     assert_eq!((servers.len(), spans.len(), ids.len()), (count, 3 * count, 3 * count));
     let mut by_parent: HashMap<&[u8], Vec<&Span>> = HashMap::new();
-    for span in &spans {
+    for span in spans {
         by_parent.entry(&span.parent_span_id).or_default().push(span);
     }
     let by_id: HashMap<String, _> = servers.iter().map(|span| (hexadecimal(&span.span_id), span)).collect();

@@ -195,6 +195,24 @@ fn a_user_without_sudo_is_told() {
 }
 
 #[test]
+fn what_cannot_be_traced_for_cargo_runs_nevertheless() {
+    let user = User::new();
+    for (arguments, stderr) in [
+        (&["-c", "echo ran; exit 3"][..], Some("warning: sh is not traced: tracing needs CAP_BPF and CAP_PERFMON")),
+        (&["-c", "echo ran; exit 3", "--list"], None),
+    ] {
+        let words = user.runs(&user.usual_path(), &[]);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(user.tool()).args(["__runner", "/bin/sh"]).args(arguments);
+        let output = command.output().expect("it runs");
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"ran\n"[..]), "{output:?}");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(said.lines().count(), usize::from(stderr.is_some()), "{said}");
+        assert!(stderr.is_none_or(|stderr| said.starts_with(stderr)), "{said}");
+    }
+}
+
+#[test]
 fn a_machine_without_sudo_is_told() {
     let user = User::new();
     // All that a build needs, and no more.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::status::Status;
-use super::{attach, doctor, init, report, run, test};
+use super::{attach, doctor, init, report, run, test, wrapped};
 use crate::cli::{Arguments, Command};
 use crate::config;
 use crate::config::values::LogLevel;
@@ -15,6 +15,7 @@ pub fn dispatch(arguments: Arguments) -> ExitCode {
     let result = match command {
         Command::Run(arguments) => run::run(&arguments, status),
         Command::Test(arguments) => test::test(&arguments, status),
+        Command::Runner(arguments) => wrapped::run(&arguments, status),
         Command::Attach(arguments) => attach::attach(&arguments, status),
         Command::Report(arguments) => report::report(&arguments, status),
         Command::Init(arguments) => init::init(&arguments, status),

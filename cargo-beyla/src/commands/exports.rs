@@ -104,11 +104,20 @@ fn seed() -> Result<Seed, Error> {
 
 /// Starts what was checked. To be called once the server was forked, which wants a process of one
 /// thread, and once signals are blocked, as they are for a descriptor then in the new thread too.
-pub(super) fn start(checked: Checked, settings: &Settings, run: &RunInfo, status: Status) -> Result<Exporter, Error> {
+///
+/// `package` is the only one that is traced, if there is one and it is known.
+pub(super) fn start(
+    checked: Checked,
+    package: Option<String>,
+    settings: &Settings,
+    run: &RunInfo,
+    status: Status,
+) -> Result<Exporter, Error> {
     if let Some(url) = checked.prometheus_url() {
         status.say("Serving", format_args!("metrics at {url}"));
     }
-    let service_name = settings.service_name.as_ref().map_or_else(|| run.name(), |name| name.value.clone());
+    let service_name = settings.service_name.as_ref().map(|name| name.value.clone());
+    let service_name = service_name.or(package).unwrap_or_else(|| run.name());
     let namespace = settings.service_namespace.as_ref();
     let namespace = namespace.map(|namespace| ("service.namespace".to_owned(), namespace.value.clone()));
     let others = settings.resource_attributes.iter().flat_map(|attributes| attributes.value.clone());
@@ -148,7 +157,7 @@ impl Takers {
         Ok(Self { exporter, printing, routes, samples })
     }
 
-    /// Hands on the requests that have ended.
+    /// Hands on the requests and the tests that have ended.
     pub(super) fn offer(&mut self, trace: &mut Trace) {
         let Self { exporter, printing, routes, samples } = self;
         let mut printed = String::new();
@@ -169,6 +178,9 @@ impl Takers {
         });
         if !printed.is_empty() {
             status::write(&printed);
+        }
+        if let Some(exporter) = exporter {
+            trace.take_ended_tests(|test| exporter.offer_test(test));
         }
     }
 

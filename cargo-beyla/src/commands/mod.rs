@@ -13,3 +13,4 @@ mod status;
 mod test;
 mod tracing;
 mod verdicts;
+mod wrapped;

@@ -9,7 +9,7 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
-use crate::report::run_info::{Exit, RunInfo, Seed};
+use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::report::terminal::TerminalOptions;
 use crate::report::verdicts::Verdicts;
 use crate::report::{json as report_json, terminal};
@@ -29,7 +29,11 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
     }
     let mut recording = Recording::open(&arguments.file)?;
     let seed = recording.run().trace_seed.map(|Seed(seed)| seed);
-    let mut trace = Trace::new(TraceSettings { seed, ..settings.trace()? });
+    let within = match &recording.run().traced {
+        Traced::Server { .. } => None,
+        Traced::Tests { within, .. } => Some(within.clone()),
+    };
+    let mut trace = Trace::new(TraceSettings { seed, within, ..settings.trace()? });
     while let Some(record) = recording.next_record()? {
         // A record that its own size belies says nothing; those beside it are whole.
         if let Ok(Some((event, _))) = Event::decode(record) {
@@ -52,6 +56,12 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the terminal takes it.
+pub(super) fn terminal_options(settings: &Settings, status: Status) -> TerminalOptions {
+    let width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
+    TerminalOptions { slowest: settings.slowest.value, color: status.color, width: width.unwrap_or(DEFAULT_WIDTH) }
+}
+
 /// Prints the summary on stderr, and writes the JSON report where it is wanted.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn show(
@@ -64,12 +74,7 @@ pub(super) fn show(
     json: Option<&Path>,
     status: Status,
 ) -> Result<(), Error> {
-    let terminal_width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
-    let terminal = TerminalOptions {
-        slowest: settings.slowest.value,
-        color: status.color,
-        width: terminal_width.unwrap_or(DEFAULT_WIDTH),
-    };
+    let terminal = terminal_options(settings, status);
     write(&format!("\n{}", terminal::render(summary, run, duration_ns, exit, verdicts, &terminal)));
     let Some(path) = json else { return Ok(()) };
     let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };

@@ -1,7 +1,7 @@
 //! `cargo beyla test`: builds the tests of a workspace, and runs each in a process of its own.
 
 mod plan;
-mod probing;
+pub(super) mod probing;
 mod progress;
 mod session;
 
@@ -98,18 +98,22 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let options = options(arguments, &harness, cpus, user.clone());
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 
-    let trace_settings = TraceSettings { within: Some(within(&target_directory, &binaries)), ..settings.trace()? };
+    let within = within(&target_directory, &binaries);
+    let trace_settings = TraceSettings { within: Some(within.clone()), ..settings.trace()? };
     let one_by_one = demands.collector().is_some();
     let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, one_by_one)?;
+    let package = workspace.package().map(str::to_owned);
     let (probes, info) = loading.attach(Attaching {
         binaries: &binaries,
+        within,
         sources: workspace.sources,
         record: arguments.record.as_deref(),
         seed,
         status,
     })?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let exporter = checked.map(|checked| exports::start(checked, &settings, &info, status)).transpose()?;
+    let start = |checked| exports::start(checked, package, &settings, &info, status);
+    let exporter = checked.map(start).transpose()?;
     let mut takers = Takers::new(exporter, demands.collector(), &settings, &info)?;
     let runner = Runner::new(binaries, options);
     let End { mut trace, mut progress, runner, stopped, failure, ended_monotonic_ns } =

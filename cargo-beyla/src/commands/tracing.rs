@@ -116,7 +116,8 @@ impl Tracing<'_> {
             let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
             Explaining::new(Symbols::new(sources.root, sources.crates), Some(pid), &unseen)
         });
-        let exporter = exports.map(|checked| exports::start(checked, self.settings, &info, self.status)).transpose()?;
+        let start = |checked| exports::start(checked, None, self.settings, &info, self.status);
+        let exporter = exports.map(start).transpose()?;
         let takers = Takers::new(exporter, self.demands.collector(), self.settings, &info)?;
         let probes = Probes::new(helper, ring, explaining, recorder);
         Ok(Begun { probes, info, takers })

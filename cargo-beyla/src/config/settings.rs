@@ -184,6 +184,12 @@ impl Settings {
         Self::load(&Flags::of_attach(arguments), environment, None)
     }
 
+    /// The settings of what cargo or cargo-nextest runs in the place of a binary: nobody types a flag there.
+    pub fn of_runner(environment: &Environment) -> Result<Self, Error> {
+        let (report, export) = (ReportOptions::default(), ExportOptions::default());
+        Self::load(&Flags::of_report(&report, &export), environment, None)
+    }
+
     /// The settings of `cargo beyla report`, which knows no package.
     pub fn of_report(arguments: &ReportArguments, environment: &Environment) -> Result<Self, Error> {
         let ReportArguments { file: _, config, report } = arguments;

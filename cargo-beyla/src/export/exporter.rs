@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
 use super::inbox::{BOUNDS, Inbox};
+use super::item::{Counts, Item};
 use super::kept::Kept;
 use super::otlp::receiver::Receiver;
 use super::outcome::{MetricsOutcome, Outcome, PrometheusOutcome, TracesOutcome};
@@ -26,6 +27,7 @@ use crate::config::attributes::AttributeSelection;
 use crate::error::Error;
 use crate::report::run_info::RunInfo;
 use crate::request::model::Request;
+use crate::request::suite::EndedTest;
 
 /// So long after the deadline, the thread is not waited for any more.
 const GRACE: Duration = Duration::from_secs(1);
@@ -57,6 +59,7 @@ pub struct Exporter {
     inbox: Arc<Inbox>,
     progress: Arc<Progress>,
     offered: AtomicU64,
+    offered_tests: AtomicU64,
     ending: watch::Sender<Option<tokio::time::Instant>>,
     outcome: mpsc::Receiver<Outcome>,
     /// Told if the thread does not answer.
@@ -116,7 +119,7 @@ impl Checked {
 
     /// What became of exports that nobody has worked at.
     pub(super) fn not_started(&self, reason: &str) -> Outcome {
-        let lost = [(reason.to_owned(), 0)].into();
+        let lost = [(reason.to_owned(), Counts::default())].into();
         Outcome {
             traces: self.traces.as_ref().map(|receiver| TracesOutcome {
                 endpoint: receiver.endpoint.clone(),
@@ -153,19 +156,33 @@ impl Exporter {
             let _ = answer.send(work(checked, &resource, &run, &shared));
         });
         thread.map_err(|source| Error::System { what: "starting the thread that exports", source })?;
-        Ok(Self { inbox, progress, offered: AtomicU64::new(0), ending, outcome, silent })
+        Ok(Self {
+            inbox,
+            progress,
+            offered: AtomicU64::new(0),
+            offered_tests: AtomicU64::new(0),
+            ending,
+            outcome,
+            silent,
+        })
     }
 
     /// Takes a request that has ended. Never waits: what there is no room for is counted.
     pub fn offer(&self, request: &Arc<Request>) {
         self.offered.fetch_add(1, Ordering::Relaxed);
-        self.inbox.offer(request);
+        self.inbox.offer(Item::Request(Arc::clone(request)));
+    }
+
+    /// Takes a test that is over, in the same way.
+    pub fn offer_test(&self, test: EndedTest) {
+        self.offered_tests.fetch_add(1, Ordering::Relaxed);
+        self.inbox.offer(Item::Test(Arc::new(test)));
     }
 
     /// Takes note of requests that were lost before they could be offered.
     pub fn lose(&self, requests: u64) {
         self.offered.fetch_add(requests, Ordering::Relaxed);
-        self.inbox.refuse(requests);
+        self.inbox.refuse(Counts { requests, tests: 0 });
     }
 
     /// Sends what is left, for so long at most, and tells what became of everything.
@@ -205,10 +222,10 @@ impl Exporter {
     }
 
     fn unanswered(self) -> Outcome {
-        let Self { mut silent, offered, .. } = self;
+        let Self { mut silent, offered, offered_tests, .. } = self;
         if let Some(traces) = &mut silent.traces {
-            traces.requests = offered.load(Ordering::Relaxed);
-            traces.lost.values_mut().for_each(|requests| *requests = traces.requests);
+            traces.all = Counts { requests: offered.into_inner(), tests: offered_tests.into_inner() };
+            traces.lost.values_mut().for_each(|lost| *lost = traces.all);
         }
         silent
     }

@@ -1,65 +1,70 @@
-//! Where the run leaves requests for the exporter's thread: a bounded queue that neither side waits at.
+//! Where the run leaves requests and tests for the exporter's thread: a bounded queue that neither side waits at.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::request::model::Request;
+use super::item::{Counts, Item};
 
 /// How much a queue holds at most.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// In requests.
-    pub(super) requests: usize,
+    /// In requests and tests.
+    pub(super) items: usize,
     /// In memory, in bytes.
     pub(super) memory: usize,
 }
 
 /// Some seconds of a busy server.
-pub(super) const BOUNDS: Bounds = Bounds { requests: 64 * 1024, memory: 64 * 1024 * 1024 };
+pub(super) const BOUNDS: Bounds = Bounds { items: 64 * 1024, memory: 64 * 1024 * 1024 };
 
-/// A queue of requests that is bounded.
+/// A queue that is bounded.
 #[derive(Debug)]
 pub(super) struct Queue {
     bounds: Bounds,
-    requests: VecDeque<Arc<Request>>,
+    items: VecDeque<Item>,
     memory: usize,
 }
 
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, requests: VecDeque::new(), memory: 0 }
+        Self { bounds, items: VecDeque::new(), memory: 0 }
     }
 
     /// Whether there was room.
-    pub(super) fn push(&mut self, request: Arc<Request>) -> bool {
-        let memory = self.memory + request.memory();
-        let fits = self.requests.len() < self.bounds.requests && memory <= self.bounds.memory;
+    pub(super) fn push(&mut self, item: Item) -> bool {
+        let memory = self.memory + item.memory();
+        let fits = self.items.len() < self.bounds.items && memory <= self.bounds.memory;
         if fits {
             self.memory = memory;
-            self.requests.push_back(request);
+            self.items.push_back(item);
         }
         fits
     }
 
-    pub(super) fn front(&self) -> Option<&Arc<Request>> {
-        self.requests.front()
+    pub(super) fn front(&self) -> Option<&Item> {
+        self.items.front()
     }
 
-    pub(super) fn pop(&mut self) -> Option<Arc<Request>> {
-        let request = self.requests.pop_front()?;
-        self.memory = self.memory.saturating_sub(request.memory());
-        Some(request)
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        self.memory = self.memory.saturating_sub(item.memory());
+        Some(item)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.requests.len()
+        self.items.len()
     }
 
-    pub(super) fn clear(&mut self) {
-        self.requests.clear();
+    /// Empties it; what there was.
+    pub(super) fn clear(&mut self) -> Counts {
+        let mut counts = Counts::default();
+        for item in self.items.drain(..) {
+            counts += item.count();
+        }
         self.memory = 0;
+        counts
     }
 }
 
@@ -73,20 +78,24 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 struct Inner {
     queue: Queue,
-    refused: u64,
+    refused: Counts,
 }
 
 impl Inbox {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { inner: Mutex::new(Inner { queue: Queue::new(bounds), refused: 0 }), filled: Notify::new() }
+        Self {
+            inner: Mutex::new(Inner { queue: Queue::new(bounds), refused: Counts::default() }),
+            filled: Notify::new(),
+        }
     }
 
-    /// Adds a request; counts it where there is no room. The lock is held for moments only.
-    pub(super) fn offer(&self, request: &Arc<Request>) {
+    /// Adds an item; counts it where there is no room. The lock is held for moments only.
+    pub(super) fn offer(&self, item: Item) {
+        let count = item.count();
         let mut inner = self.lock();
         let was_empty = inner.queue.len() == 0;
-        if !inner.queue.push(Arc::clone(request)) {
-            inner.refused += 1;
+        if !inner.queue.push(item) {
+            inner.refused += count;
         }
         drop(inner);
         if was_empty {
@@ -94,16 +103,16 @@ impl Inbox {
         }
     }
 
-    /// Counts requests that were lost before they came here.
-    pub(super) fn refuse(&self, requests: u64) {
-        self.lock().refused += requests;
+    /// Counts what was lost before it came here.
+    pub(super) fn refuse(&self, lost: Counts) {
+        self.lock().refused += lost;
     }
 
     /// All that is there.
-    pub(super) fn take(&self) -> VecDeque<Arc<Request>> {
+    pub(super) fn take(&self) -> VecDeque<Item> {
         let mut inner = self.lock();
         inner.queue.memory = 0;
-        std::mem::take(&mut inner.queue.requests)
+        std::mem::take(&mut inner.queue.items)
     }
 
     /// Waits until there is something.
@@ -111,7 +120,7 @@ impl Inbox {
         self.filled.notified().await;
     }
 
-    pub(super) fn refused(&self) -> u64 {
+    pub(super) fn refused(&self) -> Counts {
         self.lock().refused
     }
 

@@ -6,6 +6,7 @@
 mod attribute;
 pub mod exporter;
 mod inbox;
+mod item;
 pub mod kept;
 mod metrics;
 mod otlp;

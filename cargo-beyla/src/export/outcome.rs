@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+pub use super::item::Counts;
 use crate::report::units::{count, counted};
 
 /// The reasons that are told apart.
@@ -21,21 +22,22 @@ pub struct Outcome {
     pub prometheus: Option<PrometheusOutcome>,
 }
 
-/// What became of the spans. Every request was sent, not sampled, left out, or lost.
+/// What became of the spans. Every request, and in a run of tests every test that has spans, was sent, not sampled,
+/// left out, or lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TracesOutcome {
     /// Where to.
     pub endpoint: String,
-    /// Requests that there were.
-    pub requests: u64,
+    /// All that there were.
+    pub all: Counts,
     /// Those whose spans were taken, each once.
-    pub sent: u64,
+    pub sent: Counts,
     /// Those that the sampler has left out.
-    pub unsampled: u64,
-    /// Those that the settings leave out.
+    pub unsampled: Counts,
+    /// Requests that the settings leave out.
     pub unwanted: u64,
     /// Those whose spans were not taken, by reason.
-    pub lost: BTreeMap<String, u64>,
+    pub lost: BTreeMap<String, Counts>,
     /// Spans that were not taken out of messages that were.
     pub rejected_spans: u64,
     /// What the receiver said of messages that it took.
@@ -65,13 +67,13 @@ pub struct PrometheusOutcome {
 }
 
 impl TracesOutcome {
-    pub(super) fn lose(&mut self, requests: u64, reason: &str) {
-        if requests == 0 {
+    pub(super) fn lose(&mut self, items: Counts, reason: &str) {
+        if items.is_zero() {
             return;
         }
         let told_apart = self.lost.contains_key(reason) || self.lost.len() < REASONS_MAX;
         let reason = if told_apart { reason } else { OTHER_REASONS };
-        *self.lost.entry(reason.to_owned()).or_default() += requests;
+        *self.lost.entry(reason.to_owned()).or_default() += items;
     }
 
     /// Whether everything that was to be sent was.
@@ -80,30 +82,40 @@ impl TracesOutcome {
     }
 
     /// As in `sent the spans of 9,488 of 10,000 requests to http://localhost:4318/v1/traces; 512 were not
-    /// sent: connection refused`.
+    /// sent: connection refused`, or `sent the spans of 92 requests and 12 tests to ...`.
     pub fn sentence(&self) -> String {
-        let Self { endpoint, requests, sent, unsampled, unwanted, lost, rejected_spans, remark } = self;
-        let all = counted(*requests, "request");
-        if *requests == 0 {
+        let Self { endpoint, all, sent, unsampled, unwanted, lost, rejected_spans, remark } = self;
+        if all.is_zero() {
             return format!("sent no spans to {endpoint}: there were no requests");
         }
-        let mut sentence = match *sent {
-            0 => format!("sent the spans of none of {all} to {endpoint}"),
-            sent if sent == *requests => format!("sent the spans of {all} to {endpoint}"),
-            sent => format!("sent the spans of {} of {all} to {endpoint}", count(sent)),
+        let portion = |all: u64, sent: u64, noun: &str| match sent {
+            _ if all == 0 => None,
+            0 => Some(format!("none of {}", counted(all, noun))),
+            sent if sent == all => Some(counted(all, noun)),
+            sent => Some(format!("{} of {}", count(sent), counted(all, noun))),
         };
-        let of = |requests: u64, what: &str| {
-            let verb = if requests == 1 { "was" } else { "were" };
-            format!("; {} {verb} not {what}", count(requests))
+        let portions = [portion(all.requests, sent.requests, "request"), portion(all.tests, sent.tests, "test")];
+        let portions: Vec<String> = portions.into_iter().flatten().collect();
+        let mut sentence = format!("sent the spans of {} to {endpoint}", portions.join(" and "));
+        // Where there are requests alone, a number can be of nothing else.
+        let number = |number: u64, noun: &str| match all.tests {
+            0 => count(number),
+            _ => counted(number, noun),
         };
-        if *unsampled > 0 {
+        let of = |Counts { requests, tests }: Counts, what: &str| {
+            let parts = [(requests, "request"), (tests, "test")].into_iter().filter(|(number, _)| *number > 0);
+            let parts: Vec<String> = parts.map(|(of_them, noun)| number(of_them, noun)).collect();
+            let verb = if requests + tests == 1 { "was" } else { "were" };
+            format!("; {} {verb} not {what}", parts.join(" and "))
+        };
+        if !unsampled.is_zero() {
             sentence.push_str(&of(*unsampled, "sampled"));
         }
         if *unwanted > 0 {
-            sentence.extend(["; ", &count(*unwanted), " left out by the settings"]);
+            sentence.extend(["; ", &number(*unwanted, "request"), " left out by the settings"]);
         }
-        for (reason, requests) in lost {
-            sentence.extend([&of(*requests, "sent"), ": ", reason]);
+        for (reason, items) in lost {
+            sentence.extend([&of(*items, "sent"), ": ", reason]);
         }
         if *rejected_spans > 0 {
             sentence.extend(["; ", &counted(*rejected_spans, "span"), " rejected there"]);
@@ -149,8 +161,13 @@ fn of_remark(remark: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    fn traces(requests: u64, sent: u64) -> TracesOutcome {
-        TracesOutcome { endpoint: "http://x/v1/traces".into(), requests, sent, ..TracesOutcome::default() }
+    fn requests(requests: u64) -> Counts {
+        Counts { requests, tests: 0 }
+    }
+
+    fn traces(all: u64, sent: u64) -> TracesOutcome {
+        let (all, sent) = (requests(all), requests(sent));
+        TracesOutcome { endpoint: "http://x/v1/traces".into(), all, sent, ..TracesOutcome::default() }
     }
 
     #[test]
@@ -158,14 +175,14 @@ mod tests {
         assert_eq!(traces(0, 0).sentence(), "sent no spans to http://x/v1/traces: there were no requests");
         assert_eq!(traces(1, 1).sentence(), "sent the spans of 1 request to http://x/v1/traces");
         let mut some = traces(10_000, 9_488);
-        some.lose(512, "connection refused");
+        some.lose(requests(512), "connection refused");
         assert_eq!(
             some.sentence(),
             "sent the spans of 9,488 of 10,000 requests to http://x/v1/traces; 512 were not sent: connection refused"
         );
         let mut none = traces(3, 0);
-        none.unsampled = 2;
-        none.lose(1, "a");
+        none.unsampled = requests(2);
+        none.lose(requests(1), "a");
         assert_eq!(
             none.sentence(),
             "sent the spans of none of 3 requests to http://x/v1/traces; 2 were not sampled; 1 was not sent: a"
@@ -185,12 +202,33 @@ mod tests {
     }
 
     #[test]
+    fn the_sentence_of_requests_and_tests() {
+        let of = |all: (u64, u64), sent: (u64, u64)| {
+            let [all, sent] = [all, sent].map(|(requests, tests)| Counts { requests, tests });
+            TracesOutcome { all, sent, ..traces(0, 0) }
+        };
+        let everything = of((92, 12), (92, 12));
+        assert_eq!(everything.sentence(), "sent the spans of 92 requests and 12 tests to http://x/v1/traces");
+        let alone = of((0, 1), (0, 1));
+        assert_eq!(alone.sentence(), "sent the spans of 1 test to http://x/v1/traces");
+        let mut some = of((92, 12), (80, 0));
+        some.lose(Counts { requests: 2, tests: 1 }, "gone");
+        some.unsampled = Counts { requests: 0, tests: 1 };
+        some.unwanted = 10;
+        assert_eq!(
+            some.sentence(),
+            "sent the spans of 80 of 92 requests and none of 12 tests to http://x/v1/traces; 1 test was not sampled; \
+             10 requests left out by the settings; 2 requests and 1 test were not sent: gone"
+        );
+    }
+
+    #[test]
     fn reasons_are_bounded() {
         let mut outcome = traces(100, 0);
         for reason in 0..100 {
-            outcome.lose(1, &reason.to_string());
+            outcome.lose(requests(1), &reason.to_string());
         }
-        assert_eq!(outcome.lost.values().sum::<u64>(), 100);
+        assert_eq!(outcome.lost.values().map(|lost| lost.requests).sum::<u64>(), 100);
         assert_eq!(outcome.lost.len(), REASONS_MAX + 1);
     }
 

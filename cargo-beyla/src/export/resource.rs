@@ -73,6 +73,7 @@ fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::fixtures;
 
     #[test]
     fn what_the_user_says_wins() {
@@ -98,5 +99,13 @@ mod tests {
         assert_eq!(get("team"), text("a"));
         assert_eq!(get("process.executable.name"), text("server"));
         assert_eq!(get("process.pid"), Some(Value::IntValue(42)));
+    }
+
+    #[test]
+    fn of_tests_no_process_is_told() {
+        let resource =
+            resource(&Resource { service_name: "shop".into(), attributes: vec![] }, &fixtures::run_of_tests());
+        let has = |key: &str| resource.attributes.iter().any(|attribute| attribute.key.starts_with(key));
+        assert!(has("service.instance.id") && has("host.name") && !has("process."));
     }
 }

@@ -1,11 +1,12 @@
-//! Which requests have spans.
+//! Which requests and tests have spans.
 
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt, TraceFlags, TraceState};
 use opentelemetry::{Context, SpanId, TraceId};
 use opentelemetry_sdk::trace::{Sampler as SdkSampler, SamplingDecision, ShouldSample};
 
 use super::settings::Sampler;
-use crate::request::trace_context::TraceContext;
+use crate::protocol::trace_context::TraceId as Id;
+use crate::request::trace_context::{Caller, TestSpan, TraceContext};
 
 /// Decides by the samplers of the OpenTelemetry SDK.
 #[derive(Debug)]
@@ -26,9 +27,21 @@ impl Sampling {
     }
 
     /// Whether the request with this context has spans.
+    ///
+    /// That of a test without a caller goes with the test's root span: to a sampler that heeds the parent it is a
+    /// local one, decided on by what decides on any root; to another, the trace is the same.
     pub(super) fn samples(&self, context: &TraceContext) -> bool {
-        let trace_id = TraceId::from_bytes(context.trace_id.bytes());
-        let parent = context.caller.as_ref().map(|caller| {
+        self.decide(context.trace_id, context.caller.as_ref())
+    }
+
+    /// Whether the test has a root span.
+    pub(super) fn samples_test(&self, test: TestSpan) -> bool {
+        self.decide(test.trace_id, None)
+    }
+
+    fn decide(&self, trace_id: Id, caller: Option<&Caller>) -> bool {
+        let trace_id = TraceId::from_bytes(trace_id.bytes());
+        let parent = caller.map(|caller| {
             let flags = if caller.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
             let span_id = SpanId::from_bytes(caller.span_id.bytes());
             let caller = SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE);
@@ -44,11 +57,10 @@ impl Sampling {
 mod tests {
     use super::*;
     use crate::protocol::trace_context as ids;
-    use crate::request::trace_context::Caller;
 
     fn context(trace: u128, sampled: Option<bool>) -> TraceContext {
         let caller = sampled.map(|sampled| Caller { span_id: ids::SpanId::of(1), sampled, state: None });
-        TraceContext { trace_id: ids::TraceId::of(trace), span_id: ids::SpanId::of(2), caller }
+        TraceContext { trace_id: ids::TraceId::of(trace), span_id: ids::SpanId::of(2), caller, test: None }
     }
 
     fn of(parent_based: bool, ratio: f64) -> Sampler {
@@ -68,6 +80,19 @@ mod tests {
             assert_eq!(samples, [alone, with_sampled, with_unsampled], "{sampler:?}");
         }
         assert_eq!(Sampler::default(), of(true, 1.0));
+    }
+
+    #[test]
+    fn a_test_is_sampled_with_its_requests() {
+        for sampler in [of(true, 0.5), of(false, 0.5), of(true, 0.0), of(true, 1.0)] {
+            let sampling = Sampling::new(sampler);
+            for trace in 1..200_u128 {
+                let trace_id = ids::TraceId::of(trace << 55 | 1);
+                let test = TestSpan { trace_id, span_id: ids::SpanId::of(1) };
+                let request = TraceContext { trace_id, test: Some(test), ..context(0, None) };
+                assert_eq!(sampling.samples(&request), sampling.samples_test(test), "{sampler:?}");
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::exporter::{Checked, Progress};
 use super::inbox::{BOUNDS, Inbox};
+use super::item::Item;
 use super::kept::{Kept, Signals};
 use super::metrics::pipeline::MetricsPipeline;
 use super::metrics::store::Store;
@@ -21,6 +22,8 @@ use super::sampling::Sampling;
 use super::traces::batch::Without;
 use super::traces::pipeline::{Pipeline, Waiting};
 use crate::report::run_info::RunInfo;
+use crate::request::model::Request;
+use crate::request::suite::EndedTest;
 
 /// What the thread shares with the run.
 pub(super) struct Shared {
@@ -89,7 +92,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {
     Some(future?.await)
 }
 
-/// Takes requests from the run to all who want them.
+/// Takes requests and tests from the run to all who want them.
 struct Intake<'a> {
     shared: &'a Shared,
     kept: Option<Kept>,
@@ -120,21 +123,40 @@ impl Intake<'_> {
     }
 
     fn take(&self) {
-        for request in self.shared.inbox.take() {
-            let signals = self.kept.as_ref().map_or(Signals::ALL, |kept| kept.signals(&request));
-            let spans = signals.traces && self.waiting.is_some();
-            let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
-            if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
-                store.borrow_mut().record(&request, sampled);
+        for item in self.shared.inbox.take() {
+            match item {
+                Item::Request(request) => self.take_request(request),
+                Item::Test(test) => self.take_test(test),
             }
-            match &self.waiting {
-                Some(waiting) if sampled => waiting.push(request),
-                Some(waiting) => {
-                    waiting.leave_out(signals.traces);
-                    self.shared.progress.add(1);
-                }
-                None => self.shared.progress.add(1),
-            }
+        }
+    }
+
+    fn take_request(&self, request: Arc<Request>) {
+        let signals = self.kept.as_ref().map_or(Signals::ALL, |kept| kept.signals(&request));
+        let spans = signals.traces && self.waiting.is_some();
+        let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
+        if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
+            store.borrow_mut().record(&request, sampled);
+        }
+        let item = Item::Request(request);
+        match &self.waiting {
+            Some(waiting) if sampled => return waiting.push(item),
+            Some(waiting) if signals.traces => waiting.leave_unsampled(&item),
+            Some(waiting) => waiting.leave_unwanted(&item),
+            None => {}
+        }
+        self.shared.progress.add(1);
+    }
+
+    /// Filters are about requests: a test has none of their attributes.
+    fn take_test(&self, test: Arc<EndedTest>) {
+        let Some(waiting) = &self.waiting else { return };
+        let sampled = self.sampling.samples_test(test.span);
+        let item = Item::Test(test);
+        if sampled {
+            waiting.push(item);
+        } else {
+            waiting.leave_unsampled(&item);
         }
     }
 }

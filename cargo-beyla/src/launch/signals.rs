@@ -49,6 +49,24 @@ pub fn deliver() -> io::Result<()> {
     Ok(set.thread_unblock()?)
 }
 
+/// Ends this process by a signal that has ended another in its place, so that whoever waits for it sees the same.
+/// Returns if the signal does not end a process.
+pub fn end_by(signal: i32) {
+    // The core is the other's, if there is one.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    // SAFETY: the default action is no handler, and the set is one of this function's own, which is made before it is
+    // used. A number that is no signal's is refused by each of them.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
+
 fn all() -> SigSet {
     ENDING.into_iter().chain([Signal::SIGCHLD]).collect()
 }

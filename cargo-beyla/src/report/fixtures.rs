@@ -9,10 +9,12 @@ pub(super) use explained::{explained, explained_without_lines};
 use super::run_info::{RunInfo, Traced};
 use crate::baseline::compare::{Comparison, Evidence, Row, Subject, Verdict};
 use crate::baseline::estimate::{Change, Direction};
+use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::request::boundaries::Boundaries;
 use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
-use crate::request::suite::{Owner, TestId, TestResult, TestSummary};
+use crate::request::suite::{EndedTest, Owner, TestId, TestResult, TestSummary};
 use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
+use crate::request::trace_context::TestSpan;
 
 /// The start of the run by `CLOCK_MONOTONIC`.
 pub(crate) const START: u64 = 1_000_000_000;
@@ -23,7 +25,10 @@ pub(crate) fn run() -> RunInfo {
 
 /// The run of the tests of a workspace.
 pub(crate) fn run_of_tests() -> RunInfo {
-    RunInfo { traced: Traced::Tests { workspace: "/work/shop".into() }, ..run() }
+    RunInfo {
+        traced: Traced::Tests { workspace: "/work/shop".into(), within: vec!["/work/shop/target".into()] },
+        ..run()
+    }
 }
 
 /// The run of a server with this process id.
@@ -76,6 +81,20 @@ pub(crate) fn request(id: u64, path: &str) -> Request {
     }
 }
 
+/// The `id`th test of a run, which passed.
+pub(crate) fn ended_test(id: u32) -> EndedTest {
+    let started_ns = START + u64::from(id) * 1_000_000_000;
+    EndedTest {
+        binary: "shop::api".into(),
+        name: "buys".into(),
+        round: 0,
+        result: Some(TestResult::Passed),
+        started_ns,
+        ended_ns: started_ns + 20_000_000,
+        span: TestSpan { trace_id: TraceId::of(u128::from(id) << 64), span_id: SpanId::of(u64::from(id) << 32) },
+    }
+}
+
 /// A test that passed in 30 ms, and made no requests.
 pub(crate) fn test(name: &str, round: u32) -> TestSummary {
     TestSummary {
@@ -90,6 +109,7 @@ pub(crate) fn test(name: &str, round: u32) -> TestSummary {
         incomplete: 0,
         sum_ns: 0,
         total: None,
+        span: None,
     }
 }
 

@@ -23,7 +23,6 @@ use super::verdicts::Verdicts;
 use crate::request::boundaries::Phases;
 use crate::request::model::{Endpoint, MessageBytes, Request};
 use crate::request::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
-use crate::request::trace_context::TraceContext;
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;
@@ -54,7 +53,7 @@ pub fn write(
                 workspace: None,
                 listening: Some(List(summary.listening.iter().map(DisplayEndpoint))),
             },
-            Traced::Tests { workspace } => {
+            Traced::Tests { workspace, .. } => {
                 Target { pid: None, executable: None, workspace: Some(workspace.to_string_lossy()), listening: None }
             }
         },
@@ -276,10 +275,10 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         response_bytes: request.response_bytes.map(Bytes::from),
         client: DisplayEndpoint(&request.connection.client),
         server: DisplayEndpoint(&request.connection.server),
-        trace: request.trace.as_deref().map(|TraceContext { trace_id, span_id, caller }| TraceRow {
-            trace_id: trace_id.to_string(),
-            span_id: span_id.to_string(),
-            parent_span_id: caller.as_ref().map(|caller| caller.span_id.to_string()),
+        trace: request.trace.as_deref().map(|context| TraceRow {
+            trace_id: context.trace_id.to_string(),
+            span_id: context.span_id.to_string(),
+            parent_span_id: context.parent().map(|parent| parent.to_string()),
         }),
     }
 }

@@ -40,6 +40,9 @@ pub enum Traced {
         /// The folder of the workspace.
         #[serde(serialize_with = "lossy")]
         workspace: PathBuf,
+        /// The folders whose programs were followed.
+        #[serde(default, serialize_with = "lossy_list")]
+        within: Vec<PathBuf>,
     },
 }
 
@@ -71,7 +74,7 @@ impl RunInfo {
 
     /// What was traced, in a word: the name of the binary, or of the workspace's folder.
     pub fn name(&self) -> String {
-        let (Traced::Server { executable: path, .. } | Traced::Tests { workspace: path }) = &self.traced;
+        let (Traced::Server { executable: path, .. } | Traced::Tests { workspace: path, .. }) = &self.traced;
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     }
 
@@ -85,6 +88,10 @@ impl RunInfo {
 /// A path of bytes that are not UTF-8 is still worth a report.
 fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
+}
+
+fn lossy_list<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 /// How the server ended.

@@ -1,5 +1,6 @@
 //! The summary that people read at the end of a run.
 
+mod brief;
 mod budgets;
 mod comparison;
 mod findings;
@@ -9,6 +10,8 @@ mod remarks;
 mod requests;
 mod routes;
 mod suite;
+
+pub use brief::brief;
 
 use super::colors::Paint;
 use super::run_info::{Exit, RunInfo};

@@ -84,7 +84,7 @@ impl Exchange {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             explanation: None,
-            trace: identities.context(self.id, self.caller.as_ref()),
+            trace: identities.context(self.id, self.caller.as_ref(), connection.owner.and_then(|owner| owner.test)),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Ledger {
     pub(super) totals: Totals,
     pub(super) unseen: Unseen,
     pub(super) finished: Finished,
-    identities: Identities,
+    pub(super) identities: Identities,
     /// Whether requests are asked which trace they belong to.
     pub(super) track_request_headers: bool,
     /// Only of a run with `--explain`.

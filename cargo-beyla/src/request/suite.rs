@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::statistics::{Ended, Times};
 use super::summary::Distribution;
+use super::trace_context::TestSpan;
 
 /// The processes that are remembered at a time; more than a machine lets a user have by default.
 const PROCESSES_MAX: usize = 64 * 1024;
@@ -99,6 +100,27 @@ pub struct TestSummary {
     pub sum_ns: u64,
     /// Total request times; `None` if no request was complete.
     pub total: Option<Distribution>,
+    /// Its root span, if it has one: see [`EndedTest`].
+    pub span: Option<TestSpan>,
+}
+
+/// A test that is over, as it is exported. Times are nanoseconds, by the clock of the events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedTest {
+    /// The test binary, as in `package::target`.
+    pub binary: Arc<str>,
+    /// The test's name within it.
+    pub name: Arc<str>,
+    /// Which repetition of the run it belongs to, from 0.
+    pub round: u32,
+    /// How it ended; `None` if the run ended first.
+    pub result: Option<TestResult>,
+    /// When it began.
+    pub started_ns: u64,
+    /// When it ended, or the run.
+    pub ended_ns: u64,
+    /// Its root span.
+    pub span: TestSpan,
 }
 
 /// What is known of tests and processes so far.
@@ -111,6 +133,8 @@ pub(super) struct Suite {
     roots: HashMap<u32, TestId>,
     /// By the number that records have.
     processes: HashMap<u32, Process>,
+    /// Those that are over since they were taken last, each once: no more than there are tests.
+    ended: Vec<TestId>,
 }
 
 #[derive(Debug)]
@@ -125,6 +149,19 @@ struct Test {
     errors: u64,
     incomplete: u64,
     total: Times,
+    /// Whether it stood among those that have ended.
+    told: bool,
+}
+
+impl Test {
+    /// Whether its end is to be told, now that it has come or one more request was seen: not that of a test that
+    /// passed and served no requests, which would be most of them where unit tests are many.
+    fn tell(&mut self) -> bool {
+        let tell =
+            !self.told && self.ended_ns.is_some() && (self.requests > 0 || self.result != Some(TestResult::Passed));
+        self.told |= tell;
+        tell
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,7 +174,7 @@ struct Process {
 
 impl Suite {
     pub(super) fn new(within: Vec<PathBuf>) -> Self {
-        Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new() }
+        Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new(), ended: Vec::new() }
     }
 
     pub(super) fn test_started(&mut self, started: &TestStarted, binary: &str, name: &str) {
@@ -156,6 +193,7 @@ impl Suite {
             errors: 0,
             incomplete: 0,
             total: Times::default(),
+            told: false,
         });
     }
 
@@ -163,6 +201,37 @@ impl Suite {
         if let Some(test) = self.tests.get_mut(ended.test as usize) {
             test.result = TestResult::of_record(ended);
             test.ended_ns = Some(ended.header.time_ns);
+            if test.tell() {
+                self.ended.push(TestId(ended.test));
+            }
+        }
+    }
+
+    /// Ends what is under way at `now_ns`.
+    pub(super) fn close(&mut self, now_ns: u64) {
+        for (test, id) in self.tests.iter_mut().zip(0..) {
+            test.ended_ns.get_or_insert(now_ns);
+            if test.tell() {
+                self.ended.push(TestId(id));
+            }
+        }
+    }
+
+    /// Hands out the tests that are over since it did so last; `span` is the root span of each, if it has one.
+    pub(super) fn take_ended(&mut self, span: impl Fn(TestId) -> Option<TestSpan>, mut take: impl FnMut(EndedTest)) {
+        let Self { tests, ended, .. } = self;
+        for id in ended.drain(..) {
+            if let (Some(test), Some(span)) = (tests.get(id.0 as usize), span(id)) {
+                take(EndedTest {
+                    binary: Arc::clone(&test.binary),
+                    name: Arc::clone(&test.name),
+                    round: test.round,
+                    result: test.result,
+                    started_ns: test.started_ns,
+                    ended_ns: test.ended_ns.unwrap_or(test.started_ns),
+                    span,
+                });
+            }
         }
     }
 
@@ -205,14 +274,18 @@ impl Suite {
     }
 
     /// Counts a request that has ended.
-    pub(super) fn add(&mut self, test: TestId, ended: &Ended<'_>) {
-        if let Some(test) = self.tests.get_mut(test.0 as usize) {
+    pub(super) fn add(&mut self, id: TestId, ended: &Ended<'_>) {
+        if let Some(test) = self.tests.get_mut(id.0 as usize) {
             test.requests += 1;
             test.errors += u64::from(ended.error);
             if ended.is_complete() {
                 test.total.add(ended.boundaries.total());
             } else {
                 test.incomplete += 1;
+            }
+            // One that came late: its test may have ended without any, as far as was known.
+            if test.tell() {
+                self.ended.push(id);
             }
         }
     }
@@ -223,8 +296,9 @@ impl Suite {
     }
 
     /// What is known at the end of the run.
-    pub(super) fn into_summaries(self, now_ns: u64) -> Vec<TestSummary> {
-        let summary = |test: Test| TestSummary {
+    pub(super) fn into_summaries(self, now_ns: u64, span: impl Fn(TestId) -> Option<TestSpan>) -> Vec<TestSummary> {
+        let summary = |(test, id): (Test, u32)| TestSummary {
+            span: span(TestId(id)).filter(|_| test.told),
             binary: test.binary,
             name: test.name,
             round: test.round,
@@ -237,6 +311,6 @@ impl Suite {
             sum_ns: test.total.sum(),
             total: test.total.into_distribution(),
         };
-        self.tests.into_iter().map(summary).collect()
+        self.tests.into_iter().zip(0..).map(summary).collect()
     }
 }

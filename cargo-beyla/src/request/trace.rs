@@ -19,7 +19,7 @@ use super::explain::Explain;
 use super::ledger::Ledger;
 use super::model::{ConnectionInfo, Endpoint, Request};
 use super::route::RouteTable;
-use super::suite::{Owner, TestId};
+use super::suite::{EndedTest, Owner, TestId};
 use super::summary::Summary;
 
 /// The connections that are followed at a time; more than a process may have open by default.
@@ -246,6 +246,15 @@ impl Trace {
         self.ledger.finished.dropped()
     }
 
+    /// Hands out the tests that are over since it did so last, if they have spans: of those that passed, only such
+    /// as have served requests.
+    pub fn take_ended_tests(&mut self, take: impl FnMut(EndedTest)) {
+        let Ledger { suite, identities, .. } = &mut self.ledger;
+        if let Some(suite) = suite {
+            suite.take_ended(|test| identities.test(test), take);
+        }
+    }
+
     /// Ends what is under way at `now_ns`: it stays open. To be called after the last event.
     pub fn close(&mut self, now_ns: u64) {
         if let Some(explain) = &mut self.ledger.explain {
@@ -256,13 +265,16 @@ impl Trace {
         for (_, connection) in connections {
             connection.bury(now_ns, &mut self.ledger);
         }
+        if let Some(suite) = &mut self.ledger.suite {
+            suite.close(now_ns);
+        }
     }
 
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let Ledger { keeper, statistics, mut totals, mut unseen, explain, suite, .. } = self.ledger;
-        let tests = suite.map(|suite| suite.into_summaries(now_ns)).unwrap_or_default();
+        let Ledger { keeper, statistics, mut totals, mut unseen, explain, suite, identities, .. } = self.ledger;
+        let tests = suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
         totals.requests_not_kept = keeper.not_kept();
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;

@@ -1,26 +1,39 @@
 //! Where a request stands in a trace, and the ids of its spans.
 //!
 //! A request that came with a valid `traceparent` belongs to the caller's trace, and its server span is
-//! a child of the caller's span; any other begins a trace. Nothing here is random: ids are keyed hashes
-//! of the request's number, under a seed that is drawn once a run and stands in its recording. So a
-//! recording that is reported again shows the ids that the run has exported.
+//! a child of the caller's span. Of the others, those of a test belong to the trace of that test, under its
+//! root span; any other begins a trace. Nothing here is random: ids are keyed hashes of the number of the
+//! request or the test, under a seed that is drawn once a run and stands in its recording. So a recording
+//! that is reported again shows the ids that the run has exported.
 
 use std::hash::Hasher;
 use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::suite::TestId;
 use crate::protocol::trace_context::{SpanId, TraceHeaders, TraceId, combine_states};
 
 /// Where a request stands in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The caller's, or one of its own.
+    /// The caller's, else the test's, else one of its own.
     pub trace_id: TraceId,
     /// Of the server span.
     pub span_id: SpanId,
     /// Who sent the request, if it says so.
     pub caller: Option<Caller>,
+    /// The root span of the test that it belongs to, in a run of tests that exports traces.
+    pub test: Option<TestSpan>,
+}
+
+/// The root span of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TestSpan {
+    /// The trace that it begins.
+    pub trace_id: TraceId,
+    /// Its own.
+    pub span_id: SpanId,
 }
 
 /// Who sent a request, by its `traceparent` and `tracestate`.
@@ -45,6 +58,16 @@ pub enum Child {
 }
 
 impl TraceContext {
+    /// The span that the server span is a child of: the caller's, for it has caused the request; else the test's.
+    pub fn parent(&self) -> Option<SpanId> {
+        self.caller.as_ref().map(|caller| caller.span_id).or(self.test.map(|test| test.span_id))
+    }
+
+    /// The test's root span, where it is not in this trace: the caller's trace leads to the test by a link.
+    pub fn link(&self) -> Option<TestSpan> {
+        self.test.filter(|_| self.caller.is_some())
+    }
+
     /// The id of a span within the server span.
     pub fn child(&self, child: Child) -> SpanId {
         let trace = self.trace_id.bytes();
@@ -67,6 +90,8 @@ pub(super) struct Identities {
 enum Of {
     Trace = 1,
     Span = 2,
+    TestTrace = 3,
+    TestSpan = 4,
 }
 
 impl Identities {
@@ -76,25 +101,43 @@ impl Identities {
     }
 
     /// The context of the request with this number; `caller` is the trace that it came with, and who
-    /// sent it.
-    pub(super) fn context(self, request: u64, caller: Option<&(TraceId, Caller)>) -> Option<Box<TraceContext>> {
+    /// sent it; `test` the one that it belongs to.
+    pub(super) fn context(
+        self,
+        request: u64,
+        caller: Option<&(TraceId, Caller)>,
+        test: Option<TestId>,
+    ) -> Option<Box<TraceContext>> {
         if caller.is_none() && self.seed.is_none() {
             return None;
         }
-        let trace_id = caller.map_or_else(|| self.trace_id(request), |(trace_id, _)| *trace_id);
+        let test = test.and_then(|test| self.test(test));
+        let trace_id = match (caller, test) {
+            (Some((trace_id, _)), _) => *trace_id,
+            (None, Some(test)) => test.trace_id,
+            (None, None) => self.trace_id(request, Of::Trace),
+        };
         let mut hasher = self.hasher(request, Of::Span);
         hasher.write(&trace_id.bytes());
         let caller = caller.map(|(_, caller)| caller.clone());
-        Some(Box::new(TraceContext { trace_id, span_id: span_id(&hasher), caller }))
+        Some(Box::new(TraceContext { trace_id, span_id: span_id(&hasher), caller, test }))
     }
 
-    fn trace_id(self, request: u64) -> TraceId {
-        TraceId::of(self.hasher(request, Of::Trace).finish128().as_u128())
+    /// The root span of a test; `None` without a seed.
+    pub(super) fn test(self, TestId(test): TestId) -> Option<TestSpan> {
+        self.seed?;
+        let span_id = span_id(&self.hasher(test.into(), Of::TestSpan));
+        Some(TestSpan { trace_id: self.trace_id(test.into(), Of::TestTrace), span_id })
     }
 
-    fn hasher(self, request: u64, of: Of) -> SipHasher13 {
+    fn trace_id(self, number: u64, of: Of) -> TraceId {
+        TraceId::of(self.hasher(number, of).finish128().as_u128())
+    }
+
+    /// `number` is that of the request, or of the test.
+    fn hasher(self, number: u64, of: Of) -> SipHasher13 {
         let mut hasher = hasher(self.seed.unwrap_or_default());
-        hasher.write_u64(request);
+        hasher.write_u64(number);
         hasher.write_u8(of as u8);
         hasher
     }
@@ -136,9 +179,9 @@ mod tests {
         let (one, other) = (Identities::new(Some(1)), Identities::new(Some(2)));
         let (mut traces, mut spans) = (HashSet::new(), HashSet::new());
         for request in 1..=20_000 {
-            let context = one.context(request, None).expect("there is a seed");
-            assert_eq!(Some(&context), one.context(request, None).as_ref());
-            for context in [context, other.context(request, None).expect("there is a seed")] {
+            let context = one.context(request, None, None).expect("there is a seed");
+            assert_eq!(Some(&context), one.context(request, None, None).as_ref());
+            for context in [context, other.context(request, None, None).expect("there is a seed")] {
                 assert!(traces.insert(context.trace_id), "{request}");
                 for id in [context.span_id, context.child(Child::InQueue), context.child(Child::Processing)] {
                     assert!(spans.insert(id), "{request}");
@@ -151,19 +194,49 @@ mod tests {
     fn a_callers_trace_is_gone_on_with() {
         let caller = caller("a=1, b=2");
         for seed in [None, Some(7)] {
-            let context = Identities::new(seed).context(1, Some(&caller)).expect("it came with a trace");
+            let context = Identities::new(seed).context(1, Some(&caller), None).expect("it came with a trace");
             assert_eq!(context.trace_id, caller.0);
             assert_eq!(context.caller.as_ref(), Some(&caller.1));
             assert_ne!(context.span_id, caller.1.span_id);
-            let again = Identities::new(seed).context(2, Some(&caller)).expect("it came with a trace");
+            let again = Identities::new(seed).context(2, Some(&caller), None).expect("it came with a trace");
             assert_ne!(context.span_id, again.span_id);
         }
         assert_eq!(caller.1.state.as_deref(), Some("a=1,b=2"));
     }
 
     #[test]
+    fn the_requests_of_a_test_are_in_its_trace() {
+        let identities = Identities::new(Some(7));
+        let root = identities.test(TestId(1)).expect("there is a seed");
+        assert_eq!(Some(root), identities.test(TestId(1)));
+        assert_ne!(Some(root.trace_id), identities.test(TestId(2)).map(|other| other.trace_id));
+        let mut ids = HashSet::from([root.span_id]);
+        for request in 1..=100 {
+            let context = identities.context(request, None, Some(TestId(1))).expect("there is a seed");
+            assert_eq!((context.trace_id, context.parent()), (root.trace_id, Some(root.span_id)));
+            assert_eq!((context.test, context.link()), (Some(root), None));
+            for id in [context.span_id, context.child(Child::InQueue), context.child(Child::Processing)] {
+                assert!(ids.insert(id), "{request}");
+            }
+        }
+        // A number for a number, a test's ids are not those of a request.
+        assert_ne!(identities.context(1, None, None).map(|context| context.trace_id), Some(root.trace_id));
+    }
+
+    #[test]
+    fn a_caller_comes_before_the_test_which_is_linked() {
+        let caller = caller("");
+        let context = Identities::new(Some(7)).context(1, Some(&caller), Some(TestId(1))).expect("a context");
+        assert_eq!((context.trace_id, context.parent()), (caller.0, Some(caller.1.span_id)));
+        assert_eq!(context.link(), Identities::new(Some(7)).test(TestId(1)));
+        let unseeded = Identities::new(None).context(1, Some(&caller), Some(TestId(1))).expect("a context");
+        assert_eq!((unseeded.test, unseeded.link()), (None, None));
+        assert_eq!(Identities::new(None).context(1, None, Some(TestId(1))), None);
+    }
+
+    #[test]
     fn without_a_seed_or_a_caller_there_is_none() {
-        assert_eq!(Identities::new(None).context(1, None), None);
+        assert_eq!(Identities::new(None).context(1, None, None), None);
         assert_eq!(caller("").1.state, None);
         assert_eq!(caller("not valid").1.state, None);
     }

@@ -80,6 +80,14 @@ impl TestWorkspace {
         })
     }
 
+    /// The package that is tested, if it is one alone.
+    pub fn package(&self) -> Option<&str> {
+        match &self.selected[..] {
+            [package] => Some(&package.name),
+            _ => None,
+        }
+    }
+
     /// Builds the tests; cargo's progress and diagnostics go to stderr as they always do.
     pub fn build(
         &self,

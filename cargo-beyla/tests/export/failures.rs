@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cargo_beyla::export::outcome::Counts;
 use cargo_beyla::export::settings::Protocol;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
@@ -11,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::grpc_receiver::GrpcReceiver;
 use super::http_receiver::{Answer, HttpReceiver};
-use super::requests::{PATIENCE, export_traces, request, start, traces};
+use super::requests::{PATIENCE, export_traces, lost, request, start, test, traces};
 use super::traces::{assert_complete, decode};
 
 const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
@@ -37,7 +38,7 @@ fn nobody_listens() {
         let outcome = export_traces(&traces(&nobody(), protocol), 1000, PATIENCE);
         // The user is not made to wait for it.
         assert!(begun.elapsed() < Duration::from_secs(3), "{protocol:?}: {:?}", begun.elapsed());
-        assert_eq!((outcome.sent, outcome.lost["connection refused"]), (0, 1000), "{protocol:?}");
+        assert_eq!((outcome.sent.requests, outcome.lost["connection refused"].requests), (0, 1000), "{protocol:?}");
         assert!(outcome.sentence().ends_with("1,000 were not sent: connection refused"), "{}", outcome.sentence());
     }
 }
@@ -50,7 +51,7 @@ fn there_is_no_time_at_all() {
         exporter.offer(&Arc::new(request(id)));
     }
     let outcome = exporter.finish(Duration::ZERO).traces.expect("there are spans");
-    assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 10));
+    assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 10));
 }
 
 #[test]
@@ -72,8 +73,11 @@ fn it_is_overloaded_to_the_end() {
     let receiver = HttpReceiver::start(|n| if n == 0 { take() } else { Answer::Refuse(503, vec![], "too busy") });
     let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, Duration::from_millis(400));
     assert_eq!(
-        (outcome.sent, &outcome.lost),
-        (170, &[("HTTP status 503 Service Unavailable: too busy".to_owned(), 330)].into())
+        (outcome.sent.requests, &outcome.lost),
+        (
+            170,
+            &[("HTTP status 503 Service Unavailable: too busy".to_owned(), Counts { requests: 330, tests: 0 })].into()
+        )
     );
     assert_complete(&decode(&receiver), 170);
 }
@@ -105,7 +109,7 @@ fn it_asks_for_more_time_than_there_is() {
     let begun = Instant::now();
     let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, PATIENCE);
     assert!(begun.elapsed() < Duration::from_secs(3));
-    assert_eq!(outcome.lost["HTTP status 429 Too Many Requests: slowly"], 10);
+    assert_eq!(outcome.lost["HTTP status 429 Too Many Requests: slowly"].requests, 10);
     assert_eq!(receiver.received().len(), 1);
 }
 
@@ -114,13 +118,13 @@ fn it_does_not_want_them() {
     for status in [400, 401, 404, 413, 500] {
         let receiver = HttpReceiver::start(move |_| Answer::Refuse(status, vec![], "no"));
         let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);
-        assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 500));
+        assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 500));
         // Each of the three messages once.
         assert_eq!(receiver.received().len(), 3, "{status}");
     }
     let receiver = GrpcReceiver::start(|_| Some(Err(Status::unauthenticated("who are you?"))));
     let outcome = export_traces(&traces(&receiver.url(), Protocol::Grpc), 500, PATIENCE);
-    assert_eq!(outcome.lost["gRPC status Unauthenticated: who are you?"], 500);
+    assert_eq!(outcome.lost["gRPC status Unauthenticated: who are you?"].requests, 500);
     assert_eq!(receiver.attempts().len(), 3);
 }
 
@@ -128,7 +132,7 @@ fn it_does_not_want_them() {
 fn one_message_is_refused_and_the_others_are_not() {
     let receiver = HttpReceiver::start(|n| if n == 1 { Answer::Refuse(400, vec![], "") } else { take() });
     let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);
-    assert_eq!((outcome.sent, outcome.lost["HTTP status 400 Bad Request"]), (330, 170));
+    assert_eq!((outcome.sent.requests, outcome.lost["HTTP status 400 Bad Request"].requests), (330, 170));
     assert_complete(&decode(&receiver), 330);
 }
 
@@ -141,7 +145,7 @@ fn it_takes_a_part() {
     let grpc = GrpcReceiver::start(move |_| Some(Ok(answer.clone())));
     for (url, protocol) in [(http.url(), Protocol::HttpProtobuf), (grpc.url(), Protocol::Grpc)] {
         let outcome = export_traces(&traces(&url, protocol), 20, PATIENCE);
-        assert_eq!((outcome.sent, outcome.rejected_spans, outcome.is_complete()), (20, 7, false));
+        assert_eq!((outcome.sent.requests, outcome.rejected_spans, outcome.is_complete()), (20, 7, false));
         let sentence = outcome.sentence();
         assert!(sentence.ends_with("; 7 spans rejected there; it says: too old"), "{sentence}");
     }
@@ -165,9 +169,9 @@ fn it_never_answers() {
         let begun = Instant::now();
         let outcome = export_traces(&traces(&url, protocol), 500, Duration::from_millis(1500));
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-        assert_eq!((outcome.sent, outcome.lost["no answer within 1 s"]), (0, 500), "{outcome:?}");
+        assert_eq!((outcome.sent.requests, outcome.lost["no answer within 1 s"].requests), (0, 500), "{outcome:?}");
         let outcome = export_traces(&traces(&url, protocol), 500, Duration::from_millis(200));
-        assert_eq!((outcome.sent, outcome.lost["no answer until the end"]), (0, 500), "{outcome:?}");
+        assert_eq!((outcome.sent.requests, outcome.lost["no answer until the end"].requests), (0, 500), "{outcome:?}");
     }
 }
 
@@ -179,7 +183,7 @@ fn it_accepts_connections_and_nothing_else() {
         let begun = Instant::now();
         let outcome = export_traces(&traces(&url, protocol), 10, Duration::from_millis(300));
         assert!(begun.elapsed() < Duration::from_secs(2));
-        assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 10));
+        assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 10));
     }
 }
 
@@ -196,7 +200,7 @@ fn it_cannot_be_trusted() {
     for protocol in BOTH {
         let url = format!("https://localhost:{}", receiver.address.port());
         let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
-        assert_eq!(outcome.sent, 0);
+        assert_eq!(outcome.sent.requests, 0);
         let sentence = outcome.sentence();
         assert!(sentence.contains("certificate"), "{sentence}");
     }
@@ -208,7 +212,7 @@ fn it_speaks_grpc_only() {
     let receiver = GrpcReceiver::start(|_| Some(Ok(taken())));
     let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, Duration::from_millis(500));
     let said = "it does not speak HTTP/1.1; gRPC perhaps?".to_owned();
-    assert_eq!(outcome.lost, [(said, 10)].into());
+    assert_eq!(outcome.lost, [(said, Counts { requests: 10, tests: 0 })].into());
 }
 
 #[test]
@@ -217,7 +221,7 @@ fn it_does_not_speak_tls() {
     for protocol in BOTH {
         let url = receiver.url().replace("http:", "https:");
         let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
-        assert_eq!((outcome.sent, outcome.lost.values().sum::<u64>()), (0, 10), "{outcome:?}");
+        assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 10), "{outcome:?}");
     }
     assert!(receiver.received().is_empty());
 }
@@ -236,7 +240,22 @@ fn whoever_offers_never_waits_and_memory_is_bounded() {
     assert!(Arc::strong_count(&one) <= 3 * 65_536 + 1, "{}", Arc::strong_count(&one));
     exporter.lose(5);
     let outcome = exporter.finish(Duration::from_millis(200)).traces.expect("there are spans");
-    assert_eq!((outcome.requests, outcome.sent), (400_005, 0));
-    assert_eq!(outcome.lost.values().sum::<u64>(), 400_005);
-    assert!(outcome.lost["they came faster than they were taken"] >= 5);
+    assert_eq!((outcome.all.requests, outcome.sent.requests), (400_005, 0));
+    assert_eq!(lost(&outcome), 400_005);
+    assert!(outcome.lost["they came faster than they were taken"].requests >= 5);
+}
+
+#[test]
+fn tests_are_bounded_and_accounted_for_as_requests_are() {
+    let exporter = start(&traces(&nobody(), Protocol::HttpProtobuf));
+    let begun = Instant::now();
+    for id in 0..100_000 {
+        exporter.offer_test(test(id));
+    }
+    // Nobody waits.
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
+    assert_eq!(outcome.all, Counts { requests: 0, tests: 100_000 });
+    assert_eq!(outcome.lost.values().map(|lost| lost.tests).sum::<u64>(), 100_000);
+    assert!(outcome.sentence().starts_with("sent the spans of none of 100,000 tests to "), "{}", outcome.sentence());
 }

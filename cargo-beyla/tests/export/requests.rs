@@ -1,4 +1,4 @@
-//! Requests made by hand, and their way through an exporter.
+//! Requests and tests made by hand, and their way through an exporter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use cargo_beyla::protocol::trace_context::{SpanId, TraceId};
 use cargo_beyla::report::run_info::{RunInfo, Traced};
 use cargo_beyla::request::boundaries::Boundaries;
 use cargo_beyla::request::model::{self, ConnectionInfo, Endpoint, MessageBytes, Request};
-use cargo_beyla::request::trace_context::TraceContext;
+use cargo_beyla::request::suite::{EndedTest, TestResult};
+use cargo_beyla::request::trace_context::{TestSpan, TraceContext};
 
 /// Long enough for everything that goes well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +46,27 @@ pub fn request(id: u64) -> Request {
             trace_id: TraceId::of(u128::from(id) << 64 | 7),
             span_id: SpanId::of(id),
             caller: None,
+            test: None,
         })),
+    }
+}
+
+/// The root span of the `id`th test; its trace is anywhere among those that samplers divide.
+pub fn test_span(id: u32) -> TestSpan {
+    let scattered = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    TestSpan { trace_id: TraceId::of(u128::from(scattered) | 1 << 64), span_id: SpanId::of(u64::from(id) << 40) }
+}
+
+/// The `id`th test, which failed.
+pub fn test(id: u32) -> EndedTest {
+    EndedTest {
+        binary: "shop::api".into(),
+        name: format!("test_{id}").into(),
+        round: 0,
+        result: Some(TestResult::Failed(101)),
+        started_ns: 0,
+        ended_ns: 1_000_000_000,
+        span: test_span(id),
     }
 }
 
@@ -87,10 +108,15 @@ pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> O
     exporter.finish(patience)
 }
 
+/// How many requests were lost, for whatever reason.
+pub fn lost(outcome: &TracesOutcome) -> u64 {
+    outcome.lost.values().map(|lost| lost.requests).sum()
+}
+
 /// Exports so many requests as spans; every one is accounted for.
 pub fn export_traces(settings: &ExportSettings, requests: u64, patience: Duration) -> TracesOutcome {
     let outcome = export(settings, requests, patience).traces.expect("there are spans");
-    assert_eq!(outcome.requests, requests, "{outcome:?}");
-    assert_eq!(outcome.sent + outcome.unsampled + outcome.lost.values().sum::<u64>(), requests, "{outcome:?}");
+    assert_eq!(outcome.all.requests, requests, "{outcome:?}");
+    assert_eq!(outcome.sent.requests + outcome.unsampled.requests + lost(&outcome), requests, "{outcome:?}");
     outcome
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cargo_beyla::export::kept::{Accepted, Kept, Signals};
+use cargo_beyla::export::outcome::Counts;
 use cargo_beyla::export::settings::{ExportSettings, Protocol, Sampler};
 use cargo_beyla::protocol::trace_context::SpanId;
 use cargo_beyla::request::pattern::PathPatterns;
@@ -16,7 +17,7 @@ use prost::Message;
 
 use super::grpc_receiver::GrpcReceiver;
 use super::http_receiver::{Answer, HttpReceiver};
-use super::requests::{PATIENCE, export, export_traces, request, start, traces};
+use super::requests::{PATIENCE, export, export_traces, request, start, test, test_span, traces};
 
 pub fn decode(receiver: &HttpReceiver) -> Vec<ExportTraceServiceRequest> {
     receiver.taken().into_iter().map(|body| ExportTraceServiceRequest::decode(body).expect("a message")).collect()
@@ -92,7 +93,7 @@ fn requests_are_sent_while_the_run_goes_on() {
     assert_complete(&decode(&receiver), 3);
     exporter.offer(&Arc::new(request(4)));
     let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
-    assert_eq!((outcome.sent, outcome.is_complete()), (4, true));
+    assert_eq!((outcome.sent.requests, outcome.is_complete()), (4, true));
     assert_complete(&decode(&receiver), 4);
 }
 
@@ -109,8 +110,52 @@ fn what_the_caller_does_not_record_is_left_out() {
             exporter.offer(&Arc::new(request));
         }
         let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
-        assert_eq!((outcome.requests, outcome.sent, outcome.unsampled), (3, sent, 3 - sent), "{sampler:?}");
+        assert_eq!(
+            (outcome.all.requests, outcome.sent.requests, outcome.unsampled.requests),
+            (3, sent, 3 - sent),
+            "{sampler:?}"
+        );
         assert!(outcome.is_complete());
+    }
+}
+
+#[test]
+fn of_a_test_all_is_sampled_or_nothing() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    for (parent_based, ratio, sent) in
+        [(true, 1.0, 100..=100), (true, 0.5, 20..=80), (false, 0.5, 20..=80), (false, 0.0, 0..=0)]
+    {
+        let sampler = Sampler { parent_based, ratio };
+        let exporter = start(&ExportSettings { sampler, ..traces(&receiver.url(), Protocol::HttpProtobuf) });
+        let known = decode(&receiver).len();
+        for id in 1..=100 {
+            for number in 0..3 {
+                let mut request = request(u64::from(id * 10 + number));
+                let context = request.trace.as_mut().expect("there is one");
+                (context.trace_id, context.test) = (test_span(id).trace_id, Some(test_span(id)));
+                exporter.offer(&Arc::new(request));
+            }
+            exporter.offer_test(test(id));
+        }
+        let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
+        assert!(outcome.is_complete() && outcome.all == Counts { requests: 300, tests: 100 }, "{outcome:?}");
+        assert_eq!(outcome.sent.requests, 3 * outcome.sent.tests);
+        assert_eq!(
+            (outcome.unsampled.requests, outcome.unsampled.tests),
+            (300 - outcome.sent.requests, 100 - outcome.sent.tests)
+        );
+        assert!(sent.contains(&outcome.sent.tests), "{outcome:?}");
+        let spans: Vec<Span> = spans(&decode(&receiver)[known..]);
+        let (roots, servers): (Vec<_>, Vec<_>) = spans
+            .iter()
+            .filter(|span| span.kind() == SpanKind::Server || span.parent_span_id.is_empty())
+            .partition(|span| span.parent_span_id.is_empty());
+        assert_eq!((roots.len() as u64, servers.len() as u64), (outcome.sent.tests, outcome.sent.requests));
+        for server in servers {
+            let has_root =
+                |root: &&&Span| (&root.trace_id, &root.span_id) == (&server.trace_id, &server.parent_span_id);
+            assert_eq!(roots.iter().filter(has_root).count(), 1, "{server:#?}");
+        }
     }
 }
 
@@ -122,7 +167,10 @@ fn what_the_settings_leave_out_is_told() {
         let kept = Some(Kept::new(Accepted::default(), ignored.clone(), of_ignored));
         let settings = ExportSettings { kept, ..traces(&receiver.url(), Protocol::HttpProtobuf) };
         let outcome = export(&settings, 5, PATIENCE).traces.expect("there are spans");
-        assert_eq!((outcome.requests, outcome.sent, outcome.unwanted, outcome.unsampled), (5, sent, 5 - sent, 0));
+        assert_eq!(
+            (outcome.all.requests, outcome.sent.requests, outcome.unwanted, outcome.unsampled.requests),
+            (5, sent, 5 - sent, 0)
+        );
         assert!(outcome.is_complete());
     }
 }

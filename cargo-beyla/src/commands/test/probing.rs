@@ -1,5 +1,6 @@
 //! The probes on what tests start: loaded while cargo builds, attached before the first test begins.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -21,23 +22,29 @@ use crate::symbols::task_probes::{self, TaskProbes};
 use crate::workspace::sources::Sources;
 
 /// A helper that loads its programs.
-pub(super) struct Loading {
+pub(in crate::commands) struct Loading {
     helper: Helper,
     explain: bool,
 }
 
 /// What a run of tests is attached with.
-pub(super) struct Attaching<'a> {
-    pub(super) binaries: &'a [PlannedBinary],
-    pub(super) sources: Sources,
-    pub(super) record: Option<&'a Path>,
-    pub(super) seed: Option<Seed>,
-    pub(super) status: Status,
+pub(in crate::commands) struct Attaching<'a> {
+    pub(in crate::commands) binaries: &'a [PlannedBinary],
+    /// The folders whose programs are followed.
+    pub(in crate::commands) within: Vec<PathBuf>,
+    pub(in crate::commands) sources: Sources,
+    pub(in crate::commands) record: Option<&'a Path>,
+    pub(in crate::commands) seed: Option<Seed>,
+    pub(in crate::commands) status: Status,
 }
 
 impl Loading {
     /// Starts the helper. It traces what this process starts from [`Self::attach`] on.
-    pub(super) fn start(settings: &Settings, capture: Capture, privilege: Privilege) -> Result<Self, Error> {
+    pub(in crate::commands) fn start(
+        settings: &Settings,
+        capture: Capture,
+        privilege: Privilege,
+    ) -> Result<Self, Error> {
         let explain = settings.explain.value;
         let arguments = ProbeArguments {
             pid: std::process::id(),
@@ -51,9 +58,9 @@ impl Loading {
     }
 
     /// Attaches the probes.
-    pub(super) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
+    pub(in crate::commands) fn attach(self, attaching: Attaching<'_>) -> Result<(Probes, RunInfo), Error> {
         let Self { mut helper, explain } = self;
-        let Attaching { binaries, sources, record, seed, status } = attaching;
+        let Attaching { binaries, within, sources, record, seed, status } = attaching;
         let began = Instant::now();
         let (executables, mut unseen) =
             if explain { executables(binaries) } else { <(Executables, Vec<String>)>::default() };
@@ -65,7 +72,7 @@ impl Loading {
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let info = RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            traced: Traced::Tests { workspace: sources.root.clone() },
+            traced: Traced::Tests { workspace: sources.root.clone(), within },
             started_unix_ns,
             started_monotonic_ns,
             capture,
@@ -77,13 +84,16 @@ impl Loading {
     }
 }
 
+/// Whether integration tests are told by this variable where a binary of their package is: by cargo, or by
+/// cargo-nextest, which has a name of its own for it.
+pub(in crate::commands) fn names_program(name: &OsStr) -> bool {
+    ["CARGO_BIN_EXE_", "NEXTEST_BIN_EXE_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
+}
+
 /// The functions of tokio in all that tests may execute, and what there is none of.
 fn executables(binaries: &[PlannedBinary]) -> (Executables, Vec<String>) {
     let own = binaries.iter().map(|binary| binary.executable.clone());
-    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter(|(name, _)| {
-        // Cargo tells integration tests by these where the package's binaries are.
-        name.to_str().is_some_and(|name| name.starts_with("CARGO_BIN_EXE_"))
-    });
+    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter(|(name, _)| names_program(name));
     let spawned = spawned.map(|(_, value)| PathBuf::from(value));
     let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
     paths.sort_unstable();

@@ -95,7 +95,8 @@ fn attribute_sets_are_bounded() {
 #[test]
 fn only_sampled_requests_are_examples() {
     let mut request = fixtures::request(1, "/a");
-    request.trace = Some(TraceContext { trace_id: TraceId::of(7), span_id: SpanId::of(8), caller: None }.into());
+    request.trace =
+        Some(TraceContext { trace_id: TraceId::of(7), span_id: SpanId::of(8), caller: None, test: None }.into());
     for (sampled, exemplars) in [(false, 0), (true, 1)] {
         let mut store = store();
         store.record(&request, sampled);

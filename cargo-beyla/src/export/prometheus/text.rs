@@ -218,8 +218,9 @@ mod tests {
         let mut store = Store::new(fixtures::run_of(u32::MAX), &[]);
         let mut request = fixtures::request(1, "/a\"b\\c");
         request.boundaries.ended = request.boundaries.start() + 7_000_000;
-        request.trace =
-            Some(TraceContext { trace_id: TraceId::of(0xa), span_id: SpanId::of(0xb), caller: None }.into());
+        request.trace = Some(
+            TraceContext { trace_id: TraceId::of(0xa), span_id: SpanId::of(0xb), caller: None, test: None }.into(),
+        );
         store.record(&request, true);
         let attributes = vec![resource::text("service.name", "shop\n1")];
         text(&Resource { attributes, ..Resource::default() }, &store.metrics(5), format)

@@ -1,4 +1,4 @@
-//! As many requests as go into one message.
+//! As many requests and tests as go into one message.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -6,8 +6,10 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
 use super::spans::spans;
+use super::test_span::test_span;
 use crate::config::attributes::AttributeSelection;
 use crate::export::inbox::Queue;
+use crate::export::item::{Counts, Item};
 use crate::export::resource::scope;
 use crate::report::run_info::RunInfo;
 
@@ -18,15 +20,15 @@ const SPANS_MAX: usize = 512;
 const BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The requests that fill a message: three spans each.
-pub(super) const REQUESTS_FULL: usize = SPANS_MAX / 3;
+pub(super) const FULL: usize = SPANS_MAX / 3;
 
 /// The semantic conventions by which attributes are named.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 
-/// Requests and the message that tells of them.
+/// A message, and how many it tells of.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) requests: u64,
+    pub(super) items: Counts,
     pub(super) message: ExportTraceServiceRequest,
 }
 
@@ -52,19 +54,23 @@ impl Without {
 }
 
 impl Batch {
-    /// Takes requests out of the queue, the spans of each whole, until the message is full.
+    /// Takes items out of the queue, the spans of each whole, until the message is full.
     pub(super) fn fill(queue: &mut Queue, run: &RunInfo, resource: &Resource, without: &Without) -> Self {
-        let (mut all, mut requests, mut bytes): (Vec<Span>, u64, usize) = (Vec::new(), 0, 0);
+        let (mut all, mut items, mut bytes): (Vec<Span>, Counts, usize) = (Vec::new(), Counts::default(), 0);
         while let Some(next) = queue.front() {
-            let mut spans = spans(next, run);
+            let count = next.count();
+            let mut spans = match next {
+                Item::Request(request) => spans(request, run),
+                Item::Test(test) => vec![test_span(test, run)],
+            };
             without.apply(&mut spans);
             let size: usize = spans.iter().map(Message::encoded_len).sum();
-            if requests > 0 && (all.len() + spans.len() > SPANS_MAX || bytes + size > BYTES_MAX) {
+            if !items.is_zero() && (all.len() + spans.len() > SPANS_MAX || bytes + size > BYTES_MAX) {
                 break;
             }
             queue.pop();
             bytes += size;
-            requests += 1;
+            items += count;
             all.extend(spans);
         }
         let scope = ScopeSpans { scope: Some(scope()), spans: all, schema_url: SCHEMA_URL.to_owned() };
@@ -73,7 +79,7 @@ impl Batch {
             scope_spans: vec![scope],
             schema_url: SCHEMA_URL.to_owned(),
         };
-        Self { requests, message: ExportTraceServiceRequest { resource_spans: vec![resource] } }
+        Self { items, message: ExportTraceServiceRequest { resource_spans: vec![resource] } }
     }
 }
 
@@ -93,8 +99,8 @@ mod tests {
         for id in 1..=requests {
             let mut request = fixtures::request(id, path);
             let (trace_id, span_id) = (TraceId::of(id.into()), SpanId::of(id));
-            request.trace = Some(TraceContext { trace_id, span_id, caller: None }.into());
-            assert!(queue.push(Arc::new(request)));
+            request.trace = Some(TraceContext { trace_id, span_id, caller: None, test: None }.into());
+            assert!(queue.push(Item::Request(Arc::new(request))));
         }
         queue
     }
@@ -105,8 +111,8 @@ mod tests {
             let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &Without::default());
             assert!(batch.message.encoded_len() < BYTES_MAX + 64 * 1024);
             let spans = &batch.message.resource_spans[0].scope_spans[0].spans;
-            assert!(spans.len() <= SPANS_MAX && spans.len() as u64 == 3 * batch.requests);
-            sizes.push(batch.requests);
+            assert!(spans.len() <= SPANS_MAX && spans.len() as u64 == 3 * batch.items.requests);
+            sizes.push(batch.items.requests);
         }
         sizes
     }
@@ -118,6 +124,16 @@ mod tests {
         let sizes = sizes(queue(100, &format!("/{}", "x".repeat(20_000))));
         assert_eq!(sizes.iter().sum::<u64>(), 100);
         assert!(sizes.len() == 3 || sizes.len() == 4, "{sizes:?}");
+    }
+
+    #[test]
+    fn tests_go_with_their_requests() {
+        let mut queue = queue(2, "/");
+        assert!(queue.push(Item::Test(Arc::new(fixtures::ended_test(1)))));
+        let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &Without::default());
+        assert_eq!(batch.items, Counts { requests: 2, tests: 1 });
+        let spans = &batch.message.resource_spans[0].scope_spans[0].spans;
+        assert_eq!((spans.len(), spans[6].name.as_str()), (7, "shop::api buys"));
     }
 
     #[test]

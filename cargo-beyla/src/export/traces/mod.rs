@@ -1,6 +1,7 @@
-//! Requests -> spans -> OTLP.
+//! Requests and tests -> spans -> OTLP.
 
 pub(super) mod batch;
 mod explained;
 pub(super) mod pipeline;
 pub(super) mod spans;
+mod test_span;

@@ -1,29 +1,28 @@
-//! The spans of requests, from where they wait to the receiver.
+//! The spans of requests and tests, from where they wait to the receiver.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::batch::{Batch, REQUESTS_FULL, Without};
+use super::batch::{Batch, FULL, Without};
 use crate::export::inbox::{Bounds, Queue};
+use crate::export::item::{Counts, Item};
 use crate::export::otlp::delivery::{Delivery, NotDelivered, Trouble};
 use crate::export::otlp::signal::Rejected;
 use crate::export::outcome::TracesOutcome;
 use crate::report::run_info::RunInfo;
-use crate::request::model::Request;
 
-/// How long a request waits for others to be sent with.
+/// How long something waits for more to be sent with.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Why requests are lost where nothing is wrong with the receiver.
+/// Why something is lost where nothing is wrong with the receiver.
 const TOO_MANY: &str = "they came faster than they were taken";
 
-/// The requests that wait to be sent.
+/// What waits to be sent.
 #[derive(Debug)]
 pub(in crate::export) struct Waiting {
     queue: RefCell<Queue>,
@@ -35,33 +34,37 @@ pub(in crate::export) struct Waiting {
 }
 
 impl Waiting {
-    /// Adds a request.
-    pub(in crate::export) fn push(&self, request: Arc<Request>) {
-        self.outcome.borrow_mut().requests += 1;
+    /// Adds something that has spans.
+    pub(in crate::export) fn push(&self, item: Item) {
+        let count = item.count();
+        self.outcome.borrow_mut().all += count;
         let mut queue = self.queue.borrow_mut();
-        if !queue.push(request) {
+        if !queue.push(item) {
             let trouble = self.trouble.borrow();
-            self.outcome.borrow_mut().lose(1, trouble.as_deref().unwrap_or(TOO_MANY));
-        } else if queue.len() == 1 || queue.len() == REQUESTS_FULL {
+            self.outcome.borrow_mut().lose(count, trouble.as_deref().unwrap_or(TOO_MANY));
+        } else if queue.len() == 1 || queue.len() == FULL {
             self.changed.notify_one();
         }
     }
 
-    /// Counts a request that has no spans: the sampler's doing if it was `wanted`.
-    pub(in crate::export) fn leave_out(&self, wanted: bool) {
+    /// Counts what the sampler leaves out.
+    pub(in crate::export) fn leave_unsampled(&self, item: &Item) {
         let mut outcome = self.outcome.borrow_mut();
-        outcome.requests += 1;
-        if wanted {
-            outcome.unsampled += 1;
-        } else {
-            outcome.unwanted += 1;
-        }
+        outcome.all += item.count();
+        outcome.unsampled += item.count();
+    }
+
+    /// Counts a request that the settings leave out.
+    pub(in crate::export) fn leave_unwanted(&self, item: &Item) {
+        let mut outcome = self.outcome.borrow_mut();
+        outcome.all += item.count();
+        outcome.unwanted += 1;
     }
 
     /// Takes note that no more will come, and that so many were lost on the way here.
-    pub(in crate::export) fn close(&self, lost: u64) {
+    pub(in crate::export) fn close(&self, lost: Counts) {
         let mut outcome = self.outcome.borrow_mut();
-        outcome.requests += lost;
+        outcome.all += lost;
         outcome.lose(lost, TOO_MANY);
         self.closed.set(true);
         self.changed.notify_one();
@@ -71,7 +74,7 @@ impl Waiting {
     async fn ready(&self) -> bool {
         loop {
             let waiting = self.queue.borrow().len();
-            if waiting >= REQUESTS_FULL || self.closed.get() {
+            if waiting >= FULL || self.closed.get() {
                 return waiting > 0;
             }
             if waiting == 0 {
@@ -82,26 +85,25 @@ impl Waiting {
         }
     }
 
-    /// Takes down what became of a message about so many requests.
-    fn account(&self, requests: u64, delivered: &Result<Rejected, NotDelivered>) {
+    /// Takes down what became of a message about so many.
+    fn account(&self, items: Counts, delivered: &Result<Rejected, NotDelivered>) {
         let mut outcome = self.outcome.borrow_mut();
         match delivered {
             Ok(Rejected { count, message }) => {
-                outcome.sent += requests;
+                outcome.sent += items;
                 outcome.rejected_spans += count;
                 if !message.is_empty() {
                     outcome.remark = Some(message.clone());
                 }
             }
-            Err(NotDelivered::Refused(reason) | NotDelivered::GivenUp(reason)) => outcome.lose(requests, reason),
+            Err(NotDelivered::Refused(reason) | NotDelivered::GivenUp(reason)) => outcome.lose(items, reason),
         }
     }
 
     /// Loses all that is left.
     fn give_up(&self, reason: &str) {
-        let mut queue = self.queue.borrow_mut();
-        self.outcome.borrow_mut().lose(queue.len() as u64, reason);
-        queue.clear();
+        let left = self.queue.borrow_mut().clear();
+        self.outcome.borrow_mut().lose(left, reason);
     }
 
     /// Waits until no more will come.
@@ -126,7 +128,7 @@ impl Pipeline {
         Self { delivery, run, resource, without }
     }
 
-    /// Where requests are to wait for it.
+    /// Where things are to wait for it.
     pub(in crate::export) fn waiting(&self, bounds: Bounds) -> Rc<Waiting> {
         let endpoint = self.delivery.receiver().endpoint.clone();
         Rc::new(Waiting {
@@ -143,8 +145,8 @@ impl Pipeline {
         while waiting.ready().await {
             let batch = Batch::fill(&mut waiting.queue.borrow_mut(), &self.run, &self.resource, &self.without);
             let delivered = self.delivery.deliver(&batch.message).await;
-            progress(batch.requests);
-            waiting.account(batch.requests, &delivered);
+            progress(batch.items.requests);
+            waiting.account(batch.items, &delivered);
             if let Err(NotDelivered::GivenUp(reason)) = delivered {
                 waiting.closed().await;
                 waiting.give_up(&reason);

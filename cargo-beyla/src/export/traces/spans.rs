@@ -19,9 +19,15 @@
 //! siblings under the caller's span, in one trace, and ours, which begins at the arrival, encloses the
 //! other in time. Without a caller the application begins a trace of its own, and nothing connects the
 //! two.
+//!
+//! # Tests
+//!
+//! In a run of tests the server span of a request without a caller is a child of its test's root span. Where
+//! there is a caller, which may be code of the test that is instrumented, the request stays in the caller's
+//! trace, and a link leads from its server span to the test's root span.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 
@@ -30,10 +36,10 @@ use crate::export::attribute::{Attribute, known_method, route};
 use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::run_info::RunInfo;
 use crate::request::model::{Outcome, Request};
-use crate::request::trace_context::{Child, TraceContext};
+use crate::request::trace_context::{Child, TestSpan, TraceContext};
 
 /// What W3C Trace Context calls the flag of a trace that is recorded.
-const SAMPLED: u32 = 1;
+pub(super) const SAMPLED: u32 = 1;
 
 /// The spans of a request, the server span first; none of one that has no place in a trace.
 pub(in crate::export) fn spans(request: &Request, run: &RunInfo) -> Vec<Span> {
@@ -66,7 +72,7 @@ fn attributes(request: &Request) -> Vec<KeyValue> {
 }
 
 fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {
-    let TraceContext { trace_id, span_id, caller } = context;
+    let TraceContext { trace_id, span_id, caller, test: _ } = context;
     let remote = if caller.is_some() { SpanFlags::ContextIsRemoteMask as u32 } else { 0 };
     let mut attributes = attributes(request);
     let mut events = events(request, run);
@@ -78,7 +84,7 @@ fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {
     Span {
         trace_id: TraceId::bytes(*trace_id).to_vec(),
         span_id: SpanId::bytes(*span_id).to_vec(),
-        parent_span_id: caller.as_ref().map(|caller| caller.span_id.bytes().to_vec()).unwrap_or_default(),
+        parent_span_id: context.parent().map(|parent| parent.bytes().to_vec()).unwrap_or_default(),
         trace_state: caller.as_ref().and_then(|caller| caller.state.as_deref()).unwrap_or_default().to_owned(),
         flags: SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32 | remote,
         name: name(request),
@@ -87,8 +93,19 @@ fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {
         end_time_unix_nano: run.unix_ns(request.boundaries.ended),
         attributes,
         events,
+        links: context.link().map(link).into_iter().collect(),
         status: request.is_error().then(|| Status { code: StatusCode::Error.into(), message: String::new() }),
         ..Span::default()
+    }
+}
+
+/// To the root span of a test. Whether that is sampled is not known here.
+fn link(TestSpan { trace_id, span_id }: TestSpan) -> Link {
+    Link {
+        trace_id: trace_id.bytes().to_vec(),
+        span_id: span_id.bytes().to_vec(),
+        flags: SpanFlags::ContextHasIsRemoteMask as u32,
+        ..Link::default()
     }
 }
 

@@ -16,7 +16,8 @@ fn request() -> Request {
     request.boundaries.connected = Some(start - 30);
     request.boundaries.accepted = Some(start - 20);
     request.boundaries.received = Some(request.boundaries.read + 5);
-    request.trace = Some(TraceContext { trace_id: TraceId::of(7), span_id: SpanId::of(8), caller: None }.into());
+    request.trace =
+        Some(TraceContext { trace_id: TraceId::of(7), span_id: SpanId::of(8), caller: None, test: None }.into());
     request
 }
 
@@ -79,6 +80,25 @@ fn a_caller_is_the_parent_and_none_of_ours_has_its_id() {
     assert!(spans.iter().all(|span| span.span_id != SpanId::of(99).bytes() && span.trace_state == "a=1"));
     assert!(spans[0].flags & SpanFlags::ContextIsRemoteMask as u32 != 0);
     assert!(spans[1].flags & SpanFlags::ContextIsRemoteMask as u32 == 0);
+}
+
+#[test]
+fn a_test_is_the_parent_or_is_linked() {
+    let test = TestSpan { trace_id: TraceId::of(7), span_id: SpanId::of(70) };
+    let mut request = request();
+    request.trace.as_mut().expect("there is one").test = Some(test);
+    let server = &spans(&request, &fixtures::run())[0];
+    assert_eq!(server.parent_span_id, test.span_id.bytes());
+    assert!(server.links.is_empty() && server.flags & SpanFlags::ContextIsRemoteMask as u32 == 0);
+
+    let context = request.trace.as_mut().expect("there is one");
+    context.trace_id = TraceId::of(9);
+    context.caller = Some(Caller { span_id: SpanId::of(99), sampled: true, state: None });
+    let spans = spans(&request, &fixtures::run());
+    assert_eq!(spans[0].parent_span_id, SpanId::of(99).bytes());
+    let links: Vec<_> = spans.iter().flat_map(|span| &span.links).collect();
+    let [link] = links[..] else { unreachable!("{links:?}") };
+    assert_eq!((&link.trace_id[..], &link.span_id[..]), (&test.trace_id.bytes()[..], &test.span_id.bytes()[..]));
 }
 
 #[test]

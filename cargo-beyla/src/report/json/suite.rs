@@ -24,6 +24,10 @@ pub(super) struct TestRow<'a> {
     sum_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_ns: Option<TotalNs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<String>,
 }
 
 /// A test, and its round where there are several.
@@ -47,5 +51,7 @@ pub(super) fn test<'a>(test: &'a TestSummary, rounds: bool, run: &RunInfo) -> Te
         incomplete: test.incomplete,
         sum_ns: test.sum_ns,
         total_ns: test.total.map(TotalNs::from),
+        trace_id: test.span.map(|span| span.trace_id.to_string()),
+        span_id: test.span.map(|span| span.span_id.to_string()),
     }
 }

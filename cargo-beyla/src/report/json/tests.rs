@@ -7,7 +7,7 @@ use crate::budget::judge::judge;
 use crate::budget::parse::parse;
 use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::fixtures;
-use crate::request::trace_context::Caller;
+use crate::request::trace_context::{Caller, TestSpan, TraceContext};
 use serde_json::{Value, json};
 
 fn report(summary: &Summary, exit: Option<Exit>) -> Value {
@@ -95,17 +95,22 @@ fn the_unknown_is_absent() {
 
 #[test]
 fn the_place_in_a_trace_is_there_where_there_is_one() {
-    let mut requests: Vec<_> = (1..=3).map(|id| fixtures::request(id, "/")).collect();
+    let mut requests: Vec<_> = (1..=5).map(|id| fixtures::request(id, "/")).collect();
     let (trace_id, span_id) = (TraceId::of(0xabc), SpanId::of(0x12));
     let caller = Caller { span_id: SpanId::of(0x34), sampled: true, state: Some("a=1".into()) };
-    requests[0].trace = Some(TraceContext { trace_id, span_id, caller: None }.into());
-    requests[1].trace = Some(TraceContext { trace_id, span_id, caller: Some(caller) }.into());
+    requests[0].trace = Some(TraceContext { trace_id, span_id, caller: None, test: None }.into());
+    requests[1].trace = Some(TraceContext { trace_id, span_id, caller: Some(caller.clone()), test: None }.into());
+    let test = Some(TestSpan { trace_id: TraceId::of(0xdef), span_id: SpanId::of(0x56) });
+    requests[3].trace = Some(TraceContext { trace_id, span_id, caller: None, test }.into());
+    requests[4].trace = Some(TraceContext { trace_id, span_id, caller: Some(caller), test }.into());
     let report = report(&fixtures::summary(requests, vec![]), None);
     let ids = |index: usize| ["trace_id", "span_id", "parent_span_id"].map(|id| report["requests"][index][id].as_str());
     let (trace_id, span_id) = ("00000000000000000000000000000abc", "0000000000000012");
     assert_eq!(ids(0), [Some(trace_id), Some(span_id), None]);
     assert_eq!(ids(1), [Some(trace_id), Some(span_id), Some("0000000000000034")]);
     assert_eq!(ids(2), [None; 3]);
+    assert_eq!(ids(3), [Some(trace_id), Some(span_id), Some("0000000000000056")]);
+    assert_eq!(ids(4), ids(1));
     assert!(!report.to_string().contains("null"), "{report}");
 }
 

@@ -6,6 +6,7 @@ mod endings;
 mod messages;
 mod runs;
 mod seeds;
+mod suites;
 mod unreadable;
 mod unseen;
 

@@ -106,6 +106,14 @@ impl HarnessArguments {
         Ok(())
     }
 
+    /// The test that runs, if these name one alone.
+    pub fn only_test(&self) -> Option<&str> {
+        match &self.filters[..] {
+            [name] if self.exact && self.skip.is_empty() => Some(name),
+            _ => None,
+        }
+    }
+
     /// The arguments that have a test binary print the tests which are meant: all, or only the ignored among them.
     pub(super) fn to_list(&self, only_ignored: bool) -> Vec<&str> {
         let mut arguments = vec!["--list", "--format", "terse"];

@@ -1,0 +1,146 @@
+//! The tests that requests belong to, and which of them are handed out when they are over.
+
+use cargo_beyla_events::{self as records, Executed, Header, TestEnded, TestStarted, test_result};
+
+use super::*;
+use crate::request::suite::{EndedTest, TestResult};
+
+const PARENT: &str = "GET /a HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
+
+/// A run of tests; the process of test `n` is `n + 1`, and so is its connection.
+struct Run {
+    trace: Trace,
+    tape: Tape,
+    played: usize,
+}
+
+impl Run {
+    fn new(seed: Option<u128>) -> Self {
+        let routes = RouteTable::new(&[]).expect("no patterns");
+        let within = Some(vec!["/target".into()]);
+        let settings = TraceSettings { export: true, seed, within, ..TraceSettings::new(routes, usize::MAX) };
+        Self { trace: Trace::new(settings), tape: Tape::new(), played: 0 }
+    }
+
+    fn header(&self) -> Header {
+        Header { time_ns: self.tape.now, ..Header::default() }
+    }
+
+    fn starts(&mut self, test: u32) {
+        let header = self.header();
+        let pid = test + 1;
+        let started = TestStarted { header, test, pid, round: 0, reserved: 0 };
+        self.trace.record(&Event::TestStarted { started, binary: "shop", name: &format!("t{test}") });
+        self.trace.record(&Event::Executed(Executed { header, process: pid, pid }, "/target/debug/deps/shop"));
+    }
+
+    /// Its connection is opened, and this is sent on it; the answers follow if it is answered.
+    fn serves(&mut self, test: u32, requests: &[&str], answered: bool) {
+        let connection = u64::from(test) + 1;
+        let header = Header { connection, ..self.header() };
+        self.trace.record(&Event::Owner(records::Owner { header, process: test + 1, reserved: 0 }));
+        self.tape.open(connection);
+        for request in requests {
+            self.tape.receive(connection, request);
+            if answered {
+                self.tape.send(connection, OK);
+            }
+        }
+        self.play();
+    }
+
+    fn play(&mut self) {
+        while let Ok(Some((event, size))) = Event::decode(&self.tape.bytes[self.played..]) {
+            self.trace.record(&event);
+            self.played += size;
+        }
+    }
+
+    fn ends(&mut self, test: u32, result: u32) {
+        self.tape.now += 100;
+        let header = self.header();
+        self.trace.record(&Event::TestEnded(TestEnded { header, test, result, code: 101, reserved: 0 }));
+    }
+
+    fn ended(&mut self) -> Vec<EndedTest> {
+        let mut ended = Vec::new();
+        self.trace.take_ended_tests(|test| ended.push(test));
+        ended
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        self.ended().iter().map(|test| test.name.to_string()).collect()
+    }
+}
+
+#[test]
+fn those_that_served_or_failed_are_handed_out_once() {
+    let mut run = Run::new(Some(7));
+    for test in 0..4 {
+        run.starts(test);
+    }
+    run.serves(1, &[GET], true);
+    assert!(run.ended().is_empty());
+    for (test, result) in [(0, test_result::PASSED), (1, test_result::PASSED), (2, test_result::FAILED)] {
+        run.ends(test, result);
+    }
+    assert_eq!(run.names(), ["t1", "t2"]);
+    // One that outlived its test, which had passed without any as far as was known.
+    run.serves(0, &[GET], true);
+    assert_eq!(run.names(), ["t0"]);
+    let now = run.tape.now;
+    run.trace.close(now);
+    let [last] = &run.ended()[..] else { unreachable!("one was under way") };
+    assert_eq!((&*last.name, last.result, last.ended_ns), ("t3", None, now));
+    run.trace.close(now + 1);
+    assert!(run.ended().is_empty());
+    assert_eq!(run.trace.finish(now).tests[3].result, None);
+}
+
+#[test]
+fn one_is_ended_by_the_run_with_its_requests() {
+    let mut run = Run::new(Some(7));
+    run.starts(0);
+    run.serves(0, &[GET], false);
+    let now = run.tape.now;
+    run.trace.close(now);
+    let mut requests = Vec::new();
+    run.trace.take_finished(|request| requests.push(request));
+    let [test] = &run.ended()[..] else { unreachable!("it had a request") };
+    assert_eq!((test.result, test.ended_ns, requests.len()), (None, now, 1));
+    assert_eq!(requests[0].trace.as_ref().and_then(|trace| trace.test), Some(test.span));
+}
+
+#[test]
+fn its_requests_hang_under_its_root_and_in_the_report_too() {
+    let mut run = Run::new(Some(7));
+    run.starts(0);
+    run.starts(1);
+    run.serves(0, &[GET, PARENT], true);
+    run.serves(1, &[GET], true);
+    run.ends(0, test_result::KILLED);
+    run.ends(1, test_result::PASSED);
+    let ended = run.ended();
+    assert_eq!((ended[0].result, ended[1].result), (Some(TestResult::Killed(101)), Some(TestResult::Passed)));
+    assert!(ended[0].started_ns < ended[0].ended_ns && ended[0].span.trace_id != ended[1].span.trace_id);
+    let requests = run.trace.finish(run.tape.now).requests;
+    let contexts: Vec<_> = requests.iter().map(|request| request.trace.as_deref().expect("there is a seed")).collect();
+    for (context, test) in [(contexts[0], &ended[0]), (contexts[2], &ended[1])] {
+        assert_eq!((context.trace_id, context.parent()), (test.span.trace_id, Some(test.span.span_id)));
+    }
+    assert_eq!(contexts[1].trace_id.to_string(), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(contexts[1].parent().map(|parent| parent.to_string()).as_deref(), Some("b7ad6b7169203331"));
+    assert_eq!(contexts[1].link(), Some(ended[0].span));
+}
+
+#[test]
+fn without_a_seed_there_are_no_spans() {
+    let mut run = Run::new(None);
+    run.starts(0);
+    run.serves(0, &[GET, PARENT], true);
+    run.ends(0, test_result::FAILED);
+    assert!(run.ended().is_empty());
+    let requests = run.trace.finish(run.tape.now).requests;
+    assert_eq!(requests[0].trace, None);
+    assert_eq!(requests[1].trace.as_ref().map(|trace| trace.test), Some(None));
+}
