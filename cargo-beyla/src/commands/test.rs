@@ -130,6 +130,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         let file = File::create(path).map_err(failed)?;
         junit::write(&summary, &info, duration_ns, &progress.outputs(), file).map_err(failed)?;
     }
+    tracing.hand_over_files();
     annotate(&summary, &verdicts);
     progress.finish(&runner);
     takers.finish(status);

@@ -150,14 +150,18 @@ impl Tracing<'_> {
         if seen && failure.is_none() {
             self.demands.save(&samples, &info, self.user, status)?;
         }
-        if let Some(user) = self.user {
-            let (uid, gid) = user.owner();
-            for path in self.files() {
-                // Then it stays root's, which the user will see.
-                let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
-            }
-        }
+        self.hand_over_files();
         failure.map_or(Ok(Outcome { exit, stopped, command, over_budget: verdicts.fails() }), Err)
+    }
+
+    /// Gives the files that were written to the user who typed sudo.
+    pub(super) fn hand_over_files(&self) {
+        let Some(user) = self.user else { return };
+        let (uid, gid) = user.owner();
+        for path in self.files() {
+            // Then it stays root's, which the user will see.
+            let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
+        }
     }
 
     /// The files that are written.
