@@ -195,6 +195,25 @@ fn a_request_that_was_under_way_is_not_one() {
 }
 
 #[test]
+fn the_rest_of_an_upload_is_no_part_of_the_next_request() {
+    both_ways(|capture| {
+        let server = Background::start(LATENCY_LAB);
+        let mut old = server.connect();
+        old.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n0123456789");
+        let run = Run::attach(capture).flags(["--port", &server.port.to_string()]).start_watching();
+        old.send("secret_tok");
+        assert_eq!(old.response().body, b"0123456789secret_tok");
+        old.get("/fast");
+        run.interrupt();
+        let report = run.wait().report();
+        let requests: Vec<(&str, &str)> =
+            report.requests.iter().map(|request| (request.method.as_str(), request.path.as_str())).collect();
+        assert_eq!(requests, [("GET", "/fast")]);
+        report
+    });
+}
+
+#[test]
 fn for_a_time() {
     both_ways(|capture| {
         let server = Background::start(LATENCY_LAB);

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::exports;
+use super::run::show_config;
 use super::session::server::Server;
 use super::status::Status;
 use super::tracing::{Process, Tracing};
@@ -24,6 +25,9 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     let status = Status { level: settings.log_level.value, ..status };
     for warning in &settings.warnings {
         status.warn(warning);
+    }
+    if arguments.export.show_config {
+        return show_config(&settings);
     }
     let running = find(arguments, &settings)?;
     let user = InvokingUser::detect();
@@ -61,7 +65,7 @@ fn find(arguments: &AttachArguments, settings: &Settings) -> Result<Running, Err
         (None, Some(port)) => Running::find(Wanted { ports: Some(&port.into()), executable: None }),
         (None, None) if ports.is_some() || executable.is_some() => Running::find(Wanted { ports, executable }),
         (None, None) => Err(Error::Attach {
-            message: "which server to attach to is not said".into(),
+            message: "no server is named".into(),
             hint: "name it with --pid or --port, or with open_port or executable_name in the file of --config".into(),
         }),
     }

@@ -111,7 +111,12 @@ impl<'a> Session<'a> {
             self.wait()?;
             self.take_signals()?;
             match self.ending {
-                Some(Ending::Ended(exit)) => break exit,
+                Some(Ending::Ended(exit)) => {
+                    if self.server.own().is_none() {
+                        self.status.say("Ended", format_args!("the server (pid {}), by itself", self.server.pid()));
+                    }
+                    break exit;
+                }
                 Some(Ending::Left) => break None,
                 None => {}
             }

@@ -110,6 +110,18 @@ struct Expected {
     maybe_unseen: bool,
 }
 
+impl Http1 {
+    /// Of a connection that was met in the midst: what comes first may be the rest of a request.
+    pub fn joined() -> Self {
+        Self { requests: Side { state: State::Lost, ..Side::default() }, ..Self::default() }
+    }
+
+    /// Whether bytes have come from the client and no request was found among them.
+    pub fn is_without_requests(&self) -> bool {
+        self.begun && !self.any_request
+    }
+}
+
 impl Protocol for Http1 {
     type Shared = Heads;
 

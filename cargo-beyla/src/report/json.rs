@@ -331,6 +331,7 @@ impl Serialize for NonZero<'_> {
             http2_connections,
             unreadable_connections,
             io_urings,
+            unjoined_connections,
             foreign_connections,
         } = *self.0;
         let counts = [
@@ -343,6 +344,7 @@ impl Serialize for NonZero<'_> {
             ("http2_connections", http2_connections),
             ("unreadable_connections", unreadable_connections),
             ("io_urings", io_urings),
+            ("unjoined_connections", unjoined_connections),
             ("foreign_connections", foreign_connections),
         ];
         let mut map = serializer.serialize_map(None)?;

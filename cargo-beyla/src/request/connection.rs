@@ -30,6 +30,8 @@ const LAST_ACK: u8 = 9;
 pub(super) struct Connection {
     streams: Streams,
     protocol: Http1,
+    /// Whether it was open before anybody watched.
+    before: bool,
     exchanges: Exchanges,
     closing: Closing,
     /// The last word on how far each direction moved, receive and send, if the connection is over.
@@ -57,11 +59,18 @@ struct Exchanges {
 }
 
 impl Connection {
-    /// `opened` is when it was established and accepted, in nanoseconds, if that was seen.
-    pub(super) fn new(streams: Streams, info: ConnectionInfo, opened: Option<(Option<u64>, u64)>) -> Self {
+    /// `opened` is when it was established and accepted, in nanoseconds, if that was seen. `before`: it was open
+    /// before anybody watched.
+    pub(super) fn new(
+        streams: Streams,
+        info: ConnectionInfo,
+        opened: Option<(Option<u64>, u64)>,
+        before: bool,
+    ) -> Self {
         Self {
             streams,
-            protocol: Http1::default(),
+            protocol: if before { Http1::joined() } else { Http1::default() },
+            before,
             exchanges: Exchanges {
                 info: Arc::new(info),
                 opened,
@@ -167,6 +176,7 @@ impl Connection {
     /// Nothing follows any more: what is under way ends as the connection did, or stays open.
     pub(super) fn bury(mut self, now_ns: u64, ledger: &mut Ledger) {
         self.stop(now_ns, ledger);
+        ledger.unseen.unjoined_connections += u64::from(self.before && self.protocol.is_without_requests());
         if let Some((received, sent)) = self.end
             && self.protocol.is_reading()
         {

@@ -119,6 +119,8 @@ pub struct Unseen {
     pub unreadable_connections: u64,
     /// `io_uring`s that the process created.
     pub io_urings: u64,
+    /// Connections that were open before anybody watched, and in whose bytes no request was found.
+    pub unjoined_connections: u64,
     /// Connections of programs that are not the workspace's own, where several processes are traced.
     pub foreign_connections: u64,
 }

@@ -29,6 +29,8 @@ pub(crate) struct Tape {
     accept_ns: Option<u64>,
     /// When what is received next arrived, if not just before.
     arrived_ns: Option<u64>,
+    /// Whether the next connection was open before.
+    joins: bool,
     connections: HashMap<u64, Ends>,
 }
 
@@ -70,6 +72,12 @@ impl Tape {
         self.open(connection)
     }
 
+    /// A connection that was open before anybody watched.
+    pub(crate) fn join(&mut self, connection: u64) -> &mut Self {
+        self.joins = true;
+        self.open(connection)
+    }
+
     pub(crate) fn open_unix(&mut self, connection: u64, path: &[u8]) -> &mut Self {
         let end = records::Endpoint { family: records::AF_UNIX, ..Default::default() };
         self.open_with(connection, end, end, path)
@@ -88,9 +96,14 @@ impl Tape {
         self.connections.insert(connection, ends);
         let established_ns = self.now;
         self.now += self.accept_ns.take().unwrap_or(10);
+        let mut header = self.header::<records::Open>(kind::OPEN, connection, path);
+        let joins = std::mem::take(&mut self.joins);
+        if joins {
+            header.flags = records::OPEN_BEFORE;
+        }
         let record = records::Open {
-            header: self.header::<records::Open>(kind::OPEN, connection, path),
-            established_ns,
+            header,
+            established_ns: if joins { 0 } else { established_ns },
             local,
             remote,
             receive_sequence: first,

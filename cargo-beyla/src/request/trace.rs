@@ -309,7 +309,7 @@ impl Trace {
         };
         let streams = Streams::new(open.receive_sequence, open.send_sequence);
         let opened = Some((open.established_ns, open.time_ns));
-        self.follow(open.connection, streams, &open.server, &open.client, opened, owner);
+        self.follow(open.connection, streams, &open.server, &open.client, opened, open.before, owner);
     }
 
     fn follow(
@@ -319,6 +319,7 @@ impl Trace {
         server: &Endpoint,
         client: &Endpoint,
         opened: Option<(Option<u64>, u64)>,
+        before: bool,
         owner: Option<Owner>,
     ) {
         if self.connections.contains_key(&connection) {
@@ -331,7 +332,7 @@ impl Trace {
         }
         let id = self.ledger.totals.connections;
         let info = ConnectionInfo { id, server: server.clone(), client: client.clone(), owner };
-        self.connections.insert(connection, Connection::new(streams, info, opened));
+        self.connections.insert(connection, Connection::new(streams, info, opened, before));
     }
 
     fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8]) {
@@ -341,7 +342,7 @@ impl Trace {
         } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX && !self.foreign.contains(&id) {
             // The record that opened it was lost, and with it the addresses of its ends.
             let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-            self.follow(id, Streams::default(), &unknown, &unknown, None, None);
+            self.follow(id, Streams::default(), &unknown, &unknown, None, false, None);
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
             }

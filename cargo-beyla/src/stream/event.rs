@@ -129,6 +129,8 @@ pub struct Open {
     pub receive_sequence: u32,
     /// Sequence number of the first byte that the server sends.
     pub send_sequence: u32,
+    /// Whether it was open before anybody watched: its first bytes may belong to a message that began earlier.
+    pub before: bool,
 }
 
 /// Bytes that are no record. What follows them cannot be found, so decoding ends there.
@@ -228,6 +230,7 @@ impl Open {
             client: endpoint(&record.remote, &[]),
             receive_sequence: record.receive_sequence,
             send_sequence: record.send_sequence,
+            before: record.header.flags & records::OPEN_BEFORE != 0,
         }
     }
 }

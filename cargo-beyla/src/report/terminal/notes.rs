@@ -29,7 +29,7 @@ pub(super) fn notes(summary: &Summary, paint: Paint, width: usize) -> Option<Str
 fn sentences(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
     let connections = |number: u64| counted(number, "connection");
-    let notes: [(u64, &dyn Fn(u64) -> String); 11] = [
+    let notes: [(u64, &dyn Fn(u64) -> String); 12] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
@@ -91,6 +91,13 @@ fn sentences(summary: &Summary) -> Vec<String> {
                 "{} spoke something else than HTTP/1, broke its rules, or had a header above 16 KiB: requests on \
                  them are missing, or end as `not seen`.",
                 connections(number)
+            )
+        }),
+        (unseen.unjoined_connections, &|number| {
+            format!(
+                "On {} open before anybody watched, no request was found: what was under way at the beginning is not \
+                 in this report, nor is TLS, HTTP/2 or another protocol.",
+                if number == 1 { "1 connection that was".into() } else { format!("{} that were", connections(number)) }
             )
         }),
         (unseen.foreign_connections, &|number| {

@@ -135,6 +135,7 @@ fn everything_lost() {
         http2_connections: 1,
         unreadable_connections: 4,
         io_urings: 1,
+        unjoined_connections: 2,
         foreign_connections: 1,
     };
     let text = rendered(&summary, 100);
@@ -159,6 +160,8 @@ fn everything_lost() {
       here, what followed is not.
     - 4 connections spoke something else than HTTP/1, broke its rules, or had a header above 16 KiB:
       requests on them are missing, or end as `not seen`.
+    - On 2 connections that were open before anybody watched, no request was found: what was under way
+      at the beginning is not in this report, nor is TLS, HTTP/2 or another protocol.
     - 1 connection was served by programs that are not built in this workspace: those requests are not
       followed.
     ");

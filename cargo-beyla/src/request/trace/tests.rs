@@ -3,6 +3,7 @@
 mod bodies;
 mod contexts;
 mod endings;
+mod joined;
 mod messages;
 mod runs;
 mod seeds;
