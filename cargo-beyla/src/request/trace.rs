@@ -308,21 +308,12 @@ impl Trace {
             _ => None,
         };
         let streams = Streams::new(open.receive_sequence, open.send_sequence);
-        let opened = Some((open.established_ns, open.time_ns));
-        self.follow(open.connection, streams, &open.server, &open.client, opened, open.before, owner);
+        self.follow(open, streams, Some((open.established_ns, open.time_ns)), owner);
     }
 
-    fn follow(
-        &mut self,
-        connection: u64,
-        streams: Streams,
-        server: &Endpoint,
-        client: &Endpoint,
-        opened: Option<(Option<u64>, u64)>,
-        before: bool,
-        owner: Option<Owner>,
-    ) {
-        if self.connections.contains_key(&connection) {
+    /// `opened` is when it was established and accepted, if that was seen.
+    fn follow(&mut self, open: &Open, streams: Streams, opened: Option<(Option<u64>, u64)>, owner: Option<Owner>) {
+        if self.connections.contains_key(&open.connection) {
             return;
         }
         self.ledger.totals.connections += 1;
@@ -331,8 +322,8 @@ impl Trace {
             return;
         }
         let id = self.ledger.totals.connections;
-        let info = ConnectionInfo { id, server: server.clone(), client: client.clone(), owner };
-        self.connections.insert(connection, Connection::new(streams, info, opened, before));
+        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), owner };
+        self.connections.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }
 
     fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8]) {
@@ -342,7 +333,17 @@ impl Trace {
         } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX && !self.foreign.contains(&id) {
             // The record that opened it was lost, and with it the addresses of its ends.
             let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-            self.follow(id, Streams::default(), &unknown, &unknown, None, false, None);
+            let open = Open {
+                time_ns: transfer.header.time_ns,
+                connection: id,
+                established_ns: None,
+                server: unknown.clone(),
+                client: unknown,
+                receive_sequence: 0,
+                send_sequence: 0,
+                before: false,
+            };
+            self.follow(&open, Streams::default(), None, None);
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
             }
