@@ -37,7 +37,9 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
                 _ => (blocked, runnable),
             };
             let (took, delayed) = (took as f64 / 1e6, delayed as f64 / 1e6);
-            assert!((took + delayed - handler).abs() < 2.5, "the handler took {handler} ms: {request:#?}");
+            // What delays it just before or after the handler's own clock runs is no part of what that says.
+            let more = took + delayed - handler;
+            assert!((-2.5..2.5 + delayed).contains(&more), "the handler took {handler} ms: {request:#?}");
             assert!(request.path == "/spin" || took >= 49.9, "{request:#?}");
         }
         spin_runs(&report);
