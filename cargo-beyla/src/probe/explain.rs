@@ -8,7 +8,7 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
 use aya::programs::{PerfEvent, Program, ProgramError, UProbe};
 
 use super::executable::Executable;
-use super::programs::{Programs, ProgramsError, missing};
+use super::programs::{Programs, ProgramsError, ended_early, missing};
 use super::task_probe::TaskProbe;
 
 /// Ticks a second on each CPU: a prime, so that it does not keep step with what the server does.
@@ -52,11 +52,9 @@ impl Programs {
                     attaching.push(threads.spawn(move || attach_one(name, program, &places, scope)));
                 }
             }
-            let attached = attaching.into_iter().map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(ProgramsError::Load("a thread that attaches probes ended early".into())))
-            });
+            let attached = attaching
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(ended_early("attaches probes"))));
             attached.collect()
         })
     }

@@ -88,7 +88,13 @@ impl Programs {
     /// Loads what is asked for and the kernel has, which takes its time; `namespace` is the PID namespace that the
     /// process is numbered in.
     pub fn load(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
-        let btf = Btf::from_sys_fs().map_err(|error| ProgramsError::Load(error.into()))?;
+        // Two libraries read the kernel's types, each for what it needs; each takes its time.
+        let (btf, layout) = std::thread::scope(|scope| {
+            let layout = scope.spawn(layout);
+            (Btf::from_sys_fs(), layout.join())
+        });
+        let layout = layout.unwrap_or_else(|_| Err(ended_early("reads the kernel's types")))?;
+        let btf = btf.map_err(|error| ProgramsError::Load(error.into()))?;
         let has = |name: &str| btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok();
         let socket = match arguments.capture {
             Capture::Auto => SOCKET.iter().chain([&DATA_READY]).all(|name| has(name)),
@@ -100,7 +106,7 @@ impl Programs {
             }
             Capture::Syscalls => false,
         };
-        let mut settings = Settings {
+        let settings = Settings {
             namespace_device: namespace.0,
             namespace_inode: namespace.1,
             process: arguments.pid,
@@ -111,9 +117,8 @@ impl Programs {
             long_poll_ns: arguments.explain.unwrap_or(0),
             socket_tracepoints: socket.into(),
             arrivals_by_tcp_probe: (!socket).into(),
-            ..Settings::default()
+            ..layout
         };
-        KernelLayout::read()?.fill(&mut settings)?;
 
         let ebpf = EbpfLoader::new()
             .btf(Some(&btf))
@@ -244,11 +249,8 @@ impl Programs {
                 let (_, program) = programs.swap_remove(place);
                 loading.push(scope.spawn(move || load_one(name, program, btf)));
             }
-            let loaded = loading.into_iter().map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(ProgramsError::Load("a thread that loads probes ended early".into())))
-            });
+            let loaded =
+                loading.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(ended_early("loads probes"))));
             loaded.collect()
         })
     }
@@ -256,6 +258,17 @@ impl Programs {
     fn attach_one(&mut self, name: &'static str) -> Result<BtfTracePointLinkId, ProgramsError> {
         self.program(name)?.attach().map_err(|error| ProgramsError::Program { name, source: error.into() })
     }
+}
+
+/// Settings of which only the layout is set.
+fn layout() -> Result<Settings, ProgramsError> {
+    let mut settings = Settings::default();
+    KernelLayout::read()?.fill(&mut settings)?;
+    Ok(settings)
+}
+
+pub(super) fn ended_early(what: &str) -> ProgramsError {
+    ProgramsError::Load(format!("a thread that {what} ended early").into())
 }
 
 fn load_one(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), ProgramsError> {
