@@ -119,7 +119,8 @@ main() {
     step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked -p cargo-beyla --no-deps
     step "Unit tests" cargo test --locked --no-fail-fast --workspace --exclude beyla-tests
     step "What this machine can trace" cargo run --locked -p cargo-beyla -- beyla doctor
-    step "End-to-end tests" cargo test --locked --no-fail-fast -p beyla-tests
+    # What a shell starts in the background has ^C ignored, and so has all that this starts.
+    step "End-to-end tests" env --default-signal=INT,QUIT cargo test --locked --no-fail-fast -p beyla-tests
     step "cargo-fuzz" install_cargo_fuzz
     step "Fuzzing for ${FUZZ_SECONDS:-60} s" fuzz
     printf '\nAll passed in %d s.\n' "$SECONDS"
