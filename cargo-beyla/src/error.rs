@@ -174,7 +174,7 @@ pub enum Error {
     /// An endpoint to which telemetry was to be sent.
     #[error("cannot export to '{endpoint}': {reason}")]
     Export {
-        /// As it was given.
+        /// As it may be shown.
         endpoint: String,
         /// What is wrong with it.
         reason: String,

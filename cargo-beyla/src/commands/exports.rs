@@ -216,7 +216,7 @@ fn finish(exporter: Option<Exporter>, status: Status) {
     let Outcome { traces, metrics, prometheus } = exporter.finish(PATIENCE);
     for (well, sentence) in [
         traces.map(|traces| (traces.is_complete(), traces.sentence())),
-        metrics.map(|metrics| (metrics.failure.is_none(), metrics.sentence())),
+        metrics.map(|metrics| (metrics.is_complete(), metrics.sentence())),
     ]
     .into_iter()
     .flatten()

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use cargo_beyla::export::settings::{ExportSettings, MetricsExport, Protocol};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
@@ -49,6 +51,17 @@ fn all_is_sent_at_the_end() {
     let outcome = export(&settings_of(grpc.url(), Protocol::Grpc), 1000, PATIENCE);
     assert!(outcome.metrics.is_some_and(|metrics| metrics.failure.is_none()));
     check(&grpc.metrics()[0]);
+}
+
+#[test]
+fn some_are_rejected() {
+    let partial = ExportMetricsPartialSuccess { rejected_data_points: 5, error_message: "too old".into() };
+    let answer = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let receiver = HttpReceiver::start(move |_| Answer::Take(answer.clone()));
+    let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_mins(1));
+    let outcome = export(&settings, 10, PATIENCE).metrics.expect("there are metrics");
+    assert!(outcome.sentence().ends_with("; 5 data points rejected there; it says: too old"), "{}", outcome.sentence());
+    assert!(!outcome.is_complete());
 }
 
 #[test]

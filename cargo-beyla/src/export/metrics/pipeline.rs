@@ -60,6 +60,8 @@ impl MetricsPipeline {
             Ok(rejected) => {
                 self.outcome.sent += 1;
                 self.outcome.failure = None;
+                self.outcome.rejected_points += rejected.count;
+                self.outcome.foreign_answer |= rejected.is_foreign;
                 if !rejected.message.is_empty() {
                     self.outcome.remark = Some(rejected.message);
                 }
