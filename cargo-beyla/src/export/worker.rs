@@ -8,7 +8,6 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
-use tokio::time::Instant;
 
 use super::exporter::{Checked, Progress};
 use super::inbox::{BOUNDS, Inbox};
@@ -16,7 +15,7 @@ use super::item::Item;
 use super::kept::{Kept, Signals};
 use super::metrics::pipeline::MetricsPipeline;
 use super::metrics::store::Store;
-use super::otlp::delivery::{Delivery, Ending};
+use super::otlp::delivery::{Delivery, End, Ending};
 use super::outcome::{Outcome, PrometheusOutcome};
 use super::sampling::Sampling;
 use super::traces::batch::Without;
@@ -29,8 +28,8 @@ use crate::request::suite::EndedTest;
 pub(super) struct Shared {
     pub(super) inbox: Arc<Inbox>,
     pub(super) progress: Arc<Progress>,
-    /// The deadline, once the run is over.
-    pub(super) ending: watch::Receiver<Option<Instant>>,
+    /// How the time ends for what is left, once the run is over.
+    pub(super) ending: watch::Receiver<Option<End>>,
 }
 
 /// Works until the run is over and everything is sent, or the deadline has come.

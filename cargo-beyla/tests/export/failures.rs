@@ -221,6 +221,31 @@ fn it_is_slow() {
 }
 
 #[test]
+fn the_user_does_not_wait_for_it() {
+    let hangs = HttpReceiver::start(|n| if n == 0 { take() } else { Answer::Hang });
+    let busy = HttpReceiver::start(|n| match n {
+        0 => take(),
+        _ => Answer::Refuse(503, vec![("retry-after", "5")], ""),
+    });
+    let without_answer = "interrupted";
+    let with_one = "interrupted (HTTP status 503 Service Unavailable)";
+    for (receiver, reason) in [(hangs, without_answer), (busy, with_one)] {
+        let mut settings = traces(&receiver.url(), Protocol::HttpProtobuf);
+        settings.traces.as_mut().expect("there are spans").timeout = PATIENCE;
+        let exporter = start(&settings);
+        for id in 1..=500 {
+            exporter.offer(&Arc::new(request(id)));
+        }
+        let begun = Instant::now();
+        let interrupted = || begun.elapsed() >= Duration::from_millis(700);
+        let outcome = exporter.finish_unless(PATIENCE, interrupted).traces.expect("there are spans");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        let expected = [(reason.to_owned(), Counts { requests: 330, tests: 0 })].into();
+        assert_eq!((outcome.sent.requests, &outcome.lost), (170, &expected));
+    }
+}
+
+#[test]
 fn it_cannot_be_trusted() {
     let receiver = GrpcReceiver::start_self_signed();
     for protocol in BOTH {
