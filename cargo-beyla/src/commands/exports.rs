@@ -221,7 +221,9 @@ fn finish(exporter: Option<Exporter>, status: Status) {
         }
         interrupted
     };
-    let Outcome { traces, metrics, prometheus } = exporter.finish_unless(PATIENCE, interrupted);
+    let outcome = exporter.finish_unless(PATIENCE, interrupted);
+    let overflow = outcome.overflow();
+    let Outcome { traces, metrics, prometheus, overflowed: _ } = outcome;
     for (well, sentence) in [
         traces.map(|traces| (traces.is_complete(), traces.sentence())),
         metrics.map(|metrics| (metrics.is_complete(), metrics.sentence())),
@@ -233,6 +235,9 @@ fn finish(exporter: Option<Exporter>, status: Status) {
             Some(what) => status.say("Sent", what),
             None => status.warn(sentence),
         }
+    }
+    if let Some(overflow) = overflow {
+        status.warn(overflow);
     }
     if let Some(prometheus) = prometheus {
         status.say("Served", prometheus.sentence());

@@ -136,6 +136,7 @@ impl Checked {
                 .prometheus
                 .as_ref()
                 .map(|endpoint| PrometheusOutcome { url: endpoint.url(), ..PrometheusOutcome::default() }),
+            overflowed: 0,
         }
     }
 }

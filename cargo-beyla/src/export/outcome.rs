@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 pub use super::item::Counts;
+use super::metrics::store::SETS_MAX;
 use crate::report::units::{count, counted};
 
 /// The reasons that are told apart.
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub metrics: Option<MetricsOutcome>,
     /// Of the metrics to be scraped.
     pub prometheus: Option<PrometheusOutcome>,
+    /// The requests that metrics tell without their attributes.
+    pub overflowed: u64,
 }
 
 /// What became of the spans. Every request, and in a run of tests every test that has spans, was sent, not sampled,
@@ -70,6 +73,18 @@ pub struct PrometheusOutcome {
     pub url: String,
     /// How often they were read.
     pub scrapes: u64,
+}
+
+impl Outcome {
+    /// What is missing from the metrics, and what cures it; `None` if nothing is.
+    pub fn overflow(&self) -> Option<String> {
+        let requests = counted(Some(self.overflowed).filter(|requests| *requests > 0)?, "request");
+        Some(format!(
+            "metrics tell {requests} without attributes (otel.metric.overflow), since there are more than {} sets of \
+             them: name routes with --route or routes.patterns, or fold the others with `routes.unmatched: wildcard`",
+            count(SETS_MAX as u64)
+        ))
+    }
 }
 
 impl TracesOutcome {

@@ -11,6 +11,9 @@ use tonic::{Extensions, Request, Response, Status};
 
 use super::failure::line;
 
+/// The size of a message in bytes, but for a little: gRPC receivers take up to 4 MiB by default.
+pub(in crate::export) const BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// A message that a receiver takes.
 pub(in crate::export) trait Signal: Message + Clone {
     /// What it answers.
