@@ -1,5 +1,6 @@
 //! OTLP/HTTP with bodies of protobuf.
 
+use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
@@ -84,8 +85,8 @@ impl Http {
 fn rejected<S: Signal>(headers: &HeaderMap, body: Bytes) -> Option<Rejected> {
     match media_type(headers).as_deref() {
         Some(PROTOBUF | "application/protobuf") => S::Answer::decode(body).ok().map(S::rejected),
+        Some(JSON) | None if body.is_empty() => Some(Rejected::default()),
         // It is for those who sent JSON, and some give it to everybody.
-        Some(JSON) if body.is_empty() => Some(Rejected::default()),
         Some(JSON) => {
             let answer: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&body).ok()?;
             let partial = answer.get("partialSuccess");
@@ -95,7 +96,6 @@ fn rejected<S: Signal>(headers: &HeaderMap, body: Bytes) -> Option<Rejected> {
             let message = field("errorMessage").and_then(serde_json::Value::as_str);
             Some(Rejected::new(count.unwrap_or_default(), message.unwrap_or_default()))
         }
-        None if body.is_empty() => Some(Rejected::default()),
         Some(_) | None => None,
     }
 }
@@ -116,11 +116,25 @@ fn broken(error: &ClientError) -> Failure {
     if error.is_connect() {
         return Failure::new(innermost(error), Remedy::Reconnect);
     }
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
-    if source.is_some_and(hyper::Error::is_parse) {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    if causes.filter_map(|cause| cause.downcast_ref()).any(is_of_another_protocol) {
         return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::Retry(None));
     }
     Failure::new(format!("the connection broke: {}", innermost(error)), Remedy::Retry(None))
+}
+
+/// Whether the other side has said what no server of HTTP/1.1 does: something else in the place of an answer, or
+/// something before there was a request, as servers of HTTP/2 do. Hyper has no name for the latter, but for all else
+/// that has no cause.
+fn is_of_another_protocol(error: &hyper::Error) -> bool {
+    let is_known = error.is_canceled()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || error.is_body_write_aborted()
+        || error.is_shutdown()
+        || error.is_timeout()
+        || error.is_user();
+    error.is_parse() || (error.source().is_none() && !is_known)
 }
 
 /// By the table of the OTLP specification.
