@@ -83,6 +83,8 @@ pub enum Error {
         status: String,
         /// Whether it said that all was well.
         cleanly: bool,
+        /// Where we serve metrics ourselves.
+        prometheus: Option<SocketAddr>,
     },
     /// Of itself, or killed.
     #[error("the probe helper ended before the server did")]
@@ -174,7 +176,7 @@ pub enum Error {
     /// An endpoint to which telemetry was to be sent.
     #[error("cannot export to '{endpoint}': {reason}")]
     Export {
-        /// As it was given.
+        /// As it may be shown.
         endpoint: String,
         /// What is wrong with it.
         reason: String,
@@ -234,6 +236,10 @@ impl Error {
             Self::EndedBeforeListening { cleanly: true, .. } => {
                 Some("if it puts itself in the background, have it stay: what it starts is not followed".into())
             }
+            Self::EndedBeforeListening { cleanly: false, prometheus: Some(address), .. } => Some(format!(
+                "its own output above says why; it may be that its port is in use: metrics are served on {address}, by \
+                 --prometheus or its setting"
+            )),
             Self::EndedBeforeListening { cleanly: false, .. } => {
                 Some("its own output above says why; it may be that its port is in use".into())
             }

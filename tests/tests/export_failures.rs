@@ -120,3 +120,24 @@ fn it_never_answers() {
     assert_eq!((told.sent, told.not_sent), (0, 700));
     assert_eq!(finished.stderr.matches("no answer").count(), 2, "spans and metrics:\n{}", finished.stderr);
 }
+
+#[test]
+fn the_user_does_not_wait_for_it() {
+    let _alone = alone();
+    let receiver = Receiver::start();
+    receiver.set_mode(Mode::Silent);
+    let run = Run::of(LATENCY_LAB, Capture::Auto).flags(["--otlp", &receiver.url()]).start();
+    send(&run, 700);
+    assert!(poll(LONG, || (receiver.refused() > 0).then_some(())).is_some(), "nothing comes");
+    let pid = run.tool_pid().to_string();
+    let (finished, told) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The run is over by then, and what is left has 10 s.
+            std::thread::sleep(Duration::from_secs(4));
+            std::process::Command::new("kill").args(["-INT", &pid]).status()
+        });
+        ended(run, 700)
+    });
+    assert_eq!((told.sent, told.not_sent), (0, 700));
+    assert_eq!(finished.stderr.matches(": interrupted").count(), 2, "spans and metrics:\n{}", finished.stderr);
+}

@@ -38,6 +38,14 @@ fn a_port_that_is_in_use() {
 }
 
 #[test]
+fn a_port_on_which_we_serve_metrics() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run = Run::of(LATENCY_LAB, Capture::Socket).environment("PORT", free.port().to_string());
+    let finished = run.flags(["--prometheus", &free.to_string()]).to_end();
+    finished.failed_with(97, &["AddrInUse", &format!("metrics are served on {free}, by --prometheus")]);
+}
+
+#[test]
 fn the_command_of_a_server_that_has_no_url_is_given_its_socket() {
     let folder = fixture::folder(&[]);
     let path = folder.path().join("socket").display().to_string();

@@ -18,7 +18,7 @@ use crate::export::routes::ExportedRoutes;
 use crate::export::settings::{
     ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
 };
-use crate::launch::signals;
+use crate::launch::signals::{self, Signals as ReceivedSignals};
 use crate::report::printer::Printer;
 use crate::report::run_info::{RunInfo, Seed};
 use crate::request::trace::{Trace, TraceSettings};
@@ -211,12 +211,22 @@ impl Takers {
 /// Sends what is left, and tells what became of everything.
 fn finish(exporter: Option<Exporter>, status: Status) {
     let Some(exporter) = exporter else { return };
-    // Whoever presses ^C now does not want to wait for it. Where it cannot be had, the wait is bounded.
-    let _ = signals::deliver();
-    let Outcome { traces, metrics, prometheus } = exporter.finish(PATIENCE);
+    // Whoever presses ^C now does not want to wait for it; who presses it again, for nothing. Where signals cannot be
+    // had, the wait is bounded.
+    let asked = ReceivedSignals::open();
+    let interrupted = || {
+        let interrupted = asked.as_ref().is_ok_and(ReceivedSignals::ask_for_end);
+        if interrupted {
+            let _ = signals::deliver();
+        }
+        interrupted
+    };
+    let outcome = exporter.finish_unless(PATIENCE, interrupted);
+    let overflow = outcome.overflow();
+    let Outcome { traces, metrics, prometheus, overflowed: _ } = outcome;
     for (well, sentence) in [
         traces.map(|traces| (traces.is_complete(), traces.sentence())),
-        metrics.map(|metrics| (metrics.failure.is_none(), metrics.sentence())),
+        metrics.map(|metrics| (metrics.is_complete(), metrics.sentence())),
     ]
     .into_iter()
     .flatten()
@@ -225,6 +235,9 @@ fn finish(exporter: Option<Exporter>, status: Status) {
             Some(what) => status.say("Sent", what),
             None => status.warn(sentence),
         }
+    }
+    if let Some(overflow) = overflow {
+        status.warn(overflow);
     }
     if let Some(prometheus) = prometheus {
         status.say("Served", prometheus.sentence());

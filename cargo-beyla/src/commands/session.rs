@@ -142,7 +142,11 @@ impl<'a> Session<'a> {
             && !listened
             && !self.stopping.was_asked()
         {
-            self.failure = Some(Error::EndedBeforeListening { status: describe(exit), cleanly: exit == Exit::Code(0) });
+            self.failure = Some(Error::EndedBeforeListening {
+                status: describe(exit),
+                cleanly: exit == Exit::Code(0),
+                prometheus: self.settings.prometheus.as_ref().map(|prometheus| prometheus.address.value),
+            });
         }
         Ok(End {
             trace: self.trace,

@@ -202,8 +202,13 @@ impl Resolver<'_, '_> {
             let Some(Setting { value, source }) = self.variables.first(&[name], "a list of headers", valid) else {
                 continue;
             };
-            let setting = |(name, value)| (name, Setting { value, source: source.clone() });
-            headers.extend(value.into_iter().map(setting));
+            for (name, value) in value {
+                if is_ours(&name) {
+                    self.variables.warnings.push(format!("the header {name} of {source} is ignored: {OURS}"));
+                } else {
+                    headers.push((name, Setting { value, source: source.clone() }));
+                }
+            }
         }
         for given in &self.flags.otlp_headers {
             let parsed = given.reveal().split_once('=').and_then(|(name, value)| header(name.trim(), value.trim()));
@@ -213,6 +218,10 @@ impl Resolver<'_, '_> {
                 message: "expected NAME=VALUE, as of an HTTP header".into(),
                 hint: Some("write it as in --otlp-header 'authorization=Bearer ...'".into()),
             })?;
+            if is_ours(&name) {
+                let message = format!("the header {name} cannot be set: {OURS}");
+                return Err(Error::Config { place: "flag --otlp-header".into(), message, hint: None });
+            }
             headers.push((name, Setting { value, source: Source::Flag("--otlp-header") }));
         }
         Ok(headers)
@@ -240,6 +249,27 @@ impl Resolver<'_, '_> {
 
 fn parse_ratio(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+}
+
+/// Why nobody else sets some headers.
+const OURS: &str = "it says how a message is sent";
+
+/// Whether a header is for the protocol to set, which a second one would break.
+fn is_ours(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "content-encoding"
+            | "content-length"
+            | "content-type"
+            | "host"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// A header that can be sent, its name in small letters.

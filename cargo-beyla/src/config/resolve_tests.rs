@@ -220,3 +220,24 @@ fn addresses_of_prometheus() {
     assert_eq!(address(&[], &[("BEYLA_PROMETHEUS_PORT", "0")], "prometheus_export: {port: 2}"), "");
     assert_eq!(address(&[], &[], "cargo_beyla: {prometheus: ':3'}\nprometheus_export: {port: 2}"), "127.0.0.1:3");
 }
+
+#[test]
+fn headers_of_the_protocol_are_not_for_others_to_set() {
+    for name in ["Content-Length", "host", "transfer-encoding", "connection", "TE", "content-type"] {
+        let header = format!("{name}=glc_5");
+        let given = Given { flags: &["--otlp", "http://h", "--otlp-header", &header], ..Given::default() };
+        let error = given.settings().expect_err(name);
+        let message = error.to_string();
+        assert_eq!(error.exit_code(), crate::error::USAGE);
+        assert!(message.contains(&name.to_lowercase()) && !message.contains("glc_"), "{message}");
+    }
+    let given = Given {
+        flags: &["--otlp", "http://h"],
+        variables: &[("OTEL_EXPORTER_OTLP_HEADERS", "a=1,Content-Type=x")],
+        ..Given::default()
+    };
+    let settings = settings(&given);
+    assert_eq!(headers(&settings.traces.expect("there are traces").otlp), [("a", "1")]);
+    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+    assert!(settings.warnings[0].contains("content-type"), "{:?}", settings.warnings);
+}

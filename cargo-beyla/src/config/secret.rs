@@ -33,9 +33,45 @@ impl fmt::Display for Secret {
     }
 }
 
+/// A URL as it may be shown: without user and password, and with the values of its query masked, where some put a
+/// token. It need not be a valid one.
+pub fn masked_url(url: &str) -> String {
+    let (before, query) = match url.split_once('?') {
+        Some((before, query)) => (before, Some(query)),
+        None => (url, None),
+    };
+    let (scheme, rest) = before.split_once("://").map_or(("", before), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let divider = if scheme.is_empty() { "" } else { "://" };
+    let mut shown = format!("{scheme}{divider}{host}{path}");
+    for (at, pair) in query.into_iter().flat_map(|query| query.split('&').enumerate()) {
+        shown.push(if at == 0 { '?' } else { '&' });
+        // What has no name may be the secret itself.
+        if let Some((name, _)) = pair.split_once('=') {
+            shown.extend([name, "="]);
+        }
+        shown.push_str(MASK);
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn urls_are_shown_without_their_secrets() {
+        for (url, shown) in [
+            ("http://h:4318/v1/traces", "http://h:4318/v1/traces"),
+            ("http://h/a?token=sekrit&x=1", "http://h/a?token=********&x=********"),
+            ("http://h?sekrit", "http://h?********"),
+            ("https://me:p@ss@h/@a", "https://h/@a"),
+            ("me:pass@h", "h"),
+        ] {
+            assert_eq!(masked_url(url), shown);
+        }
+    }
 
     #[test]
     fn it_is_shown_nowhere() {

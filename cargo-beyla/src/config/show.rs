@@ -2,6 +2,7 @@
 
 use super::export::OtlpEndpoint;
 use super::routes::{IgnoreMode, Unmatched};
+use super::secret::masked_url;
 use super::settings::Settings;
 use super::source::Setting;
 use super::values::{LogLevel, TracePrinter, word};
@@ -77,18 +78,13 @@ fn export(settings: &Settings, lines: &mut Lines) {
 }
 
 fn otlp(signal: &str, otlp: Option<&OtlpEndpoint>, lines: &mut Lines) {
-    lines.maybe(&format!("{signal}.endpoint"), otlp.map(|otlp| &otlp.endpoint), |url| without_query(url));
+    lines.maybe(&format!("{signal}.endpoint"), otlp.map(|otlp| &otlp.endpoint), |url| masked_url(url));
     let Some(OtlpEndpoint { endpoint: _, protocol, headers, timeout }) = otlp else { return };
     lines.set(&format!("{signal}.protocol"), protocol, ToString::to_string);
     for (name, value) in headers {
         lines.set(&format!("{signal}.headers.{name}"), value, ToString::to_string);
     }
     lines.set(&format!("{signal}.timeout"), timeout, |time| format!("{time:?}"));
-}
-
-/// Some put a token there.
-fn without_query(url: &str) -> String {
-    url.split_once('?').map_or_else(|| url.to_owned(), |(url, _)| format!("{url}?********"))
 }
 
 fn listed(values: &[String]) -> String {

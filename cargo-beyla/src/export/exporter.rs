@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::inbox::{BOUNDS, Inbox};
 use super::item::{Counts, Item};
 use super::kept::Kept;
+use super::otlp::delivery::End;
 use super::otlp::receiver::Receiver;
 use super::outcome::{MetricsOutcome, Outcome, PrometheusOutcome, TracesOutcome};
 use super::prometheus::server::Endpoint;
@@ -39,8 +40,8 @@ const SHOW_AFTER: Duration = Duration::from_secs(1);
 /// events would be lost to the report for the sake of spans.
 const NICENESS: i32 = 10;
 
-/// How often it is.
-const SHOW_EVERY: Duration = Duration::from_millis(100);
+/// How often the user's wish to end it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Exports that may begin: endpoints make sense, and the port for Prometheus is ours.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub struct Exporter {
     progress: Arc<Progress>,
     offered: AtomicU64,
     offered_tests: AtomicU64,
-    ending: watch::Sender<Option<tokio::time::Instant>>,
+    ending: watch::Sender<Option<End>>,
     outcome: mpsc::Receiver<Outcome>,
     /// Told if the thread does not answer.
     silent: Outcome,
@@ -135,6 +136,7 @@ impl Checked {
                 .prometheus
                 .as_ref()
                 .map(|endpoint| PrometheusOutcome { url: endpoint.url(), ..PrometheusOutcome::default() }),
+            overflowed: 0,
         }
     }
 }
@@ -187,26 +189,38 @@ impl Exporter {
 
     /// Sends what is left, for so long at most, and tells what became of everything.
     pub fn finish(self, patience: Duration) -> Outcome {
-        let now = Instant::now();
+        self.finish_unless(patience, || false)
+    }
+
+    /// The same, until `interrupted` says that the user does not want to wait.
+    pub fn finish_unless(self, patience: Duration, mut interrupted: impl FnMut() -> bool) -> Outcome {
+        let begun = Instant::now();
+        let mut end = End { deadline: (begun + patience).into(), is_interrupt: false };
         // The other side sees it, or has gone by itself.
-        let _ = self.ending.send(Some((now + patience).into()));
-        let mut bar = None;
-        loop {
-            let wait = if bar.is_some() { SHOW_EVERY } else { SHOW_AFTER };
-            match self.outcome.recv_timeout(wait) {
-                Ok(outcome) => {
-                    if let Some(bar) = bar {
-                        ProgressBar::finish_and_clear(&bar);
-                    }
-                    return outcome;
-                }
-                Err(RecvTimeoutError::Timeout) if now.elapsed() < patience + GRACE => {
-                    let bar = bar.get_or_insert_with(|| self.bar());
-                    bar.set_position(self.progress.done.load(Ordering::Relaxed));
-                }
-                Err(_) => return self.unanswered(),
+        let _ = self.ending.send(Some(end));
+        let mut bar: Option<ProgressBar> = None;
+        let outcome = loop {
+            match self.outcome.recv_timeout(LOOK_EVERY) {
+                Ok(outcome) => break Some(outcome),
+                Err(RecvTimeoutError::Disconnected) => break None,
+                Err(RecvTimeoutError::Timeout) => {}
             }
+            if !end.is_interrupt && interrupted() {
+                end = End { deadline: tokio::time::Instant::now(), is_interrupt: true };
+                let _ = self.ending.send(Some(end));
+            }
+            if end.deadline.elapsed() >= GRACE {
+                break None;
+            }
+            if begun.elapsed() >= SHOW_AFTER {
+                let bar = bar.get_or_insert_with(|| self.bar());
+                bar.set_position(self.progress.done.load(Ordering::Relaxed));
+            }
+        };
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
         }
+        outcome.unwrap_or_else(|| self.unanswered())
     }
 
     /// On a terminal; nothing elsewhere.
@@ -214,7 +228,9 @@ impl Exporter {
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(self.offered.load(Ordering::Relaxed)), target);
         // A template that cannot be read leaves the usual one.
-        if let Ok(style) = ProgressStyle::with_template("{prefix:>12} {bar:30} {human_pos}/{human_len} requests") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix:>12} {bar:30} {human_pos}/{human_len} requests; ^C ends it")
+        {
             bar.set_style(style);
         }
         bar.set_prefix("Exporting");

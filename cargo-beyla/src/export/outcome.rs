@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 pub use super::item::Counts;
+use super::metrics::store::SETS_MAX;
 use crate::report::units::{count, counted};
 
 /// The reasons that are told apart.
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub metrics: Option<MetricsOutcome>,
     /// Of the metrics to be scraped.
     pub prometheus: Option<PrometheusOutcome>,
+    /// The requests that metrics tell without their attributes.
+    pub overflowed: u64,
 }
 
 /// What became of the spans. Every request, and in a run of tests every test that has spans, was sent, not sampled,
@@ -42,6 +45,8 @@ pub struct TracesOutcome {
     pub rejected_spans: u64,
     /// What the receiver said of messages that it took.
     pub remark: Option<String>,
+    /// Whether an answer was none of OTLP's, so that nobody knows whether the spans were taken.
+    pub foreign_answer: bool,
 }
 
 /// What became of the metrics by OTLP.
@@ -53,8 +58,12 @@ pub struct MetricsOutcome {
     pub sent: u64,
     /// Why they were not the last time, if they were not.
     pub failure: Option<String>,
+    /// Data points that were not taken out of messages that were.
+    pub rejected_points: u64,
     /// What the receiver said of messages that it took.
     pub remark: Option<String>,
+    /// Whether an answer was none of OTLP's, so that nobody knows whether the metrics were taken.
+    pub foreign_answer: bool,
 }
 
 /// What became of the metrics to be scraped.
@@ -64,6 +73,18 @@ pub struct PrometheusOutcome {
     pub url: String,
     /// How often they were read.
     pub scrapes: u64,
+}
+
+impl Outcome {
+    /// What is missing from the metrics, and what cures it; `None` if nothing is.
+    pub fn overflow(&self) -> Option<String> {
+        let requests = counted(Some(self.overflowed).filter(|requests| *requests > 0)?, "request");
+        Some(format!(
+            "metrics tell {requests} without attributes (otel.metric.overflow), since there are more than {} sets of \
+             them: name routes with --route or routes.patterns, or fold the others with `routes.unmatched: wildcard`",
+            count(SETS_MAX as u64)
+        ))
+    }
 }
 
 impl TracesOutcome {
@@ -78,13 +99,13 @@ impl TracesOutcome {
 
     /// Whether everything that was to be sent was.
     pub fn is_complete(&self) -> bool {
-        self.lost.is_empty() && self.rejected_spans == 0
+        self.lost.is_empty() && self.rejected_spans == 0 && !self.foreign_answer
     }
 
     /// As in `sent the spans of 9,488 of 10,000 requests to http://localhost:4318/v1/traces; 512 were not
     /// sent: connection refused`, or `sent the spans of 92 requests and 12 tests to ...`.
     pub fn sentence(&self) -> String {
-        let Self { endpoint, all, sent, unsampled, unwanted, lost, rejected_spans, remark } = self;
+        let Self { endpoint, all, sent, unsampled, unwanted, lost, rejected_spans, remark, foreign_answer } = self;
         if all.is_zero() {
             return format!("sent no spans to {endpoint}: there were no requests");
         }
@@ -120,14 +141,19 @@ impl TracesOutcome {
         if *rejected_spans > 0 {
             sentence.extend(["; ", &counted(*rejected_spans, "span"), " rejected there"]);
         }
-        sentence + &of_remark(remark.as_deref())
+        sentence + &of_answers(remark.as_deref(), *foreign_answer)
     }
 }
 
 impl MetricsOutcome {
+    /// Whether everything that was to be sent was.
+    pub fn is_complete(&self) -> bool {
+        self.failure.is_none() && self.rejected_points == 0 && !self.foreign_answer
+    }
+
     /// As in `sent metrics to http://localhost:4318/v1/metrics 3 times`.
     pub fn sentence(&self) -> String {
-        let Self { endpoint, sent, failure, remark } = self;
+        let Self { endpoint, sent, failure, rejected_points, remark, foreign_answer } = self;
         let sent = match sent {
             0 => format!("sent no metrics to {endpoint}"),
             1 => format!("sent metrics to {endpoint}"),
@@ -138,7 +164,11 @@ impl MetricsOutcome {
             Some(failure) => format!("; the last ones were not sent: {failure}"),
             None => String::new(),
         };
-        sent + &failure + &of_remark(remark.as_deref())
+        let rejected = match rejected_points {
+            0 => String::new(),
+            points => format!("; {} rejected there", counted(*points, "data point")),
+        };
+        sent + &failure + &rejected + &of_answers(remark.as_deref(), *foreign_answer)
     }
 }
 
@@ -153,8 +183,12 @@ impl PrometheusOutcome {
     }
 }
 
-fn of_remark(remark: Option<&str>) -> String {
-    remark.map_or(String::new(), |remark| format!("; it says: {remark}"))
+/// What the receiver answered to messages that it took.
+fn of_answers(remark: Option<&str>, foreign: bool) -> String {
+    let remark = remark.map_or(String::new(), |remark| format!("; it says: {remark}"));
+    let foreign =
+        if foreign { "; it answered with something that is no OTLP response; is that a collector?" } else { "" };
+    remark + foreign
 }
 
 #[cfg(test)]
@@ -241,6 +275,12 @@ mod tests {
         metrics.sent = 2;
         let sentence = "sent metrics to http://x/v1/metrics 2 times; the last ones were not sent: connection refused";
         assert_eq!(metrics.sentence(), sentence);
+        assert!(!metrics.is_complete());
+        let rejected = MetricsOutcome { failure: None, rejected_points: 1_005, ..metrics };
+        let sentence = "sent metrics to http://x/v1/metrics 2 times; 1,005 data points rejected there";
+        assert_eq!((rejected.sentence().as_str(), rejected.is_complete()), (sentence, false));
+        let foreign = MetricsOutcome { rejected_points: 0, foreign_answer: true, ..rejected };
+        assert!(foreign.sentence().ends_with("is no OTLP response; is that a collector?") && !foreign.is_complete());
         let prometheus = PrometheusOutcome { url: "http://y/metrics".into(), scrapes: 1 };
         assert_eq!(prometheus.sentence(), "metrics at http://y/metrics, scraped once");
     }

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
-use tokio::time::Instant;
 
 use super::exporter::{Checked, Progress};
 use super::inbox::{BOUNDS, Inbox};
@@ -16,7 +16,7 @@ use super::item::Item;
 use super::kept::{Kept, Signals};
 use super::metrics::pipeline::MetricsPipeline;
 use super::metrics::store::Store;
-use super::otlp::delivery::{Delivery, Ending};
+use super::otlp::delivery::{Delivery, End, Ending};
 use super::outcome::{Outcome, PrometheusOutcome};
 use super::sampling::Sampling;
 use super::traces::batch::Without;
@@ -25,12 +25,18 @@ use crate::report::run_info::RunInfo;
 use crate::request::model::Request;
 use crate::request::suite::EndedTest;
 
+/// The first pause between two looks at the server's process; they grow, so that a short run is seen as well.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);
+
+/// The longest.
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
+
 /// What the thread shares with the run.
 pub(super) struct Shared {
     pub(super) inbox: Arc<Inbox>,
     pub(super) progress: Arc<Progress>,
-    /// The deadline, once the run is over.
-    pub(super) ending: watch::Receiver<Option<Instant>>,
+    /// How the time ends for what is left, once the run is over.
+    pub(super) ending: watch::Receiver<Option<End>>,
 }
 
 /// Works until the run is over and everything is sent, or the deadline has come.
@@ -67,11 +73,13 @@ async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &S
     });
 
     let counted = Notify::new();
-    let intake = Intake { shared, kept, sampling: Sampling::new(sampler), store, waiting: waiting.clone() };
+    let intake =
+        Intake { shared, kept, sampling: Sampling::new(sampler), store: store.clone(), waiting: waiting.clone() };
     let serve = scraped.map(|(url, endpoint, scrapes)| {
         let task = tokio::task::spawn_local(endpoint.serve(Rc::clone(&scrapes)));
         (url, task, scrapes)
     });
+    let looks = store.clone().map(|store| tokio::task::spawn_local(look_at_process(store)));
     let done = |requests| shared.progress.add(requests);
     let ((), traces, metrics) = tokio::join!(
         async {
@@ -85,7 +93,21 @@ async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &S
         task.abort();
         PrometheusOutcome { url, scrapes: scrapes.count() }
     });
-    Outcome { traces, metrics, prometheus }
+    if let Some(looks) = looks {
+        looks.abort();
+    }
+    let overflowed = store.map_or(0, |store| store.borrow().overflowed());
+    Outcome { traces, metrics, prometheus, overflowed }
+}
+
+/// Looks at it time and again.
+async fn look_at_process(store: Rc<RefCell<Store>>) {
+    let mut pause = LOOK_AGAIN_MIN;
+    loop {
+        tokio::time::sleep(pause).await;
+        store.borrow_mut().look_at_process();
+        pause = (pause * 2).min(LOOK_AGAIN_MAX);
+    }
 }
 
 async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {

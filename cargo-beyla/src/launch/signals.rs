@@ -40,6 +40,11 @@ impl Signals {
         // The terminal driver sends in the kernel's name.
         Ok(Some(Received { signal, from_terminal: info.ssi_code == libc::SI_KERNEL }))
     }
+
+    /// Whether a signal has come that asks for an end.
+    pub fn ask_for_end(&self) -> bool {
+        std::iter::from_fn(|| self.next().ok().flatten()).any(|received| ENDING.contains(&received.signal))
+    }
 }
 
 /// Has the signals that ask for an end do what they do to any process: where the server has ended and the
@@ -142,6 +147,11 @@ mod tests {
         none_blocked(|| Ok(raise(Signal::SIGTERM)?)).unwrap();
         assert_eq!(received(), Some(Signal::SIGTERM));
         assert_eq!(received(), None);
+        raise(Signal::SIGCHLD).unwrap();
+        assert!(!signals.ask_for_end());
+        raise(Signal::SIGINT).unwrap();
+        assert!(signals.ask_for_end());
+        assert!(!signals.ask_for_end());
         assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGINT));
         all().thread_unblock().unwrap();
         assert_eq!(blocked_in_child(), 0);

@@ -15,6 +15,6 @@ pub mod run_info;
 mod segments;
 mod table;
 pub mod terminal;
-mod text;
+pub(crate) mod text;
 pub mod units;
 pub mod verdicts;

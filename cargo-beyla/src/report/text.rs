@@ -12,7 +12,7 @@ pub(super) fn width(text: &str) -> usize {
 /// The text with every character escaped that could steer a terminal or hide in it.
 ///
 /// Clients choose methods and paths, and may send escape sequences in them.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unfit) {
         return Cow::Borrowed(text);
     }

@@ -154,6 +154,32 @@ fn it_takes_a_part() {
 }
 
 #[test]
+fn what_it_says_steers_no_terminal() {
+    let message = format!("\u{1b}]0;gone\u{7}{}", "x".repeat(100_000));
+    let partial = ExportTracePartialSuccess { rejected_spans: 0, error_message: message };
+    let answer = ExportTraceServiceResponse { partial_success: Some(partial) };
+    let grpc = GrpcReceiver::start(move |_| Some(Ok(answer.clone())));
+    let sentence = export_traces(&traces(&grpc.url(), Protocol::Grpc), 1, PATIENCE).sentence();
+    assert!(sentence.contains(r"; it says: \u{1b}]0;gone\u{7}xxx") && sentence.len() < 400, "{sentence}");
+    let grpc = GrpcReceiver::start(|_| Some(Err(Status::permission_denied("\u{1b}[2J"))));
+    let sentence = export_traces(&traces(&grpc.url(), Protocol::Grpc), 1, PATIENCE).sentence();
+    assert!(sentence.ends_with(r"gRPC status PermissionDenied: \u{1b}[2J"), "{sentence}");
+}
+
+#[test]
+fn it_is_no_collector() {
+    let receiver = HttpReceiver::start(|_| Answer::Login);
+    let url = format!("{}/v1/traces?token=sekrit", receiver.url());
+    let mut settings = traces("", Protocol::HttpProtobuf);
+    settings.traces.as_mut().expect("there are spans").endpoint = url;
+    let outcome = export_traces(&settings, 10, PATIENCE);
+    let sentence = outcome.sentence();
+    assert!(sentence.ends_with("something that is no OTLP response; is that a collector?"), "{sentence}");
+    assert!(!outcome.is_complete());
+    assert!(sentence.contains("/v1/traces?token=********;"), "{sentence}");
+}
+
+#[test]
 fn it_closes_the_connection() {
     let receiver = HttpReceiver::start(|n| if n % 2 == 0 { Answer::Close } else { take() });
     let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);
@@ -192,6 +218,31 @@ fn it_is_slow() {
     let receiver = HttpReceiver::start(|_| Answer::Slowly(Duration::from_millis(50)));
     assert!(export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 1000, PATIENCE).is_complete());
     assert_complete(&decode(&receiver), 1000);
+}
+
+#[test]
+fn the_user_does_not_wait_for_it() {
+    let hangs = HttpReceiver::start(|n| if n == 0 { take() } else { Answer::Hang });
+    let busy = HttpReceiver::start(|n| match n {
+        0 => take(),
+        _ => Answer::Refuse(503, vec![("retry-after", "5")], ""),
+    });
+    let without_answer = "interrupted";
+    let with_one = "interrupted (HTTP status 503 Service Unavailable)";
+    for (receiver, reason) in [(hangs, without_answer), (busy, with_one)] {
+        let mut settings = traces(&receiver.url(), Protocol::HttpProtobuf);
+        settings.traces.as_mut().expect("there are spans").timeout = PATIENCE;
+        let exporter = start(&settings);
+        for id in 1..=500 {
+            exporter.offer(&Arc::new(request(id)));
+        }
+        let begun = Instant::now();
+        let interrupted = || begun.elapsed() >= Duration::from_millis(700);
+        let outcome = exporter.finish_unless(PATIENCE, interrupted).traces.expect("there are spans");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        let expected = [(reason.to_owned(), Counts { requests: 330, tests: 0 })].into();
+        assert_eq!((outcome.sent.requests, &outcome.lost), (170, &expected));
+    }
 }
 
 #[test]

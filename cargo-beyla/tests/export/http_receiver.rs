@@ -21,6 +21,8 @@ pub enum Answer {
     Take(Vec<u8>),
     /// The same, after a time.
     Slowly(Duration),
+    /// Has the page of a login for everybody.
+    Login,
     /// Answers with this status, these headers and this text.
     Refuse(u16, Vec<(&'static str, &'static str)>, &'static str),
     /// Closes the connection.
@@ -117,6 +119,9 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Resp
                 response = response.header(name, value);
             }
             response.header("content-type", "text/plain").body(Full::from(text))
+        }
+        Answer::Login => {
+            Response::builder().header("content-type", "text/html").body(Full::from("<html>Who are you?</html>"))
         }
         Answer::Close => return Err(std::io::Error::other("as it was told")),
         Answer::Hang => std::future::pending::<Result<_, _>>().await,

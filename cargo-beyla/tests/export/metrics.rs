@@ -1,16 +1,21 @@
 //! Metrics that are sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cargo_beyla::export::settings::{ExportSettings, MetricsExport, Protocol};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use cargo_beyla::report::run_info::{RunInfo, Traced};
+use cargo_beyla::request::model::Request;
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
 
 use super::grpc_receiver::GrpcReceiver;
 use super::http_receiver::{Answer, HttpReceiver};
-use super::requests::{PATIENCE, export, request, start};
+use super::requests::{PATIENCE, export, request, run, start, start_of};
 
 fn settings(endpoint: String, protocol: Protocol, interval: Duration) -> ExportSettings {
     let timeout = Duration::from_secs(1);
@@ -49,6 +54,51 @@ fn all_is_sent_at_the_end() {
     let outcome = export(&settings_of(grpc.url(), Protocol::Grpc), 1000, PATIENCE);
     assert!(outcome.metrics.is_some_and(|metrics| metrics.failure.is_none()));
     check(&grpc.metrics()[0]);
+}
+
+#[test]
+fn a_server_that_has_ended_is_told_of() {
+    let mut server = std::process::Command::new("sleep").arg("60").spawn().expect("it is there");
+    let executable = "/bin/sleep".into();
+    let run = RunInfo { traced: Traced::Server { pid: server.id(), executable }, ..run() };
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_mins(1));
+    let exporter = start_of(&settings, &run);
+    std::thread::sleep(Duration::from_secs(1));
+    server.kill().expect("it runs");
+    server.wait().expect("a child");
+    exporter.finish(PATIENCE);
+    let message = ExportMetricsServiceRequest::decode(receiver.taken().remove(0)).expect("a message");
+    let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
+    let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names, ["process.cpu.time", "process.memory.usage"]);
+}
+
+#[test]
+fn many_sets_of_attributes_are_divided_and_their_bounds_are_told() {
+    let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
+    let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_mins(1));
+    let exporter = start(&settings);
+    for id in 1..=2010 {
+        exporter.offer(&Arc::new(Request { route: format!("/{id}").into(), ..request(id) }));
+    }
+    let outcome = exporter.finish(PATIENCE);
+    let overflow = outcome.overflow().expect("there are too many");
+    assert!(overflow.starts_with("metrics tell 10 requests without attributes"), "{overflow}");
+    assert_eq!(outcome.metrics.expect("there are metrics").sent, 1);
+    let messages = receiver.taken();
+    assert!(messages.len() > 1 && messages.iter().all(|message| message.len() < 3 << 20));
+}
+
+#[test]
+fn some_are_rejected() {
+    let partial = ExportMetricsPartialSuccess { rejected_data_points: 5, error_message: "too old".into() };
+    let answer = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let receiver = HttpReceiver::start(move |_| Answer::Take(answer.clone()));
+    let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_mins(1));
+    let outcome = export(&settings, 10, PATIENCE).metrics.expect("there are metrics");
+    assert!(outcome.sentence().ends_with("; 5 data points rejected there; it says: too old"), "{}", outcome.sentence());
+    assert!(!outcome.is_complete());
 }
 
 #[test]

@@ -94,9 +94,14 @@ pub fn traces(endpoint: &str, protocol: Protocol) -> ExportSettings {
 }
 
 pub fn start(settings: &ExportSettings) -> Exporter {
+    start_of(settings, &run())
+}
+
+/// Of another run than [`run`].
+pub fn start_of(settings: &ExportSettings, run: &RunInfo) -> Exporter {
     let checked = Checked::new(settings).expect("settings that make sense").expect("something to export");
     let resource = Resource { service_name: "shop".into(), attributes: vec![("team".into(), "a".into())] };
-    Exporter::start(checked, &resource, &run()).expect("a thread")
+    Exporter::start(checked, &resource, run).expect("a thread")
 }
 
 /// Exports so many requests.

@@ -5,12 +5,15 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Histogram, Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
 use tokio::time::sleep;
 
 use super::store::Store;
 use crate::export::otlp::delivery::{Delivery, NotDelivered};
+use crate::export::otlp::signal::BYTES_MAX;
 use crate::export::outcome::MetricsOutcome;
 use crate::export::resource::scope;
 
@@ -55,24 +58,69 @@ impl MetricsPipeline {
     }
 
     async fn send(&mut self) {
-        let message = message(self.store.borrow_mut().metrics(unix_ns()), self.resource.clone());
-        match self.delivery.deliver(&message).await {
-            Ok(rejected) => {
-                self.outcome.sent += 1;
-                self.outcome.failure = None;
-                if !rejected.message.is_empty() {
-                    self.outcome.remark = Some(rejected.message);
+        let metrics = self.store.borrow_mut().metrics(unix_ns());
+        let mut failure = None;
+        for part in split(metrics, BYTES_MAX) {
+            match self.send_part(part).await {
+                Ok(()) => {}
+                Err(NotDelivered::Refused(reason)) => failure = Some(reason),
+                Err(NotDelivered::GivenUp(reason)) => {
+                    failure = Some(reason);
+                    break;
                 }
             }
-            Err(NotDelivered::Refused(reason) | NotDelivered::GivenUp(reason)) => self.outcome.failure = Some(reason),
         }
+        self.outcome.sent += u64::from(failure.is_none());
+        self.outcome.failure = failure;
+    }
+
+    async fn send_part(&mut self, metrics: Vec<Metric>) -> Result<(), NotDelivered> {
+        let rejected = self.delivery.deliver(&message(metrics, self.resource.clone())).await?;
+        self.outcome.rejected_points += rejected.count;
+        self.outcome.foreign_answer |= rejected.is_foreign;
+        if !rejected.message.is_empty() {
+            self.outcome.remark = Some(rejected.message);
+        }
+        Ok(())
     }
 }
 
-fn message(
-    metrics: Vec<opentelemetry_proto::tonic::metrics::v1::Metric>,
-    resource: Resource,
-) -> ExportMetricsServiceRequest {
+/// Divides metrics among as few messages of so many bytes as it takes in their order; one at least. A metric may be
+/// in several, with some of its data points in each.
+fn split(metrics: Vec<Metric>, bytes_max: usize) -> Vec<Vec<Metric>> {
+    let pieces = metrics.into_iter().flat_map(|metric| {
+        let (data, metric) = (metric.data, Metric { data: None, ..metric });
+        match data {
+            Some(Data::Histogram(Histogram { data_points, aggregation_temporality })) => chunks(data_points, bytes_max)
+                .into_iter()
+                .map(|data_points| Some(Data::Histogram(Histogram { data_points, aggregation_temporality })))
+                .collect(),
+            data => vec![data],
+        }
+        .into_iter()
+        .map(|data| Metric { data, ..metric.clone() })
+        .collect::<Vec<_>>()
+    });
+    chunks(pieces, bytes_max)
+}
+
+/// Divides messages into groups of so many bytes; one at least, and what is larger has one of its own.
+fn chunks<T: Message>(messages: impl IntoIterator<Item = T>, bytes_max: usize) -> Vec<Vec<T>> {
+    let (mut chunks, mut chunk, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for message in messages {
+        let size = message.encoded_len();
+        if bytes + size > bytes_max && !chunk.is_empty() {
+            chunks.push(std::mem::take(&mut chunk));
+            bytes = 0;
+        }
+        bytes += size;
+        chunk.push(message);
+    }
+    chunks.push(chunk);
+    chunks
+}
+
+fn message(metrics: Vec<Metric>, resource: Resource) -> ExportMetricsServiceRequest {
     let scope = ScopeMetrics { scope: Some(scope()), metrics, ..ScopeMetrics::default() };
     let resource =
         ResourceMetrics { resource: Some(resource), scope_metrics: vec![scope], ..ResourceMetrics::default() };
@@ -82,4 +130,42 @@ fn message(
 /// Now, in nanoseconds since the Unix epoch.
 pub(in crate::export) fn unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
+
+    use super::*;
+
+    #[test]
+    fn no_message_is_too_large_and_no_data_point_is_missing() {
+        let point = |count| HistogramDataPoint { count, bucket_counts: vec![1; 20], ..HistogramDataPoint::default() };
+        let histogram = |name: &str, from: u64| Metric {
+            name: name.to_owned(),
+            data: Some(Data::Histogram(Histogram {
+                data_points: (from..from + 100).map(point).collect(),
+                aggregation_temporality: 2,
+            })),
+            ..Metric::default()
+        };
+        let sum = Metric { name: "sum".to_owned(), ..Metric::default() };
+        let parts = split(vec![histogram("a", 0), histogram("b", 100), sum], 2000);
+        assert!(parts.len() > 10);
+        let mut counts = Vec::new();
+        for part in &parts {
+            let message = message(part.clone(), Resource::default());
+            // The envelope, and that of each piece.
+            assert!(message.encoded_len() <= 2000 + 600, "{}", message.encoded_len());
+            for metric in part {
+                if let Some(Data::Histogram(Histogram { data_points, aggregation_temporality: 2 })) = &metric.data {
+                    counts.extend(data_points.iter().map(|point| point.count));
+                    assert_eq!(metric.name == "a", data_points[0].count < 100);
+                }
+            }
+        }
+        assert_eq!(counts, (0..200).collect::<Vec<_>>());
+        assert_eq!(parts.last().and_then(|part| part.last()).map(|metric| metric.name.as_str()), Some("sum"));
+        assert_eq!(split(vec![], 2000).len(), 1);
+    }
 }

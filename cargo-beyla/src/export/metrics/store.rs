@@ -21,7 +21,7 @@ use crate::request::model::{Outcome, Request};
 
 /// The sets of attributes that are told apart; by the OpenTelemetry specification, what is beyond them
 /// counts in one more set, whose only attribute is [`OVERFLOW`].
-const SETS_MAX: usize = 2000;
+pub(in crate::export) const SETS_MAX: usize = 2000;
 
 /// Marks the set for all that are not told apart.
 const OVERFLOW: &str = "otel.metric.overflow";
@@ -105,7 +105,10 @@ pub(in crate::export) struct Store {
     tables: Vec<Table>,
     /// The table of each of [`METRICS`].
     of: [usize; METRICS.len()],
+    /// What the server's process had when it was looked at last.
     usage: Option<Usage>,
+    /// The requests whose attributes are not told by one metric at least.
+    overflowed: u64,
 }
 
 impl Store {
@@ -118,7 +121,7 @@ impl Store {
                 tables.len() - 1
             })
         });
-        Self { run, tables, of, usage: None }
+        Self { run, tables, of, usage: None, overflowed: 0 }
     }
 
     /// Counts a request whose end was seen; `sampled` is whether its spans can be looked up.
@@ -131,15 +134,34 @@ impl Store {
             span_id: trace.span_id,
             unix_ns: self.run.unix_ns(request.boundaries.ended),
         });
+        let mut overflows = false;
         for table in &mut self.tables {
-            table.series(request).record(request, exemplar);
+            let (series, is_overflow) = table.series(request);
+            series.record(request, exemplar);
+            overflows |= is_overflow;
         }
+        self.overflowed += u64::from(overflows);
+    }
+
+    /// The requests whose attributes some metrics do not tell, since there are too many sets of them.
+    pub(in crate::export) fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+
+    /// Looks at the server's process; to be done now and then, since nothing is left to be seen once it has ended.
+    pub(in crate::export) fn look_at_process(&mut self) {
+        let Some(mut usage) = self.run.pid().and_then(usage) else { return };
+        if usage.memory == 0 {
+            // It has just ended: what it had until then tells more.
+            usage.memory = self.usage.map_or(0, |before| before.memory);
+        }
+        self.usage = Some(usage);
     }
 
     /// Everything so far, the server's process looked at once more. Counts go on from the start of the
     /// run.
     pub(in crate::export) fn metrics(&mut self, now: u64) -> Vec<Metric> {
-        self.usage = self.run.pid().and_then(usage).or(self.usage);
+        self.look_at_process();
         let mut metrics = vec![
             self.histogram(0, "s", "Duration of HTTP server requests.", now, |series| &series.duration),
             self.histogram(1, "By", "Size of HTTP server request bodies.", now, |series| &series.request_size),
@@ -194,12 +216,13 @@ impl Store {
 }
 
 impl Table {
-    fn series(&mut self, request: &Request) -> &mut Series {
+    /// Where a request counts, and whether that is the set for all that are not told apart.
+    fn series(&mut self, request: &Request) -> (&mut Series, bool) {
         let attributes = Attributes::of(request, self.selected);
         if self.series.len() >= SETS_MAX && !self.series.contains_key(&attributes) {
-            return self.overflow.get_or_insert_with(Series::new);
+            return (self.overflow.get_or_insert_with(Series::new), true);
         }
-        self.series.entry(attributes).or_insert_with(Series::new)
+        (self.series.entry(attributes).or_insert_with(Series::new), false)
     }
 
     fn sets(&self) -> impl Iterator<Item = (Vec<KeyValue>, &Series)> {

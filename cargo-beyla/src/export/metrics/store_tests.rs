@@ -85,6 +85,7 @@ fn attribute_sets_are_bounded() {
         store.record(&fixtures::request(id, &format!("/{id}")), false);
     }
     store.record(&fixtures::request(0, "/0"), false);
+    assert_eq!(store.overflowed(), 50);
     let points = points(&mut store, "http.server.request.duration");
     assert_eq!(points.len(), SETS_MAX + 1);
     assert_eq!(points.iter().map(|point| point.count).sum::<u64>(), SETS_MAX as u64 + 51);
@@ -108,6 +109,21 @@ fn only_sampled_requests_are_examples() {
 fn the_process_is_there_and_empty_metrics_are_not() {
     let names: Vec<_> = store().metrics(5).into_iter().map(|metric| metric.name).collect();
     assert_eq!(names, ["process.cpu.time", "process.memory.usage"]);
+}
+
+#[test]
+fn a_process_that_has_ended_is_told_as_it_was_seen_last() {
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("it is there");
+    let mut store = Store::new(fixtures::run_of(child.id()), &selections_of("{}"));
+    // Of the first pages the kernel's count is late.
+    while store.usage.is_none_or(|usage| usage.memory == 0) {
+        store.look_at_process();
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    let memory = store.metrics(5).into_iter().find(|metric| metric.name == "process.memory.usage");
+    let Some(Data::Sum(sum)) = memory.and_then(|metric| metric.data) else { unreachable!("it was seen") };
+    assert!(matches!(sum.data_points[0].value, Some(NumberValue::AsInt(bytes)) if bytes > 0));
 }
 
 #[test]

@@ -15,12 +15,18 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::attempt::Attempts;
 use super::failure::{Failure, Remedy};
 use super::receiver::Receiver;
 use super::signal::{Rejected, Signal};
+
+/// Of a message whose answer has not come by then.
+const NO_ANSWER: &str = "no answer until the end";
+
+/// Why something is not sent that the user did not wait for.
+const INTERRUPTED: &str = "interrupted";
 
 /// The first pause, which a random part of it is added to.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -31,8 +37,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The longest pause once the run is over, when the user waits.
 const PAUSE_MAX_AT_END: Duration = Duration::from_secs(1);
 
-/// The deadline, once the run is over.
-pub(in crate::export) type Ending = watch::Receiver<Option<Instant>>;
+/// The end, once the run is over; the user may then have it come sooner.
+pub(in crate::export) type Ending = watch::Receiver<Option<End>>;
+
+/// How the time ends that there is for what is left.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::export) struct End {
+    pub(in crate::export) deadline: Instant,
+    /// Whether the user does not want to wait.
+    pub(in crate::export) is_interrupt: bool,
+}
 
 /// Sends messages to one receiver, one after the other.
 #[derive(Debug)]
@@ -76,7 +90,7 @@ impl Delivery {
             self.trouble.replace(Some(failure.reason.clone()));
             let until = match failure.remedy {
                 Remedy::None => return Err(NotDelivered::Refused(failure.reason)),
-                Remedy::Reconnect if last_try => return Err(NotDelivered::GivenUp(failure.reason)),
+                Remedy::Reconnect if last_try => return Err(self.given_up(failure.reason)),
                 // A receiver that asks for its time has all of it; others are looked after when it ends.
                 Remedy::Retry(Some(asked)) => Pause { until: Instant::now() + asked, is_asked: true },
                 Remedy::Retry(None) | Remedy::Reconnect => {
@@ -86,10 +100,19 @@ impl Delivery {
                 }
             };
             if !self.pause(until).await {
-                return Err(NotDelivered::GivenUp(failure.reason));
+                return Err(self.given_up(failure.reason));
             }
             last_try = failure.remedy == Remedy::Reconnect && self.ending.borrow().is_some();
         }
+    }
+
+    fn given_up(&self, reason: String) -> NotDelivered {
+        let is_interrupt = self.ending.borrow().is_some_and(|end| end.is_interrupt);
+        NotDelivered::GivenUp(match reason.as_str() {
+            NO_ANSWER if is_interrupt => INTERRUPTED.to_owned(),
+            _ if is_interrupt => format!("{INTERRUPTED} ({reason})"),
+            _ => reason,
+        })
     }
 
     /// Why nothing is taken at present, from now on.
@@ -111,10 +134,10 @@ impl Delivery {
         tokio::select! {
             biased;
             answer = &mut sent => answer,
-            deadline = deadline(&mut ending) => timeout_at(deadline, sent).await.unwrap_or_else(|_| {
+            () = over(&mut ending) => {
                 let trouble = self.trouble.borrow();
-                Err(Failure::new(trouble.as_deref().unwrap_or("no answer until the end"), Remedy::Retry(None)))
-            }),
+                Err(Failure::new(trouble.as_deref().unwrap_or(NO_ANSWER), Remedy::Retry(None)))
+            }
         }
     }
 
@@ -131,12 +154,14 @@ impl Delivery {
                 }
             }
         }
-        let Some(deadline) = *ending.borrow() else { return true };
-        if pause.until >= deadline {
+        let end = *ending.borrow();
+        if end.is_some_and(|end| pause.until >= end.deadline) {
             return false;
         }
-        sleep_until(pause.until).await;
-        true
+        tokio::select! {
+            () = sleep_until(pause.until) => true,
+            () = over(&mut ending) => false,
+        }
     }
 }
 
@@ -150,7 +175,23 @@ struct Pause {
 /// Waits until the run is over, and tells the deadline that there is then.
 async fn deadline(ending: &mut Ending) -> Instant {
     // If the sender is gone, nobody is left to wait for us.
-    ending.wait_for(Option::is_some).await.map_or_else(|_| Instant::now(), |at| at.unwrap_or_else(Instant::now))
+    let end = ending.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+    end.map_or_else(Instant::now, |end| end.deadline)
+}
+
+/// Waits until no time is left: until the deadline, wherever it is moved to.
+async fn over(ending: &mut Ending) {
+    loop {
+        let deadline = deadline(ending).await;
+        tokio::select! {
+            () = sleep_until(deadline) => return,
+            moved = ending.changed() => {
+                if moved.is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 fn pauses() -> ExponentialBackoff {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use crate::report::text::escape;
+
 /// The longest reason that is told, in characters.
 const REASON_MAX: usize = 200;
 
@@ -28,7 +30,7 @@ pub(super) enum Remedy {
 
 impl Failure {
     pub(super) fn new(reason: impl AsRef<str>, remedy: Remedy) -> Self {
-        Self { reason: shorten(reason.as_ref()), remedy }
+        Self { reason: line(reason.as_ref()), remedy }
     }
 }
 
@@ -50,12 +52,15 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// Text that others have written, fit for a line of ours.
-fn shorten(text: &str) -> String {
-    let clean = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    let mut short: String = clean.take(REASON_MAX).collect();
-    short.truncate(short.trim_end().len());
-    if text.chars().nth(REASON_MAX).is_some() {
+/// Text that others have written, fit for a line of ours: nothing in it steers the terminal, and it is short.
+pub(super) fn line(text: &str) -> String {
+    // One more than there is room for tells that it is too long.
+    let start: String = text.trim().chars().take(REASON_MAX + 1).collect();
+    let start = start.replace(['\n', '\r', '\t'], " ");
+    let escaped = escape(&start);
+    let mut short: String = escaped.chars().take(REASON_MAX).collect();
+    if escaped.chars().nth(REASON_MAX).is_some() {
+        short.truncate(short.trim_end().len());
         short.push('…');
     }
     short
@@ -71,7 +76,9 @@ mod tests {
         assert_eq!(innermost(&refused), "connection refused");
         assert_eq!(innermost(&std::io::Error::other("TLS it is not")), "TLS it is not");
         let long = Failure::new(format!("a\u{1b}b\n{}", "x".repeat(500)), Remedy::None).reason;
-        assert!(long.starts_with("a b x") && long.ends_with("x…") && long.chars().count() == REASON_MAX + 1);
+        assert!(long.starts_with("a\\u{1b}b x") && long.ends_with("x…") && long.chars().count() == REASON_MAX + 1);
         assert_eq!(Failure::new("a \n", Remedy::None).reason, "a");
+        assert_eq!(line("\u{202e}\u{9b}31m"), "\\u{202e}\\u{9b}31m");
+        assert_eq!(line(&"\u{1b}".repeat(500)).chars().count(), REASON_MAX + 1);
     }
 }

@@ -1,5 +1,6 @@
 //! OTLP/HTTP with bodies of protobuf.
 
+use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
@@ -20,9 +21,10 @@ use super::signal::{Rejected, Signal};
 pub(super) const USER_AGENT: &str = concat!("cargo-beyla/", env!("CARGO_PKG_VERSION"));
 
 const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
 
 /// The longest answer that is read, in bytes.
-const ANSWER_MAX: usize = 4 * 1024 * 1024;
+const ANSWER_MAX: usize = 64 * 1024;
 
 /// Connections, made when they are needed and kept.
 #[derive(Clone, Debug)]
@@ -73,10 +75,36 @@ impl Http {
         if !head.status.is_success() {
             return Err(refused(&Response::from_parts(head, body.unwrap_or_default())));
         }
-        // Taken it is. An answer that cannot be read says nothing of what was rejected.
-        let answer = body.and_then(|body| S::Answer::decode(body).ok());
-        Ok(answer.map(S::rejected).unwrap_or_default())
+        // With this status it is never sent again, whatever the answer is.
+        let rejected = body.and_then(|body| rejected::<S>(&head.headers, body));
+        Ok(rejected.unwrap_or_else(|| Rejected { is_foreign: true, ..Rejected::default() }))
     }
+}
+
+/// What an answer to a message that was taken says; `None` if it is none of OTLP's, such as the page of a login.
+fn rejected<S: Signal>(headers: &HeaderMap, body: Bytes) -> Option<Rejected> {
+    match media_type(headers).as_deref() {
+        Some(PROTOBUF | "application/protobuf") => S::Answer::decode(body).ok().map(S::rejected),
+        Some(JSON) | None if body.is_empty() => Some(Rejected::default()),
+        // It is for those who sent JSON, and some give it to everybody.
+        Some(JSON) => {
+            let answer: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&body).ok()?;
+            let partial = answer.get("partialSuccess");
+            let field = |name| partial.and_then(|partial| partial.get(name));
+            // In JSON, numbers of 64 bits are texts.
+            let count = field(S::REJECTED).and_then(|count| count.as_i64().or_else(|| count.as_str()?.parse().ok()));
+            let message = field("errorMessage").and_then(serde_json::Value::as_str);
+            Some(Rejected::new(count.unwrap_or_default(), message.unwrap_or_default()))
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// The kind of a body, without its parameters.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?;
+    let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    Some(String::from_utf8_lossy(kind).trim().to_ascii_lowercase())
 }
 
 async fn answer(body: Incoming) -> Option<Bytes> {
@@ -88,11 +116,25 @@ fn broken(error: &ClientError) -> Failure {
     if error.is_connect() {
         return Failure::new(innermost(error), Remedy::Reconnect);
     }
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
-    if source.is_some_and(hyper::Error::is_parse) {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    if causes.filter_map(|cause| cause.downcast_ref()).any(is_of_another_protocol) {
         return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::Retry(None));
     }
     Failure::new(format!("the connection broke: {}", innermost(error)), Remedy::Retry(None))
+}
+
+/// Whether the other side has said what no server of HTTP/1.1 does: something else in the place of an answer, or
+/// something before there was a request, as servers of HTTP/2 do. Hyper has no name for the latter, but for all else
+/// that has no cause.
+fn is_of_another_protocol(error: &hyper::Error) -> bool {
+    let is_known = error.is_canceled()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || error.is_body_write_aborted()
+        || error.is_shutdown()
+        || error.is_timeout()
+        || error.is_user();
+    error.is_parse() || (error.source().is_none() && !is_known)
 }
 
 /// By the table of the OTLP specification.
@@ -122,19 +164,14 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 /// What the receiver says of it: a `google.rpc.Status`, or a text.
 fn message(response: &Response<Bytes>) -> String {
-    let is_of = |kind: &str| {
-        let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| value.starts_with(kind))
-    };
-    if is_of(PROTOBUF) {
-        return tonic_types::pb::Status::decode(response.body().clone())
-            .map(|status| status.message)
-            .unwrap_or_default();
+    match media_type(response.headers()).as_deref() {
+        Some(PROTOBUF) => {
+            let status = tonic_types::pb::Status::decode(response.body().clone());
+            status.map(|status| status.message).unwrap_or_default()
+        }
+        Some("text/plain" | JSON) => String::from_utf8_lossy(response.body()).trim().to_owned(),
+        _ => String::new(),
     }
-    if is_of("text/plain") || is_of("application/json") {
-        return String::from_utf8_lossy(response.body()).trim().to_owned();
-    }
-    String::new()
 }
 
 #[cfg(test)]
@@ -183,6 +220,38 @@ mod tests {
         ] {
             let response = response(503, &[("retry-after", value)], b"");
             assert_eq!(retry_after(response.headers(), now), delay.map(Duration::from_secs), "{value}");
+        }
+    }
+
+    #[test]
+    fn not_every_answer_is_one_of_otlp() {
+        use opentelemetry_proto::tonic::collector::trace::v1::{
+            ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+        };
+        let partial = ExportTracePartialSuccess { rejected_spans: 7, error_message: "too\u{1b}[2J old".into() };
+        let part = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        let of_part = Some(Rejected::new(7, "too\u{1b}[2J old"));
+        assert!(of_part.as_ref().is_some_and(|rejected| rejected.message == "too\\u{1b}[2J old"));
+        let nothing = Some(Rejected::default());
+        for (kind, body, expected) in [
+            (None, &b""[..], &nothing),
+            (Some(PROTOBUF), b"", &nothing),
+            (Some("Application/x-protobuf; charset=x"), &part, &of_part),
+            (Some(JSON), b"{}", &nothing),
+            (
+                Some(JSON),
+                br#"{"partialSuccess": {"rejectedSpans": "7", "errorMessage": "too\u001b[2J old"}}"#,
+                &of_part,
+            ),
+            (Some(JSON), b"[]", &None),
+            (Some(PROTOBUF), b"<html>", &None),
+            (Some("text/html"), b"<html>", &None),
+            (Some("text/html"), b"", &None),
+            (None, b"<html>", &None),
+        ] {
+            let headers: Vec<_> = kind.into_iter().map(|kind| ("content-type", kind)).collect();
+            let (head, body) = response(200, &headers, body).into_parts();
+            assert_eq!(&rejected::<ExportTraceServiceRequest>(&head.headers, body), expected, "{kind:?}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use crate::config::secret::masked_url;
 use crate::error::Error;
 use crate::export::settings::Protocol;
 
@@ -11,7 +12,7 @@ use crate::export::settings::Protocol;
 #[derive(Clone, Debug)]
 pub(in crate::export) struct Receiver {
     pub(super) uri: Uri,
-    /// The same, as it was given.
+    /// The same, as it may be shown.
     pub(in crate::export) endpoint: String,
     pub(in crate::export) protocol: Protocol,
     pub(super) headers: HeaderMap,
@@ -26,7 +27,7 @@ impl Receiver {
         headers: &[(String, String)],
         timeout: Duration,
     ) -> Result<Self, Error> {
-        let wrong = |reason: String| Error::Export { endpoint: endpoint.to_owned(), reason };
+        let wrong = |reason: String| Error::Export { endpoint: masked_url(endpoint), reason };
         let uri: Uri = endpoint.parse().map_err(|error| wrong(format!("{error}")))?;
         match uri.scheme_str() {
             Some("http" | "https") => {}
@@ -46,7 +47,7 @@ impl Receiver {
             value.set_sensitive(true);
             map.append(name, value);
         }
-        Ok(Self { uri, endpoint: endpoint.to_owned(), protocol, headers: map, timeout })
+        Ok(Self { uri, endpoint: masked_url(endpoint), protocol, headers: map, timeout })
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
@@ -74,5 +75,12 @@ mod tests {
         let error = check("http://localhost", &[("x-key", "se\ncret")]).expect_err("a line feed");
         assert!(!error.to_string().contains("cret"), "{error}");
         assert!(check("http://localhost", &[("x key", "")]).is_err());
+        let error = check("ftp://me:sekrit@localhost?token=sekrit", &[]).expect_err("the scheme");
+        assert!(!error.to_string().contains("sekrit"), "{error}");
+        let receiver = check("http://localhost/a?token=sekrit", &[]).expect("it is one");
+        assert_eq!(
+            (receiver.endpoint.as_str(), receiver.uri.query()),
+            ("http://localhost/a?token=********", Some("token=sekrit"))
+        );
     }
 }

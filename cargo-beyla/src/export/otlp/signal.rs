@@ -9,6 +9,11 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Extensions, Request, Response, Status};
 
+use super::failure::line;
+
+/// The size of a message in bytes, but for a little: gRPC receivers take up to 4 MiB by default.
+pub(in crate::export) const BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// A message that a receiver takes.
 pub(in crate::export) trait Signal: Message + Clone {
     /// What it answers.
@@ -16,6 +21,9 @@ pub(in crate::export) trait Signal: Message + Clone {
 
     /// Sends it once by gRPC.
     async fn call(self, channel: Channel, metadata: MetadataMap) -> Result<Response<Self::Answer>, Status>;
+
+    /// What JSON calls the number of those that were not taken.
+    const REJECTED: &str;
 
     /// What of it was not taken although the rest was.
     fn rejected(answer: Self::Answer) -> Rejected;
@@ -26,12 +34,22 @@ pub(in crate::export) trait Signal: Message + Clone {
 pub(in crate::export) struct Rejected {
     /// Spans, or data points.
     pub(in crate::export) count: u64,
-    /// Why; or a warning, if none was rejected.
+    /// Why; or a warning, if none was rejected. Fit for a line of ours.
     pub(in crate::export) message: String,
+    /// Whether the answer was none of OTLP's: who gave it has perhaps taken nothing.
+    pub(in crate::export) is_foreign: bool,
+}
+
+impl Rejected {
+    pub(super) fn new(count: i64, message: &str) -> Self {
+        Self { count: count.max(0) as u64, message: line(message), is_foreign: false }
+    }
 }
 
 impl Signal for ExportTraceServiceRequest {
     type Answer = ExportTraceServiceResponse;
+
+    const REJECTED: &str = "rejectedSpans";
 
     async fn call(self, channel: Channel, metadata: MetadataMap) -> Result<Response<Self::Answer>, Status> {
         TraceServiceClient::new(channel).export(Request::from_parts(metadata, Extensions::default(), self)).await
@@ -39,12 +57,14 @@ impl Signal for ExportTraceServiceRequest {
 
     fn rejected(answer: Self::Answer) -> Rejected {
         let partial = answer.partial_success.unwrap_or_default();
-        Rejected { count: partial.rejected_spans.max(0) as u64, message: partial.error_message }
+        Rejected::new(partial.rejected_spans, &partial.error_message)
     }
 }
 
 impl Signal for ExportMetricsServiceRequest {
     type Answer = ExportMetricsServiceResponse;
+
+    const REJECTED: &str = "rejectedDataPoints";
 
     async fn call(self, channel: Channel, metadata: MetadataMap) -> Result<Response<Self::Answer>, Status> {
         MetricsServiceClient::new(channel).export(Request::from_parts(metadata, Extensions::default(), self)).await
@@ -52,6 +72,6 @@ impl Signal for ExportMetricsServiceRequest {
 
     fn rejected(answer: Self::Answer) -> Rejected {
         let partial = answer.partial_success.unwrap_or_default();
-        Rejected { count: partial.rejected_data_points.max(0) as u64, message: partial.error_message }
+        Rejected::new(partial.rejected_data_points, &partial.error_message)
     }
 }

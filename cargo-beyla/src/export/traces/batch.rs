@@ -10,14 +10,12 @@ use super::test_span::test_span;
 use crate::config::attributes::AttributeSelection;
 use crate::export::inbox::Queue;
 use crate::export::item::{Counts, Item};
+use crate::export::otlp::signal::BYTES_MAX;
 use crate::export::resource::scope;
 use crate::report::run_info::RunInfo;
 
 /// The spans of a message, which are few so that one that is lost is no great loss.
 const SPANS_MAX: usize = 512;
-
-/// The size of a message in bytes: gRPC receivers take up to 4 MiB by default.
-const BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The requests that fill a message: three spans each.
 pub(super) const FULL: usize = SPANS_MAX / 3;

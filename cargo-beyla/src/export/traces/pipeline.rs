@@ -89,9 +89,10 @@ impl Waiting {
     fn account(&self, items: Counts, delivered: &Result<Rejected, NotDelivered>) {
         let mut outcome = self.outcome.borrow_mut();
         match delivered {
-            Ok(Rejected { count, message }) => {
+            Ok(Rejected { count, message, is_foreign }) => {
                 outcome.sent += items;
                 outcome.rejected_spans += count;
+                outcome.foreign_answer |= is_foreign;
                 if !message.is_empty() {
                     outcome.remark = Some(message.clone());
                 }
