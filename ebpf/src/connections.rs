@@ -62,6 +62,10 @@ pub struct Connection {
     /// When that was; 0 if there is none.
     pub untold_ns: u64,
     pub untold_error: u64,
+    /// Where several processes are traced: the one that touched it first, as it is numbered at the root of PID
+    /// namespaces; 0 before that.
+    pub owner: u32,
+    pub reserved: u32,
 }
 
 #[map]
@@ -130,6 +134,8 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
         untold_new: 0,
         untold_ns: 0,
         untold_error: 0,
+        owner: 0,
+        reserved: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);
@@ -141,7 +147,17 @@ pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     // SAFETY: the verifier checks for null, and elements of a preallocated table are not freed while a
     // program runs. Programs on other CPUs may change the same element: each field is one that either
     // only one side writes or whose torn value does no harm.
-    CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })
+    let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
+    // Nothing tells that a Unix socket has gone with its process.
+    if setting!(family) != 0
+        && connection.family == AF_UNIX
+        && connection.owner != 0
+        && !family::is_member(connection.owner)
+    {
+        remove(sock);
+        return None;
+    }
+    Some(connection)
 }
 
 #[inline(always)]
@@ -158,7 +174,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     }
     connection.announced = 1;
     if setting!(family) != 0 {
-        family::tell_owner(connection.id);
+        connection.owner = family::tell_owner(connection.id);
     }
     let open = Open {
         header: Header {

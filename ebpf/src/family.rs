@@ -176,12 +176,19 @@ pub fn is_listening_on_unix(pid: u64) -> bool {
     unsafe { UNIX_LISTENING.get(&pid) }.is_some()
 }
 
-/// Tells whose a connection is.
+/// Tells whose a connection is: the current process's.
 #[inline(always)]
-pub fn tell_owner(connection: u64) {
+pub fn tell_owner(connection: u64) -> u32 {
     let header = Header { size: size_of::<Owner>() as u32, connection, ..output::of_now(kind::OWNER) };
     let owner = Owner { header, process: current(), reserved: 0 };
     output::frequent((&raw const owner).cast(), size_of::<Owner>() as u64);
+    owner.process
+}
+
+/// Whether a process belongs to the family and has not ended.
+#[inline(always)]
+pub fn is_member(process: u32) -> bool {
+    state(process).is_some()
 }
 
 /// What tells something at an address of the current process from what others have at the same address.

@@ -352,7 +352,7 @@ fn two_processes_on_one_port() {
 
 #[test]
 fn a_server_must_be_named_and_named_once() {
-    let said = "error: which server to attach to is not said\n";
+    let said = "error: no server is named\n";
     refused(&[], &[said, "\nhint: name it with --pid or --port, or with open_port"]);
     refused(&["--pid", "1", "--port", "1"], &["--pid", "--port", "cannot be used with"]);
 }

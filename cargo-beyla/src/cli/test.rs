@@ -38,7 +38,7 @@ pub struct TestArguments {
     /// included
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
     pub record: Option<PathBuf>,
-    /// Write a JUnit report to FILE, the requests of each test as properties
+    /// Write a JUnit report to FILE, the requests of each test as properties; `-` is stdout
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
     pub junit: Option<PathBuf>,
     /// Where to send what was seen.

@@ -5,6 +5,7 @@ pub(super) mod probing;
 mod progress;
 mod session;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ use crate::launch::suspended::Stdout;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::privilege;
 use crate::report::junit;
+use crate::report::run_info::RunInfo;
+use crate::request::suite::TestId;
+use crate::request::summary::Summary;
 use crate::request::trace::TraceSettings;
 use crate::workspace::tests::arguments::HarnessArguments;
 use crate::workspace::tests::{TestWorkspace, is_part};
@@ -126,21 +130,39 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let (verdicts, samples) = demands.judge(&summary, takers.take_samples(), partial, status);
     show(&summary, &info, duration_ns, None, &verdicts, &settings, tracing.json, status)?;
     if let Some(path) = &arguments.junit {
-        let failed = |source| Error::File { verb: "write", path: path.clone(), source };
-        let file = File::create(path).map_err(failed)?;
-        junit::write(&summary, &info, duration_ns, &progress.outputs(), file).map_err(failed)?;
+        write_junit(path, &summary, &info, duration_ns, &progress.outputs())?;
     }
     tracing.hand_over_files();
     annotate(&summary, &verdicts);
     progress.finish(&runner);
     takers.finish(status);
     if failure.is_none() && stopped.is_none() {
-        demands.save(&samples, &info, user.as_ref(), status)?;
+        if progress.has_failures() || summary.tests.is_empty() {
+            demands.warn_unsaved("not all tests have passed, or none ran", status);
+        } else {
+            demands.save(&samples, &info, user.as_ref(), status)?;
+        }
     }
     match failure {
         Some(error) => Err(error),
         None => Ok(exit_code(progress.has_failures(), verdicts.fails(), stopped)),
     }
+}
+
+/// Writes the report for CI; `-` is stdout.
+fn write_junit(
+    path: &Path,
+    summary: &Summary,
+    info: &RunInfo,
+    duration_ns: u64,
+    outputs: &BTreeMap<TestId, String>,
+) -> Result<(), Error> {
+    let written = if path.as_os_str() == "-" {
+        junit::write(summary, info, duration_ns, outputs, std::io::stdout().lock())
+    } else {
+        File::create(path).and_then(|file| junit::write(summary, info, duration_ns, outputs, file))
+    };
+    written.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })
 }
 
 /// Where the programs lie that are followed. With `build.build-dir`, test binaries are not in the target directory.

@@ -12,6 +12,7 @@ use crate::budget::judge::judge;
 use crate::budget::model::Budget;
 use crate::cli::test::VerdictOptions;
 use crate::config::settings::Settings;
+use crate::config::source::{Setting, Source};
 use crate::error::Error;
 use crate::launch::user::InvokingUser;
 use crate::report::annotations::annotations;
@@ -23,7 +24,10 @@ use crate::request::summary::Summary;
 /// What a run is held against, all of it read and found good before anything is built.
 #[derive(Debug, Default)]
 pub(super) struct Demands {
-    budgets: Vec<Budget>,
+    /// Those of files: where only a part is run, they may be about the rest.
+    configured: Vec<Budget>,
+    /// Those of flags.
+    typed: Vec<Budget>,
     baseline: Option<Saved>,
     save: Option<(Store, Name)>,
 }
@@ -31,8 +35,10 @@ pub(super) struct Demands {
 impl Demands {
     /// The budgets of the settings alone.
     pub(super) fn of_settings(settings: &Settings) -> Self {
-        let budgets = settings.budgets.iter().map(|budget| budget.value.clone()).collect();
-        Self { budgets, ..Self::default() }
+        let (typed, configured): (Vec<_>, Vec<_>) =
+            settings.budgets.iter().partition(|budget| matches!(budget.source, Source::Flag(_)));
+        let values = |budgets: Vec<&Setting<Budget>>| budgets.into_iter().map(|budget| budget.value.clone()).collect();
+        Self { configured: values(configured), typed: values(typed), ..Self::default() }
     }
 
     /// The budgets of the settings, and the baselines of the flags in the workspace with this target directory.
@@ -66,10 +72,19 @@ impl Demands {
             status.warn(format_args!("the samples are without {requests}, for which there was no room"));
         }
         let samples = collector.finish(&summary.tests);
+        let mut budgets = judge(&self.configured, summary, partial);
+        budgets.extend(judge(&self.typed, summary, false));
         let comparison = self.baseline.as_ref().map(|Saved { name, saved_unix_ns, samples: before }| {
             compare(before, &samples, name.as_str(), *saved_unix_ns)
         });
-        (Verdicts { budgets: judge(&self.budgets, summary, partial), comparison }, samples)
+        (Verdicts { budgets, comparison }, samples)
+    }
+
+    /// Says why they are not kept, if they were to be.
+    pub(super) fn warn_unsaved(&self, why: &str, status: Status) {
+        if let Some((_, name)) = &self.save {
+            status.warn(format_args!("the baseline `{}` is left as it was: {why}", name.as_str()));
+        }
     }
 
     /// Keeps the samples where they are to be kept, for `user` if that is another.

@@ -1,7 +1,7 @@
 //! Budgets out of files and flags.
 
 use super::keys::BUDGETS;
-use super::layers::Layers;
+use super::layers::{Layers, in_document};
 use super::node::{Node, Value, Wrong};
 use super::source::{Setting, Source};
 use super::values::scalar;
@@ -11,10 +11,13 @@ use crate::error::Error;
 
 const FLAG: &str = "--budget";
 
-/// Those of the first file that has any, and those of the flags: what one asks for on the command line does not do
-/// away with what the project demands.
+/// Those of the first file that has any, those of each package where several are tested, and those of the flags: what
+/// one asks for on the command line does not do away with what the project demands.
 pub(super) fn budgets(flags: &[String], layers: &Layers<'_>) -> Result<Vec<Setting<Budget>>, Error> {
-    let configured = layers.get(&BUDGETS, in_file)?;
+    let mut configured: Vec<_> = layers.get(&BUDGETS, in_file)?.into_iter().collect();
+    for document in &layers.several {
+        configured.extend(in_document(document, &BUDGETS, in_file)?);
+    }
     let configured = configured.into_iter().flat_map(|Setting { value, source }| {
         value.into_iter().map(move |budget| Setting { value: budget, source: source.clone() })
     });

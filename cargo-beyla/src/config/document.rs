@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::keys::{ALL, OWN, WITHOUT_MEANING};
+use super::keys::{ALL, Key, OWN, WITHOUT_MEANING};
 use super::node::{Entry, Node, Position, Value, Wrong, is_key};
 use super::source::Source;
 use crate::error::Error;
@@ -34,6 +34,13 @@ impl Document {
         let outside = own.filter(|_| self.takes_own_keys_at_the_root()).and_then(|own| at(&self.root, own));
         let found = outside.filter(|node| !is_section_of_beyla(path, node)).or_else(|| at(&self.root, path));
         found.filter(|node| !matches!(node.value, Value::Empty))
+    }
+
+    /// Whether it says anything but the value of this key.
+    pub(super) fn has_other_than(&self, key: &Key) -> bool {
+        let last = key.path.rsplit('.').next().unwrap_or(key.path);
+        let Value::Map(entries) = &self.root.value else { return false };
+        entries.iter().any(|entry| entry.key != last)
     }
 
     /// Where a value stands.

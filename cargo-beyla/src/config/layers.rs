@@ -22,6 +22,8 @@ pub struct Manifests {
     pub package: PathBuf,
     /// The Cargo.toml of its workspace.
     pub workspace: PathBuf,
+    /// Where several packages are tested, the Cargo.toml of each: their budgets count, and nothing else.
+    pub several: Vec<PathBuf>,
 }
 
 /// All below the flags, the highest first.
@@ -29,6 +31,8 @@ pub struct Manifests {
 pub(super) struct Layers<'a> {
     pub(super) environment: &'a Environment,
     pub(super) documents: Vec<Document>,
+    /// Of several packages: only their budgets count.
+    pub(super) several: Vec<Document>,
 }
 
 impl<'a> Layers<'a> {
@@ -39,15 +43,18 @@ impl<'a> Layers<'a> {
         manifests: Option<&Manifests>,
     ) -> Result<Self, Error> {
         let named = config.or_else(|| environment.either(CONFIG_PATH).map(|(_, path)| Path::new(path)));
-        let mut documents = Vec::new();
+        let (mut documents, mut of_several) = (Vec::new(), Vec::new());
         if let Some(path) = named {
             documents.push(read_yaml(path, environment)?);
         }
-        if let Some(Manifests { package, workspace }) = manifests {
+        if let Some(Manifests { package, workspace, several }) = manifests {
             documents.extend(manifest::read(package, manifest::PACKAGE)?);
             documents.extend(manifest::read(workspace, manifest::WORKSPACE)?);
+            for path in several.iter().filter(|path| *path != package) {
+                of_several.extend(manifest::read(path, manifest::PACKAGE)?);
+            }
         }
-        Ok(Self { environment, documents })
+        Ok(Self { environment, documents, several: of_several })
     }
 
     /// The value of a key. What is overridden must be valid as well: it will count another day.

@@ -226,6 +226,16 @@ impl Settings {
                 warnings.push(format!("{path}: these keys have no effect here: {}", without_meaning.join(", ")));
             }
         }
+        for document in &layers.several {
+            document.check()?;
+            if document.has_other_than(&keys::BUDGETS) {
+                let path = document.path.display();
+                warnings.push(format!(
+                    "{path}: several packages are tested, so of its settings only the budgets count; put the others into \
+                     [workspace.metadata.beyla]"
+                ));
+            }
+        }
         let (service, attributes) = resource(layers, &mut variables, flags.export)?;
         let grafana = GrafanaCloud::load(layers, &mut warnings)?;
         let mut resolver = Resolver { flags: flags.export, layers, variables: &mut variables, grafana };

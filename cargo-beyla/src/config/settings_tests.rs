@@ -36,7 +36,10 @@ impl Given<'_> {
         let path = Path::new("shop/Cargo.toml");
         documents.extend(manifest::parse(self.package, path, manifest::PACKAGE)?);
         documents.extend(manifest::parse(self.workspace, Path::new("Cargo.toml"), manifest::WORKSPACE)?);
-        Settings::resolve(&Flags::of_run(&arguments), &Layers { environment: &environment, documents })
+        Settings::resolve(
+            &Flags::of_run(&arguments),
+            &Layers { environment: &environment, documents, several: Vec::new() },
+        )
     }
 
     /// What is said when they are refused.
@@ -320,6 +323,8 @@ fn files_that_are_none() {
 fn a_value_that_is_not_text() {
     use std::os::unix::ffi::OsStringExt;
     let environment: Environment = [("BEYLA_OPEN_PORT", OsString::from_vec(vec![0xff]))].into_iter().collect();
-    let error = Layers { environment: &environment, documents: Vec::new() }.get(&keys::OPEN_PORT, ports).unwrap_err();
+    let error = Layers { environment: &environment, documents: Vec::new(), several: Vec::new() }
+        .get(&keys::OPEN_PORT, ports)
+        .unwrap_err();
     assert_eq!(error.to_string(), "variable BEYLA_OPEN_PORT: this is not UTF-8");
 }

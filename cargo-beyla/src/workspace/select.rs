@@ -99,6 +99,7 @@ fn choose(metadata: &Metadata, arguments: &TargetArguments) -> Result<Selection,
     let manifests = Manifests {
         package: package.manifest_path.clone().into(),
         workspace: metadata.workspace_root.join("Cargo.toml").into(),
+        several: Vec::new(),
     };
     let named = arguments.target_dir.clone();
     let target_directory = named.unwrap_or_else(|| metadata.target_directory.clone().into());

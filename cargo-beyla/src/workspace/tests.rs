@@ -72,9 +72,13 @@ impl TestWorkspace {
             [package] => package.manifest_path.clone().into(),
             _ => workspace.clone(),
         };
+        let several = match &selected[..] {
+            [_] => Vec::new(),
+            several => several.iter().map(|package| package.manifest_path.clone().into()).collect(),
+        };
         Ok(Self {
             sources: Sources::of(&metadata),
-            manifests: Manifests { package, workspace },
+            manifests: Manifests { package, workspace, several },
             selected: selected.into_iter().cloned().collect(),
             metadata,
         })

@@ -1,6 +1,7 @@
 //! The probe helper and what it and the kernel tell, on its way to the trace and the recording.
 
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cargo_beyla_events::{Executed, Header};
@@ -33,6 +34,8 @@ pub(in crate::commands) struct Probes {
     helper_ended: bool,
     explaining: Option<Explaining>,
     recorder: Option<Recorder>,
+    /// Where the programs are executed of which several are traced.
+    folders: Vec<PathBuf>,
     /// Why the recording could not be written any further: a run goes on without it.
     failure: Option<Error>,
 }
@@ -45,7 +48,13 @@ impl Probes {
         explaining: Option<Explaining>,
         recorder: Option<Recorder>,
     ) -> Self {
-        Self { helper, ring, busy: false, helper_ended: false, explaining, recorder, failure: None }
+        let folders = Vec::new();
+        Self { helper, ring, busy: false, helper_ended: false, explaining, recorder, folders, failure: None }
+    }
+
+    /// With the folders in which programs are executed, where several are traced.
+    pub(in crate::commands) fn within(self, folders: Vec<PathBuf>) -> Self {
+        Self { folders, ..self }
     }
 
     /// Tells what comes before the first record.
@@ -85,14 +94,17 @@ impl Probes {
 
     /// Takes what the kernel has recorded.
     pub(in crate::commands) fn take(&mut self, trace: &mut Trace) {
-        let Self { ring, explaining, recorder, failure, .. } = self;
+        let Self { ring, explaining, recorder, failure, folders, .. } = self;
         let mut tell = |event: &Event<'_>, record: &[u8]| {
             trace.record(event);
             write(recorder, failure, record);
         };
         self.busy = ring.drain(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
-            let program = if let Event::Executed(executed, _) = &event { program(executed) } else { None };
+            let program = match &event {
+                Event::Executed(executed, given) => program(executed, given, folders),
+                _ => None,
+            };
             let (event, record) = match &program {
                 Some((executed, path, record)) => (Event::Executed(*executed, path), &record[..]),
                 None => (event, record),
@@ -150,10 +162,13 @@ impl Probes {
     }
 }
 
-/// What a process executes, by a path that no change of folder or link has made another.
-fn program(executed: &Executed) -> Option<(Executed, String, Vec<u8>)> {
-    // Of one that has ended or is in another namespace, the path as it was given must do.
-    let path = std::fs::read_link(format!("/proc/{}/exe", executed.pid)).ok()?.into_os_string().into_string().ok()?;
+/// What a process executes, by a path that no change of folder or link has made another. Of one that has ended or is in
+/// another namespace, the path as it was given must do, which may be relative to any of `folders`.
+fn program(executed: &Executed, given: &str, folders: &[PathBuf]) -> Option<(Executed, String, Vec<u8>)> {
+    let running = std::fs::read_link(format!("/proc/{}/exe", executed.pid)).ok();
+    // An absolute path takes the place of the folder.
+    let found = running.or_else(|| folders.iter().find_map(|folder| folder.join(given).canonicalize().ok()))?;
+    let path = found.into_os_string().into_string().ok()?;
     let header = Header { size: (size_of::<Executed>() + path.len()) as u32, ..executed.header };
     let executed = Executed { header, ..*executed };
     let record = [executed.as_bytes(), path.as_bytes()].concat();

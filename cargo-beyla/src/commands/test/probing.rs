@@ -78,9 +78,12 @@ impl Loading {
             capture,
             trace_seed: seed,
         };
+        let mut folders: Vec<PathBuf> = binaries.iter().map(|binary| binary.folder.clone()).collect();
+        folders.push(sources.root.clone());
+        folders.dedup();
         let recorder = record.map(|path| Recorder::create(path, &info)).transpose()?;
         let explaining = explain.then(|| Explaining::new(Symbols::new(sources.root, sources.crates), None, &unseen));
-        Ok((Probes::new(helper, ring, explaining, recorder), info))
+        Ok((Probes::new(helper, ring, explaining, recorder).within(folders), info))
     }
 }
 

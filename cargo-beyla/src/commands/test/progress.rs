@@ -16,10 +16,17 @@ use crate::workspace::tests::arguments::HarnessArguments;
 const OUTPUTS_MAX: usize = 500;
 const OUTPUT_MAX: usize = 64 * 1024;
 
+/// A test that takes so long is named while it runs, as the standard harness does.
+const LONG: Duration = Duration::from_mins(1);
+
 /// Tells of tests on stderr, and counts them.
 pub(super) struct Progress {
     status: Status,
     since: Instant,
+    /// The tests that run and were not said to take long, with their beginnings.
+    running: Vec<(TestId, Instant)>,
+    /// How long the tests took, once they are over.
+    took: Option<Duration>,
     /// Whether tests that passed have no line.
     quiet: bool,
     /// Whether the output of tests that passed is shown too.
@@ -46,6 +53,8 @@ impl Progress {
         Self {
             status,
             since: Instant::now(),
+            running: Vec::new(),
+            took: None,
             quiet: harness.quiet,
             show_output: harness.show_output,
             inherited: options.inherited.is_some(),
@@ -63,7 +72,29 @@ impl Progress {
         self.since = Instant::now();
     }
 
-    pub(super) fn started(&self, runner: &Runner, test: TestId) {
+    /// The last test has ended.
+    pub(super) fn end(&mut self) {
+        self.took = Some(self.since.elapsed());
+    }
+
+    /// Says of tests that they take long, once.
+    pub(super) fn remind(&mut self, runner: &Runner) {
+        let (status, now) = (self.status, Instant::now());
+        let is_long = |begun: Instant| now.duration_since(begun) >= LONG;
+        if self.running.iter().any(|(_, begun)| is_long(*begun)) {
+            let (long, others): (Vec<_>, Vec<_>) = self.running.drain(..).partition(|(_, begun)| is_long(*begun));
+            self.running = others;
+            for (test, _) in long {
+                status.say(
+                    "Slow",
+                    format_args!("{} has been running for over {} s", self.name(runner, test), LONG.as_secs()),
+                );
+            }
+        }
+    }
+
+    pub(super) fn started(&mut self, runner: &Runner, test: TestId) {
+        self.running.push((test, Instant::now()));
         // Where the output goes by as it comes, it should be told whose it is.
         if self.inherited && !self.quiet {
             self.status.say("Running", self.name(runner, test));
@@ -81,6 +112,7 @@ impl Progress {
         requests: u64,
         leaky: bool,
     ) {
+        self.running.retain(|(running, _)| *running != test);
         let name = self.name(runner, test);
         let took = time(took.as_nanos() as u64);
         let left = if leaky { "  (left processes behind, which were killed)" } else { "" };
@@ -118,7 +150,7 @@ impl Progress {
 
     /// What it all came to, and the tests that failed.
     pub(super) fn finish(&self, runner: &Runner) {
-        let took = duration(self.since.elapsed().as_nanos() as u64);
+        let took = duration(self.took.unwrap_or_else(|| self.since.elapsed()).as_nanos() as u64);
         let summary = format!("{} in {took}: {}", counted(self.ran(), "test"), self.counts(runner));
         if self.has_failures() {
             self.status.say_failed("Summary", summary);

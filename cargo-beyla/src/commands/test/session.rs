@@ -76,6 +76,7 @@ impl<'a> Session<'a> {
                 self.take_note(happened);
             }
             self.takers.offer(&mut self.trace);
+            self.progress.remind(&self.runner);
             if self.runner.is_over() {
                 break;
             }
@@ -83,6 +84,7 @@ impl<'a> Session<'a> {
             self.take_signals()?;
         }
         let ended_monotonic_ns = monotonic_ns();
+        self.progress.end();
         if !self.probes.stop(&mut self.trace, self.status)? {
             self.failure.get_or_insert(Error::HelperEnded);
         }

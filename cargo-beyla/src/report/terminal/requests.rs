@@ -250,7 +250,7 @@ impl<'a> Row<'a> {
         // The test has half of it, and what the target leaves.
         let left = room.saturating_sub(text::width(&self.target));
         let test_room = self.test_width().min(left.max(room / 2));
-        let test = self.test.as_ref().filter(|_| test_room >= IN.len() + TEST_WIDTH);
+        let test = self.test.as_ref().filter(|name| test_room >= IN.len() + TEST_WIDTH.min(text::width(name)));
         let target_room = room.saturating_sub(if test.is_some() { test_room } else { 0 }).max(TARGET_WIDTH);
         let label = Cell::plain(text::shorten(&self.target, target_room));
         let label = self.remarks.iter().fold(label, |label, (role, remark)| label.and(*role, remark));

@@ -133,10 +133,15 @@ fn numbers(rows: &[((&str, &str), Row)], slowest: bool) -> Table {
         }),
     );
     if slowest {
-        table.column(Align::Right, "slowest", of(|row| Cell::plain(time(row.slowest_ns))));
+        table.column(Align::Right, "slowest", of(|row| known(row.slowest_ns)));
     }
-    table.column(Align::Right, "total", of(|row| Cell::plain(time(row.sum_ns))));
+    table.column(Align::Right, "total", of(|row| known(row.sum_ns)));
     table
+}
+
+/// A time; that of requests none of which was complete is not known.
+fn known(ns: u64) -> Cell {
+    if ns == 0 { Cell::new(Role::Faint, "-") } else { Cell::plain(time(ns)) }
 }
 
 /// Binary and name in so many columns: of both the end tells the most, and the name more than the binary.
