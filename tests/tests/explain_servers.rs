@@ -27,12 +27,17 @@ fn play(run: Run) -> Report {
     report
 }
 
-/// Each request of a path was mostly so.
+/// Each request of a path was mostly so. A machine that is itself a guest may stand still for some milliseconds of one,
+/// which the kernel counts to whoever was about to run.
 fn mostly(report: &Report, path: &str, part: fn(&Parts) -> u64) {
+    let mut shares: Vec<f64> = Vec::new();
     for request in report.of_path(path) {
-        let handle = request.opened();
-        assert!(handle.parts.own_share(part) >= 0.95, "{request:#?}");
+        let share = request.opened().parts.own_share(part);
+        assert!(share >= 0.8, "{request:#?}");
+        shares.push(share);
     }
+    shares.sort_by(f64::total_cmp);
+    assert!(shares[shares.len() / 2] >= 0.95, "{path}: {shares:?}");
 }
 
 /// Of a server that has only threads.
