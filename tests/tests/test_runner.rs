@@ -365,3 +365,38 @@ fn interrupted_it_ends_the_tests_and_says_what_was() {
     ended.says(&[", 1 not run\n"]);
     assert!(poll(Duration::from_secs(5), || stat(test).is_none().then_some(())).is_some(), "{test} lives");
 }
+
+#[test]
+fn a_binary_that_is_gone_costs_nothing_of_what_was_measured() {
+    const REMOVES_THE_NEXT: &str = r#"
+#[test]
+fn removes_the_next() {
+    let own = std::env::current_exe().unwrap();
+    for entry in own.parent().unwrap().read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("next-") && !name.contains('.') {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+"#;
+    let folder = fixture::folder(&[
+        ("Cargo.toml", &manifest("gone", "")),
+        ("src/lib.rs", ""),
+        ("tests/first.rs", REMOVES_THE_NEXT),
+        ("tests/next.rs", "#[test] fn never_runs() {}"),
+    ]);
+    let report = folder.path().join("report.json");
+    let mut command = Command::new(tool());
+    command.args(["beyla", "test", "-j", "1", "--json"]).arg(&report);
+    let output = command.current_dir(folder.path()).env_remove("CARGO_TARGET_DIR").output().expect("the tool runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(98), "{stderr}");
+    assert!(stderr.contains("error: could not start "), "{stderr}");
+    let text = fs::read_to_string(&report).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let report: serde_json::Value = serde_json::from_str(&text).expect("a report");
+    let tests: Vec<_> =
+        report["tests"].as_array().expect("rows").iter().map(|row| (&row["name"], &row["status"])).collect();
+    assert_eq!(tests, [(&"removes_the_next".into(), &"passed".into())]);
+}

@@ -166,13 +166,13 @@ impl Runner {
     }
 
     /// Does what is due, and waits for nothing: takes note of tests that have ended, stops those that take too long,
-    /// and starts others. To be called after each SIGCHLD, and when [`Self::wake_at`] has come.
+    /// and starts others. To be called after each SIGCHLD, and when [`Self::wake_at`] has come. What has happened is
+    /// added to `happened`, that before an error as well.
     ///
     /// # Errors
     /// If a test could not be started. Those that run go on.
-    pub fn step(&mut self, now: Instant) -> Result<Vec<Happened>, Error> {
-        let mut happened = Vec::new();
-        self.reap(now, &mut happened)?;
+    pub fn step(&mut self, now: Instant, happened: &mut Vec<Happened>) -> Result<(), Error> {
+        self.reap(now, happened)?;
         let mut started = false;
         while let Some(begun) = self.take_next() {
             happened.push(self.start(begun)?);
@@ -180,9 +180,9 @@ impl Runner {
         }
         if started {
             // SIGCHLD of those that have ended meanwhile may be lost.
-            self.reap(Instant::now(), &mut happened)?;
+            self.reap(Instant::now(), happened)?;
         }
-        Ok(happened)
+        Ok(())
     }
 
     /// When [`Self::step`] wants to be called though no process may have ended.

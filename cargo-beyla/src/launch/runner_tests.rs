@@ -77,7 +77,9 @@ fn run(runner: &mut Runner, mut until: impl FnMut(&Runner) -> bool) -> BTreeMap<
     let begun = Instant::now();
     while !runner.is_over() && !until(runner) {
         assert!(begun.elapsed() < Duration::from_mins(1), "it does not end: {runner:?}");
-        for happened in runner.step(Instant::now()).unwrap() {
+        let mut all = Vec::new();
+        runner.step(Instant::now(), &mut all).unwrap();
+        for happened in all {
             match happened {
                 Happened::Started { test, pid, .. } => {
                     assert_eq!((test.0, pid > 0), (started, true));
@@ -201,7 +203,9 @@ fn dropped_it_leaves_nothing_behind() {
     let shell = Shell::new(&[&["hangs"]]);
     let mut runner = shell.runner(|_| {});
     let mut pid = 0;
-    for happened in runner.step(Instant::now()).unwrap() {
+    let mut all = Vec::new();
+    runner.step(Instant::now(), &mut all).unwrap();
+    for happened in all {
         if let Happened::Started { pid: started, .. } = happened {
             pid = started as i32;
         }
@@ -215,6 +219,6 @@ fn dropped_it_leaves_nothing_behind() {
 fn an_executable_that_is_gone_is_an_error() {
     let mut shell = Shell::new(&[&["passes"]]);
     shell.binaries[0].executable = "/nonexistent".into();
-    let error = shell.runner(|_| {}).step(Instant::now()).unwrap_err();
+    let error = shell.runner(|_| {}).step(Instant::now(), &mut Vec::new()).unwrap_err();
     assert!(matches!(error, Error::Launch { .. }), "{error}");
 }

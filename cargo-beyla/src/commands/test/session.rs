@@ -68,7 +68,8 @@ impl<'a> Session<'a> {
         self.probes.begin(&mut self.trace);
         self.progress.begin();
         loop {
-            let happened = self.runner.step(Instant::now())?;
+            let mut happened = Vec::new();
+            let stepped = self.runner.step(Instant::now(), &mut happened);
             // Whose process it is must be known before records of it are taken.
             let (started, ended): (Vec<_>, Vec<_>) =
                 happened.iter().partition(|happened| matches!(happened, Happened::Started { .. }));
@@ -76,6 +77,11 @@ impl<'a> Session<'a> {
                 self.take_note(happened);
             }
             self.takers.offer(&mut self.trace);
+            if let Err(error) = stepped {
+                // What was measured until now is reported all the same.
+                self.failure.get_or_insert(error);
+                break;
+            }
             self.progress.remind(&self.runner);
             if self.runner.is_over() {
                 break;
