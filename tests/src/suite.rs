@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use zerocopy::FromBytes;
 
+use crate::alone::alone;
 use crate::fixture;
 use crate::tool::{root, tool};
 
@@ -67,8 +68,10 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Runs `cargo beyla test` in this repository with a JSON report and a recording.
+    /// Runs `cargo beyla test` in this repository with a JSON report and a recording. Of a process, one at a time:
+    /// each keeps all CPUs busy, and measures.
     pub fn run(flags: impl IntoIterator<Item = impl AsRef<OsStr>>, environment: &[(&str, &str)]) -> Self {
+        let _alone = alone();
         let folder = fixture::folder(&[]);
         let mut command = Command::new(tool());
         command.current_dir(root()).args(["beyla", "test", "--json"]).arg(folder.path().join("report.json"));

@@ -105,6 +105,12 @@ impl Tracing<'_> {
             },
         };
         let mut helper = Helper::start(&arguments, privilege)?;
+        // While the helper attaches.
+        let symbols = explain.then(|| {
+            let mut symbols = Symbols::new(sources.root, sources.crates);
+            symbols.expect(&executable);
+            symbols
+        });
         let Attached { capture, ring, unseen } = helper.wait_until_ready()?;
         self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
@@ -112,9 +118,9 @@ impl Tracing<'_> {
         let traced = Traced::Server { pid, executable };
         let info = RunInfo { version, traced, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
         let recorder = self.record.map(|path| Recorder::create(path, &info)).transpose()?;
-        let explaining = found.map(|found| {
-            let unseen: Vec<String> = found.unseen.into_iter().chain(unseen).collect();
-            Explaining::new(Symbols::new(sources.root, sources.crates), Some(pid), &unseen)
+        let explaining = symbols.map(|symbols| {
+            let unseen: Vec<String> = found.and_then(|found| found.unseen).into_iter().chain(unseen).collect();
+            Explaining::new(symbols, Some(pid), &unseen)
         });
         let start = |checked| exports::start(checked, None, self.settings, &info, self.status);
         let exporter = exports.map(start).transpose()?;

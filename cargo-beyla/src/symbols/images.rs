@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use procfs::process::{MMapPath, MemoryMap};
@@ -54,18 +55,34 @@ impl Images {
             MMapPath::Vdso => None,
             _ => return None,
         };
-        let key = (path, map.inode);
+        self.read((path, map.inode), |path| match path {
+            None => Image::vdso(),
+            Some(path) => open(pid, path),
+        })
+    }
+
+    /// Reads an executable before any process has mapped it. What cannot be read is left for then.
+    pub fn expect(&mut self, executable: &Path) {
+        let Ok(path) = executable.canonicalize() else { return };
+        let Ok(inode) = path.metadata().map(|metadata| metadata.st_ino()) else { return };
+        if let Ok(image) = Image::open(&path) {
+            self.read((Some(path), inode), |_| Ok(image));
+        }
+    }
+
+    /// The number of an image, which is opened if it is not known.
+    fn read(
+        &mut self,
+        key: (Option<PathBuf>, u64),
+        open: impl FnOnce(Option<&Path>) -> std::io::Result<Image>,
+    ) -> Option<u32> {
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
         if self.known.len() >= IMAGES_MAX {
             return None;
         }
-        let opened = match &key.0 {
-            None => Image::vdso(),
-            Some(path) => open(pid, path),
-        };
-        let number = opened.ok().map(|image| {
+        let number = open(key.0.as_deref()).ok().map(|image| {
             let locks = locks::find(&image);
             self.loaded.push(Loaded { image, locks });
             (self.loaded.len() - 1) as u32

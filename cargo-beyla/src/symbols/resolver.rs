@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem::size_of;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cargo_beyla_events as records;
@@ -56,6 +56,12 @@ impl Symbols {
             tables: HashMap::new(),
             symbolizer: Symbolizer::new(Origin::new(workspace_root, own_crates)),
         }
+    }
+
+    /// Reads an executable that will be met. To do so only then takes tens of milliseconds, in which other processes
+    /// may end before it is looked at what they have mapped.
+    pub fn expect(&mut self, executable: &Path) {
+        self.images.expect(executable);
     }
 
     /// Which stack it is that was copied: those with the same frames have the same number, and one of which no

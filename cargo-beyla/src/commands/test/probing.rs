@@ -65,6 +65,12 @@ impl Loading {
         let (executables, mut unseen) =
             if explain { executables(binaries) } else { <(Executables, Vec<String>)>::default() };
         helper.begin(&executables)?;
+        // While the helper attaches.
+        let symbols = explain.then(|| {
+            let mut symbols = Symbols::new(sources.root.clone(), sources.crates);
+            executables.paths.iter().for_each(|executable| symbols.expect(executable));
+            symbols
+        });
         let attached = helper.wait_until_ready()?;
         let Attached { capture, ring, unseen: unseen_by_helper } = attached;
         unseen.extend(unseen_by_helper);
@@ -79,10 +85,10 @@ impl Loading {
             trace_seed: seed,
         };
         let mut folders: Vec<PathBuf> = binaries.iter().map(|binary| binary.folder.clone()).collect();
-        folders.push(sources.root.clone());
+        folders.push(sources.root);
         folders.dedup();
         let recorder = record.map(|path| Recorder::create(path, &info)).transpose()?;
-        let explaining = explain.then(|| Explaining::new(Symbols::new(sources.root, sources.crates), None, &unseen));
+        let explaining = symbols.map(|symbols| Explaining::new(symbols, None, &unseen));
         Ok((Probes::new(helper, ring, explaining, recorder).within(folders), info))
     }
 }
