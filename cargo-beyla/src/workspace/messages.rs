@@ -1,6 +1,7 @@
 //! A build by cargo, and what is of use in its messages.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
@@ -36,6 +37,9 @@ impl Messages {
 pub(super) fn of_build(mut command: Command, prepare: &dyn Fn(&mut Command)) -> Result<Messages, Error> {
     // Nobody's stdin is the build's to read.
     command.stdin(Stdio::null()).stdout(Stdio::piped());
+    for variable in std::env::vars_os().map(|(name, _)| name).filter(|name| is_of_package(name)) {
+        command.env_remove(variable);
+    }
     prepare(&mut command);
     let mut cargo = command.spawn().map_err(cargo::not_found)?;
     let messages = read(&mut cargo);
@@ -44,6 +48,13 @@ pub(super) fn of_build(mut command: Command, prepare: &dyn Fn(&mut Command)) -> 
         return Err(Error::BuildFailed { status: status.to_string() });
     }
     messages
+}
+
+/// Whether `cargo run` and `cargo test` tell a program of its package by this variable. To a build it means nothing, but
+/// build scripts that look at it, as `ring`'s does, would run again whenever we were started in another way.
+fn is_of_package(variable: &OsStr) -> bool {
+    let variable = variable.to_string_lossy();
+    ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
 fn read(cargo: &mut Child) -> Result<Messages, Error> {
