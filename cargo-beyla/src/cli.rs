@@ -103,8 +103,6 @@ pub struct RunArguments {
 /// What to build, in cargo's own words.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Target options")]
-// They are flags, each of which stands by itself.
-#[allow(clippy::struct_excessive_bools)]
 pub struct TargetArguments {
     /// Package with the server
     #[arg(short, long, value_name = "SPEC")]
@@ -115,6 +113,20 @@ pub struct TargetArguments {
     /// Example to run
     #[arg(long, value_name = "NAME")]
     pub example: Option<String>,
+    /// How to build it.
+    #[command(flatten)]
+    pub build: BuildOptions,
+    /// Number of parallel jobs, defaults to # of CPUs
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<String>,
+}
+
+/// How to build, in cargo's own words.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Target options")]
+// They are flags, each of which stands by itself.
+#[allow(clippy::struct_excessive_bools)]
+pub struct BuildOptions {
     /// Build in release mode, with optimizations
     #[arg(short, long, conflicts_with = "profile")]
     pub release: bool,
@@ -142,9 +154,6 @@ pub struct TargetArguments {
     /// Run without accessing the network
     #[arg(long)]
     pub offline: bool,
-    /// Number of parallel jobs, defaults to # of CPUs
-    #[arg(short, long, value_name = "N")]
-    pub jobs: Option<String>,
 }
 
 /// How long a run lasts, and under what load.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Capture, ExportOptions, ReportOptions, parse_duration};
+use super::{BuildOptions, Capture, ExportOptions, ReportOptions, parse_duration};
 
 /// `cargo beyla test`
 #[derive(Debug, Args)]
@@ -98,33 +98,9 @@ pub struct TestTargetArguments {
     /// Test all targets (does not include doctests)
     #[arg(long)]
     pub all_targets: bool,
-    /// Build in release mode, with optimizations
-    #[arg(short, long, conflicts_with = "profile")]
-    pub release: bool,
-    /// Build with the given profile
-    #[arg(long, value_name = "PROFILE-NAME")]
-    pub profile: Option<String>,
-    /// Space or comma separated list of features to activate
-    #[arg(short = 'F', long, value_name = "FEATURES")]
-    pub features: Vec<String>,
-    /// Activate all available features
-    #[arg(long)]
-    pub all_features: bool,
-    /// Do not activate the `default` feature
-    #[arg(long)]
-    pub no_default_features: bool,
-    /// Path to Cargo.toml
-    #[arg(long, value_name = "PATH")]
-    pub manifest_path: Option<PathBuf>,
-    /// Directory for all generated artifacts
-    #[arg(long, value_name = "DIRECTORY")]
-    pub target_dir: Option<PathBuf>,
-    /// Assert that `Cargo.lock` will remain unchanged
-    #[arg(long)]
-    pub locked: bool,
-    /// Run without accessing the network
-    #[arg(long)]
-    pub offline: bool,
+    /// How to build it.
+    #[command(flatten)]
+    pub build: BuildOptions,
 }
 
 /// How the tests run.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use cargo_metadata::{Artifact, TargetKind as Cargo};
 
-use super::cargo::{self, BuildFlags};
+use super::cargo;
 use super::environment::{Libraries, Shared};
 use super::messages;
 use super::select::{Selection, TargetKind};
@@ -54,21 +54,7 @@ fn output_folder(executable: &Path, kind: TargetKind) -> Option<&Path> {
 
 /// The same selection as `cargo run` makes of these arguments, so that the two share what is built.
 fn command(selection: &Selection, arguments: &TargetArguments) -> Command {
-    let TargetArguments {
-        package,
-        bin: _,
-        example: _,
-        release,
-        profile,
-        features,
-        all_features,
-        no_default_features,
-        manifest_path,
-        target_dir,
-        locked,
-        offline,
-        jobs,
-    } = arguments;
+    let TargetArguments { package, bin: _, example: _, build, jobs } = arguments;
     let mut command = Command::new(cargo::program());
     command.args(["build", messages::FORMAT]);
     command.arg(selection.target.kind.flag()).arg(&selection.target.name);
@@ -77,18 +63,7 @@ fn command(selection: &Selection, arguments: &TargetArguments) -> Command {
             command.arg(flag).arg(value);
         }
     }
-    let shared = BuildFlags {
-        profile,
-        features,
-        manifest_path,
-        target_dir,
-        release: *release,
-        all_features: *all_features,
-        no_default_features: *no_default_features,
-        locked: *locked,
-        offline: *offline,
-    };
-    shared.apply(&mut command);
+    cargo::apply(build, &mut command);
     command
 }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use super::*;
+use crate::cli::BuildOptions;
 use crate::workspace::fixture::{package, workspace};
 use crate::workspace::select::select;
 
@@ -9,9 +10,12 @@ const PRINT_ENVIRONMENT: &str = "fn main() { for (name, value) in std::env::vars
 
 fn build_in(root: &Path, set: impl Fn(&mut TargetArguments)) -> Result<Built, Error> {
     let mut arguments = TargetArguments {
-        manifest_path: Some(root.join("Cargo.toml")),
-        target_dir: Some(root.join("target")),
-        offline: true,
+        build: BuildOptions {
+            manifest_path: Some(root.join("Cargo.toml")),
+            target_dir: Some(root.join("target")),
+            offline: true,
+            ..Default::default()
+        },
         ..Default::default()
     };
     set(&mut arguments);
@@ -35,7 +39,7 @@ fn the_executable_of_the_target_is_found_among_others() {
     assert_eq!(bin.executable, target.join("debug/demo"));
     let example = build_in(root.path(), |arguments| {
         arguments.example = Some("demo".into());
-        arguments.release = true;
+        arguments.build.release = true;
     });
     assert_eq!(example.unwrap().executable, target.join("release/examples/demo"));
 }

@@ -1,11 +1,12 @@
 //! How cargo is called.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
+use crate::cli::BuildOptions;
 use crate::error::Error;
 
 /// The cargo that called us, else the one that is found.
@@ -26,54 +27,38 @@ pub(super) struct Query<'a> {
     pub(super) offline: bool,
 }
 
-/// The flags that cargo's builds have in common, whatever they build.
-// They are flags, each of which stands by itself.
-#[allow(clippy::struct_excessive_bools)]
-pub(super) struct BuildFlags<'a> {
-    pub(super) profile: &'a Option<String>,
-    pub(super) features: &'a [String],
-    pub(super) manifest_path: &'a Option<PathBuf>,
-    pub(super) target_dir: &'a Option<PathBuf>,
-    pub(super) release: bool,
-    pub(super) all_features: bool,
-    pub(super) no_default_features: bool,
-    pub(super) locked: bool,
-    pub(super) offline: bool,
-}
-
-impl BuildFlags<'_> {
-    pub(super) fn apply(&self, command: &mut Command) {
-        let Self {
-            profile,
-            features,
-            manifest_path,
-            target_dir,
-            release,
-            all_features,
-            no_default_features,
-            locked,
-            offline,
-        } = self;
-        if let Some(profile) = profile {
-            command.arg("--profile").arg(profile);
-        }
-        for (flag, value) in [("--manifest-path", manifest_path), ("--target-dir", target_dir)] {
-            if let Some(value) = value {
-                command.arg(flag).arg(value);
-            }
-        }
-        for features in *features {
-            command.arg("--features").arg(features);
-        }
-        let switches = [
-            ("--release", release),
-            ("--all-features", all_features),
-            ("--no-default-features", no_default_features),
-            ("--locked", locked),
-            ("--offline", offline),
-        ];
-        command.args(switches.into_iter().filter(|(_, wanted)| **wanted).map(|(flag, _)| flag));
+/// Says to a command of cargo's how to build.
+pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
+    let BuildOptions {
+        release,
+        profile,
+        features,
+        all_features,
+        no_default_features,
+        manifest_path,
+        target_dir,
+        locked,
+        offline,
+    } = options;
+    if let Some(profile) = profile {
+        command.arg("--profile").arg(profile);
     }
+    for (flag, value) in [("--manifest-path", manifest_path), ("--target-dir", target_dir)] {
+        if let Some(value) = value {
+            command.arg(flag).arg(value);
+        }
+    }
+    for features in features {
+        command.arg("--features").arg(features);
+    }
+    let switches = [
+        ("--release", release),
+        ("--all-features", all_features),
+        ("--no-default-features", no_default_features),
+        ("--locked", locked),
+        ("--offline", offline),
+    ];
+    command.args(switches.into_iter().filter(|(_, wanted)| **wanted).map(|(flag, _)| flag));
 }
 
 /// The workspace's members; features play no part as long as dependencies are not asked for.

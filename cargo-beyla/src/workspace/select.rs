@@ -9,7 +9,7 @@ use super::candidates::{Candidates, Missing};
 use super::cargo::Query;
 use super::sources::Sources;
 use super::{cargo, specification};
-use crate::cli::TargetArguments;
+use crate::cli::{BuildOptions, TargetArguments};
 use crate::config::layers::Manifests;
 use crate::error::Error;
 
@@ -72,7 +72,7 @@ pub struct Selection {
 ///
 /// `prepare` has the last word on cargo's command, for one that must run as another user.
 pub fn select(arguments: &TargetArguments, prepare: impl Fn(&mut Command)) -> Result<Selection, Error> {
-    let TargetArguments { manifest_path, locked, offline, .. } = arguments;
+    let BuildOptions { manifest_path, locked, offline, .. } = &arguments.build;
     let query = Query { manifest_path: manifest_path.as_deref(), locked: *locked, offline: *offline };
     choose(&cargo::metadata(query, &prepare)?, arguments)
 }
@@ -101,7 +101,7 @@ fn choose(metadata: &Metadata, arguments: &TargetArguments) -> Result<Selection,
         workspace: metadata.workspace_root.join("Cargo.toml").into(),
         several: Vec::new(),
     };
-    let named = arguments.target_dir.clone();
+    let named = arguments.build.target_dir.clone();
     let target_directory = named.unwrap_or_else(|| metadata.target_directory.clone().into());
     Ok(Selection { target, sources: Sources::of(metadata), target_directory, manifests, package })
 }

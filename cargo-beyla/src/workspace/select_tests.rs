@@ -25,7 +25,8 @@ const ALL: &str = "[workspace]\nresolver = \"2\"\nmembers = [\"api\", \"web\", \
 
 /// Selects with the flags given, `manifest` being what cargo finds from the working directory.
 fn select_in(manifest: &Path, flags: &[&str]) -> Result<Target, (String, String)> {
-    let mut arguments = TargetArguments { manifest_path: Some(manifest.join("Cargo.toml")), ..Default::default() };
+    let build = BuildOptions { manifest_path: Some(manifest.join("Cargo.toml")), ..Default::default() };
+    let mut arguments = TargetArguments { build, ..Default::default() };
     for pair in flags.chunks(2) {
         let value = Some(pair[1].to_owned());
         match pair[0] {

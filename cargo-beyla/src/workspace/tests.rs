@@ -17,6 +17,7 @@ use globset::Glob;
 use super::cargo::{self, Query};
 use super::sources::Sources;
 use super::specification;
+use crate::cli::BuildOptions;
 use crate::cli::test::TestTargetArguments;
 use crate::config::layers::Manifests;
 use crate::error::Error;
@@ -63,7 +64,7 @@ impl TestWorkspace {
     ///
     /// `prepare` has the last word on cargo's command, for one that must run as another user.
     pub fn read(arguments: &TestTargetArguments, prepare: impl Fn(&mut Command)) -> Result<Self, Error> {
-        let TestTargetArguments { manifest_path, locked, offline, .. } = arguments;
+        let BuildOptions { manifest_path, locked, offline, .. } = &arguments.build;
         let query = Query { manifest_path: manifest_path.as_deref(), locked: *locked, offline: *offline };
         let metadata = cargo::metadata(query, &prepare)?;
         let selected = selected(&metadata, arguments);
@@ -104,7 +105,7 @@ impl TestWorkspace {
 
     /// Where cargo puts what it builds.
     pub fn target_directory(&self, arguments: &TestTargetArguments) -> PathBuf {
-        arguments.target_dir.clone().unwrap_or_else(|| self.metadata.target_directory.clone().into())
+        arguments.build.target_dir.clone().unwrap_or_else(|| self.metadata.target_directory.clone().into())
     }
 
     /// Whether a target among those in question brings a `main` of its own, and may know arguments that the

@@ -11,7 +11,7 @@ use super::harness::Custom;
 use super::{BuiltTests, TestBinary};
 use crate::cli::test::TestTargetArguments;
 use crate::error::Error;
-use crate::workspace::cargo::{self, BuildFlags};
+use crate::workspace::cargo;
 use crate::workspace::environment::{Libraries, Shared};
 use crate::workspace::messages::{self, Messages};
 
@@ -121,7 +121,7 @@ fn environment(
 
 /// Where executables lie that belong to this build.
 fn target_directory(metadata: &Metadata, arguments: &TestTargetArguments) -> Result<PathBuf, Error> {
-    let folder = arguments.target_dir.clone().unwrap_or_else(|| metadata.target_directory.clone().into());
+    let folder = arguments.build.target_dir.clone().unwrap_or_else(|| metadata.target_directory.clone().into());
     folder.canonicalize().map_err(|source| Error::File { verb: "read", path: folder, source })
 }
 
@@ -141,15 +141,7 @@ fn command(arguments: &TestTargetArguments, jobs: Option<usize>) -> Command {
         benches,
         bench,
         all_targets,
-        release,
-        profile,
-        features,
-        all_features,
-        no_default_features,
-        manifest_path,
-        target_dir,
-        locked,
-        offline,
+        build,
     } = arguments;
     let mut command = Command::new(cargo::program());
     command.args(["test", "--no-run", messages::FORMAT]);
@@ -179,18 +171,7 @@ fn command(arguments: &TestTargetArguments, jobs: Option<usize>) -> Command {
     if let Some(jobs) = jobs {
         command.arg("--jobs").arg(jobs.to_string());
     }
-    let shared = BuildFlags {
-        profile,
-        features,
-        manifest_path,
-        target_dir,
-        release: *release,
-        all_features: *all_features,
-        no_default_features: *no_default_features,
-        locked: *locked,
-        offline: *offline,
-    };
-    shared.apply(&mut command);
+    cargo::apply(build, &mut command);
     command
 }
 

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::*;
+use crate::cli::BuildOptions;
 use crate::workspace::fixture::{package, workspace};
 use crate::workspace::tests::TestWorkspace;
 
@@ -12,9 +13,12 @@ fn quiet(command: &mut Command) {
 
 fn build_in(root: &Path, set: impl Fn(&mut TestTargetArguments)) -> BuiltTests {
     let mut arguments = TestTargetArguments {
-        manifest_path: Some(root.join("Cargo.toml")),
-        target_dir: Some(root.join("target")),
-        offline: true,
+        build: BuildOptions {
+            manifest_path: Some(root.join("Cargo.toml")),
+            target_dir: Some(root.join("target")),
+            offline: true,
+            ..Default::default()
+        },
         ..Default::default()
     };
     set(&mut arguments);
