@@ -265,7 +265,13 @@ impl Http1 {
         };
         if left > 0 {
             match direction {
-                Direction::Request => self.requests.lose(),
+                Direction::Request => {
+                    self.requests.lose();
+                    // What moved unseen is counted as such.
+                    if time_ns.is_some() {
+                        messages.request_unread();
+                    }
+                }
                 Direction::Response => self.lose_responses(time_ns.is_none(), messages),
             }
         }

@@ -46,6 +46,9 @@ pub trait Messages {
     /// That response is whole.
     fn response_end(&mut self, end: MessageEnd);
 
+    /// A request, or several, began in or reached into bytes that were not captured: nothing else is told of them.
+    fn request_unread(&mut self);
+
     /// The response to the oldest unanswered request has gone by unseen, in part or as a whole.
     fn response_unseen(&mut self);
 

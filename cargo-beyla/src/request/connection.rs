@@ -335,6 +335,10 @@ impl Messages for Book<'_> {
         }
     }
 
+    fn request_unread(&mut self) {
+        self.ledger.unseen.unread_requests += 1;
+    }
+
     fn response_unseen(&mut self) {
         let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
         if let Some(exchange) = self.unanswered() {

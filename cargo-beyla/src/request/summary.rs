@@ -117,6 +117,8 @@ pub struct Unseen {
     pub http2_connections: u64,
     /// Connections that spoke something else, or HTTP/1 that could not be read.
     pub unreadable_connections: u64,
+    /// Requests, or runs of them, that were not read: their heads lie in what was not captured of a call.
+    pub unread_requests: u64,
     /// `io_uring`s that the process created.
     pub io_urings: u64,
     /// Connections that were open before anybody watched, and in whose bytes no request was found.

@@ -29,7 +29,7 @@ pub(super) fn notes(summary: &Summary, paint: Paint, width: usize) -> Option<Str
 fn sentences(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
     let connections = |number: u64| counted(number, "connection");
-    let notes: [(u64, &dyn Fn(u64) -> String); 12] = [
+    let notes: [(u64, &dyn Fn(u64) -> String); 13] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
@@ -91,6 +91,16 @@ fn sentences(summary: &Summary) -> Vec<String> {
                 "{} spoke something else than HTTP/1, broke its rules, or had a header above 16 KiB: requests on \
                  them are missing, or end as `not seen`.",
                 connections(number)
+            )
+        }),
+        (unseen.unread_requests, &|number| {
+            format!(
+                "{} missing: of each call 16 KiB are looked at, and a header was longer, or began behind them.",
+                if number == 1 {
+                    "1 request or more is".into()
+                } else {
+                    format!("{} requests or more are", count(number))
+                }
             )
         }),
         (unseen.unjoined_connections, &|number| {

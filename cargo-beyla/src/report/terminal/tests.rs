@@ -134,6 +134,7 @@ fn everything_lost() {
         tls_connections: 3,
         http2_connections: 1,
         unreadable_connections: 4,
+        unread_requests: 1,
         io_urings: 1,
         unjoined_connections: 2,
         foreign_connections: 1,
@@ -160,6 +161,8 @@ fn everything_lost() {
       here, what followed is not.
     - 4 connections spoke something else than HTTP/1, broke its rules, or had a header above 16 KiB:
       requests on them are missing, or end as `not seen`.
+    - 1 request or more is missing: of each call 16 KiB are looked at, and a header was longer, or
+      began behind them.
     - On 2 connections that were open before anybody watched, no request was found: what was under way
       at the beginning is not in this report, nor is TLS, HTTP/2 or another protocol.
     - 1 connection was served by programs that are not built in this workspace: those requests are not

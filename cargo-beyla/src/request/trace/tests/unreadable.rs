@@ -78,3 +78,17 @@ fn a_response_to_no_request_is_passed_over() {
     );
     assert_eq!(summary.unseen, Unseen::default());
 }
+
+#[test]
+fn requests_whose_heads_were_not_captured_are_counted() {
+    let long = format!("GET /big HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(20_000));
+    let summary =
+        check(|tape| tape.receive(1, &long).send(1, OK).receive(1, GET).send(1, OK), &["GET /a 200 complete 0 2"]);
+    assert_eq!(summary.unseen, Unseen { unread_requests: 1, ..Default::default() });
+    // Sent ahead: those that begin behind what is captured of the call.
+    let tape = &mut Tape::with_connection();
+    tape.receive(1, GET.repeat(2_000)).send(1, OK.repeat(2_000));
+    let Summary { totals, unseen, .. } = tape.summary();
+    assert!(totals.requests < 2_000);
+    assert_eq!(unseen, Unseen { unread_requests: 1, ..Default::default() });
+}
