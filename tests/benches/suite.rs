@@ -3,7 +3,8 @@
 //!     cargo bench -p beyla-tests --bench suite -- [--rounds 9] [--tests 200] [--milliseconds 0]
 //!
 //! Each test sleeps for so many milliseconds. The loop runs two at a time, as many as the tool does; of the tool both the
-//! whole command and the time in which the tests ran are told.
+//! whole command and the time in which the tests ran are told. So is cargo-nextest, where it is installed: it runs each
+//! test in a process of its own as well, and looks after the build as the tool does.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,10 +34,17 @@ fn main() {
         "{0} --list --format terse | sed 's/: test$//' | xargs -P2 -I{{}} {0} {{}} --exact --nocapture",
         binary.display()
     );
-    let (mut plain, mut whole, mut running) = (Vec::new(), Vec::new(), Vec::new());
+    let has_nextest = Command::new(cargo()).args(["nextest", "--version"]).stderr(Stdio::null()).output();
+    let has_nextest = has_nextest.is_ok_and(|output| output.status.success());
+    let (mut plain, mut nextest, mut whole, mut running) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // The first of each pays for cold caches.
     for round in 0..=rounds {
         let took = timed(Command::new("sh").args(["-c", &script]));
+        if has_nextest {
+            let mut command = Command::new(cargo());
+            let took = timed(command.args(["nextest", "run", "-j", "2"]).current_dir(folder.path()));
+            nextest.extend((round > 0).then_some(took));
+        }
         let report = folder.path().join("report.json");
         let mut command = Command::new(tool());
         let command = command.args(["beyla", "test", "-j", "2", "--json"]).arg(&report).current_dir(folder.path());
@@ -55,6 +63,10 @@ fn main() {
     println!("  a plain loop, two at a time   {plain:.3} s");
     println!("  cargo beyla test, the tests   {running:.3} s  {:.2}", running / plain);
     println!("  cargo beyla test, as a whole  {whole:.3} s  {:.2}", whole / plain);
+    if has_nextest {
+        let nextest = median(nextest);
+        println!("  cargo nextest run             {nextest:.3} s  {:.2}", nextest / plain);
+    }
 }
 
 fn build(folder: &Path) -> PathBuf {
