@@ -167,6 +167,31 @@ fn what_it_says_steers_no_terminal() {
 }
 
 #[test]
+fn what_it_was_given_in_confidence_is_not_repeated() {
+    let said = "bad auth: Basic dXNlcjpzZWtyaXQ=";
+    let partial = ExportTracePartialSuccess { rejected_spans: 1, error_message: said.into() };
+    let answer = ExportTraceServiceResponse { partial_success: Some(partial) };
+    let body = answer.encode_to_vec();
+    let http = [
+        HttpReceiver::start(move |_| Answer::Refuse(400, vec![], said)),
+        HttpReceiver::start(move |_| Answer::Take(body.clone())),
+    ];
+    let grpc = [
+        GrpcReceiver::start(move |_| Some(Err(Status::unauthenticated(said)))),
+        GrpcReceiver::start(move |_| Some(Ok(answer.clone()))),
+    ];
+    let http = http.iter().map(|receiver| (receiver.url(), Protocol::HttpProtobuf));
+    let grpc = grpc.iter().map(|receiver| (receiver.url(), Protocol::Grpc));
+    for (url, protocol) in http.chain(grpc) {
+        let mut settings = traces(&url, protocol);
+        let authorization = ("authorization".to_owned(), "Basic dXNlcjpzZWtyaXQ=".to_owned());
+        settings.traces.as_mut().expect("there are spans").headers.push(authorization);
+        let sentence = export_traces(&settings, 1, PATIENCE).sentence();
+        assert!(sentence.ends_with(": bad auth: ***"), "{sentence}");
+    }
+}
+
+#[test]
 fn it_is_no_collector() {
     let receiver = HttpReceiver::start(|_| Answer::Login);
     let url = format!("{}/v1/traces?token=sekrit", receiver.url());

@@ -6,4 +6,5 @@ mod failure;
 mod grpc;
 mod http;
 pub(super) mod receiver;
+mod secrets;
 pub(super) mod signal;
