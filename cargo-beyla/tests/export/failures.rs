@@ -1,5 +1,6 @@
 //! Receivers that do not take what they are sent, or not at once.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,21 @@ const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
 fn nobody() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     format!("http://{}", listener.local_addr().expect("a socket"))
+}
+
+/// Who answers this to whatever comes, and closes the connection. Ends with the process.
+fn raw(answer: String) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("a socket"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // What is left unread would have the connection reset, and the answer with it.
+            let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
+            while stream.read(&mut [0; 65_536]).is_ok_and(|bytes| bytes > 0) {}
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
 }
 
 fn take() -> Answer {
@@ -286,9 +302,20 @@ fn it_cannot_be_trusted() {
 #[test]
 fn it_speaks_grpc_only() {
     let receiver = GrpcReceiver::start(|_| Some(Ok(taken())));
-    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, Duration::from_millis(500));
+    let begun = Instant::now();
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     let said = "it does not speak HTTP/1.1; gRPC perhaps?".to_owned();
     assert_eq!(outcome.lost, [(said, Counts { requests: 10, tests: 0 })].into());
+}
+
+#[test]
+fn the_head_of_its_answer_has_no_end() {
+    let url = raw(format!("HTTP/1.1 200 OK\r\nx-much: {}", "x".repeat(1 << 20)));
+    let begun = Instant::now();
+    let outcome = export_traces(&traces(&url, Protocol::HttpProtobuf), 10, PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(outcome.lost["the head of its answer is too large"].requests, 10);
 }
 
 #[test]

@@ -121,8 +121,13 @@ fn broken(error: &ClientError) -> Failure {
         return Failure::new(innermost(error), Remedy::Reconnect);
     }
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    if causes.filter_map(|cause| cause.downcast_ref()).any(is_of_another_protocol) {
-        return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::Retry(None));
+    let errors: Vec<&hyper::Error> = causes.filter_map(|cause| cause.downcast_ref()).collect();
+    // Who answers so does it the next time as well: nothing is tried again.
+    if errors.iter().any(|error| error.is_parse_too_large()) {
+        return Failure::new("the head of its answer is too large", Remedy::None);
+    }
+    if errors.into_iter().any(is_of_another_protocol) {
+        return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::None);
     }
     Failure::new(format!("the connection broke: {}", innermost(error)), Remedy::Retry(None))
 }
