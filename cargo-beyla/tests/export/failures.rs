@@ -294,7 +294,7 @@ fn it_cannot_be_trusted() {
         let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
         assert_eq!(outcome.sent.requests, 0);
         let sentence = outcome.sentence();
-        assert!(sentence.contains("certificate"), "{sentence}");
+        assert!(sentence.contains(": its certificate is "), "{sentence}");
     }
     assert!(receiver.attempts().is_empty());
 }
@@ -319,12 +319,21 @@ fn the_head_of_its_answer_has_no_end() {
 }
 
 #[test]
+fn it_speaks_http_1_only() {
+    let url = raw("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_owned());
+    let sentence = export_traces(&traces(&url, Protocol::Grpc), 10, PATIENCE).sentence();
+    assert!(sentence.ends_with("it does not speak gRPC; --otlp-protocol http/protobuf perhaps?"), "{sentence}");
+}
+
+#[test]
 fn it_does_not_speak_tls() {
     let receiver = HttpReceiver::start(|_| take());
     for protocol in BOTH {
         let url = receiver.url().replace("http:", "https:");
         let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
         assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 10), "{outcome:?}");
+        let sentence = outcome.sentence();
+        assert!(sentence.ends_with("; http:// perhaps?"), "{sentence}");
     }
     assert!(receiver.received().is_empty());
 }
