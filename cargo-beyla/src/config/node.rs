@@ -70,6 +70,11 @@ impl Node {
         Self { at: Position::default(), value: Value::Text(Text { written: value.clone(), value }) }
     }
 
+    /// Whether it stands in a file, and not in a variable.
+    pub(super) fn is_in_file(&self) -> bool {
+        self.at != Position::default()
+    }
+
     /// Something is wrong here.
     pub(super) fn wrong(&self, message: impl Into<String>) -> Wrong {
         Wrong { at: self.at, message: message.into(), hint: None }

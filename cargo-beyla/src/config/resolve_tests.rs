@@ -241,3 +241,12 @@ fn headers_of_the_protocol_are_not_for_others_to_set() {
     assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
     assert!(settings.warnings[0].contains("content-type"), "{:?}", settings.warnings);
 }
+
+#[test]
+fn headers_for_nobody_are_warned_about() {
+    let flags = &["--otlp-header", "authorization=Bearer sekrit"];
+    let warned = settings(&Given { flags, ..Given::default() }).warnings;
+    assert_eq!(warned, ["--otlp-header has no effect: nothing is sent by OTLP; say where to with --otlp"]);
+    let variables = &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://h:4318/v1/traces")];
+    assert!(settings(&Given { flags, variables, ..Given::default() }).warnings.is_empty());
+}

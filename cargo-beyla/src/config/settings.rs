@@ -242,6 +242,9 @@ impl Settings {
         let traces = resolver.traces()?;
         let metrics = resolver.metrics()?;
         let prometheus = resolver.prometheus()?;
+        if traces.is_none() && metrics.is_none() && !flags.export.otlp_headers.is_empty() {
+            warnings.push("--otlp-header has no effect: nothing is sent by OTLP; say where to with --otlp".to_owned());
+        }
         for warning in variables.warnings {
             if !warnings.contains(&warning) {
                 warnings.push(warning);

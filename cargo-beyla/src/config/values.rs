@@ -28,10 +28,17 @@ pub(super) fn count(node: &Node) -> Result<usize, Wrong> {
     scalar(node, KIND)?.trim().replace('_', "").parse().map_err(|_| node.expected(KIND))
 }
 
-/// `true` or `false`.
+/// `true` or `false`, as Beyla reads it: in a variable what Go takes for one, in a file also the words of YAML 1.1.
 pub(super) fn boolean(node: &Node) -> Result<bool, Wrong> {
     const KIND: &str = "true or false";
-    scalar(node, KIND)?.trim().to_ascii_lowercase().parse().map_err(|_| node.expected(KIND))
+    let value = match scalar(node, KIND)?.trim() {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" if node.is_in_file() => Some(true),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" if node.is_in_file() => Some(false),
+        _ => None,
+    };
+    value.ok_or_else(|| node.expected(KIND))
 }
 
 /// A time.
@@ -229,6 +236,7 @@ pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'st
 
 #[cfg(test)]
 mod tests {
+    use super::super::node::Position;
     use super::*;
 
     #[test]
@@ -246,6 +254,27 @@ mod tests {
         }
         for wrong in ["", "s", "1d", "-1s", "1e400h", "1..2s", "1m30", "30 s", "99999999999999999999h"] {
             assert!(parse_duration(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn booleans() {
+        let both = |text: &str| {
+            let variable = Node::text(text);
+            let in_file = Node { at: Position { line: 1, column: 1 }, ..variable.clone() };
+            (boolean(&variable).ok(), boolean(&in_file).ok())
+        };
+        for (word, value) in [("1", true), ("t", true), ("T", true), ("0", false), ("f", false), ("F", false)] {
+            assert_eq!(both(word), (Some(value), Some(value)), "{word}");
+        }
+        for (word, value) in [("true", true), ("True", true), ("TRUE", true), ("False", false), (" false ", false)] {
+            assert_eq!(both(word), (Some(value), Some(value)), "{word}");
+        }
+        for (word, value) in [("yes", true), ("Yes", true), ("ON", true), ("no", false), ("Off", false), ("n", false)] {
+            assert_eq!(both(word), (None, Some(value)), "{word}");
+        }
+        for word in ["", "tRUE", "yEs", "2", "perhaps"] {
+            assert_eq!(both(word), (None, None), "{word}");
         }
     }
 

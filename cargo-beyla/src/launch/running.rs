@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::unistd::Pid;
-use procfs::process::Process;
+use procfs::ProcError;
+use procfs::process::{Process, Stat, StatFlags};
 use regex::Regex;
 
 use super::listening::{Listening, listeners_on, sockets};
@@ -44,6 +45,14 @@ impl Running {
             .ok_or(rustix::io::Errno::SRCH)
             .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
         let end = handle.map_err(|_| found("there is no process"))?;
+        // They are the system's own, and of whoever else.
+        let is_of_kernel = |stat: Stat| stat.flags & StatFlags::PF_KTHREAD.bits() != 0;
+        if process.stat().is_ok_and(is_of_kernel) {
+            return Err(Error::Attach {
+                message: format!("process {pid} is a thread of the kernel"),
+                hint: PICK.into(),
+            });
+        }
         let owner = process.uid().map_err(|_| found("there is no process"))?;
         let user = super::user::invoking_uid();
         if user != 0 && owner != user {
@@ -52,7 +61,7 @@ impl Running {
                 hint: OWN.into(),
             });
         }
-        let executable = process.exe().map_err(|_| found("a program of its own is not executed by process"))?;
+        let executable = process.exe().map_err(|error| unreadable(pid, error))?;
         if Listening::of_process(&process).is_ok_and(|listening| listening.is_empty()) {
             return Err(found("no TCP port and no Unix socket is listened on by process"));
         }
@@ -103,6 +112,18 @@ impl Running {
     }
 }
 
+/// What a process executes cannot be read, which says that it cannot be traced either.
+fn unreadable(pid: u32, error: ProcError) -> Error {
+    let reason = match error {
+        ProcError::PermissionDenied(_) => io::Error::from(rustix::io::Errno::ACCESS),
+        ProcError::NotFound(_) => io::Error::from(rustix::io::Errno::NOENT),
+        ProcError::Io(error, _) => error,
+        other => io::Error::other(other),
+    };
+    let hint = if reason.kind() == io::ErrorKind::PermissionDenied { UNREADABLE } else { PICK };
+    Error::Attach { message: format!("the executable of process {pid} cannot be read: {reason}"), hint: hint.into() }
+}
+
 impl Wanted<'_> {
     /// What such processes do.
     fn sentence(self) -> String {
@@ -131,6 +152,7 @@ fn on(ports: &Ports) -> String {
 }
 
 const PICK: &str = "`ss -ltnp` lists what listens, and where";
+const UNREADABLE: &str = "attach from where the server runs: one of another container, say, cannot be traced from here";
 const OWN: &str = "only your own servers may be traced: attach as the user that it runs as";
 
 #[cfg(test)]
@@ -183,6 +205,9 @@ mod tests {
         assert_eq!(message(on_ports(&free.to_string())), format!("nobody listens on port {free}"));
         assert_eq!(message(on_ports(&format!("1,{free}"))), format!("nobody listens on the ports 1,{free}"));
         assert_eq!(message(Running::with_pid(u32::MAX)), format!("there is no process {}", u32::MAX));
+        let refused = unreadable(1, ProcError::PermissionDenied(None));
+        let reason = "the executable of process 1 cannot be read: Permission denied (os error 13)";
+        assert_eq!((refused.to_string().as_str(), refused.hint().as_deref()), (reason, Some(UNREADABLE)));
         let mut idle = std::process::Command::new("sleep").arg("100").spawn().expect("sleep");
         let message = message(Running::with_pid(idle.id()));
         idle.kill().expect("it is ours");

@@ -1,5 +1,6 @@
 //! Receivers that do not take what they are sent, or not at once.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,21 @@ const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
 fn nobody() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     format!("http://{}", listener.local_addr().expect("a socket"))
+}
+
+/// Who answers this to whatever comes, and closes the connection. Ends with the process.
+fn raw(answer: String) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("a socket"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // What is left unread would have the connection reset, and the answer with it.
+            let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
+            while stream.read(&mut [0; 65_536]).is_ok_and(|bytes| bytes > 0) {}
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
 }
 
 fn take() -> Answer {
@@ -167,6 +183,31 @@ fn what_it_says_steers_no_terminal() {
 }
 
 #[test]
+fn what_it_was_given_in_confidence_is_not_repeated() {
+    let said = "bad auth: Basic dXNlcjpzZWtyaXQ=";
+    let partial = ExportTracePartialSuccess { rejected_spans: 1, error_message: said.into() };
+    let answer = ExportTraceServiceResponse { partial_success: Some(partial) };
+    let body = answer.encode_to_vec();
+    let http = [
+        HttpReceiver::start(move |_| Answer::Refuse(400, vec![], said)),
+        HttpReceiver::start(move |_| Answer::Take(body.clone())),
+    ];
+    let grpc = [
+        GrpcReceiver::start(move |_| Some(Err(Status::unauthenticated(said)))),
+        GrpcReceiver::start(move |_| Some(Ok(answer.clone()))),
+    ];
+    let http = http.iter().map(|receiver| (receiver.url(), Protocol::HttpProtobuf));
+    let grpc = grpc.iter().map(|receiver| (receiver.url(), Protocol::Grpc));
+    for (url, protocol) in http.chain(grpc) {
+        let mut settings = traces(&url, protocol);
+        let authorization = ("authorization".to_owned(), "Basic dXNlcjpzZWtyaXQ=".to_owned());
+        settings.traces.as_mut().expect("there are spans").headers.push(authorization);
+        let sentence = export_traces(&settings, 1, PATIENCE).sentence();
+        assert!(sentence.ends_with(": bad auth: ***"), "{sentence}");
+    }
+}
+
+#[test]
 fn it_is_no_collector() {
     let receiver = HttpReceiver::start(|_| Answer::Login);
     let url = format!("{}/v1/traces?token=sekrit", receiver.url());
@@ -253,7 +294,7 @@ fn it_cannot_be_trusted() {
         let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
         assert_eq!(outcome.sent.requests, 0);
         let sentence = outcome.sentence();
-        assert!(sentence.contains("certificate"), "{sentence}");
+        assert!(sentence.contains(": its certificate is "), "{sentence}");
     }
     assert!(receiver.attempts().is_empty());
 }
@@ -261,9 +302,27 @@ fn it_cannot_be_trusted() {
 #[test]
 fn it_speaks_grpc_only() {
     let receiver = GrpcReceiver::start(|_| Some(Ok(taken())));
-    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, Duration::from_millis(500));
+    let begun = Instant::now();
+    let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     let said = "it does not speak HTTP/1.1; gRPC perhaps?".to_owned();
     assert_eq!(outcome.lost, [(said, Counts { requests: 10, tests: 0 })].into());
+}
+
+#[test]
+fn the_head_of_its_answer_has_no_end() {
+    let url = raw(format!("HTTP/1.1 200 OK\r\nx-much: {}", "x".repeat(1 << 20)));
+    let begun = Instant::now();
+    let outcome = export_traces(&traces(&url, Protocol::HttpProtobuf), 10, PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(outcome.lost["the head of its answer is too large"].requests, 10);
+}
+
+#[test]
+fn it_speaks_http_1_only() {
+    let url = raw("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_owned());
+    let sentence = export_traces(&traces(&url, Protocol::Grpc), 10, PATIENCE).sentence();
+    assert!(sentence.ends_with("it does not speak gRPC; --otlp-protocol http/protobuf perhaps?"), "{sentence}");
 }
 
 #[test]
@@ -273,6 +332,8 @@ fn it_does_not_speak_tls() {
         let url = receiver.url().replace("http:", "https:");
         let outcome = export_traces(&traces(&url, protocol), 10, PATIENCE);
         assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 10), "{outcome:?}");
+        let sentence = outcome.sentence();
+        assert!(sentence.ends_with("; http:// perhaps?"), "{sentence}");
     }
     assert!(receiver.received().is_empty());
 }

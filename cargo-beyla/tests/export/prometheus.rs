@@ -57,6 +57,25 @@ fn scrape(address: SocketAddr, requests: f64) -> Scrape {
 }
 
 #[test]
+fn clients_that_send_nothing_keep_nobody_from_scraping() {
+    let (exporter, address) = start();
+    let begun = Instant::now();
+    let idle: Vec<TcpStream> = (0..145)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            // It may be closed by now.
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost:");
+            stream
+        })
+        .collect();
+    let (head, _) = get(address, "GET", "/metrics", "*/*");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(idle);
+    drop(exporter);
+}
+
+#[test]
 fn a_parser_reads_what_is_scraped() {
     let (exporter, address) = start();
     for id in 1..=100 {

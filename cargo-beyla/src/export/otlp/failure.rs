@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use super::mistake::mistake;
 use crate::report::text::escape;
 
 /// The longest reason that is told, in characters.
@@ -41,6 +42,9 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
         innermost = source;
     }
     let text = innermost.to_string();
+    if let Some(mistake) = mistake(&text) {
+        return mistake.to_owned();
+    }
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut characters = text.chars();
     match characters.next() {

@@ -7,6 +7,7 @@ use tonic_types::StatusExt;
 
 use super::failure::{Failure, Remedy, innermost};
 use super::receiver::Receiver;
+use super::secrets::Secrets;
 use super::signal::{Rejected, Signal};
 
 /// A connection, made when it is needed and again when it broke.
@@ -14,6 +15,7 @@ use super::signal::{Rejected, Signal};
 pub(super) struct Grpc {
     channel: Channel,
     metadata: MetadataMap,
+    secrets: Secrets,
 }
 
 impl Grpc {
@@ -29,20 +31,20 @@ impl Grpc {
             endpoint = endpoint.tls_config(tls).map_err(|error| refused(&error))?;
         }
         let metadata = MetadataMap::from_headers(receiver.headers.clone());
-        Ok(Self { channel: endpoint.connect_lazy(), metadata })
+        Ok(Self { channel: endpoint.connect_lazy(), metadata, secrets: receiver.secrets.clone() })
     }
 
     /// Sends a message once.
     pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
         match message.clone().call(self.channel.clone(), self.metadata.clone()).await {
-            Ok(answer) => Ok(S::rejected(answer.into_inner())),
-            Err(status) => Err(failure(&status)),
+            Ok(answer) => Ok(S::rejected(answer.into_inner(), &self.secrets)),
+            Err(status) => Err(failure(&status, &self.secrets)),
         }
     }
 }
 
 /// By the table of the OTLP specification.
-fn failure(status: &Status) -> Failure {
+fn failure(status: &Status, secrets: &Secrets) -> Failure {
     // An error of ours that tonic has made a status of has a source, one that came over the wire has not.
     if let Some(source) = std::error::Error::source(status) {
         let connected = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
@@ -64,7 +66,7 @@ fn failure(status: &Status) -> Failure {
     let code = status.code();
     let reason = match status.message() {
         "" => format!("gRPC status {code:?}"),
-        message => format!("gRPC status {code:?}: {message}"),
+        message => format!("gRPC status {code:?}: {}", secrets.hide(message)),
     };
     Failure::new(reason, remedy)
 }
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn only_what_the_specification_names_is_tried_again() {
-        let remedy = |code| failure(&Status::new(code, "")).remedy;
+        let remedy = |code| failure(&Status::new(code, ""), &Secrets::default()).remedy;
         for code in [
             Code::Cancelled,
             Code::DeadlineExceeded,
@@ -107,6 +109,6 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3)));
         let status = Status::with_error_details(Code::ResourceExhausted, "slowly", details);
         let slowly = Failure::new("gRPC status ResourceExhausted: slowly", Remedy::Retry(Some(Duration::from_secs(3))));
-        assert_eq!(failure(&status), slowly);
+        assert_eq!(failure(&status, &Secrets::default()), slowly);
     }
 }

@@ -15,6 +15,7 @@ use prost::Message;
 
 use super::failure::{Failure, Remedy, innermost};
 use super::receiver::Receiver;
+use super::secrets::Secrets;
 use super::signal::{Rejected, Signal};
 
 /// How we name ourselves to receivers.
@@ -70,21 +71,24 @@ impl Http {
             Connections::Plain(client) => client.request(request).await,
             Connections::Encrypted(client) => client.request(request).await,
         };
+        let secrets = &self.receiver.secrets;
         let (head, body) = response.map_err(|error| broken(&error))?.into_parts();
         let body = answer(body).await;
         if !head.status.is_success() {
-            return Err(refused(&Response::from_parts(head, body.unwrap_or_default())));
+            return Err(refused(&Response::from_parts(head, body.unwrap_or_default()), secrets));
         }
         // With this status it is never sent again, whatever the answer is.
-        let rejected = body.and_then(|body| rejected::<S>(&head.headers, body));
+        let rejected = body.and_then(|body| rejected::<S>(&head.headers, body, secrets));
         Ok(rejected.unwrap_or_else(|| Rejected { is_foreign: true, ..Rejected::default() }))
     }
 }
 
 /// What an answer to a message that was taken says; `None` if it is none of OTLP's, such as the page of a login.
-fn rejected<S: Signal>(headers: &HeaderMap, body: Bytes) -> Option<Rejected> {
+fn rejected<S: Signal>(headers: &HeaderMap, body: Bytes, secrets: &Secrets) -> Option<Rejected> {
     match media_type(headers).as_deref() {
-        Some(PROTOBUF | "application/protobuf") => S::Answer::decode(body).ok().map(S::rejected),
+        Some(PROTOBUF | "application/protobuf") => {
+            S::Answer::decode(body).ok().map(|answer| S::rejected(answer, secrets))
+        }
         Some(JSON) | None if body.is_empty() => Some(Rejected::default()),
         // It is for those who sent JSON, and some give it to everybody.
         Some(JSON) => {
@@ -94,7 +98,7 @@ fn rejected<S: Signal>(headers: &HeaderMap, body: Bytes) -> Option<Rejected> {
             // In JSON, numbers of 64 bits are texts.
             let count = field(S::REJECTED).and_then(|count| count.as_i64().or_else(|| count.as_str()?.parse().ok()));
             let message = field("errorMessage").and_then(serde_json::Value::as_str);
-            Some(Rejected::new(count.unwrap_or_default(), message.unwrap_or_default()))
+            Some(Rejected::new(count.unwrap_or_default(), message.unwrap_or_default(), secrets))
         }
         Some(_) | None => None,
     }
@@ -117,8 +121,13 @@ fn broken(error: &ClientError) -> Failure {
         return Failure::new(innermost(error), Remedy::Reconnect);
     }
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    if causes.filter_map(|cause| cause.downcast_ref()).any(is_of_another_protocol) {
-        return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::Retry(None));
+    let errors: Vec<&hyper::Error> = causes.filter_map(|cause| cause.downcast_ref()).collect();
+    // Who answers so does it the next time as well: nothing is tried again.
+    if errors.iter().any(|error| error.is_parse_too_large()) {
+        return Failure::new("the head of its answer is too large", Remedy::None);
+    }
+    if errors.into_iter().any(is_of_another_protocol) {
+        return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::None);
     }
     Failure::new(format!("the connection broke: {}", innermost(error)), Remedy::Retry(None))
 }
@@ -138,7 +147,7 @@ fn is_of_another_protocol(error: &hyper::Error) -> bool {
 }
 
 /// By the table of the OTLP specification.
-fn refused(response: &Response<Bytes>) -> Failure {
+fn refused(response: &Response<Bytes>, secrets: &Secrets) -> Failure {
     let status = response.status();
     let remedy = match status {
         StatusCode::TOO_MANY_REQUESTS
@@ -147,7 +156,7 @@ fn refused(response: &Response<Bytes>) -> Failure {
         | StatusCode::GATEWAY_TIMEOUT => Remedy::Retry(retry_after(response.headers(), SystemTime::now())),
         _ => Remedy::None,
     };
-    let message = message(response);
+    let message = secrets.hide(&message(response));
     let divider = if message.is_empty() { "" } else { ": " };
     Failure::new(format!("HTTP status {status}{divider}{message}"), remedy)
 }
@@ -202,7 +211,7 @@ mod tests {
             (500, Remedy::None),
             (501, Remedy::None),
         ] {
-            assert_eq!(refused(&response(status, &[], b"")).remedy, remedy, "{status}");
+            assert_eq!(refused(&response(status, &[], b""), &Secrets::default()).remedy, remedy, "{status}");
         }
     }
 
@@ -230,7 +239,7 @@ mod tests {
         };
         let partial = ExportTracePartialSuccess { rejected_spans: 7, error_message: "too\u{1b}[2J old".into() };
         let part = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
-        let of_part = Some(Rejected::new(7, "too\u{1b}[2J old"));
+        let of_part = Some(Rejected::new(7, "too\u{1b}[2J old", &Secrets::default()));
         assert!(of_part.as_ref().is_some_and(|rejected| rejected.message == "too\\u{1b}[2J old"));
         let nothing = Some(Rejected::default());
         for (kind, body, expected) in [
@@ -251,7 +260,11 @@ mod tests {
         ] {
             let headers: Vec<_> = kind.into_iter().map(|kind| ("content-type", kind)).collect();
             let (head, body) = response(200, &headers, body).into_parts();
-            assert_eq!(&rejected::<ExportTraceServiceRequest>(&head.headers, body), expected, "{kind:?}");
+            assert_eq!(
+                &rejected::<ExportTraceServiceRequest>(&head.headers, body, &Secrets::default()),
+                expected,
+                "{kind:?}"
+            );
         }
     }
 
@@ -264,7 +277,7 @@ mod tests {
             ("text/plain; charset=utf-8", b"no tenant\n", "HTTP status 400 Bad Request: no tenant"),
             ("text/html", b"<html>", "HTTP status 400 Bad Request"),
         ] {
-            assert_eq!(refused(&response(400, &[("content-type", kind)], body)).reason, reason);
+            assert_eq!(refused(&response(400, &[("content-type", kind)], body), &Secrets::default()).reason, reason);
         }
     }
 }

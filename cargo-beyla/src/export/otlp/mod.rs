@@ -5,5 +5,7 @@ pub(super) mod delivery;
 mod failure;
 mod grpc;
 mod http;
+mod mistake;
 pub(super) mod receiver;
+mod secrets;
 pub(super) mod signal;

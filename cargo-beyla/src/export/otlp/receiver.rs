@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use super::secrets::Secrets;
 use crate::config::secret::masked_url;
 use crate::error::Error;
 use crate::export::settings::Protocol;
@@ -16,6 +17,8 @@ pub(in crate::export) struct Receiver {
     pub(in crate::export) endpoint: String,
     pub(in crate::export) protocol: Protocol,
     pub(super) headers: HeaderMap,
+    /// What of these must not be shown where the receiver repeats it.
+    pub(super) secrets: Secrets,
     pub(super) timeout: Duration,
 }
 
@@ -47,7 +50,8 @@ impl Receiver {
             value.set_sensitive(true);
             map.append(name, value);
         }
-        Ok(Self { uri, endpoint: masked_url(endpoint), protocol, headers: map, timeout })
+        let secrets = Secrets::new(&map, &uri);
+        Ok(Self { uri, endpoint: masked_url(endpoint), protocol, headers: map, secrets, timeout })
     }
 
     pub(super) fn is_encrypted(&self) -> bool {

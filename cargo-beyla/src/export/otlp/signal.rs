@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 use tonic::{Extensions, Request, Response, Status};
 
 use super::failure::line;
+use super::secrets::Secrets;
 
 /// The size of a message in bytes, but for a little: gRPC receivers take up to 4 MiB by default.
 pub(in crate::export) const BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -26,7 +27,7 @@ pub(in crate::export) trait Signal: Message + Clone {
     const REJECTED: &str;
 
     /// What of it was not taken although the rest was.
-    fn rejected(answer: Self::Answer) -> Rejected;
+    fn rejected(answer: Self::Answer, secrets: &Secrets) -> Rejected;
 }
 
 /// What a receiver has not taken of a message that it took.
@@ -41,8 +42,8 @@ pub(in crate::export) struct Rejected {
 }
 
 impl Rejected {
-    pub(super) fn new(count: i64, message: &str) -> Self {
-        Self { count: count.max(0) as u64, message: line(message), is_foreign: false }
+    pub(super) fn new(count: i64, message: &str, secrets: &Secrets) -> Self {
+        Self { count: count.max(0) as u64, message: line(&secrets.hide(message)), is_foreign: false }
     }
 }
 
@@ -55,9 +56,9 @@ impl Signal for ExportTraceServiceRequest {
         TraceServiceClient::new(channel).export(Request::from_parts(metadata, Extensions::default(), self)).await
     }
 
-    fn rejected(answer: Self::Answer) -> Rejected {
+    fn rejected(answer: Self::Answer, secrets: &Secrets) -> Rejected {
         let partial = answer.partial_success.unwrap_or_default();
-        Rejected::new(partial.rejected_spans, &partial.error_message)
+        Rejected::new(partial.rejected_spans, &partial.error_message, secrets)
     }
 }
 
@@ -70,8 +71,8 @@ impl Signal for ExportMetricsServiceRequest {
         MetricsServiceClient::new(channel).export(Request::from_parts(metadata, Extensions::default(), self)).await
     }
 
-    fn rejected(answer: Self::Answer) -> Rejected {
+    fn rejected(answer: Self::Answer, secrets: &Secrets) -> Rejected {
         let partial = answer.partial_success.unwrap_or_default();
-        Rejected::new(partial.rejected_data_points, &partial.error_message)
+        Rejected::new(partial.rejected_data_points, &partial.error_message, secrets)
     }
 }

@@ -1,11 +1,11 @@
 //! The endpoint that is scraped.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
@@ -16,8 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 
 use super::text::{Format, text};
@@ -26,7 +25,8 @@ use crate::export::metrics::pipeline::unix_ns;
 use crate::export::metrics::store::Store;
 use crate::export::settings::PrometheusExport;
 
-/// The connections that are served at a time.
+/// The connections that are served at a time. One more takes the place of the oldest: who opens many and sends nothing
+/// keeps nobody from scraping.
 const CONNECTIONS_MAX: usize = 16;
 
 /// How long a client may take to send the head of a request.
@@ -77,16 +77,21 @@ impl Endpoint {
     /// Serves, as long as it is polled, in a `LocalSet`.
     pub(in crate::export) async fn serve(self, scrapes: Rc<Scrapes>) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
             let Ok((stream, _)) = listener.accept().await else {
                 // For want of descriptors, say: it will pass.
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
+            connections.retain(|connection| !connection.is_finished());
+            if connections.len() >= CONNECTIONS_MAX
+                && let Some(oldest) = connections.pop_front()
+            {
+                oldest.abort();
+            }
             let scrapes = Rc::clone(&scrapes);
-            spawn_local(async move {
+            connections.push_back(spawn_local(async move {
                 let service = service_fn(|request| {
                     let response = scrapes.respond(&request);
                     async move { Ok::<_, Infallible>(response) }
@@ -95,8 +100,7 @@ impl Endpoint {
                 server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
                 // What a client does wrong, it will see by itself.
                 let _ = server.serve_connection(TokioIo::new(stream), service).await;
-                drop(permit);
-            });
+            }));
         }
     }
 }
