@@ -47,6 +47,8 @@ pub struct TracesOutcome {
     pub remark: Option<String>,
     /// Whether an answer was none of OTLP's, so that nobody knows whether the spans were taken.
     pub foreign_answer: bool,
+    /// Whether a connection broke during an answer, which may have said what was rejected.
+    pub answer_cut_off: bool,
 }
 
 /// What became of the metrics by OTLP.
@@ -64,6 +66,8 @@ pub struct MetricsOutcome {
     pub remark: Option<String>,
     /// Whether an answer was none of OTLP's, so that nobody knows whether the metrics were taken.
     pub foreign_answer: bool,
+    /// Whether a connection broke during an answer, which may have said what was rejected.
+    pub answer_cut_off: bool,
 }
 
 /// What became of the metrics to be scraped.
@@ -99,13 +103,24 @@ impl TracesOutcome {
 
     /// Whether everything that was to be sent was.
     pub fn is_complete(&self) -> bool {
-        self.lost.is_empty() && self.rejected_spans == 0 && !self.foreign_answer
+        self.lost.is_empty() && self.rejected_spans == 0 && !self.foreign_answer && !self.answer_cut_off
     }
 
     /// As in `sent the spans of 9,488 of 10,000 requests to http://localhost:4318/v1/traces; 512 were not
     /// sent: connection refused`, or `sent the spans of 92 requests and 12 tests to ...`.
     pub fn sentence(&self) -> String {
-        let Self { endpoint, all, sent, unsampled, unwanted, lost, rejected_spans, remark, foreign_answer } = self;
+        let Self {
+            endpoint,
+            all,
+            sent,
+            unsampled,
+            unwanted,
+            lost,
+            rejected_spans,
+            remark,
+            foreign_answer,
+            answer_cut_off,
+        } = self;
         if all.is_zero() {
             return format!("sent no spans to {endpoint}: there were no requests");
         }
@@ -141,19 +156,19 @@ impl TracesOutcome {
         if *rejected_spans > 0 {
             sentence.extend(["; ", &counted(*rejected_spans, "span"), " rejected there"]);
         }
-        sentence + &of_answers(remark.as_deref(), *foreign_answer)
+        sentence + &of_answers(remark.as_deref(), *foreign_answer, *answer_cut_off)
     }
 }
 
 impl MetricsOutcome {
     /// Whether everything that was to be sent was.
     pub fn is_complete(&self) -> bool {
-        self.failure.is_none() && self.rejected_points == 0 && !self.foreign_answer
+        self.failure.is_none() && self.rejected_points == 0 && !self.foreign_answer && !self.answer_cut_off
     }
 
     /// As in `sent metrics to http://localhost:4318/v1/metrics 3 times`.
     pub fn sentence(&self) -> String {
-        let Self { endpoint, sent, failure, rejected_points, remark, foreign_answer } = self;
+        let Self { endpoint, sent, failure, rejected_points, remark, foreign_answer, answer_cut_off } = self;
         let sent = match sent {
             0 => format!("sent no metrics to {endpoint}"),
             1 => format!("sent metrics to {endpoint}"),
@@ -168,7 +183,7 @@ impl MetricsOutcome {
             0 => String::new(),
             points => format!("; {} rejected there", counted(*points, "data point")),
         };
-        sent + &failure + &rejected + &of_answers(remark.as_deref(), *foreign_answer)
+        sent + &failure + &rejected + &of_answers(remark.as_deref(), *foreign_answer, *answer_cut_off)
     }
 }
 
@@ -184,11 +199,12 @@ impl PrometheusOutcome {
 }
 
 /// What the receiver answered to messages that it took.
-fn of_answers(remark: Option<&str>, foreign: bool) -> String {
+fn of_answers(remark: Option<&str>, foreign: bool, cut_off: bool) -> String {
     let remark = remark.map_or(String::new(), |remark| format!("; it says: {remark}"));
     let foreign =
         if foreign { "; it answered with something that is no OTLP response; is that a collector?" } else { "" };
-    remark + foreign
+    let cut_off = if cut_off { "; the connection broke during its answer" } else { "" };
+    remark + foreign + cut_off
 }
 
 #[cfg(test)]

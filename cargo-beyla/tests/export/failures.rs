@@ -221,6 +221,15 @@ fn it_is_no_collector() {
 }
 
 #[test]
+fn its_answer_breaks_off() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 1000\r\n\r\n";
+    let outcome = export_traces(&traces(&raw(format!("{head}abc")), Protocol::HttpProtobuf), 10, PATIENCE);
+    assert_eq!((outcome.sent.requests, outcome.is_complete()), (10, false));
+    let sentence = outcome.sentence();
+    assert!(sentence.ends_with("/v1/traces; the connection broke during its answer"), "{sentence}");
+}
+
+#[test]
 fn it_closes_the_connection() {
     let receiver = HttpReceiver::start(|n| if n % 2 == 0 { Answer::Close } else { take() });
     let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 500, PATIENCE);

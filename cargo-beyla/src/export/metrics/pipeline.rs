@@ -78,6 +78,7 @@ impl MetricsPipeline {
         let rejected = self.delivery.deliver(&message(metrics, self.resource.clone())).await?;
         self.outcome.rejected_points += rejected.count;
         self.outcome.foreign_answer |= rejected.is_foreign;
+        self.outcome.answer_cut_off |= rejected.is_cut_off;
         if !rejected.message.is_empty() {
             self.outcome.remark = Some(rejected.message);
         }

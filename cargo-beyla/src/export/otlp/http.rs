@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -78,7 +78,11 @@ impl Http {
             return Err(refused(&Response::from_parts(head, body.unwrap_or_default()), secrets));
         }
         // With this status it is never sent again, whatever the answer is.
-        let rejected = body.and_then(|body| rejected::<S>(&head.headers, body, secrets));
+        let rejected = match body {
+            Ok(body) => rejected::<S>(&head.headers, body, secrets),
+            Err(Unread::CutOff) => Some(Rejected { is_cut_off: true, ..Rejected::default() }),
+            Err(Unread::TooLong) => None,
+        };
         Ok(rejected.unwrap_or_else(|| Rejected { is_foreign: true, ..Rejected::default() }))
     }
 }
@@ -111,8 +115,18 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(String::from_utf8_lossy(kind).trim().to_ascii_lowercase())
 }
 
-async fn answer(body: Incoming) -> Option<Bytes> {
-    Limited::new(body, ANSWER_MAX).collect().await.ok().map(http_body_util::Collected::to_bytes)
+/// Why the body of an answer is not known.
+#[derive(Debug)]
+enum Unread {
+    TooLong,
+    CutOff,
+}
+
+async fn answer(body: Incoming) -> Result<Bytes, Unread> {
+    let collected = Limited::new(body, ANSWER_MAX).collect().await;
+    collected
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| if error.is::<LengthLimitError>() { Unread::TooLong } else { Unread::CutOff })
 }
 
 /// There was no answer.

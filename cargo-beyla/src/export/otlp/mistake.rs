@@ -10,7 +10,7 @@ pub(super) fn mistake(text: &str) -> Option<&'static str> {
     SENTENCES.iter().find(|(part, _)| text.contains(part)).map(|(_, said)| *said)
 }
 
-/// Of Rustls and WebPKI.
+/// Of Rustls.
 const SENTENCES_OF_CERTIFICATES: &[(&str, &str)] = &[
     ("UnknownIssuer", "its certificate is of an authority that this machine does not know"),
     ("CaUsedAsEndEntity", "its certificate is one of an authority, not of a server"),

@@ -39,11 +39,13 @@ pub(in crate::export) struct Rejected {
     pub(in crate::export) message: String,
     /// Whether the answer was none of OTLP's: who gave it has perhaps taken nothing.
     pub(in crate::export) is_foreign: bool,
+    /// Whether the connection broke during the answer: it may have said more.
+    pub(in crate::export) is_cut_off: bool,
 }
 
 impl Rejected {
     pub(super) fn new(count: i64, message: &str, secrets: &Secrets) -> Self {
-        Self { count: count.max(0) as u64, message: line(&secrets.hide(message)), is_foreign: false }
+        Self { count: count.max(0) as u64, message: line(&secrets.hide(message)), ..Self::default() }
     }
 }
 

@@ -89,10 +89,11 @@ impl Waiting {
     fn account(&self, items: Counts, delivered: &Result<Rejected, NotDelivered>) {
         let mut outcome = self.outcome.borrow_mut();
         match delivered {
-            Ok(Rejected { count, message, is_foreign }) => {
+            Ok(Rejected { count, message, is_foreign, is_cut_off }) => {
                 outcome.sent += items;
                 outcome.rejected_spans += count;
                 outcome.foreign_answer |= is_foreign;
+                outcome.answer_cut_off |= is_cut_off;
                 if !message.is_empty() {
                     outcome.remark = Some(message.clone());
                 }
