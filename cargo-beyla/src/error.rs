@@ -87,7 +87,7 @@ pub enum Error {
         prometheus: Option<SocketAddr>,
     },
     /// Of itself, or killed.
-    #[error("the probe helper ended before the server did")]
+    #[error("the probe helper ended before what it traced")]
     HelperEnded,
     /// Neither capabilities nor sudo.
     #[error("tracing needs CAP_BPF and CAP_PERFMON, which this process has not, and {found}")]
