@@ -154,6 +154,12 @@ pub struct BuildOptions {
     /// Run without accessing the network
     #[arg(long)]
     pub offline: bool,
+    /// Equivalent to specifying both --locked and --offline
+    #[arg(long)]
+    pub frozen: bool,
+    /// Ignore `rust-version` specification in packages
+    #[arg(long)]
+    pub ignore_rust_version: bool,
 }
 
 /// How long a run lasts, and under what load.

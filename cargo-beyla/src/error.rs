@@ -87,7 +87,7 @@ pub enum Error {
         prometheus: Option<SocketAddr>,
     },
     /// Of itself, or killed.
-    #[error("the probe helper ended before the server did")]
+    #[error("the probe helper ended before what it traced")]
     HelperEnded,
     /// Neither capabilities nor sudo.
     #[error("tracing needs CAP_BPF and CAP_PERFMON, which this process has not, and {found}")]
@@ -123,6 +123,9 @@ pub enum Error {
         /// What to do instead.
         hint: Option<String>,
     },
+    /// Two reports, each of which wants stdout for itself.
+    #[error("--json - and --junit - cannot both write to stdout: give one of them a file")]
+    OneStdout,
     /// A file of ours could not be read or written.
     #[error("could not {verb} {path}: {source}")]
     File {
@@ -213,6 +216,7 @@ impl Error {
             | Self::Attach { .. }
             | Self::Launch { .. }
             | Self::TestArgument { .. }
+            | Self::OneStdout
             | Self::File { .. }
             | Self::NotARecording { .. }
             | Self::RoutePattern { .. }
@@ -260,6 +264,7 @@ impl Error {
             | Self::BuildFailed { .. }
             | Self::NoExecutable { .. }
             | Self::Launch { .. }
+            | Self::OneStdout
             | Self::File { .. }
             | Self::Listen { .. }
             | Self::System { .. } => None,

@@ -95,7 +95,12 @@ fn judge_one(budget: &Budget, summary: &Summary, partial: bool) -> BudgetVerdict
     let judged = values.len();
     let metric = budget.metric;
     if values.is_empty() && metric == Metric::Requests && matches!(budget.scope, Scope::Routes { .. }) && !partial {
-        let outcome = if budget.holds(0) { Outcome::Holds } else { Outcome::Broken };
+        // What breaks it is that there is none, of whatever route.
+        let (outcome, values) = if budget.holds(0) {
+            (Outcome::Holds, values)
+        } else {
+            (Outcome::Broken, vec![Value { subject: Subject::Everything, value: 0 }])
+        };
         return BudgetVerdict { budget: budget.clone(), outcome, judged, values, requests: Vec::new() };
     }
     if budget.operator.is_upper_bound() {

@@ -117,11 +117,16 @@ pub struct TestControl {
     #[arg(long)]
     pub no_run: bool,
     /// Stop a test that takes longer, as in 30s or 5m; it counts as failed
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
     /// Run everything N times
     #[arg(long, value_name = "N")]
     pub repeat: Option<NonZeroUsize>,
+}
+
+/// No test ends in no time.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    parse_duration(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
 }
 
 /// What a run must keep to, and what it is compared with.

@@ -21,7 +21,7 @@ use super::exports::{self, Takers};
 use super::report::show;
 use super::run::show_config;
 use super::status::Status;
-use super::tracing::Tracing;
+use super::tracing::{Tracing, is_stdout};
 use super::verdicts::{Demands, annotate};
 use crate::cli::test::{TestArguments, TestControl};
 use crate::config::environment::Environment;
@@ -157,7 +157,7 @@ fn write_junit(
     duration_ns: u64,
     outputs: &BTreeMap<TestId, String>,
 ) -> Result<(), Error> {
-    let written = if path.as_os_str() == "-" {
+    let written = if is_stdout(path) {
         junit::write(summary, info, duration_ns, outputs, std::io::stdout().lock())
     } else {
         File::create(path).and_then(|file| junit::write(summary, info, duration_ns, outputs, file))
@@ -196,7 +196,8 @@ fn options(
     let variable = |name| std::env::var(name).ok();
     let nocapture = harness.nocapture || variable("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0");
     let inherited = nocapture.then(|| {
-        let stdout_is_the_reports = arguments.report.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        let reports = [&arguments.report.json, &arguments.junit];
+        let stdout_is_the_reports = reports.into_iter().flatten().any(|path| is_stdout(path));
         if stdout_is_the_reports { Stdout::ToStderr } else { Stdout::Inherited }
     });
     let at_a_time = if nocapture {

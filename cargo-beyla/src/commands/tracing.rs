@@ -72,6 +72,9 @@ pub(super) struct Outcome {
 impl Tracing<'_> {
     /// Fails now rather than after the run.
     pub(super) fn check_files(&self) -> Result<(), Error> {
+        if [self.json, self.junit].into_iter().all(|path| path.is_some_and(is_stdout)) {
+            return Err(Error::OneStdout);
+        }
         self.files().try_for_each(check_writable)
     }
 
@@ -176,7 +179,8 @@ impl Tracing<'_> {
     }
 }
 
-fn is_stdout(path: &Path) -> bool {
+/// Whether a report goes to stdout.
+pub(super) fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 

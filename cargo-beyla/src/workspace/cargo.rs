@@ -39,6 +39,8 @@ pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
         target_dir,
         locked,
         offline,
+        frozen,
+        ignore_rust_version,
     } = options;
     if let Some(profile) = profile {
         command.arg("--profile").arg(profile);
@@ -57,6 +59,8 @@ pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
         ("--no-default-features", no_default_features),
         ("--locked", locked),
         ("--offline", offline),
+        ("--frozen", frozen),
+        ("--ignore-rust-version", ignore_rust_version),
     ];
     command.args(switches.into_iter().filter(|(_, wanted)| **wanted).map(|(flag, _)| flag));
 }

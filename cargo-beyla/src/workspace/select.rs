@@ -72,8 +72,9 @@ pub struct Selection {
 ///
 /// `prepare` has the last word on cargo's command, for one that must run as another user.
 pub fn select(arguments: &TargetArguments, prepare: impl Fn(&mut Command)) -> Result<Selection, Error> {
-    let BuildOptions { manifest_path, locked, offline, .. } = &arguments.build;
-    let query = Query { manifest_path: manifest_path.as_deref(), locked: *locked, offline: *offline };
+    let BuildOptions { manifest_path, locked, offline, frozen, .. } = &arguments.build;
+    let query =
+        Query { manifest_path: manifest_path.as_deref(), locked: *locked || *frozen, offline: *offline || *frozen };
     choose(&cargo::metadata(query, &prepare)?, arguments)
 }
 

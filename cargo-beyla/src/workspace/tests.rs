@@ -64,8 +64,9 @@ impl TestWorkspace {
     ///
     /// `prepare` has the last word on cargo's command, for one that must run as another user.
     pub fn read(arguments: &TestTargetArguments, prepare: impl Fn(&mut Command)) -> Result<Self, Error> {
-        let BuildOptions { manifest_path, locked, offline, .. } = &arguments.build;
-        let query = Query { manifest_path: manifest_path.as_deref(), locked: *locked, offline: *offline };
+        let BuildOptions { manifest_path, locked, offline, frozen, .. } = &arguments.build;
+        let query =
+            Query { manifest_path: manifest_path.as_deref(), locked: *locked || *frozen, offline: *offline || *frozen };
         let metadata = cargo::metadata(query, &prepare)?;
         let selected = selected(&metadata, arguments);
         let workspace: PathBuf = metadata.workspace_root.join("Cargo.toml").into();

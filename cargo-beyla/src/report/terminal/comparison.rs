@@ -34,7 +34,7 @@ pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: usize) ->
         }
     };
     if !rest.is_empty() {
-        faint(format!("and {}, all in the JSON report", counted(rest.len() as u64, "more change")));
+        faint(format!("and {}; the JSON report has all (--json)", counted(rest.len() as u64, "more change")));
     }
     for (verdict, says) in [(Verdict::New, "not in the baseline"), (Verdict::Gone, "only in the baseline")] {
         let of_verdict = comparison.rows.iter().filter(|row| row.verdict == verdict);

@@ -40,7 +40,7 @@ pub(super) fn findings(explained: &Explained, tests: &[TestSummary], paint: Pain
         indented(cure(finding, explained), paint, width, &mut out);
     }
     if !rest.is_empty() {
-        let rest = format!("and {}, all in the JSON report", counted(rest.len() as u64, "more finding"));
+        let rest = format!("and {}; the JSON report has all (--json)", counted(rest.len() as u64, "more finding"));
         indented(&rest, paint, width, &mut out);
     }
     Some(out)

@@ -29,7 +29,7 @@ const ACCEPT_WAIT_NS: u64 = 1_000_000;
 /// The same with the name of its test.
 const REQUEST_WIDTH_WITH_TEST: usize = 48;
 
-/// With less room than this, a test is not named.
+/// What is left of the name of a test in any case.
 const TEST_WIDTH: usize = 8;
 
 /// What comes before the name of a test.
@@ -71,6 +71,12 @@ const OF_SLOWEST_OPENED: &[Columns] = &[
     Columns { bar: Some(SMALL_BAR), segments: true, bytes: false },
     Columns { bar: Some(BAR), segments: false, bytes: false },
     Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
+];
+
+/// What gives way to the names of tests where none of the others leaves room for them.
+const NARROW: &[Columns] = &[
+    Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
+    Columns { bar: None, segments: false, bytes: false },
 ];
 
 /// A line for each request, in the order in which they came.
@@ -140,7 +146,12 @@ impl<'a> Listing<'a> {
         // The last column has a gap of its own.
         let room = |columns| self.width.saturating_sub(self.build(columns, None).width() + GAP);
         let fits = layouts.iter().copied().find(|&columns| room(columns) >= wanted);
-        let columns = fits.or(layouts.last().copied()).unwrap_or_default();
+        let mut columns = fits.or(layouts.last().copied()).unwrap_or_default();
+        let least = self.rows.iter().map(Row::least).max().unwrap_or(0);
+        if tests && room(columns) < least {
+            let fits = NARROW.iter().copied().find(|&columns| room(columns) >= least);
+            columns = fits.unwrap_or_default();
+        }
         let mut table = self.build(columns, Some(room(columns)));
         if let Some(explained) = self.explained {
             // Even with the second column.
@@ -196,8 +207,9 @@ struct Row<'a> {
     offset_ns: u64,
     /// Method and target, fit for a terminal.
     target: String,
-    /// What else there is to say: why it is not whole, how long its connection waited.
-    remarks: Vec<(Role, String)>,
+    /// Why it is not whole, and how long its connection waited.
+    ending: Option<(Role, String)>,
+    accept_wait: Option<(Role, String)>,
     /// The name of the test that caused it, fit for a terminal.
     test: Option<String>,
 }
@@ -227,34 +239,51 @@ impl<'a> Row<'a> {
             lengths: Lengths::of_request(&boundaries.phases(), explanation.map(|explanation| &explanation.parts)),
             offset_ns: boundaries.start().saturating_sub(run.started_monotonic_ns),
             target: format!("{method} {}", text::escape(&target)),
-            remarks: ending.into_iter().chain(wait).collect(),
+            ending,
+            accept_wait: wait,
             test: test.map(|test| text::escape(&test.name).into_owned()),
         }
     }
 
-    fn remarks_width(&self) -> usize {
-        self.remarks.iter().map(|(_, remark)| text::width(remark)).sum()
+    /// What else there is to say.
+    fn remarks(&self, with_wait: bool) -> impl Iterator<Item = &(Role, String)> {
+        self.ending.iter().chain(self.accept_wait.iter().filter(move |_| with_wait))
+    }
+
+    fn remarks_width(&self, with_wait: bool) -> usize {
+        self.remarks(with_wait).map(|(_, remark)| text::width(remark)).sum()
     }
 
     /// Columns of the whole label.
     fn wanted(&self) -> usize {
-        text::width(&self.target) + self.remarks_width() + self.test_width()
+        text::width(&self.target) + self.remarks_width(true) + self.test_width()
     }
 
     fn test_width(&self) -> usize {
         self.test.as_ref().map_or(0, |test| IN.len() + text::width(test))
     }
 
+    /// Columns of the test's name at its shortest.
+    fn least_test_width(&self) -> usize {
+        self.test_width().min(IN.len() + TEST_WIDTH)
+    }
+
+    /// Columns of the label at its shortest.
+    fn least(&self) -> usize {
+        text::width(&self.target).min(TARGET_WIDTH) + self.remarks_width(false) + self.least_test_width()
+    }
+
     fn label(&self, width: usize) -> Cell {
-        let room = width.saturating_sub(self.remarks_width());
+        let wait_width = self.remarks_width(true) - self.remarks_width(false);
+        let with_wait = self.test.is_none() || self.least() + wait_width <= width;
+        let room = width.saturating_sub(self.remarks_width(with_wait));
         // The test has half of it, and what the target leaves.
         let left = room.saturating_sub(text::width(&self.target));
-        let test_room = self.test_width().min(left.max(room / 2));
-        let test = self.test.as_ref().filter(|name| test_room >= IN.len() + TEST_WIDTH.min(text::width(name)));
-        let target_room = room.saturating_sub(if test.is_some() { test_room } else { 0 }).max(TARGET_WIDTH);
+        let test_room = self.test_width().min(left.max(room / 2)).max(self.least_test_width());
+        let target_room = room.saturating_sub(test_room).max(TARGET_WIDTH);
         let label = Cell::plain(text::shorten(&self.target, target_room));
-        let label = self.remarks.iter().fold(label, |label, (role, remark)| label.and(*role, remark));
-        match test {
+        let label = self.remarks(with_wait).fold(label, |label, (role, remark)| label.and(*role, remark));
+        match &self.test {
             Some(test) => label.and(Role::Faint, format!("{IN}{}", text::shorten_start(test, test_room - IN.len()))),
             None => label,
         }

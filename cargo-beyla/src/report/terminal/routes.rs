@@ -68,7 +68,7 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
     if !rest.is_empty() {
         let requests = rest.iter().map(|route| route.count).sum();
         let rest = format!(
-            "  and {} with {}, all in the JSON report\n",
+            "  and {} with {}; the JSON report has all (--json)\n",
             counted(rest.len() as u64, "more route"),
             counted(requests, "request")
         );

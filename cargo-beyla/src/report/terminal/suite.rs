@@ -83,7 +83,7 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
     if !rest.is_empty() {
         let requests = rest.iter().map(|(_, row)| row.requests).sum();
         let rest = format!(
-            "  and {} with {}, all in the JSON report\n",
+            "  and {} with {}; the JSON report has all (--json)\n",
             counted(rest.len() as u64, "more test"),
             counted(requests, "request")
         );

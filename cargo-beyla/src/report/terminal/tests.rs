@@ -246,7 +246,7 @@ fn hostile_paths_steer_no_terminal() {
 fn many_routes_are_summed_up() {
     let routes = (1..=30).map(|id| fixtures::route("GET", &format!("/{id}"), 100)).collect();
     let text = rendered(&fixtures::summary(vec![fixtures::request(1, "/")], routes), 100);
-    assert!(text.contains("  and 5 more routes with 500 requests, all in the JSON report\n"), "{text}");
+    assert!(text.contains("  and 5 more routes with 500 requests; the JSON report has all (--json)\n"), "{text}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn further_findings_are_counted() {
     let finding = explained.findings[1].clone();
     explained.findings = vec![finding; 12];
     let text = rendered(&summary, 100);
-    assert!(text.contains("    and 2 more findings, all in the JSON report\n"), "{text}");
+    assert!(text.contains("    and 2 more findings; the JSON report has all (--json)\n"), "{text}");
 }
 
 #[test]

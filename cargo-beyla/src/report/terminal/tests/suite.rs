@@ -109,3 +109,21 @@ fn many_tests_with_hostile_names_fit_and_are_summed_up() {
         assert!(text.contains("in the tests "), "{text}");
     }
 }
+
+#[test]
+fn each_request_names_its_test_however_little_room_there_is() {
+    let mut summary = fixtures::suite();
+    for request in &mut summary.requests {
+        let request = Arc::make_mut(request);
+        request.outcome = crate::request::model::Outcome::ClientClosed;
+        request.path = "/a/path/that/is/longer/than/the/room/for/it".into();
+        fixtures::assign(request, TestId(1));
+    }
+    for columns in [80, 100, 120] {
+        let text = of_tests(&summary, &Verdicts::default(), columns);
+        let requests = text.lines().filter(|line| line.contains("client closed"));
+        for line in requests {
+            assert!(line.contains("  in "), "{columns}: {line}");
+        }
+    }
+}
