@@ -208,15 +208,11 @@ impl Exporter {
             if !end.is_interrupt && interrupted() {
                 end = End { deadline: tokio::time::Instant::now(), is_interrupt: true };
                 let _ = self.ending.send(Some(end));
-                // Nobody waits any more: what is left of it would stand among the last lines.
-                if let Some(bar) = bar.take() {
-                    bar.finish_and_clear();
-                }
             }
             if end.deadline.elapsed() >= GRACE {
                 break None;
             }
-            if !end.is_interrupt && begun.elapsed() >= SHOW_AFTER {
+            if begun.elapsed() >= SHOW_AFTER {
                 let bar = bar.get_or_insert_with(|| self.bar());
                 bar.set_position(self.progress.done.load(Ordering::Relaxed));
             }
@@ -227,14 +223,13 @@ impl Exporter {
         outcome.unwrap_or_else(|| self.unanswered())
     }
 
-    /// On a terminal; nothing elsewhere. It leaves room for the `^C` that the terminal writes behind it: once that is
-    /// on a second line, the first would not be cleared.
+    /// On a terminal; nothing elsewhere.
     fn bar(&self) -> ProgressBar {
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(self.offered.load(Ordering::Relaxed)), target);
         // A template that cannot be read leaves the usual one.
         if let Ok(style) =
-            ProgressStyle::with_template("{prefix:>12} {bar:20} {human_pos}/{human_len} requests; ^C ends it")
+            ProgressStyle::with_template("{prefix:>12} {bar:30} {human_pos}/{human_len} requests; ^C ends it")
         {
             bar.set_style(style);
         }
