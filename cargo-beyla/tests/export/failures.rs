@@ -32,7 +32,7 @@ fn raw(answer: String) -> String {
         for mut stream in listener.incoming().map_while(Result::ok) {
             // What is left unread would have the connection reset, and the answer with it.
             let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
-            while stream.read(&mut [0; 65_536]).is_ok_and(|bytes| bytes > 0) {}
+            while stream.read(&mut [0; 8192]).is_ok_and(|bytes| bytes > 0) {}
             let _ = stream.write_all(answer.as_bytes());
         }
     });
