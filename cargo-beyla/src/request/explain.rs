@@ -81,7 +81,7 @@ impl Explain {
         }
         let mut findings = self.findings.finish(&Known { statistics, totals, stacks });
         for finding in &mut findings {
-            finding.tests = spots::tests_of(finding, requests, stacks);
+            finding.tests.extend(spots::tests_of(finding, requests, stacks));
         }
         self.texts.explained(findings, self.not_opened, requests)
     }

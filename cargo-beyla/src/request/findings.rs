@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -11,6 +12,7 @@ use super::explain::Counted;
 use super::explanation::{Cause, Parts};
 use super::finding::FindingKind;
 use super::statistics::RouteId;
+use super::suite::TestId;
 
 pub(super) use report::Known;
 
@@ -30,11 +32,11 @@ pub(super) struct Findings {
     threshold: u64,
     groups: Vec<Group>,
     by_key: HashMap<Key, GroupId>,
-    runtime_saturated: Tally,
-    cpu_saturated: Tally,
-    accept_wait: Tally,
-    slow_uploads: HashMap<RouteId, Tally>,
-    slow_readers: HashMap<RouteId, Tally>,
+    runtime_saturated: Sufferers,
+    cpu_saturated: Sufferers,
+    accept_wait: Sufferers,
+    slow_uploads: HashMap<RouteId, Sufferers>,
+    slow_readers: HashMap<RouteId, Sufferers>,
 }
 
 /// Things of one kind, found in one place.
@@ -68,6 +70,13 @@ struct Tally {
     max: u64,
 }
 
+/// Requests that suffered something, and the tests that they are of.
+#[derive(Clone, Debug, Default)]
+struct Sufferers {
+    tally: Tally,
+    tests: BTreeSet<TestId>,
+}
+
 /// How long something lasted in one poll, in nanoseconds: in all, and at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lasted {
@@ -79,6 +88,7 @@ pub(super) struct Lasted {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suffered<'a> {
     pub(super) route: RouteId,
+    pub(super) test: Option<TestId>,
     pub(super) boundaries: &'a Boundaries,
     /// What `handle` consisted of, if that is known.
     pub(super) parts: Option<Parts>,
@@ -100,9 +110,9 @@ impl Findings {
             threshold: u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX).max(1),
             groups: Vec::new(),
             by_key: HashMap::new(),
-            runtime_saturated: Tally::default(),
-            cpu_saturated: Tally::default(),
-            accept_wait: Tally::default(),
+            runtime_saturated: Sufferers::default(),
+            cpu_saturated: Sufferers::default(),
+            accept_wait: Sufferers::default(),
             slow_uploads: HashMap::new(),
             slow_readers: HashMap::new(),
         }
@@ -148,24 +158,25 @@ impl Findings {
 
     /// A request has ended.
     pub(super) fn ended(&mut self, suffered: &Suffered<'_>) {
-        let Suffered { route, boundaries, parts, starved, blamed, accept_blamed, upload, stalled } = *suffered;
+        let Suffered { route, test, boundaries, parts, starved, blamed, accept_blamed, upload, stalled } = *suffered;
         if let Some(parts) = parts {
-            self.runtime_saturated.add_if_long(starved.min(parts.scheduled).saturating_sub(blamed), self.threshold);
-            self.cpu_saturated.add_if_long(parts.runnable, self.threshold);
+            let scheduled = starved.min(parts.scheduled).saturating_sub(blamed);
+            self.runtime_saturated.add_if_long(scheduled, self.threshold, test);
+            self.cpu_saturated.add_if_long(parts.runnable, self.threshold, test);
         }
         if let Some(wait) = boundaries.accept_wait() {
-            self.accept_wait.add_if_long(wait.saturating_sub(accept_blamed), self.threshold);
+            self.accept_wait.add_if_long(wait.saturating_sub(accept_blamed), self.threshold, test);
         }
         let total = boundaries.total();
         let slow = |length: u64| length >= self.threshold.saturating_mul(SLOW_CLIENT) && length >= total / 2;
         let phases = boundaries.phases();
         if boundaries.received.is_some() && slow(upload.min(phases.receive.unwrap_or(0))) {
             let length = phases.receive.unwrap_or(0);
-            self.slow_uploads.entry(route).or_default().add(1, length, length);
+            self.slow_uploads.entry(route).or_default().add(length, test);
         }
         if slow(stalled.min(phases.respond.unwrap_or(0))) {
             let length = phases.respond.unwrap_or(0);
-            self.slow_readers.entry(route).or_default().add(1, length, length);
+            self.slow_readers.entry(route).or_default().add(length, test);
         }
     }
 }
@@ -176,10 +187,17 @@ impl Tally {
         self.total = self.total.saturating_add(total);
         self.max = self.max.max(max);
     }
+}
 
-    fn add_if_long(&mut self, length: u64, threshold: u64) {
+impl Sufferers {
+    fn add(&mut self, length: u64, test: Option<TestId>) {
+        self.tally.add(1, length, length);
+        self.tests.extend(test);
+    }
+
+    fn add_if_long(&mut self, length: u64, threshold: u64, test: Option<TestId>) {
         if length >= threshold {
-            self.add(1, length, length);
+            self.add(length, test);
         }
     }
 }

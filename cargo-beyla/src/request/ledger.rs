@@ -65,11 +65,12 @@ impl Ledger {
         let error = exchange.is_error();
         self.totals.errors += u64::from(error);
         self.totals.incomplete += u64::from(outcome != Outcome::Complete);
-        let parts = self.explain.as_mut().and_then(|explain| explain.ended(exchange));
+        let test = connection.owner.and_then(|owner| owner.test);
+        let parts = self.explain.as_mut().and_then(|explain| explain.ended(exchange, test));
         let ended = Ended { outcome, error, boundaries: &exchange.boundaries, parts };
         self.statistics.add(exchange.line.statistics, &ended);
         if let Some(suite) = &mut self.suite
-            && let Some(test) = connection.owner.and_then(|owner| owner.test)
+            && let Some(test) = test
         {
             suite.add(test, &ended);
         }

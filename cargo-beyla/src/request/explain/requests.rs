@@ -5,6 +5,7 @@ use crate::request::exchange::Exchange;
 use crate::request::explanation::{self, Delay, Explanation, Parts};
 use crate::request::findings::Suffered;
 use crate::request::statistics::{RouteId, Statistics};
+use crate::request::suite::TestId;
 
 use super::Explain;
 use super::clock::{Part, Reading};
@@ -207,13 +208,14 @@ impl Explain {
         opened.answered(&mut self.tasks, &mut self.threads);
     }
 
-    /// A request has ended, with its boundaries in order. What its `handle` consisted of.
-    pub(in crate::request) fn ended(&mut self, exchange: &Exchange) -> Option<Parts> {
+    /// A request has ended, with its boundaries in order, of this test if of any. What its `handle` consisted of.
+    pub(in crate::request) fn ended(&mut self, exchange: &Exchange, test: Option<TestId>) -> Option<Parts> {
         let boundaries = &exchange.boundaries;
         let handle = boundaries.phases().handle;
         let opened = exchange.opened.and_then(|slot| self.requests.get_mut(slot));
         let mut suffered = Suffered {
             route: exchange.line.statistics,
+            test,
             boundaries,
             parts: None,
             starved: 0,

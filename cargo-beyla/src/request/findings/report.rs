@@ -11,7 +11,7 @@ use crate::request::finding::{Delayed, Finding, FindingKind};
 use crate::request::statistics::{RouteId, Statistics};
 use crate::request::summary::Totals;
 
-use super::{Findings, Group, Key, Tally};
+use super::{Findings, Group, Key, Sufferers, Tally};
 
 /// Of a finding that is about all requests, so many must suffer it; and this part of all.
 const SUFFERED_MIN: u64 = 3;
@@ -45,16 +45,16 @@ impl Findings {
     pub(in crate::request) fn finish(self, known: &Known<'_>) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.grouped(known);
         let requests = known.totals.requests;
-        findings.extend(of_all(FindingKind::RuntimeSaturated, self.runtime_saturated, requests));
-        findings.extend(of_all(FindingKind::CpuSaturated, self.cpu_saturated, requests));
-        findings.extend(of_all(FindingKind::AcceptWait, self.accept_wait, known.totals.connections));
+        findings.extend(of_all(FindingKind::RuntimeSaturated, &self.runtime_saturated, requests));
+        findings.extend(of_all(FindingKind::CpuSaturated, &self.cpu_saturated, requests));
+        findings.extend(of_all(FindingKind::AcceptWait, &self.accept_wait, known.totals.connections));
         for (kind, routes) in
             [(FindingKind::SlowUpload, &self.slow_uploads), (FindingKind::SlowReader, &self.slow_readers)]
         {
-            findings.extend(routes.iter().map(|(route, tally)| Finding {
+            findings.extend(routes.iter().map(|(route, sufferers)| Finding {
                 route: Some(known.statistics.name(*route)),
                 of: known.statistics.count(*route),
-                ..finding(kind, *tally)
+                ..suffered(kind, sufferers)
             }));
         }
         findings.sort_by(|a, b| cost(b).cmp(&cost(a)).then_with(|| (a.kind, &a.route).cmp(&(b.kind, &b.route))));
@@ -140,9 +140,14 @@ impl Merged {
     }
 }
 
-fn of_all(kind: FindingKind, tally: Tally, of: u64) -> Option<Finding> {
+fn of_all(kind: FindingKind, sufferers: &Sufferers, of: u64) -> Option<Finding> {
+    let tally = sufferers.tally;
     let many = tally.count >= SUFFERED_MIN && tally.count.saturating_mul(100) >= of.saturating_mul(SUFFERED_PERCENT);
-    many.then(|| Finding { of, ..finding(kind, tally) })
+    many.then(|| Finding { of, ..suffered(kind, sufferers) })
+}
+
+fn suffered(kind: FindingKind, sufferers: &Sufferers) -> Finding {
+    Finding { tests: sufferers.tests.iter().copied().collect(), ..finding(kind, sufferers.tally) }
 }
 
 fn finding(kind: FindingKind, tally: Tally) -> Finding {

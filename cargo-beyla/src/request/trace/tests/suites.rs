@@ -3,7 +3,8 @@
 use cargo_beyla_events::{self as records, Executed, Header, TestEnded, TestStarted, test_result};
 
 use super::*;
-use crate::request::suite::{EndedTest, TestResult};
+use crate::request::finding::FindingKind;
+use crate::request::suite::{EndedTest, TestId, TestResult};
 
 const PARENT: &str = "GET /a HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
 
@@ -143,4 +144,24 @@ fn without_a_seed_there_are_no_spans() {
     let requests = run.trace.finish(run.tape.now).requests;
     assert_eq!(requests[0].trace, None);
     assert_eq!(requests[1].trace.as_ref().map(|trace| trace.test), Some(None));
+}
+
+#[test]
+fn findings_about_all_requests_name_the_tests_that_suffer() {
+    const WAIT: u64 = 10_000_000;
+    let mut run = Run { tape: Tape::explained(), ..Run::new(None) };
+    for test in 0..5 {
+        run.starts(test);
+    }
+    for (test, wait) in [(1, 0), (2, WAIT), (3, WAIT), (4, WAIT)] {
+        let connection = u64::from(test) + 1;
+        let header = Header { connection, ..run.header() };
+        run.trace.record(&Event::Owner(records::Owner { header, process: test + 1, reserved: 0 }));
+        run.tape.open_after(connection, wait).receive(connection, GET).send(connection, OK);
+        run.play();
+    }
+    let now = run.tape.now;
+    let findings = run.trace.finish(now).explained.expect("it was asked for").findings;
+    let [found] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((found.kind, &found.tests[..]), (FindingKind::AcceptWait, &[2, 3, 4].map(TestId)[..]));
 }
