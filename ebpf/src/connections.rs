@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
-use cargo_beyla_events::{kind, tcp_state, Header, Open, AF_UNIX, OPEN_BEFORE};
+use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Open, AF_UNIX, OPEN_BEFORE};
 
 use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
@@ -19,6 +19,7 @@ const MAX_CONNECTIONS: u32 = 32 * 1024;
 
 /// One end of a connection's traffic.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Direction {
     Receive = 1,
     Send = 2,
@@ -185,13 +186,15 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
             connection: connection.id,
         },
         established_ns: connection.established_ns,
-        local: sock.local(),
-        remote: sock.remote(),
+        local: Endpoint::NONE,
+        remote: Endpoint::NONE,
         receive_sequence: connection.receive_begin,
         send_sequence: connection.send_begin,
     };
-    let whole = sock.unix_path().and_then(|path| payload::with_path(&open, path));
-    let (record, size) = whole.unwrap_or(((&raw const open).cast(), size_of::<Open>() as u64));
-    output::frequent(record, size);
+    let Some(open) = payload::place(open) else { return };
+    sock.read_local(&mut open.local);
+    sock.read_remote(&mut open.remote);
+    let size = sock.unix_path().map_or(size_of::<Open>() as u64, |path| payload::append_path(open, path));
+    output::frequent((open as *const Open).cast(), size);
     lifecycle::tell_change(sock, connection);
 }

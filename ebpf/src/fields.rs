@@ -1,6 +1,8 @@
 //! Fields of the kernel's structures, at the offsets that the running kernel's BTF tells.
 
-use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
+use aya_ebpf::helpers::{
+    bpf_get_current_task, bpf_probe_read_kernel, generated::bpf_probe_read_kernel as probe_read_kernel,
+};
 use aya_ebpf::programs::BtfTracePointContext;
 use cargo_beyla_events::{Endpoint, Settings, ABSENT, AF_INET, AF_INET6, AF_UNIX};
 
@@ -191,37 +193,39 @@ impl Sock {
         (last != head && last != 0).then_some(last)
     }
 
-    /// The local end of a TCP or Unix socket.
+    /// Reads the local end of a TCP or Unix socket.
     #[inline(always)]
-    pub fn local(self) -> Endpoint {
+    pub fn read_local(self, endpoint: &mut Endpoint) {
         let port = self.local_port().unwrap_or(0);
-        self.endpoint(setting!(sock_rcv_saddr), setting!(sock_v6_rcv_saddr), port)
+        self.read_endpoint(endpoint, port, setting!(sock_rcv_saddr), setting!(sock_v6_rcv_saddr));
     }
 
-    /// The other end of a TCP or Unix socket.
+    /// Reads the other end of a TCP or Unix socket.
     #[inline(always)]
-    pub fn remote(self) -> Endpoint {
+    pub fn read_remote(self, endpoint: &mut Endpoint) {
         let port = u16::from_be(read(self.0, setting!(sock_dport)).unwrap_or(0));
-        self.endpoint(setting!(sock_daddr), setting!(sock_v6_daddr), port)
+        self.read_endpoint(endpoint, port, setting!(sock_daddr), setting!(sock_v6_daddr));
     }
 
-    /// (What cannot be read is zero: with a way out in the midst, the compiler moves values about that it
-    /// never sets, which the verifier refuses.)
     #[inline(always)]
-    fn endpoint(self, ipv4: u32, ipv6: u32, port: u16) -> Endpoint {
-        let mut endpoint = Endpoint { family: self.family().unwrap_or(0), ..Endpoint::NONE };
-        if endpoint.family == AF_INET {
+    fn read_endpoint(self, endpoint: &mut Endpoint, port: u16, ipv4: u32, ipv6: u32) {
+        let family = self.family().unwrap_or(0);
+        *endpoint = Endpoint { family, ..Endpoint::NONE };
+        if family == AF_INET {
             endpoint.port = port;
-            let address: [u8; 4] = read(self.0, ipv4).unwrap_or([0; 4]);
-            endpoint.address[0] = address[0];
-            endpoint.address[1] = address[1];
-            endpoint.address[2] = address[2];
-            endpoint.address[3] = address[3];
-        } else if endpoint.family == AF_INET6 {
+            self.read_address(&mut endpoint.address, 4, ipv4);
+        } else if family == AF_INET6 {
             endpoint.port = port;
-            endpoint.address = read(self.0, ipv6).unwrap_or([0; 16]);
+            self.read_address(&mut endpoint.address, 16, ipv6);
         }
-        endpoint
+    }
+
+    /// Reads the first `count` bytes of an address; what cannot be read is zero.
+    #[inline(always)]
+    fn read_address(self, to: &mut [u8; 16], count: u32, offset: u32) {
+        let from = (self.0 + u64::from(offset)) as *const _;
+        // SAFETY: `count` is 16 at the most; the helper checks the address read from.
+        unsafe { probe_read_kernel(to.as_mut_ptr().cast(), count, from) };
     }
 
     /// Address and length of the path of a Unix socket; `None` if it has no name.

@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::BtfTracePointContext,
 };
-use cargo_beyla_events::{kind, tcp_state, Header, Listen, State, AF_UNIX};
+use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_UNIX};
 
 use crate::connections::{self, Connection};
 use crate::fields::{setting, Sock};
@@ -77,11 +77,9 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn listening(sock: Sock) {
-    let local = sock.local();
     // There is an element for every port.
-    let _ = PORTS.set(u32::from(local.port), &1, 0);
-    let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
-    output::milestone((&raw const listen).cast(), size_of::<Listen>() as u64);
+    let _ = PORTS.set(u32::from(sock.local_port().unwrap_or(0)), &1, 0);
+    tell_listener(sock);
 }
 
 /// The process listens on a Unix socket.
@@ -95,11 +93,18 @@ pub fn unix_listener_seen(sock: Sock) {
     if setting!(family) != 0 {
         family::listens_on_unix();
     }
-    let local = sock.local();
-    let listen = Listen { header: header::<Listen>(kind::LISTEN, 0), local };
-    let whole = sock.unix_path().and_then(|path| payload::with_path(&listen, path));
-    let (record, size) = whole.unwrap_or(((&raw const listen).cast(), size_of::<Listen>() as u64));
-    output::milestone(record, size);
+    tell_listener(sock);
+}
+
+#[inline(always)]
+fn tell_listener(sock: Sock) {
+    let Some(listen) = payload::place(Listen { header: header::<Listen>(kind::LISTEN, 0), local: Endpoint::NONE })
+    else {
+        return;
+    };
+    sock.read_local(&mut listen.local);
+    let size = sock.unix_path().map_or(size_of::<Listen>() as u64, |path| payload::append_path(listen, path));
+    output::milestone((listen as *const Listen).cast(), size);
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@ use aya_ebpf::{
 };
 use cargo_beyla_events::{Header, Transfer, CAPTURE_MAX};
 
+use crate::connections::Direction;
 use crate::output;
 
 /// The most vectors of one call that are captured.
@@ -39,7 +40,10 @@ pub struct Scratch {
     pub transfer: Transfer,
     // A value of a per-CPU map may not be larger than 32 KiB.
     bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
-    pub progress: Progress,
+    /// Which way the call at hand has moved bytes, and where they are: see [`get`].
+    pub direction: Direction,
+    pub memory: Memory,
+    progress: Progress,
 }
 
 /// How far [`copy`] has come.
@@ -80,6 +84,7 @@ pub struct Memory {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 enum Shape {
     Buffer,
     Vectors,
@@ -129,14 +134,12 @@ struct Vector {
     length: u64,
 }
 
-/// Copies up to `limit` of the `length` bytes that a call has moved behind the transfer, and the last
-/// ones into its tail if that leaves some out.
-///
-/// The state of the loops lies in memory and not in registers: the verifier takes every value that it
-/// reads there for unknown, so that all paths through one turn of a loop end in the same state, and it
-/// need not follow each of them through all the others.
+/// Copies up to `limit` of the bytes that the call has moved behind the transfer, and the last ones into
+/// its tail if that leaves some out.
 #[inline(always)]
-pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
+pub fn copy(scratch: &mut Scratch, limit: u32) {
+    let memory = get(&scratch.memory);
+    let length = get(&scratch.transfer.length);
     scratch.progress =
         Progress { left: if length < limit { length } else { limit }, count: memory.count, ..Progress::NONE };
     match memory.shape {
@@ -157,7 +160,7 @@ pub fn copy(scratch: &mut Scratch, memory: Memory, length: u32, limit: u32) {
                 }
             }
             if get(&scratch.progress.captured) < length
-                && vectors_length(scratch, memory, MAX_VECTORS) == u64::from(length)
+                && vectors_length(scratch, memory, MAX_VECTORS) == u64::from(get(&scratch.transfer.length))
             {
                 vectors_tail(scratch, memory.address);
             }
@@ -215,16 +218,12 @@ fn vectors_length(scratch: &Scratch, memory: Memory, max: u32) -> u64 {
     total
 }
 
-/// Whether the process gave a call more bytes than the `length` that it moved.
+/// Whether the process gave the call of the transfer more bytes than that it moved.
 #[inline(always)]
-pub fn is_partial(memory: Memory, length: u32) -> bool {
-    if memory.shape != Shape::Vectors {
-        return false;
-    }
-    scratch().is_some_and(|scratch| {
-        scratch.progress.count = memory.count;
-        vectors_length(scratch, memory, MAX_BATCH_VECTORS) > u64::from(length)
-    })
+pub fn is_partial() -> bool {
+    let Some(scratch) = scratch() else { return false };
+    let (memory, length) = (get(&scratch.memory), get(&scratch.transfer.length));
+    memory.shape == Shape::Vectors && vectors_length(scratch, memory, MAX_BATCH_VECTORS) > u64::from(length)
 }
 
 #[inline(always)]
@@ -259,9 +258,11 @@ fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bo
     take == moved
 }
 
-/// A value that the verifier shall know nothing of.
+/// A value that the verifier shall know nothing of: it takes whatever it reads in memory for unknown, so that
+/// the paths that led to different values end in one state there, and it need not follow each of them through
+/// all that comes after.
 #[inline(always)]
-fn get(value: &u32) -> u32 {
+pub fn get<T: Copy>(value: &T) -> T {
     // SAFETY: a reference is valid for reads.
     unsafe { core::ptr::read_volatile(value) }
 }
@@ -314,18 +315,29 @@ pub fn submit(scratch: &mut Scratch) {
     output::frequent((scratch as *const Scratch).cast(), u64::from(size));
 }
 
-/// Puts a record and the path of a Unix socket together; where they are and their size.
+/// The beginning of the scratch, where a record is put together that a path may follow. (On the stack the
+/// verifier would keep account of each of its bytes, and of every way in which they can differ.)
 #[inline(always)]
-pub fn with_path<T: Copy>(record: &T, (address, length): (u64, u32)) -> Option<(*const u8, u64)> {
-    let start: *mut u8 = (scratch()? as *mut Scratch).cast();
+pub fn place<T: Copy>(record: T) -> Option<&'static mut T> {
+    let place: *mut T = (scratch()? as *mut Scratch).cast();
+    // SAFETY: the scratch is larger than any record, and aligned for all; and see `scratch`.
+    unsafe {
+        place.write(record);
+        Some(&mut *place)
+    }
+}
+
+/// Puts the path of a Unix socket behind a record that [`place`] has placed; the size of both.
+#[inline(always)]
+pub fn append_path<T>(record: &mut T, (address, length): (u64, u32)) -> u64 {
+    let record: *mut T = record;
     let length = length & PATH_MASK;
     let size = size_of::<T>() as u32 + length;
     // SAFETY: the scratch is larger than any record with any path, and every record begins with a
     // header; the helper checks the address read from.
     unsafe {
-        start.cast::<T>().write(*record);
-        (*start.cast::<Header>()).size = size;
-        probe_read_kernel(start.add(size_of::<T>()).cast(), length, address as *const _);
+        (*record.cast::<Header>()).size = size;
+        probe_read_kernel(record.add(1).cast(), length, address as *const _);
     }
-    Some((start, u64::from(size)))
+    u64::from(size)
 }

@@ -5,6 +5,8 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
 };
 
+use crate::payload;
+
 /// The kernel's `struct pt_regs`.
 #[cfg(bpf_target_arch = "x86_64")]
 #[repr(C)]
@@ -26,10 +28,9 @@ pub struct Registers {
 
 #[cfg(bpf_target_arch = "x86_64")]
 impl Registers {
-    /// The number of the system call; negative if the thread is in none.
     #[inline(always)]
-    pub fn number(&self) -> u64 {
-        self.orig_ax
+    fn number_field(&self) -> &u64 {
+        &self.orig_ax
     }
 
     #[inline(always)]
@@ -77,10 +78,9 @@ pub struct Registers {
 
 #[cfg(bpf_target_arch = "aarch64")]
 impl Registers {
-    /// The number of the system call; negative if the thread is in none.
     #[inline(always)]
-    pub fn number(&self) -> u64 {
-        self.syscallno as u64
+    fn number_field(&self) -> &i32 {
+        &self.syscallno
     }
 
     #[inline(always)]
@@ -115,6 +115,13 @@ impl Registers {
 }
 
 impl Registers {
+    /// The number of the system call; negative if the thread is in none. Read anew each time: see
+    /// [`payload::get`].
+    #[inline(always)]
+    pub fn number(&self) -> u64 {
+        payload::get(self.number_field()) as u64
+    }
+
     /// Those with which the current thread entered the kernel. Linux 5.15.
     #[inline(always)]
     pub fn of_current() -> &'static Self {

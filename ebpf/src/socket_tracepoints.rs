@@ -75,8 +75,8 @@ fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: 
     transfers::record(sock, connection, direction, memory, length, end, time_ns);
     // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew. A
     // message that could not be sent whole ends it.
-    if let Some(messages) = registers.batch_length(number) {
-        let whole = direction == Direction::Receive || !payload::is_partial(memory, length);
+    if let Some(messages) = registers.batch_length(registers.number()) {
+        let whole = direction == Direction::Receive || !payload::is_partial();
         connection.batch_index = if index + 1 < messages && whole { index + 1 } else { 0 };
     }
 }

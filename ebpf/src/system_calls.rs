@@ -162,7 +162,8 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     let result: i64 = context.arg(1);
     let number = registers.number();
     let mut descriptor = registers.argument(0);
-    let direction = match number {
+    let Some(scratch) = payload::scratch() else { return 0 };
+    scratch.direction = match number {
         number::READ | number::READV | number::RECVFROM | number::RECVMSG | number::RECVMMSG => {
             if registers.peeks(number) {
                 return 0;
@@ -188,7 +189,7 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         }
         _ => return 0,
     };
-    returned(registers, number, descriptor, direction, result);
+    returned(registers, descriptor, result);
     0
 }
 
@@ -205,16 +206,24 @@ fn accepted(descriptor: u64) {
 }
 
 #[inline(always)]
-fn returned(registers: &Registers, number: u64, descriptor: u64, direction: Direction, result: i64) {
+fn returned(registers: &Registers, descriptor: u64, result: i64) {
     let Some((sock, connection)) = connection(descriptor) else { return };
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
-    let end_of_stream = result == 0 && direction == Direction::Receive && connection.family == AF_UNIX;
-    if result > 0 || end_of_stream {
-        moved(sock, connection, registers, number, direction, result, time_ns);
-    }
-    if direction == Direction::Send {
-        sending::ends(connection, result);
+    let Some(scratch) = payload::scratch() else { return };
+    match payload::get(&scratch.direction) {
+        Direction::Receive => {
+            let end_of_stream = result == 0 && connection.family == AF_UNIX;
+            if result > 0 || end_of_stream {
+                moved(sock, connection, registers, Direction::Receive, result, time_ns);
+            }
+        }
+        Direction::Send => {
+            if result > 0 {
+                moved(sock, connection, registers, Direction::Send, result, time_ns);
+            }
+            sending::ends(connection, result);
+        }
     }
 }
 
@@ -223,12 +232,12 @@ fn moved(
     sock: Sock,
     connection: &mut Connection,
     registers: &Registers,
-    number: u64,
     direction: Direction,
     result: i64,
     time_ns: u64,
 ) {
     let mut length = result as u32;
+    let number = registers.number();
     let memory = if registers.batch_length(number).is_some() {
         // What it returns is the number of messages moved.
         let messages = if length > MAX_BATCH { MAX_BATCH } else { length };

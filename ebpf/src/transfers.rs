@@ -40,6 +40,7 @@ pub fn record(
     time_ns: u64,
 ) {
     let Some(scratch) = payload::scratch() else { return };
+    scratch.memory = memory;
     let mut transfer = Transfer {
         header: Header { kind: kind::RECEIVE, flags: 0, size: 0, time_ns, connection: connection.id },
         begin_ns: 0,
@@ -83,7 +84,7 @@ pub fn record(
     }
     scratch.transfer = transfer;
     let limit = limit(connection, direction, length);
-    payload::copy(scratch, memory, length, limit);
+    payload::copy(scratch, limit);
     payload::submit(scratch);
 }
 
