@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::explanation::{Explain, Finding, Handle, Unit};
+use crate::explanation::{Explain, Finding, Handle, Parts, Unit};
 use crate::rows;
 
 /// The JSON report, field by field as it is documented.
@@ -136,6 +136,15 @@ impl Report {
     /// The requests of a path, in the order in which they were read.
     pub fn of_path<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Request> {
         self.requests.iter().filter(move |request| request.path == path)
+    }
+
+    /// Each request of a path was mostly so, and most of them were nearly nothing else. A machine that is itself a guest
+    /// may stand still for some milliseconds of one, which the kernel counts to whoever was about to run.
+    pub fn mostly(&self, path: &str, part: fn(&Parts) -> u64) {
+        let mut shares: Vec<f64> = self.of_path(path).map(|request| request.opened().parts.own_share(part)).collect();
+        shares.sort_by(f64::total_cmp);
+        let middle = shares[shares.len() / 2];
+        assert!(shares[0] >= 0.8 && middle >= 0.95, "{path}: {shares:?} {:#?}", self.requests);
     }
 
     /// What was not seen of a kind.

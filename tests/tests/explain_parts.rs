@@ -30,11 +30,12 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
         assert_eq!(report.requests.len(), handlers.len());
         for (request, handler) in report.requests.iter().zip(handlers) {
             let Parts { running, runnable, blocked, scheduled, waiting } = request.opened().parts;
-            // On a busy machine a handler is taken off the CPU now and then, or gets it late.
+            // On a busy machine a handler is taken off the CPU now and then, or gets it late; where it shares a machine, it
+            // may stand still on it.
             let (took, delayed) = match request.path.as_str() {
                 "/spin" => (running, runnable),
-                "/sleep" => (waiting, scheduled + runnable),
-                _ => (blocked, runnable),
+                "/sleep" => (waiting, scheduled + runnable + running),
+                _ => (blocked, runnable + running),
             };
             let (took, delayed) = (took as f64 / 1e6, delayed as f64 / 1e6);
             // What delays it just before or after the handler's own clock runs is no part of what that says.
@@ -49,21 +50,15 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
     });
 }
 
-fn nearly_all_is(report: &Report, path: &str, part: fn(&Parts) -> u64) {
-    for request in report.of_path(path) {
-        assert!(request.opened().parts.own_share(part) >= 0.95, "{request:#?}");
-    }
-}
-
 fn spin_runs(report: &Report) {
-    nearly_all_is(report, "/spin", |parts| parts.running);
+    report.mostly("/spin", |parts| parts.running);
     let finding = report.the_finding("cpu-bound-poll");
     assert_eq!(finding.route.as_deref(), Some("GET /spin"));
     assert_eq!((finding.count, finding.of), (ROUNDS as u64, ROUNDS as u64));
 }
 
 fn sleep_waits(report: &Report) {
-    nearly_all_is(report, "/sleep", |parts| parts.waiting);
+    report.mostly("/sleep", |parts| parts.waiting);
     for request in report.of_path("/sleep") {
         let handle = request.opened();
         // It waits for a timer, which is no task, and stands nowhere meanwhile.
@@ -75,7 +70,7 @@ fn sleep_waits(report: &Report) {
 fn block_blocks(report: &Report, build: Build) {
     let file = "examples/latency_lab/src/handlers.rs";
     let line = source::line(file, "block", "thread::sleep(");
-    nearly_all_is(report, "/block", |parts| parts.blocked);
+    report.mostly("/block", |parts| parts.blocked);
     for request in report.of_path("/block") {
         let handle = request.opened();
         let place = handle.places.first().expect("a place");

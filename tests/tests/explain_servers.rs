@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use beyla_tests::alone::alone;
 use beyla_tests::client::get;
-use beyla_tests::explanation::Parts;
 use beyla_tests::report::Report;
 use beyla_tests::run::{ACTIX_LAB, Capture, HYPER_SERVER, LATENCY_LAB, Run, THREADS_SERVER};
 use beyla_tests::source;
@@ -27,26 +26,13 @@ fn play(run: Run) -> Report {
     report
 }
 
-/// Each request of a path was mostly so. A machine that is itself a guest may stand still for some milliseconds of one,
-/// which the kernel counts to whoever was about to run.
-fn mostly(report: &Report, path: &str, part: fn(&Parts) -> u64) {
-    let mut shares: Vec<f64> = Vec::new();
-    for request in report.of_path(path) {
-        let share = request.opened().parts.own_share(part);
-        assert!(share >= 0.8, "{request:#?}");
-        shares.push(share);
-    }
-    shares.sort_by(f64::total_cmp);
-    assert!(shares[shares.len() / 2] >= 0.95, "{path}: {shares:?}");
-}
-
 /// Of a server that has only threads.
 fn threads_block_and_that_is_fine(report: &Report) {
     const FILE: &str = "tests/src/bin/threads_server/handlers.rs";
     report.check_opened_as_threads();
-    mostly(report, "/spin", |parts| parts.running);
-    mostly(report, "/sleep", |parts| parts.blocked);
-    mostly(report, "/block", |parts| parts.blocked);
+    report.mostly("/spin", |parts| parts.running);
+    report.mostly("/sleep", |parts| parts.blocked);
+    report.mostly("/block", |parts| parts.blocked);
     let line = source::line(FILE, "block", "thread::sleep(");
     for request in report.of_path("/block") {
         let place = request.opened().places.first().expect("a place");
@@ -92,9 +78,9 @@ fn a_pool_without_a_free_thread_shows_as_queue() {
 /// Of a server whose connections are tasks of tokio.
 fn tasks_are_seen(report: &Report, function: &str, file: &str) {
     report.check_opened();
-    mostly(report, "/spin", |parts| parts.running);
-    mostly(report, "/sleep", |parts| parts.waiting);
-    mostly(report, "/block", |parts| parts.blocked);
+    report.mostly("/spin", |parts| parts.running);
+    report.mostly("/sleep", |parts| parts.waiting);
+    report.mostly("/block", |parts| parts.blocked);
     let finding = report.the_finding("blocking-call");
     assert_eq!(finding.route.as_deref(), Some("GET /block"));
     assert_eq!((finding.count, finding.of), (ROUNDS as u64, ROUNDS as u64));
@@ -125,8 +111,8 @@ fn actix_web() {
 /// long as the handler stays there.
 fn only_threads_are_seen(report: &Report) {
     report.check_opened_as_threads();
-    mostly(report, "/spin", |parts| parts.running);
-    mostly(report, "/block", |parts| parts.blocked);
+    report.mostly("/spin", |parts| parts.running);
+    report.mostly("/block", |parts| parts.blocked);
     for request in report.of_path("/sleep") {
         let handle = request.opened();
         assert!(handle.parts.share(|parts| parts.running) < 0.05, "{request:#?}");

@@ -1,7 +1,7 @@
 //! Requests that wait for other tasks: on whom, for how long, and what those did meanwhile.
 
 use beyla_tests::alone::alone;
-use beyla_tests::explanation::{Handle, Parts, Wait};
+use beyla_tests::explanation::{Parts, Wait};
 use beyla_tests::report::Report;
 use beyla_tests::run::{Build, Capture, LATENCY_LAB, Run};
 
@@ -23,12 +23,15 @@ fn play(build: Build, target: &str) -> Report {
     report
 }
 
-/// The request did nothing but wait; returns the longest wait, which was all of it.
-fn the_wait(handle: &Handle) -> &Wait {
-    assert!(handle.parts.own_share(|parts| parts.waiting) >= 0.95, "{handle:#?}");
-    let wait = handle.waits.first().unwrap_or_else(|| panic!("on nobody: {handle:#?}"));
-    assert!(wait.ns as f64 >= 0.95 * handle.parts.waiting as f64, "{handle:#?}");
-    wait
+/// The requests did nothing but wait; the longest wait of each, which was all of it.
+fn waits(report: &Report) -> impl Iterator<Item = &Wait> {
+    report.mostly(&report.requests[0].path, |parts| parts.waiting);
+    report.requests.iter().map(|request| {
+        let handle = request.opened();
+        let wait = handle.waits.first().unwrap_or_else(|| panic!("on nobody: {handle:#?}"));
+        assert!(wait.ns as f64 >= 0.95 * handle.parts.waiting as f64, "{handle:#?}");
+        wait
+    })
 }
 
 /// What is waited for took 50 ms in one way; others may have had the CPU or the worker before and after.
@@ -46,8 +49,7 @@ fn a_spawned_task_that_waits() {
     let _alone = alone();
     for build in BUILDS {
         let report = play(build, "/spawn?ms=50");
-        for request in &report.requests {
-            let wait = the_wait(request.opened());
+        for wait in waits(&report) {
             is_named(wait, build, "latency_lab::handlers::tasks::sleeping");
             took_50_ms(wait, |parts| parts.waiting);
         }
@@ -60,8 +62,7 @@ fn a_spawned_task_that_computes() {
     let _alone = alone();
     for build in BUILDS {
         let report = play(build, "/spawn_spin?ms=50");
-        for request in &report.requests {
-            let wait = the_wait(request.opened());
+        for wait in waits(&report) {
             is_named(wait, build, "latency_lab::handlers::tasks::spinning");
             took_50_ms(wait, |parts| parts.running + parts.runnable);
         }
@@ -74,8 +75,7 @@ fn a_blocking_call_where_it_may_be() {
     let _alone = alone();
     for build in BUILDS {
         let report = play(build, "/spawn_blocking?ms=50");
-        for request in &report.requests {
-            let wait = the_wait(request.opened());
+        for wait in waits(&report) {
             assert_eq!(wait.on, "blocking pool");
             took_50_ms(wait, |parts| parts.blocked);
         }
@@ -88,8 +88,7 @@ fn a_task_that_waits_for_another() {
     let _alone = alone();
     for build in BUILDS {
         let report = play(build, "/nested?ms=50");
-        for request in &report.requests {
-            let wait = the_wait(request.opened());
+        for wait in waits(&report) {
             is_named(wait, build, "latency_lab::handlers::tasks::blocking");
             took_50_ms(wait, |parts| parts.waiting);
             let [inner] = &wait.waits[..] else { panic!("not one wait within: {wait:#?}") };
@@ -105,8 +104,7 @@ fn a_task_that_answers_by_channel() {
     let _alone = alone();
     for build in BUILDS {
         let report = play(build, "/channel?ms=50");
-        for request in &report.requests {
-            let wait = the_wait(request.opened());
+        for wait in waits(&report) {
             is_named(wait, build, "latency_lab::actor::work");
             took_50_ms(wait, |parts| parts.waiting);
         }
@@ -119,10 +117,7 @@ fn a_call_that_blocks_in_place_holds_up_nobody() {
     let _alone = alone();
     for build in BUILDS {
         let report = play(build, "/in_place?ms=50");
-        for request in &report.requests {
-            let handle = request.opened();
-            assert!(handle.parts.own_share(|parts| parts.blocked) >= 0.95, "{handle:#?}");
-        }
+        report.mostly("/in_place", |parts| parts.blocked);
         assert_eq!(report.findings, []);
     }
 }
