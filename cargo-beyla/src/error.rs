@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::request::pattern::PatternError;
+
 /// Exit code: not enough privilege, or a kernel that cannot do what is needed.
 pub const UNSUPPORTED: u8 = 96;
 /// Exit code: the server never listened.
@@ -145,13 +147,8 @@ pub enum Error {
         reason: String,
     },
     /// A route pattern that does not parse.
-    #[error("the route pattern '{pattern}' is not valid: {reason}")]
-    RoutePattern {
-        /// As it was given.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("the route {0}")]
+    RoutePattern(PatternError),
     /// A setting that is not valid, or a file of settings that is none.
     #[error("{place}: {message}")]
     Config {
@@ -219,7 +216,7 @@ impl Error {
             | Self::OneStdout
             | Self::File { .. }
             | Self::NotARecording { .. }
-            | Self::RoutePattern { .. }
+            | Self::RoutePattern(_)
             | Self::Config { .. }
             | Self::Baseline { .. }
             | Self::FileExists { .. }
@@ -253,7 +250,7 @@ impl Error {
             }
             Self::Probe { hint, .. } | Self::Config { hint, .. } | Self::TestArgument { hint, .. } => hint.clone(),
             Self::List { said, .. } => said.as_ref().map(|said| format!("it said: {said}")),
-            Self::RoutePattern { .. } => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
+            Self::RoutePattern(_) => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
             Self::FileExists { .. } => Some("nothing was written; overwrite it with `cargo beyla init --force`".into()),
             Self::Export { .. } => Some("write it as in --otlp http://localhost:4318".into()),
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {

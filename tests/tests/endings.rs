@@ -11,6 +11,9 @@ use beyla_tests::run::{BASIC, Capture, LATENCY_LAB, Run};
 const PROMISE: &str = "send:HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n";
 const PROMISE_LENGTH: usize = PROMISE.len() - "send:".len();
 
+/// Tells the client that its request has been read.
+const CONTINUE: &str = "send:HTTP/1.1 100 Continue\r\n\r\n";
+
 /// A run in which the client does as it is told and then is gone.
 fn left_by(client: impl Fn(Client), steps: &[&str], expected: &[String]) {
     both_ways(|capture| {
@@ -31,9 +34,10 @@ fn a_client_that_closes_before_the_response() {
     let request = get("/slow");
     left_by(
         |mut client| {
-            client.send(&request).finish_sending().rest();
+            client.send(&request).until("\r\n\r\n");
+            client.finish_sending().rest();
         },
-        &["head", "await-eof"],
+        &["head", CONTINUE, "await-eof"],
         &[unanswered("GET /slow", (request.len(), 0), "client closed")],
     );
 }
@@ -42,7 +46,7 @@ fn a_client_that_closes_before_the_response() {
 fn a_client_that_resets_before_the_response() {
     let request = get("/slow");
     both_ways(|capture| {
-        let run = playing(capture, &["head", "send:HTTP/1.1 100 Continue\r\n\r\n", "await-eof"]);
+        let run = playing(capture, &["head", CONTINUE, "await-eof"]);
         let mut client = run.connect();
         client.send(&request).until("\r\n\r\n");
         client.reset();
@@ -172,7 +176,7 @@ fn statuses_of_500_and_above_are_errors() {
 fn a_request_that_is_open_when_the_run_ends() {
     let request = get("/for-ever");
     both_ways(|capture| {
-        let run = playing(capture, &["head", "send:HTTP/1.1 100 Continue\r\n\r\n", "hang"]);
+        let run = playing(capture, &["head", CONTINUE, "hang"]);
         let mut client = run.connect();
         client.send(&request).until("\r\n\r\n");
         let report = run.stop();

@@ -6,12 +6,12 @@ use beyla_tests::load;
 use beyla_tests::run::{Build, LATENCY_LAB, Run};
 
 #[test]
-fn twenty_thousand_requests_are_all_opened() {
+fn ten_thousand_requests_are_all_opened() {
     const CONNECTIONS: usize = 8;
-    const EACH: usize = 2500;
+    const EACH: usize = 1250;
     let _alone = alone();
     both_ways(|capture| {
-        let run = Run::of(LATENCY_LAB, capture).explain().build(Build::Release).flags(["--max-requests", "20000"]);
+        let run = Run::of(LATENCY_LAB, capture).explain().build(Build::Release).flags(["--max-requests", "10000"]);
         let run = run.environment("TOKIO_WORKER_THREADS", "2").start();
         load::keep_alive(run.port, CONNECTIONS, EACH, "/fast");
         let report = run.stop();

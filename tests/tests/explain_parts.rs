@@ -1,5 +1,7 @@
 //! What `handle` consisted of, against the truth that `latency_lab` and the scheduler know.
 
+use std::collections::BTreeMap;
+
 use beyla_tests::alone::alone;
 use beyla_tests::both::both_ways;
 use beyla_tests::busy::Busy;
@@ -28,6 +30,7 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
         let report = run.stop();
         report.check_opened();
         assert_eq!(report.requests.len(), handlers.len());
+        let mut beyond: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for (request, handler) in report.requests.iter().zip(handlers) {
             let Parts { running, runnable, blocked, scheduled, waiting } = request.opened().parts;
             // On a busy machine a handler is taken off the CPU now and then, or gets it late; where it shares a machine, it
@@ -39,9 +42,14 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
             };
             let (took, delayed) = (took as f64 / 1e6, delayed as f64 / 1e6);
             // What delays it just before or after the handler's own clock runs is no part of what that says.
-            let more = took + delayed - handler;
-            assert!((-2.5..2.5 + delayed).contains(&more), "the handler took {handler} ms: {request:#?}");
+            let more = took - handler;
+            assert!((-2.5 - delayed..10.0).contains(&more), "the handler took {handler} ms: {request:#?}");
             assert!(request.path == "/spin" || took >= 49.9, "{request:#?}");
+            beyond.entry(&request.path).or_default().push(more);
+        }
+        for (path, mut beyond) in beyond {
+            beyond.sort_by(f64::total_cmp);
+            assert!(beyond[ROUNDS / 2] < 2.5, "{path}: {beyond:?} ms more than the handler took");
         }
         spin_runs(&report);
         sleep_waits(&report);

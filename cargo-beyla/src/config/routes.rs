@@ -69,7 +69,7 @@ impl Routes {
     pub(super) fn load(flags: &[String], layers: &Layers<'_>) -> Result<Self, Error> {
         let given = Setting::of_flag("--route", (!flags.is_empty()).then(|| flags.to_vec()));
         if let Some(given) = &given {
-            PathPatterns::new(&given.value)?;
+            PathPatterns::new(&given.value).map_err(Error::RoutePattern)?;
         }
         let patterns = given.or(layers.first_of(&[&ROUTES, &ROUTES_PATTERNS], patterns)?);
         Ok(Self {
@@ -86,25 +86,22 @@ impl Routes {
 
     /// Puts paths into routes: the patterns first, then what looks like an id is folded.
     pub fn table(&self) -> Result<RouteTable, Error> {
-        RouteTable::new(&self.patterns.value)
+        RouteTable::new(&self.patterns.value).map_err(Error::RoutePattern)
     }
 
     /// Matches the paths that are not exported.
     pub fn ignored(&self) -> Result<PathPatterns, Error> {
-        PathPatterns::new(self.ignored_patterns.as_ref().map_or(&[], |setting| &setting.value))
+        let patterns = self.ignored_patterns.as_ref().map_or(&[][..], |setting| setting.value.as_slice());
+        PathPatterns::new(patterns).map_err(Error::RoutePattern)
     }
 }
 
 /// Patterns that go together; one that is there twice counts once.
 fn patterns(node: &Node) -> Result<Vec<String>, Wrong> {
     const KIND: &str = "a list of patterns such as /users/{id}";
-    let why = |error| match error {
-        Error::RoutePattern { pattern, reason } => format!("the pattern '{pattern}' is not valid: {reason}"),
-        error => error.to_string(),
-    };
     let parse = |node: &Node| {
         let pattern = text(node)?;
-        PathPatterns::new(std::slice::from_ref(&pattern)).map_err(|error| node.wrong(why(error)))?;
+        PathPatterns::new(std::slice::from_ref(&pattern)).map_err(|error| node.wrong(format!("the {error}")))?;
         Ok(pattern)
     };
     let mut patterns: Vec<String> = Vec::new();
@@ -113,6 +110,6 @@ fn patterns(node: &Node) -> Result<Vec<String>, Wrong> {
             patterns.push(pattern);
         }
     }
-    PathPatterns::new(&patterns).map_err(|error| node.wrong(why(error)))?;
+    PathPatterns::new(&patterns).map_err(|error| node.wrong(format!("the {error}")))?;
     Ok(patterns)
 }

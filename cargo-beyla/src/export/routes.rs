@@ -34,7 +34,7 @@ impl ExportedRoutes {
             Unmatched::Unset => Otherwise::Fixed("".into()),
             Unmatched::Wildcard => Otherwise::Fixed(WILDCARD.into()),
         };
-        Ok(Some(Self { patterns: PathPatterns::new(patterns)?, unmatched }))
+        Ok(Some(Self { patterns: PathPatterns::new(patterns).map_err(Error::RoutePattern)?, unmatched }))
     }
 
     /// The request as it is exported.

@@ -2,7 +2,15 @@
 
 use matchit::{InsertError, Router};
 
-use crate::error::Error;
+/// A pattern that does not parse, or stands for the same paths as another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pattern '{pattern}' is not valid: {reason}")]
+pub struct PatternError {
+    /// As it was given.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
 
 /// Patterns such as `/users/{id}`, `/users/:id`, `/files/{*rest}` and `/files/*`.
 ///
@@ -25,12 +33,12 @@ struct Prefix {
 
 impl PathPatterns {
     /// Patterns, none of which may be there twice.
-    pub fn new(patterns: &[String]) -> Result<Self, Error> {
+    pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
         let mut router = Router::new();
         let mut prefixes: Vec<Prefix> = Vec::new();
         let mut inserted: Vec<(String, &String)> = Vec::new();
         for pattern in patterns {
-            let invalid = |reason: String| Error::RoutePattern { pattern: pattern.clone(), reason };
+            let invalid = |reason: String| PatternError { pattern: pattern.clone(), reason };
             let twice = |other: &str| invalid(format!("it stands for the same paths as '{other}'"));
             if !pattern.starts_with('/') {
                 return Err(invalid("it does not begin with '/'".into()));
@@ -104,7 +112,7 @@ fn in_router_notation(label: &str) -> String {
 mod tests {
     use super::*;
 
-    fn patterns(patterns: &[&str]) -> Result<PathPatterns, Error> {
+    fn patterns(patterns: &[&str]) -> Result<PathPatterns, PatternError> {
         PathPatterns::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 

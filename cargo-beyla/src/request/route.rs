@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::pattern::PathPatterns;
-use crate::error::Error;
+use super::pattern::{PathPatterns, PatternError};
 
 /// The longest route, in bytes; what is longer is cut.
 const ROUTE_MAX: usize = 256;
@@ -16,7 +15,7 @@ pub struct RouteTable {
 
 impl RouteTable {
     /// Patterns as [`PathPatterns`] takes them.
-    pub fn new(patterns: &[String]) -> Result<Self, Error> {
+    pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
         Ok(Self { patterns: PathPatterns::new(patterns)? })
     }
 
@@ -115,8 +114,7 @@ mod tests {
     fn invalid_patterns_are_refused() {
         for patterns in [&["users"][..], &["GET /users"], &["/{a"], &["/{a}", "/{b}"], &["/:"]] {
             let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
-            let error = RouteTable::new(&patterns);
-            assert!(matches!(error, Err(Error::RoutePattern { .. })), "{patterns:?}");
+            assert!(RouteTable::new(&patterns).is_err(), "{patterns:?}");
         }
     }
 

@@ -6,9 +6,6 @@ use http::{HeaderMap, Uri};
 
 use crate::config::secret::Secret;
 
-/// What is shown in the place of a secret.
-const MASK: &str = "***";
-
 /// What is shorter, in bytes, is left: it is no secret, and would be found in many a word.
 const SECRET_MIN: usize = 4;
 
@@ -41,7 +38,7 @@ impl Secrets {
 
     /// Text of the receiver as it may be shown. To be called before it is shortened: half a secret would not be found.
     pub(super) fn hide(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal(), MASK))
+        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal(), &secret.to_string()))
     }
 }
 
@@ -78,12 +75,12 @@ mod tests {
             "http://h/v1/traces?token=t0ken&x=1",
         );
         for (said, shown) in [
-            ("bad auth: Basic dXNlcjpzZWtyaXQ=", "bad auth: ***"),
-            ("bad auth: dXNlcjpzZWtyaXQ=, dXNlcjpzZWtyaXQ=", "bad auth: ***, ***"),
-            ("user:sekrit is not known; sekrit?", "*** is not known; ***?"),
-            ("authorization: bearer glc_abc", "authorization: bearer ***"),
-            ("a tenant has the key k3y-k3y", "a tenant has the key ***"),
-            ("POST /v1/traces?token=t0ken&x=1", "POST /v1/traces?token=***&x=1"),
+            ("bad auth: Basic dXNlcjpzZWtyaXQ=", "bad auth: ********"),
+            ("bad auth: dXNlcjpzZWtyaXQ=, dXNlcjpzZWtyaXQ=", "bad auth: ********, ********"),
+            ("user:sekrit is not known; sekrit?", "******** is not known; ********?"),
+            ("authorization: bearer glc_abc", "authorization: bearer ********"),
+            ("a tenant has the key k3y-k3y", "a tenant has the key ********"),
+            ("POST /v1/traces?token=t0ken&x=1", "POST /v1/traces?token=********&x=1"),
             ("", ""),
         ] {
             assert_eq!(secrets.hide(said), shown);
