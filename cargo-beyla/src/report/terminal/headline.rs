@@ -95,6 +95,8 @@ fn why_none(summary: &Summary, tests: bool) -> String {
         format!("{} spoke no HTTP/1", of_them(unseen.unreadable_connections))
     } else if connections > 0 {
         format!("{} carried none", of_them(connections))
+    } else if tests && summary.tests.is_empty() {
+        "there was no test to run".into()
     } else if tests {
         "no server of this workspace was connected to".into()
     } else if summary.listening.is_empty() {

@@ -87,6 +87,15 @@ fn tests_without_requests() {
 }
 
 #[test]
+fn no_tests() {
+    let summary = fixtures::summary(Vec::new(), Vec::new());
+    assert_snapshot!(of_tests(&summary, &Verdicts::default(), 80), @"
+    No requests in 0 tests, 2.31 s: there was no test to run
+    shop
+    ");
+}
+
+#[test]
 fn many_tests_with_hostile_names_fit_and_are_summed_up() {
     let mut summary = fixtures::suite();
     for number in 0..60 {
