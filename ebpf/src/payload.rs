@@ -41,7 +41,7 @@ pub struct Scratch {
     // A value of a per-CPU map may not be larger than 32 KiB.
     bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
     /// Which way the call at hand has moved bytes, and where they are: see [`get`].
-    pub direction: Direction,
+    direction: Direction,
     pub memory: Memory,
     progress: Progress,
 }
@@ -72,6 +72,28 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 pub fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: the pointer is to this CPU's own element, and nothing that uses it interrupts us.
     SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
+/// The direction of the call at hand, as it is noted in the scratch: see [`get`].
+#[derive(Clone, Copy)]
+pub struct NotedDirection(*const Direction);
+
+impl NotedDirection {
+    #[inline(always)]
+    pub fn new(direction: Direction) -> Option<Self> {
+        let scratch = SCRATCH.get_ptr_mut(0)?;
+        // SAFETY: the pointer is to this CPU's own element, and nothing that uses it interrupts us.
+        unsafe {
+            (*scratch).direction = direction;
+            Some(Self(&raw const (*scratch).direction))
+        }
+    }
+
+    #[inline(always)]
+    pub fn get(self) -> Direction {
+        // SAFETY: see `new`; elements of an array are never freed.
+        unsafe { self.0.read_volatile() }
+    }
 }
 
 /// Where a system call's bytes are in the process's memory. (No enum with contents of its own: the

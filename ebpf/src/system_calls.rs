@@ -5,7 +5,7 @@ use cargo_beyla_events::AF_UNIX;
 
 use crate::connections::{self, Connection, Direction};
 use crate::fields::{is_last_reference, setting, Sock};
-use crate::payload::{self, Memory};
+use crate::payload::{self, Memory, NotedDirection};
 use crate::registers::Registers;
 use crate::{lifecycle, output, sending, target, transfers};
 
@@ -162,8 +162,7 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     let result: i64 = context.arg(1);
     let number = registers.number();
     let mut descriptor = registers.argument(0);
-    let Some(scratch) = payload::scratch() else { return 0 };
-    scratch.direction = match number {
+    let direction = match number {
         number::READ | number::READV | number::RECVFROM | number::RECVMSG | number::RECVMMSG => {
             if registers.peeks(number) {
                 return 0;
@@ -189,7 +188,9 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         }
         _ => return 0,
     };
-    returned(registers, descriptor, result);
+    if let Some(direction) = NotedDirection::new(direction) {
+        returned(registers, descriptor, direction, result);
+    }
     0
 }
 
@@ -206,24 +207,16 @@ fn accepted(descriptor: u64) {
 }
 
 #[inline(always)]
-fn returned(registers: &Registers, descriptor: u64, result: i64) {
+fn returned(registers: &Registers, descriptor: u64, direction: NotedDirection, result: i64) {
     let Some((sock, connection)) = connection(descriptor) else { return };
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
-    let Some(scratch) = payload::scratch() else { return };
-    match payload::get(&scratch.direction) {
-        Direction::Receive => {
-            let end_of_stream = result == 0 && connection.family == AF_UNIX;
-            if result > 0 || end_of_stream {
-                moved(sock, connection, registers, Direction::Receive, result, time_ns);
-            }
-        }
-        Direction::Send => {
-            if result > 0 {
-                moved(sock, connection, registers, Direction::Send, result, time_ns);
-            }
-            sending::ends(connection, result);
-        }
+    let end_of_stream = result == 0 && direction.get() == Direction::Receive && connection.family == AF_UNIX;
+    if result > 0 || end_of_stream {
+        moved(sock, connection, registers, direction, result, time_ns);
+    }
+    if direction.get() == Direction::Send {
+        sending::ends(connection, result);
     }
 }
 
@@ -232,7 +225,7 @@ fn moved(
     sock: Sock,
     connection: &mut Connection,
     registers: &Registers,
-    direction: Direction,
+    direction: NotedDirection,
     result: i64,
     time_ns: u64,
 ) {
@@ -246,8 +239,8 @@ fn moved(
     } else {
         registers.memory(number, 0)
     };
-    let end = transfers::end_sequence(sock, connection, direction, length);
-    transfers::record(sock, connection, direction, memory, length, end, time_ns);
+    let end = transfers::end_sequence(sock, connection, || direction.get(), length);
+    transfers::record(sock, connection, || direction.get(), memory, length, end, time_ns);
 }
 
 /// Bytes that recvmmsg or sendmmsg moved.

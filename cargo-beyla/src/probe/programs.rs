@@ -21,7 +21,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch
 
 /// A program is named as its tracepoint.
 const ALWAYS: [&str; 4] = ["sched_process_exec", "inet_sock_set_state", "tcp_destroy_sock", "io_uring_create"];
-const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
+const SYSTEM_CALLS: [&str; 2] = ["sys_exit", "sys_enter"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
 const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
 const FORK: &str = "sched_process_fork";
@@ -88,12 +88,15 @@ impl Programs {
     /// Loads what is asked for and the kernel has, which takes its time; `namespace` is the PID namespace that the
     /// process is numbered in.
     pub fn load(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
-        // Two libraries read the kernel's types, each for what it needs; each takes its time.
-        let (btf, layout) = std::thread::scope(|scope| {
+        // Two libraries read the kernel's types, each for what it needs, and one of them twice; each time takes its time.
+        let (btf, layout, aya) = std::thread::scope(|scope| {
             let layout = scope.spawn(layout);
-            (Btf::from_sys_fs(), layout.join())
+            let aya = scope.spawn(EbpfLoader::new);
+            (Btf::from_sys_fs(), layout.join(), aya.join())
         });
-        let layout = layout.unwrap_or_else(|_| Err(ended_early("reads the kernel's types")))?;
+        let ended_early = || ended_early("reads the kernel's types");
+        let layout = layout.unwrap_or_else(|_| Err(ended_early()))?;
+        let mut aya = aya.map_err(|_| ended_early())?;
         let btf = btf.map_err(|error| ProgramsError::Load(error.into()))?;
         let has = |name: &str| btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok();
         let socket = match arguments.capture {
@@ -120,7 +123,7 @@ impl Programs {
             ..layout
         };
 
-        let ebpf = EbpfLoader::new()
+        let ebpf = aya
             .btf(Some(&btf))
             .override_global("SETTINGS", settings.as_bytes(), true)
             .load(OBJECT)
@@ -139,7 +142,8 @@ impl Programs {
         if arguments.explain.is_some() || arguments.family {
             wanted.push(EXIT);
         }
-        let loaded: Vec<&'static str> = wanted.iter().copied().chain(SYSTEM_CALLS).collect();
+        // What takes the verifier longest is begun first.
+        let loaded: Vec<&'static str> = SYSTEM_CALLS.iter().chain(&wanted).copied().collect();
         let registers = settings.user_registers != 0;
         let mut programs = Self { ebpf, loaded, wanted, system_calls: None, socket, registers };
         programs.verify(&btf)?;
