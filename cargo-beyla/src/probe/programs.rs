@@ -21,7 +21,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch
 
 /// A program is named as its tracepoint.
 const ALWAYS: [&str; 4] = ["sched_process_exec", "inet_sock_set_state", "tcp_destroy_sock", "io_uring_create"];
-const SYSTEM_CALLS: [&str; 2] = ["sys_exit", "sys_enter"];
+const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
 const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
 const FORK: &str = "sched_process_fork";
