@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use self::runner::RunnerArguments;
 use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
 use crate::config::values;
-use crate::probe::executable::Executables;
 
 /// What cargo runs for `cargo beyla`: `cargo-beyla beyla ...`.
 #[derive(Debug, Parser)]
@@ -57,13 +57,13 @@ pub enum Command {
     /// Write a commented configuration file, and a compose file that starts Jaeger
     Init(InitArguments),
     /// Say whether this machine can trace, and the line that cures what is missing
-    Doctor,
+    Doctor(DoctorArguments),
     /// Runs a binary for cargo or cargo-nextest, and traces its requests
     #[command(name = "__runner", hide = true, disable_help_flag = true)]
     Runner(RunnerArguments),
-    /// The privileged side; started by `run`
+    /// The privileged side; started by `run`, which says the rest on its stdin
     #[command(name = "__probe", hide = true)]
-    Probe(ProbeArguments),
+    Probe,
 }
 
 /// `cargo beyla run`
@@ -292,31 +292,22 @@ pub struct InitArguments {
     pub force: bool,
 }
 
-/// `cargo-beyla __probe`: between our own two processes, so terse.
-#[derive(Clone, Debug, Args)]
-pub struct ProbeArguments {
-    /// The process to trace, or with `--family` the one whose children are.
+/// `cargo beyla doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Install a small helper that alone has `CAP_BPF` and `CAP_PERFMON`, so that tracing needs no sudo
     #[arg(long)]
-    pub pid: u32,
-    /// Trace what the process starts, with all that this starts, in its place.
-    #[arg(long, conflicts_with = "attach")]
-    pub family: bool,
-    /// It has executed its program already.
-    #[arg(long)]
-    pub attach: bool,
-    /// How bytes are captured.
-    #[arg(long, value_enum, default_value_t = Capture::Auto)]
-    pub capture: Capture,
-    /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
-    #[arg(long, value_name = "NS")]
-    pub explain: Option<u64>,
-    /// What else is probed; with `--family` it comes by stdin.
-    #[command(flatten)]
-    pub executables: Executables,
+    pub setup: bool,
+    /// Who may use that helper [default: your primary group]
+    #[arg(long, value_name = "GROUP", requires = "setup")]
+    pub group: Option<String>,
+    /// Take away what `--setup` has installed
+    #[arg(long, conflicts_with = "setup")]
+    pub undo: bool,
 }
 
 /// How bytes are captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Capture {
     /// By socket tracepoints where the kernel has them, else by system calls.
     Auto,

@@ -91,11 +91,23 @@ pub enum Error {
     /// Of itself, or killed.
     #[error("the probe helper ended before what it traced")]
     HelperEnded,
-    /// Neither capabilities nor sudo.
-    #[error("tracing needs CAP_BPF and CAP_PERFMON, which this process has not, and {found}")]
-    Privilege {
-        /// What was found instead.
-        found: String,
+    /// The machine, or what this process may do on it, is not enough to trace.
+    #[error("{message}")]
+    Lacking {
+        /// What is missing.
+        message: String,
+        /// The line that mends it.
+        hint: Option<String>,
+    },
+    /// The installed helper could not be made, or taken away.
+    #[error("could not {verb} the probe helper: {reason}")]
+    Setup {
+        /// `install` or `remove`.
+        verb: &'static str,
+        /// Why.
+        reason: String,
+        /// What to do instead.
+        hint: Option<String>,
     },
     /// The probe helper ended with a message.
     #[error("could not attach the probes: {message}")]
@@ -206,7 +218,7 @@ impl Error {
             Self::BuildFailed { .. } | Self::NoExecutable { .. } => BUILD_FAILED,
             Self::List { .. } => TESTS_FAILED,
             Self::NeverListened { .. } | Self::EndedBeforeListening { .. } => NEVER_LISTENED,
-            Self::Privilege { .. } | Self::Probe { .. } | Self::HelperEnded => UNSUPPORTED,
+            Self::Lacking { .. } | Self::Setup { .. } | Self::Probe { .. } | Self::HelperEnded => UNSUPPORTED,
             Self::CargoNotFound { .. }
             | Self::Metadata(_)
             | Self::Target { .. }
@@ -245,10 +257,11 @@ impl Error {
                 Some("its own output above says why; it may be that its port is in use".into())
             }
             Self::HelperEnded => Some("the report holds what was seen until then".into()),
-            Self::Privilege { .. } => {
-                Some("install sudo and allow it for this user, or run as root; `cargo beyla doctor` says more".into())
-            }
-            Self::Probe { hint, .. } | Self::Config { hint, .. } | Self::TestArgument { hint, .. } => hint.clone(),
+            Self::Lacking { hint, .. }
+            | Self::Setup { hint, .. }
+            | Self::Probe { hint, .. }
+            | Self::Config { hint, .. }
+            | Self::TestArgument { hint, .. } => hint.clone(),
             Self::List { said, .. } => said.as_ref().map(|said| format!("it said: {said}")),
             Self::RoutePattern(_) => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
             Self::FileExists { .. } => Some("nothing was written; overwrite it with `cargo beyla init --force`".into()),

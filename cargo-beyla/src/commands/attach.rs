@@ -6,7 +6,7 @@ use super::exports;
 use super::run::show_config;
 use super::session::server::Server;
 use super::status::Status;
-use super::tracing::{Process, Tracing};
+use super::tracing::{Process, Tracing, open_helper};
 use super::verdicts::Demands;
 use crate::cli::AttachArguments;
 use crate::config::environment::Environment;
@@ -16,7 +16,7 @@ use crate::export::exporter::Checked;
 use crate::launch::running::{Running, Wanted};
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
-use crate::probe::privilege;
+use crate::probe::starting::Asking;
 use crate::workspace::sources::Sources;
 
 /// Watches the server until the user has seen enough, or it ends.
@@ -45,12 +45,11 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
     let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, false)?;
-    let privilege = privilege::find()?;
     tracing.check_files()?;
-    let privilege = privilege.open()?;
+    let helper = open_helper(Asking::OnTerminal, status)?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
-    let begun = tracing.begin(process, Sources::around(&running.executable), privilege, checked, seed)?;
+    let begun = tracing.begin(process, Sources::around(&running.executable), helper, checked, seed)?;
     let outcome = tracing.follow(Server::Running(running), begun, trace, signals)?;
     let over_budget = if outcome.over_budget { BUDGET_BROKEN } else { 0 };
     Ok(ExitCode::from(outcome.command.filter(|code| *code != 0).unwrap_or(over_budget)))

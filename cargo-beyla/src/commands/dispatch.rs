@@ -19,8 +19,8 @@ pub fn dispatch(arguments: Arguments) -> ExitCode {
         Command::Attach(arguments) => attach::attach(&arguments, status),
         Command::Report(arguments) => report::report(&arguments, status),
         Command::Init(arguments) => init::init(&arguments, status),
-        Command::Doctor => Ok(doctor::doctor(config::color(color, &std::io::stdout()), crate::probe::client::try_load)),
-        Command::Probe(arguments) => return crate::probe::helper::run(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, config::color(color, &std::io::stdout()), status),
+        Command::Probe => return crate::probe::helper::run(),
     };
     result.unwrap_or_else(|error| {
         status.fail(&error);

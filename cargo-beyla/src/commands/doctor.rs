@@ -1,26 +1,51 @@
 //! `cargo beyla doctor`: says whether this machine can trace, and the line that cures what is
 //! missing.
 
-mod check;
-mod checks;
-mod facts;
+mod diagnosis;
+mod render;
+mod setup;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use self::check::Check;
-use self::facts::Facts;
-use crate::error::UNSUPPORTED;
+use self::diagnosis::{Attempt, diagnosis};
+use super::status::Status;
+use crate::cli::DoctorArguments;
+use crate::error::{Error, UNSUPPORTED};
+use crate::probe::client::Helper;
+use crate::probe::privilege::{Prospects, Way, checks};
+use crate::probe::requirements::check::Check;
+use crate::probe::requirements::require;
+use crate::probe::starting::Asking;
 
-/// Prints what there is and what is missing.
-///
-/// `try_load` loads one program of each kind in the way that a run does, through sudo if need be; it
-/// is called only if the rest says that it may succeed without a question to the user.
-pub fn doctor(color: bool, try_load: impl FnOnce() -> Result<(), String>) -> ExitCode {
-    let facts = Facts::gather();
-    let mut checks = checks::checks(&facts);
-    checks.push(checks::load(&facts, &checks, try_load));
+/// Prints what there is and what is missing, or installs the helper, or takes it away.
+pub(super) fn doctor(arguments: &DoctorArguments, color: bool, status: Status) -> Result<ExitCode, Error> {
+    let DoctorArguments { setup, group, undo } = arguments;
+    if *setup {
+        return setup::install(group.as_deref(), status);
+    }
+    if *undo {
+        return setup::remove(status);
+    }
+    let prospects = Prospects::gather();
+    let way = prospects.way();
+    let checks = diagnosis(&prospects, &way, attempt(&prospects, &way));
     // A reader who has gone away still gets the exit code.
-    let _ = std::io::stdout().write_all(check::render(&checks, color).as_bytes());
-    if checks.iter().any(Check::is_missing) { ExitCode::from(UNSUPPORTED) } else { ExitCode::SUCCESS }
+    let _ = std::io::stdout().write_all(render::render(&checks, color).as_bytes());
+    Ok(if checks.iter().any(Check::is_missing) { ExitCode::from(UNSUPPORTED) } else { ExitCode::SUCCESS })
+}
+
+/// Does what a run does up to the first request, if nothing is known to be in the way.
+fn attempt(prospects: &Prospects, way: &Result<Way, Check>) -> Attempt {
+    let Ok(open) = way else { return Attempt::Vain };
+    if require(&checks(&prospects.expected(way), way)).is_err() {
+        return Attempt::Vain;
+    }
+    let helper = match Helper::start(open, Asking::OnTerminal) {
+        Ok(helper) => helper,
+        Err(error) => return Attempt::NotStarted(error),
+    };
+    let (facts, asked) = (helper.facts.clone(), helper.asked);
+    let loaded = require(&checks(&facts, way)).is_ok().then(|| helper.try_all());
+    Attempt::Started { facts, asked, loaded }
 }

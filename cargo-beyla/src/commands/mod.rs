@@ -3,7 +3,7 @@
 mod attach;
 mod clocks;
 pub mod dispatch;
-pub mod doctor;
+mod doctor;
 mod exports;
 mod init;
 mod report;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::exports;
 use super::session::server::Server;
 use super::status::Status;
-use super::tracing::{Outcome, Process, Tracing};
+use super::tracing::{Outcome, Process, Tracing, open_helper};
 use super::verdicts::Demands;
 use crate::cli::RunArguments;
 use crate::config::environment::Environment;
@@ -16,7 +16,7 @@ use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
 use crate::launch::user::{self, InvokingUser};
-use crate::probe::privilege;
+use crate::probe::starting::Asking;
 use crate::report::run_info::Exit;
 use crate::workspace::{build, select};
 
@@ -53,19 +53,18 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
     let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, samples)?;
-    let privilege = privilege::find()?;
     tracing.check_files()?;
+    let helper = open_helper(Asking::OnTerminal, status)?;
     if let Some(chosen) = &selection.target.chosen {
         status.say("Selected", chosen);
     }
     let built = build::build(&selection, target, as_user)?;
 
-    let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let (executable, environment) = (built.executable, built.environment);
     let server = Suspended::fork(&executable, server_arguments, &environment, user.as_ref(), tracing.stdout())?;
     let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
-    let begun = match tracing.begin(process, selection.sources, privilege, checked, seed) {
+    let begun = match tracing.begin(process, selection.sources, helper, checked, seed) {
         Ok(begun) => begun,
         Err(error) => {
             server.abandon();

@@ -21,7 +21,7 @@ use super::exports::{self, Takers};
 use super::report::show;
 use super::run::show_config;
 use super::status::Status;
-use super::tracing::{Tracing, is_stdout};
+use super::tracing::{Tracing, is_stdout, open_helper};
 use super::verdicts::{Demands, annotate};
 use crate::cli::test::{TestArguments, TestControl};
 use crate::config::environment::Environment;
@@ -32,7 +32,7 @@ use crate::launch::runner::{Options, PlannedBinary, Runner};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::{self, InvokingUser};
-use crate::probe::privilege;
+use crate::probe::starting::Asking;
 use crate::report::junit;
 use crate::report::run_info::RunInfo;
 use crate::request::suite::TestId;
@@ -81,7 +81,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     } else {
         tracing.check_files()?;
         // Before the build: sudo may ask for a password.
-        Some(Loading::start(&settings, arguments.capture, privilege::find()?.open()?)?)
+        Some(Loading::start(&settings, arguments.capture, open_helper(Asking::OnTerminal, status)?)?)
     };
     let built = workspace.build(target, run.jobs.map(NonZeroUsize::get), as_user)?;
     let Some(loading) = traced else {

@@ -12,16 +12,17 @@ use super::session::server::Server;
 use super::session::{End, Session};
 use super::status::Status;
 use super::verdicts::{Demands, annotate};
-use crate::cli::{Capture, ProbeArguments};
+use crate::cli::Capture;
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
-use crate::probe::client::{Attached, Helper};
+use crate::probe::client::{self, Attached, Helper};
 use crate::probe::executable::Executables;
-use crate::probe::privilege::Privilege;
+use crate::probe::request::ProbeArguments;
+use crate::probe::starting::Asking;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::request::trace::Trace;
@@ -88,7 +89,7 @@ impl Tracing<'_> {
         &self,
         process: Process,
         sources: Sources,
-        privilege: Privilege,
+        mut helper: Helper,
         exports: Option<Checked>,
         seed: Option<Seed>,
     ) -> Result<Begun, Error> {
@@ -107,7 +108,7 @@ impl Tracing<'_> {
                 task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
             },
         };
-        let mut helper = Helper::start(&arguments, privilege)?;
+        helper.trace(&arguments)?;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -177,6 +178,16 @@ impl Tracing<'_> {
     fn files(&self) -> impl Iterator<Item = &Path> {
         self.json.into_iter().chain(self.record).chain(self.junit).filter(|path| !is_stdout(path))
     }
+}
+
+/// A helper that is privileged and waits for what is asked of it. Best started when the user is about to wait for
+/// something anyway: sudo may ask for a password.
+pub(super) fn open_helper(asking: Asking, status: Status) -> Result<Helper, Error> {
+    let (helper, warnings) = client::open(asking)?;
+    for warning in warnings {
+        status.warn(&warning);
+    }
+    Ok(helper)
 }
 
 /// Whether a report goes to stdout.

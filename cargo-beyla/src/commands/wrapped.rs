@@ -24,7 +24,8 @@ use crate::error::Error;
 use crate::launch::signals;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::{Stdout, Suspended};
-use crate::probe::privilege::{self, Privilege, Way};
+use crate::probe::client;
+use crate::probe::starting::Asking;
 use crate::report::run_info::{Exit, RunInfo, Traced};
 use crate::report::verdicts::Verdicts;
 use crate::report::{json, terminal};
@@ -67,7 +68,9 @@ impl Prepared {
         let settings = Settings::of_runner(&Environment::of_process())?;
         let status = Status { level: settings.log_level.value, ..status };
         let program = invocation.planned()?;
-        let loading = Loading::start(&settings, Capture::Auto, privilege()?)?;
+        // Its warnings would stand in the output of each test.
+        let (helper, _) = client::open(Asking::Never)?;
+        let loading = Loading::start(&settings, Capture::Auto, helper)?;
         let within = Invocation::within(&program.executable, &program.environment);
         let explain = settings.explain.value;
         let sources = if explain { Sources::around(&program.executable) } else { Sources::default() };
@@ -113,16 +116,6 @@ impl Prepared {
             }
         }
         Ok(ended_like(exit))
-    }
-}
-
-/// A way to privilege that nobody is asked for: this may run a thousand times, and in the midst of others' output.
-fn privilege() -> Result<Privilege, Error> {
-    match privilege::find()? {
-        Way::Open(privilege) => Ok(privilege),
-        Way::SudoAsks => {
-            Err(Error::Privilege { found: "sudo wants a password; `sudo -v` beforehand keeps it for a while".into() })
-        }
     }
 }
 

@@ -1,17 +1,21 @@
 //! The parent's end of the probe helper.
 
-use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin};
+
+use serde::Serialize;
 
 use super::channel;
 use super::executable::Executables;
-use super::privilege::{self, Privilege};
+use super::privilege::{Prospects, Way, checks};
+use super::request::{self, ProbeArguments, Request};
+use super::requirements::check::Check;
+use super::requirements::facts::Facts;
+use super::requirements::require;
 use super::ring_buffer::RingBuffer;
-use crate::cli::{Capture, ProbeArguments};
+use super::starting::{self, Asking, Greeted, ended_without_a_word, failure};
 use crate::error::Error;
 use crate::stream::event::Event;
 
@@ -23,6 +27,10 @@ pub struct Helper {
     channel: UnixStream,
     /// What the helper has written and no whole record is yet.
     pending: Vec<u8>,
+    /// What the privileged process sees of the machine and of itself.
+    pub facts: Facts,
+    /// Whether sudo had to ask for a password.
+    pub asked: bool,
 }
 
 /// What a helper that has attached every probe says.
@@ -36,48 +44,65 @@ pub struct Attached {
     pub unseen: Vec<String>,
 }
 
+/// Finds a way to privilege, and starts a helper that has all that tracing takes. What the user should know beside
+/// comes with it.
+///
+/// # Errors
+/// The first thing that is missing, before anybody waits for something.
+pub fn open(asking: Asking) -> Result<(Helper, Vec<Check>), Error> {
+    let prospects = Prospects::gather();
+    let way = prospects.way();
+    require(&checks(&prospects.expected(&way), &way))?;
+    let helper = match &way {
+        Ok(way) => Helper::start(way, asking)?,
+        Err(lack) => return Err(lack.to_error()),
+    };
+    require(&checks(&helper.facts, &way))?;
+    Ok((helper, prospects.warnings()))
+}
+
 impl Helper {
-    /// Starts the helper for a process that waits to execute its program, that runs, or that will start others.
-    pub fn start(arguments: &ProbeArguments, privilege: Privilege) -> Result<Self, Error> {
-        let failed = |source| Error::System { what: "starting the probe helper", source };
-        let executable = std::env::current_exe().map_err(failed)?;
-        let mut command = match privilege {
-            // What runs, and not what lies there now: it may have been replaced meanwhile.
-            Privilege::Direct => {
-                let mut own = Command::new("/proc/self/exe");
-                // As sudo does: what may be in the environment, such as credentials, is none of its business.
-                let asker = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUDO_"));
-                own.arg0(executable).env_clear().envs(asker);
-                own
-            }
-            Privilege::Sudo => {
-                let mut sudo = Command::new("sudo");
-                sudo.args(["-n", "--"]).arg(executable);
-                sudo
-            }
-        };
-        let (channel, theirs) = UnixStream::pair().map_err(failed)?;
-        let mut child = command
-            .args(["beyla", "__probe"])
-            .args(command_line(arguments))
-            .stdin(Stdio::piped())
-            .stdout(OwnedFd::from(theirs))
-            // Not of the terminal's foreground: ^C is for the server.
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
-        let stdin = child.stdin.take();
-        Ok(Self { child, stdin, channel, pending: Vec::new() })
+    /// Starts a helper, and waits until it says how things stand.
+    ///
+    /// # Errors
+    /// If it does not come about, in sudo's own words where it is sudo that refuses.
+    pub fn start(way: &Way, asking: Asking) -> Result<Self, Error> {
+        let Greeted { child, stdin, channel, facts, asked } = starting::start(way, asking)?;
+        Ok(Self { child, stdin, channel, pending: Vec::new(), facts, asked })
     }
 
-    /// Has a helper attach its probes that was started for a family, before what these are for was built.
-    pub fn begin(&mut self, executables: &Executables) -> Result<(), Error> {
-        match self.stdin.as_mut().map(|stdin| executables.send(stdin)) {
+    /// Has it trace.
+    ///
+    /// # Errors
+    /// If it could not be told.
+    pub fn trace(&mut self, arguments: &ProbeArguments) -> Result<(), Error> {
+        self.tell(&Request::Trace(arguments.clone()))
+    }
+
+    /// Has it load and attach every program, and let go of them again.
+    ///
+    /// # Errors
+    /// What failed.
+    pub fn try_all(mut self) -> Result<(), Error> {
+        self.tell(&Request::Try)?;
+        self.wait_until_ready()?;
+        // It is no longer of interest how it ends.
+        let _ = self.wait();
+        Ok(())
+    }
+
+    fn tell(&mut self, what: &impl Serialize) -> Result<(), Error> {
+        match self.stdin.as_mut().map(|stdin| request::send(what, stdin)) {
             // It has ended, and has said why.
             Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Some(Err(source)) => Err(Error::System { what: "writing to the probe helper", source }),
             None | Some(Ok(())) => Ok(()),
         }
+    }
+
+    /// Has a helper attach its probes that was started for a family, before what these are for was built.
+    pub fn begin(&mut self, executables: &Executables) -> Result<(), Error> {
+        self.tell(executables)
     }
 
     /// Waits until every probe is attached.
@@ -86,17 +111,16 @@ impl Helper {
         let (message, ring) = channel::receive_first(&self.channel).map_err(failed)?;
         let ready = match Event::decode(&message) {
             Ok(Some((Event::Ready(text), _))) => text.to_owned(),
-            Ok(Some((Event::Failed(message), _))) => return Err(probe_error(message)),
+            Ok(Some((Event::Failed(message), _))) => return Err(failure(message)),
             _ => {
-                let status = self.wait().map_err(failed)?;
-                return Err(probe_error(&format!("the probe helper ended without a word ({status})")));
+                return Err(ended_without_a_word(self.wait().map_err(failed)?));
             }
         };
         let mut lines = ready.lines();
         let (Some((capture, size)), Some(ring)) = (lines.next().and_then(|first| first.split_once(' ')), ring) else {
-            return Err(probe_error("the probe helper is of another version"));
+            return Err(failure("the probe helper is of another version"));
         };
-        let size = size.parse().map_err(|_| probe_error("the probe helper is of another version"))?;
+        let size = size.parse().map_err(|_| failure("the probe helper is of another version"))?;
         let ring =
             RingBuffer::open(ring, size).map_err(|source| Error::System { what: "mapping the ring buffer", source })?;
         Ok(Attached { capture: capture.to_owned(), ring, unseen: lines.map(str::to_owned).collect() })
@@ -146,66 +170,4 @@ impl AsFd for Helper {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
     }
-}
-
-fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
-    let ProbeArguments { pid, family, attach, capture, explain, executables } = arguments;
-    let Executables { paths, task_probes } = executables;
-    let capture = match capture {
-        Capture::Auto => "auto",
-        Capture::Socket => "socket",
-        Capture::Syscalls => "syscalls",
-    };
-    let mut line: Vec<OsString> = ["--pid", &pid.to_string(), "--capture", capture].map(OsString::from).to_vec();
-    for (wanted, flag) in [(*family, "--family"), (*attach, "--attach")] {
-        if wanted {
-            line.push(flag.into());
-        }
-    }
-    if let Some(long_poll_ns) = explain {
-        line.extend(["--explain".into(), long_poll_ns.to_string().into()]);
-    }
-    for executable in paths {
-        line.extend(["--executable".into(), executable.into()]);
-    }
-    for probe in task_probes {
-        line.extend(["--task-probe".into(), probe.to_string().into()]);
-    }
-    line
-}
-
-fn probe_error(message: &str) -> Error {
-    let hint = "`cargo beyla doctor` says what this machine lacks".to_owned();
-    Error::Probe { message: message.to_owned(), hint: Some(hint) }
-}
-
-/// Loads and attaches every program, as a run does, and lets go of them again.
-///
-/// # Errors
-/// The sentence that says what failed.
-pub fn try_load() -> Result<(), String> {
-    let attempt = || -> Result<(), Error> {
-        let privilege = privilege::find()?.open()?;
-        // Both ways of capture have programs of their own, and so do those who trace several processes. The
-        // process is this one, which executes nothing, so nothing is traced.
-        for (capture, explain, family) in [(Capture::Auto, Some(0), true), (Capture::Syscalls, None, false)] {
-            let arguments = ProbeArguments {
-                pid: std::process::id(),
-                family,
-                attach: false,
-                capture,
-                explain,
-                executables: Executables::default(),
-            };
-            let mut helper = Helper::start(&arguments, privilege)?;
-            if family {
-                helper.begin(&Executables::default())?;
-            }
-            helper.wait_until_ready()?;
-            // It is no longer of interest how it ends.
-            let _ = helper.wait();
-        }
-        Ok(())
-    };
-    attempt().map_err(|error| error.to_string())
 }

@@ -1,53 +1,39 @@
 //! The server's executable, as far as the privileged side touches it.
 
 use std::fs::File;
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::task_probe::TaskProbe;
 
-/// What the parent may send of executables, in bytes.
-const RECEIVED_MAX: u64 = 4 * 1024 * 1024;
-
 /// The functions of the async runtime that are probed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executables {
     /// The executables that they are in.
-    #[arg(long = "executable")]
+    #[serde(with = "any_paths")]
     pub paths: Vec<PathBuf>,
     /// A function: which executable it is in, and where in the file it begins.
-    #[arg(long = "task-probe")]
     pub task_probes: Vec<TaskProbe>,
 }
 
-impl Executables {
-    /// Sends them to the helper.
-    ///
-    /// # Errors
-    /// If it has ended.
-    pub fn send(&self, mut to: impl Write) -> io::Result<()> {
-        let mut line = serde_json::to_vec(self)?;
-        line.push(b'\n');
-        to.write_all(&line)
+/// Paths that need not be text, which `PathBuf` wants them to be.
+mod any_paths {
+    use std::ffi::{OsStr, OsString};
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(paths.iter().map(|path| -> &OsStr { path.as_os_str() }))
     }
 
-    /// Waits for them; `None` if they will not come.
-    ///
-    /// # Errors
-    /// If what comes is something else.
-    pub fn receive(from: impl BufRead) -> io::Result<Option<Self>> {
-        let mut line = Vec::new();
-        from.take(RECEIVED_MAX).read_until(b'\n', &mut line)?;
-        if line.pop() != Some(b'\n') {
-            return Ok(None);
-        }
-        Ok(Some(serde_json::from_slice(&line)?))
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+        Ok(Vec::<OsString>::deserialize(from)?.into_iter().map(PathBuf::from).collect())
     }
 }
 
@@ -94,17 +80,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    #[test]
-    fn what_is_sent_is_received() {
-        let probe = "1:task_running@4711".parse().expect("a probe");
-        let sent = Executables { paths: vec!["/a b".into(), "/c\n".into()], task_probes: vec![probe] };
-        let mut line = Vec::new();
-        sent.send(&mut line).expect("memory");
-        assert_eq!(Executables::receive(&line[..]).expect("it is right"), Some(sent));
-        assert_eq!(Executables::receive(&line[..line.len() - 1]).expect("it is cut short"), None);
-        assert!(Executables::receive(&b"{}\n"[..]).is_err() && Executables::receive(&b"?\n"[..]).is_err());
-    }
 
     #[test]
     fn only_ones_own_and_without_anothers_privilege() {

@@ -1,7 +1,7 @@
-//! `cargo-beyla __probe`: the only part that runs with privilege.
+//! `cargo-beyla __probe`, or the installed `beyla-probe`: the only part that runs with privilege.
 //!
-//! It takes a process id and what to see of it, loads and attaches the probes, and hands the ring buffer
-//! over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
+//! It says how things stand, is told a process id and what to see of it, loads and attaches the probes, and hands
+//! the ring buffer over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
 use std::io::{self, Write};
@@ -17,12 +17,17 @@ use aya::maps::RingBuf;
 use cargo_beyla_events::{AF_INET, AF_INET6, AF_UNIX, Endpoint, Header, Listen, Lost, kind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::unistd::{Pid, setpgid};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::channel::{message, send_ready};
 use super::executable::{Executable, Executables};
+use super::greeting::Greeting;
 use super::programs::{Programs, ProgramsError};
-use crate::cli::ProbeArguments;
+use super::request::{self, ProbeArguments, Request};
+use super::requirements::facts::Facts;
+use crate::cli::Capture;
 use crate::error::UNSUPPORTED;
 use crate::launch::listening::Listening;
 use crate::launch::user::invoking_uid;
@@ -46,25 +51,88 @@ enum HelperError {
     Executable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Programs(#[from] ProgramsError),
+    #[error(
+        "the kernel's records cannot be handed over, as sudo stands in between to log output: \
+         `Defaults!PATH_OF_CARGO_BEYLA !log_output` in sudoers keeps it out"
+    )]
+    NoSocket,
     #[error("{0}")]
     System(#[from] io::Error),
 }
 
 /// Runs the helper to its end.
-pub fn run(arguments: &ProbeArguments) -> ExitCode {
+pub fn run() -> ExitCode {
     end_with_parent();
     ignore_terminal_signals();
+    // Sudo that asks for a password runs in the terminal's foreground. An error says that we lead a group already.
+    let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
     let _ = std::fs::write("/proc/self/comm", env!("CARGO_PKG_NAME"));
     // `io::stdout()` would hold back what does not end with a line feed.
     let output = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
     let result = output.map_err(HelperError::from).and_then(|mut output| {
-        trace(arguments, &mut output).inspect_err(|error| {
+        serve(&mut output).inspect_err(|error| {
             // The parent shows it; if that is gone, nobody is left to tell.
             let _ = output.write_all(&message(kind::FAILED, &error.to_string()));
         })
     });
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(UNSUPPORTED) }
+}
+
+/// Says how things stand, and does what is asked.
+fn serve(output: &mut std::fs::File) -> Result<(), HelperError> {
+    raise_memory_limit();
+    Greeting::of(Facts::gather().try_bpf()).send(&mut *output)?;
+    let asked = request::receive(io::stdin().lock())?;
+    match asked {
+        Some(Request::Trace(arguments)) => trace(&arguments, output),
+        Some(Request::Try) => try_all(output),
+        // The parent has ended, or does not like how things stand.
+        None => Ok(()),
+    }
+}
+
+/// Before Linux 5.11, BPF maps count as locked memory, of which few may have much.
+fn raise_memory_limit() {
+    let Rlimit { current: _, maximum } = getrlimit(Resource::Memlock);
+    for raised in [None, maximum] {
+        if setrlimit(Resource::Memlock, Rlimit { current: raised, maximum: raised }).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Loads and attaches what each kind of run does.
+fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
+    // The process is this one, which executes nothing more, so nothing is traced.
+    let run = |capture, explain, family| ProbeArguments {
+        pid: std::process::id(),
+        family,
+        attach: false,
+        capture,
+        explain,
+        executables: Executables::default(),
+    };
+    let load = |arguments: &ProbeArguments| -> Result<Programs, HelperError> {
+        let mut programs = Programs::load(arguments, pid_namespace()?)?;
+        programs.attach(arguments.explain.is_some())?;
+        Ok(programs)
+    };
+    // Both ways of capture have programs of their own, and so do those who trace several processes.
+    let programs = load(&run(Capture::Auto, Some(0), true))?;
+    drop(load(&run(Capture::Syscalls, None, false))?);
+    hand_over(output, &programs, &[])
+}
+
+/// Sends the ring buffer to the parent.
+fn hand_over(output: &std::fs::File, programs: &Programs, unseen: &[String]) -> Result<(), HelperError> {
+    let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
+    let (ring, size) = programs.records()?;
+    let sent = send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, unseen);
+    sent.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOTSOCK) => HelperError::NoSocket,
+        _ => error.into(),
+    })
 }
 
 /// The kernel takes its time to verify the programs, during which nobody looks at stdin.
@@ -99,7 +167,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     let mut late = None;
     if arguments.family {
         // The parent builds meanwhile what is to be traced.
-        match Executables::receive(io::stdin().lock())? {
+        match request::receive(io::stdin().lock())? {
             Some(executables) => late = Some(executables),
             None => return Ok(()),
         }
@@ -114,13 +182,11 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
-    let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
     let Listening { tcp, unix } = if arguments.attach { Listening::of(pid)? } else { Listening::default() };
     for address in &tcp {
         programs.add_listening_port(address.port())?;
     }
-    let (ring, size) = programs.records()?;
-    send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, &unseen)?;
+    hand_over(output, &programs, &unseen)?;
     for &address in &tcp {
         output.write_all(listen(address).as_bytes())?;
     }

@@ -4,9 +4,17 @@ pub mod channel;
 pub mod client;
 pub mod executable;
 mod explain;
+pub mod greeting;
 pub mod helper;
+pub mod installed;
 pub mod kernel_layout;
 pub mod privilege;
 pub mod programs;
+pub mod request;
+pub mod requirements;
 pub mod ring_buffer;
+pub mod starting;
 pub mod task_probe;
+
+/// What helper and parent must have in common to understand each other.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

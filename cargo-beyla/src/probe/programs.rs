@@ -11,7 +11,8 @@ use cargo_beyla_events::Settings;
 use zerocopy::IntoBytes;
 
 use super::kernel_layout::{KernelLayout, LayoutError};
-use crate::cli::{Capture, ProbeArguments};
+use super::request::ProbeArguments;
+use crate::cli::Capture;
 use crate::launch::user::invoking_uid;
 
 #[cfg(target_arch = "x86_64")]

@@ -8,13 +8,13 @@ use super::super::clocks;
 use super::super::session::explaining::Explaining;
 use super::super::session::probes::Probes;
 use super::super::status::Status;
-use crate::cli::{Capture, ProbeArguments};
+use crate::cli::Capture;
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::launch::runner::PlannedBinary;
 use crate::probe::client::{Attached, Helper};
 use crate::probe::executable::Executables;
-use crate::probe::privilege::Privilege;
+use crate::probe::request::ProbeArguments;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{RunInfo, Seed, Traced};
 use crate::symbols::resolver::Symbols;
@@ -39,11 +39,11 @@ pub(in crate::commands) struct Attaching<'a> {
 }
 
 impl Loading {
-    /// Starts the helper. It traces what this process starts from [`Self::attach`] on.
+    /// Has the helper load. It traces what this process starts from [`Self::attach`] on.
     pub(in crate::commands) fn start(
         settings: &Settings,
         capture: Capture,
-        privilege: Privilege,
+        mut helper: Helper,
     ) -> Result<Self, Error> {
         let explain = settings.explain.value;
         let arguments = ProbeArguments {
@@ -54,7 +54,8 @@ impl Loading {
             explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
             executables: Executables::default(),
         };
-        Ok(Self { helper: Helper::start(&arguments, privilege)?, explain })
+        helper.trace(&arguments)?;
+        Ok(Self { helper, explain })
     }
 
     /// Attaches the probes.

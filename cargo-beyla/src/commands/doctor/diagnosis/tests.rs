@@ -1,18 +1,20 @@
 use insta::assert_snapshot;
 
-use super::super::check::{Standing, render};
-use super::super::facts::Capabilities;
+use super::super::render::render;
 use super::*;
+use crate::probe::requirements::facts::{Btf, Capabilities};
 
+const NONE: Capabilities = Capabilities { bpf: false, perfmon: false, sys_admin: false };
 const ROOT: Capabilities = Capabilities { bpf: true, perfmon: true, sys_admin: true };
 
 fn good() -> Facts {
     Facts {
-        architecture: "x86_64",
+        architecture: "x86_64".into(),
         kernel: "6.1.0-18-amd64".into(),
         btf: Btf::Readable,
         capabilities: ROOT,
-        sudo: Sudo::Absent,
+        bounding: ROOT,
+        no_new_privileges: false,
         lockdown: Some("none [integrity] confidentiality".into()),
         uprobes: true,
         perf_event_paranoid: Some(2),
@@ -20,22 +22,32 @@ fn good() -> Facts {
         container: None,
         user_namespace: false,
         memlock: Some(8 * 1024 * 1024),
+        bpf_refused: None,
     }
 }
 
-fn said(facts: &Facts, load_result: Result<(), String>) -> String {
-    let mut checks = checks(facts);
-    checks.push(load(facts, &checks, || load_result));
-    render(&checks, false)
+fn prospects(own: &Facts, sudo: bool) -> Prospects {
+    Prospects { own: own.clone(), installed: Installed::Absent, sudo, secure: false }
+}
+
+/// Of a helper that sees what we see.
+fn started(facts: &Facts, asked: bool) -> Attempt {
+    Attempt::Started { facts: Facts { capabilities: ROOT, ..facts.clone() }, asked, loaded: Some(Ok(())) }
+}
+
+fn said(prospects: &Prospects, attempt: Attempt) -> String {
+    render(&diagnosis(prospects, &prospects.way(), attempt), false)
 }
 
 fn standing(facts: &Facts, name: &str) -> Standing {
-    checks(facts).into_iter().find(|check| check.name == name).unwrap().standing
+    let prospects = prospects(facts, false);
+    let checks = diagnosis(&prospects, &prospects.way(), Attempt::Vain);
+    checks.into_iter().find(|check| check.name == name).unwrap().standing
 }
 
 #[test]
 fn a_machine_that_can() {
-    assert_snapshot!(said(&good(), Ok(())), @"
+    assert_snapshot!(said(&prospects(&good(), false), started(&good(), false)), @"
     ok       kernel        Linux 6.1.0-18-amd64 on x86_64
     ok       BTF           /sys/kernel/btf/vmlinux
     ok       privilege     CAP_BPF and CAP_PERFMON
@@ -55,14 +67,14 @@ fn a_machine_that_cannot() {
     let facts = Facts {
         kernel: "5.4.0-42-generic".into(),
         btf: Btf::Absent,
-        capabilities: Capabilities::default(),
+        capabilities: NONE,
         lockdown: Some("none integrity [confidentiality]".into()),
         pid_namespace: Some(true),
-        container: Some("Docker"),
+        container: Some("Docker".into()),
         memlock: Some(64 * 1024),
         ..good()
     };
-    assert_snapshot!(said(&facts, Ok(())), @"
+    assert_snapshot!(said(&prospects(&facts, false), Attempt::Vain), @"
     missing  kernel        Linux 5.4.0-42-generic on x86_64
                            cure: use Linux 5.8 or later
     missing  BTF           no /sys/kernel/btf/vmlinux
@@ -86,32 +98,42 @@ fn a_machine_that_cannot() {
 
 #[test]
 fn a_user_with_sudo() {
-    let user = Facts { capabilities: Capabilities::default(), ..good() };
-    let asks = Facts { sudo: Sudo::Asks, ..user.clone() };
-    assert_snapshot!(said(&asks, Err("never called".into())), @"
-    ok       kernel        Linux 6.1.0-18-amd64 on x86_64
-    ok       BTF           /sys/kernel/btf/vmlinux
-    ok       privilege     an ordinary user; the probes are started through sudo
-    warn     sudo          asks for a password, or does not let this user
-                           cure: sudo -v asks it now; a line in sudoers for good
-    ok       lockdown      integrity
-    ok       perf events   perf_event_paranoid is 2, which is in nobody's way
-    ok       container     none, in the machine's PID namespace
-    ok       memory limit  none that matters
-    ok       --explain     tasks, threads and places in the code
-    warn     BPF load      not tried, as sudo asks for a password
-                           cure: sudo -v, and then cargo beyla doctor again
+    let user = prospects(&Facts { capabilities: NONE, ..good() }, true);
+    assert_snapshot!(said(&user, started(&user.own, true)), @"");
+    assert!(said(&user, started(&user.own, false)).contains("sudo          starts the helper, and asks for no password"));
+}
 
-    This machine can trace, but for the warnings above.
-    ");
-    let free = Facts { sudo: Sudo::Free, ..user };
-    assert!(said(&free, Ok(())).contains("can trace: `cargo beyla run` will work"));
+#[test]
+fn a_user_without_rights_hears_what_sudo_says() {
+    let user = prospects(&Facts { capabilities: NONE, ..good() }, true);
+    let error = Error::Lacking { message: "sudo says no".into(), hint: Some("ask again".into()) };
+    let said = said(&user, Attempt::NotStarted(error));
+    assert!(said.contains("missing  sudo          sudo says no\n                         cure: ask again\n"), "{said}");
+}
+
+#[test]
+fn a_user_with_an_installed_helper() {
+    let user = prospects(&Facts { capabilities: NONE, ..good() }, true);
+    let ready = Prospects { installed: Installed::Ready("/helper".into()), ..user.clone() };
+    let helper = Facts { capabilities: Capabilities { sys_admin: false, ..ROOT }, ..good() };
+    let attempt = |facts: &Facts| Attempt::Started { facts: facts.clone(), asked: false, loaded: Some(Ok(())) };
+    assert_snapshot!(said(&ready, attempt(&helper)), @"");
+    // What the helper sees of itself counts, and not what was expected.
+    let without = said(&ready, Attempt::Started { facts: user.own.clone(), asked: false, loaded: None });
+    assert!(without.contains("missing  privilege     /helper is without\n"), "{without}");
+    let old = Installed::Unusable { found: "it is of another version".into(), cure: SETUP.into() };
+    let old = said(&Prospects { installed: old, ..user }, started(&good(), false));
+    assert!(old.contains("warn     helper        it is of another version\n"), "{old}");
 }
 
 #[test]
 fn a_refused_load_is_missing() {
-    let refused = said(&good(), Err("the kernel says EPERM".into()));
+    let error = Error::Lacking { message: "the kernel says EPERM".into(), hint: None };
+    let attempt = Attempt::Started { facts: good(), asked: false, loaded: Some(Err(error)) };
+    let refused = said(&prospects(&good(), false), attempt);
     assert!(refused.contains("missing  BPF load      the kernel says EPERM\n"), "{refused}");
+    let filtered = Facts { bpf_refused: Some("Operation not permitted".into()), container: Some("Docker".into()), ..good() };
+    assert_eq!(standing(&filtered, "BPF"), Standing::Missing);
 }
 
 #[test]
@@ -119,7 +141,7 @@ fn each_fact_counts() {
     assert_eq!(standing(&Facts { kernel: "5.8.0".into(), ..good() }, "kernel"), Standing::Ok);
     assert_eq!(standing(&Facts { kernel: "5.7.19".into(), ..good() }, "kernel"), Standing::Missing);
     assert_eq!(standing(&Facts { kernel: "odd".into(), ..good() }, "kernel"), Standing::Warn);
-    assert_eq!(standing(&Facts { architecture: "riscv64", ..good() }, "kernel"), Standing::Missing);
+    assert_eq!(standing(&Facts { architecture: "riscv64".into(), ..good() }, "kernel"), Standing::Missing);
     assert_eq!(standing(&Facts { user_namespace: true, ..good() }, "privilege"), Standing::Missing);
     assert_eq!(standing(&Facts { lockdown: None, ..good() }, "lockdown"), Standing::Ok);
     let perfmon = Capabilities { sys_admin: false, ..ROOT };

@@ -1,7 +1,13 @@
-//! What the facts mean. Pure.
+//! What tracing takes of the machine. Pure, but for [`facts`].
+//!
+//! The doctor prints these checks, and whatever traces makes them before it begins.
 
-use super::check::{Check, Standing};
-use super::facts::{Btf, Facts, Sudo};
+pub mod check;
+pub mod facts;
+
+use self::check::Check;
+use self::facts::{Btf, Facts};
+use crate::error::Error;
 
 /// The kernel that has the ring buffer.
 const KERNEL_MIN: (u32, u32) = (5, 8);
@@ -15,43 +21,24 @@ const KERNEL_WITHOUT_MEMLOCK: (u32, u32) = (5, 11);
 /// Locked memory enough for the maps.
 const MEMLOCK_ENOUGH: u64 = 64 * 1024 * 1024;
 
-/// What can be said without loading anything.
-pub(super) fn checks(facts: &Facts) -> Vec<Check> {
-    let mut checks = vec![kernel(facts), btf(facts), privilege(facts)];
-    if !facts.capabilities.suffice() {
-        checks.push(sudo(facts));
-    }
+/// What the facts mean, but for privilege.
+pub fn of_machine(facts: &Facts) -> Vec<Check> {
+    let mut checks = vec![kernel(facts), btf(facts)];
+    checks.extend(bpf(facts));
     checks.extend([lockdown(facts), perf_event_paranoid(facts), container(facts), memlock(facts), explain(facts)]);
     checks
 }
 
-/// Loads a program, unless something else that is missing will refuse it, or sudo will ask for a
-/// password.
-pub(super) fn load(facts: &Facts, checks: &[Check], try_load: impl FnOnce() -> Result<(), String>) -> Check {
-    const NAME: &str = "BPF load";
-    if checks.iter().any(Check::is_missing) {
-        return Check {
-            name: NAME,
-            standing: Standing::Warn,
-            found: "not tried, as something else is missing".into(),
-            cure: None,
-        };
-    }
-    if !facts.capabilities.suffice() && facts.sudo == Sudo::Asks {
-        return Check::warn(
-            NAME,
-            "not tried, as sudo asks for a password",
-            "sudo -v, and then cargo beyla doctor again",
-        );
-    }
-    match try_load() {
-        Ok(()) => Check::ok(NAME, "a program of each kind was loaded and attached"),
-        Err(reason) => Check::missing(NAME, reason, refused(facts)),
-    }
+/// The first of what is missing, as an error.
+///
+/// # Errors
+/// If something is.
+pub fn require(checks: &[Check]) -> Result<(), Error> {
+    checks.iter().find(|check| check.is_missing()).map_or(Ok(()), |check| Err(check.to_error()))
 }
 
 /// What most likely refuses a program where all else is well.
-fn refused(facts: &Facts) -> String {
+pub fn refused(facts: &Facts) -> String {
     match facts.container {
         Some(_) => "docker run --cap-add BPF --cap-add PERFMON --security-opt seccomp=unconfined ...".into(),
         None => "look into `sudo dmesg`; a security module (SELinux, AppArmor) may have refused it".into(),
@@ -61,7 +48,7 @@ fn refused(facts: &Facts) -> String {
 fn kernel(facts: &Facts) -> Check {
     const NAME: &str = "kernel";
     let found = format!("Linux {} on {}", facts.kernel, facts.architecture);
-    if !matches!(facts.architecture, "x86_64" | "aarch64") {
+    if !matches!(facts.architecture.as_str(), "x86_64" | "aarch64") {
         return Check::missing(NAME, found, "use a machine with x86_64 or aarch64");
     }
     match version(&facts.kernel) {
@@ -104,46 +91,10 @@ fn btf(facts: &Facts) -> Check {
     }
 }
 
-fn privilege(facts: &Facts) -> Check {
-    const NAME: &str = "privilege";
-    // Sudo leads to no other namespace.
-    if facts.user_namespace {
-        return Check::missing(
-            NAME,
-            "a user namespace, whose capabilities do not count for BPF",
-            "run outside of it, or in a container that root has started",
-        );
-    }
-    let capabilities = facts.capabilities;
-    if capabilities.bpf && capabilities.perfmon {
-        return Check::ok(NAME, "CAP_BPF and CAP_PERFMON");
-    }
-    if capabilities.sys_admin {
-        return Check::ok(NAME, "CAP_SYS_ADMIN");
-    }
-    let found = match (capabilities.bpf, capabilities.perfmon) {
-        (true, _) => "CAP_BPF without CAP_PERFMON",
-        (_, true) => "CAP_PERFMON without CAP_BPF",
-        _ => "an ordinary user",
-    };
-    let through = match facts.sudo {
-        Sudo::Absent => "",
-        Sudo::Asks | Sudo::Free => "; the probes are started through sudo",
-    };
-    Check::ok(NAME, format!("{found}{through}"))
-}
-
-fn sudo(facts: &Facts) -> Check {
-    const NAME: &str = "sudo";
-    match facts.sudo {
-        Sudo::Free => Check::ok(NAME, "asks for no password"),
-        Sudo::Asks => Check::warn(
-            NAME,
-            "asks for a password, or does not let this user",
-            "sudo -v asks it now; a line in sudoers for good",
-        ),
-        Sudo::Absent => Check::missing(NAME, "not found", "install sudo and allow it for this user, or run as root"),
-    }
+/// Known only of a process that has tried it.
+fn bpf(facts: &Facts) -> Option<Check> {
+    let reason = facts.bpf_refused.as_ref()?;
+    Some(Check::missing("BPF", format!("the kernel refuses the bpf system call: {reason}"), refused(facts)))
 }
 
 fn lockdown(facts: &Facts) -> Check {
@@ -184,7 +135,7 @@ fn container(facts: &Facts) -> Check {
         Some(false) => "the machine's PID namespace",
         None => "an unknown PID namespace",
     };
-    let found = match facts.container {
+    let found = match &facts.container {
         Some(kind) => format!("{kind}, in {namespace}"),
         None => format!("none, in {namespace}"),
     };

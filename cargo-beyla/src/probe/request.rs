@@ -1,0 +1,88 @@
+//! What the parent asks of the helper, in a line on its stdin. It comes from a process without privilege, so nothing
+//! of it is trusted.
+
+use std::io::{self, BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::executable::Executables;
+use crate::cli::Capture;
+
+/// The most bytes of a line.
+const LENGTH_MAX: u64 = 4 * 1024 * 1024;
+
+/// What the helper shall do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Trace.
+    Trace(ProbeArguments),
+    /// Load and attach every program, and let go of them again.
+    Try,
+}
+
+/// What is traced, and what is to be seen of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeArguments {
+    /// The process to trace, or with `family` the one whose children are.
+    pub pid: u32,
+    /// Trace what the process starts, with all that this starts, in its place.
+    pub family: bool,
+    /// It has executed its program already.
+    pub attach: bool,
+    /// How bytes are captured.
+    pub capture: Capture,
+    /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
+    pub explain: Option<u64>,
+    /// What else is probed; with `family` it comes later, in a line of its own.
+    pub executables: Executables,
+}
+
+/// Sends a line.
+///
+/// # Errors
+/// If the helper has ended.
+pub fn send(value: &impl Serialize, mut to: impl Write) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    to.write_all(&line)
+}
+
+/// Waits for a line; `None` if it will not come.
+///
+/// # Errors
+/// If what comes is something else.
+pub fn receive<T: for<'a> Deserialize<'a>>(from: impl BufRead) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    from.take(LENGTH_MAX).read_until(b'\n', &mut line)?;
+    if line.pop() != Some(b'\n') {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&line)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_received() {
+        let probe = "1:task_running@4711".parse().expect("a probe");
+        let odd = std::ffi::OsString::from_vec(b"/not \xff text\n".to_vec());
+        let executables = Executables { paths: vec!["/a b".into(), odd.into()], task_probes: vec![probe] };
+        let request = Request::Trace(ProbeArguments {
+            pid: 7,
+            family: true,
+            attach: false,
+            capture: Capture::Auto,
+            explain: Some(10),
+            executables,
+        });
+        let mut line = Vec::new();
+        send(&request, &mut line).expect("memory");
+        assert_eq!(receive(&line[..]).expect("it is right"), Some(request));
+        assert_eq!(receive::<Request>(&line[..line.len() - 1]).expect("it is cut short"), None);
+        assert!(receive::<Request>(&b"{}\n"[..]).is_err() && receive::<Request>(&b"?\n"[..]).is_err());
+    }
+}
