@@ -50,7 +50,8 @@ impl User {
             symlink(user.home.join("toolchain/bin").join(program), link).expect("a link");
         }
         fs::copy(tool(), user.tool()).expect("a copy of the tool");
-        fs::copy(helper(), user.home.join("beyla-probe")).expect("a copy of the helper");
+        // What is installed is copied into memory here, and nobody debugs it.
+        run(Command::new("objcopy").arg("--strip-debug").arg(helper()).arg(user.home.join("beyla-probe")));
         run(Command::new("chown").arg("-R").arg(format!("{0}:{0}", user.name)).arg(&user.home));
         user
     }
@@ -133,7 +134,8 @@ impl User {
     /// Types a command on a terminal of the user's, and the password as often as it is asked for; returns the exit
     /// code, and all that was to be seen.
     fn types(&self, command: &str, password: &str) -> (i32, String) {
-        let words = self.runs(&self.usual_path(), &["script", "--quiet", "--return", "--command", command, "/dev/null"]);
+        let words =
+            self.runs(&self.usual_path(), &["script", "--quiet", "--return", "--command", command, "/dev/null"]);
         let mut script = Command::new(&words[0]);
         script.args(&words[1..]).current_dir(&self.home).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = script.spawn().expect("script is there");
@@ -404,7 +406,8 @@ fn a_helper_that_is_of_no_use_is_named_and_sudo_goes_on() {
 #[test]
 fn the_helper_comes_and_goes_by_a_command_of_the_user() {
     let user = User::new().may_use_sudo();
-    let script = "$TOOL doctor --setup && $TOOL doctor | grep privilege && $TOOL doctor --undo && ls /usr/local/libexec";
+    let script =
+        "$TOOL doctor --setup && $TOOL doctor | grep privilege && $TOOL doctor --undo && ls /usr/local/libexec";
     let script = script.replace("$TOOL", &user.tool().display().to_string());
     let words = user.runs(&user.usual_path(), &["sh", "-c", &script]);
     let output = Command::new(&words[0]).args(&words[1..]).output().expect("it runs");
@@ -417,7 +420,8 @@ fn the_helper_comes_and_goes_by_a_command_of_the_user() {
 #[test]
 fn a_tool_that_has_capabilities_itself_warns() {
     let user = User::new();
-    let script = "mkdir /usr/local/bin; cp $TOOL /usr/local/bin; setcap cap_bpf,cap_perfmon+ep /usr/local/bin/cargo-beyla";
+    let script =
+        "mkdir /usr/local/bin; objcopy --strip-debug $TOOL /usr/local/bin/cargo-beyla; setcap cap_bpf,cap_perfmon+ep /usr/local/bin/cargo-beyla";
     let words = user.runs_after(script, &user.usual_path(), &[]);
     let run = user.run(Capture::Auto, words).with_tool("/usr/local/bin/cargo-beyla").start();
     assert_eq!(run.connect().get("/").body, b"hello");

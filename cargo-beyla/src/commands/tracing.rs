@@ -183,11 +183,7 @@ impl Tracing<'_> {
 /// A helper that is privileged and waits for what is asked of it. Best started when the user is about to wait for
 /// something anyway: sudo may ask for a password.
 pub(super) fn open_helper(asking: Asking, status: Status) -> Result<Helper, Error> {
-    let (helper, warnings) = client::open(asking)?;
-    for warning in warnings {
-        status.warn(&warning);
-    }
-    Ok(helper)
+    client::open(asking, |warning| status.warn(warning))
 }
 
 /// Whether a report goes to stdout.

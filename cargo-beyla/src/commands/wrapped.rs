@@ -69,7 +69,7 @@ impl Prepared {
         let status = Status { level: settings.log_level.value, ..status };
         let program = invocation.planned()?;
         // Its warnings would stand in the output of each test.
-        let (helper, _) = client::open(Asking::Never)?;
+        let helper = client::open(Asking::Never, |_| ())?;
         let loading = Loading::start(&settings, Capture::Auto, helper)?;
         let within = Invocation::within(&program.executable, &program.environment);
         let explain = settings.explain.value;

@@ -44,13 +44,14 @@ pub struct Attached {
     pub unseen: Vec<String>,
 }
 
-/// Finds a way to privilege, and starts a helper that has all that tracing takes. What the user should know beside
-/// comes with it.
+/// Finds a way to privilege, and starts a helper that has all that tracing takes; `warn` is told what the user should
+/// know beside, before sudo may ask.
 ///
 /// # Errors
 /// The first thing that is missing, before anybody waits for something.
-pub fn open(asking: Asking) -> Result<(Helper, Vec<Check>), Error> {
+pub fn open(asking: Asking, warn: impl FnMut(Check)) -> Result<Helper, Error> {
     let prospects = Prospects::gather();
+    prospects.warnings().into_iter().for_each(warn);
     let way = prospects.way();
     require(&checks(&prospects.expected(&way), &way))?;
     let helper = match &way {
@@ -58,7 +59,7 @@ pub fn open(asking: Asking) -> Result<(Helper, Vec<Check>), Error> {
         Err(lack) => return Err(lack.to_error()),
     };
     require(&checks(&helper.facts, &way))?;
-    Ok((helper, prospects.warnings()))
+    Ok(helper)
 }
 
 impl Helper {

@@ -22,12 +22,14 @@ pub struct Greeting {
     records: String,
     /// What the privileged process sees.
     pub facts: Facts,
+    /// Whether file descriptors can be sent to where it says this.
+    pub on_socket: bool,
 }
 
 impl Greeting {
     /// That of this program.
-    pub fn of(facts: Facts) -> Self {
-        Self { version: VERSION.to_owned(), records: RECORDS.to_owned(), facts }
+    pub fn of(facts: Facts, on_socket: bool) -> Self {
+        Self { version: VERSION.to_owned(), records: RECORDS.to_owned(), facts, on_socket }
     }
 
     /// Whether the other side is of the same build.
@@ -68,7 +70,7 @@ mod tests {
     #[test]
     fn what_is_said_is_understood_and_what_follows_is_left() {
         let mut said = Vec::new();
-        Greeting::of(Facts::gather()).send(&mut said).expect("memory");
+        Greeting::of(Facts::gather(), true).send(&mut said).expect("memory");
         said.extend_from_slice(b"more");
         let mut rest = &said[..];
         let heard = Greeting::receive(&mut rest).expect("memory").expect("a greeting");

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::fs::MetadataExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -51,11 +52,6 @@ enum HelperError {
     Executable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Programs(#[from] ProgramsError),
-    #[error(
-        "the kernel's records cannot be handed over, as sudo stands in between to log output: \
-         `Defaults!PATH_OF_CARGO_BEYLA !log_output` in sudoers keeps it out"
-    )]
-    NoSocket,
     #[error("{0}")]
     System(#[from] io::Error),
 }
@@ -82,7 +78,7 @@ pub fn run() -> ExitCode {
 /// Says how things stand, and does what is asked.
 fn serve(output: &mut std::fs::File) -> Result<(), HelperError> {
     raise_memory_limit();
-    Greeting::of(Facts::gather().try_bpf()).send(&mut *output)?;
+    Greeting::of(Facts::gather().try_bpf(), output.metadata()?.file_type().is_socket()).send(&mut *output)?;
     let asked = request::receive(io::stdin().lock())?;
     match asked {
         Some(Request::Trace(arguments)) => trace(&arguments, output),
@@ -128,11 +124,7 @@ fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
 fn hand_over(output: &std::fs::File, programs: &Programs, unseen: &[String]) -> Result<(), HelperError> {
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
     let (ring, size) = programs.records()?;
-    let sent = send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, unseen);
-    sent.map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOTSOCK) => HelperError::NoSocket,
-        _ => error.into(),
-    })
+    Ok(send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, unseen)?)
 }
 
 /// The kernel takes its time to verify the programs, during which nobody looks at stdin.

@@ -212,10 +212,8 @@ fn others(folder: &Path) -> Vec<PathBuf> {
     let prefix = file_name("");
     let is_other = |name: &str| name.starts_with(&prefix) && name != own;
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let mut found: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_other))
-        .map(|entry| entry.path())
-        .collect();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|entry| entry.file_name().to_str().is_some_and(is_other)).map(|entry| entry.path()).collect();
     found.sort_unstable();
     found
 }

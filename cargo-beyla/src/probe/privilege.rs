@@ -146,7 +146,10 @@ impl Prospects {
                      it and from the server",
                     executable.display()
                 ),
-                format!("sudo setcap -r {}, and then {SETUP}, which gives them to the helper alone", executable.display()),
+                format!(
+                    "sudo setcap -r {}, and then {SETUP}, which gives them to the helper alone",
+                    executable.display()
+                ),
             )
         });
         let helper = match &self.installed {

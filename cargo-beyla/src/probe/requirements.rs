@@ -21,6 +21,9 @@ const KERNEL_WITHOUT_MEMLOCK: (u32, u32) = (5, 11);
 /// Locked memory enough for the maps.
 const MEMLOCK_ENOUGH: u64 = 64 * 1024 * 1024;
 
+/// The name of the check on `kernel.perf_event_paranoid`.
+pub const PERF_EVENTS: &str = "perf events";
+
 /// What the facts mean, but for privilege.
 pub fn of_machine(facts: &Facts) -> Vec<Check> {
     let mut checks = vec![kernel(facts), btf(facts)];
@@ -116,7 +119,7 @@ fn lockdown(facts: &Facts) -> Check {
 }
 
 fn perf_event_paranoid(facts: &Facts) -> Check {
-    const NAME: &str = "perf events";
+    const NAME: &str = PERF_EVENTS;
     match facts.perf_event_paranoid {
         // Above 2, which some distributions add, it binds even those who hold CAP_PERFMON on their
         // older kernels.
@@ -161,7 +164,3 @@ fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|character: char| !character.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests;

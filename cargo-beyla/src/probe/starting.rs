@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use nix::unistd::{Uid, User};
@@ -147,6 +148,12 @@ impl Started {
         };
         let said = said.map(|said| text_of(&said)).unwrap_or_default();
         match greeting {
+            Some(Greeting { on_socket: false, .. }) => Err(Check::missing(
+                PRIVILEGE,
+                "sudo stands between the probe helper and us to log what it writes (log_output)",
+                format!("a line in sudoers keeps sudo out: Defaults!{} !log_output", tool().display()),
+            )
+            .to_error()),
             Some(greeting) if greeting.is_of_this_build() => {
                 if !said.is_empty() {
                     // Sudo is content, and has something to say nevertheless.
@@ -171,6 +178,10 @@ fn not_started(source: io::Error) -> Error {
     Error::System { what: "starting the probe helper", source }
 }
 
+fn tool() -> PathBuf {
+    std::env::current_exe().unwrap_or_default()
+}
+
 fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
@@ -188,9 +199,8 @@ fn last_line(said: &str) -> &str {
 }
 
 fn sudo_refused(how: &str, first: Option<&str>) -> Error {
-    let tool = std::env::current_exe().unwrap_or_default();
     let user = User::from_uid(Uid::current()).ok().flatten().map_or_else(|| "USER".to_owned(), |user| user.name);
-    let rule = format!("have a line in sudoers: {user} ALL=(root) NOPASSWD: {} __probe", tool.display());
+    let rule = format!("have a line in sudoers: {user} ALL=(root) NOPASSWD: {} __probe", tool().display());
     let setup = format!("`{SETUP}` once, with which sudo is not needed");
     let cure = first.map(str::to_owned).into_iter().chain([setup, rule]).collect::<Vec<_>>().join("; or ");
     Check::missing(PRIVILEGE, format!("sudo does not start the probe helper, {how}"), cure).to_error()

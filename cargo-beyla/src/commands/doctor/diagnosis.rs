@@ -5,7 +5,7 @@ use crate::probe::installed::{Installed, SETUP};
 use crate::probe::privilege::{Prospects, Way, checks};
 use crate::probe::requirements::check::{Check, Standing};
 use crate::probe::requirements::facts::Facts;
-use crate::probe::requirements::refused;
+use crate::probe::requirements::{PERF_EVENTS, refused};
 
 /// What came of doing what a run does.
 #[derive(Debug)]
@@ -32,6 +32,12 @@ pub(super) fn diagnosis(prospects: &Prospects, way: &Result<Way, Check>, attempt
         Attempt::Vain | Attempt::NotStarted(_) => prospects.expected(way),
     };
     let mut all = checks(&facts, way);
+    if matches!(attempt, Attempt::Started { loaded: Some(Ok(())), .. }) {
+        // Whether the level binds us depends on the distribution's kernel: an attempt tells.
+        for check in all.iter_mut().filter(|check| check.name == PERF_EVENTS && facts.perf_event_paranoid.is_some()) {
+            *check = Check { standing: Standing::Ok, cure: None, ..check.clone() };
+        }
+    }
     all.extend(prospects.warnings());
     if let (Ok(Way::Sudo), Installed::Absent) = (way, &prospects.installed) {
         all.push(Check::ok("helper", format!("none is installed; with one (`{SETUP}`) sudo is not needed")));
@@ -49,7 +55,9 @@ fn started(way: &Result<Way, Check>, attempt: &Attempt) -> Option<Check> {
         Attempt::NotStarted(error) => {
             Some(Check { name, standing: Standing::Missing, found: error.to_string(), cure: error.hint() })
         }
-        Attempt::Started { asked: true, .. } => Some(Check::ok(name, "starts the helper, and has asked for a password")),
+        Attempt::Started { asked: true, .. } => {
+            Some(Check::ok(name, "starts the helper, and has asked for a password"))
+        }
         Attempt::Started { .. } if through_sudo => Some(Check::ok(name, "starts the helper, and asks for no password")),
         Attempt::Started { .. } | Attempt::Vain => None,
     }

@@ -26,7 +26,10 @@ pub(super) fn install(group: Option<&str>, status: Status) -> Result<ExitCode, E
     let group = group_of(group)?;
     let program = program()?;
     if !Uid::effective().is_root() {
-        status.say("Asking", format_args!("sudo to install {FOLDER}/{PROGRAM} for the group {}", installed::name_of(group)));
+        status.say(
+            "Asking",
+            format_args!("sudo to install {FOLDER}/{PROGRAM} for the group {}", installed::name_of(group)),
+        );
         let code = through_sudo(&["--setup", "--group", &installed::name_of(group)], "install")?;
         return if code == ExitCode::SUCCESS { try_it(status) } else { Ok(code) };
     }
@@ -36,8 +39,9 @@ pub(super) fn install(group: Option<&str>, status: Status) -> Result<ExitCode, E
     // It is what we take it for.
     Helper::start(&Way::Installed(program.clone()), Asking::Never)
         .map_err(|error| failed(format!("{}: {error}", program.display()), Some(BUILD.into())))?;
-    let path = installed::install(&program, group)
-        .map_err(|error| failed(format!("{FOLDER}: {error}"), Some("it takes root, and a file system with capabilities".into())))?;
+    let path = installed::install(&program, group).map_err(|error| {
+        failed(format!("{FOLDER}: {error}"), Some("it takes root, and a file system with capabilities".into()))
+    })?;
     status.say("Installed", path.display());
     status.say("Rights", "CAP_BPF and CAP_PERFMON; it traces processes of the user who starts it, and no others");
     status.say("For", format_args!("the group {}; only root can change it", installed::name_of(group)));
@@ -55,8 +59,11 @@ pub(super) fn remove(status: Status) -> Result<ExitCode, Error> {
         status.say("Asking", format_args!("sudo to remove {FOLDER}"));
         return through_sudo(&["--undo"], "remove");
     }
-    let removed = installed::remove()
-        .map_err(|error| Error::Setup { verb: "remove", reason: format!("{FOLDER}: {error}"), hint: None })?;
+    let removed = installed::remove().map_err(|error| Error::Setup {
+        verb: "remove",
+        reason: format!("{FOLDER}: {error}"),
+        hint: None,
+    })?;
     for path in removed {
         status.say("Removed", path.display());
     }

@@ -40,11 +40,7 @@ pub(in crate::commands) struct Attaching<'a> {
 
 impl Loading {
     /// Has the helper load. It traces what this process starts from [`Self::attach`] on.
-    pub(in crate::commands) fn start(
-        settings: &Settings,
-        capture: Capture,
-        mut helper: Helper,
-    ) -> Result<Self, Error> {
+    pub(in crate::commands) fn start(settings: &Settings, capture: Capture, mut helper: Helper) -> Result<Self, Error> {
         let explain = settings.explain.value;
         let arguments = ProbeArguments {
             pid: std::process::id(),

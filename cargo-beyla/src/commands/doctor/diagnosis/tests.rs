@@ -48,9 +48,9 @@ fn standing(facts: &Facts, name: &str) -> Standing {
 #[test]
 fn a_machine_that_can() {
     assert_snapshot!(said(&prospects(&good(), false), started(&good(), false)), @"
+    ok       privilege     CAP_BPF and CAP_PERFMON, of this process
     ok       kernel        Linux 6.1.0-18-amd64 on x86_64
     ok       BTF           /sys/kernel/btf/vmlinux
-    ok       privilege     CAP_BPF and CAP_PERFMON
     ok       lockdown      integrity
     ok       perf events   perf_event_paranoid is 2, which is in nobody's way
     ok       container     none, in the machine's PID namespace
@@ -75,13 +75,12 @@ fn a_machine_that_cannot() {
         ..good()
     };
     assert_snapshot!(said(&prospects(&facts, false), Attempt::Vain), @"
+    missing  privilege     there is neither sudo nor an installed probe helper
+                           cure: install sudo and allow it for this user, or have root type `cargo beyla doctor --setup --group GROUP` once
     missing  kernel        Linux 5.4.0-42-generic on x86_64
                            cure: use Linux 5.8 or later
     missing  BTF           no /sys/kernel/btf/vmlinux
                            cure: use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of all large distributions; in a container, mount /sys
-    ok       privilege     an ordinary user
-    missing  sudo          not found
-                           cure: install sudo and allow it for this user, or run as root
     missing  lockdown      confidentiality: BPF programs may not read the kernel's memory
                            cure: boot with lockdown=integrity, or with Secure Boot off
     ok       perf events   perf_event_paranoid is 2, which is in nobody's way
@@ -99,8 +98,24 @@ fn a_machine_that_cannot() {
 #[test]
 fn a_user_with_sudo() {
     let user = prospects(&Facts { capabilities: NONE, ..good() }, true);
-    assert_snapshot!(said(&user, started(&user.own, true)), @"");
-    assert!(said(&user, started(&user.own, false)).contains("sudo          starts the helper, and asks for no password"));
+    assert_snapshot!(said(&user, started(&user.own, true)), @"
+    ok       privilege     CAP_BPF and CAP_PERFMON, through sudo
+    ok       kernel        Linux 6.1.0-18-amd64 on x86_64
+    ok       BTF           /sys/kernel/btf/vmlinux
+    ok       lockdown      integrity
+    ok       perf events   perf_event_paranoid is 2, which is in nobody's way
+    ok       container     none, in the machine's PID namespace
+    ok       memory limit  none that matters
+    ok       --explain     tasks, threads and places in the code
+    ok       helper        none is installed; with one (`cargo beyla doctor --setup`) sudo is not needed
+    ok       sudo          starts the helper, and has asked for a password
+    ok       BPF load      a program of each kind was loaded and attached
+
+    This machine can trace: `cargo beyla run` will work.
+    ");
+    assert!(
+        said(&user, started(&user.own, false)).contains("sudo          starts the helper, and asks for no password")
+    );
 }
 
 #[test]
@@ -108,7 +123,7 @@ fn a_user_without_rights_hears_what_sudo_says() {
     let user = prospects(&Facts { capabilities: NONE, ..good() }, true);
     let error = Error::Lacking { message: "sudo says no".into(), hint: Some("ask again".into()) };
     let said = said(&user, Attempt::NotStarted(error));
-    assert!(said.contains("missing  sudo          sudo says no\n                         cure: ask again\n"), "{said}");
+    assert!(said.contains("missing  sudo          sudo says no\n                       cure: ask again\n"), "{said}");
 }
 
 #[test]
@@ -117,7 +132,21 @@ fn a_user_with_an_installed_helper() {
     let ready = Prospects { installed: Installed::Ready("/helper".into()), ..user.clone() };
     let helper = Facts { capabilities: Capabilities { sys_admin: false, ..ROOT }, ..good() };
     let attempt = |facts: &Facts| Attempt::Started { facts: facts.clone(), asked: false, loaded: Some(Ok(())) };
-    assert_snapshot!(said(&ready, attempt(&helper)), @"");
+    assert_snapshot!(said(&ready, attempt(&helper)), @"
+    ok       privilege     CAP_BPF and CAP_PERFMON, of the installed helper /helper
+    ok       kernel        Linux 6.1.0-18-amd64 on x86_64
+    ok       BTF           /sys/kernel/btf/vmlinux
+    ok       lockdown      integrity
+    ok       perf events   perf_event_paranoid is 2, which is in nobody's way
+    ok       container     none, in the machine's PID namespace
+    ok       memory limit  none that matters
+    ok       --explain     tasks, threads and places in the code
+    ok       BPF load      a program of each kind was loaded and attached
+
+    This machine can trace: `cargo beyla run` will work.
+    ");
+    let paranoid = Facts { perf_event_paranoid: Some(4), ..helper };
+    assert!(said(&ready, attempt(&paranoid)).contains("ok       perf events   perf_event_paranoid is 4\n"));
     // What the helper sees of itself counts, and not what was expected.
     let without = said(&ready, Attempt::Started { facts: user.own.clone(), asked: false, loaded: None });
     assert!(without.contains("missing  privilege     /helper is without\n"), "{without}");
@@ -132,7 +161,8 @@ fn a_refused_load_is_missing() {
     let attempt = Attempt::Started { facts: good(), asked: false, loaded: Some(Err(error)) };
     let refused = said(&prospects(&good(), false), attempt);
     assert!(refused.contains("missing  BPF load      the kernel says EPERM\n"), "{refused}");
-    let filtered = Facts { bpf_refused: Some("Operation not permitted".into()), container: Some("Docker".into()), ..good() };
+    let reason = Some("Operation not permitted".into());
+    let filtered = Facts { bpf_refused: reason, container: Some("Docker".into()), ..good() };
     assert_eq!(standing(&filtered, "BPF"), Standing::Missing);
 }
 
