@@ -370,18 +370,27 @@ fn an_installed_helper_is_for_its_group_and_its_users_own() {
     let finished = user.run(Capture::Auto, user.runs_after(&script, &user.usual_path(), &[])).flags(TRUE).to_end();
     finished.failed_with(96, &["warning: ", &format!("it is for the group {}", other.name)]);
 
-    // Of the group, and the process is another's.
-    let helper = "/usr/local/libexec/cargo-beyla/beyla-probe-*";
-    let request = |pid: u32| {
-        format!(
-            r#"{{"Trace":{{"pid":{pid},"family":false,"attach":true,"capture":"Auto","explain":null,"executables":{{"paths":[],"task_probes":[]}}}}}}"#
-        )
-    };
-    let asks = format!("echo '{}' | {helper} | tail -c +1", request(std::process::id()));
-    let words = user.runs_after(SET_UP, &user.usual_path(), &["env", "SUDO_UID=0", "sh", "-c", &asks]);
-    let answer = Command::new(&words[0]).args(&words[1..]).output().expect("it runs");
-    let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
-    assert!(answer.contains("belongs to another user (uid 0), and only your own may be traced"), "{answer}");
+    // Of the group, and the process is another's, or has rights that are.
+    let script = format!(
+        "{SET_UP}; cd /usr/local; cp /bin/sleep group; cp /bin/sleep capable; chgrp daemon group; \
+        chmod g+s group; setcap cap_net_raw+ep capable"
+    );
+    for (start, refusal) in [
+        (format!("pid={}", std::process::id()), "belongs to another user (uid 0), and only your own may be traced"),
+        ("/usr/local/group 5 >/dev/null 2>&1 & pid=$!".to_owned(), "has rights of another group"),
+        ("/usr/local/capable 5 >/dev/null 2>&1 & pid=$!".to_owned(), "has rights that its file's capabilities give it"),
+    ] {
+        let request = r#""family":false,"attach":true,"capture":"Auto","explain":null"#;
+        let executables = r#""executables":{"paths":[],"task_probes":[]}"#;
+        let asks = format!(
+            r#"{start}; sleep 0.3; echo '{{"Trace":{{"pid":'$pid',{request},{executables}}}}}' |
+                /usr/local/libexec/cargo-beyla/beyla-probe-*"#
+        );
+        let words = user.runs_after(&script, &user.usual_path(), &["env", "SUDO_UID=0", "sh", "-c", &asks]);
+        let answer = Command::new(&words[0]).args(&words[1..]).output().expect("it runs");
+        let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+        assert!(answer.contains(refusal), "{answer}");
+    }
 }
 
 #[test]
@@ -420,8 +429,7 @@ fn the_helper_comes_and_goes_by_a_command_of_the_user() {
 #[test]
 fn a_tool_that_has_capabilities_itself_warns() {
     let user = User::new();
-    let script =
-        "mkdir /usr/local/bin; objcopy --strip-debug $TOOL /usr/local/bin/cargo-beyla; setcap cap_bpf,cap_perfmon+ep /usr/local/bin/cargo-beyla";
+    let script = "mkdir /usr/local/bin; objcopy --strip-debug $TOOL /usr/local/bin/cargo-beyla; setcap cap_bpf,cap_perfmon+ep /usr/local/bin/cargo-beyla";
     let words = user.runs_after(script, &user.usual_path(), &[]);
     let run = user.run(Capture::Auto, words).with_tool("/usr/local/bin/cargo-beyla").start();
     assert_eq!(run.connect().get("/").body, b"hello");

@@ -46,6 +46,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 enum HelperError {
     #[error("process {pid} belongs to another user (uid {owner}), and only your own may be traced")]
     NotYours { pid: u32, owner: u32 },
+    #[error("process {pid} has rights {what}, and only what has yours alone may be traced")]
+    OtherRights { pid: u32, what: &'static str },
     #[error("there is no process {pid}: {source}")]
     NoProcess { pid: u32, source: io::Error },
     #[error("no probes may be put into {path}: {source}", path = .path.display())]
@@ -324,16 +326,24 @@ fn lost(programs: &Programs) -> Lost {
     Lost { header, records, connections, skipped: programs.skipped() }
 }
 
-/// Refuses a process that does not belong to the user who asked.
+/// Refuses a process that does not belong to the user who asked, or may do more than this user.
 fn check_owner(pid: u32) -> Result<(), HelperError> {
     let asker = invoking_uid();
     let status = procfs::process::Process::new(pid as i32)
         .and_then(|process| process.status())
         .map_err(|source| HelperError::NoProcess { pid, source: io::Error::other(source) })?;
-    match [status.ruid, status.euid, status.suid].into_iter().find(|uid| asker != 0 && *uid != asker) {
-        Some(owner) => Err(HelperError::NotYours { pid, owner }),
-        None => Ok(()),
+    if let Some(owner) = [status.ruid, status.euid, status.suid].into_iter().find(|uid| asker != 0 && *uid != asker) {
+        return Err(HelperError::NotYours { pid, owner });
     }
+    // As ptrace has it (`__ptrace_may_access`): ssh-agent, say, is set-group-ID so that nobody looks into it.
+    if asker != 0 && [status.egid, status.sgid].into_iter().any(|gid| gid != status.rgid) {
+        return Err(HelperError::OtherRights { pid, what: "of another group" });
+    }
+    let own = procfs::process::Process::myself().and_then(|own| own.status()).map_or(0, |own| own.capprm);
+    if status.capprm & !own != 0 {
+        return Err(HelperError::OtherRights { pid, what: "that its file's capabilities give it" });
+    }
+    Ok(())
 }
 
 /// Device, in the kernel's own encoding, and inode of our PID namespace.

@@ -102,6 +102,12 @@ impl Installed {
     }
 }
 
+/// The group that may execute what is installed.
+pub fn group() -> Option<Gid> {
+    let metadata = fs::symlink_metadata(Path::new(FOLDER).join(file_name(VERSION))).ok()?;
+    Some(Gid::from_raw(metadata.gid()))
+}
+
 /// Copies the program `from` to where it is looked for, for `group`, with its capabilities; returns where that is.
 ///
 /// Until it is complete nobody can execute it, and what was there before goes on to be found.

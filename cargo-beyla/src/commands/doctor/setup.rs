@@ -9,9 +9,8 @@ use super::super::status::Status;
 use crate::error::{Error, UNSUPPORTED, USAGE};
 use crate::launch::user::InvokingUser;
 use crate::probe::client::Helper;
-use crate::probe::installed::{self, FOLDER, Installed, PROGRAM, SETUP, UNDO};
+use crate::probe::installed::{self, FOLDER, Installed, PROGRAM, UNDO};
 use crate::probe::privilege::{Prospects, Way};
-use crate::probe::requirements::check::Check;
 use crate::probe::starting::Asking;
 
 /// How both programs come to be of one build.
@@ -23,15 +22,23 @@ pub(super) fn install(group: Option<&str>, status: Status) -> Result<ExitCode, E
     if Prospects::gather().own.user_namespace {
         return Err(failed("this is a user namespace, whose root is none of the machine".into(), None));
     }
+    let named = group.is_some();
     let group = group_of(group)?;
+    let name = installed::name_of(group);
+    if let Some(present) = installed::group().filter(|present| !named && *present != group) {
+        let present = installed::name_of(present);
+        return Err(failed(
+            format!("there is one, for the group {present}"),
+            Some(format!(
+                "--group {present} renews it, --group {name} takes it over, and a group of all users serves all"
+            )),
+        ));
+    }
     let program = program()?;
     if !Uid::effective().is_root() {
-        status.say(
-            "Asking",
-            format_args!("sudo to install {FOLDER}/{PROGRAM} for the group {}", installed::name_of(group)),
-        );
-        let code = through_sudo(&["--setup", "--group", &installed::name_of(group)], "install")?;
-        return if code == ExitCode::SUCCESS { try_it(status) } else { Ok(code) };
+        status.say("Asking", format_args!("sudo to install {FOLDER}/{PROGRAM} for the group {name}"));
+        let code = through_sudo(&["--setup", "--group", &name], "install")?;
+        return if code == ExitCode::SUCCESS { try_it(named, status) } else { Ok(code) };
     }
     if let Installed::Unusable { found, .. } = Installed::look() {
         status.say("Replacing", found);
@@ -44,7 +51,7 @@ pub(super) fn install(group: Option<&str>, status: Status) -> Result<ExitCode, E
     })?;
     status.say("Installed", path.display());
     status.say("Rights", "CAP_BPF and CAP_PERFMON; it traces processes of the user who starts it, and no others");
-    status.say("For", format_args!("the group {}; only root can change it", installed::name_of(group)));
+    status.say("For", format_args!("the group {name}; only root can change it"));
     status.say("Undo", format_args!("with `{UNDO}`"));
     Ok(ExitCode::SUCCESS)
 }
@@ -126,20 +133,21 @@ fn through_sudo(flags: &[&str], verb: &'static str) -> Result<ExitCode, Error> {
     }
 }
 
-/// Starts the installed helper as a run does, and has it load everything.
-fn try_it(status: Status) -> Result<ExitCode, Error> {
+/// Starts the installed helper as a run does, and has it load everything; if it is for others, it need not be of use
+/// to the user who asked.
+fn try_it(for_others: bool, status: Status) -> Result<ExitCode, Error> {
     let prospects = Prospects::gather();
-    match prospects.way() {
-        Ok(way @ Way::Installed(_)) => {
+    match (prospects.way().map_err(|lack| lack.to_error())?, &prospects.installed) {
+        (way @ Way::Installed(_), _) => {
             Helper::start(&way, Asking::Never)?.try_all()?;
             status.say("Tried", "a program of each kind was loaded and attached, without sudo");
             Ok(ExitCode::SUCCESS)
         }
-        Ok(_) => {
-            let warnings = prospects.warnings();
-            let reason = warnings.first().map_or_else(|| "it is not used".to_owned(), Check::to_string);
-            Err(Error::Setup { verb: "install", reason, hint: Some(format!("`{SETUP}` may be typed again")) })
+        (_, Installed::Unusable { found, cure }) => {
+            status.warn(format_args!("{found}: {cure}"));
+            Ok(if for_others { ExitCode::SUCCESS } else { ExitCode::from(UNSUPPORTED) })
         }
-        Err(lack) => Err(lack.to_error()),
+        // This process has privilege of its own.
+        (_, Installed::Ready(_) | Installed::Absent) => Ok(ExitCode::SUCCESS),
     }
 }
