@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::run::Build;
+
 /// The `handle` phase of a request, opened.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are the contract's")]
@@ -112,8 +114,12 @@ impl Parts {
         part(self) as f64 / self.sum() as f64
     }
 
-    /// The same of the time in which nobody else had the CPU or the worker that it wanted: on a busy machine, others
-    /// have.
+    /// In which others had the CPU or the worker that was wanted.
+    pub fn left(&self) -> u64 {
+        self.runnable + self.scheduled
+    }
+
+    /// What `part` makes up of the rest.
     pub fn own_share(&self, part: impl Fn(&Self) -> u64) -> f64 {
         Self { runnable: 0, scheduled: 0, ..*self }.share(part)
     }
@@ -160,18 +166,21 @@ impl Place {
     }
 
     /// Whether it is a call of `std::thread::sleep` at a line of a function.
-    pub fn is_sleep_at(&self, function: &str, file: &str, line: u32) -> bool {
+    pub fn is_sleep_at(&self, build: Build, function: &str, file: &str, line: u32) -> bool {
         self.cause == "system-call"
             && self.system_call.as_deref() == Some("clock_nanosleep")
             && self.call.as_deref() == Some("std::thread::sleep")
-            && self.is_at(function, file, line)
+            && self.is_at(build, function, file, line)
     }
 
     /// Whether it is at a line of a function. Tables of lines alone, which are all that releases have here, leave an
     /// inlined function without its name.
-    pub fn is_at(&self, function: &str, file: &str, line: u32) -> bool {
-        self.function.as_deref().is_none_or(|known| known == function)
-            && (self.file.as_deref(), self.line) == (Some(file), Some(line))
+    pub fn is_at(&self, build: Build, function: &str, file: &str, line: u32) -> bool {
+        let named = match self.function.as_deref() {
+            Some(known) => known == function,
+            None => build == Build::Release,
+        };
+        named && (self.file.as_deref(), self.line) == (Some(file), Some(line))
     }
 }
 

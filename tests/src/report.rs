@@ -1,6 +1,7 @@
 //! The JSON report: its contract, what must hold in every one, and its rows as text.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -138,9 +139,15 @@ impl Report {
         self.requests.iter().filter(move |request| request.path == path)
     }
 
-    /// Each request of a path was mostly so, and most of them were nearly nothing else. A machine that is itself a guest
-    /// may stand still for some milliseconds of one, which the kernel counts to whoever was about to run.
-    pub fn mostly(&self, path: &str, part: fn(&Parts) -> u64) {
+    /// Each request of a path was mostly so, and most of them were nearly nothing else, but for what was left to others:
+    /// in all requests, which came one after the other, that is no more than what was `taken` from the server. A machine
+    /// that is itself a guest may stand still for some milliseconds of one, which the kernel counts to whoever was about
+    /// to run.
+    pub fn mostly(&self, path: &str, part: fn(&Parts) -> u64, taken: Duration) {
+        let left: u64 = self.requests.iter().filter_map(|request| Some(request.handle.as_ref()?.parts.left())).sum();
+        // Every await takes a moment.
+        let most = taken.mul_f64(1.02) + Duration::from_millis(self.requests.len() as u64);
+        assert!(Duration::from_nanos(left) <= most, "{left} ns left to others, of {taken:?}: {:#?}", self.requests);
         let mut shares: Vec<f64> = self.of_path(path).map(|request| request.opened().parts.own_share(part)).collect();
         shares.sort_by(f64::total_cmp);
         let middle = shares[shares.len() / 2];
@@ -241,15 +248,14 @@ impl Report {
     pub fn check_opened(&self) {
         self.check();
         self.check_units(Unit::Task);
-        let Explain { unseen, requests_not_opened } = self.explain.clone().unwrap_or_default();
-        assert_eq!((unseen, requests_not_opened), (None, 0));
+        assert_eq!(self.explain, Some(Explain { unseen: None, requests_not_opened: 0 }));
     }
 
     /// The same of a server of which only threads can be seen: the report says why.
     pub fn check_opened_as_threads(&self) {
         self.check();
         self.check_units(Unit::Thread);
-        let Explain { unseen, requests_not_opened } = self.explain.clone().unwrap_or_default();
+        let Explain { unseen, requests_not_opened } = self.explain.clone().expect("a run with --explain");
         assert!(unseen.is_some_and(|unseen| unseen.split_whitespace().count() > 3), "no sentence says why");
         assert_eq!(requests_not_opened, 0);
     }
