@@ -207,3 +207,34 @@ impl Finding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debug_build_names_its_functions_and_a_release_may_not() {
+        let place = |function: Option<&str>| Place {
+            cause: "running".into(),
+            system_call: None,
+            ns: 1,
+            count: 1,
+            call: None,
+            function: function.map(str::to_owned),
+            file: Some("src/main.rs".into()),
+            line: Some(7),
+        };
+        let is_at = |build, function| place(function).is_at(build, "app::f", "src/main.rs", 7);
+        for (build, function, expected) in [
+            (Build::Debug, Some("app::f"), true),
+            (Build::Debug, Some("app::g"), false),
+            (Build::Debug, None, false),
+            (Build::Release, Some("app::f"), true),
+            (Build::Release, Some("app::g"), false),
+            (Build::Release, None, true),
+        ] {
+            assert_eq!(is_at(build, function), expected, "{build:?} {function:?}");
+        }
+        assert!(!place(Some("app::f")).is_at(Build::Debug, "app::f", "src/main.rs", 8));
+    }
+}

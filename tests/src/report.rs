@@ -311,3 +311,62 @@ impl Request {
         )
     }
 }
+
+/// That a wrong report fails.
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A report of a `/spin` of 50 ms, of which `running` ran and the rest was runnable.
+    fn report(running: u64, explain: &Value) -> Report {
+        let bytes = json!({ "header": 9, "body": 0 });
+        let request = json!({
+            "id": 1, "connection": 1, "pid": 7, "protocol": "http/1.1", "method": "GET", "path": "/spin", "route": "/spin",
+            "status": 200, "outcome": "complete", "start_unix_ns": 0, "total_ns": 50 * MS,
+            "phases": { "queue": 0, "receive": 0, "handle": 50 * MS, "respond": 0 },
+            "handle": {
+                "unit": "task", "running": running, "runnable": 50 * MS - running, "blocked": 0, "scheduled": 0,
+                "waiting": 0,
+            },
+            "request_bytes": bytes, "response_bytes": bytes, "client": "127.0.0.1:1", "server": "127.0.0.1:2",
+        });
+        let route = json!({ "method": "GET", "route": "/spin", "count": 1, "errors": 0 });
+        let mut report = json!({
+            "schema": 1, "version": "0", "target": { "pid": 7, "executable": "s", "listening": [] },
+            "started_unix_ns": 0, "duration_ns": 60 * MS,
+            "totals": { "requests": 1, "errors": 0, "incomplete": 0, "connections": 1, "lost_events": 0, "requests_not_kept": 0 },
+            "routes": [route], "requests": [request], "findings": [],
+        });
+        if !explain.is_null() {
+            report["explain"] = explain.clone();
+        }
+        serde_json::from_value(report).expect("a report")
+    }
+
+    #[test]
+    fn what_ran_is_no_less_than_what_the_machine_left() {
+        report(50 * MS, &json!({})).mostly("/spin", |parts| parts.running, Duration::ZERO);
+        report(10 * MS, &json!({})).mostly("/spin", |parts| parts.running, Duration::from_millis(40));
+    }
+
+    #[test]
+    #[should_panic(expected = "left to others")]
+    fn what_ran_may_not_be_booked_as_runnable() {
+        report(MS, &json!({})).mostly("/spin", |parts| parts.running, Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_report_of_explain_is_opened() {
+        report(50 * MS, &json!({})).check_opened();
+    }
+
+    #[test]
+    #[should_panic(expected = "Explain")]
+    fn a_report_without_explain_is_not() {
+        report(50 * MS, &Value::Null).check_opened();
+    }
+}

@@ -18,9 +18,12 @@ const STANDARD_LIBRARY_AS_BUILT: &str = "/rustc";
 /// The crates of the standard library that frames are met of.
 const STANDARD_CRATES: [&str; 6] = ["alloc", "compiler_builtins", "core", "panic_unwind", "proc_macro", "std"];
 
-/// How the files of the C library and its like begin: glibc, which was several files before 2.34, and musl.
-const SYSTEM_LIBRARIES: [&str; 9] =
-    ["ld-linux", "ld-musl", "ld-2", "libc.", "libc-", "libdl", "libgcc_s", "libpthread", "librt"];
+/// The files of the C library and its like, without what follows a dot: glibc was several before 2.34, which end in
+/// `-2.31.so`.
+const SYSTEM_LIBRARIES: [&str; 7] = ["ld", "libc", "libdl", "libgcc_s", "libm", "libpthread", "librt"];
+
+/// How those begin that load the others; of musl, there is no other.
+const LOADERS: [&str; 2] = ["ld-linux", "ld-musl"];
 
 /// Tells the user's own code from that of libraries.
 pub struct Origin {
@@ -101,9 +104,9 @@ impl Origin {
 
 /// Whether a file is one of the C library and its like, by its name.
 pub fn is_system_library(file: &str) -> bool {
-    SYSTEM_LIBRARIES.iter().any(|start| file.starts_with(start))
-        || file.starts_with("libm.")
-        || file.starts_with("libm-")
+    let stem = file.split('.').next().unwrap_or(file);
+    let plain = stem.strip_suffix("-2").unwrap_or(stem);
+    SYSTEM_LIBRARIES.contains(&plain) || LOADERS.iter().any(|start| stem.starts_with(start))
 }
 
 fn of_others(function: &str) -> Whose {
