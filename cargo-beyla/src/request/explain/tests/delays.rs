@@ -109,7 +109,12 @@ fn a_task_that_gives_way_is_scheduled_and_delayed_by_those_that_come_first() {
         }
         tape.running(7).receive(1, GET).pause(MS).deferred(7).pause(MS).idle(7);
         for task in 100..105 {
-            tape.running(task).sleep(SLEEP, 20 * MS, 0).terminal(task);
+            // The worker comes to them by one way and by another.
+            let stack = 1 + u32::from(task == 104);
+            tape.running(task).falls_asleep(stack, false).sleep(SLEEP, 20 * MS, 0).terminal(task);
+        }
+        for stack in [1, 2] {
+            tape.stack_frames(stack, &format!("2 sleep  \n1 app::sleeps src/main.rs 3\n0 tokio::way{stack}  \n"));
         }
         tape.woken(7).pause(50).running(7).send(1, OK).idle(7).task_type(1001, "app::sleeps");
         assert_eq!(parts(&tape), [2 * MS + ENTRY, 0, 0, 100 * MS + 50, 0]);
@@ -119,7 +124,9 @@ fn a_task_that_gives_way_is_scheduled_and_delayed_by_those_that_come_first() {
         let told = &explained(&summary).findings;
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!((told[0].kind, told[0].total_ns, told[0].count), (FindingKind::BlockingCall, 100 * MS, 5));
-        assert_eq!((&*told[0].delayed[0].route, told[0].delayed[0].total_ns), ("/a", 100 * MS));
+        let [delayed] = &told[0].delayed[..] else { panic!("not one route: {told:?}") };
+        assert_eq!((&*delayed.route, delayed.count), ("/a", 1));
+        assert_eq!((delayed.total_ns, delayed.max_ns), (100 * MS, 100 * MS));
     }
 }
 
