@@ -158,6 +158,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A recording with `--explain` of a version that did not write down the machine's architecture.
+    #[error(
+        "{path} does not say on which architecture it was made, so its system calls cannot be named: an older version \
+         of cargo beyla wrote it"
+    )]
+    NoArchitecture {
+        /// The file.
+        path: PathBuf,
+    },
     /// A route pattern that does not parse.
     #[error("the route {0}")]
     RoutePattern(PatternError),
@@ -228,6 +237,7 @@ impl Error {
             | Self::OneStdout
             | Self::File { .. }
             | Self::NotARecording { .. }
+            | Self::NoArchitecture { .. }
             | Self::RoutePattern(_)
             | Self::Config { .. }
             | Self::Baseline { .. }
@@ -270,6 +280,7 @@ impl Error {
                 Some("something listens there already: choose another port".into())
             }
             Self::NotARecording { .. } => Some("make one with `cargo beyla run --record FILE`".into()),
+            Self::NoArchitecture { .. } => Some("record the run again, with this version".into()),
             Self::Metadata(_)
             | Self::BuildFailed { .. }
             | Self::NoExecutable { .. }

@@ -80,6 +80,20 @@ pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
     0
 }
 
+/// `Defer::defer`: the task that the thread polls gives way to others.
+#[uprobe]
+pub fn task_deferred(_context: ProbeContext) -> u32 {
+    if !target::is_current_or_found() {
+        return 0;
+    }
+    if let Some(thread) = threads::known() {
+        if thread.task != 0 {
+            record(task::DEFERRED, thread.task, 0, output::now());
+        }
+    }
+    0
+}
+
 #[inline(always)]
 fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
     if !target::is_current_or_found() {

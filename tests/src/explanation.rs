@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::run::Build;
+
 /// The `handle` phase of a request, opened.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are the contract's")]
@@ -112,8 +114,12 @@ impl Parts {
         part(self) as f64 / self.sum() as f64
     }
 
-    /// The same of the time in which nobody else had the CPU or the worker that it wanted: on a busy machine, others
-    /// have.
+    /// In which others had the CPU or the worker that was wanted.
+    pub fn left(&self) -> u64 {
+        self.runnable + self.scheduled
+    }
+
+    /// What `part` makes up of the rest.
     pub fn own_share(&self, part: impl Fn(&Self) -> u64) -> f64 {
         Self { runnable: 0, scheduled: 0, ..*self }.share(part)
     }
@@ -160,18 +166,21 @@ impl Place {
     }
 
     /// Whether it is a call of `std::thread::sleep` at a line of a function.
-    pub fn is_sleep_at(&self, function: &str, file: &str, line: u32) -> bool {
+    pub fn is_sleep_at(&self, build: Build, function: &str, file: &str, line: u32) -> bool {
         self.cause == "system-call"
             && self.system_call.as_deref() == Some("clock_nanosleep")
             && self.call.as_deref() == Some("std::thread::sleep")
-            && self.is_at(function, file, line)
+            && self.is_at(build, function, file, line)
     }
 
     /// Whether it is at a line of a function. Tables of lines alone, which are all that releases have here, leave an
     /// inlined function without its name.
-    pub fn is_at(&self, function: &str, file: &str, line: u32) -> bool {
-        self.function.as_deref().is_none_or(|known| known == function)
-            && (self.file.as_deref(), self.line) == (Some(file), Some(line))
+    pub fn is_at(&self, build: Build, function: &str, file: &str, line: u32) -> bool {
+        let named = match self.function.as_deref() {
+            Some(known) => known == function,
+            None => build == Build::Release,
+        };
+        named && (self.file.as_deref(), self.line) == (Some(file), Some(line))
     }
 }
 
@@ -196,5 +205,36 @@ impl Finding {
         if let Some(place) = &self.place {
             place.check();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debug_build_names_its_functions_and_a_release_may_not() {
+        let place = |function: Option<&str>| Place {
+            cause: "running".into(),
+            system_call: None,
+            ns: 1,
+            count: 1,
+            call: None,
+            function: function.map(str::to_owned),
+            file: Some("src/main.rs".into()),
+            line: Some(7),
+        };
+        let is_at = |build, function| place(function).is_at(build, "app::f", "src/main.rs", 7);
+        for (build, function, expected) in [
+            (Build::Debug, Some("app::f"), true),
+            (Build::Debug, Some("app::g"), false),
+            (Build::Debug, None, false),
+            (Build::Release, Some("app::f"), true),
+            (Build::Release, Some("app::g"), false),
+            (Build::Release, None, true),
+        ] {
+            assert_eq!(is_at(build, function), expected, "{build:?} {function:?}");
+        }
+        assert!(!place(Some("app::f")).is_at(Build::Debug, "app::f", "src/main.rs", 8));
     }
 }

@@ -1,6 +1,7 @@
 //! The JSON report: its contract, what must hold in every one, and its rows as text.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -138,9 +139,15 @@ impl Report {
         self.requests.iter().filter(move |request| request.path == path)
     }
 
-    /// Each request of a path was mostly so, and most of them were nearly nothing else. A machine that is itself a guest
-    /// may stand still for some milliseconds of one, which the kernel counts to whoever was about to run.
-    pub fn mostly(&self, path: &str, part: fn(&Parts) -> u64) {
+    /// Each request of a path was mostly so, and most of them were nearly nothing else, but for what was left to others:
+    /// in all requests, which came one after the other, that is no more than what was `taken` from the server. A machine
+    /// that is itself a guest may stand still for some milliseconds of one, which the kernel counts to whoever was about
+    /// to run.
+    pub fn mostly(&self, path: &str, part: fn(&Parts) -> u64, taken: Duration) {
+        let left: u64 = self.requests.iter().filter_map(|request| Some(request.handle.as_ref()?.parts.left())).sum();
+        // Every await takes a moment.
+        let most = taken.mul_f64(1.02) + Duration::from_millis(self.requests.len() as u64);
+        assert!(Duration::from_nanos(left) <= most, "{left} ns left to others, of {taken:?}: {:#?}", self.requests);
         let mut shares: Vec<f64> = self.of_path(path).map(|request| request.opened().parts.own_share(part)).collect();
         shares.sort_by(f64::total_cmp);
         let middle = shares[shares.len() / 2];
@@ -241,15 +248,14 @@ impl Report {
     pub fn check_opened(&self) {
         self.check();
         self.check_units(Unit::Task);
-        let Explain { unseen, requests_not_opened } = self.explain.clone().unwrap_or_default();
-        assert_eq!((unseen, requests_not_opened), (None, 0));
+        assert_eq!(self.explain, Some(Explain { unseen: None, requests_not_opened: 0 }));
     }
 
     /// The same of a server of which only threads can be seen: the report says why.
     pub fn check_opened_as_threads(&self) {
         self.check();
         self.check_units(Unit::Thread);
-        let Explain { unseen, requests_not_opened } = self.explain.clone().unwrap_or_default();
+        let Explain { unseen, requests_not_opened } = self.explain.clone().expect("a run with --explain");
         assert!(unseen.is_some_and(|unseen| unseen.split_whitespace().count() > 3), "no sentence says why");
         assert_eq!(requests_not_opened, 0);
     }
@@ -303,5 +309,64 @@ impl Request {
             host(&self.server),
             self.phases.all().map(|phase| phase.is_some()),
         )
+    }
+}
+
+/// That a wrong report fails.
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A report of a `/spin` of 50 ms, of which `running` ran and the rest was runnable.
+    fn report(running: u64, explain: &Value) -> Report {
+        let bytes = json!({ "header": 9, "body": 0 });
+        let request = json!({
+            "id": 1, "connection": 1, "pid": 7, "protocol": "http/1.1", "method": "GET", "path": "/spin", "route": "/spin",
+            "status": 200, "outcome": "complete", "start_unix_ns": 0, "total_ns": 50 * MS,
+            "phases": { "queue": 0, "receive": 0, "handle": 50 * MS, "respond": 0 },
+            "handle": {
+                "unit": "task", "running": running, "runnable": 50 * MS - running, "blocked": 0, "scheduled": 0,
+                "waiting": 0,
+            },
+            "request_bytes": bytes, "response_bytes": bytes, "client": "127.0.0.1:1", "server": "127.0.0.1:2",
+        });
+        let route = json!({ "method": "GET", "route": "/spin", "count": 1, "errors": 0 });
+        let mut report = json!({
+            "schema": 1, "version": "0", "target": { "pid": 7, "executable": "s", "listening": [] },
+            "started_unix_ns": 0, "duration_ns": 60 * MS,
+            "totals": { "requests": 1, "errors": 0, "incomplete": 0, "connections": 1, "lost_events": 0, "requests_not_kept": 0 },
+            "routes": [route], "requests": [request], "findings": [],
+        });
+        if !explain.is_null() {
+            report["explain"] = explain.clone();
+        }
+        serde_json::from_value(report).expect("a report")
+    }
+
+    #[test]
+    fn what_ran_is_no_less_than_what_the_machine_left() {
+        report(50 * MS, &json!({})).mostly("/spin", |parts| parts.running, Duration::ZERO);
+        report(10 * MS, &json!({})).mostly("/spin", |parts| parts.running, Duration::from_millis(40));
+    }
+
+    #[test]
+    #[should_panic(expected = "left to others")]
+    fn what_ran_may_not_be_booked_as_runnable() {
+        report(MS, &json!({})).mostly("/spin", |parts| parts.running, Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_report_of_explain_is_opened() {
+        report(50 * MS, &json!({})).check_opened();
+    }
+
+    #[test]
+    #[should_panic(expected = "Explain")]
+    fn a_report_without_explain_is_not() {
+        report(50 * MS, &Value::Null).check_opened();
     }
 }

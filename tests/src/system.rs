@@ -64,6 +64,38 @@ pub fn waited_for_cpu(pid: u32) -> Duration {
     Duration::from_nanos(waited.sum())
 }
 
+/// Time for which all CPUs together did not run because their own machine had others to run, as its hypervisor tells.
+fn stolen_from_cpus() -> Duration {
+    let text = fs::read_to_string("/proc/stat").expect("/proc");
+    let all = text.lines().next().expect("the line of all CPUs");
+    let ticks: u64 = all.split_whitespace().nth(8).and_then(|field| field.parse().ok()).expect("the ticks of steal");
+    // The kernel counts it in hundredths of a second on every architecture.
+    Duration::from_millis(ticks * 10)
+}
+
+/// What a process has had to leave to others since a moment, by the kernel's own counts.
+pub struct Taken {
+    pid: u32,
+    before: Duration,
+}
+
+impl Taken {
+    /// From now on.
+    pub fn from(pid: u32) -> Self {
+        Self { pid, before: Self::count(pid) }
+    }
+
+    /// How long its threads have waited for a CPU, and its CPUs for theirs. Ask before threads end: nobody counts what
+    /// those have waited.
+    pub fn so_far(&self) -> Duration {
+        Self::count(self.pid).checked_sub(self.before).expect("it has as many threads as before")
+    }
+
+    fn count(pid: u32) -> Duration {
+        waited_for_cpu(pid) + stolen_from_cpus()
+    }
+}
+
 /// The command line of a process.
 pub fn command_line(pid: u32) -> String {
     fs::read(format!("/proc/{pid}/cmdline"))

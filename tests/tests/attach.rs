@@ -12,7 +12,7 @@ use beyla_tests::fixture;
 use beyla_tests::odd::header_length;
 use beyla_tests::report::Report;
 use beyla_tests::rows::complete;
-use beyla_tests::run::{Capture, Finished, LATENCY_LAB, Run, THREADS_SERVER};
+use beyla_tests::run::{Build, Capture, Finished, LATENCY_LAB, Run, THREADS_SERVER};
 use beyla_tests::source;
 use beyla_tests::system::field;
 use socket2::{Domain, Socket, Type};
@@ -166,7 +166,10 @@ fn explained() {
             let handle = request.opened();
             assert!(handle.parts.share(|parts| parts.blocked) > 0.8, "{request:#?}");
             let place = handle.places.first().expect("a place");
-            assert!(place.is_sleep_at("latency_lab::handlers::block", file, line), "not at {file}:{line}: {place:#?}");
+            assert!(
+                place.is_sleep_at(Build::Debug, "latency_lab::handlers::block", file, line),
+                "not at {file}:{line}: {place:#?}"
+            );
         }
         for request in report.of_path("/sleep") {
             assert!(request.opened().parts.share(|parts| parts.waiting) > 0.8, "{request:#?}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use beyla_tests::alone::alone;
 use beyla_tests::both::both_ways;
 use beyla_tests::client::get;
-use beyla_tests::run::{Capture, LATENCY_LAB, Run, Running};
+use beyla_tests::run::{Build, Capture, LATENCY_LAB, Run, Running};
 use beyla_tests::source;
 
 const HANDLERS: &str = "examples/latency_lab/src/handlers.rs";
@@ -161,7 +161,10 @@ fn who_waits_for_a_lock_is_found_with_the_line() {
     assert_eq!((finding.count, finding.of), (contended, 10));
     let place = finding.place.as_ref().expect("a place");
     assert_eq!(place.cause, "lock");
-    assert!(place.is_at("latency_lab::handlers::workers::lock", WORKERS, line), "not at {WORKERS}:{line}: {place:#?}");
+    assert!(
+        place.is_at(Build::Debug, "latency_lab::handlers::workers::lock", WORKERS, line),
+        "not at {WORKERS}:{line}: {place:#?}"
+    );
     let waiting = report.of_path("/lock").filter(|request| {
         request.opened().places.iter().any(|place| place.cause == "lock" && place.ns > MS * 1_000_000 / 2)
     });
@@ -170,7 +173,7 @@ fn who_waits_for_a_lock_is_found_with_the_line() {
     // And the first sleeps with the lock in its hands, which is another matter.
     let line = source::line(WORKERS, "lock", "thread::sleep(");
     let place = report.the_finding("blocking-call").place.as_ref().expect("a place");
-    assert!(place.is_sleep_at("latency_lab::handlers::workers::lock", WORKERS, line), "{place:#?}");
+    assert!(place.is_sleep_at(Build::Debug, "latency_lab::handlers::workers::lock", WORKERS, line), "{place:#?}");
 }
 
 #[test]

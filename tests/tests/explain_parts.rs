@@ -1,15 +1,15 @@
 //! What `handle` consisted of, against the truth that `latency_lab` and the scheduler know.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use beyla_tests::alone::alone;
 use beyla_tests::both::both_ways;
 use beyla_tests::busy::Busy;
-use beyla_tests::explanation::Parts;
 use beyla_tests::report::Report;
 use beyla_tests::run::{Build, Capture, LATENCY_LAB, Run};
 use beyla_tests::source;
-use beyla_tests::system::waited_for_cpu;
+use beyla_tests::system::{Taken, waited_for_cpu};
 
 const ROUNDS: usize = 5;
 
@@ -20,53 +20,58 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
         let run =
             Run::of(LATENCY_LAB, capture).build(build).explain().environment("TOKIO_WORKER_THREADS", workers).start();
         let mut client = run.connect();
+        let in_all = Taken::from(run.server_pid);
         let mut handlers = Vec::new();
         for _ in 0..ROUNDS {
             for path in ["/spin", "/sleep", "/block"] {
-                handlers.push(client.get(&format!("{path}?ms=50")).handler_us() as f64 / 1e3);
+                let taken = Taken::from(run.server_pid);
+                let handler = client.get(&format!("{path}?ms=50")).handler_us() as f64 / 1e3;
+                handlers.push((handler, taken.so_far().as_secs_f64() * 1e3));
             }
         }
+        let taken = in_all.so_far();
         drop(client);
         let report = run.stop();
         report.check_opened();
         assert_eq!(report.requests.len(), handlers.len());
         let mut beyond: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        for (request, handler) in report.requests.iter().zip(handlers) {
-            let Parts { running, runnable, blocked, scheduled, waiting } = request.opened().parts;
-            // On a busy machine a handler is taken off the CPU now and then, or gets it late; where it shares a machine, it
-            // may stand still on it.
-            let (took, delayed) = match request.path.as_str() {
-                "/spin" => (running, runnable),
-                "/sleep" => (waiting, scheduled + runnable + running),
-                _ => (blocked, runnable + running),
+        for (request, (handler, taken)) in report.requests.iter().zip(handlers) {
+            let parts = request.opened().parts;
+            let took = match request.path.as_str() {
+                "/spin" => parts.running,
+                "/sleep" => parts.waiting,
+                _ => parts.blocked,
             };
-            let (took, delayed) = (took as f64 / 1e6, delayed as f64 / 1e6);
-            // What delays it just before or after the handler's own clock runs is no part of what that says.
-            let more = took - handler;
-            assert!((-2.5 - delayed..10.0).contains(&more), "the handler took {handler} ms: {request:#?}");
-            assert!(request.path == "/spin" || took >= 49.9, "{request:#?}");
-            beyond.entry(&request.path).or_default().push(more);
+            let (took, left) = (took as f64 / 1e6, parts.left() as f64 / 1e6);
+            // A busy machine takes the CPU away, or gives it late: by as much as the kernel has counted, and no more.
+            let took_what = || format!("the handler took {handler} ms, the machine {taken} ms: {request:#?}");
+            assert!(left <= taken * 1.02 + 1.0, "{left} ms left to others; {}", took_what());
+            assert!(took >= handler - taken - 2.5, "{}", took_what());
+            assert!(request.path == "/spin" || took >= 49.9, "{}", took_what());
+            beyond.entry(&request.path).or_default().push(took - handler);
         }
         for (path, mut beyond) in beyond {
             beyond.sort_by(f64::total_cmp);
+            // Where the machine is a guest, it may stand still just before or after the handler's own clock runs, and
+            // nobody counts that.
             assert!(beyond[ROUNDS / 2] < 2.5, "{path}: {beyond:?} ms more than the handler took");
         }
-        spin_runs(&report);
-        sleep_waits(&report);
-        block_blocks(&report, build);
+        spin_runs(&report, taken);
+        sleep_waits(&report, taken);
+        block_blocks(&report, build, taken);
         report
     });
 }
 
-fn spin_runs(report: &Report) {
-    report.mostly("/spin", |parts| parts.running);
+fn spin_runs(report: &Report, taken: Duration) {
+    report.mostly("/spin", |parts| parts.running, taken);
     let finding = report.the_finding("cpu-bound-poll");
     assert_eq!(finding.route.as_deref(), Some("GET /spin"));
     assert_eq!((finding.count, finding.of), (ROUNDS as u64, ROUNDS as u64));
 }
 
-fn sleep_waits(report: &Report) {
-    report.mostly("/sleep", |parts| parts.waiting);
+fn sleep_waits(report: &Report, taken: Duration) {
+    report.mostly("/sleep", |parts| parts.waiting, taken);
     for request in report.of_path("/sleep") {
         let handle = request.opened();
         // It waits for a timer, which is no task, and stands nowhere meanwhile.
@@ -75,23 +80,25 @@ fn sleep_waits(report: &Report) {
     }
 }
 
-fn block_blocks(report: &Report, build: Build) {
+fn block_blocks(report: &Report, build: Build, taken: Duration) {
     let file = "examples/latency_lab/src/handlers.rs";
     let line = source::line(file, "block", "thread::sleep(");
-    report.mostly("/block", |parts| parts.blocked);
+    report.mostly("/block", |parts| parts.blocked, taken);
     for request in report.of_path("/block") {
         let handle = request.opened();
         let place = handle.places.first().expect("a place");
-        assert!(place.is_sleep_at("latency_lab::handlers::block", file, line), "not at {file}:{line}: {place:#?}");
+        assert!(
+            place.is_sleep_at(build, "latency_lab::handlers::block", file, line),
+            "not at {file}:{line}: {place:#?}"
+        );
         assert!(place.ns as f64 >= 0.95 * handle.parts.blocked as f64, "{handle:#?}");
         assert_eq!(place.count, 1);
-        assert!(build == Build::Release || place.function.is_some(), "{place:#?}");
     }
     let finding = report.the_finding("blocking-call");
     assert_eq!(finding.route.as_deref(), Some("GET /block"));
     assert_eq!((finding.count, finding.of), (ROUNDS as u64, ROUNDS as u64));
     let place = finding.place.as_ref().expect("a place");
-    assert!(place.is_sleep_at("latency_lab::handlers::block", file, line), "not at {file}:{line}: {place:#?}");
+    assert!(place.is_sleep_at(build, "latency_lab::handlers::block", file, line), "not at {file}:{line}: {place:#?}");
     let blocked = || report.of_path("/block").map(|request| request.opened().parts.blocked);
     let near = |ns: u64, truth: u64| (ns as f64 - truth as f64).abs() < 0.02 * truth as f64;
     assert!(near(finding.total_ns, blocked().sum()), "{finding:#?}");

@@ -6,37 +6,43 @@ use std::time::{Duration, Instant};
 use beyla_tests::alone::alone;
 use beyla_tests::client::get;
 use beyla_tests::report::Report;
-use beyla_tests::run::{ACTIX_LAB, Capture, HYPER_SERVER, LATENCY_LAB, Run, THREADS_SERVER};
+use beyla_tests::run::{ACTIX_LAB, Build, Capture, HYPER_SERVER, LATENCY_LAB, Run, THREADS_SERVER};
 use beyla_tests::source;
+use beyla_tests::system::Taken;
 
 const ROUNDS: usize = 3;
 
-/// Plays the handlers that all servers have.
-fn play(run: Run) -> Report {
+/// Plays the handlers that all servers have; what was taken from the server meanwhile.
+fn play(run: Run) -> (Report, Duration) {
     let run = run.explain().start();
+    let taken = Taken::from(run.server_pid);
     let mut client = run.connect();
     for _ in 0..ROUNDS {
         for target in ["/fast", "/spin?ms=50", "/sleep?ms=50", "/block?ms=50"] {
             assert_eq!(client.get(target).status, 200);
         }
     }
+    let taken = taken.so_far();
     drop(client);
     let report = run.stop();
     assert_eq!(report.requests.len(), 4 * ROUNDS);
-    report
+    (report, taken)
 }
 
 /// Of a server that has only threads.
-fn threads_block_and_that_is_fine(report: &Report) {
+fn threads_block_and_that_is_fine((report, taken): &(Report, Duration)) {
     const FILE: &str = "tests/src/bin/threads_server/handlers.rs";
     report.check_opened_as_threads();
-    report.mostly("/spin", |parts| parts.running);
-    report.mostly("/sleep", |parts| parts.blocked);
-    report.mostly("/block", |parts| parts.blocked);
+    report.mostly("/spin", |parts| parts.running, *taken);
+    report.mostly("/sleep", |parts| parts.blocked, *taken);
+    report.mostly("/block", |parts| parts.blocked, *taken);
     let line = source::line(FILE, "block", "thread::sleep(");
     for request in report.of_path("/block") {
         let place = request.opened().places.first().expect("a place");
-        assert!(place.is_sleep_at("threads_server::handlers::block", FILE, line), "not at {FILE}:{line}: {place:#?}");
+        assert!(
+            place.is_sleep_at(Build::Debug, "threads_server::handlers::block", FILE, line),
+            "not at {FILE}:{line}: {place:#?}"
+        );
     }
     assert!(!report.has_finding("blocking-call"), "{:#?}", report.findings);
 }
@@ -76,43 +82,43 @@ fn a_pool_without_a_free_thread_shows_as_queue() {
 }
 
 /// Of a server whose connections are tasks of tokio.
-fn tasks_are_seen(report: &Report, function: &str, file: &str) {
+fn tasks_are_seen((report, taken): &(Report, Duration), function: &str, file: &str) {
     report.check_opened();
-    report.mostly("/spin", |parts| parts.running);
-    report.mostly("/sleep", |parts| parts.waiting);
-    report.mostly("/block", |parts| parts.blocked);
+    report.mostly("/spin", |parts| parts.running, *taken);
+    report.mostly("/sleep", |parts| parts.waiting, *taken);
+    report.mostly("/block", |parts| parts.blocked, *taken);
     let finding = report.the_finding("blocking-call");
     assert_eq!(finding.route.as_deref(), Some("GET /block"));
     assert_eq!((finding.count, finding.of), (ROUNDS as u64, ROUNDS as u64));
     let line = source::line(file, "block", "thread::sleep(");
     let place = finding.place.as_ref().expect("a place");
-    assert!(place.is_sleep_at(function, file, line), "not at {file}:{line}: {place:#?}");
+    assert!(place.is_sleep_at(Build::Debug, function, file, line), "not at {file}:{line}: {place:#?}");
 }
 
 #[test]
 fn hyper_on_a_runtime_of_one_thread() {
     let _alone = alone();
-    let report = play(Run::of(HYPER_SERVER, Capture::Auto));
-    tasks_are_seen(&report, "hyper_server::block", "tests/src/bin/hyper_server.rs");
+    let played = play(Run::of(HYPER_SERVER, Capture::Auto));
+    tasks_are_seen(&played, "hyper_server::block", "tests/src/bin/hyper_server.rs");
 }
 
 #[test]
 fn actix_web() {
     let _alone = alone();
-    let report = play(Run::of(ACTIX_LAB, Capture::Auto));
+    let played = play(Run::of(ACTIX_LAB, Capture::Auto));
     // Its attribute macro puts the handler into a method of a type of the same name.
-    let place = report.the_finding("blocking-call").place.as_ref().expect("a place");
+    let place = played.0.the_finding("blocking-call").place.as_ref().expect("a place");
     let function = place.function.as_deref().expect("a function");
     assert!(function.contains("actix_lab::") && function.ends_with("::block"), "{place:#?}");
-    tasks_are_seen(&report, function, "examples/actix_lab/src/main.rs");
+    tasks_are_seen(&played, function, "examples/actix_lab/src/main.rs");
 }
 
 /// Of an async server whose tasks cannot be seen: the thread that received a request tells of it as
 /// long as the handler stays there.
-fn only_threads_are_seen(report: &Report) {
+fn only_threads_are_seen((report, taken): &(Report, Duration)) {
     report.check_opened_as_threads();
-    report.mostly("/spin", |parts| parts.running);
-    report.mostly("/block", |parts| parts.blocked);
+    report.mostly("/spin", |parts| parts.running, *taken);
+    report.mostly("/block", |parts| parts.blocked, *taken);
     for request in report.of_path("/sleep") {
         let handle = request.opened();
         assert!(handle.parts.share(|parts| parts.running) < 0.05, "{request:#?}");

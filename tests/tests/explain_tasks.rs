@@ -1,31 +1,40 @@
 //! Requests that wait for other tasks: on whom, for how long, and what those did meanwhile.
 
+use std::time::Duration;
+
 use beyla_tests::alone::alone;
 use beyla_tests::explanation::{Parts, Wait};
 use beyla_tests::report::Report;
-use beyla_tests::run::{Build, Capture, LATENCY_LAB, Run};
+use beyla_tests::run::{Build, Capture, HYPER_SERVER, LATENCY_LAB, Run};
+use beyla_tests::system::Taken;
 
 const ROUNDS: usize = 3;
 const BUILDS: [Build; 2] = [Build::Debug, Build::Release];
 
-/// Sends a request some times; all are opened.
-fn play(build: Build, target: &str) -> Report {
+/// Sends a request some times; all are opened. What was taken from the server meanwhile.
+fn play(build: Build, target: &str) -> (Report, Duration) {
+    play_on("2", build, target)
+}
+
+fn play_on(workers: &str, build: Build, target: &str) -> (Report, Duration) {
     let run =
-        Run::of(LATENCY_LAB, Capture::Auto).build(build).explain().environment("TOKIO_WORKER_THREADS", "2").start();
+        Run::of(LATENCY_LAB, Capture::Auto).build(build).explain().environment("TOKIO_WORKER_THREADS", workers).start();
+    let taken = Taken::from(run.server_pid);
     let mut client = run.connect();
     for _ in 0..ROUNDS {
         assert_eq!(client.get(target).status, 200);
     }
+    let taken = taken.so_far();
     drop(client);
     let report = run.stop();
     report.check_opened();
     assert_eq!(report.requests.len(), ROUNDS);
-    report
+    (report, taken)
 }
 
 /// The requests did nothing but wait; the longest wait of each, which was all of it.
-fn waits(report: &Report) -> impl Iterator<Item = &Wait> {
-    report.mostly(&report.requests[0].path, |parts| parts.waiting);
+fn waits((report, taken): &(Report, Duration)) -> impl Iterator<Item = &Wait> {
+    report.mostly(&report.requests[0].path, |parts| parts.waiting, *taken);
     report.requests.iter().map(|request| {
         let handle = request.opened();
         let wait = handle.waits.first().unwrap_or_else(|| panic!("on nobody: {handle:#?}"));
@@ -48,12 +57,12 @@ fn is_named(wait: &Wait, build: Build, name: &str) {
 fn a_spawned_task_that_waits() {
     let _alone = alone();
     for build in BUILDS {
-        let report = play(build, "/spawn?ms=50");
-        for wait in waits(&report) {
+        let played = play(build, "/spawn?ms=50");
+        for wait in waits(&played) {
             is_named(wait, build, "latency_lab::handlers::tasks::sleeping");
             took_50_ms(wait, |parts| parts.waiting);
         }
-        assert_eq!(report.findings, []);
+        assert_eq!(played.0.findings, []);
     }
 }
 
@@ -61,12 +70,12 @@ fn a_spawned_task_that_waits() {
 fn a_spawned_task_that_computes() {
     let _alone = alone();
     for build in BUILDS {
-        let report = play(build, "/spawn_spin?ms=50");
-        for wait in waits(&report) {
+        let played = play(build, "/spawn_spin?ms=50");
+        for wait in waits(&played) {
             is_named(wait, build, "latency_lab::handlers::tasks::spinning");
             took_50_ms(wait, |parts| parts.running + parts.runnable);
         }
-        assert!(!report.has_finding("blocking-call"), "{:#?}", report.findings);
+        assert!(!played.0.has_finding("blocking-call"), "{:#?}", played.0.findings);
     }
 }
 
@@ -74,12 +83,12 @@ fn a_spawned_task_that_computes() {
 fn a_blocking_call_where_it_may_be() {
     let _alone = alone();
     for build in BUILDS {
-        let report = play(build, "/spawn_blocking?ms=50");
-        for wait in waits(&report) {
+        let played = play(build, "/spawn_blocking?ms=50");
+        for wait in waits(&played) {
             assert_eq!(wait.on, "blocking pool");
             took_50_ms(wait, |parts| parts.blocked);
         }
-        assert_eq!(report.findings, []);
+        assert_eq!(played.0.findings, []);
     }
 }
 
@@ -87,15 +96,15 @@ fn a_blocking_call_where_it_may_be() {
 fn a_task_that_waits_for_another() {
     let _alone = alone();
     for build in BUILDS {
-        let report = play(build, "/nested?ms=50");
-        for wait in waits(&report) {
+        let played = play(build, "/nested?ms=50");
+        for wait in waits(&played) {
             is_named(wait, build, "latency_lab::handlers::tasks::blocking");
             took_50_ms(wait, |parts| parts.waiting);
             let [inner] = &wait.waits[..] else { panic!("not one wait within: {wait:#?}") };
             assert_eq!(inner.on, "blocking pool");
             took_50_ms(inner, |parts| parts.blocked);
         }
-        assert_eq!(report.findings, []);
+        assert_eq!(played.0.findings, []);
     }
 }
 
@@ -103,12 +112,12 @@ fn a_task_that_waits_for_another() {
 fn a_task_that_answers_by_channel() {
     let _alone = alone();
     for build in BUILDS {
-        let report = play(build, "/channel?ms=50");
-        for wait in waits(&report) {
+        let played = play(build, "/channel?ms=50");
+        for wait in waits(&played) {
             is_named(wait, build, "latency_lab::actor::work");
             took_50_ms(wait, |parts| parts.waiting);
         }
-        assert_eq!(report.findings, []);
+        assert_eq!(played.0.findings, []);
     }
 }
 
@@ -116,8 +125,9 @@ fn a_task_that_answers_by_channel() {
 fn a_call_that_blocks_in_place_holds_up_nobody() {
     let _alone = alone();
     for build in BUILDS {
-        let report = play(build, "/in_place?ms=50");
-        report.mostly("/in_place", |parts| parts.blocked);
+        let played = play(build, "/in_place?ms=50");
+        let (report, taken) = &played;
+        report.mostly("/in_place", |parts| parts.blocked, *taken);
         assert_eq!(report.findings, []);
     }
 }
@@ -126,12 +136,56 @@ fn a_call_that_blocks_in_place_holds_up_nobody() {
 fn a_task_that_gives_way_often_is_no_finding() {
     let _alone = alone();
     for build in BUILDS {
-        let report = play(build, "/self_wake?n=1000");
-        for request in &report.requests {
+        let played = play(build, "/self_wake?n=1000");
+        for request in &played.0.requests {
             let handle = request.opened();
             assert!(handle.parts.running > 0 && handle.waits.is_empty(), "{handle:#?}");
             assert!(handle.parts.share(|parts| parts.blocked) < 0.05, "{handle:#?}");
         }
-        assert_eq!(report.findings, []);
+        assert_eq!(played.0.findings, []);
     }
+}
+
+/// A request whose task gave way to five tasks that held the only worker for 20 ms each.
+fn gave_way(report: &Report, build: Build, task: &str) {
+    let path = &report.requests[0].path;
+    for request in &report.requests {
+        let handle = request.opened();
+        let ms = |ns: u64| ns as f64 / 1e6;
+        assert!(ms(handle.parts.scheduled) >= 99.9, "{handle:#?}");
+        assert!(ms(handle.parts.waiting) < 1.0 && handle.waits.is_empty(), "it waited for nothing: {handle:#?}");
+        let [delay] = &handle.delays[..] else { panic!("not one delay: {handle:#?}") };
+        assert!(delay.by == task || (build == Build::Release && delay.by == "a task"), "{handle:#?}");
+        assert!((99.9..=ms(handle.parts.scheduled)).contains(&ms(delay.ns)), "{handle:#?}");
+    }
+    let finding = report.the_finding("blocking-call");
+    assert_eq!((finding.route.as_deref(), finding.count), (None, 5 * ROUNDS as u64));
+    let [delayed] = &finding.delayed[..] else { panic!("not one route: {finding:#?}") };
+    assert_eq!((delayed.route.as_str(), delayed.count), (format!("GET {path}").as_str(), ROUNDS as u64));
+    assert!(!report.has_finding("runtime-saturated"), "{:#?}", report.findings);
+}
+
+#[test]
+fn a_task_that_gives_way_is_delayed_by_those_that_come_first() {
+    let _alone = alone();
+    for build in BUILDS {
+        for target in ["/give_way?n=5&ms=20", "/spend?n=5&ms=20"] {
+            let (report, _) = play_on("1", build, target);
+            gave_way(&report, build, "latency_lab::handlers::workers::holding");
+        }
+    }
+}
+
+#[test]
+fn so_it_is_on_a_runtime_of_one_thread() {
+    let _alone = alone();
+    let run = Run::of(HYPER_SERVER, Capture::Auto).explain().start();
+    let mut client = run.connect();
+    for _ in 0..ROUNDS {
+        assert_eq!(client.get("/give_way?ms=20").status, 200);
+    }
+    drop(client);
+    let report = run.stop();
+    report.check_opened();
+    gave_way(&report, Build::Debug, "hyper_server::holding");
 }

@@ -33,7 +33,11 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
         Traced::Server { .. } => None,
         Traced::Tests { within, .. } => Some(within.clone()),
     };
-    let mut trace = Trace::new(TraceSettings { seed, within, ..settings.trace()? });
+    let mut trace_settings = TraceSettings { seed, within, ..settings.trace()? };
+    if let Some(architecture) = recording.run().architecture {
+        trace_settings.architecture = architecture;
+    }
+    let mut trace = Trace::new(trace_settings);
     while let Some(record) = recording.next_record()? {
         // A record that its own size belies says nothing; those beside it are whole.
         if let Ok(Some((event, _))) = Event::decode(record) {

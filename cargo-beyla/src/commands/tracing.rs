@@ -25,6 +25,7 @@ use crate::probe::request::ProbeArguments;
 use crate::probe::starting::Asking;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
+use crate::request::system_call::Architecture;
 use crate::request::trace::Trace;
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes;
@@ -120,7 +121,15 @@ impl Tracing<'_> {
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let traced = Traced::Server { pid, executable };
-        let info = RunInfo { version, traced, started_unix_ns, started_monotonic_ns, capture, trace_seed: seed };
+        let info = RunInfo {
+            version,
+            traced,
+            started_unix_ns,
+            started_monotonic_ns,
+            capture,
+            architecture: Some(Architecture::HERE),
+            trace_seed: seed,
+        };
         let recorder = self.record.map(|path| Recorder::create(path, &info)).transpose()?;
         let explaining = symbols.map(|symbols| {
             let unseen: Vec<String> = found.and_then(|found| found.unseen).into_iter().chain(unseen).collect();

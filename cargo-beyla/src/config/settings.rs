@@ -23,6 +23,7 @@ use crate::budget::model::Budget;
 use crate::cli::test::TestArguments;
 use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
+use crate::request::system_call::Architecture;
 use crate::request::trace::{BLOCK_THRESHOLD, TraceSettings};
 
 /// The usual `--slowest`.
@@ -208,6 +209,7 @@ impl Settings {
             seed: None,
             track_request_headers: self.track_request_headers.value,
             within: None,
+            architecture: Architecture::HERE,
         })
     }
 

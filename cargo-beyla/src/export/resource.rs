@@ -83,6 +83,7 @@ mod tests {
             started_unix_ns: 0,
             started_monotonic_ns: 0,
             capture: "socket".into(),
+            architecture: None,
             trace_seed: None,
         };
         let attributes = vec![("host.name".into(), "mine".into()), ("team".into(), "a".into())];

@@ -21,11 +21,13 @@ pub enum ProbePoint {
     Spawned,
     /// It is new, and one of the blocking pool.
     SpawnedBlocking,
+    /// It gives way: its runtime will wake it when nothing else is left to do.
+    Deferred,
 }
 
 impl ProbePoint {
-    const ALL: [Self; 6] =
-        [Self::Running, Self::Idle, Self::Terminal, Self::Woken, Self::Spawned, Self::SpawnedBlocking];
+    const ALL: [Self; 7] =
+        [Self::Running, Self::Idle, Self::Terminal, Self::Woken, Self::Spawned, Self::SpawnedBlocking, Self::Deferred];
 
     /// The kernel program for it.
     pub fn program(self) -> &'static str {
@@ -36,6 +38,7 @@ impl ProbePoint {
             Self::Woken => "task_woken",
             Self::Spawned => "task_spawned",
             Self::SpawnedBlocking => "task_spawned_blocking",
+            Self::Deferred => "task_deferred",
         }
     }
 }

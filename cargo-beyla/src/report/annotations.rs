@@ -1,5 +1,7 @@
 //! What went wrong, as annotations of GitHub Actions.
 
+use std::path::Path;
+
 use super::explain::place::Spot;
 use super::explain::sentence::{sentence, title};
 use super::units::{counted, time};
@@ -71,7 +73,9 @@ fn blocking_calls(summary: &Summary) -> impl Iterator<Item = String> {
         let blocking = explained.findings.iter().filter(|finding| finding.kind == FindingKind::BlockingCall);
         blocking.map(|finding| {
             let source = finding.place.as_ref().and_then(|place| Spot::of(place, explained).source);
-            let at = source.map(|(file, line)| (file, line.to_string()));
+            // GitHub knows the files of the workspace, whose paths are relative to it.
+            let at =
+                source.filter(|(file, _)| Path::new(file).is_relative()).map(|(file, line)| (file, line.to_string()));
             let mut properties: Vec<(&str, &str)> =
                 at.iter().flat_map(|(file, line)| [("file", *file), ("line", line.as_str())]).collect();
             properties.push(("title", title(finding.kind)));

@@ -14,6 +14,7 @@ use crate::request::boundaries::Boundaries;
 use crate::request::model::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
 use crate::request::suite::{EndedTest, Owner, TestId, TestResult, TestSummary};
 use crate::request::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
+use crate::request::system_call::Architecture;
 use crate::request::trace_context::TestSpan;
 
 /// The start of the run by `CLOCK_MONOTONIC`.
@@ -39,6 +40,7 @@ pub(crate) fn run_of(pid: u32) -> RunInfo {
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: START,
         capture: "socket".into(),
+        architecture: Some(Architecture::HERE),
         trace_seed: None,
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::request::system_call::Architecture;
+
 /// The run that a report is about. Also the first line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunInfo {
@@ -18,9 +20,25 @@ pub struct RunInfo {
     pub started_monotonic_ns: u64,
     /// How bytes were captured: `socket` or `syscalls`.
     pub capture: String,
+    /// Of the machine that traced. Recordings of older versions leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
     /// What the ids of the requests' spans come from, if the run exports them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_seed: Option<Seed>,
+}
+
+impl Serialize for Architecture {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
+impl<'de> Deserialize<'de> for Architecture {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// What was traced.

@@ -23,6 +23,7 @@ use super::findings::{Findings, Known};
 use super::model::Request;
 use super::statistics::Statistics;
 use super::summary::{Explained, Totals};
+use super::system_call::Architecture;
 use polls::Vtables;
 use requests::Requests;
 use tasks::Tasks;
@@ -35,6 +36,8 @@ pub(super) use unit::Counted;
 /// What is known of tasks, threads, and the requests that they handle.
 #[derive(Debug)]
 pub(super) struct Explain {
+    /// Of the machine that the events come from.
+    architecture: Architecture,
     tasks: Tasks,
     threads: Threads,
     vtables: Vtables,
@@ -46,8 +49,9 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn new(threshold: Duration) -> Self {
+    pub(super) fn new(threshold: Duration, architecture: Architecture) -> Self {
         Self {
+            architecture,
             tasks: Tasks::default(),
             threads: Threads::default(),
             vtables: Vtables::default(),

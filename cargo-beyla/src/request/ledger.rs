@@ -40,8 +40,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(settings: TraceSettings) -> Self {
-        let TraceSettings { routes, max_requests, block_threshold: _, export, seed, track_request_headers, within } =
-            settings;
+        let TraceSettings { routes, max_requests, export, seed, track_request_headers, within, .. } = settings;
         Self {
             routes,
             lines: Lines::default(),

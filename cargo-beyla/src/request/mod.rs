@@ -20,6 +20,7 @@ pub mod route;
 pub mod statistics;
 pub mod suite;
 pub mod summary;
+pub mod system_call;
 #[cfg(test)]
 mod tape;
 pub mod trace;

@@ -13,6 +13,7 @@ use crate::stream::segment::Direction;
 use super::explanation::{Cause, Explanation, Parts, Place, Wait};
 use super::route::RouteTable;
 use super::summary::{RouteSummary, Summary};
+use super::system_call::Architecture;
 use super::trace::{Trace, TraceSettings};
 
 /// A recording in the making. Each operation takes 10 ns and each pause between two takes 10 ns.
@@ -280,6 +281,13 @@ impl Tape {
         self.summary_keeping(usize::MAX)
     }
 
+    /// The same, recorded on a machine of this architecture.
+    pub(crate) fn summary_on(&self, architecture: Architecture) -> Summary {
+        let routes = RouteTable::new(&[]).expect("no patterns");
+        let settings = TraceSettings { architecture, ..TraceSettings::new(routes, usize::MAX) };
+        summary_with(&self.bytes, self.now + 10, settings).0
+    }
+
     pub(crate) fn summary_keeping(&self, max_requests: usize) -> Summary {
         let (summary, rest) = summary_of(&self.bytes, self.now + 10, max_requests);
         assert!(rest.is_empty());
@@ -288,9 +296,13 @@ impl Tape {
 }
 
 /// What a trace makes of bytes, up to the first that are no record; and these.
-pub(crate) fn summary_of(mut bytes: &[u8], now_ns: u64, max_requests: usize) -> (Summary, &[u8]) {
+pub(crate) fn summary_of(bytes: &[u8], now_ns: u64, max_requests: usize) -> (Summary, &[u8]) {
     let routes = RouteTable::new(&[]).expect("no patterns");
-    let mut trace = Trace::new(TraceSettings::new(routes, max_requests));
+    summary_with(bytes, now_ns, TraceSettings::new(routes, max_requests))
+}
+
+fn summary_with(mut bytes: &[u8], now_ns: u64, settings: TraceSettings) -> (Summary, &[u8]) {
+    let mut trace = Trace::new(settings);
     while let Ok(Some((event, size))) = Event::decode(bytes) {
         trace.record(&event);
         bytes = &bytes[size..];

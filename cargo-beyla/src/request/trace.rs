@@ -21,6 +21,7 @@ use super::model::{ConnectionInfo, Endpoint, Request};
 use super::route::RouteTable;
 use super::suite::{EndedTest, Owner, TestId};
 use super::summary::Summary;
+use super::system_call::Architecture;
 
 /// The connections that are followed at a time; more than a process may have open by default.
 const CONNECTIONS_MAX: usize = 256 * 1024;
@@ -50,10 +51,12 @@ pub struct TraceSettings {
     pub track_request_headers: bool,
     /// In a run that traces tests: programs outside of these folders are not followed.
     pub within: Option<Vec<PathBuf>>,
+    /// Of the machine that the events come from.
+    pub architecture: Architecture,
 }
 
 impl TraceSettings {
-    /// Keeps `max_requests` one by one and exports none.
+    /// Keeps `max_requests` one by one and exports none. The events are those of this machine.
     pub fn new(routes: RouteTable, max_requests: usize) -> Self {
         Self {
             routes,
@@ -63,6 +66,7 @@ impl TraceSettings {
             seed: None,
             track_request_headers: true,
             within: None,
+            architecture: Architecture::HERE,
         }
     }
 }
@@ -82,6 +86,7 @@ pub struct Trace {
     stopping_ns: u64,
     lost: Lost,
     block_threshold: Duration,
+    architecture: Architecture,
     /// In a run that traces several processes: whose the connections are that are about to be told of.
     owners: HashMap<u64, u32>,
     /// Connections of programs that are not followed.
@@ -112,6 +117,7 @@ impl Trace {
             stopping_ns: u64::MAX,
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
+            architecture: settings.architecture,
             owners: HashMap::new(),
             foreign: HashSet::new(),
             ledger: Ledger::new(settings),
@@ -153,7 +159,7 @@ impl Trace {
                 }
             }
             Event::Explained(unseen) => {
-                let new = || Box::new(Explain::new(self.block_threshold));
+                let new = || Box::new(Explain::new(self.block_threshold, self.architecture));
                 self.ledger.explain.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use object::elf::{FileHeader64, PF_X, PT_LOAD, ProgramHeader64};
+use object::elf::{DT_NEEDED, FileHeader64, PF_X, PT_LOAD, ProgramHeader64};
 use object::read::elf::{ElfFile64, ProgramHeader, SectionHeader, SymbolTable};
 use object::{LittleEndian, ReadRef};
 
@@ -89,6 +89,15 @@ impl Image {
     /// Its headers and tables.
     pub fn elf(&self) -> Option<Elf<'_>> {
         Elf::parse(&*self.bytes).ok()
+    }
+
+    /// Whether it is linked with libraries that are loaded with it.
+    pub fn needs_libraries(&self) -> bool {
+        let dynamic = self.elf().and_then(|elf| {
+            let table = elf.elf_section_table().dynamic(LittleEndian, &*self.bytes).ok()?;
+            table.map(|(entries, _)| entries.iter().any(|entry| entry.d_tag.get(LittleEndian) == DT_NEEDED))
+        });
+        dynamic.unwrap_or(false)
     }
 
     /// A section that is loaded with the program: its addresses, and its bytes.

@@ -7,6 +7,7 @@ pub mod locks;
 pub mod names;
 pub mod origin;
 pub mod process;
+pub mod remapped;
 pub mod resolver;
 pub mod symbolizer;
 pub mod task_probes;

@@ -168,9 +168,19 @@ mod tests {
     }
 
     #[test]
-    fn unbalanced_brackets_do_no_harm() {
-        for name in ["<", ">", "a::>::<", "{{", "a::<impl ", "é::<ü>::ß", "::", "-><->"] {
-            let _ = (plain_path(name), readable(name), crate_of(name));
+    fn brackets_that_close_nothing_or_are_not_closed_are_letters() {
+        for (name, plain, crate_name) in [
+            ("<", "<", None),
+            (">", ">", None),
+            ("a::>::<", "a::>::<", Some("a")),
+            ("{{", "{{", None),
+            ("a::<impl ", "a::<impl ", Some("a")),
+            ("é::<ü>::ß", "é::ß", Some("é")),
+            ("::", "::", None),
+            ("-><->", "-><->", None),
+        ] {
+            assert_eq!((plain_path(name).as_str(), crate_of(name)), (plain, crate_name), "{name}");
+            assert_eq!(readable(name), name, "it has no closure");
         }
     }
 }

@@ -1,20 +1,27 @@
 //! Places in the code -> functions, files and lines, by the debug information of the images.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use addr2line::{Loader, gimli};
+use memchr::memmem;
 
-use super::functions::Functions;
+use super::functions::{self, Functions};
 use super::image::Image;
 use super::images::{Code, Images};
 use super::names;
-use super::origin::Origin;
+use super::origin::{self, Origin};
+use super::remapped::Remapped;
 use super::type_names;
-use crate::request::explanation::Frame;
+use crate::request::explanation::{Frame, Whose};
+
+/// The functions whose files are looked at, to see what stands for the workspace's folder.
+const FILES_MAX: usize = 1000;
 
 /// The most functions that are taken to have been inlined into each other.
 const INLINED_MAX: usize = 64;
@@ -30,6 +37,11 @@ pub struct Symbolizer {
 struct Read {
     functions: Functions,
     debug: Option<Loader>,
+    remapped: OnceCell<Remapped>,
+    /// It is the C library or its like, or the kernel's own library.
+    is_system: bool,
+    /// It needs no other library.
+    is_static: bool,
 }
 
 impl Symbolizer {
@@ -70,14 +82,17 @@ impl Symbolizer {
                     name.unwrap_or_else(|| unnamed(image, code.address))
                 }
             };
-            let (source, own) = match place.source {
+            let (source, whose) = match place.source {
                 Some((file, line)) => {
-                    let (file, own) = self.origin.of_file(&file);
-                    (Some((file.into(), line)), own)
+                    let (file, whose) = self.origin.of_file(&file, &function, || read.remapped(image, &self.origin));
+                    (Some((file.into(), line)), whose)
                 }
-                None => (None, self.origin.is_own_function(&function)),
+                None => (None, self.origin.of_function(&function)),
             };
-            Frame { function: names::readable(&function).into(), source, own }
+            // What has no path of its own is the C library's where that is linked into the executable.
+            let system = read.is_system || (read.is_static && source.is_none() && !function.contains("::"));
+            let whose = if system && whose == Whose::Library { Whose::System } else { whose };
+            Frame { function: names::readable(&function).into(), source, whose }
         };
         places.into_iter().enumerate().map(frame).collect()
     }
@@ -97,7 +112,32 @@ struct Function {
 
 impl Read {
     fn new(image: &Image) -> Self {
-        Self { functions: Functions::read(image), debug: load(image) }
+        let file = image.path().file_name().map(OsStr::to_string_lossy);
+        Self {
+            functions: Functions::read(image),
+            debug: load(image),
+            remapped: OnceCell::new(),
+            is_system: file.is_none_or(|file| origin::is_system_library(&file)),
+            is_static: !image.needs_libraries(),
+        }
+    }
+
+    /// What stands for the workspace's folder in its debug information.
+    fn remapped(&self, image: &Image, origin: &Origin) -> &Remapped {
+        self.remapped.get_or_init(|| {
+            let (Some(debug), Some(elf)) = (&self.debug, image.elf()) else { return Remapped::default() };
+            // As both schemes of mangling begin the path of a function.
+            let marks: Vec<String> = origin.own_crates().iter().map(|name| format!("{}{name}", name.len())).collect();
+            let marks: Vec<_> = marks.iter().map(memmem::Finder::new).collect();
+            let marked = |symbol: &[u8]| marks.iter().any(|mark| mark.find(symbol).is_some());
+            let own = |symbol: &[u8]| {
+                let symbol = std::str::from_utf8(symbol).unwrap_or_default();
+                origin.is_own_function(&names::function(symbol))
+            };
+            let functions = functions::each(&elf).filter(|(_, _, symbol)| marked(symbol) && own(symbol));
+            let file = |address: u64| debug.find_location(address).ok()??.file.map(Path::new);
+            origin.remapped(functions.filter_map(|(_, range, _)| file(range.start)).take(FILES_MAX))
+        })
     }
 
     fn places(&self, address: u64) -> Vec<Place> {

@@ -12,7 +12,7 @@ use crate::probe::task_probe::{ProbePoint, TaskProbe};
 
 /// The functions, by their names without hash. The first argument of each is the task's header, the second
 /// one that of [`ProbePoint::Spawned`] and [`ProbePoint::SpawnedBlocking`].
-const FUNCTIONS: [(&str, ProbePoint); 7] = [
+const FUNCTIONS: [(&str, ProbePoint); 10] = [
     ("tokio::runtime::task::state::State::transition_to_running", ProbePoint::Running),
     ("tokio::runtime::task::state::State::transition_to_idle", ProbePoint::Idle),
     ("tokio::runtime::task::state::State::transition_to_terminal", ProbePoint::Terminal),
@@ -23,7 +23,14 @@ const FUNCTIONS: [(&str, ProbePoint); 7] = [
         ProbePoint::Spawned,
     ),
     ("tokio::runtime::blocking::pool::Spawner::spawn_task", ProbePoint::SpawnedBlocking),
+    ("tokio::runtime::scheduler::defer::Defer::defer", ProbePoint::Deferred),
+    // Before 1.29.
+    ("tokio::runtime::defer::Defer::defer", ProbePoint::Deferred),
+    (CALLS_DEFER, ProbePoint::Deferred),
 ];
+
+/// Calls `Defer::defer`, and is only probed where that has been inlined into it.
+const CALLS_DEFER: &str = "tokio::runtime::context::defer";
 
 /// Without one of them, no thread's current task is known.
 const NEEDED: [ProbePoint; 3] = [ProbePoint::Running, ProbePoint::Idle, ProbePoint::Terminal];
@@ -69,6 +76,7 @@ fn find_in(image: &Image) -> TaskProbes {
     // What comes last in a name: so that few of a runtime's thousands are demangled.
     let marks = FUNCTIONS.map(|(name, point)| (name, point, memmem::Finder::new(last_segment(name))));
     let mut places = BTreeSet::new();
+    let mut calls_defer = Vec::new();
     let mut has_runtime = false;
     for (_, range, symbol) in functions::each(&elf).filter(|(_, _, symbol)| runtime.find(symbol).is_some()) {
         has_runtime = true;
@@ -79,9 +87,17 @@ fn find_in(image: &Image) -> TaskProbes {
         let Ok(symbol) = std::str::from_utf8(symbol) else { continue };
         let function = names::function(symbol);
         let found = candidates.find(|(name, ..)| *name == function);
-        if let (Some((_, point, _)), Some(offset)) = (found, image::file_offset(&elf, range.start)) {
-            places.insert(TaskProbe { executable: 0, point: *point, offset });
+        if let (Some((name, point, _)), Some(offset)) = (found, image::file_offset(&elf, range.start)) {
+            let probe = TaskProbe { executable: 0, point: *point, offset };
+            if *name == CALLS_DEFER {
+                calls_defer.push(probe);
+            } else {
+                places.insert(probe);
+            }
         }
+    }
+    if !places.iter().any(|probe| probe.point == ProbePoint::Deferred) {
+        places.extend(calls_defer);
     }
     if !has_runtime {
         return unseen("no tokio in the executable: each request is followed on the thread that received it");

@@ -98,8 +98,12 @@ mod tests {
         assert_eq!(arguments, ["a::B<c, d>", "(e, fn(f) -> g)"]);
         assert_eq!(generics("a::poll::<b, c>").map(|(name, _)| name), Some("a::poll"));
         assert_eq!(generics("poll"), None);
-        for broken in ["<", ">", "<>", "a<b", "a>b<", "{<}", "", "Pin<Pin<Pin<"] {
-            let _ = (generics(broken), future(broken));
+        assert_eq!(generics("<>"), Some(("", vec![""])));
+        assert_eq!(future("<>"), "");
+        for (broken, named) in
+            [("<", "<"), (">", ">"), ("a<b", "a"), ("a>b<", "a>b"), ("{<}", "{<}"), ("", ""), ("Pin<Pin<Pin<", "Pin")]
+        {
+            assert_eq!((generics(broken), future(broken).as_str()), (None, named));
         }
     }
 }

@@ -78,6 +78,7 @@ pub fn run() -> RunInfo {
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: 0,
         capture: "socket".into(),
+        architecture: None,
         trace_seed: None,
     }
 }

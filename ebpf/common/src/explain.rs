@@ -31,6 +31,8 @@ pub mod task {
     pub const SPAWNED: u16 = 5;
     /// The thread hands a new task to the pool of threads that may block.
     pub const SPAWNED_BLOCKING: u16 = 6;
+    /// It gives way: the thread, which polls it, wakes it later, when nothing else is left to do.
+    pub const DEFERRED: u16 = 7;
 }
 
 /// How a [`Stack`] came to be copied: its [`Header::flags`].

@@ -36,6 +36,8 @@ async fn main() -> io::Result<()> {
         .route("/in_place", get(workers::in_place))
         .route("/lock", get(workers::lock))
         .route("/self_wake", get(workers::self_wake))
+        .route("/give_way", get(workers::give_way))
+        .route("/spend", get(workers::spend))
         .route("/echo", post(handlers::echo).layer(DefaultBodyLimit::disable()))
         .route("/download", get(handlers::download))
         .route("/chunks", get(handlers::chunks))

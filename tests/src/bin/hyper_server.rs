@@ -1,6 +1,6 @@
 //! Hyper by hand on a runtime of one thread: each connection is a task, and there is no framework.
 //!
-//! Its handlers are the first four of `latency_lab`. `PORT` takes another port than 8083, 0 any free one.
+//! Its handlers are the first four of `latency_lab`, and one that gives way to tasks that it has spawned. `PORT` takes another port than 8083, 0 any free one.
 
 use std::convert::Infallible;
 use std::io;
@@ -46,6 +46,7 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/sleep" => (StatusCode::OK, sleep(time).await),
         "/block" => (StatusCode::OK, block(time)),
         "/spin" => (StatusCode::OK, spin(time)),
+        "/give_way" => (StatusCode::OK, give_way(time).await),
         _ => (StatusCode::NOT_FOUND, ""),
     };
     let micros = start.elapsed().as_micros();
@@ -61,6 +62,19 @@ async fn sleep(time: Duration) -> &'static str {
 fn block(time: Duration) -> &'static str {
     std::thread::sleep(time);
     "blocked\n"
+}
+
+async fn give_way(time: Duration) -> &'static str {
+    for _ in 0..5 {
+        tokio::spawn(holding(time));
+    }
+    tokio::task::yield_now().await;
+    "gave way\n"
+}
+
+#[expect(clippy::unused_async, reason = "it is to be a task")]
+async fn holding(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn spin(time: Duration) -> &'static str {

@@ -17,6 +17,7 @@ use crate::probe::executable::Executables;
 use crate::probe::request::ProbeArguments;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{RunInfo, Seed, Traced};
+use crate::request::system_call::Architecture;
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
 use crate::workspace::sources::Sources;
@@ -79,6 +80,7 @@ impl Loading {
             started_unix_ns,
             started_monotonic_ns,
             capture,
+            architecture: Some(Architecture::HERE),
             trace_seed: seed,
         };
         let mut folders: Vec<PathBuf> = binaries.iter().map(|binary| binary.folder.clone()).collect();

@@ -2,10 +2,9 @@
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
-use syscalls::Sysno;
 
 use crate::export::resource::{number, text};
-use crate::request::explanation::{Cause, Delay, Explanation, Place};
+use crate::request::explanation::{Cause, Delay, Explanation, Holder, Place};
 
 /// The parts of the handle phase, in nanoseconds.
 pub(super) fn attributes(explanation: &Explanation) -> impl Iterator<Item = KeyValue> {
@@ -36,13 +35,17 @@ fn of_place(place: &Place) -> Vec<KeyValue> {
         number("cargo_beyla.count", u64::from(*count)),
     ];
     if let Cause::SystemCall(call) = cause {
-        let name = usize::try_from(*call).ok().and_then(Sysno::new);
-        attributes.push(text("cargo_beyla.system_call", name.map_or(call.to_string(), |name| name.name().to_owned())));
+        attributes.push(text("cargo_beyla.system_call", call.to_string()));
     }
     attributes
 }
 
 fn of_delay(delay: &Delay) -> Vec<KeyValue> {
-    let Delay { by: (method, route), ns } = delay;
-    vec![text("cargo_beyla.by", format!("{method} {route}")), number("cargo_beyla.ns", *ns)]
+    let Delay { by, ns } = delay;
+    let by = match by {
+        Holder::Request((method, route)) => format!("{method} {route}"),
+        // The names of types are known when the run is over.
+        Holder::Task(_) => "a task".to_owned(),
+    };
+    vec![text("cargo_beyla.by", by), number("cargo_beyla.ns", *ns)]
 }

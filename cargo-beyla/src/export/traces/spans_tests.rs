@@ -5,7 +5,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;
 use crate::report::fixtures;
-use crate::request::explanation::{Cause, Delay, Explanation, Parts, Place, Unit};
+use crate::request::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, Unit};
+use crate::request::system_call::SystemCall;
 use crate::request::trace_context::Caller;
 
 /// The fixture's first request, with ids and with every boundary at another time.
@@ -175,13 +176,13 @@ fn methods_are_bounded_and_secrets_are_not_sent() {
 #[test]
 fn an_explanation_is_told_on_the_server_span() {
     let mut request = request();
-    let cause = Cause::SystemCall(syscalls::Sysno::nanosleep.id());
+    let cause = Cause::SystemCall(SystemCall::here(syscalls::Sysno::nanosleep.id()));
     request.explanation = Some(Arc::new(Explanation {
         unit: Unit::Task,
         parts: Parts { running: 1, runnable: 2, blocked: 3, scheduled: 4, waiting: 5 },
         places: vec![Place { cause, stack: 1, ns: 3, count: 2 }],
         waits: vec![],
-        delays: vec![Delay { by: ("GET".into(), "/slow".into()), ns: 4 }],
+        delays: vec![Delay { by: Holder::Request(("GET".into(), "/slow".into())), ns: 4 }],
     }));
     let server = spans(&request, &fixtures::run()).remove(0);
     let parts = values(&server.attributes);

@@ -84,6 +84,7 @@ fn cure_of_blocking(spot: &Spot<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::system_call::SystemCall;
     use syscalls::Sysno;
 
     #[test]
@@ -91,7 +92,7 @@ mod tests {
         let cure = |cause, call| {
             cure_of_blocking(&Spot { cause, call, function: None, source: None, lacks_debug_information: false })
         };
-        let of = |call: Sysno| Cause::SystemCall(call.id());
+        let of = |call: Sysno| Cause::SystemCall(SystemCall::here(call.id()));
         for (cause, call, expected) in [
             (of(Sysno::clock_nanosleep), None, "tokio::time::sleep"),
             (Cause::Unknown, Some("std::thread::sleep_ms"), "tokio::time::sleep"),

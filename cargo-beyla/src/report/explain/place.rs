@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use syscalls::Sysno;
-
 use crate::report::text::{escape, shorten};
-use crate::request::explanation::{Cause, Frame, Place};
+use crate::request::explanation::{Cause, Frame, Landmarks, Place};
 use crate::request::summary::Explained;
 
 /// Columns of the name of a function, or of a file; generics make names of any length.
@@ -16,9 +14,9 @@ const NAME_WIDTH: usize = 56;
 pub(in crate::report) struct Spot<'a> {
     /// What was going on.
     pub(in crate::report) cause: Cause,
-    /// What the user's code called, or where none of that is on the stack, the innermost function.
+    /// What the function called: see [`Landmarks`].
     pub(in crate::report) call: Option<&'a str>,
-    /// The innermost function of the user's code.
+    /// The innermost function of the user's code, or else the one nearest to it.
     pub(in crate::report) function: Option<&'a str>,
     /// File and line in it.
     pub(in crate::report) source: Option<(&'a str, u32)>,
@@ -29,19 +27,17 @@ pub(in crate::report) struct Spot<'a> {
 impl<'a> Spot<'a> {
     pub(in crate::report) fn of(place: &Place, explained: &'a Explained) -> Self {
         let frames: &[Frame] = explained.stacks.get(&place.stack).map_or(&[], Vec::as_slice);
-        let spot = |call: Option<&'a Frame>, own: Option<&'a Frame>| Self {
+        let Landmarks { function, call } = Landmarks::of(frames);
+        let own = function.filter(|function| function.is_own());
+        Self {
             cause: place.cause,
-            call: call.and_then(name),
-            function: own.and_then(name),
-            source: own.and_then(|own| own.source.as_ref()).map(|(file, line)| (&**file, *line)),
+            call: call.and_then(Frame::name),
+            function: function.and_then(Frame::name),
+            source: function.and_then(|function| function.source.as_ref()).map(|(file, line)| (&**file, *line)),
             lacks_debug_information: match own {
                 Some(own) => own.source.is_none(),
                 None => !frames.is_empty() && frames.iter().all(|frame| frame.source.is_none()),
             },
-        };
-        match frames.iter().position(|frame| frame.own) {
-            Some(own) => spot(own.checked_sub(1).map(|call| &frames[call]), Some(&frames[own])),
-            None => spot(frames.iter().find(|frame| name(frame).is_some()), None),
         }
     }
 
@@ -52,9 +48,8 @@ impl<'a> Spot<'a> {
 
     /// The system call: its name, or the number of one that has none here.
     pub(in crate::report) fn system_call(&self) -> Option<Cow<'static, str>> {
-        let Cause::SystemCall(number) = self.cause else { return None };
-        let known = usize::try_from(number).ok().and_then(Sysno::new);
-        Some(known.map_or_else(|| number.to_string().into(), |known| known.name().into()))
+        let Cause::SystemCall(call) = self.cause else { return None };
+        Some(call.name().map_or_else(|| call.number.to_string().into(), Cow::Borrowed))
     }
 
     /// `std::thread::sleep at src/main.rs:42 in app::block`, or as much of it as is known. Fit for a
@@ -82,17 +77,21 @@ impl<'a> Spot<'a> {
     }
 }
 
-/// The function's name; `None` where it has none.
-fn name(frame: &Frame) -> Option<&str> {
-    (!frame.function.is_empty() && !frame.function.starts_with("0x")).then_some(&*frame.function)
-}
-
 #[cfg(test)]
 mod tests {
+    use syscalls::Sysno;
+
     use super::*;
+    use crate::request::explanation::Whose;
+    use crate::request::system_call::SystemCall;
+
+    fn of(number: i32) -> Cause {
+        Cause::SystemCall(SystemCall::here(number))
+    }
 
     fn frame(function: &str, source: Option<u32>, own: bool) -> Frame {
-        Frame { function: function.into(), source: source.map(|line| ("src/main.rs".into(), line)), own }
+        let whose = if own { Whose::Workspace } else { Whose::System };
+        Frame { function: function.into(), source: source.map(|line| ("src/main.rs".into(), line)), whose }
     }
 
     fn described(cause: Cause, frames: Vec<Frame>) -> Option<String> {
@@ -111,12 +110,12 @@ mod tests {
             ]
         };
         let says = |cause, frames| described(cause, frames).expect("something");
-        let call = Cause::SystemCall(Sysno::clock_nanosleep.id());
+        let call = of(Sysno::clock_nanosleep.id());
         assert_eq!(says(call, sleep()), "std::thread::sleep at src/main.rs:42 in app::block");
         assert_eq!(says(call, sleep()[..2].to_vec()), "clock_nanosleep");
         assert_eq!(says(Cause::Running, sleep()[2..].to_vec()), "src/main.rs:42 in app::block");
         assert_eq!(says(Cause::PageFault, sleep()[2..].to_vec()), "a page fault at src/main.rs:42 in app::block");
-        let plain = vec![frame("0x7f00", None, false), frame("app::block", None, true)];
+        let plain = vec![frame("libc.so.6+0x7f00", None, false), frame("app::block", None, true)];
         assert_eq!(says(Cause::Running, plain.clone()), "app::block");
         assert_eq!(says(call, plain.clone()), "the system call clock_nanosleep in app::block");
         assert_eq!(says(Cause::Lock, plain), "a lock in app::block");
@@ -125,9 +124,9 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_said() {
         assert_eq!(described(Cause::Unknown, Vec::new()), None);
-        assert_eq!(described(Cause::Running, vec![frame("0x7f00", None, false)]), None);
-        assert_eq!(described(Cause::SystemCall(9999), Vec::new()).as_deref(), Some("the system call 9999"));
-        assert_eq!(described(Cause::SystemCall(-1), Vec::new()).as_deref(), Some("the system call -1"));
+        assert_eq!(described(Cause::Running, vec![frame("libc.so.6+0x7f00", None, false)]), None);
+        assert_eq!(described(of(9999), Vec::new()).as_deref(), Some("the system call 9999"));
+        assert_eq!(described(of(-1), Vec::new()).as_deref(), Some("the system call -1"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::report::explain::place::Spot;
 use crate::report::explain::sentence::sentence;
-use crate::request::explanation::{Awaited, Delay, Explanation, Parts, Place, Wait};
+use crate::request::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, Wait};
 use crate::request::finding::{Delayed, Finding};
 use crate::request::summary::Explained;
 
@@ -40,7 +40,7 @@ pub(super) struct HandleRow<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waits: Vec<WaitRow<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    delays: Vec<DelayRow>,
+    delays: Vec<DelayRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -73,8 +73,8 @@ struct WaitRow<'a> {
 }
 
 #[derive(Serialize)]
-struct DelayRow {
-    by: String,
+struct DelayRow<'a> {
+    by: Cow<'a, str>,
     ns: u64,
 }
 
@@ -115,7 +115,7 @@ pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) ->
         parts: parts.into(),
         places: list(places, explained, place),
         waits: list(waits, explained, wait),
-        delays: delays.iter().map(|Delay { by, ns }| DelayRow { by: route(by), ns: *ns }).collect(),
+        delays: list(delays, explained, delay),
     }
 }
 
@@ -160,7 +160,7 @@ fn wait<'a>(of: &Wait, explained: &'a Explained) -> WaitRow<'a> {
     WaitRow {
         on: match on {
             Awaited::BlockingPool => "blocking pool",
-            Awaited::Task(functions) => explained.task_types.get(functions).map_or("a task", |name| name),
+            Awaited::Task(functions) => task(*functions, explained),
         },
         ns: *ns,
         count: *count,
@@ -168,6 +168,19 @@ fn wait<'a>(of: &Wait, explained: &'a Explained) -> WaitRow<'a> {
         places: list(places, explained, place),
         waits: list(waits, explained, wait),
     }
+}
+
+fn delay<'a>(Delay { by, ns }: &Delay, explained: &'a Explained) -> DelayRow<'a> {
+    let by = match by {
+        Holder::Request(name) => route(name).into(),
+        Holder::Task(functions) => task(*functions, explained).into(),
+    };
+    DelayRow { by, ns: *ns }
+}
+
+/// The type of a task.
+fn task(functions: u64, explained: &Explained) -> &str {
+    explained.task_types.get(&functions).map_or("a task", |name| name)
 }
 
 fn list<'a, T, R>(of: &[T], explained: &'a Explained, row: fn(&T, &'a Explained) -> R) -> Vec<R> {

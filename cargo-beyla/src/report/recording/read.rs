@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use cargo_beyla_events::Header;
+use cargo_beyla_events::{Header, kind};
 use zerocopy::FromBytes;
 
 use super::{END, End, Exit, MAGIC, RECORD_MAX, RunInfo};
@@ -78,13 +78,21 @@ impl<R: BufRead> Recording<R> {
         &self.run
     }
 
-    /// The next record, header and all; `None` at the end. Only its size is checked.
+    /// The next record, header and all; `None` at the end. Only its size is checked. A recording with `--explain`
+    /// that does not say its architecture is refused: the numbers of its system calls could be anything's.
     pub fn next_record(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.ending.is_some() {
             return Ok(None);
         }
         self.ending = self.advance().map_err(|source| failed(&self.path, source))?;
-        Ok(if self.ending.is_none() { Some(&self.record) } else { None })
+        if self.ending.is_some() {
+            return Ok(None);
+        }
+        let kind = Header::read_from_prefix(&self.record).map(|(header, _)| header.kind);
+        if kind == Ok(kind::EXPLAINED) && self.run.architecture.is_none() {
+            return Err(Error::NoArchitecture { path: self.path.clone() });
+        }
+        Ok(Some(&self.record))
     }
 
     /// How the recording ends; `None` before [`Self::next_record`] has come there.

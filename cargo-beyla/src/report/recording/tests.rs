@@ -9,6 +9,7 @@ use super::*;
 use crate::error::Error;
 use crate::report::fixtures;
 use crate::report::run_info::Seed;
+use crate::request::system_call::Architecture;
 
 /// A record of `kind` with `extra` bytes after its header.
 fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {
@@ -145,4 +146,35 @@ fn a_seed_survives_and_a_recording_without_one_is_read() {
         assert_eq!(text.contains("trace_seed"), shown, "{text}");
         assert_eq!(serde_json::from_str::<RunInfo>(&text).unwrap().trace_seed, trace_seed);
     }
+}
+
+#[test]
+fn a_recording_says_its_architecture() {
+    let whole = String::from_utf8_lossy(&recorded(None)).into_owned();
+    let here = Architecture::HERE.label();
+    assert!(whole.contains(&format!("\"architecture\":\"{here}\"")), "{whole}");
+    for architecture in [Architecture::X86_64, Architecture::Aarch64] {
+        let run = RunInfo { architecture: Some(architecture), ..fixtures::run() };
+        let bytes = [MAGIC, &serde_json::to_vec(&run).unwrap(), b"\n"].concat();
+        assert_eq!(open(&bytes).unwrap().run().architecture, Some(architecture));
+    }
+    let of_another = serde_json::to_string(&fixtures::run()).unwrap().replace(here, "riscv64");
+    match open(&[MAGIC, of_another.as_bytes(), b"\n"].concat()) {
+        Err(Error::NotARecording { reason, .. }) => assert!(reason.contains("'riscv64' is not known"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Older versions did not write it down. Without `--explain` nothing depends on it.
+#[test]
+fn one_that_does_not_is_refused_where_that_matters() {
+    let run = RunInfo { architecture: None, ..fixtures::run() };
+    let begin = [MAGIC, &serde_json::to_vec(&run).unwrap(), b"\n"].concat();
+    let plain = [&begin[..], &records().concat()].concat();
+    assert_eq!(read(&plain).0, records());
+    let explained = [&begin[..], &records()[0], &record(kind::EXPLAINED, fixtures::START + 20, b"")].concat();
+    let mut recording = open(&explained).unwrap();
+    assert_eq!(recording.next_record().unwrap(), Some(&records()[0][..]));
+    let error = recording.next_record().unwrap_err();
+    assert!(error.to_string().contains("run.beyla does not say on which architecture it was made"), "{error}");
 }

@@ -7,7 +7,7 @@ use crate::report::segments::Segment;
 use crate::report::table::Cell;
 use crate::report::text::{escape, shorten, wrap};
 use crate::report::units::{counted, time};
-use crate::request::explanation::{Awaited, Cause, Explanation, Place, Wait};
+use crate::request::explanation::{Awaited, Cause, Explanation, Holder, Place, Wait};
 use crate::request::model::Request;
 use crate::request::summary::Explained;
 
@@ -45,8 +45,11 @@ fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, 
     });
     let wait = waits.first().map(|wait| (wait.ns, Segment::Waiting, for_tasks(wait, explained)));
     let delay = delays.first().map(|delay| {
-        let (method, path) = &delay.by;
-        (delay.ns, Segment::Scheduled, format!("delayed {} by {}", time(delay.ns), route(method, path)))
+        let by = match &delay.by {
+            Holder::Request((method, path)) => route(method, path),
+            Holder::Task(functions) => task(*functions, explained),
+        };
+        (delay.ns, Segment::Scheduled, format!("delayed {} by {by}", time(delay.ns)))
     });
     [place, wait, delay].into_iter().flatten().collect()
 }
@@ -92,12 +95,16 @@ fn for_tasks(wait: &Wait, explained: &Explained) -> String {
 fn for_task(wait: &Wait, explained: &Explained) -> String {
     let on = match wait.on {
         Awaited::BlockingPool => "the blocking pool".to_owned(),
-        Awaited::Task(functions) => match explained.task_types.get(&functions) {
-            Some(name) => format!("the task {}", shorten(&escape(name), TYPE_WIDTH)),
-            None => "another task".to_owned(),
-        },
+        Awaited::Task(functions) => task(functions, explained),
     };
     format!("waited {} on {on}", time(wait.ns))
+}
+
+fn task(functions: u64, explained: &Explained) -> String {
+    match explained.task_types.get(&functions) {
+        Some(name) => format!("the task {}", shorten(&escape(name), TYPE_WIDTH)),
+        None => "another task".to_owned(),
+    }
 }
 
 /// Where the other task was for the better part of that time.

@@ -9,7 +9,7 @@ use crate::request::findings::{Findings, GroupId, Key, Lasted};
 
 use super::Explain;
 use super::clock::Part;
-use super::tally::{self, Held, add_delay, add_wait};
+use super::tally::{self, Held, Holder, add_delay, add_wait};
 use super::tasks::{Task, TaskRef};
 use super::threads::{LONG_NS, LongPoll, Thread};
 use super::unit::Telling;
@@ -41,6 +41,7 @@ impl Explain {
             task::WOKEN => self.woken(change, at),
             task::SPAWNED => self.spawned(change, at, false),
             task::SPAWNED_BLOCKING => self.spawned(change, at, true),
+            task::DEFERRED => self.deferred(change, at),
             _ => {}
         }
     }
@@ -85,7 +86,7 @@ impl Explain {
                 unit.tally.starved = unit.tally.starved.saturating_add(scheduled);
             }
             for (poll, ns) in thread.held_up(since, at, Some(reference)) {
-                add_delay(&mut unit.tally.delays, Held { by: poll.route, group: poll.group, ns });
+                add_delay(&mut unit.tally.delays, Held { by: poll.by, group: poll.group, ns });
             }
         }
         unit.clock.switch(at, Part::Running);
@@ -190,6 +191,17 @@ impl Explain {
         }
     }
 
+    /// A task gives way to others: its thread will wake it once nothing else is left to do. So it wants to go on from
+    /// now on, and waits for nothing.
+    fn deferred(&mut self, change: &TaskChange, at: u64) {
+        if let Some(reference) = self.tasks.at(change.task)
+            && let Some(task) = self.tasks.get_mut(reference)
+            && let Some((thread, begun)) = task.polled
+        {
+            task.notified |= thread == change.thread && at >= begun;
+        }
+    }
+
     /// The run is over: polls that go on have lasted until now, and are the worst of all.
     pub(in crate::request) fn stop(&mut self, at: u64) {
         self.end_polls(at, |_| true);
@@ -272,6 +284,7 @@ fn end_of_poll(thread: &mut Thread, reference: TaskRef, task: &mut Task, at: u64
     let group = worst.map(|(_, group)| group);
     if length >= LONG_NS {
         let (number, begin) = (poll.number, poll.begin);
-        thread.remember(LongPoll { task: reference, number, begin, end: at, route, group, in_place: false });
+        let by = route.map_or(Holder::Task(task.vtable), Holder::Request);
+        thread.remember(LongPoll { task: reference, number, begin, end: at, by, group, in_place: false });
     }
 }

@@ -9,7 +9,7 @@ use crate::request::suite::TestId;
 
 use super::Explain;
 use super::clock::{Part, Reading};
-use super::tally::{Held, Tally, add_delay, fit_places, fit_waits};
+use super::tally::{Held, Holder, Tally, add_delay, fit_places, fit_waits};
 use super::tasks::{TaskRef, Tasks};
 use super::threads::{LONG_NS, Thread, Threads};
 use super::unit::Unit;
@@ -135,7 +135,7 @@ impl Explain {
             let held_up = |from, to| thread.held_up(from, to, thread.current);
             if let Some(arrived) = boundaries.arrived {
                 for (poll, ns) in held_up(arrived, boundaries.read) {
-                    add_delay(&mut opened.queued, Held { by: poll.route, group: poll.group, ns });
+                    add_delay(&mut opened.queued, Held { by: poll.by, group: poll.group, ns });
                 }
             }
             if let (Some(connected), Some(accepted)) = (boundaries.connected, boundaries.accepted) {
@@ -261,8 +261,12 @@ impl Explain {
         fit_places(&mut places, &parts);
         let mut waits = opened.tally.waits.clone();
         fit_waits(&mut waits, parts.waiting);
-        let delays = by(opened, |held| held.by);
-        let delays = delays.into_iter().map(|(route, ns)| Delay { by: statistics.name(route), ns }).collect();
+        let named = |by: Holder| match by {
+            Holder::Request(route) => explanation::Holder::Request(statistics.name(route)),
+            Holder::Task(vtable) => explanation::Holder::Task(vtable),
+        };
+        let delays = by(opened, |held| Some(held.by));
+        let delays = delays.into_iter().map(|(by, ns)| Delay { by: named(by), ns }).collect();
         Some(Explanation { unit, parts, places, waits, delays })
     }
 

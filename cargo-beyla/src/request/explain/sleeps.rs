@@ -22,7 +22,7 @@ impl Explain {
         let begin = off.begin_ns.min(end);
         let woken = if off.woken_ns == 0 { end } else { off.woken_ns.clamp(begin, end) };
         let (stack, lock) = thread.woke_up(off.begin_ns);
-        let cause = cause(off, lock);
+        let cause = cause(off, lock, self.architecture);
         let slept = woken - begin;
         let current = thread.current.and_then(|task| self.tasks.get_mut(task));
         let task = current.filter(|task| task.polled.is_some_and(|(by, _)| by == off.thread));

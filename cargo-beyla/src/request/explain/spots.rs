@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::request::explanation::{Cause, Explanation, Frame, Place, Wait};
+use crate::request::explanation::{Cause, Explanation, Frame, Landmarks, Place, Wait};
 use crate::request::finding::Finding;
 use crate::request::model::Request;
 use crate::request::suite::TestId;
@@ -11,25 +11,26 @@ use crate::request::suite::TestId;
 /// Where in the code a stack leads to.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::request) enum Spot<'a> {
-    /// The innermost frame of the user's own; of one that computes, its function.
-    Own(&'a str, Option<(&'a str, u32)>),
+    /// The innermost frame of the user's own, or else the one nearest to it (see [`Landmarks`]); of one that
+    /// computes, its function.
+    Function(&'a str, Option<(&'a str, u32)>),
     /// One that computes, in code of others.
     Foreign,
-    /// No frame is the user's own.
+    /// No frame leads to a function.
     Stack(u32),
 }
 
 impl<'a> Spot<'a> {
     pub(in crate::request) fn of(cause: Cause, stack: u32, stacks: &'a BTreeMap<u32, Vec<Frame>>) -> Self {
-        let own = stacks.get(&stack).and_then(|frames| frames.iter().find(|frame| frame.own));
-        match own {
-            Some(Frame { function, source, .. }) => {
+        let frames = stacks.get(&stack).map_or(&[][..], Vec::as_slice);
+        match Landmarks::of(frames).function {
+            Some(frame) if frame.is_own() || cause != Cause::Running => {
                 let line = |line: u32| if cause == Cause::Running { 0 } else { line };
-                let source = source.as_ref().map(|(file, number)| (&**file, line(*number)));
-                Self::Own(function, source)
+                let source = frame.source.as_ref().map(|(file, number)| (&**file, line(*number)));
+                Self::Function(&frame.function, source)
             }
-            None if cause == Cause::Running => Self::Foreign,
-            None => Self::Stack(stack),
+            _ if cause == Cause::Running => Self::Foreign,
+            _ => Self::Stack(stack),
         }
     }
 }
@@ -98,9 +99,12 @@ fn merge_places(places: &mut Vec<Place>, stacks: &BTreeMap<u32, Vec<Frame>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::explanation::Whose;
+    use crate::request::system_call::SystemCall;
 
     fn frame(function: &str, line: u32, own: bool) -> Frame {
-        Frame { function: function.into(), source: Some(("src/main.rs".into(), line)), own }
+        let whose = if own { Whose::Workspace } else { Whose::System };
+        Frame { function: function.into(), source: Some(("src/main.rs".into(), line)), whose }
     }
 
     #[test]
@@ -112,7 +116,7 @@ mod tests {
             (4, vec![frame("sleep", 7, false), frame("app::spin", 5, true)]),
         ]);
         let place = |cause, stack, ns| Place { cause, stack, ns, count: 1 };
-        let sleep = Cause::SystemCall(230);
+        let sleep = Cause::SystemCall(SystemCall::here(230));
         let mut places = vec![
             place(Cause::Running, 1, 10),
             place(sleep, 3, 15),

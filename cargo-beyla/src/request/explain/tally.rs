@@ -24,11 +24,20 @@ pub(super) struct Tally {
 /// Time in which a poll of another's task held up the thread that was needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
-    /// The route of the request that the other belonged to, if any.
-    pub(super) by: Option<RouteId>,
+    /// Whose poll that was.
+    pub(super) by: Holder,
     /// What is found wrong with that poll, if anything.
     pub(super) group: Option<GroupId>,
     pub(super) ns: u64,
+}
+
+/// Who holds a thread up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// A task that had received a request of this route last.
+    Request(RouteId),
+    /// A task that has received none, by the address of its table of functions.
+    Task(u64),
 }
 
 impl Tally {

@@ -11,6 +11,7 @@ use syscalls::Sysno;
 use crate::request::explanation::{Awaited, Cause, Explanation, Parts, Place, Unit, Wait};
 use crate::request::finding::{Finding, FindingKind};
 use crate::request::summary::{Explained, Summary};
+use crate::request::system_call::{Architecture, SystemCall};
 use crate::request::tape::Tape;
 
 const GET: &str = "GET /a HTTP/1.1\r\n\r\n";
@@ -25,6 +26,11 @@ const ENTRY: u64 = 10;
 const SLEEP: i32 = Sysno::nanosleep as i32;
 const EPOLL: i32 = Sysno::epoll_pwait as i32;
 const FUTEX: i32 = Sysno::futex as i32;
+
+/// The cause of a sleep in [`SLEEP`].
+fn slept() -> Cause {
+    Cause::SystemCall(SystemCall::here(SLEEP))
+}
 
 fn explained(summary: &Summary) -> &Explained {
     summary.explained.as_ref().expect("a run with --explain")

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::request::explanation::{Awaited, Frame, Place, Wait, read_frames};
+use crate::request::explanation::{Awaited, Delay, Frame, Holder, Place, Wait, read_frames};
 use crate::request::finding::Finding;
 use crate::request::model::Request;
 use crate::request::summary::Explained;
@@ -69,6 +69,7 @@ impl Texts {
         for explanation in requests.iter().filter_map(|request| request.explanation.as_deref()) {
             used.places(&explanation.places);
             used.waits(&explanation.waits);
+            used.delays(&explanation.delays);
         }
         self.stacks.retain(|stack, _| used.stacks.contains(stack));
         self.types.retain(|vtable, _| used.vtables.contains(vtable));
@@ -86,6 +87,12 @@ struct Used {
 impl Used {
     fn places<'a>(&mut self, places: impl IntoIterator<Item = &'a Place>) {
         self.stacks.extend(places.into_iter().map(|place| place.stack));
+    }
+
+    fn delays(&mut self, delays: &[Delay]) {
+        let tasks =
+            delays.iter().filter_map(|delay| if let Holder::Task(vtable) = delay.by { Some(vtable) } else { None });
+        self.vtables.extend(tasks);
     }
 
     fn waits(&mut self, waits: &[Wait]) {

@@ -7,9 +7,9 @@ use hashbrown::HashMap;
 
 use crate::request::explanation::Cause;
 use crate::request::findings::GroupId;
-use crate::request::statistics::RouteId;
 
 use super::clock::Part;
+use super::tally::Holder;
 use super::tasks::TaskRef;
 use super::unit::Unit;
 
@@ -70,8 +70,8 @@ pub(super) struct LongPoll {
     pub(super) number: u64,
     pub(super) begin: u64,
     pub(super) end: u64,
-    /// The route of the request that the task had received last.
-    pub(super) route: Option<RouteId>,
+    /// Whose it was.
+    pub(super) by: Holder,
     /// What is found wrong with it.
     pub(super) group: Option<GroupId>,
     pub(super) in_place: bool,

@@ -120,9 +120,12 @@ impl Merged {
         let mut delayed: Vec<_> = self
             .delayed
             .into_iter()
-            .map(|(route, tally)| {
+            .map(|(route, Tally { count, total, max })| {
+                // The same request may have been delayed by several of the groups that were put together.
+                let count = count.min(known.statistics.count(route));
+                let max_ns = max.max(total / count.max(1));
                 let (method, route) = known.statistics.name(route);
-                Delayed { method, route, count: tally.count, total_ns: tally.total, max_ns: tally.max }
+                Delayed { method, route, count, total_ns: total, max_ns }
             })
             .collect();
         delayed.sort_by(|a, b| {

@@ -54,6 +54,11 @@ impl Tape {
         self.task(task::WOKEN, task, 0)
     }
 
+    /// The task gives way in the poll that goes on.
+    pub(crate) fn deferred(&mut self, task: u64) -> &mut Self {
+        self.task(task::DEFERRED, task, 0)
+    }
+
     pub(crate) fn spawned(&mut self, task: u64) -> &mut Self {
         self.task(task::SPAWNED, task, 0)
     }

@@ -1,5 +1,7 @@
 //! On a real thread of a real process, and on what no process has.
 
+mod programs;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,8 +11,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use proptest::prelude::*;
+use syscalls::Sysno;
 
 use super::*;
+use crate::request::explanation::{Landmarks, Whose};
 
 /// Of [`sleep_in_a_function_with_a_name`], the line of its call.
 const SLEEPS_AT: u32 = line!() + 4;
@@ -40,7 +44,13 @@ impl Child {
     /// Waits until it sleeps, and copies its stack, as the kernel side does.
     fn stack(&self) -> (Stack, Vec<u8>) {
         let process = procfs::process::Process::new(self.0.as_raw()).expect("it runs");
-        while process.stat().expect("its state").state != 'S' {
+        let system_call = format!("/proc/{}/syscall", self.0);
+        let sleeps_in = [Sysno::clock_nanosleep, Sysno::futex].map(|call| format!("{} ", call.id()));
+        // Not one that a program sleeps in while it is loaded.
+        while process.stat().expect("its state").state != 'S'
+            || std::fs::read_to_string(&system_call)
+                .is_ok_and(|call| !sleeps_in.iter().any(|number| call.starts_with(number)))
+        {
             std::thread::yield_now();
         }
         ptrace::attach(self.0).expect("it is our own child");
@@ -117,8 +127,10 @@ fn a_sleeping_thread_is_found_where_it_sleeps() {
     assert!(position("std::thread::sleep") < sleeps);
     let frame = &frames[sleeps];
     assert_eq!(frame.source, Some(("cargo-beyla/src/symbols/resolver/tests.rs".into(), SLEEPS_AT)));
-    assert!(frame.own);
-    assert!(!frames[0].own, "the C library's");
+    assert!(frame.is_own());
+    assert_eq!(frames[0].whose, Whose::System, "the C library's");
+    let Landmarks { function, call } = Landmarks::of(&frames);
+    assert_eq!((function, call.and_then(Frame::name)), (Some(frame), Some("std::thread::sleep")));
     assert!(frames.len() > sleeps + 3, "the test's own frames follow");
 }
 

@@ -1,9 +1,14 @@
 //! Requests that are held up by polls of others' tasks.
 
 use super::*;
+use crate::request::explanation::{Delay, Holder};
 
 fn delays(summary: &Summary, id: u64) -> Vec<(String, u64)> {
-    of(summary, id).delays.into_iter().map(|delay| (format!("{} {}", delay.by.0, delay.by.1), delay.ns)).collect()
+    let by = |delay: Delay| match delay.by {
+        Holder::Request((method, route)) => (format!("{method} {route}"), delay.ns),
+        Holder::Task(vtable) => (format!("task {vtable}"), delay.ns),
+    };
+    of(summary, id).delays.into_iter().map(by).collect()
 }
 
 /// Task 7 blocks thread 1 for 20 ms after 1 ms, for `GET /a`; `meanwhile` is done 5 ms before its end.
@@ -91,4 +96,44 @@ fn what_is_done_in_place_holds_nothing_up() {
     tape.running(7).receive(1, GET).falls_asleep(1, false).sleep(SLEEP, 20 * MS, 0).send(1, OK).idle(7);
     tape.stack_frames(1, "0 std::thread::sleep  \n1 app::f src/main.rs 3\n0 tokio::task::block_in_place  \n");
     assert_eq!(told(&tape.summary()), []);
+}
+
+/// Since version 1.23 of tokio: the wake comes when the thread has nothing else to do.
+#[test]
+fn a_task_that_gives_way_is_scheduled_and_delayed_by_those_that_come_first() {
+    // Of both runtimes: whether the thread polls within a loop that is a task itself.
+    for in_loop in [true, false] {
+        let mut tape = Tape::explained();
+        if in_loop {
+            tape.spawned_blocking(900).running(900);
+        }
+        tape.running(7).receive(1, GET).pause(MS).deferred(7).pause(MS).idle(7);
+        for task in 100..105 {
+            // The worker comes to them by one way and by another.
+            let stack = 1 + u32::from(task == 104);
+            tape.running(task).falls_asleep(stack, false).sleep(SLEEP, 20 * MS, 0).terminal(task);
+        }
+        for stack in [1, 2] {
+            tape.stack_frames(stack, &format!("2 sleep  \n1 app::sleeps src/main.rs 3\n0 tokio::way{stack}  \n"));
+        }
+        tape.woken(7).pause(50).running(7).send(1, OK).idle(7).task_type(1001, "app::sleeps");
+        assert_eq!(parts(&tape), [2 * MS + ENTRY, 0, 0, 100 * MS + 50, 0]);
+        let summary = tape.summary();
+        assert_eq!(delays(&summary, 1), [("task 1001".to_owned(), 100 * MS)]);
+        assert_eq!(explained(&summary).task_types[&1001].as_ref(), "app::sleeps");
+        let told = &explained(&summary).findings;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!((told[0].kind, told[0].total_ns, told[0].count), (FindingKind::BlockingCall, 100 * MS, 5));
+        let [delayed] = &told[0].delayed[..] else { panic!("not one route: {told:?}") };
+        assert_eq!((&*delayed.route, delayed.count), ("/a", 1));
+        assert_eq!((delayed.total_ns, delayed.max_ns), (100 * MS, 100 * MS));
+    }
+}
+
+#[test]
+fn what_gives_way_on_another_thread_or_before_it_is_polled_says_nothing() {
+    let mut tape = Tape::explained();
+    tape.running(7).receive(1, GET).on(2).deferred(7).on(1).pause(MS).idle(7).deferred(7).pause(3 * MS);
+    tape.woken(7).running(7).send(1, OK).idle(7);
+    assert_eq!(parts(&tape), [MS + ENTRY, 0, 0, 0, 3 * MS]);
 }

@@ -47,7 +47,7 @@ fn blocking_calls_are_told_by_route_and_place() {
         ]
     );
     let place = explained(&summary).findings[0].place.expect("a place");
-    assert_eq!((place.cause, place.stack, place.count), (Cause::SystemCall(SLEEP), 2, 8));
+    assert_eq!((place.cause, place.stack, place.count), (slept(), 2, 8));
 }
 
 #[test]

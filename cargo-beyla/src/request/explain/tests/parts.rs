@@ -62,11 +62,11 @@ fn places_are_told_by_cause_and_stack() {
     assert_eq!(
         of(&tape.summary(), 1).places,
         [
-            place(Cause::SystemCall(SLEEP), 1, 5 * MS, 2),
+            place(slept(), 1, 5 * MS, 2),
             place(Cause::PageFault, 3, 4 * MS, 1),
             place(Cause::Running, 4, 2 * (1_000_000_000 / 997), 2),
             place(Cause::Lock, 2, MS, 1),
-            place(Cause::SystemCall(SLEEP), 0, 500, 1),
+            place(slept(), 0, 500, 1),
         ]
     );
     assert_eq!(parts(&tape), [6 * MS + ENTRY, MS, 10 * MS + 500, 0, 0]);
@@ -125,7 +125,7 @@ fn a_thread_without_a_task_is_measured_itself() {
     let explanation = of(&tape.summary(), 1);
     assert_eq!(explanation.unit, Unit::Thread);
     let places: Vec<_> = explanation.places.iter().map(|place| (place.cause, place.ns)).collect();
-    assert_eq!(places, [(Cause::SystemCall(SLEEP), 4 * MS), (Cause::Lock, 3 * MS), (Cause::PageFault, MS)]);
+    assert_eq!(places, [(slept(), 4 * MS), (Cause::Lock, 3 * MS), (Cause::PageFault, MS)]);
     // The next request starts anew, whatever the thread did in between.
     tape.sleep(SLEEP, MS, 0).receive(1, GET).pause(MS).send(1, OK);
     let second = of(&tape.summary(), 2);
@@ -278,4 +278,23 @@ fn another_table_of_functions_is_another_task() {
     tape.running(7).receive(1, GET).pause(MS).idle(7).on(2).task(cargo_beyla_events::task::RUNNING, 7, 5);
     tape.pause(MS).on(1).send(1, OK);
     assert_eq!(parts(&tape), [MS, 0, 0, 0, MS + ENTRY]);
+}
+
+#[test]
+fn system_calls_are_those_of_the_machine_that_traced() {
+    // `epoll_pwait` and `clock_nanosleep` on aarch64, `pipe` and `getgroups` on x86_64.
+    let mut tape = Tape::explained();
+    tape.receive(1, GET).sleep(22, 5 * MS, 0).sleep(115, 4 * MS, 0).send(1, OK);
+    for (architecture, expected, names) in [
+        (Architecture::Aarch64, [ENTRY, 0, 4 * MS, 0, 5 * MS], vec!["clock_nanosleep"]),
+        (Architecture::X86_64, [ENTRY, 0, 9 * MS, 0, 0], vec!["pipe", "getgroups"]),
+    ] {
+        let explanation = of(&tape.summary_on(architecture), 1);
+        assert_eq!((explanation.unit, named(&explanation.parts)), (Unit::Thread, expected));
+        let name = |place: &Place| match place.cause {
+            Cause::SystemCall(call) => call.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(explanation.places.iter().map(name).collect::<Vec<_>>(), names);
+    }
 }

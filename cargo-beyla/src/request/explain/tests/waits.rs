@@ -19,7 +19,7 @@ fn a_blocking_call_on_the_pool_is_a_wait_and_nothing_wrong() {
     let wait = wait(&summary);
     assert_eq!((wait.on, wait.ns, wait.count), (Awaited::BlockingPool, 54 * MS, 1));
     assert_eq!(named(&wait.parts), [MS, 2 * MS, 50 * MS, MS, 0]);
-    assert_eq!(wait.places, [Place { cause: Cause::SystemCall(SLEEP), stack: 1, ns: 50 * MS, count: 1 }]);
+    assert_eq!(wait.places, [Place { cause: slept(), stack: 1, ns: 50 * MS, count: 1 }]);
     assert_eq!(told(&summary), []);
 }
 
@@ -64,7 +64,7 @@ fn what_is_waited_for_again_and_again_is_told_once() {
     tape.on(2).woken(7).on(1).running(7).send(1, OK).idle(7);
     let wait = wait(&tape.summary());
     assert_eq!((wait.ns, wait.count, named(&wait.parts)), (9 * MS, 3, [3 * MS, 0, 6 * MS, 0, 0]));
-    assert_eq!(wait.places, [Place { cause: Cause::SystemCall(SLEEP), stack: 1, ns: 6 * MS, count: 3 }]);
+    assert_eq!(wait.places, [Place { cause: slept(), stack: 1, ns: 6 * MS, count: 3 }]);
 }
 
 #[test]
