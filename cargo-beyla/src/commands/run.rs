@@ -18,7 +18,8 @@ use crate::launch::suspended::Suspended;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::privilege;
 use crate::report::run_info::Exit;
-use crate::workspace::{build, select};
+use crate::workspace::build::{self, Built};
+use crate::workspace::select;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;
@@ -58,12 +59,18 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     if let Some(chosen) = &selection.target.chosen {
         status.say("Selected", chosen);
     }
-    let built = build::build(&selection, target, as_user)?;
+    let Built { executable, start } = build::build(&selection, target, server_arguments, as_user)?;
+    let programs = start.answer(|what| status.say("Waiting", format_args!("for cargo: {what}")))?;
+    let no_program = || Error::NoExecutable { target: selection.target.name.clone() };
+    let program = programs.into_iter().next_back().ok_or_else(no_program)?;
+    if program.runner.is_some() {
+        let words: Vec<_> = program.arguments.iter().map(|word| word.to_string_lossy()).collect();
+        status.say("Running", format_args!("`{}`", words.join(" ")));
+    }
 
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let (executable, environment) = (built.executable, built.environment);
-    let server = Suspended::fork(&executable, server_arguments, &environment, user.as_ref(), tracing.stdout())?;
+    let server = Suspended::fork(user.as_ref(), tracing.stdout())?;
     let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
     let begun = match tracing.begin(process, selection.sources, privilege, checked, seed) {
         Ok(begun) => begun,
@@ -72,7 +79,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
             return Err(error);
         }
     };
-    let server = Server::Own(server.release()?);
+    let server = Server::Own(server.release(program)?);
     let Outcome { exit, stopped, command, over_budget } = tracing.follow(server, begun, trace, signals)?;
     let own = match exit {
         None => 0,

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::output::Excerpt;
 use super::*;
-use crate::workspace::fixture::script;
+use crate::workspace::fixture::{program, script};
 
 /// A binary whose tests are the commands that its first argument names.
 const SHELL: &str = r#"
@@ -36,8 +36,8 @@ impl Shell {
         let planned = |(index, tests): (usize, &&[&str])| PlannedBinary {
             id: format!("b{index}").into(),
             executable: executable.clone(),
-            folder: folder.path().to_owned(),
-            environment: vec![("ADDED".into(), "added".into())],
+            program: program(&executable, &[("ADDED", "added")]),
+            spawns: Vec::new(),
             tests: tests
                 .iter()
                 .map(|name| PlannedTest { name: (*name).into(), arguments: vec![(*name).into()] })
