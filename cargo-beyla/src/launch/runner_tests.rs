@@ -218,7 +218,7 @@ fn dropped_it_leaves_nothing_behind() {
 #[test]
 fn an_executable_that_is_gone_is_an_error() {
     let mut shell = Shell::new(&[&["passes"]]);
-    shell.binaries[0].executable = "/nonexistent".into();
+    shell.binaries[0].program.path = "/nonexistent".into();
     let error = shell.runner(|_| {}).step(Instant::now(), &mut Vec::new()).unwrap_err();
     assert!(matches!(error, Error::Launch { .. }), "{error}");
 }

@@ -8,6 +8,21 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::program::Program;
+use super::start;
+
+/// What is asked for how cargo starts programs is started by cargo in their place. Here that is the executable of these
+/// tests, which must then answer as the tool does, and not test.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ANSWER: extern "C" fn() = answer;
+
+extern "C" fn answer() {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|argument| argument == start::SUBCOMMAND) {
+        let told = start::tell(arguments.next().unwrap_or_default(), arguments.collect());
+        std::process::exit(told.is_err().into());
+    }
+}
 
 /// A workspace in a folder of its own: paths and contents of its files.
 pub(super) fn workspace(files: &[(&str, &str)]) -> TempDir {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -57,7 +57,9 @@ struct Answer {
 pub fn tell(target: OsString, arguments: Vec<OsString>) -> io::Result<()> {
     let folder = std::env::current_dir()?.into_os_string();
     let answer = Answer { target, folder, arguments, environment: std::env::vars_os().collect() };
-    io::stdout().write_all(&answer.encode())
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&answer.encode())?;
+    stdout.flush()
 }
 
 impl Answer {
@@ -153,21 +155,30 @@ pub(super) fn ask(
 }
 
 impl Asked {
-    /// The programs that cargo starts, in its order.
+    /// Waits until cargo has ended, and no longer builds.
     ///
     /// It may take long: cargo waits for others that build, and some build scripts make it build each time. Then `say`
     /// gets what cargo is doing.
     ///
     /// # Errors
-    /// If cargo fails.
-    pub fn answer(mut self, say: impl FnOnce(&str)) -> Result<Vec<Program>, Error> {
+    /// If it cannot be waited for.
+    pub fn wait(&mut self, say: impl FnOnce(&str)) -> Result<ExitStatus, Error> {
         let system = |source| Error::System { what: "waiting for cargo", source };
-        if !self.ends_within(SILENCE).map_err(system)? {
+        if self.cargo.try_wait().map_err(system)?.is_none() && !self.ends_within(SILENCE).map_err(system)? {
             let said = self.said();
             let doing = said.lines().rev().map(str::trim).find(|line| DOING.iter().any(|verb| line.starts_with(verb)));
             say(doing.unwrap_or("to say how it starts programs"));
         }
-        let status = self.cargo.wait().map_err(system)?;
+        self.cargo.wait().map_err(system)
+    }
+
+    /// The programs that cargo starts, in its order, once it has ended (see [`Self::wait`]).
+    ///
+    /// # Errors
+    /// If cargo fails.
+    pub fn answer(mut self, say: impl FnOnce(&str)) -> Result<Vec<Program>, Error> {
+        let status = self.wait(say)?;
+        let system = |source| Error::System { what: "reading how cargo starts programs", source };
         let answers = Answer::decode_all(&contents(&self.answers).map_err(system)?);
         if !status.success() || answers.is_empty() {
             return Err(Error::Start { reason: reason(&self.said()).unwrap_or_else(|| status.to_string()) });

@@ -53,7 +53,7 @@ impl Running {
         planned: &PlannedTest,
         options: &Options,
     ) -> Result<Self, Error> {
-        let failed = |source| Error::Launch { executable: binary.executable.clone(), source };
+        let failed = |source| Error::Launch { executable: binary.program.path.clone(), source };
         let mut command = binary.program.command();
         command.args(&planned.arguments).stdin(Stdio::null()).process_group(0);
         let output = match options.inherited {

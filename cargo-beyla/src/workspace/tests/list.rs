@@ -89,7 +89,7 @@ fn ask(
         {
             match Asked::start(question, binary, &arguments.to_list(*only_ignored), prepare) {
                 Ok(one) => asked.push(one),
-                Err(source) => break Err(Error::Launch { executable: binary.executable.clone(), source }),
+                Err(source) => break Err(Error::Launch { executable: binary.program.path.clone(), source }),
             }
             continue;
         }
