@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use self::runner::RunnerArguments;
+use self::runner::{RunnerArguments, StartArguments};
 use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
@@ -61,6 +61,9 @@ pub enum Command {
     /// Runs a binary for cargo or cargo-nextest, and traces its requests
     #[command(name = "__runner", hide = true, disable_help_flag = true)]
     Runner(RunnerArguments),
+    /// Started by cargo in the place of a program, writes down how
+    #[command(name = crate::workspace::start::SUBCOMMAND, hide = true, disable_help_flag = true)]
+    Start(StartArguments),
     /// The privileged side; started by `run`, which says the rest on its stdin
     #[command(name = "__probe", hide = true)]
     Probe,
@@ -160,6 +163,9 @@ pub struct BuildOptions {
     /// Ignore `rust-version` specification in packages
     #[arg(long)]
     pub ignore_rust_version: bool,
+    /// Give cargo a setting of its configuration, as its own --config does; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_cargo_config)]
+    pub cargo_config: Vec<String>,
 }
 
 /// How long a run lasts, and under what load.
@@ -337,6 +343,14 @@ pub fn parse() -> Arguments {
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     values::parse_duration(text).ok_or_else(|| format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h"))
+}
+
+/// Cargo checks the rest; its `--config` takes the path of a file as well, which stands for too much.
+fn parse_cargo_config(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("'{text}' is not KEY=VALUE, as in build.target-dir='/tmp/target'")),
+    }
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, String> {

@@ -64,6 +64,12 @@ pub enum Error {
         /// The target's name.
         target: String,
     },
+    /// Cargo has built a program, and could not start it.
+    #[error("cargo has built the program, and failed when asked how it starts it: {reason}")]
+    Start {
+        /// Cargo's own words.
+        reason: String,
+    },
     /// The executable could not be started.
     #[error("could not start {executable}: {source}")]
     Launch {
@@ -224,7 +230,7 @@ impl Error {
     /// The exit code that tells this failure.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BuildFailed { .. } | Self::NoExecutable { .. } => BUILD_FAILED,
+            Self::BuildFailed { .. } | Self::NoExecutable { .. } | Self::Start { .. } => BUILD_FAILED,
             Self::List { .. } => TESTS_FAILED,
             Self::NeverListened { .. } | Self::EndedBeforeListening { .. } => NEVER_LISTENED,
             Self::Lacking { .. } | Self::Setup { .. } | Self::Probe { .. } | Self::HelperEnded => UNSUPPORTED,
@@ -284,6 +290,7 @@ impl Error {
             Self::Metadata(_)
             | Self::BuildFailed { .. }
             | Self::NoExecutable { .. }
+            | Self::Start { .. }
             | Self::Launch { .. }
             | Self::OneStdout
             | Self::File { .. }

@@ -4,9 +4,12 @@ use std::process::ExitCode;
 
 use super::status::Status;
 use super::{attach, doctor, init, report, run, test, wrapped};
+use crate::cli::runner::StartArguments;
 use crate::cli::{Arguments, Command};
 use crate::config;
 use crate::config::values::LogLevel;
+use crate::error::Error;
+use crate::workspace::start;
 
 /// Runs the subcommand.
 pub fn dispatch(arguments: Arguments) -> ExitCode {
@@ -20,6 +23,10 @@ pub fn dispatch(arguments: Arguments) -> ExitCode {
         Command::Report(arguments) => report::report(&arguments, status),
         Command::Init(arguments) => init::init(&arguments, status),
         Command::Doctor(arguments) => doctor::doctor(&arguments, config::color(color, &std::io::stdout()), status),
+        Command::Start(StartArguments { target, command }) => match start::tell(target, command) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(source) => Err(Error::System { what: "writing down how cargo starts a program", source }),
+        },
         Command::Probe => return crate::probe::helper::run(),
     };
     result.unwrap_or_else(|error| {

@@ -18,7 +18,8 @@ use crate::launch::suspended::Suspended;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::run_info::Exit;
-use crate::workspace::{build, select};
+use crate::workspace::build::{self, Built};
+use crate::workspace::select;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;
@@ -58,20 +59,34 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     if let Some(chosen) = &selection.target.chosen {
         status.say("Selected", chosen);
     }
-    let built = build::build(&selection, target, as_user)?;
+    let Built { executable, mut start } = build::build(&selection, target, server_arguments, as_user)?;
+    let waiting = |what: &str| status.say("Waiting", format_args!("for cargo: {what}"));
+    if settings.explain.value {
+        // Probes go into the executable, which cargo must not build once more meanwhile.
+        start.wait(waiting)?;
+    }
 
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let (executable, environment) = (built.executable, built.environment);
-    let server = Suspended::fork(&executable, server_arguments, &environment, user.as_ref(), tracing.stdout())?;
+    let server = Suspended::fork(user.as_ref(), tracing.stdout())?;
     let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
-    let begun = match tracing.begin(process, selection.sources, helper, checked, seed) {
-        Ok(begun) => begun,
+    let begun = tracing.begin(process, selection.sources, helper, checked, seed);
+    let ready = begun.and_then(|begun| {
+        let no_program = || Error::NoExecutable { target: selection.target.name.clone() };
+        let program = start.answer(waiting)?.into_iter().next_back().ok_or_else(no_program)?;
+        Ok((begun, program))
+    });
+    let (begun, program) = match ready {
+        Ok(ready) => ready,
         Err(error) => {
             server.abandon();
             return Err(error);
         }
     };
-    let server = Server::Own(server.release()?);
+    if program.runner.is_some() {
+        let words: Vec<_> = program.arguments.iter().map(|word| word.to_string_lossy()).collect();
+        status.say("Running", format_args!("`{}`", words.join(" ")));
+    }
+    let server = Server::Own(server.release(program)?);
     let Outcome { exit, stopped, command, over_budget } = tracing.follow(server, begun, trace, signals)?;
     let own = match exit {
         None => 0,

@@ -83,13 +83,17 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         // Before the build: sudo may ask for a password.
         Some(Loading::start(&settings, arguments.capture, open_helper(Asking::OnTerminal, status)?)?)
     };
-    let built = workspace.build(target, run.jobs.map(NonZeroUsize::get), as_user)?;
+    let compiled = workspace.compile(target, run.jobs.map(NonZeroUsize::get), as_user)?;
     let Some(loading) = traced else {
-        for binary in &built.binaries {
-            status.say("Executable", format_args!("{} ({})", binary.id, binary.executable.display()));
+        for (id, executable) in compiled.executables()? {
+            status.say("Executable", format_args!("{id} ({})", executable.display()));
         }
         return Ok(ExitCode::SUCCESS);
     };
+    let built = compiled.start(|what| status.say("Waiting", format_args!("for cargo: {what}")), as_user)?;
+    if let Some(runner) = built.binaries.iter().find_map(|binary| binary.program.runner.as_ref()) {
+        status.say("Running", format_args!("tests through `{runner}`"));
+    }
     if let [first, others @ ..] = &workspace.doc_tests(target)[..] {
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         status.say("Leaving", format_args!("the doc tests of {first}{more} to `cargo test --doc`"));
@@ -98,7 +102,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let target_directory = built.target_directory;
-    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), as_user)?;
+    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), user::impersonating(user.as_ref()))?;
     let options = options(arguments, &harness, cpus, user.clone());
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 

@@ -67,15 +67,15 @@ impl Prepared {
     fn begin(invocation: &Invocation, status: Status) -> Result<Self, Error> {
         let settings = Settings::of_runner(&Environment::of_process())?;
         let status = Status { level: settings.log_level.value, ..status };
-        let program = invocation.planned()?;
+        let planned = invocation.planned()?;
         // Its warnings would stand in the output of each test.
         let helper = client::open(Asking::Never, |_| ())?;
         let loading = Loading::start(&settings, Capture::Auto, helper)?;
-        let within = Invocation::within(&program.executable, &program.environment);
+        let within = Invocation::within(&planned.executable, &planned.spawns);
         let explain = settings.explain.value;
-        let sources = if explain { Sources::around(&program.executable) } else { Sources::default() };
+        let sources = if explain { Sources::around(&planned.executable) } else { Sources::default() };
         let (probes, info) = loading.attach(Attaching {
-            binaries: std::slice::from_ref(&program),
+            binaries: std::slice::from_ref(&planned),
             within: within.clone(),
             sources,
             record: None,
@@ -83,7 +83,7 @@ impl Prepared {
             // How long that took is of no interest, time and again.
             status: Status { level: status.level.max(LogLevel::Warn), ..status },
         })?;
-        let executable = program.executable;
+        let executable = planned.executable;
         let trace = Trace::new(TraceSettings { within: Some(within), ..settings.trace()? });
         let signals =
             Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
@@ -93,8 +93,7 @@ impl Prepared {
     /// Starts it, and reports when it has ended.
     fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let Self { settings, watching, mut info, executable, status } = self;
-        let started = Suspended::fork(&invocation.path()?, invocation.arguments(), &[], None, Stdout::Inherited)?;
-        let pid = started.release()?;
+        let pid = Suspended::fork(None, Stdout::Inherited)?.release(invocation.program()?)?;
         info.traced = Traced::Server { pid: pid.as_raw() as u32, executable };
         let test = invocation.test();
         let End { exit, trace, ended_monotonic_ns } = watching.follow(pid, invocation.binary(), test.as_deref());

@@ -44,6 +44,9 @@ impl<'a> Layers<'a> {
     ) -> Result<Self, Error> {
         let named = config.or_else(|| environment.either(CONFIG_PATH).map(|(_, path)| Path::new(path)));
         let (mut documents, mut of_several) = (Vec::new(), Vec::new());
+        if let Some(path) = config {
+            not_for_cargo(path, manifests.is_some())?;
+        }
         if let Some(path) = named {
             documents.push(read_yaml(path, environment)?);
         }
@@ -113,6 +116,20 @@ pub(super) fn in_document<T>(
         Ok(value) => Ok(Some(Setting { value, source: document.source(node.at) })),
         Err(wrong) => Err(document.error(key.path, wrong)),
     }
+}
+
+/// Cargo's own `--config` takes settings; ours names a file. What looks like a setting and is no file was meant for cargo.
+fn not_for_cargo(path: &Path, builds: bool) -> Result<(), Error> {
+    let text = path.to_string_lossy();
+    if !text.contains('=') || path.exists() {
+        return Ok(());
+    }
+    let hint = format!("settings for cargo are given by --cargo-config {text}");
+    Err(Error::Config {
+        place: "--config".into(),
+        message: format!("`{text}` is no file: --config names a file of settings for cargo-beyla"),
+        hint: builds.then_some(hint),
+    })
 }
 
 fn read_yaml(path: &Path, environment: &Environment) -> Result<Document, Error> {

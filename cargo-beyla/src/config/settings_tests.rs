@@ -320,6 +320,21 @@ fn files_that_are_none() {
 }
 
 #[test]
+fn a_setting_for_cargo_is_no_file_of_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let read = |path: &Path| Layers::read(Some(path), &Environment::default(), None).map(|_| ());
+    let error = read(Path::new("build.target-dir=/t")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--config: `build.target-dir=/t` is no file: --config names a file of settings for cargo-beyla"
+    );
+    let odd = directory.path().join("a=b.yml");
+    assert!(matches!(read(&odd), Err(Error::Config { .. })));
+    std::fs::write(&odd, "").unwrap();
+    assert!(read(&odd).is_ok());
+}
+
+#[test]
 fn a_value_that_is_not_text() {
     use std::os::unix::ffi::OsStringExt;
     let environment: Environment = [("BEYLA_OPEN_PORT", OsString::from_vec(vec![0xff]))].into_iter().collect();

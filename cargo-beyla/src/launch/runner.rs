@@ -25,6 +25,7 @@ use super::suspended::Stdout;
 use super::user::InvokingUser;
 use crate::error::Error;
 use crate::request::suite::{TestId, TestResult};
+use crate::workspace::program::Program;
 
 #[cfg(doc)]
 use super::signals;
@@ -54,10 +55,10 @@ pub struct PlannedBinary {
     pub id: Arc<str>,
     /// Its executable.
     pub executable: PathBuf,
-    /// The folder to run in.
-    pub folder: PathBuf,
-    /// What is added to the environment, or changed in it.
-    pub environment: Vec<(OsString, OsString)>,
+    /// How it is started.
+    pub program: Program,
+    /// The binaries that it is known to start.
+    pub spawns: Vec<PathBuf>,
     /// Its tests, in the order in which they start.
     pub tests: Vec<PlannedTest>,
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::output::Excerpt;
 use super::*;
-use crate::workspace::fixture::script;
+use crate::workspace::fixture::{program, script};
 
 /// A binary whose tests are the commands that its first argument names.
 const SHELL: &str = r#"
@@ -36,8 +36,8 @@ impl Shell {
         let planned = |(index, tests): (usize, &&[&str])| PlannedBinary {
             id: format!("b{index}").into(),
             executable: executable.clone(),
-            folder: folder.path().to_owned(),
-            environment: vec![("ADDED".into(), "added".into())],
+            program: program(&executable, &[("ADDED", "added")]),
+            spawns: Vec::new(),
             tests: tests
                 .iter()
                 .map(|name| PlannedTest { name: (*name).into(), arguments: vec![(*name).into()] })
@@ -218,7 +218,7 @@ fn dropped_it_leaves_nothing_behind() {
 #[test]
 fn an_executable_that_is_gone_is_an_error() {
     let mut shell = Shell::new(&[&["passes"]]);
-    shell.binaries[0].executable = "/nonexistent".into();
+    shell.binaries[0].program.path = "/nonexistent".into();
     let error = shell.runner(|_| {}).step(Instant::now(), &mut Vec::new()).unwrap_err();
     assert!(matches!(error, Error::Launch { .. }), "{error}");
 }

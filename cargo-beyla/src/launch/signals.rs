@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// A signal that has come.
@@ -29,7 +30,8 @@ impl Signals {
     /// Blocks them and opens the descriptor.
     pub fn open() -> io::Result<Self> {
         let set = all();
-        set.thread_block()?;
+        let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        BEFORE.get_or_init(|| before);
         Ok(Self { fd: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)? })
     }
 
@@ -45,6 +47,14 @@ impl Signals {
     pub fn ask_for_end(&self) -> bool {
         std::iter::from_fn(|| self.next().ok().flatten()).any(|received| ENDING.contains(&received.signal))
     }
+}
+
+/// The signals that were blocked before [`Signals::open`].
+static BEFORE: OnceLock<SigSet> = OnceLock::new();
+
+/// The mask that this process was started with.
+pub fn inherited_mask() -> io::Result<SigSet> {
+    BEFORE.get().map_or_else(|| Ok(SigSet::thread_get_mask()?), |before| Ok(*before))
 }
 
 /// Has the signals that ask for an end do what they do to any process: where the server has ended and the

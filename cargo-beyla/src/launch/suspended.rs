@@ -1,20 +1,21 @@
 //! A start in two steps: fork, then, once the probes are attached, exec.
 //!
-//! The child waits on a pipe; one byte releases it. A second pipe, closed by a successful exec, brings
+//! The child waits on a pipe, by which it is told what to execute. A second pipe, closed by a successful exec, brings
 //! back the error of a failed one.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsString, c_char};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
+use super::signals;
 use super::user::InvokingUser;
 use crate::error::Error;
+use crate::workspace::program::Program;
 
 /// Where the standard output of what we start goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,63 +26,52 @@ pub enum Stdout {
     ToStderr,
 }
 
+/// Variables by which a service manager names the process that something is meant for: sockets, a watchdog, the start as a
+/// service (sd_listen_fds(3), sd_watchdog_enabled(3), systemd.exec(5)).
+const PID_VARIABLES: [&str; 3] = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+
+/// The same, by the inode number of the process's pidfd (sd_listen_fds(3), systemd 258).
+const PIDFD_VARIABLE: &str = "LISTEN_PIDFDID";
+
 /// A process that has not executed its program yet.
 #[derive(Debug)]
 pub struct Suspended {
     pid: Pid,
     release: std::fs::File,
     failure: std::fs::File,
-    program: std::path::PathBuf,
 }
 
 impl Suspended {
-    /// Forks a child that will execute `program`. It dies with us.
+    /// Forks a child that will execute a program. It dies with us.
     ///
     /// Must be called while this process has one thread only, and from the thread that lives longest:
     /// the kernel kills the child when that thread ends.
-    pub fn fork(
-        program: &Path,
-        arguments: &[OsString],
-        environment: &[(OsString, OsString)],
-        user: Option<&InvokingUser>,
-        stdout: Stdout,
-    ) -> Result<Self, Error> {
-        let failed = |source: io::Error| Error::Launch { executable: program.to_owned(), source };
+    pub fn fork(user: Option<&InvokingUser>, stdout: Stdout) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::System { what: "starting a process", source };
         let errno = |errno: nix::errno::Errno| failed(errno.into());
-        // All that allocates comes before the fork.
-        let path = c_string(program.as_os_str()).map_err(failed)?;
-        let argv: Vec<CString> = std::iter::once(program.as_os_str())
-            .chain(arguments.iter().map(OsString::as_os_str))
-            .map(c_string)
-            .collect::<io::Result<_>>()
-            .map_err(failed)?;
-        let envp = environment_block(environment, user).map_err(failed)?;
-        let argv: Vec<*const libc::c_char> = argv.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
-        let envp_pointers: Vec<*const libc::c_char> =
-            envp.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
         let (released, release) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let (failure, failing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let (prepared, preparing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let parent = nix::unistd::getpid();
 
-        // SAFETY: the child makes system calls only (and the user's `initgroups`, see `become_user`),
-        // allocates nothing, and ends in exec or _exit.
+        // SAFETY: there is no other thread that could hold a lock, of the allocator or of the user database, across the
+        // fork; and the child ends in exec or _exit.
         match unsafe { fork() }.map_err(errno)? {
             ForkResult::Parent { child } => {
                 drop((preparing, failing));
-                let suspended =
-                    Self { pid: child, release: release.into(), failure: failure.into(), program: program.to_owned() };
+                let suspended = Self { pid: child, release: release.into(), failure: failure.into() };
                 // Only then is it the user's, which is what the probe helper asks first.
                 match std::fs::File::from(prepared).read(&mut [0]).map_err(failed)? {
-                    0 => Err(suspended.failed()),
+                    0 => Err(failed(suspended.why_it_failed())),
                     _ => Ok(suspended),
                 }
             }
             ForkResult::Child => {
-                let error = child(&released, &release, &preparing, parent, user, stdout, || {
-                    // SAFETY: the path and both arrays end in null and outlive the call.
-                    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp_pointers.as_ptr()) };
-                });
+                drop((release, failure, prepared));
+                let error = match prepare(&preparing, parent, user, stdout) {
+                    Ok(()) => wait_and_execute(released),
+                    Err(error) => error,
+                };
                 let code = error.raw_os_error().unwrap_or(libc::EIO);
                 write_raw(failing.as_raw_fd(), &code.to_ne_bytes());
                 // SAFETY: ends this process without running the parent's destructors.
@@ -95,29 +85,39 @@ impl Suspended {
         self.pid
     }
 
-    /// Lets it execute its program; returns when it has, or has failed to.
-    pub fn release(mut self) -> Result<Pid, Error> {
-        let failed = |source| Error::Launch { executable: self.program.clone(), source };
-        self.release.write_all(&[1]).map_err(failed)?;
+    /// Has it execute a program; returns when it has, or has failed to.
+    pub fn release(mut self, program: Program) -> Result<Pid, Error> {
+        let path = program.path.clone();
+        let failed = |source| Error::Launch { executable: path, source };
+        match self.execute(program) {
+            Ok(()) => Ok(self.pid),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    fn execute(&mut self, mut program: Program) -> io::Result<()> {
+        rename_process(&mut program.environment, self.pid);
+        let order = encode(program)?;
+        self.release.write_all(&(order.len() as u64).to_ne_bytes())?;
+        self.release.write_all(&order)?;
         let mut code = [0; 4];
-        match self.failure.read(&mut code).map_err(failed)? {
-            4 => Err(self.failed_with(code)),
-            _ => Ok(self.pid),
+        match self.failure.read(&mut code)? {
+            4 => {
+                // Nothing else of it is of interest: it has not become the program.
+                let _ = nix::sys::wait::waitpid(self.pid, None);
+                Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code)))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Why it has not even come to wait.
-    fn failed(mut self) -> Error {
+    fn why_it_failed(mut self) -> io::Error {
         let mut code = libc::EIO.to_ne_bytes();
         // Unread, it is an error of input and output.
         let _ = self.failure.read(&mut code);
-        self.failed_with(code)
-    }
-
-    fn failed_with(self, code: [u8; 4]) -> Error {
-        // Nothing else of it is of interest: it has not become the server.
         let _ = nix::sys::wait::waitpid(self.pid, None);
-        Error::Launch { executable: self.program, source: io::Error::from_raw_os_error(i32::from_ne_bytes(code)) }
+        io::Error::from_raw_os_error(i32::from_ne_bytes(code))
     }
 
     /// Gives it up: it ends without having executed anything.
@@ -128,47 +128,105 @@ impl Suspended {
     }
 }
 
-/// The child's side, up to a failure.
-fn child(
-    released: &OwnedFd,
-    release: &OwnedFd,
-    preparing: &OwnedFd,
-    parent: Pid,
-    user: Option<&InvokingUser>,
-    stdout: Stdout,
-    exec: impl FnOnce(),
-) -> io::Error {
-    let prepared = (|| -> io::Result<()> {
-        // Ours, or the pipe would not end with the parent.
-        // SAFETY: the child has its own copy of the descriptor, which nobody uses after this.
-        unsafe { libc::close(release.as_raw_fd()) };
-        if stdout == Stdout::ToStderr {
-            // SAFETY: two numbers of descriptors.
-            nix::errno::Errno::result(unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) })?;
+/// Where a variable says that something is meant for this process, which cargo would have turned into the program, it is
+/// for the program's process.
+fn rename_process(environment: &mut [(OsString, OsString)], pid: Pid) {
+    let own = nix::unistd::getpid();
+    for (name, value) in environment {
+        if PID_VARIABLES.iter().any(|variable| name == variable) && *value == *own.to_string() {
+            *value = pid.to_string().into();
+        } else if name == PIDFD_VARIABLE
+            && let (Some(before), Some(after)) = (pidfd_inode(own), pidfd_inode(pid))
+            && *value == *before.to_string()
+        {
+            *value = after.to_string().into();
         }
-        if let Some(user) = user {
-            user.become_user()?;
-        }
-        // After the change of user, which clears it.
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if nix::unistd::getppid() != parent {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        // What we block, and what Rust's runtime ignores, is none of the server's business.
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-        // SAFETY: the default action is no handler.
-        unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }?;
-        write_raw(preparing.as_raw_fd(), &[1]);
-        let mut byte = [0];
-        if nix::unistd::read(released, &mut byte)? == 0 {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        Ok(())
-    })();
-    if let Err(error) = prepared {
-        return error;
     }
-    exec();
+}
+
+fn pidfd_inode(pid: Pid) -> Option<u64> {
+    let pid = rustix::process::Pid::from_raw(pid.as_raw())?;
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+    Some(rustix::fs::fstat(pidfd).ok()?.st_ino)
+}
+
+/// The words that the child needs, each of which ends with a zero byte.
+fn encode(program: Program) -> io::Result<Vec<u8>> {
+    let Program { path, arguments, environment, folder, runner: _ } = program;
+    let count = OsString::from(arguments.len().to_string());
+    let variables = environment.into_iter().map(|(mut variable, value)| {
+        variable.push("=");
+        variable.push(value);
+        variable
+    });
+    let words = [path.into_os_string(), folder.into_os_string(), count].into_iter().chain(arguments).chain(variables);
+    let mut order = Vec::new();
+    for word in words.map(OsString::into_vec) {
+        if word.contains(&0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it holds a zero byte"));
+        }
+        order.extend_from_slice(&word);
+        order.push(0);
+    }
+    Ok(order)
+}
+
+/// The child's side, until it waits.
+fn prepare(preparing: &OwnedFd, parent: Pid, user: Option<&InvokingUser>, stdout: Stdout) -> io::Result<()> {
+    if stdout == Stdout::ToStderr {
+        // SAFETY: two numbers of descriptors.
+        nix::errno::Errno::result(unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) })?;
+    }
+    if let Some(user) = user {
+        user.become_user()?;
+    }
+    // After the change of user, which clears it.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if nix::unistd::getppid() != parent {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    // What we block, and what Rust's runtime ignores, is none of the server's business.
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals::inherited_mask()?), None)?;
+    // SAFETY: the default action is no handler.
+    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }?;
+    write_raw(preparing.as_raw_fd(), &[1]);
+    Ok(())
+}
+
+/// The child's side from there on, up to a failure.
+fn wait_and_execute(released: OwnedFd) -> io::Error {
+    let mut released = std::fs::File::from(released);
+    let mut size = [0; 8];
+    let order = released.read_exact(&mut size).and_then(|()| {
+        let mut order = vec![0; u64::from_ne_bytes(size) as usize];
+        released.read_exact(&mut order)?;
+        Ok(order)
+    });
+    match order {
+        Ok(order) => execute(&order),
+        // The parent has given it up, or is gone.
+        Err(error) => error,
+    }
+}
+
+/// Executes what [`encode`] has written.
+fn execute(order: &[u8]) -> io::Error {
+    let mut words = order.split_inclusive(|byte| *byte == 0);
+    let (Some(path), Some(folder), Some(count)) = (words.next(), words.next(), words.next()) else {
+        return io::ErrorKind::InvalidData.into();
+    };
+    let count = std::str::from_utf8(count).ok().and_then(|count| count.trim_end_matches('\0').parse().ok());
+    let pointers = |words: &mut dyn Iterator<Item = &[u8]>| -> Vec<*const c_char> {
+        words.map(|word| word.as_ptr().cast()).chain([std::ptr::null()]).collect()
+    };
+    let argv = pointers(&mut words.by_ref().take(count.unwrap_or(0)));
+    let envp = pointers(&mut words);
+    // SAFETY: each word ends with a zero byte, both arrays end in null, and all outlive the calls.
+    unsafe {
+        if libc::chdir(folder.as_ptr().cast()) == 0 {
+            libc::execve(path.as_ptr().cast(), argv.as_ptr(), envp.as_ptr());
+        }
+    }
     io::Error::last_os_error()
 }
 
@@ -177,40 +235,24 @@ fn write_raw(fd: RawFd, bytes: &[u8]) {
     unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
 }
 
-fn c_string(text: &OsStr) -> io::Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "it holds a zero byte"))
-}
-
-fn environment_block(additions: &[(OsString, OsString)], user: Option<&InvokingUser>) -> io::Result<Vec<CString>> {
-    let mut variables: std::collections::BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    if let Some(user) = user {
-        variables.extend(user.environment().into_iter().map(|(name, value)| (name.into(), value)));
-    }
-    variables.extend(additions.iter().cloned());
-    variables
-        .into_iter()
-        .map(|(name, value)| {
-            let mut entry = name.into_vec();
-            entry.push(b'=');
-            entry.extend_from_slice(value.as_bytes());
-            c_string(OsStr::from_bytes(&entry))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
-    fn fork_shell(script: &str) -> Suspended {
-        Suspended::fork(
-            Path::new("/bin/sh"),
-            &["-c".into(), script.into()],
-            &[("ADDED".into(), "7".into())],
-            None,
-            Stdout::Inherited,
-        )
-        .expect("fork")
+    fn fork() -> Suspended {
+        Suspended::fork(None, Stdout::Inherited).expect("fork")
+    }
+
+    fn shell(script: &str, environment: &[(&str, String)]) -> Program {
+        Program {
+            path: "/bin/sh".into(),
+            arguments: ["sh", "-c", script].map(OsString::from).to_vec(),
+            environment: environment.iter().map(|(name, value)| (OsString::from(name), value.into())).collect(),
+            folder: "/".into(),
+            runner: None,
+        }
     }
 
     fn exit_code(pid: Pid) -> Option<i32> {
@@ -222,25 +264,55 @@ mod tests {
 
     #[test]
     fn waits_for_its_release_and_keeps_its_pid() {
-        let suspended = fork_shell("exit $ADDED");
+        let suspended = fork();
         let pid = suspended.pid();
         let still_ours = std::fs::read_link(format!("/proc/{pid}/exe")).expect("it waits");
         assert_eq!(still_ours, std::env::current_exe().expect("our own path"));
-        assert_eq!(suspended.release().expect("exec"), pid);
+        let program = shell("test $PWD = / && test -z \"$PATH_OF_OURS$HOME\" && exit $CODE", &[("CODE", "7".into())]);
+        assert_eq!(suspended.release(program).expect("exec"), pid);
         assert_eq!(exit_code(pid), Some(7));
     }
 
     #[test]
+    fn what_is_meant_for_this_process_is_meant_for_the_program() {
+        let suspended = fork();
+        let pid = suspended.pid();
+        let own = nix::unistd::getpid();
+        let pidfd = |pid| pidfd_inode(pid).expect("it lives").to_string();
+        let variables = [
+            ("LISTEN_PID", own.to_string()),
+            ("LISTEN_PIDFDID", pidfd(own)),
+            ("WATCHDOG_PID", own.to_string()),
+            ("SYSTEMD_EXEC_PID", "1".to_owned()),
+            ("OTHER_PID", own.to_string()),
+            ("EXPECTED", format!("{pid} {} {pid} 1 {own}", pidfd(pid))),
+        ];
+        let script = "test \"$LISTEN_PID $LISTEN_PIDFDID $WATCHDOG_PID $SYSTEMD_EXEC_PID $OTHER_PID\" = \"$EXPECTED\"";
+        suspended.release(shell(script, &variables)).expect("exec");
+        assert_eq!(exit_code(pid), Some(0));
+    }
+
+    #[test]
+    fn much_environment_is_handed_over() {
+        let suspended = fork();
+        let pid = suspended.pid();
+        let variables = [("MUCH", "x".repeat(100_000)), ("MORE", "y".repeat(100_000))];
+        suspended.release(shell("test ${#MUCH} = ${#MORE} && test ${#MUCH} = 100000", &variables)).expect("exec");
+        assert_eq!(exit_code(pid), Some(0));
+    }
+
+    #[test]
     fn a_failed_exec_comes_back_with_its_reason() {
-        let suspended =
-            Suspended::fork(Path::new("/nonexistent/server"), &[], &[], None, Stdout::Inherited).expect("fork");
-        let error = suspended.release().expect_err("nothing is there");
-        assert!(matches!(error, Error::Launch { source, .. } if source.raw_os_error() == Some(libc::ENOENT)));
+        for (path, folder) in [("/nonexistent/server", "/"), ("/bin/sh", "/nonexistent")] {
+            let program = Program { path: path.into(), folder: folder.into(), ..shell("", &[]) };
+            let error = fork().release(program).expect_err("nothing is there");
+            assert!(matches!(error, Error::Launch { source, .. } if source.raw_os_error() == Some(libc::ENOENT)));
+        }
     }
 
     #[test]
     fn abandoned_it_ends() {
-        let suspended = fork_shell("exit 7");
+        let suspended = fork();
         let pid = suspended.pid();
         suspended.abandon();
         assert!(!Path::new(&format!("/proc/{pid}")).exists());

@@ -28,6 +28,15 @@ pub fn applying(user: Option<&InvokingUser>) -> impl Fn(&mut Command) + Copy {
     }
 }
 
+/// The same for commands whose environment is made already.
+pub fn impersonating(user: Option<&InvokingUser>) -> impl Fn(&mut Command) + Copy {
+    move |command| {
+        if let Some(user) = user {
+            user.impersonate(command);
+        }
+    }
+}
+
 /// The user who typed `sudo cargo beyla`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvokingUser {
@@ -53,12 +62,17 @@ impl InvokingUser {
         Some(Self { uid, gid, name: CString::new(user.name).ok()?, home: user.dir })
     }
 
-    /// Makes a command run as this user.
+    /// Makes a command run as this user, with this user's environment.
     pub fn apply(&self, command: &mut Command) {
-        let user = self.clone();
         for (name, value) in self.environment() {
             command.env(name, value);
         }
+        self.impersonate(command);
+    }
+
+    /// Makes a command run as this user, with the environment that it has.
+    pub fn impersonate(&self, command: &mut Command) {
+        let user = self.clone();
         // SAFETY: `become_user` makes system calls, and `initgroups` of the C library, which reads the
         // group database; we have no other thread that could hold a lock of its across the fork.
         unsafe { command.pre_exec(move || user.become_user()) };

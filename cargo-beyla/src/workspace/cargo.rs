@@ -1,6 +1,6 @@
 //! How cargo is called.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -25,6 +25,41 @@ pub(super) struct Query<'a> {
     pub(super) manifest_path: Option<&'a Path>,
     pub(super) locked: bool,
     pub(super) offline: bool,
+    /// Settings for cargo, as its `--config` takes them.
+    pub(super) config: &'a [String],
+}
+
+impl<'a> Query<'a> {
+    /// What the options of a build say of it.
+    pub(super) fn of(options: &'a BuildOptions) -> Self {
+        let BuildOptions { manifest_path, locked, offline, frozen, cargo_config, .. } = options;
+        Self {
+            manifest_path: manifest_path.as_deref(),
+            locked: *locked || *frozen,
+            offline: *offline || *frozen,
+            config: cargo_config,
+        }
+    }
+}
+
+/// Gives settings to a command of cargo's.
+pub(super) fn configure(settings: &[String], command: &mut Command) {
+    for setting in settings {
+        command.arg("--config").arg(setting);
+    }
+}
+
+/// Leaves out of the environment what `cargo run` and `cargo test` tell a program of its package. To cargo it means
+/// nothing, but build scripts that look at it, as `ring`'s does, would run again whenever we were started in another way.
+pub(super) fn leave_out_package(command: &mut Command) {
+    for variable in std::env::vars_os().map(|(name, _)| name).filter(|name| is_of_package(name)) {
+        command.env_remove(variable);
+    }
+}
+
+fn is_of_package(variable: &OsStr) -> bool {
+    let variable = variable.to_string_lossy();
+    ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// Says to a command of cargo's how to build.
@@ -41,7 +76,9 @@ pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
         offline,
         frozen,
         ignore_rust_version,
+        cargo_config,
     } = options;
+    configure(cargo_config, command);
     if let Some(profile) = profile {
         command.arg("--profile").arg(profile);
     }
@@ -67,7 +104,7 @@ pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
 
 /// The workspace's members; features play no part as long as dependencies are not asked for.
 pub(super) fn metadata(wanted: Query<'_>, prepare: &dyn Fn(&mut Command)) -> Result<Metadata, Error> {
-    let Query { manifest_path, locked, offline } = wanted;
+    let Query { manifest_path, locked, offline, config } = wanted;
     let mut query = MetadataCommand::new();
     query.cargo_path(program()).no_deps();
     if let Some(path) = manifest_path {
@@ -78,6 +115,7 @@ pub(super) fn metadata(wanted: Query<'_>, prepare: &dyn Fn(&mut Command)) -> Res
         options.into_iter().filter(|(wanted, _)| *wanted).map(|(_, option)| option.to_owned()).collect::<Vec<_>>(),
     );
     let mut command = query.cargo_command();
+    configure(config, &mut command);
     prepare(&mut command);
     let output = command.stdin(Stdio::null()).output().map_err(not_found)?;
     if !output.status.success() {

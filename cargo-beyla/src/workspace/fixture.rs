@@ -7,6 +7,23 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::program::Program;
+use super::start;
+
+/// What is asked for how cargo starts programs is started by cargo in their place. Here that is the executable of these
+/// tests, which must then answer as the tool does, and not test.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ANSWER: extern "C" fn() = answer;
+
+extern "C" fn answer() {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|argument| argument == start::SUBCOMMAND) {
+        let told = start::tell(arguments.next().unwrap_or_default(), arguments.collect());
+        std::process::exit(told.is_err().into());
+    }
+}
+
 /// A workspace in a folder of its own: paths and contents of its files.
 pub(super) fn workspace(files: &[(&str, &str)]) -> TempDir {
     let root = tempfile::tempdir().unwrap();
@@ -21,6 +38,18 @@ pub(super) fn workspace(files: &[(&str, &str)]) -> TempDir {
 /// A manifest with no more than it must have, and then `rest`.
 pub(super) fn package(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2021\"\n{rest}\n")
+}
+
+/// An executable as cargo would start it in the folder that it lies in, with our environment and these variables.
+pub(crate) fn program(executable: &Path, variables: &[(&str, &str)]) -> Program {
+    let added = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    Program {
+        path: executable.to_owned(),
+        arguments: vec![executable.into()],
+        environment: std::env::vars_os().chain(added).collect(),
+        folder: executable.parent().unwrap_or(Path::new("/")).to_owned(),
+        runner: None,
+    }
 }
 
 /// An executable that is a shell script.

@@ -3,12 +3,13 @@
 pub mod build;
 mod candidates;
 mod cargo;
-mod config_env;
-mod environment;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod messages;
+pub mod program;
 pub mod select;
 pub mod sources;
 mod specification;
+pub mod start;
+mod target_runner;
 pub mod tests;

@@ -9,7 +9,7 @@ use super::candidates::{Candidates, Missing};
 use super::cargo::Query;
 use super::sources::Sources;
 use super::{cargo, specification};
-use crate::cli::{BuildOptions, TargetArguments};
+use crate::cli::TargetArguments;
 use crate::config::layers::Manifests;
 use crate::error::Error;
 
@@ -72,10 +72,7 @@ pub struct Selection {
 ///
 /// `prepare` has the last word on cargo's command, for one that must run as another user.
 pub fn select(arguments: &TargetArguments, prepare: impl Fn(&mut Command)) -> Result<Selection, Error> {
-    let BuildOptions { manifest_path, locked, offline, frozen, .. } = &arguments.build;
-    let query =
-        Query { manifest_path: manifest_path.as_deref(), locked: *locked || *frozen, offline: *offline || *frozen };
-    choose(&cargo::metadata(query, &prepare)?, arguments)
+    choose(&cargo::metadata(Query::of(&arguments.build), &prepare)?, arguments)
 }
 
 /// Finds the target that `arguments` mean in a workspace that is known.

@@ -1,12 +1,11 @@
 //! The tests of a workspace: which packages, build them as `cargo test` does, and what it would have given them.
 
 pub mod arguments;
-mod build;
+pub mod build;
 mod doc_tests;
 mod harness;
 pub mod list;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -14,10 +13,11 @@ use std::sync::Arc;
 use cargo_metadata::{Metadata, Package};
 use globset::Glob;
 
+use self::build::Compiled;
 use super::cargo::{self, Query};
+use super::program::Program;
 use super::sources::Sources;
 use super::specification;
-use crate::cli::BuildOptions;
 use crate::cli::test::TestTargetArguments;
 use crate::config::layers::Manifests;
 use crate::error::Error;
@@ -42,10 +42,10 @@ pub struct TestBinary {
     pub name: Arc<str>,
     /// Its executable.
     pub executable: PathBuf,
-    /// The folder that it runs in: its package's.
-    pub folder: PathBuf,
-    /// What cargo would add to its environment, or change in it.
-    pub environment: Vec<(OsString, OsString)>,
+    /// How cargo starts it.
+    pub program: Program,
+    /// The binaries of its package that it may start, if it is an integration test.
+    pub spawns: Vec<PathBuf>,
     /// Whether its `main` is that of the standard test harness.
     pub harness: bool,
 }
@@ -64,10 +64,7 @@ impl TestWorkspace {
     ///
     /// `prepare` has the last word on cargo's command, for one that must run as another user.
     pub fn read(arguments: &TestTargetArguments, prepare: impl Fn(&mut Command)) -> Result<Self, Error> {
-        let BuildOptions { manifest_path, locked, offline, frozen, .. } = &arguments.build;
-        let query =
-            Query { manifest_path: manifest_path.as_deref(), locked: *locked || *frozen, offline: *offline || *frozen };
-        let metadata = cargo::metadata(query, &prepare)?;
+        let metadata = cargo::metadata(Query::of(&arguments.build), &prepare)?;
         let selected = selected(&metadata, arguments);
         let workspace: PathBuf = metadata.workspace_root.join("Cargo.toml").into();
         let package = match &selected[..] {
@@ -95,13 +92,15 @@ impl TestWorkspace {
     }
 
     /// Builds the tests; cargo's progress and diagnostics go to stderr as they always do.
-    pub fn build(
-        &self,
-        arguments: &TestTargetArguments,
+    ///
+    /// `prepare` has the last word on cargo's command, for one that must run as another user.
+    pub fn compile<'a>(
+        &'a self,
+        arguments: &'a TestTargetArguments,
         jobs: Option<usize>,
         prepare: impl Fn(&mut Command),
-    ) -> Result<BuiltTests, Error> {
-        build::build(&self.metadata, arguments, jobs, &prepare)
+    ) -> Result<Compiled<'a>, Error> {
+        build::compile(&self.metadata, arguments, jobs, &prepare)
     }
 
     /// Where cargo puts what it builds.

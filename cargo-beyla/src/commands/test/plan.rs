@@ -33,7 +33,7 @@ impl Plan {
         let mut answers = list(&asked, harness, at_a_time, prepare)?.into_iter();
         let mut plan = Self { binaries: Vec::with_capacity(binaries.len()), ignored: 0 };
         for binary in binaries {
-            let TestBinary { id, name, executable, folder, environment, harness: standard } = binary;
+            let TestBinary { id, name, executable, program, spawns, harness: standard } = binary;
             let tests = if standard {
                 let listed = answers.next().unwrap_or_default();
                 plan.ignored += listed.ignored;
@@ -42,7 +42,7 @@ impl Plan {
             } else {
                 vec![PlannedTest { name, arguments: as_given(arguments) }]
             };
-            plan.binaries.push(PlannedBinary { id, executable, folder, environment, tests });
+            plan.binaries.push(PlannedBinary { id, executable, program, spawns, tests });
         }
         Ok(plan)
     }

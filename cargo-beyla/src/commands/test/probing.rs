@@ -1,6 +1,5 @@
 //! The probes on what tests start: loaded while cargo builds, attached before the first test begins.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -83,7 +82,7 @@ impl Loading {
             architecture: Some(Architecture::HERE),
             trace_seed: seed,
         };
-        let mut folders: Vec<PathBuf> = binaries.iter().map(|binary| binary.folder.clone()).collect();
+        let mut folders: Vec<PathBuf> = binaries.iter().map(|binary| binary.program.folder.clone()).collect();
         folders.push(sources.root);
         folders.dedup();
         let recorder = record.map(|path| Recorder::create(path, &info)).transpose()?;
@@ -92,17 +91,10 @@ impl Loading {
     }
 }
 
-/// Whether integration tests are told by this variable where a binary of their package is: by cargo, or by
-/// cargo-nextest, which has a name of its own for it.
-pub(in crate::commands) fn names_program(name: &OsStr) -> bool {
-    ["CARGO_BIN_EXE_", "NEXTEST_BIN_EXE_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
-}
-
 /// The functions of tokio in all that tests may execute, and what there is none of.
 fn executables(binaries: &[PlannedBinary]) -> (Executables, Vec<String>) {
     let own = binaries.iter().map(|binary| binary.executable.clone());
-    let spawned = binaries.iter().flat_map(|binary| &binary.environment).filter(|(name, _)| names_program(name));
-    let spawned = spawned.map(|(_, value)| PathBuf::from(value));
+    let spawned = binaries.iter().flat_map(|binary| binary.spawns.iter().cloned());
     let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
     paths.sort_unstable();
     paths.dedup();

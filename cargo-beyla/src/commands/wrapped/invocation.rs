@@ -1,13 +1,13 @@
 //! What cargo or cargo-nextest wants to be run.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::super::test::probing::names_program;
 use crate::error::Error;
 use crate::launch::runner::PlannedBinary;
+use crate::workspace::program::Program;
 use crate::workspace::tests::arguments::HarnessArguments;
 
 /// The digits of the hash that cargo adds to the names of test binaries.
@@ -47,10 +47,6 @@ impl Invocation {
         &self.binary
     }
 
-    pub(super) fn arguments(&self) -> &[OsString] {
-        &self.arguments
-    }
-
     /// Whether it is asked which tests it has.
     pub(super) fn lists_tests(&self) -> bool {
         self.arguments.iter().any(|argument| argument == "--list")
@@ -72,19 +68,27 @@ impl Invocation {
 
     /// The binary as the probes want it, with the programs that it may start.
     pub(super) fn planned(&self) -> Result<PlannedBinary, Error> {
+        let named = std::env::vars_os().filter(|(name, _)| names_program(name)).map(|(_, value)| value.into());
         Ok(PlannedBinary {
             id: self.binary.as_str().into(),
             executable: self.path()?.canonicalize().map_err(|source| self.failed(source))?,
-            folder: std::env::current_dir().map_err(|source| self.failed(source))?,
-            environment: std::env::vars_os().filter(|(name, _)| names_program(name)).collect(),
+            program: self.program()?,
+            spawns: named.collect(),
             tests: Vec::new(),
         })
     }
 
+    /// The binary as it is to be started: as this process was.
+    pub(super) fn program(&self) -> Result<Program, Error> {
+        let path = self.path()?;
+        let arguments = std::iter::once(path.clone().into()).chain(self.arguments.iter().cloned()).collect();
+        let folder = std::env::current_dir().map_err(|source| self.failed(source))?;
+        Ok(Program { path, arguments, environment: std::env::vars_os().collect(), folder, runner: None })
+    }
+
     /// The folders whose programs are followed: that in which cargo builds, and those of the programs that it names.
-    pub(super) fn within(executable: &Path, programs: &[(OsString, OsString)]) -> Vec<PathBuf> {
-        let named =
-            programs.iter().filter_map(|(_, path)| Some(Path::new(path).canonicalize().ok()?.parent()?.to_owned()));
+    pub(super) fn within(executable: &Path, programs: &[PathBuf]) -> Vec<PathBuf> {
+        let named = programs.iter().filter_map(|path| Some(path.canonicalize().ok()?.parent()?.to_owned()));
         let mut folders: Vec<PathBuf> = named.chain([build_folder(executable)]).collect();
         folders.sort_unstable();
         folders.dedup();
@@ -107,6 +111,12 @@ impl Invocation {
         name.truncate(name.floor_char_boundary(NAME_MAX));
         format!("{name}-{pid}.json")
     }
+}
+
+/// Whether integration tests are told by this variable where a binary of their package is: by cargo, or by
+/// cargo-nextest, which has a name of its own for it.
+fn names_program(name: &OsStr) -> bool {
+    ["CARGO_BIN_EXE_", "NEXTEST_BIN_EXE_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
 }
 
 fn is_plain(character: char) -> bool {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -53,10 +53,9 @@ impl Running {
         planned: &PlannedTest,
         options: &Options,
     ) -> Result<Self, Error> {
-        let failed = |source| Error::Launch { executable: binary.executable.clone(), source };
-        let mut command = Command::new(&binary.executable);
-        command.args(&planned.arguments).current_dir(&binary.folder).stdin(Stdio::null()).process_group(0);
-        command.envs(binary.environment.iter().map(|(name, value)| (name, value)));
+        let failed = |source| Error::Launch { executable: binary.program.path.clone(), source };
+        let mut command = binary.program.command();
+        command.args(&planned.arguments).stdin(Stdio::null()).process_group(0);
         let output = match options.inherited {
             None => {
                 let output = TestOutput::create().map_err(failed)?;
@@ -71,7 +70,7 @@ impl Running {
             }
         };
         if let Some(user) = &options.user {
-            user.apply(&mut command);
+            user.impersonate(&mut command);
         }
         let started = Instant::now();
         let child = signals::none_blocked(|| command.spawn()).map_err(failed)?;

@@ -1,22 +1,23 @@
 //! `cargo test --no-run`, and the test binaries that it has built.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
+use cargo_metadata::camino::Utf8Path;
 use cargo_metadata::{Artifact, Metadata, Package, PackageId, TargetKind as Cargo};
 
 use super::harness::Custom;
 use super::{BuiltTests, TestBinary};
 use crate::cli::test::TestTargetArguments;
 use crate::error::Error;
-use crate::workspace::cargo;
-use crate::workspace::environment::{Libraries, Shared};
-use crate::workspace::messages::{self, Messages};
+use crate::workspace::program::Program;
+use crate::workspace::start;
+use crate::workspace::target_runner::Questions;
+use crate::workspace::{cargo, messages};
 
-/// What a test binary was built from, in the order in which cargo runs those of a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a test binary was built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Lib,
     ProcMacro,
@@ -58,71 +59,129 @@ impl Kind {
     }
 }
 
-pub(super) fn build(
-    metadata: &Metadata,
-    arguments: &TestTargetArguments,
+/// What cargo has built for a run of tests.
+pub struct Compiled<'a> {
+    metadata: &'a Metadata,
+    arguments: &'a TestTargetArguments,
+    jobs: Option<usize>,
+    questions: Questions,
+    artifacts: Vec<Artifact>,
+}
+
+/// Builds the tests; cargo's progress and diagnostics go to stderr as they always do.
+pub(super) fn compile<'a>(
+    metadata: &'a Metadata,
+    arguments: &'a TestTargetArguments,
     jobs: Option<usize>,
     prepare: &dyn Fn(&mut Command),
-) -> Result<BuiltTests, Error> {
-    let messages = messages::of_build(command(arguments, jobs), prepare)?;
-    let packages: HashMap<&PackageId, &Package> =
-        metadata.packages.iter().map(|package| (&package.id, package)).collect();
-    let mut built: Vec<(Kind, &Package, &Artifact)> = Vec::new();
-    for artifact in messages.artifacts.iter().filter(|artifact| artifact.profile.test) {
-        let package = packages.get(&artifact.package_id).ok_or_else(|| Error::Target {
+) -> Result<Compiled<'a>, Error> {
+    let questions = Questions::ask(&arguments.build.cargo_config, prepare);
+    let mut build = command(arguments, jobs);
+    build.args(["--no-run", messages::FORMAT]);
+    let artifacts = messages::of_build(build, prepare)?;
+    Ok(Compiled { metadata, arguments, jobs, questions, artifacts })
+}
+
+/// A test binary and its package.
+struct Unit<'a> {
+    kind: Kind,
+    package: &'a Package,
+    artifact: &'a Artifact,
+    executable: &'a Utf8Path,
+}
+
+impl Unit<'_> {
+    fn id(&self) -> String {
+        self.kind.id(&self.package.name, &self.artifact.target.name)
+    }
+
+    /// With a runner, the executable follows the runner's own arguments.
+    fn is_started_by(&self, program: &Program) -> bool {
+        program.arguments.iter().any(|argument| program.folder.join(argument) == self.executable.as_std_path())
+    }
+}
+
+impl Compiled<'_> {
+    /// The test binaries, by their ids and where they are.
+    ///
+    /// # Errors
+    /// If one belongs to another workspace.
+    pub fn executables(&self) -> Result<Vec<(String, PathBuf)>, Error> {
+        Ok(units(self.metadata, &self.artifacts)?.iter().map(|unit| (unit.id(), unit.executable.into())).collect())
+    }
+
+    /// Asks cargo how it starts the tests. If it takes long to say, `say` gets what it is doing; `prepare` has the last
+    /// word on cargo's command, for one that must run as another user.
+    ///
+    /// # Errors
+    /// If cargo fails.
+    pub fn start(self, say: impl FnOnce(&str), prepare: impl Fn(&mut Command)) -> Result<BuiltTests, Error> {
+        let Self { metadata, arguments, jobs, questions, artifacts } = self;
+        let target_directory = target_directory(metadata, arguments)?;
+        let units = units(metadata, &artifacts)?;
+        if units.is_empty() {
+            return Ok(BuiltTests { binaries: Vec::new(), target_directory });
+        }
+        let asked = start::ask(start_command(arguments, jobs), &[], questions.answer(), &prepare)?;
+        let programs = asked.answer(say)?;
+        let mut custom: HashMap<&PackageId, Option<Custom>> = HashMap::new();
+        let mut binaries = Vec::with_capacity(units.len());
+        for program in programs {
+            // Cargo starts no others.
+            let Some(unit) = units.iter().find(|unit| unit.is_started_by(&program)) else { continue };
+            let Unit { kind, package, artifact, executable } = *unit;
+            let custom = custom.entry(&package.id).or_insert_with(|| Custom::of(package)).as_ref();
+            let name = artifact.target.name.as_str();
+            binaries.push(TestBinary {
+                id: unit.id().into(),
+                name: name.into(),
+                executable: executable.into(),
+                program,
+                spawns: spawns(&artifacts, package, kind),
+                harness: !custom.is_some_and(|custom| custom.has(kind, name)),
+            });
+        }
+        Ok(BuiltTests { binaries, target_directory })
+    }
+}
+
+fn units<'a>(metadata: &'a Metadata, artifacts: &'a [Artifact]) -> Result<Vec<Unit<'a>>, Error> {
+    let unit = |artifact: &'a Artifact| {
+        let package = metadata.packages.iter().find(|package| package.id == artifact.package_id);
+        let package = package.ok_or_else(|| Error::Target {
             message: format!("`{}` is no package of the workspace", artifact.package_id),
             hint: "test it in its own workspace".into(),
         })?;
-        built.push((Kind::of(artifact), package, artifact));
-    }
-    built.sort_by_key(|(kind, package, artifact)| (&package.name, &package.version, *kind, &artifact.target.name));
-
-    let shared = Shared::read(prepare);
-    let mut custom: HashMap<&PackageId, Option<Custom>> = HashMap::new();
-    let binaries = built.into_iter().filter_map(|(kind, package, artifact)| {
-        let custom = custom.entry(&package.id).or_insert_with(|| Custom::of(package)).as_ref();
-        let name = artifact.target.name.as_str();
-        let executable: PathBuf = artifact.executable.clone()?.into();
-        Some(TestBinary {
-            id: kind.id(&package.name, name).into(),
-            name: name.into(),
-            folder: package.manifest_path.parent()?.into(),
-            environment: environment(&shared, &messages, package, kind, &executable),
-            harness: !custom.is_some_and(|custom| custom.has(kind, name)),
-            executable,
-        })
-    });
-    Ok(BuiltTests { binaries: binaries.collect(), target_directory: target_directory(metadata, arguments)? })
+        let executable = artifact.executable.as_deref().unwrap_or(Utf8Path::new(""));
+        Ok(Unit { kind: Kind::of(artifact), package, artifact, executable })
+    };
+    artifacts.iter().filter(|artifact| artifact.profile.test).map(unit).collect()
 }
 
-fn environment(
-    shared: &Shared,
-    messages: &Messages,
-    package: &Package,
-    kind: Kind,
-    executable: &Path,
-) -> Vec<(OsString, OsString)> {
-    // Test binaries lie in `deps` or `examples` below the folder of their profile.
-    let root = executable.parent().and_then(Path::parent);
-    let libraries = Libraries { root, linked_paths: &messages.linked_paths };
-    let script = messages.script_environment(&package.id);
-    let mut variables = shared.environment(package, &libraries, script);
-    if matches!(kind, Kind::Test | Kind::Bench) {
-        let own = |artifact: &&Artifact| {
-            artifact.package_id == package.id && artifact.target.is_kind(Cargo::Bin) && !artifact.profile.test
-        };
-        for binary in messages.artifacts.iter().filter(own) {
-            let executable = binary.executable.clone().map(PathBuf::from).unwrap_or_default();
-            variables.push((format!("CARGO_BIN_EXE_{}", binary.target.name).into(), executable.into()));
-        }
+/// The binaries which an integration test is told of.
+fn spawns(artifacts: &[Artifact], package: &Package, kind: Kind) -> Vec<PathBuf> {
+    if !matches!(kind, Kind::Test | Kind::Bench) {
+        return Vec::new();
     }
-    variables
+    let own = artifacts.iter().filter(|artifact| {
+        artifact.package_id == package.id && artifact.target.is_kind(Cargo::Bin) && !artifact.profile.test
+    });
+    own.filter_map(|artifact| artifact.executable.clone().map(PathBuf::from)).collect()
 }
 
 /// Where executables lie that belong to this build.
 fn target_directory(metadata: &Metadata, arguments: &TestTargetArguments) -> Result<PathBuf, Error> {
     let folder = arguments.build.target_dir.clone().unwrap_or_else(|| metadata.target_directory.clone().into());
     folder.canonicalize().map_err(|source| Error::File { verb: "read", path: folder, source })
+}
+
+/// As [`command`], to start all tests and nothing else: without a choice among the targets, documentation is tested too.
+fn start_command(arguments: &TestTargetArguments, jobs: Option<usize>) -> Command {
+    let tests = arguments.tests || !super::names_targets(arguments);
+    let build = start::without_runners(&arguments.build);
+    let mut command = command(&TestTargetArguments { tests, build, ..arguments.clone() }, jobs);
+    command.arg("--no-fail-fast");
+    command
 }
 
 /// The same selection as `cargo test` makes of these arguments, so that the two share what is built.
@@ -144,7 +203,7 @@ fn command(arguments: &TestTargetArguments, jobs: Option<usize>) -> Command {
         build,
     } = arguments;
     let mut command = Command::new(cargo::program());
-    command.args(["test", "--no-run", messages::FORMAT]);
+    command.arg("test");
     let lists = [
         ("--package", package),
         ("--exclude", exclude),

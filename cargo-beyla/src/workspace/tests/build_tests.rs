@@ -7,11 +7,10 @@ use crate::cli::BuildOptions;
 use crate::workspace::fixture::{package, workspace};
 use crate::workspace::tests::TestWorkspace;
 
-fn quiet(command: &mut Command) {
-    command.stderr(Stdio::null());
-}
-
 fn build_in(root: &Path, set: impl Fn(&mut TestTargetArguments)) -> BuiltTests {
+    let prepare = |command: &mut Command| {
+        command.stderr(Stdio::null()).current_dir(root);
+    };
     let mut arguments = TestTargetArguments {
         build: BuildOptions {
             manifest_path: Some(root.join("Cargo.toml")),
@@ -22,7 +21,12 @@ fn build_in(root: &Path, set: impl Fn(&mut TestTargetArguments)) -> BuiltTests {
         ..Default::default()
     };
     set(&mut arguments);
-    TestWorkspace::read(&arguments, quiet).unwrap().build(&arguments, None, quiet).unwrap()
+    let workspace = TestWorkspace::read(&arguments, prepare).unwrap();
+    let compiled = workspace.compile(&arguments, None, prepare).unwrap();
+    let executables = compiled.executables().unwrap();
+    let built = compiled.start(|_| {}, prepare).unwrap();
+    assert_eq!(executables.len(), built.binaries.len(), "{executables:?}");
+    built
 }
 
 fn ids(built: &BuiltTests) -> Vec<&str> {
@@ -64,7 +68,10 @@ fn what_is_built_is_what_cargo_test_would_run_in_its_order() {
     let custom: Vec<&str> = built.binaries.iter().filter(|binary| !binary.harness).map(|binary| &*binary.id).collect();
     assert_eq!(custom, ["shop::own"]);
     assert_eq!(built.target_directory, root.path().join("target").canonicalize().unwrap());
-    assert!(built.binaries.iter().all(|binary| binary.folder == root.path()));
+    assert!(built.binaries.iter().all(|binary| binary.program.folder == root.path()));
+    let spawns = |id: &str| &built.binaries.iter().find(|binary| &*binary.id == id).unwrap().spawns;
+    assert_eq!(spawns("shop"), &Vec::<PathBuf>::new());
+    assert_eq!(spawns("shop::api").len(), 2);
 
     let one = build_in(root.path(), |arguments| {
         arguments.test = vec!["api".into()];
@@ -75,10 +82,11 @@ fn what_is_built_is_what_cargo_test_would_run_in_its_order() {
 
 /// The truth is what `cargo test` itself does.
 #[test]
-fn the_environment_is_that_of_cargo_test() {
-    const PRINT_ENVIRONMENT: &str = "fn main() {\n\
+fn the_start_is_that_of_cargo_test() {
+    const PRINT_ALL: &str = "fn main() {\n\
          for (name, value) in std::env::vars() { println!(\"{name}={value}\") }\n\
          println!(\"FOLDER={}\", std::env::current_dir().unwrap().display());\n\
+         println!(\"ARGUMENTS={:?}\", std::env::args_os().collect::<Vec<_>>());\n\
          }";
     let harness = "[[test]]\nname = \"own\"\nharness = false";
     let root = workspace(&[
@@ -92,36 +100,37 @@ fn the_environment_is_that_of_cargo_test() {
              }",
         ),
         ("inner/src/bin/server.rs", "fn main() {}"),
-        ("inner/tests/own.rs", PRINT_ENVIRONMENT),
+        ("inner/src/lib.rs", "/// ```\n/// panic!(\"documentation is not tested\")\n/// ```\npub fn f() {}"),
+        ("inner/tests/own.rs", PRINT_ALL),
+        (
+            ".cargo/config.toml",
+            "include = [\"extra.toml\"]\n[build]\nbuild-dir = \"intermediate\"\n\
+             [target.'cfg(unix)']\nrunner = [\"env\", \"RUNNER=a b\"]",
+        ),
+        (".cargo/extra.toml", "[env]\nNEEDED = \"x\""),
     ]);
-    let built = build_in(root.path(), |arguments| arguments.test = vec!["own".into()]);
-    let [own] = &built.binaries[..] else { panic!("{:?}", ids(&built)) };
-    let ours = output(Command::new(&own.executable).envs(own.environment.iter().cloned()).current_dir(&own.folder));
+    let built = build_in(root.path(), |_| {});
+    assert_eq!(ids(&built), ["inner", "inner::bin/server", "inner::own"]);
+    let [_, _, own] = &built.binaries[..] else { panic!("{:?}", ids(&built)) };
+    assert_eq!(own.program.runner.as_deref(), Some("env RUNNER=a b"));
+    let ours = output(&mut own.program.command());
 
     let mut cargo = Command::new(cargo::program());
-    cargo.args(["test", "--quiet", "--offline", "--test", "own", "--manifest-path"]);
-    cargo.arg(root.path().join("Cargo.toml")).arg("--target-dir").arg(root.path().join("target"));
+    cargo.args(["test", "--offline", "--test", "own", "--manifest-path"]).arg(root.path().join("Cargo.toml"));
+    cargo.arg("--target-dir").arg(root.path().join("target")).current_dir(root.path());
     let cargos = output(&mut cargo);
 
-    for name in ["FROM_SCRIPT", "OUT_DIR", "CARGO_PKG_AUTHORS", "LD_LIBRARY_PATH", "CARGO_MANIFEST_DIR"] {
-        assert!(cargos.contains_key(name), "cargo sets no {name}");
+    for (name, value) in [("FROM_SCRIPT", "yes"), ("NEEDED", "x"), ("RUNNER", "a b")] {
+        assert_eq!(cargos.get(name).map(String::as_str), Some(value), "{name}");
     }
-    let differences: Vec<_> =
-        cargos.iter().filter(|(name, value)| *name != "PWD" && ours.get(*name) != Some(value)).collect();
-    assert!(differences.is_empty(), "cargo: {differences:#?}, ours: {ours:#?}");
-    // Cargo sets it since 1.94.
-    let additions: Vec<_> =
-        ours.keys().filter(|name| !cargos.contains_key(*name) && *name != "CARGO_BIN_EXE_server").collect();
-    assert!(additions.is_empty(), "{additions:?}");
+    assert!(cargos["LD_LIBRARY_PATH"].contains("/intermediate/debug/"), "{}", cargos["LD_LIBRARY_PATH"]);
+    assert_eq!(ours, cargos);
 }
 
 fn output(command: &mut Command) -> BTreeMap<String, String> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    let text = String::from_utf8(output.stdout).unwrap();
+    let variables = text.lines().filter_map(|line| line.split_once('='));
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -89,7 +89,7 @@ fn ask(
         {
             match Asked::start(question, binary, &arguments.to_list(*only_ignored), prepare) {
                 Ok(one) => asked.push(one),
-                Err(source) => break Err(Error::Launch { executable: binary.executable.clone(), source }),
+                Err(source) => break Err(Error::Launch { executable: binary.program.path.clone(), source }),
             }
             continue;
         }
@@ -138,9 +138,8 @@ impl<'a> Asked<'a> {
     ) -> io::Result<Self> {
         // Files, unlike pipes, want nobody who reads them meanwhile.
         let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
-        let mut command = Command::new(&binary.executable);
-        command.args(arguments).current_dir(&binary.folder).envs(binary.environment.iter().cloned());
-        command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+        let mut command = binary.program.command();
+        command.args(arguments).stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
         prepare(&mut command);
         let mut child = command.spawn()?;
         let opened = rustix::process::Pid::from_raw(child.id() as i32)

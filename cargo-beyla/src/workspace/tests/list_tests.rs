@@ -27,9 +27,9 @@ fn binary(root: &Path, name: &str, script: &str) -> TestBinary {
     TestBinary {
         id: name.into(),
         name: name.into(),
-        executable: fixture::script(root, name, script),
-        folder: root.to_owned(),
-        environment: vec![("ADDED".into(), "added".into())],
+        program: fixture::program(&fixture::script(root, name, script), &[("ADDED", "added")]),
+        executable: root.join(name),
+        spawns: Vec::new(),
         harness: true,
     }
 }
@@ -80,7 +80,7 @@ fn a_binary_that_cannot_be_listed_is_named_with_its_reason() {
 fn an_executable_that_cannot_be_started_is_told() {
     let root = workspace(&[]);
     let mut binary = binary(root.path(), "b", "true");
-    binary.executable = root.path().join("nowhere");
+    binary.program.path = root.path().join("nowhere");
     let error = list(&[&binary], &HarnessArguments::default(), 2, |_| {}).unwrap_err();
     assert!(matches!(error, Error::Launch { .. }), "{error}");
 }
