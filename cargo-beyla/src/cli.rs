@@ -14,6 +14,8 @@ use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
 use crate::config::values;
+use crate::console::color;
+use crate::console::stream::Stream;
 use crate::probe::executable::Executables;
 
 /// What cargo runs for `cargo beyla`: `cargo-beyla beyla ...`.
@@ -61,6 +63,9 @@ pub enum Command {
     /// Runs a binary for cargo or cargo-nextest, and traces its requests
     #[command(name = "__runner", hide = true, disable_help_flag = true)]
     Runner(RunnerArguments),
+    /// Looks after what was started, should the tool be killed
+    #[command(name = "__guard", hide = true)]
+    Guard,
     /// The privileged side; started by `run`
     #[command(name = "__probe", hide = true)]
     Probe(ProbeArguments),
@@ -333,11 +338,13 @@ pub fn parse() -> Arguments {
     if arguments.get(1).is_none_or(|first| first != "beyla") {
         arguments.insert(1.min(arguments.len()), "beyla".into());
     }
-    match Cargo::try_parse_from(arguments) {
+    match Cargo::try_parse_from(&arguments) {
         Ok(Cargo { command: CargoCommand::Beyla(arguments) }) => arguments,
         Err(error) => {
-            // Nothing is left to do for a reader who has gone away.
-            let _ = error.print();
+            let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
+            let text = error.render();
+            let colored = color::color(color::typed(&arguments), stream);
+            stream.say(if colored { text.ansi().to_string() } else { text.to_string() });
             let code = if error.use_stderr() { crate::error::USAGE } else { 0 };
             std::process::exit(code.into());
         }

@@ -48,7 +48,7 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     let privilege = privilege::find()?;
     tracing.check_files()?;
     let privilege = privilege.open()?;
-    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
     let begun = tracing.begin(process, Sources::around(&running.executable), privilege, checked, seed)?;
     let outcome = tracing.follow(Server::Running(running), begun, trace, signals)?;

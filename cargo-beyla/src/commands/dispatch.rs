@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use super::status::Status;
 use super::{attach, doctor, init, report, run, test, wrapped};
 use crate::cli::{Arguments, Command};
-use crate::config;
 use crate::config::values::LogLevel;
+use crate::console::color;
+use crate::console::stream::Stream;
 
 /// Runs the subcommand.
 pub fn dispatch(arguments: Arguments) -> ExitCode {
-    let Arguments { color, command } = arguments;
-    let status = Status { color: config::color(color, &std::io::stderr()), level: LogLevel::default() };
+    let Arguments { color: choice, command } = arguments;
+    let status = Status { color: color::color(choice, Stream::Stderr), level: LogLevel::default() };
     let result = match command {
         Command::Run(arguments) => run::run(&arguments, status),
         Command::Test(arguments) => test::test(&arguments, status),
@@ -19,7 +20,8 @@ pub fn dispatch(arguments: Arguments) -> ExitCode {
         Command::Attach(arguments) => attach::attach(&arguments, status),
         Command::Report(arguments) => report::report(&arguments, status),
         Command::Init(arguments) => init::init(&arguments, status),
-        Command::Doctor => Ok(doctor::doctor(config::color(color, &std::io::stdout()), crate::probe::client::try_load)),
+        Command::Doctor => Ok(doctor::doctor(color::color(choice, Stream::Stdout), crate::probe::client::try_load)),
+        Command::Guard => return crate::launch::guard::process::run(),
         Command::Probe(arguments) => return crate::probe::helper::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -5,11 +5,11 @@ mod check;
 mod checks;
 mod facts;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use self::check::Check;
 use self::facts::Facts;
+use crate::console::stream::Stream;
 use crate::error::UNSUPPORTED;
 
 /// Prints what there is and what is missing.
@@ -21,6 +21,6 @@ pub fn doctor(color: bool, try_load: impl FnOnce() -> Result<(), String>) -> Exi
     let mut checks = checks::checks(&facts);
     checks.push(checks::load(&facts, &checks, try_load));
     // A reader who has gone away still gets the exit code.
-    let _ = std::io::stdout().write_all(check::render(&checks, color).as_bytes());
+    Stream::Stdout.say(check::render(&checks, color));
     if checks.iter().any(Check::is_missing) { ExitCode::from(UNSUPPORTED) } else { ExitCode::SUCCESS }
 }

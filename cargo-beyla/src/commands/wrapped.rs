@@ -48,6 +48,8 @@ pub(super) fn run(arguments: &RunnerArguments, status: Status) -> Result<ExitCod
         Ok(prepared) => prepared.run(&invocation),
         Err(error) => {
             status.warn(format_args!("{} is not traced: {error}", invocation.binary()));
+            let failed = |source| Error::System { what: "unblocking signals", source };
+            signals::unblock().map_err(failed)?;
             Err(invocation.execute())
         }
     }
@@ -67,7 +69,11 @@ impl Prepared {
         let settings = Settings::of_runner(&Environment::of_process())?;
         let status = Status { level: settings.log_level.value, ..status };
         let program = invocation.planned()?;
-        let loading = Loading::start(&settings, Capture::Auto, privilege()?)?;
+        let privilege = privilege()?;
+        // Before there are threads.
+        let signals =
+            Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+        let loading = Loading::start(&settings, Capture::Auto, privilege)?;
         let within = Invocation::within(&program.executable, &program.environment);
         let explain = settings.explain.value;
         let sources = if explain { Sources::around(&program.executable) } else { Sources::default() };
@@ -82,8 +88,6 @@ impl Prepared {
         })?;
         let executable = program.executable;
         let trace = Trace::new(TraceSettings { within: Some(within), ..settings.trace()? });
-        let signals =
-            Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
         Ok(Self { settings, watching: Watching::new(probes, trace, signals, status), info, executable, status })
     }
 
@@ -91,16 +95,17 @@ impl Prepared {
     fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let Self { settings, watching, mut info, executable, status } = self;
         let started = Suspended::fork(&invocation.path()?, invocation.arguments(), &[], None, Stdout::Inherited)?;
+        watching.guard(started.pid());
         let pid = started.release()?;
         info.traced = Traced::Server { pid: pid.as_raw() as u32, executable };
         let test = invocation.test();
         let End { exit, trace, ended_monotonic_ns } = watching.follow(pid, invocation.binary(), test.as_deref());
-        let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
         let summary = trace.finish(ended_monotonic_ns);
+        let duration_ns = info.duration_ns(&summary, ended_monotonic_ns);
         if summary.totals.requests > 0 && status.level <= LogLevel::Info {
             let title = [Some(invocation.binary()), test.as_deref()];
             let title: Vec<&str> = title.into_iter().flatten().collect();
-            write(&format!("\n{}", terminal::brief(&summary, &title.join(" "), &terminal_options(&settings, status))));
+            write(format!("\n{}", terminal::brief(&summary, &title.join(" "), &terminal_options(&settings, status))));
         }
         if let Some(folder) = std::env::var_os(JSON).filter(|folder| !folder.is_empty()) {
             let path = Path::new(&folder).join(invocation.file_name(pid.as_raw() as u32));

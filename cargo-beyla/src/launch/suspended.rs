@@ -35,10 +35,10 @@ pub struct Suspended {
 }
 
 impl Suspended {
-    /// Forks a child that will execute `program`. It dies with us.
+    /// Forks a child that will execute `program`. Until it is released it ends with us; from then on a
+    /// [`super::guard::Guard`] must know of it.
     ///
-    /// Must be called while this process has one thread only, and from the thread that lives longest:
-    /// the kernel kills the child when that thread ends.
+    /// Must be called while this process has one thread only.
     pub fn fork(
         program: &Path,
         arguments: &[OsString],
@@ -62,7 +62,6 @@ impl Suspended {
         let (released, release) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let (failure, failing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let (prepared, preparing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
-        let parent = nix::unistd::getpid();
 
         // SAFETY: the child makes system calls only (and the user's `initgroups`, see `become_user`),
         // allocates nothing, and ends in exec or _exit.
@@ -78,7 +77,7 @@ impl Suspended {
                 }
             }
             ForkResult::Child => {
-                let error = child(&released, &release, &preparing, parent, user, stdout, || {
+                let error = child(&released, &release, &preparing, user, stdout, || {
                     // SAFETY: the path and both arrays end in null and outlive the call.
                     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp_pointers.as_ptr()) };
                 });
@@ -133,7 +132,6 @@ fn child(
     released: &OwnedFd,
     release: &OwnedFd,
     preparing: &OwnedFd,
-    parent: Pid,
     user: Option<&InvokingUser>,
     stdout: Stdout,
     exec: impl FnOnce(),
@@ -148,11 +146,6 @@ fn child(
         }
         if let Some(user) = user {
             user.become_user()?;
-        }
-        // After the change of user, which clears it.
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if nix::unistd::getppid() != parent {
-            return Err(io::ErrorKind::BrokenPipe.into());
         }
         // What we block, and what Rust's runtime ignores, is none of the server's business.
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
@@ -177,11 +170,11 @@ fn write_raw(fd: RawFd, bytes: &[u8]) {
     unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
 }
 
-fn c_string(text: &OsStr) -> io::Result<CString> {
+pub(super) fn c_string(text: &OsStr) -> io::Result<CString> {
     CString::new(text.as_bytes()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "it holds a zero byte"))
 }
 
-fn environment_block(additions: &[(OsString, OsString)], user: Option<&InvokingUser>) -> io::Result<Vec<CString>> {
+pub(super) fn environment_block(additions: &[(OsString, OsString)], user: Option<&InvokingUser>) -> io::Result<Vec<CString>> {
     let mut variables: std::collections::BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     if let Some(user) = user {
         variables.extend(user.environment().into_iter().map(|(name, value)| (name.into(), value)));

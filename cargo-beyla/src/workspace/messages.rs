@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::process::{Child, Command, Stdio};
 
 use cargo_metadata::{Artifact, Message, PackageId};
 
 use super::cargo;
+use crate::console::stream::Stream;
 use crate::error::Error;
 
 /// The message format that leaves diagnostics to stderr, rendered as cargo always does.
@@ -72,8 +73,7 @@ fn read(cargo: &mut Child) -> Result<Messages, Error> {
             }
             // Compilers' and wrappers' own words; stdout may be the report's.
             Message::TextLine(line) => {
-                // If nobody reads it, nobody misses it.
-                let _ = writeln!(std::io::stderr(), "{line}");
+                Stream::Stderr.say(line + "\n");
             }
             _ => {}
         }
