@@ -103,8 +103,9 @@ fn open() -> (File, File) {
     let (mut master, mut slave) = (0, 0);
     let size = libc::winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: both numbers are written, the name and the mode are left out, and the size outlives the call.
-    let opened =
-        unsafe { libc::openpty(&raw mut master, &raw mut slave, std::ptr::null_mut(), std::ptr::null(), &raw const size) };
+    let opened = unsafe {
+        libc::openpty(&raw mut master, &raw mut slave, std::ptr::null_mut(), std::ptr::null(), &raw const size)
+    };
     assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
     let own = |fd| {
         // SAFETY: two numbers. Nothing that is started may hold the terminal open.

@@ -93,7 +93,8 @@ fn workspace() -> &'static Path {
             ("src/main.rs", SERVER),
             ("tests/tests.rs", TESTS),
         ]);
-        let built = Command::new(cargo()).arg("build").env_remove("CARGO_TARGET_DIR").current_dir(folder.path()).status();
+        let built =
+            Command::new(cargo()).arg("build").env_remove("CARGO_TARGET_DIR").current_dir(folder.path()).status();
         assert!(built.expect("cargo runs").success());
         folder
     });
@@ -291,7 +292,9 @@ fn one_that_watches_is_not_ended_by_what_is_not_for_it() {
     let mut said = String::new();
     stdout.read_line(&mut said).expect("text");
     let run = Run::attach(Capture::Auto).flags(["--pid", &server.id().to_string()]).start_watching();
-    PASSED_ON.iter().for_each(|signal| send(run.tool_pid() as i32, *signal));
+    for signal in PASSED_ON {
+        send(run.tool_pid() as i32, signal);
+    }
     send(run.tool_pid() as i32, libc::SIGTERM);
     let finished = run.wait();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);

@@ -164,7 +164,8 @@ fn stopped_and_continued_tests_have_no_longer_taken_the_time_between() {
 
 #[test]
 fn a_server_is_stopped_and_continued_with_the_tool() {
-    let script = line("run --duration 3s --json stopped-server.json; echo \"stopped $?\"; sleep 5; fg; echo \"ended $?\"");
+    let script =
+        line("run --duration 3s --json stopped-server.json; echo \"stopped $?\"; sleep 5; fg; echo \"ended $?\"");
     let mut terminal = Terminal::script(&script, &[]);
     terminal.until("Listening");
     terminal.press("\x1a");
@@ -246,9 +247,9 @@ fn escapes(environment: &[(&str, &str)], flag: &str) -> Vec<(bool, bool)> {
         let make = || {
             let mut command = Command::new(tool());
             command.arg("beyla").args(&words).current_dir(workspace()).stdin(Stdio::null());
-            base.iter().for_each(|name| {
+            for name in base {
                 command.env_remove(name);
-            });
+            }
             command.envs(environment.iter().copied());
             command
         };

@@ -81,7 +81,9 @@ impl Family {
         match self.bond {
             Bond::Group => send(Pid::from_raw(-self.root.as_raw()), signal),
             Bond::Tree | Bond::Marked { .. } => {
-                self.members().into_iter().for_each(|pid| send(Pid::from_raw(pid), signal));
+                for pid in self.members() {
+                    send(Pid::from_raw(pid), signal);
+                }
             }
         }
     }
@@ -109,9 +111,13 @@ impl Family {
             if found.is_empty() {
                 break;
             }
-            found.iter().for_each(|pid| send(Pid::from_raw(*pid), Signal::SIGSTOP as i32));
+            for pid in found {
+                send(Pid::from_raw(pid), Signal::SIGSTOP as i32);
+            }
         }
-        stopped.iter().for_each(|pid| send(Pid::from_raw(*pid), Signal::SIGKILL as i32));
+        for pid in stopped {
+            send(Pid::from_raw(pid), Signal::SIGKILL as i32);
+        }
     }
 
     /// Whether any of them lives.

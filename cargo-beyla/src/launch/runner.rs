@@ -9,6 +9,7 @@
 //!
 //! Processes are killed when a [`Runner`] is dropped, and by the [`Guard`] if we are killed ourselves.
 
+mod adopted;
 pub mod output;
 mod process;
 
@@ -18,14 +19,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::Pid;
 
+use self::adopted::Adopted;
 use self::output::TestOutput;
 use self::process::{Left, Running};
 use super::family::Bond;
 use super::guard::Guard;
-use super::processes::Processes;
 use super::signals::Received;
 use super::suspended::Stdout;
 use super::user::InvokingUser;
@@ -161,18 +161,16 @@ pub struct Runner {
     failed: bool,
     /// How often it was told to stop.
     stops: u32,
-    /// Our children of before, where those that tests leave behind become our children too.
-    others: Option<Vec<i32>>,
+    /// What tests have left behind, where it becomes ours.
+    adopted: Option<Adopted>,
 }
 
 impl Runner {
     /// Starts nothing yet.
     pub fn new(mut plan: Vec<PlannedBinary>, options: Options) -> Self {
         plan.retain(|binary| !binary.tests.is_empty());
-        // Where that is refused they become those of another, and nobody reaps them here.
-        let adopts = options.in_our_group && nix::sys::prctl::set_child_subreaper(true).is_ok();
         Self {
-            others: adopts.then(children),
+            adopted: options.in_our_group.then(Adopted::begin).flatten(),
             plan,
             options,
             next: Cursor::default(),
@@ -255,23 +253,33 @@ impl Runner {
 
     /// Hands a signal on to the tests that run.
     pub fn pass_on(&self, received: &Received) {
-        self.running.iter().for_each(|running| running.family.hand_on_to_root(received));
+        for running in &self.running {
+            running.family.hand_on_to_root(received);
+        }
     }
 
     /// Hands a signal on to the tests that run, with all that they have started.
     pub fn pass_on_to_all(&self, received: &Received) {
-        self.running.iter().for_each(|running| running.family.hand_on(received));
+        for running in &self.running {
+            running.family.hand_on(received);
+        }
     }
 
     /// Sends a signal of ours to the tests that run, with all that they have started.
     pub fn send_to_all(&self, signal: i32) {
-        self.running.iter().for_each(|running| running.family.send(signal));
+        for running in &self.running {
+            running.family.send(signal);
+        }
     }
 
     /// All was paused for so long, which counts in no time of theirs.
     pub fn resume(&mut self, paused: Duration) {
-        self.running.iter_mut().for_each(|running| running.resume(paused));
-        self.left.iter_mut().for_each(|left| left.at += paused);
+        for running in &mut self.running {
+            running.resume(paused);
+        }
+        for left in &mut self.left {
+            left.at += paused;
+        }
     }
 
     /// Whether it was told to stop.
@@ -305,7 +313,9 @@ impl Runner {
                 }
             }
         }
-        self.reap_adopted();
+        if let Some(adopted) = &self.adopted {
+            adopted.reap(|pid| self.running.iter().any(|running| running.family.root == pid));
+        }
         let mut index = 0;
         while let Some(left) = self.left.get(index) {
             let gone = !left.is_there();
@@ -325,18 +335,6 @@ impl Runner {
     fn forget(&self, root: Pid) {
         if let Some(guard) = &self.options.guard {
             guard.forget(root);
-        }
-    }
-
-    /// Waits for what has become our child and has ended.
-    fn reap_adopted(&self) {
-        let Some(others) = &self.others else { return };
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while let Some(pid) = waitid(Id::All, look).ok().and_then(|status| status.pid()) {
-            let is_known = others.contains(&pid.as_raw()) || self.running.iter().any(|one| one.family.root == pid);
-            if is_known || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
-                return;
-            }
         }
     }
 
@@ -394,14 +392,6 @@ impl Drop for Runner {
             left.kill();
         }
     }
-}
-
-/// The children that this process has.
-fn children() -> Vec<i32> {
-    let own = std::process::id() as i32;
-    let processes = Processes::from(1);
-    let children = processes.iter().flat_map(Processes::iter).filter(|process| process.parent == own);
-    children.map(|process| process.pid).collect()
 }
 
 #[cfg(test)]

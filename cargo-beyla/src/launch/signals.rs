@@ -259,7 +259,9 @@ pub fn end_by(signal: i32) {
 /// What [`Signals`] blocks.
 pub(super) fn all() -> SigSet {
     let mut set = SigSet::all();
-    FAULTS.into_iter().for_each(|signal| set.remove(signal));
+    for signal in FAULTS {
+        set.remove(signal);
+    }
     set
 }
 

@@ -66,7 +66,14 @@ impl Spawn<'_> {
         // SAFETY: all texts and both arrays end in null and outlive the call, which returns once the program is
         // executed; attributes and actions were made by their own functions.
         let failed = unsafe {
-            libc::posix_spawn(&raw mut pid, program.as_ptr(), &raw const actions.0, &raw const attributes.0, argv.as_ptr(), envp.as_ptr())
+            libc::posix_spawn(
+                &raw mut pid,
+                program.as_ptr(),
+                &raw const actions.0,
+                &raw const attributes.0,
+                argv.as_ptr(),
+                envp.as_ptr(),
+            )
         };
         check(failed)?;
         Ok(Pid::from_raw(pid))

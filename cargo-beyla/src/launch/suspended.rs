@@ -174,7 +174,10 @@ pub(super) fn c_string(text: &OsStr) -> io::Result<CString> {
     CString::new(text.as_bytes()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "it holds a zero byte"))
 }
 
-pub(super) fn environment_block(additions: &[(OsString, OsString)], user: Option<&InvokingUser>) -> io::Result<Vec<CString>> {
+pub(super) fn environment_block(
+    additions: &[(OsString, OsString)],
+    user: Option<&InvokingUser>,
+) -> io::Result<Vec<CString>> {
     let mut variables: std::collections::BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     if let Some(user) = user {
         variables.extend(user.environment().into_iter().map(|(name, value)| (name.into(), value)));

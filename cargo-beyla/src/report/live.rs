@@ -113,7 +113,9 @@ impl Live {
     /// All was paused for so long.
     pub fn resume(&mut self, paused: Duration) {
         self.started += paused;
-        self.samples.iter_mut().for_each(|(at, _)| *at += paused);
+        for (at, _) in &mut self.samples {
+            *at += paused;
+        }
     }
 }
 

@@ -80,7 +80,9 @@ impl Progress {
     /// All was paused for so long.
     pub(super) fn resume(&mut self, paused: Duration) {
         self.since += paused;
-        self.running.iter_mut().for_each(|(_, begun)| *begun += paused);
+        for (_, begun) in &mut self.running {
+            *begun += paused;
+        }
     }
 
     /// Says of tests that they take long, once.

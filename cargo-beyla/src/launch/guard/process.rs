@@ -23,7 +23,9 @@ const SIGNALS_MAX: usize = 1024;
 pub fn run() -> ExitCode {
     match guard() {
         Ok(watched) => {
-            watched.values().for_each(Family::kill_orphaned);
+            for family in watched.values() {
+                family.kill_orphaned();
+            }
             ExitCode::SUCCESS
         }
         // It was started by hand: there is no channel.
@@ -44,7 +46,8 @@ fn guard() -> io::Result<HashMap<Pid, Family>> {
     let mut watched = HashMap::new();
     let mut sent: Vec<(i32, u32)> = Vec::new();
     loop {
-        let mut ready = [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        let mut ready =
+            [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
