@@ -15,6 +15,8 @@ use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
 use crate::config::values;
+use crate::console::color;
+use crate::console::stream::Stream;
 
 /// What cargo runs for `cargo beyla`: `cargo-beyla beyla ...`.
 #[derive(Debug, Parser)]
@@ -64,6 +66,9 @@ pub enum Command {
     /// Started by cargo in the place of a program, writes down how
     #[command(name = crate::workspace::start::SUBCOMMAND, hide = true, disable_help_flag = true)]
     Start(StartArguments),
+    /// Looks after what was started, should the tool be killed
+    #[command(name = "__guard", hide = true)]
+    Guard,
     /// The privileged side; started by `run`, which says the rest on its stdin
     #[command(name = "__probe", hide = true)]
     Probe,
@@ -330,11 +335,13 @@ pub fn parse() -> Arguments {
     if arguments.get(1).is_none_or(|first| first != "beyla") {
         arguments.insert(1.min(arguments.len()), "beyla".into());
     }
-    match Cargo::try_parse_from(arguments) {
+    match Cargo::try_parse_from(&arguments) {
         Ok(Cargo { command: CargoCommand::Beyla(arguments) }) => arguments,
         Err(error) => {
-            // Nothing is left to do for a reader who has gone away.
-            let _ = error.print();
+            let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
+            let text = error.render();
+            let colored = color::color(color::typed(&arguments), stream);
+            stream.say(if colored { text.ansi().to_string() } else { text.to_string() });
             let code = if error.use_stderr() { crate::error::USAGE } else { 0 };
             std::process::exit(code.into());
         }

@@ -3,7 +3,7 @@
 //! Data flows one way: [`workspace`] builds the server, [`launch`] starts it, [`probe`] brings the
 //! kernel's records, [`stream`] makes connections and byte streams of them, [`protocol`] messages,
 //! [`request`] requests with their phases, [`report`] shows them, and [`export`] sends them on. [`symbols`] has
-//! names for the addresses that the kernel tells. `stream`, `protocol` and `request` are pure: no clock, no
+//! names for the addresses that the kernel tells, and what is said goes through [`console`]. `stream`, `protocol` and `request` are pure: no clock, no
 //! system call. [`commands`] is the only module that knows all the others.
 
 pub mod baseline;
@@ -11,6 +11,7 @@ pub mod budget;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod error;
 pub mod export;
 pub mod launch;

@@ -31,5 +31,6 @@ pub mod source;
 pub mod spans;
 pub mod suite;
 pub mod system;
+pub mod terminal;
 pub mod tool;
 pub mod wait;

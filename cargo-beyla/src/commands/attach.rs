@@ -47,7 +47,7 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, false)?;
     tracing.check_files()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
-    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
     let begun = tracing.begin(process, Sources::around(&running.executable), helper, checked, seed)?;
     let outcome = tracing.follow(Server::Running(running), begun, trace, signals)?;

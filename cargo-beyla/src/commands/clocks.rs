@@ -3,9 +3,11 @@
 //! Both clocks go at the same pace, also while NTP slows or hastens them, so one reading of both at the start of the
 //! run serves for all of it, as long as nobody sets the time and the machine does not sleep.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
+
+use crate::stream::event::Paused;
 
 /// How often both are read. One good reading is enough, and nine of ten are good even on a busy machine.
 const READINGS: usize = 10;
@@ -50,6 +52,24 @@ fn closest(readings: [Reading; READINGS]) -> (u64, u64) {
 pub(super) fn monotonic_ns() -> u64 {
     // The clock is always there; 0 would only make the run seem to have no length.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
+}
+
+/// A time for which all that is traced stands still, and we with it.
+#[derive(Debug)]
+pub(super) struct Pause {
+    since: Instant,
+    from_ns: u64,
+}
+
+impl Pause {
+    pub(super) fn begin() -> Self {
+        Self { since: Instant::now(), from_ns: monotonic_ns() }
+    }
+
+    /// How long it was, and the record of it.
+    pub(super) fn end(self) -> (Duration, Paused) {
+        (self.since.elapsed(), Paused::new(self.from_ns, monotonic_ns()))
+    }
 }
 
 #[cfg(test)]

@@ -6,15 +6,16 @@ use super::status::Status;
 use super::{attach, doctor, init, report, run, test, wrapped};
 use crate::cli::runner::StartArguments;
 use crate::cli::{Arguments, Command};
-use crate::config;
 use crate::config::values::LogLevel;
+use crate::console::color;
+use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::workspace::start;
 
 /// Runs the subcommand.
 pub fn dispatch(arguments: Arguments) -> ExitCode {
-    let Arguments { color, command } = arguments;
-    let status = Status { color: config::color(color, &std::io::stderr()), level: LogLevel::default() };
+    let Arguments { color: choice, command } = arguments;
+    let status = Status { color: color::color(choice, Stream::Stderr), level: LogLevel::default() };
     let result = match command {
         Command::Run(arguments) => run::run(&arguments, status),
         Command::Test(arguments) => test::test(&arguments, status),
@@ -22,11 +23,12 @@ pub fn dispatch(arguments: Arguments) -> ExitCode {
         Command::Attach(arguments) => attach::attach(&arguments, status),
         Command::Report(arguments) => report::report(&arguments, status),
         Command::Init(arguments) => init::init(&arguments, status),
-        Command::Doctor(arguments) => doctor::doctor(&arguments, config::color(color, &std::io::stdout()), status),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, color::color(choice, Stream::Stdout), status),
         Command::Start(StartArguments { target, command }) => match start::tell(target, command) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(source) => Err(Error::System { what: "writing down how cargo starts a program", source }),
         },
+        Command::Guard => return crate::launch::guard::process::run(),
         Command::Probe => return crate::probe::helper::run(),
     };
     result.unwrap_or_else(|error| {

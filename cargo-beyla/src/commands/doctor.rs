@@ -5,12 +5,12 @@ mod diagnosis;
 mod render;
 mod setup;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use self::diagnosis::{Attempt, diagnosis};
 use super::status::Status;
 use crate::cli::DoctorArguments;
+use crate::console::stream::Stream;
 use crate::error::{Error, UNSUPPORTED};
 use crate::probe::client::Helper;
 use crate::probe::privilege::{Prospects, Way, checks};
@@ -31,7 +31,7 @@ pub(super) fn doctor(arguments: &DoctorArguments, color: bool, status: Status) -
     let way = prospects.way();
     let checks = diagnosis(&prospects, &way, attempt(&prospects, &way));
     // A reader who has gone away still gets the exit code.
-    let _ = std::io::stdout().write_all(render::render(&checks, color).as_bytes());
+    Stream::Stdout.say(render::render(&checks, color));
     Ok(if checks.iter().any(Check::is_missing) { ExitCode::from(UNSUPPORTED) } else { ExitCode::SUCCESS })
 }
 

@@ -1,12 +1,15 @@
 //! `cargo beyla report`: renders a recording as `run` would have.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::status::{Status, write};
+use super::status::Status;
+use super::tracing::is_stdout;
 use crate::cli::ReportArguments;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
+use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
 use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
@@ -44,7 +47,7 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
             trace.record(&event);
         }
     }
-    let duration_ns = recording.duration_ns();
+    let ended_monotonic_ns = recording.run().started_monotonic_ns.saturating_add(recording.duration_ns());
     let exit = match recording.ending() {
         Some(Ending::Complete { exit, .. }) => *exit,
         Some(Ending::CutShort { reason }) => {
@@ -54,7 +57,8 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
         None => None,
     };
     let run = recording.run().clone();
-    let summary = trace.finish(run.started_monotonic_ns.saturating_add(duration_ns));
+    let summary = trace.finish(ended_monotonic_ns);
+    let duration_ns = run.duration_ns(&summary, ended_monotonic_ns);
     let json = arguments.report.json.as_deref();
     show(&summary, &run, duration_ns, exit, &Verdicts::default(), &settings, json, status)?;
     Ok(ExitCode::SUCCESS)
@@ -62,7 +66,7 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
 
 /// How the terminal takes it.
 pub(super) fn terminal_options(settings: &Settings, status: Status) -> TerminalOptions {
-    let width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
+    let width = terminal_size::terminal_size_of(Stream::Stderr).map(|(width, _)| usize::from(width.0));
     TerminalOptions { slowest: settings.slowest.value, color: status.color, width: width.unwrap_or(DEFAULT_WIDTH) }
 }
 
@@ -79,12 +83,16 @@ pub(super) fn show(
     status: Status,
 ) -> Result<(), Error> {
     let terminal = terminal_options(settings, status);
-    write(&format!("\n{}", terminal::render(summary, run, duration_ns, exit, verdicts, &terminal)));
-    let Some(path) = json else { return Ok(()) };
-    let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
-    if path.as_os_str() == "-" {
-        return report_json::write(summary, run, duration_ns, exit, verdicts, std::io::stdout().lock()).map_err(failed);
-    }
-    let file = std::fs::File::create(path).map_err(failed)?;
-    report_json::write(summary, run, duration_ns, exit, verdicts, file).map_err(failed)
+    let text = format!("\n{}", terminal::render(summary, run, duration_ns, exit, verdicts, &terminal));
+    let shown = Stream::Stderr.write_all(text.as_bytes());
+    let shown = shown.map_err(|source| Error::System { what: "writing the report to stderr", source });
+    // Whoever does not read the one report may read the other.
+    let Some(path) = json else { return shown };
+    let write = |writer: &mut dyn std::io::Write| report_json::write(summary, run, duration_ns, exit, verdicts, writer);
+    let written = if is_stdout(path) {
+        write(&mut Stream::Stdout)
+    } else {
+        std::fs::File::create(path).and_then(|mut file| write(&mut file))
+    };
+    written.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source }).and(shown)
 }

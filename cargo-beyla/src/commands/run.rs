@@ -11,9 +11,11 @@ use super::verdicts::Demands;
 use crate::cli::RunArguments;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
+use crate::console::stream::Stream;
 use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
 use crate::launch::signals::Signals;
+use crate::launch::stand_in::StandIn;
 use crate::launch::suspended::Suspended;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
@@ -66,7 +68,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
         start.wait(waiting)?;
     }
 
-    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let server = Suspended::fork(user.as_ref(), tracing.stdout())?;
     let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
     let begun = tracing.begin(process, selection.sources, helper, checked, seed);
@@ -86,7 +88,8 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
         let words: Vec<_> = program.arguments.iter().map(|word| word.to_string_lossy()).collect();
         status.say("Running", format_args!("`{}`", words.join(" ")));
     }
-    let server = Server::Own(server.release(program)?);
+    signals.watch(server.pid());
+    let server = Server::Own(StandIn::new(server.release(program)?));
     let Outcome { exit, stopped, command, over_budget } = tracing.follow(server, begun, trace, signals)?;
     let own = match exit {
         None => 0,
@@ -101,7 +104,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
 /// Prints the settings, and nothing else on stdout.
 pub(super) fn show_config(settings: &Settings) -> Result<ExitCode, Error> {
-    let written = std::io::stdout().write_all(crate::config::show::show(settings).as_bytes());
+    let written = Stream::Stdout.write_all(crate::config::show::show(settings).as_bytes());
     match written {
         // The reader has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),

@@ -18,12 +18,12 @@ use self::load::Load;
 use self::probes::Probes;
 use self::server::{Ending, Server};
 use self::stopping::Stopping;
-use super::clocks::monotonic_ns;
+use super::clocks::{Pause, monotonic_ns};
 use super::exports::Takers;
 use super::status::Status;
 use crate::config::settings::Settings;
 use crate::error::Error;
-use crate::launch::signals::Signals;
+use crate::launch::signals::{Received, Signals, stop_by};
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::report::live::{Live, LiveCounters};
@@ -86,6 +86,13 @@ impl<'a> Session<'a> {
         status: Status,
     ) -> Self {
         let pid = server.pid();
+        let load = Load::new(
+            settings.exec.as_ref().map(|exec| exec.value.as_os_str()),
+            pid,
+            user,
+            stdout,
+            signals.guard().cloned(),
+        );
         Self {
             stopping: Stopping::new(server.own()),
             server,
@@ -94,7 +101,7 @@ impl<'a> Session<'a> {
             signals,
             trace,
             settings,
-            load: Load::new(settings.exec.as_ref().map(|exec| exec.value.as_os_str()), pid, user, stdout),
+            load,
             takers,
             live: None,
             status,
@@ -125,6 +132,9 @@ impl<'a> Session<'a> {
             self.takers.offer(&mut self.trace);
         };
         let ended_monotonic_ns = monotonic_ns();
+        if let Some(child) = self.server.own() {
+            self.signals.forget(child);
+        }
         self.load.stop();
         let known = self.trace.listening().len();
         // Killed, it may have taken the probes away a moment before the server's end.
@@ -196,25 +206,69 @@ impl<'a> Session<'a> {
         self.status.say(verb, format_args!("{on}{endpoint} (pid {})", self.server.pid()));
         if self.listening.is_none() {
             self.listening = Some(Instant::now());
-            self.live = is_terminal().then(|| Live::start(true));
+            self.live = Some(Live::start(true));
         }
     }
 
     fn take_signals(&mut self) -> Result<(), Error> {
         let failed = |source| Error::System { what: "reading signals", source };
         while let Some(received) = self.signals.next().map_err(failed)? {
-            if received.signal == Signal::SIGCHLD {
+            if received.is(Signal::SIGCHLD) {
                 self.load.reap();
             } else {
-                self.note_stopping();
-                self.stopping.asked(received);
-                self.load.stop();
+                self.take_signal(&received);
             }
         }
-        if self.running() && self.server.own().is_none() && self.stopping.has_begun() {
-            self.ending = Some(Ending::Left);
+        if self.running() {
+            if self.server.wants_to_stop() {
+                self.stop_with_server();
+            } else if self.server.own().is_none() && self.stopping.has_begun() {
+                self.ending = Some(Ending::Left);
+            }
         }
         Ok(())
+    }
+
+    /// Under `cargo run` all signals were the server's. So they are here, but for the wish for an end, which is ours too.
+    fn take_signal(&mut self, received: &Received) {
+        let is_own = self.server.own().is_some();
+        let ends = received.asks_for_end() || (!is_own && received.is_hangup);
+        if ends {
+            // First: the server may be quick.
+            self.note_stopping();
+        }
+        self.server.pass_on(received);
+        if ends {
+            self.stopping.asked();
+            self.load.stop();
+        } else if received.asks_to_stop() || received.is(Signal::SIGCONT) {
+            self.load.hand_on(received);
+            if received.asks_to_stop() && !is_own {
+                self.suspend_live();
+                stop_by(received.signal);
+            }
+        }
+    }
+
+    /// Stops as the server has. What passes until somebody has both go on is no time of the run.
+    fn stop_with_server(&mut self) {
+        self.suspend_live();
+        let pause = Pause::begin();
+        self.server.stop_with_it();
+        let (paused, record) = pause.end();
+        self.probes.tell(&mut self.trace, &Event::Paused(record), record.as_bytes());
+        self.started += paused;
+        self.listening = self.listening.map(|listening| listening + paused);
+        self.stopping.resume(paused);
+        if let Some(live) = &mut self.live {
+            live.resume(paused);
+        }
+    }
+
+    fn suspend_live(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.suspend();
+        }
     }
 
     /// What the server closes from now on, it closes because it is told to.
@@ -262,10 +316,6 @@ impl<'a> Session<'a> {
             });
         }
     }
-}
-
-fn is_terminal() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 
 fn describe(exit: Exit) -> String {

@@ -1,24 +1,18 @@
 //! What is said on stderr beside the report, in cargo's manner.
 
-use std::io::Write;
-
 use anstyle::{AnsiColor, Style};
 
 use crate::config::values::LogLevel;
+use crate::console::stream::Stream;
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Writes to stderr. (`eprint!` panics if it is closed or full, and nobody is left to tell then.)
-pub(super) fn write(text: &str) {
-    write_bytes(text.as_bytes());
-}
-
-/// Writes to stderr what may be no text.
-pub(super) fn write_bytes(bytes: &[u8]) {
-    let _ = std::io::stderr().write_all(bytes);
+/// Writes to stderr. If nobody reads it any more, nobody is left to tell.
+pub(super) fn write(text: impl AsRef<[u8]>) {
+    Stream::Stderr.say(text);
 }
 
 /// Prints lines such as `   Listening on ...`.
@@ -36,12 +30,12 @@ impl Status {
         if self.level > LogLevel::Info {
             return;
         }
-        write(&format!("{} {text}\n", self.paint(VERB, &format!("{verb:>12}"))));
+        write(format!("{} {text}\n", self.paint(VERB, &format!("{verb:>12}"))));
     }
 
     /// As [`Self::say`], of something that went wrong: it is told however little is said.
     pub(super) fn say_failed(self, verb: &str, text: impl std::fmt::Display) {
-        write(&format!("{} {text}\n", self.paint(ERROR, &format!("{verb:>12}"))));
+        write(format!("{} {text}\n", self.paint(ERROR, &format!("{verb:>12}"))));
     }
 
     /// Something that the user should know and that does not end the run.
@@ -49,14 +43,14 @@ impl Status {
         if self.level > LogLevel::Warn {
             return;
         }
-        write(&format!("{}: {text}\n", self.paint(WARNING, "warning")));
+        write(format!("{}: {text}\n", self.paint(WARNING, "warning")));
     }
 
     /// A failure, and what cures it.
     pub(super) fn fail(self, error: &crate::error::Error) {
-        write(&format!("{}: {error}\n", self.paint(ERROR, "error")));
+        write(format!("{}: {error}\n", self.paint(ERROR, "error")));
         if let Some(hint) = error.hint() {
-            write(&format!("{}: {hint}\n", self.paint(HINT, "hint")));
+            write(format!("{}: {hint}\n", self.paint(HINT, "hint")));
         }
     }
 

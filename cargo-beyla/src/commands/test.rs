@@ -11,8 +11,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nix::sys::signal::Signal;
-
 use self::plan::Plan;
 use self::probing::{Attaching, Loading};
 use self::progress::Progress;
@@ -26,11 +24,13 @@ use super::verdicts::{Demands, annotate};
 use crate::cli::test::{TestArguments, TestControl};
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
+use crate::console::stream::Stream;
 use crate::error::{BUDGET_BROKEN, Error, TESTS_FAILED};
 use crate::export::exporter::Checked;
 use crate::launch::runner::{Options, PlannedBinary, Runner};
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Stdout;
+use crate::launch::terminal;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::junit;
@@ -102,8 +102,11 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let target_directory = built.target_directory;
-    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), user::impersonating(user.as_ref()))?;
-    let options = options(arguments, &harness, cpus, user.clone());
+    let Plan { binaries, ignored } =
+        Plan::make(built.binaries, &harness, arguments, cpus.get(), user::impersonating(user.as_ref()))?;
+    // Before there are threads, and what may stay behind if we are killed.
+    let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
+    let options = options(arguments, &harness, cpus, user.clone(), &signals);
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 
     let within = within(&target_directory, &binaries);
@@ -119,7 +122,6 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         seed,
         status,
     })?;
-    let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let start = |checked| exports::start(checked, package, &settings, &info, status);
     let exporter = checked.map(start).transpose()?;
     let mut takers = Takers::new(exporter, demands.collector(), &settings, &info)?;
@@ -127,14 +129,15 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let End { mut trace, mut progress, runner, stopped, failure, ended_monotonic_ns } =
         Session::new(runner, signals, progress, probes, trace, &mut takers, status).run()?;
     takers.close(&mut trace, ended_monotonic_ns);
-    let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
     let summary = trace.finish(ended_monotonic_ns);
+    let duration_ns = info.duration_ns(&summary, ended_monotonic_ns);
     // What was not run cannot be matched.
     let partial = is_part(target) || harness.choose() || progress.has_failures() || stopped.is_some();
     let (verdicts, samples) = demands.judge(&summary, takers.take_samples(), partial, status);
-    show(&summary, &info, duration_ns, None, &verdicts, &settings, tracing.json, status)?;
+    // A report that cannot be written keeps nothing else from being told.
+    let mut written = show(&summary, &info, duration_ns, None, &verdicts, &settings, tracing.json, status);
     if let Some(path) = &arguments.junit {
-        write_junit(path, &summary, &info, duration_ns, &progress.outputs())?;
+        written = written.and(write_junit(path, &summary, &info, duration_ns, &progress.outputs()));
     }
     tracing.hand_over_files();
     annotate(&summary, &verdicts);
@@ -147,7 +150,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
             demands.save(&samples, &info, user.as_ref(), status)?;
         }
     }
-    match failure {
+    match failure.or(written.err()) {
         Some(error) => Err(error),
         None => Ok(exit_code(progress.has_failures(), verdicts.fails(), stopped)),
     }
@@ -162,7 +165,7 @@ fn write_junit(
     outputs: &BTreeMap<TestId, String>,
 ) -> Result<(), Error> {
     let written = if is_stdout(path) {
-        junit::write(summary, info, duration_ns, outputs, std::io::stdout().lock())
+        junit::write(summary, info, duration_ns, outputs, Stream::Stdout)
     } else {
         File::create(path).and_then(|file| junit::write(summary, info, duration_ns, outputs, file))
     };
@@ -180,7 +183,7 @@ fn within(target_directory: &Path, binaries: &[PlannedBinary]) -> Vec<PathBuf> {
     folders
 }
 
-fn exit_code(failed: bool, over_budget: bool, stopped: Option<Signal>) -> ExitCode {
+fn exit_code(failed: bool, over_budget: bool, stopped: Option<i32>) -> ExitCode {
     match stopped {
         Some(signal) => ExitCode::from(SIGNALLED.saturating_add(signal as u8)),
         None if failed => ExitCode::from(TESTS_FAILED),
@@ -195,6 +198,7 @@ fn options(
     harness: &HarnessArguments,
     cpus: NonZeroUsize,
     user: Option<InvokingUser>,
+    signals: &Signals,
 ) -> Options {
     let TestControl { jobs, no_fail_fast, no_run: _, timeout, repeat } = arguments.run;
     let variable = |name| std::env::var(name).ok();
@@ -212,5 +216,6 @@ fn options(
         harness.test_threads.or(jobs).or_else(threads).unwrap_or(cpus)
     };
     let rounds = repeat.unwrap_or(NonZeroUsize::MIN);
-    Options { at_a_time, timeout, fail_fast: !no_fail_fast, rounds, inherited, user }
+    let (in_our_group, guard) = (terminal::is_there(), signals.guard().cloned());
+    Options { at_a_time, timeout, fail_fast: !no_fail_fast, rounds, inherited, user, in_our_group, guard }
 }

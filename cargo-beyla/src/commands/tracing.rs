@@ -157,12 +157,14 @@ impl Tracing<'_> {
             Session::new(server, probes, signals, trace, settings, self.user, stdout, &mut takers, status).run()?;
         takers.close(&mut trace, ended_monotonic_ns);
         let listened = !trace.listening().is_empty();
-        let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
         let summary = trace.finish(ended_monotonic_ns);
+        let duration_ns = info.duration_ns(&summary, ended_monotonic_ns);
         let (verdicts, samples) = self.demands.judge(&summary, takers.take_samples(), false, status);
         let seen = listened || summary.totals.requests > 0;
+        // A report that cannot be written keeps nothing else from being told.
+        let mut written = Ok(());
         if seen {
-            show(&summary, &info, duration_ns, exit, &verdicts, settings, self.json, status)?;
+            written = show(&summary, &info, duration_ns, exit, &verdicts, settings, self.json, status);
             annotate(&summary, &verdicts);
         }
         takers.finish(status);
@@ -170,7 +172,7 @@ impl Tracing<'_> {
             self.demands.save(&samples, &info, self.user, status)?;
         }
         self.hand_over_files();
-        failure.map_or(Ok(Outcome { exit, stopped, command, over_budget: verdicts.fails() }), Err)
+        failure.or(written.err()).map_or(Ok(Outcome { exit, stopped, command, over_budget: verdicts.fails() }), Err)
     }
 
     /// Gives the files that were written to the user who typed sudo.

@@ -113,6 +113,6 @@ impl Demands {
 /// Tells GitHub Actions what went wrong, where that is what runs us.
 pub(super) fn annotate(summary: &Summary, verdicts: &Verdicts) {
     if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
-        write(&annotations(summary, verdicts));
+        write(annotations(summary, verdicts));
     }
 }

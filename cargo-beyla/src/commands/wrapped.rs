@@ -49,6 +49,8 @@ pub(super) fn run(arguments: &RunnerArguments, status: Status) -> Result<ExitCod
         Ok(prepared) => prepared.run(&invocation),
         Err(error) => {
             status.warn(format_args!("{} is not traced: {error}", invocation.binary()));
+            let failed = |source| Error::System { what: "unblocking signals", source };
+            signals::restore_mask().map_err(failed)?;
             Err(invocation.execute())
         }
     }
@@ -70,6 +72,9 @@ impl Prepared {
         let planned = invocation.planned()?;
         // Its warnings would stand in the output of each test.
         let helper = client::open(Asking::Never, |_| ())?;
+        // Before there are threads.
+        let signals =
+            Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
         let loading = Loading::start(&settings, Capture::Auto, helper)?;
         let within = Invocation::within(&planned.executable, &planned.spawns);
         let explain = settings.explain.value;
@@ -85,24 +90,24 @@ impl Prepared {
         })?;
         let executable = planned.executable;
         let trace = Trace::new(TraceSettings { within: Some(within), ..settings.trace()? });
-        let signals =
-            Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
         Ok(Self { settings, watching: Watching::new(probes, trace, signals, status), info, executable, status })
     }
 
     /// Starts it, and reports when it has ended.
     fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let Self { settings, watching, mut info, executable, status } = self;
-        let pid = Suspended::fork(None, Stdout::Inherited)?.release(invocation.program()?)?;
+        let started = Suspended::fork(None, Stdout::Inherited)?;
+        watching.guard(started.pid());
+        let pid = started.release(invocation.program()?)?;
         info.traced = Traced::Server { pid: pid.as_raw() as u32, executable };
         let test = invocation.test();
         let End { exit, trace, ended_monotonic_ns } = watching.follow(pid, invocation.binary(), test.as_deref());
-        let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);
         let summary = trace.finish(ended_monotonic_ns);
+        let duration_ns = info.duration_ns(&summary, ended_monotonic_ns);
         if summary.totals.requests > 0 && status.level <= LogLevel::Info {
             let title = [Some(invocation.binary()), test.as_deref()];
             let title: Vec<&str> = title.into_iter().flatten().collect();
-            write(&format!("\n{}", terminal::brief(&summary, &title.join(" "), &terminal_options(&settings, status))));
+            write(format!("\n{}", terminal::brief(&summary, &title.join(" "), &terminal_options(&settings, status))));
         }
         if let Some(folder) = std::env::var_os(JSON).filter(|folder| !folder.is_empty()) {
             let path = Path::new(&folder).join(invocation.file_name(pid.as_raw() as u32));

@@ -7,7 +7,6 @@
 
 pub mod attributes;
 mod budgets;
-mod color;
 mod document;
 mod endpoint;
 pub mod environment;
@@ -26,5 +25,3 @@ pub mod show;
 pub mod source;
 pub mod values;
 mod yaml;
-
-pub use color::color;

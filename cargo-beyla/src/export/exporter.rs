@@ -25,6 +25,8 @@ use super::resource;
 use super::settings::{ExportSettings, Resource, Sampler};
 use super::worker::{Shared, work};
 use crate::config::attributes::AttributeSelection;
+use crate::console::color::moves_cursor;
+use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::report::run_info::RunInfo;
 use crate::request::model::Request;
@@ -225,7 +227,8 @@ impl Exporter {
 
     /// On a terminal; nothing elsewhere.
     fn bar(&self) -> ProgressBar {
-        let target = ProgressDrawTarget::stderr();
+        let drawn = moves_cursor(Stream::Stderr);
+        let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(self.offered.load(Ordering::Relaxed)), target);
         // A template that cannot be read leaves the usual one.
         if let Ok(style) =

@@ -1,13 +1,15 @@
 //! Runs tests, each in a process of its own, and never waits: whoever owns the loop calls [`Runner::step`].
 //!
-//! A test's process leads a process group. What it has started and not ended when it ends itself, it has left behind:
-//! that gets a moment to end too, and is then killed, so that a forgotten server neither holds a port that the next
-//! test wants nor outlives the run. What has gone to a group or session of its own is not found.
+//! What a test has started and not ended when it ends itself, it has left behind: that gets a moment to end too, and is
+//! then killed, so that a forgotten server neither holds a port that the next test wants nor outlives the run.
 //!
-//! Processes are started without a fork of ours (see [`signals::none_blocked`]), for which the price is that nothing
-//! can be arranged between fork and exec, not even that they die with us. They are killed when a [`Runner`] is dropped;
-//! if we are killed by SIGKILL, they run to their own end.
+//! Without a terminal, a test's process leads a process group, and what it has started is what is in the group. With one,
+//! tests stay in our group (see [`super::terminal`]). There, what they leave behind becomes our child, and is known by a
+//! variable of its environment. In both, what has gone to a session of its own and cuts its ties is not found.
+//!
+//! Processes are killed when a [`Runner`] is dropped, and by the [`Guard`] if we are killed ourselves.
 
+mod adopted;
 pub mod output;
 mod process;
 
@@ -17,18 +19,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
+use self::adopted::Adopted;
 use self::output::TestOutput;
 use self::process::{Left, Running};
+use super::family::Bond;
+use super::guard::Guard;
+use super::signals::Received;
 use super::suspended::Stdout;
 use super::user::InvokingUser;
 use crate::error::Error;
 use crate::request::suite::{TestId, TestResult};
 use crate::workspace::program::Program;
-
-#[cfg(doc)]
-use super::signals;
 
 /// How long a test that has taken too long has, from SIGTERM to SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);
@@ -78,6 +81,17 @@ pub struct Options {
     pub inherited: Option<Stdout>,
     /// The user to run as.
     pub user: Option<InvokingUser>,
+    /// Whether tests stay in our process group, as they must where it has a terminal.
+    pub in_our_group: bool,
+    /// What kills them if we are killed.
+    pub guard: Option<Arc<Guard>>,
+}
+
+impl Options {
+    fn bond(&self, test: TestId) -> Bond {
+        let TestId(number) = test;
+        if self.in_our_group { Bond::Marked { by: std::process::id(), number } } else { Bond::Group }
+    }
 }
 
 /// Something that has happened to a test.
@@ -148,6 +162,8 @@ pub struct Runner {
     failed: bool,
     /// How often it was told to stop.
     stops: u32,
+    /// What tests have left behind, where it becomes ours.
+    adopted: Option<Adopted>,
 }
 
 impl Runner {
@@ -155,6 +171,7 @@ impl Runner {
     pub fn new(mut plan: Vec<PlannedBinary>, options: Options) -> Self {
         plan.retain(|binary| !binary.tests.is_empty());
         Self {
+            adopted: options.in_our_group.then(Adopted::begin).flatten(),
             plan,
             options,
             next: Cursor::default(),
@@ -221,14 +238,48 @@ impl Runner {
 
     /// Starts no other test, and hands the signal on to all that run, with all that they have started; the second
     /// time they are killed.
-    pub fn stop(&mut self, signal: Signal) {
+    pub fn stop(&mut self, received: &Received) {
         self.stops += 1;
-        let signal = if self.stops > 1 { Signal::SIGKILL } else { signal };
         for running in &self.running {
-            running.send(signal);
+            if self.stops > 1 {
+                running.family.kill();
+            } else {
+                running.family.end(received);
+            }
         }
         for left in &self.left {
             left.kill();
+        }
+    }
+
+    /// Hands a signal on to the tests that run.
+    pub fn pass_on(&self, received: &Received) {
+        for running in &self.running {
+            running.family.hand_on_to_root(received);
+        }
+    }
+
+    /// Hands a signal on to the tests that run, with all that they have started.
+    pub fn pass_on_to_all(&self, received: &Received) {
+        for running in &self.running {
+            running.family.hand_on(received);
+        }
+    }
+
+    /// Sends a signal of ours to the tests that run, with all that they have started.
+    pub fn send_to_all(&self, signal: i32) {
+        for running in &self.running {
+            running.family.send(signal);
+        }
+    }
+
+    /// All was paused for so long, which counts in no time of theirs.
+    pub fn resume(&mut self, paused: Duration) {
+        for running in &mut self.running {
+            running.resume(paused);
+        }
+        for left in &mut self.left {
+            left.at += paused;
         }
     }
 
@@ -248,15 +299,23 @@ impl Runner {
             };
             self.failed |= result != TestResult::Passed;
             let ended = self.running.swap_remove(index);
+            let root = ended.family.root;
             match ended.into_left(result, now) {
                 // Nobody waits for what a test left behind that was stopped itself.
                 Ok(left) if result == TestResult::TimedOut || self.stops > 0 => {
                     left.kill();
+                    self.forget(left.root());
                     happened.push(left.into_ended(false));
                 }
                 Ok(left) => self.left.push(left),
-                Err(ended) => happened.push(ended),
+                Err(ended) => {
+                    self.forget(root);
+                    happened.push(ended);
+                }
             }
+        }
+        if let Some(adopted) = &self.adopted {
+            adopted.reap(|pid| self.running.iter().any(|running| running.family.root == pid));
         }
         let mut index = 0;
         while let Some(left) = self.left.get(index) {
@@ -265,12 +324,19 @@ impl Runner {
                 if !gone {
                     left.kill();
                 }
+                self.forget(left.root());
                 happened.push(self.left.swap_remove(index).into_ended(!gone));
             } else {
                 index += 1;
             }
         }
         Ok(())
+    }
+
+    fn forget(&self, root: Pid) {
+        if let Some(guard) = &self.options.guard {
+            guard.forget(root);
+        }
     }
 
     fn start(&mut self, begun: Begun) -> Result<Happened, Error> {

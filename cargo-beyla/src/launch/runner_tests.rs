@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -55,6 +55,8 @@ impl Shell {
             rounds: NonZeroUsize::MIN,
             inherited: None,
             user: None,
+            in_our_group: false,
+            guard: None,
         };
         set(&mut options);
         Runner::new(self.binaries.clone(), options)
@@ -189,10 +191,10 @@ fn told_to_stop_it_hands_the_signal_on_and_then_kills() {
     let mut ends = run(&mut runner, |runner| runner.running().count() == 2);
     // They have to have come to where they can be stopped.
     std::thread::sleep(Duration::from_millis(300));
-    runner.stop(Signal::SIGTERM);
+    runner.stop(&Received::alone(Signal::SIGTERM));
     ends.extend(run(&mut runner, |runner| runner.running().count() == 1));
     assert_eq!(named(&runner, &ends, "hangs").result, TestResult::Killed(libc::SIGTERM));
-    runner.stop(Signal::SIGTERM);
+    runner.stop(&Received::alone(Signal::SIGTERM));
     ends.extend(to_end(&mut runner));
     assert_eq!(named(&runner, &ends, "stubborn").result, TestResult::Killed(libc::SIGKILL));
     assert_eq!(runner.not_started(), 1);

@@ -1,52 +1,201 @@
-//! Signals as events that can be waited for.
+//! Signals as events that can be waited for, and whom each has reached.
+//!
+//! Under `cargo run` there is one process, which cargo has become: whatever is sent to it reaches the server once. Here
+//! the server is a process of its own beside us, as a rule in the same process group. What the terminal sends, or
+//! whoever signals the whole group, has reached the server without us; what is sent to our process alone has not, and is
+//! passed on. The kernel does not say which of the two it was. A [`Guard`] can tell: it stands in our group and gets
+//! what the group gets.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
-/// A signal that has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Which.
-    pub signal: Signal,
-    /// Whether a key of the terminal sent it, and so to every process in its foreground.
-    pub from_terminal: bool,
-}
+use super::family::{Bond, Family};
+use super::guard::Guard;
+use super::terminal;
 
 /// Those that ask for an end.
-const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT];
 
-/// SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGCHLD of this process, no longer delivered otherwise.
+/// Those that ask a process to stop until it is continued.
+const STOPPING: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+
+/// Those that are never blocked: nobody can block the first two, and the rest tell of faults of our own.
+const FAULTS: [Signal; 8] = [
+    Signal::SIGKILL,
+    Signal::SIGSTOP,
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+];
+
+/// A signal that is sent to a group comes to all of its processes within microseconds of each other.
+const GROUP_SETTLES: Duration = Duration::from_millis(1);
+
+/// A signal that has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Its number, that of a real-time signal included.
+    pub signal: i32,
+    /// Whether all of our process group has got it, and not we alone.
+    pub reached_group: bool,
+    /// The terminal that we had is gone.
+    pub is_hangup: bool,
+    /// What sigqueue(3) has sent with it.
+    value: Option<usize>,
+}
+
+impl Received {
+    /// Whether it is `signal`.
+    pub fn is(&self, signal: Signal) -> bool {
+        self.signal == signal as i32
+    }
+
+    /// Whether it asks for an end.
+    pub fn asks_for_end(&self) -> bool {
+        ENDING.iter().any(|signal| self.is(*signal))
+    }
+
+    /// Whether it asks to stop until a SIGCONT comes.
+    pub fn asks_to_stop(&self) -> bool {
+        STOPPING.iter().any(|signal| self.is(*signal))
+    }
+
+    /// One that has come to us alone.
+    #[cfg(test)]
+    pub(super) fn alone(signal: Signal) -> Self {
+        Self { signal: signal as i32, reached_group: false, is_hangup: false, value: None }
+    }
+
+    /// Sends the same to a process, which may have ended.
+    pub fn send_to(&self, pid: Pid) {
+        match self.value {
+            // SAFETY: a number of a process, one of a signal, and a value that is not looked at.
+            Some(value) => unsafe {
+                libc::sigqueue(pid.as_raw(), self.signal, libc::sigval { sival_ptr: value as *mut _ });
+            },
+            None => send(pid, self.signal),
+        }
+    }
+}
+
+/// Sends a signal, be it one that has no name, to a process that may have ended.
+pub(super) fn send(pid: Pid, signal: i32) {
+    // SAFETY: two numbers.
+    unsafe { libc::kill(pid.as_raw(), signal) };
+}
+
+/// All signals of this process but those of its own faults, no longer delivered otherwise.
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
+    guard: Option<Arc<Guard>>,
+    /// Whether a hangup ends us: there was a terminal, and nobody has asked to ignore its end (nohup).
+    hangup_ends: bool,
 }
 
 impl Signals {
-    /// Blocks them and opens the descriptor.
+    /// Blocks them and opens the descriptor. Threads that begin later have them blocked too; there must be none yet.
     pub fn open() -> io::Result<Self> {
         let set = all();
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         BEFORE.get_or_init(|| before);
-        Ok(Self { fd: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)? })
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { fd, guard: None, hangup_ends: terminal::is_there() && !is_ignored(Signal::SIGHUP) })
+    }
+
+    /// The same with a guard in our process group.
+    pub fn guarded() -> io::Result<Self> {
+        let mut signals = Self::open()?;
+        // It inherits what is blocked: nothing that is sent to the group ends it.
+        signals.guard = Some(Arc::new(Guard::start()?));
+        Ok(signals)
+    }
+
+    /// The guard, if there is one.
+    pub fn guard(&self) -> Option<&Arc<Guard>> {
+        self.guard.as_ref()
+    }
+
+    /// Has the guard kill a child, with all that it has started, if we end before [`Self::forget`].
+    pub fn watch(&self, child: Pid) {
+        if let Some(guard) = &self.guard {
+            guard.watch(Family { root: child, bond: Bond::Tree });
+        }
+    }
+
+    /// The child has ended.
+    pub fn forget(&self, child: Pid) {
+        if let Some(guard) = &self.guard {
+            guard.forget(child);
+        }
     }
 
     /// The next signal, if one has come.
     pub fn next(&self) -> io::Result<Option<Received>> {
-        let Some(info) = self.fd.read_signal()? else { return Ok(None) };
-        let signal = Signal::try_from(info.ssi_signo as i32)?;
-        // The terminal driver sends in the kernel's name.
-        Ok(Some(Received { signal, from_terminal: info.ssi_code == libc::SI_KERNEL }))
+        while let Some(info) = self.fd.read_signal()? {
+            let signal = info.ssi_signo as i32;
+            // A write of ours found no reader, which the write has said already.
+            if info.ssi_pid == std::process::id() && signal == Signal::SIGPIPE as i32 {
+                continue;
+            }
+            // The terminal driver sends in the kernel's name, and to groups.
+            let by_kernel = info.ssi_code == libc::SI_KERNEL;
+            let child = signal == Signal::SIGCHLD as i32;
+            return Ok(Some(Received {
+                signal,
+                reached_group: !child && (by_kernel || self.reached_group(signal, info.ssi_pid)),
+                is_hangup: signal == Signal::SIGHUP as i32 && self.hangup_ends && !terminal::is_there(),
+                value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_ptr as usize),
+            }));
+        }
+        Ok(None)
     }
 
-    /// Whether a signal has come that asks for an end.
-    pub fn ask_for_end(&self) -> bool {
-        std::iter::from_fn(|| self.next().ok().flatten()).any(|received| ENDING.contains(&received.signal))
+    fn reached_group(&self, signal: i32, sender: u32) -> bool {
+        let Some(guard) = &self.guard else { return false };
+        std::thread::sleep(GROUP_SETTLES);
+        guard.was_sent(signal, sender)
     }
+
+    /// Whether a signal has come that asks for an end. One that asks to stop is heeded.
+    pub fn ask_for_end(&self) -> bool {
+        let mut asked = false;
+        while let Ok(Some(received)) = self.next() {
+            asked |= received.asks_for_end() || received.is_hangup;
+            if received.asks_to_stop() {
+                stop_by(received.signal);
+            }
+        }
+        asked
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Signals {
+    /// Nobody reads them any more: those that stop us do so by themselves again. The rest stays blocked, so that what
+    /// is left to do is done.
+    fn drop(&mut self) {
+        let _ = STOPPING.into_iter().collect::<SigSet>().thread_unblock();
+    }
+}
+
+/// Blocks what was blocked at our start and nothing else, for a program that takes our place.
+pub fn restore_mask() -> io::Result<()> {
+    Ok(inherited_mask()?.thread_set_mask()?)
 }
 
 /// The signals that were blocked before [`Signals::open`].
@@ -60,8 +209,42 @@ pub fn inherited_mask() -> io::Result<SigSet> {
 /// Has the signals that ask for an end do what they do to any process: where the server has ended and the
 /// report is written, nothing is left to put in order first.
 pub fn deliver() -> io::Result<()> {
-    let set: SigSet = ENDING.into_iter().collect();
+    let set: SigSet = ENDING.into_iter().chain([Signal::SIGHUP]).collect();
     Ok(set.thread_unblock()?)
+}
+
+/// Stops this process as `signal` does, which is one of those that ask for it. Returns when it goes on; whether it was
+/// stopped at all: one whose group nobody could continue is not.
+pub fn stop_by(signal: i32) -> bool {
+    let Ok(signal) = Signal::try_from(signal) else { return false };
+    let set = SigSet::from(signal);
+    if set.thread_unblock().is_err() {
+        return false;
+    }
+    // Delivered before this returns: no other thread takes it.
+    let _ = nix::sys::signal::kill(Pid::this(), signal);
+    // It can't fail: it has just gone well.
+    let _ = set.thread_block();
+    is_pending(Signal::SIGCONT)
+}
+
+fn is_pending(signal: Signal) -> bool {
+    let mut set = SigSet::empty();
+    // SAFETY: the set is one of this function's own, as long as the C library wants it.
+    unsafe {
+        let raw: *mut libc::sigset_t = std::ptr::from_mut(&mut set).cast();
+        libc::sigpending(raw);
+        libc::sigismember(raw, signal as i32) == 1
+    }
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is set, and what was is written into a structure of this function's own.
+    unsafe {
+        libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Ends this process by a signal that has ended another in its place, so that whoever waits for it sees the same.
@@ -82,88 +265,48 @@ pub fn end_by(signal: i32) {
     }
 }
 
-fn all() -> SigSet {
-    ENDING.into_iter().chain([Signal::SIGCHLD]).collect()
-}
-
-/// Starts a process that has none of them blocked: it would inherit that.
-///
-/// To reset them in the child, between fork and exec, would take a whole fork, which is slow for a process as large
-/// as ours; what [`std::process::Command`] does without one is fast. So they are let through in this thread for as
-/// long as `spawn` takes. One that asks for an end and comes just then is kept, and is there to be read afterwards.
-/// A SIGCHLD may be lost: whoever starts processes looks after those that he has once more when this has returned.
-pub fn none_blocked<T>(spawn: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let blocked = SigSet::thread_get_mask()?;
-    if !ENDING.into_iter().any(|signal| blocked.contains(signal)) {
-        return spawn();
+/// What [`Signals`] blocks.
+pub(super) fn all() -> SigSet {
+    let mut set = SigSet::all();
+    for signal in FAULTS {
+        set.remove(signal);
     }
-    let keep = SigAction::new(SigHandler::Handler(keep), SaFlags::SA_RESTART, SigSet::empty());
-    let mut before = Vec::with_capacity(ENDING.len());
-    for signal in ENDING {
-        // SAFETY: the handler does nothing but an atomic operation.
-        before.push((signal, unsafe { sigaction(signal, &keep) }?));
-    }
-    all().thread_unblock()?;
-    let spawned = spawn();
-    blocked.thread_set_mask()?;
-    for (signal, action) in before {
-        // SAFETY: the action is the one that was there.
-        unsafe { sigaction(signal, &action) }?;
-    }
-    let kept = KEPT.swap(0, Ordering::Relaxed);
-    for signal in ENDING.into_iter().filter(|signal| kept & bit(*signal as i32) != 0) {
-        // Blocked again, it waits for its reader.
-        raise(signal)?;
-    }
-    spawned
-}
-
-/// The signals that came while none was blocked.
-static KEPT: AtomicU32 = AtomicU32::new(0);
-
-extern "C" fn keep(signal: libc::c_int) {
-    KEPT.fetch_or(bit(signal), Ordering::Relaxed);
-}
-
-fn bit(signal: i32) -> u32 {
-    1 << (signal as u32 % u32::BITS)
-}
-
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
+    set
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use nix::sys::signal::raise;
 
     use super::*;
 
-    fn blocked_in_child() -> u64 {
-        let output = none_blocked(|| Command::new("grep").args(["^SigBlk:", "/proc/self/status"]).output()).unwrap();
-        let line = String::from_utf8(output.stdout).unwrap();
-        u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
-    }
-
-    /// One test: the handlers are the process's.
+    /// One test: what is blocked is the thread's, and the descriptor the process's.
     #[test]
-    fn what_is_started_has_no_signal_blocked_and_none_that_asks_for_an_end_is_lost() {
+    fn all_that_is_not_a_fault_of_ours_is_read() {
         let signals = Signals::open().unwrap();
-        assert_eq!(blocked_in_child(), 0);
         let received = || signals.next().unwrap().map(|received| received.signal);
         while received().is_some() {}
-        none_blocked(|| Ok(raise(Signal::SIGTERM)?)).unwrap();
-        assert_eq!(received(), Some(Signal::SIGTERM));
-        assert_eq!(received(), None);
+        let real_time = libc::SIGRTMIN() + 3;
+        // SAFETY: a number of a signal that is blocked.
+        unsafe { libc::raise(real_time) };
+        for signal in [Signal::SIGUSR1, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGWINCH, Signal::SIGTERM] {
+            raise(signal).unwrap();
+        }
+        let mut all: Vec<i32> = std::iter::from_fn(received).collect();
+        all.sort_unstable();
+        assert_eq!(all, [libc::SIGHUP, libc::SIGUSR1, libc::SIGALRM, libc::SIGTERM, libc::SIGWINCH, real_time]);
+        raise(Signal::SIGPIPE).unwrap();
         raise(Signal::SIGCHLD).unwrap();
+        raise(Signal::SIGUSR2).unwrap();
         assert!(!signals.ask_for_end());
         raise(Signal::SIGINT).unwrap();
         assert!(signals.ask_for_end());
         assert!(!signals.ask_for_end());
-        assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGINT));
-        all().thread_unblock().unwrap();
-        assert_eq!(blocked_in_child(), 0);
+        let mask = SigSet::thread_get_mask().unwrap();
+        assert!(mask.contains(Signal::SIGTSTP) && !mask.contains(Signal::SIGSEGV));
+        drop(signals);
+        let mask = SigSet::thread_get_mask().unwrap();
+        assert!(mask.contains(Signal::SIGUSR1) && !mask.contains(Signal::SIGTSTP));
+        SigSet::empty().thread_set_mask().unwrap();
     }
 }

@@ -42,17 +42,16 @@ pub struct Suspended {
 }
 
 impl Suspended {
-    /// Forks a child that will execute a program. It dies with us.
+    /// Forks a child that will execute a program. Until it is released it ends with us; from then on a
+    /// [`super::guard::Guard`] must know of it.
     ///
-    /// Must be called while this process has one thread only, and from the thread that lives longest:
-    /// the kernel kills the child when that thread ends.
+    /// Must be called while this process has one thread only.
     pub fn fork(user: Option<&InvokingUser>, stdout: Stdout) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::System { what: "starting a process", source };
         let errno = |errno: nix::errno::Errno| failed(errno.into());
         let (released, release) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let (failure, failing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
         let (prepared, preparing) = pipe2(OFlag::O_CLOEXEC).map_err(errno)?;
-        let parent = nix::unistd::getpid();
 
         // SAFETY: there is no other thread that could hold a lock, of the allocator or of the user database, across the
         // fork; and the child ends in exec or _exit.
@@ -68,7 +67,7 @@ impl Suspended {
             }
             ForkResult::Child => {
                 drop((release, failure, prepared));
-                let error = match prepare(&preparing, parent, user, stdout) {
+                let error = match prepare(&preparing, user, stdout) {
                     Ok(()) => wait_and_execute(released),
                     Err(error) => error,
                 };
@@ -172,18 +171,13 @@ fn encode(program: Program) -> io::Result<Vec<u8>> {
 }
 
 /// The child's side, until it waits.
-fn prepare(preparing: &OwnedFd, parent: Pid, user: Option<&InvokingUser>, stdout: Stdout) -> io::Result<()> {
+fn prepare(preparing: &OwnedFd, user: Option<&InvokingUser>, stdout: Stdout) -> io::Result<()> {
     if stdout == Stdout::ToStderr {
         // SAFETY: two numbers of descriptors.
         nix::errno::Errno::result(unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) })?;
     }
     if let Some(user) = user {
         user.become_user()?;
-    }
-    // After the change of user, which clears it.
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if nix::unistd::getppid() != parent {
-        return Err(io::ErrorKind::BrokenPipe.into());
     }
     // What we block, and what Rust's runtime ignores, is none of the server's business.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals::inherited_mask()?), None)?;

@@ -61,7 +61,7 @@ enum HelperError {
 /// Runs the helper to its end.
 pub fn run() -> ExitCode {
     end_with_parent();
-    ignore_terminal_signals();
+    ignore_signals();
     // Sudo that asks for a password runs in the terminal's foreground. An error says that we lead a group already.
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
@@ -135,9 +135,26 @@ fn end_with_parent() {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
 
-/// ^C is for the server; the records of its last moments are still to come.
-fn ignore_terminal_signals() {
-    for ignored in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+/// Whoever sends a signal to all of the name, or of a control group, means the server and its tracer; the records of its
+/// last moments are still to come, and the end of stdin is what ends us.
+fn ignore_signals() {
+    const OTHERS: [Signal; 14] = [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGTSTP,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+    ];
+    for ignored in OTHERS {
         // SAFETY: no handler of ours is installed.
         let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
     }

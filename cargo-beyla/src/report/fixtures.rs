@@ -127,6 +127,7 @@ pub(crate) fn tcp(address: &str) -> Endpoint {
 /// One route; its counts are those of the requests.
 pub(super) fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summary {
     Summary {
+        paused_ns: 0,
         totals: Totals {
             requests: requests.len() as u64,
             errors: requests.iter().filter(|request| request.is_error()).count() as u64,

@@ -13,13 +13,14 @@
 //! or a change of size.
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use terminal_size::{Height, Width};
 
 use super::text;
 use super::units::{counted, rate, time};
+use crate::console::color::moves_cursor;
+use crate::console::stream::Stream;
 
 /// The rate is that of so much time.
 const WINDOW: Duration = Duration::from_secs(3);
@@ -69,10 +70,8 @@ impl Live {
     /// A status line, if it is `enabled` and stderr is a terminal that can have one; else nothing
     /// that costs nothing. It shows at the first [`Self::update`].
     pub fn start(enabled: bool) -> Self {
-        let able = std::io::stderr().is_terminal()
-            && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         let started = Instant::now();
-        let screen = (enabled && able).then(Screen::default);
+        let screen = (enabled && moves_cursor(Stream::Stderr)).then(Screen::default);
         Self { started, samples: VecDeque::from([(started, 0)]), screen }
     }
 
@@ -101,20 +100,35 @@ impl Live {
     pub fn finish(self) {
         drop(self);
     }
+
+    /// The same until the next [`Self::update`]: the terminal is another's meanwhile.
+    pub fn suspend(&mut self) {
+        if let Some(screen) = &mut self.screen
+            && let Some((rows, _)) = screen.size.take()
+        {
+            emit(&release(rows));
+        }
+    }
+
+    /// All was paused for so long.
+    pub fn resume(&mut self, paused: Duration) {
+        self.started += paused;
+        for (at, _) in &mut self.samples {
+            *at += paused;
+        }
+    }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if let Some(Screen { size: Some((rows, _)), .. }) = self.screen {
-            emit(&release(rows));
-        }
+        self.suspend();
     }
 }
 
 impl Screen {
     fn draw(&mut self, line: &str, now: Instant) {
         self.drawn = Some(now);
-        let size = terminal_size::terminal_size_of(std::io::stderr())
+        let size = terminal_size::terminal_size_of(Stream::Stderr)
             .map(|(Width(columns), Height(rows))| (rows, columns))
             .filter(|&(rows, _)| rows >= ROWS_MIN);
         let mut sequence = String::new();
@@ -155,7 +169,7 @@ fn release(rows: u16) -> String {
 /// Stderr is not buffered: this is one write, which the terminal does not mix with others'.
 fn emit(sequence: &str) {
     // A terminal that has gone away needs no status line.
-    let _ = std::io::stderr().write_all(sequence.as_bytes());
+    Stream::Stderr.say(sequence);
 }
 
 fn status(elapsed: Duration, counters: LiveCounters, rate: &str) -> String {

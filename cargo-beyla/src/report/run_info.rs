@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::request::summary::Summary;
 use crate::request::system_call::Architecture;
 
 /// The run that a report is about. Also the first line of a recording.
@@ -94,6 +95,11 @@ impl RunInfo {
     pub fn name(&self) -> String {
         let (Traced::Server { executable: path, .. } | Traced::Tests { workspace: path, .. }) = &self.traced;
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// How long it lasted to its end at `ended_monotonic_ns`, but for the time that all was stopped; in nanoseconds.
+    pub fn duration_ns(&self, summary: &Summary, ended_monotonic_ns: u64) -> u64 {
+        ended_monotonic_ns.saturating_sub(self.started_monotonic_ns).saturating_sub(summary.paused_ns)
     }
 
     /// A moment of `CLOCK_MONOTONIC` as nanoseconds since the Unix epoch.

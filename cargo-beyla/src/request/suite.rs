@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::statistics::{Ended, Times};
 use super::summary::Distribution;
 use super::trace_context::TestSpan;
+use crate::stream::event::Paused;
 
 /// The processes that are remembered at a time; more than a machine lets a user have by default.
 const PROCESSES_MAX: usize = 64 * 1024;
@@ -88,7 +89,7 @@ pub struct TestSummary {
     pub result: Option<TestResult>,
     /// When it began, by the clock of the events.
     pub started_ns: u64,
-    /// How long it took; to the end of the run if that came first.
+    /// How long it took, but for the time that all was stopped; to the end of the run if that came first.
     pub duration_ns: u64,
     /// Requests to servers that it, or what it started, ran.
     pub requests: u64,
@@ -144,6 +145,8 @@ struct Test {
     round: u32,
     result: Option<TestResult>,
     started_ns: u64,
+    /// For how long it was stopped meanwhile, with all the others.
+    paused_ns: u64,
     ended_ns: Option<u64>,
     requests: u64,
     errors: u64,
@@ -188,6 +191,7 @@ impl Suite {
             round: started.round,
             result: None,
             started_ns: started.header.time_ns,
+            paused_ns: 0,
             ended_ns: None,
             requests: 0,
             errors: 0,
@@ -204,6 +208,12 @@ impl Suite {
             if test.tell() {
                 self.ended.push(TestId(ended.test));
             }
+        }
+    }
+
+    pub(super) fn paused(&mut self, paused: &Paused) {
+        for test in self.tests.iter_mut().filter(|test| test.ended_ns.is_none()) {
+            test.paused_ns = test.paused_ns.saturating_add(paused.after(test.started_ns));
         }
     }
 
@@ -304,7 +314,7 @@ impl Suite {
             round: test.round,
             result: test.result,
             started_ns: test.started_ns,
-            duration_ns: test.ended_ns.unwrap_or(now_ns).saturating_sub(test.started_ns),
+            duration_ns: test.ended_ns.unwrap_or(now_ns).saturating_sub(test.started_ns).saturating_sub(test.paused_ns),
             requests: test.requests,
             errors: test.errors,
             incomplete: test.incomplete,

@@ -15,6 +15,8 @@ pub struct Summary {
     pub totals: Totals,
     /// Where the process listened, in the order in which it began to.
     pub listening: Vec<Endpoint>,
+    /// For how long all that was traced was stopped, as by ^Z, in nanoseconds.
+    pub paused_ns: u64,
     /// Total request times of all complete requests; `None` if there were none.
     pub total: Option<Distribution>,
     /// By route, the one with the most total time first.

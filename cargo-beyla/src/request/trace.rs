@@ -84,6 +84,8 @@ pub struct Trace {
     listening: Vec<Endpoint>,
     /// When the server was told to end, in nanoseconds.
     stopping_ns: u64,
+    /// For how long all was stopped.
+    paused_ns: u64,
     lost: Lost,
     block_threshold: Duration,
     architecture: Architecture,
@@ -115,6 +117,7 @@ impl Trace {
             closed: VecDeque::new(),
             listening: Vec::new(),
             stopping_ns: u64::MAX,
+            paused_ns: 0,
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
             architecture: settings.architecture,
@@ -146,6 +149,10 @@ impl Trace {
                 self.lost.records = self.lost.records.max(lost.records);
                 self.lost.connections = self.lost.connections.max(lost.connections);
                 self.lost.skipped = self.lost.skipped.max(lost.skipped);
+            }
+            Event::Paused(paused) => {
+                self.paused_ns = self.paused_ns.saturating_add(paused.after(0));
+                self.suite(event);
             }
             Event::Stopping { time_ns } => self.stopping_ns = self.stopping_ns.min(*time_ns),
             Event::Sending(sending) => {
@@ -218,6 +225,7 @@ impl Trace {
             }
             Event::TestStarted { started, binary, name } => suite.test_started(started, binary, name),
             Event::TestEnded(ended) => suite.test_ended(ended),
+            Event::Paused(paused) => suite.paused(paused),
             _ => {}
         }
     }
@@ -290,6 +298,7 @@ impl Trace {
         Summary {
             totals,
             listening: self.listening,
+            paused_ns: self.paused_ns,
             total: statistics.total(),
             routes: statistics.into_summaries(),
             requests,

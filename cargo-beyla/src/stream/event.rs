@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use cargo_beyla_events as records;
 use records::kind;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::request::model::Endpoint;
 
@@ -108,8 +108,34 @@ pub enum Event<'a> {
     },
     /// A test ended.
     TestEnded(records::TestEnded),
+    /// All that was traced was stopped for a while, as by ^Z.
+    Paused(Paused),
     /// A record of a kind that this version does not know.
     Unknown,
+}
+
+/// `Header::kind` of [`Paused`]. The kernel side, whose kinds are below 100, knows nothing of it.
+const PAUSED: u16 = 120;
+
+/// All that was traced was stopped from here to the time in the header.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Paused {
+    header: records::Header,
+    from_ns: u64,
+}
+
+impl Paused {
+    /// A pause between two moments by the clock of the records, in nanoseconds.
+    pub fn new(from_ns: u64, to_ns: u64) -> Self {
+        let size = size_of::<Self>() as u32;
+        Self { header: records::Header { kind: PAUSED, size, time_ns: to_ns, ..Default::default() }, from_ns }
+    }
+
+    /// How much of it lies after a moment, in nanoseconds.
+    pub fn after(&self, moment_ns: u64) -> u64 {
+        self.header.time_ns.saturating_sub(self.from_ns.max(moment_ns))
+    }
 }
 
 /// The process touched a connection for the first time.
@@ -214,6 +240,7 @@ impl<'a> Event<'a> {
                 Self::TestStarted { started, binary, name }
             }),
             kind::TEST_ENDED => split(record).map(|(ended, _)| Self::TestEnded(ended)),
+            PAUSED => split(record).map(|(paused, _)| Self::Paused(paused)),
             _ => Some(Self::Unknown),
         };
         Ok(event)
@@ -257,6 +284,7 @@ fn structure_size(kind: u16) -> usize {
         kind::EXITED => size_of::<records::Exited>(),
         kind::TEST_STARTED => size_of::<records::TestStarted>(),
         kind::TEST_ENDED => size_of::<records::TestEnded>(),
+        PAUSED => size_of::<Paused>(),
         _ => size_of::<records::Header>(),
     }
 }

@@ -1,11 +1,12 @@
 //! A build by cargo, and what is of use in its messages.
 
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::process::{Child, Command, Stdio};
 
 use cargo_metadata::{Artifact, Message};
 
 use super::cargo;
+use crate::console::stream::Stream;
 use crate::error::Error;
 
 /// The message format that leaves diagnostics to stderr, rendered as cargo always does.
@@ -38,8 +39,7 @@ fn read(cargo: &mut Child) -> Result<Vec<Artifact>, Error> {
             Message::CompilerArtifact(artifact) if artifact.executable.is_some() => artifacts.push(artifact),
             // Compilers' and wrappers' own words; stdout may be the report's.
             Message::TextLine(line) => {
-                // If nobody reads it, nobody misses it.
-                let _ = writeln!(std::io::stderr(), "{line}");
+                Stream::Stderr.say(line + "\n");
             }
             _ => {}
         }

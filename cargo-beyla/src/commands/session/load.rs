@@ -4,12 +4,17 @@ use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::Pid;
 
 use crate::error::Error;
+use crate::launch::family::{Bond, Family};
+use crate::launch::guard::Guard;
+use crate::launch::signals::Received;
 use crate::launch::suspended::Stdout;
+use crate::launch::terminal;
 use crate::launch::user::InvokingUser;
 use crate::request::model::Endpoint;
 
@@ -22,13 +27,20 @@ pub(super) struct Load<'a> {
     server: Pid,
     user: Option<&'a InvokingUser>,
     stdout: Stdout,
-    child: Option<Child>,
+    guard: Option<Arc<Guard>>,
+    child: Option<(Child, Family)>,
     exit_code: Option<u8>,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn new(command: Option<&'a OsStr>, server: Pid, user: Option<&'a InvokingUser>, stdout: Stdout) -> Self {
-        Self { command, server, user, stdout, child: None, exit_code: None }
+    pub(super) fn new(
+        command: Option<&'a OsStr>,
+        server: Pid,
+        user: Option<&'a InvokingUser>,
+        stdout: Stdout,
+        guard: Option<Arc<Guard>>,
+    ) -> Self {
+        Self { command, server, user, stdout, guard, child: None, exit_code: None }
     }
 
     /// Starts it, the first time that it is called.
@@ -49,28 +61,31 @@ impl<'a> Load<'a> {
         if let Some(user) = self.user {
             user.apply(&mut shell);
         }
-        // A group of its own, to be ended whole: a shell does not end what it has started.
-        shell.process_group(0);
-        // SAFETY: two system calls.
-        unsafe {
-            shell.pre_exec(|| {
-                // After the change of user, which would clear it.
-                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-                // What we block, to read it from a descriptor, is none of its business.
-                Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
-            })
-        };
+        // To be ended whole: a shell does not end what it has started.
+        let bond = if terminal::is_there() { Bond::Tree } else { Bond::Group };
+        if bond == Bond::Group {
+            shell.process_group(0);
+        }
+        // SAFETY: a system call. What we block, to read it from a descriptor, is none of its business.
+        unsafe { shell.pre_exec(|| Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)) };
         let child = shell.spawn().map_err(|source| Error::System { what: "starting the command of --exec", source })?;
-        self.child = Some(child);
+        let family = Family { root: Pid::from_raw(child.id() as i32), bond };
+        if let Some(guard) = &self.guard {
+            guard.watch(family);
+        }
+        self.child = Some((child, family));
         Ok(())
     }
 
     /// Takes note of its end, if it has ended.
     pub(super) fn reap(&mut self) {
-        let Some(child) = &mut self.child else { return };
+        let Some((child, family)) = &mut self.child else { return };
         if let Ok(Some(status)) = child.try_wait() {
             let code = status.code().or(status.signal().map(|signal| SIGNALLED + signal));
             self.exit_code = Some(code.unwrap_or(1) as u8);
+            if let Some(guard) = &self.guard {
+                guard.forget(family.root);
+            }
             self.child = None;
         }
     }
@@ -88,9 +103,16 @@ impl<'a> Load<'a> {
     /// Ends it, with what it has started.
     pub(super) fn stop(&mut self) {
         self.command = None;
-        if let Some(child) = &self.child {
-            // It may have ended by itself.
-            let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+        if let Some((_, family)) = &self.child {
+            family.send(Signal::SIGTERM as i32);
+            family.send(Signal::SIGCONT as i32);
+        }
+    }
+
+    /// Has it stop or go on as the server does.
+    pub(super) fn hand_on(&self, received: &Received) {
+        if let Some((_, family)) = &self.child {
+            family.hand_on(received);
         }
     }
 }

@@ -3,17 +3,19 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::WaitStatus;
 
 use crate::launch::running::Running;
+use crate::launch::signals::Received;
+use crate::launch::stand_in::StandIn;
 use crate::report::run_info::Exit;
 
 /// The process that is traced.
 #[derive(Debug)]
 pub(in crate::commands) enum Server {
     /// Started by us: the run ends with it.
-    Own(Pid),
+    Own(StandIn),
     /// It ran before, and goes on when nobody watches any more.
     Running(Running),
 }
@@ -30,15 +32,35 @@ pub(super) enum Ending {
 impl Server {
     pub(super) fn pid(&self) -> Pid {
         match self {
-            Self::Own(pid) | Self::Running(Running { pid, .. }) => *pid,
+            Self::Own(child) => child.pid(),
+            Self::Running(Running { pid, .. }) => *pid,
         }
     }
 
     /// The process to be told to end when the run is over.
     pub(super) fn own(&self) -> Option<Pid> {
         match self {
-            Self::Own(pid) => Some(*pid),
+            Self::Own(child) => Some(child.pid()),
             Self::Running(_) => None,
+        }
+    }
+
+    /// Sends it what has come to us alone, if it was started by us. One that ran before goes on untouched.
+    pub(super) fn pass_on(&mut self, received: &Received) {
+        if let Self::Own(child) = self {
+            child.pass_on(received);
+        }
+    }
+
+    /// Whether it has stopped, as we were asked to as well.
+    pub(super) fn wants_to_stop(&self) -> bool {
+        matches!(self, Self::Own(child) if child.wants_to_stop())
+    }
+
+    /// Stops us as it has stopped; returns when somebody has us go on.
+    pub(super) fn stop_with_it(&mut self) {
+        if let Self::Own(child) = self {
+            child.stop();
         }
     }
 
@@ -51,12 +73,12 @@ impl Server {
     }
 
     /// Its end, if it has ended.
-    pub(super) fn ending(&self) -> Option<Ending> {
+    pub(super) fn ending(&mut self) -> Option<Ending> {
         match self {
-            Self::Own(pid) => match waitpid(*pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, code)) => Some(Ending::Ended(Some(Exit::Code(code)))),
-                Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ending::Ended(Some(Exit::Signal(signal as i32)))),
-                _ => None,
+            Self::Own(child) => match child.ended() {
+                Ok(status) => status.map(|status| Ending::Ended(Some(exit(status)))),
+                // Somebody else has waited for it: how it ended nobody knows any more.
+                Err(_) => Some(Ending::Ended(None)),
             },
             Self::Running(running) => {
                 let mut end = [PollFd::new(running.end.as_fd(), PollFlags::POLLIN)];
@@ -64,4 +86,10 @@ impl Server {
             }
         }
     }
+}
+
+/// How a process has ended that was waited for.
+pub(in crate::commands) fn exit(status: WaitStatus) -> Exit {
+    let signal = || Exit::Signal(status.terminating_signal().unwrap_or_default());
+    status.exit_status().map_or_else(signal, Exit::Code)
 }

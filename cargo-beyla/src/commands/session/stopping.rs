@@ -6,7 +6,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::super::status::Status;
-use crate::launch::signals::Received;
 use crate::report::run_info::Exit;
 
 /// What it is told, and how long it has before it is told the next. ^C is what developers' servers
@@ -33,13 +32,19 @@ impl Stopping {
         Self { server, asked: 0, step: None }
     }
 
-    /// The user wants an end. The first time it is the server's to act; the second time it is killed.
-    pub(super) fn asked(&mut self, received: Received) {
+    /// The user wants an end, and the server has been told. The first time it is the server's to act; the second time
+    /// it is killed.
+    pub(super) fn asked(&mut self) {
         self.asked += 1;
         if self.asked > 1 {
             self.send(Signal::SIGKILL);
-        } else if !received.from_terminal {
-            self.send(received.signal);
+        }
+    }
+
+    /// All was paused for so long.
+    pub(super) fn resume(&mut self, paused: Duration) {
+        if let Some((_, since)) = &mut self.step {
+            *since += paused;
         }
     }
 

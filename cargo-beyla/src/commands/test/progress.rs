@@ -77,6 +77,14 @@ impl Progress {
         self.took = Some(self.since.elapsed());
     }
 
+    /// All was paused for so long.
+    pub(super) fn resume(&mut self, paused: Duration) {
+        self.since += paused;
+        for (_, begun) in &mut self.running {
+            *begun += paused;
+        }
+    }
+
     /// Says of tests that they take long, once.
     pub(super) fn remind(&mut self, runner: &Runner) {
         let (status, now) = (self.status, Instant::now());
@@ -215,7 +223,7 @@ fn end(excerpt: &Excerpt) -> String {
 /// Shows what a test has printed, as it is.
 fn show_output(name: &str, output: &TestOutput, status: Status) {
     match output.read() {
-        Ok(excerpt) => status::write_bytes(&delimited(name, &excerpt)),
+        Ok(excerpt) => status::write(delimited(name, &excerpt)),
         Err(error) => status.warn(format_args!("could not read what {name} has printed: {error}")),
     }
 }

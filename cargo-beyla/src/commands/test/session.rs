@@ -8,14 +8,14 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 use zerocopy::IntoBytes;
 
-use super::super::clocks::monotonic_ns;
+use super::super::clocks::{Pause, monotonic_ns};
 use super::super::exports::Takers;
 use super::super::session::probes::Probes;
 use super::super::status::Status;
 use super::progress::Progress;
 use crate::error::Error;
 use crate::launch::runner::{Happened, Runner, TestName};
-use crate::launch::signals::Signals;
+use crate::launch::signals::{Received, Signals, stop_by};
 use crate::request::suite::{TestId, TestResult};
 use crate::request::trace::Trace;
 use crate::stream::event::Event;
@@ -30,7 +30,7 @@ pub(super) struct Session<'a> {
     takers: &'a mut Takers,
     status: Status,
     /// The first signal that asked for an end.
-    stopped: Option<Signal>,
+    stopped: Option<i32>,
     failure: Option<Error>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct End {
     /// The tests.
     pub(super) runner: Runner,
     /// The signal that ended it before its time.
-    pub(super) stopped: Option<Signal>,
+    pub(super) stopped: Option<i32>,
     /// Why the run is a failure although its tests have ended.
     pub(super) failure: Option<Error>,
     /// The end of the run by `CLOCK_MONOTONIC`.
@@ -153,14 +153,34 @@ impl<'a> Session<'a> {
     fn take_signals(&mut self) -> Result<(), Error> {
         let failed = |source| Error::System { what: "reading signals", source };
         while let Some(received) = self.signals.next().map_err(failed)? {
-            // That of a child's end has done its part by having woken us.
-            if received.signal != Signal::SIGCHLD {
-                // Tests have process groups of their own: what the terminal sends does not reach them.
-                self.runner.stop(received.signal);
+            if received.is(Signal::SIGCHLD) {
+                // It has done its part by having woken us.
+            } else if received.asks_for_end() || received.is_hangup {
+                self.runner.stop(&received);
                 self.stopped.get_or_insert(received.signal);
+            } else if received.asks_to_stop() {
+                self.pause(&received);
+            } else if received.is(Signal::SIGCONT) {
+                self.runner.pass_on_to_all(&received);
+            } else {
+                self.runner.pass_on(&received);
             }
         }
         Ok(())
+    }
+
+    /// Stops with all tests. What passes until somebody has us go on is no time of theirs.
+    fn pause(&mut self, received: &Received) {
+        let pause = Pause::begin();
+        self.runner.pass_on_to_all(received);
+        if !stop_by(received.signal) {
+            // Nobody could have continued us, so nobody will continue them.
+            self.runner.send_to_all(Signal::SIGCONT as i32);
+        }
+        let (paused, record) = pause.end();
+        self.probes.tell(&mut self.trace, &Event::Paused(record), record.as_bytes());
+        self.runner.resume(paused);
+        self.progress.resume(paused);
     }
 }
 

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use cargo_beyla_events::{Header, TestEnded, TestStarted};
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpgrp, getpid};
-use rustix::process::{WaitOptions, WaitStatus, waitpid};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use rustix::process::{WaitOptions, waitpid};
+use zerocopy::IntoBytes;
 
-use super::super::clocks::monotonic_ns;
+use super::super::clocks::{Pause, monotonic_ns};
 use super::super::session::probes::Probes;
+use super::super::session::server::exit;
 use super::super::status::Status;
 use crate::error::Error;
 use crate::launch::signals::Signals;
+use crate::launch::stand_in::StandIn;
 use crate::report::run_info::Exit;
 use crate::request::suite::TestResult;
 use crate::request::trace::Trace;
@@ -39,6 +42,11 @@ impl Watching {
         Self { probes, trace, signals, status }
     }
 
+    /// Has a process killed if we are, with all that it has started.
+    pub(super) fn guard(&self, pid: Pid) {
+        self.signals.watch(pid);
+    }
+
     /// Watches the process to its end; `test` is what it runs, if that is one test.
     pub(super) fn follow(mut self, pid: Pid, binary: &str, test: Option<&str>) -> End {
         self.probes.begin(&mut self.trace);
@@ -51,6 +59,7 @@ impl Watching {
             self.status.warn(format_args!("requests from here on are not seen: {error}"));
             wait(pid)
         });
+        self.signals.forget(pid);
         let ended_monotonic_ns = monotonic_ns();
         match self.probes.stop(&mut self.trace, self.status) {
             Ok(true) => {}
@@ -71,6 +80,7 @@ impl Watching {
     }
 
     fn watch(&mut self, pid: Pid) -> Result<Exit, Error> {
+        let mut binary = StandIn::new(pid);
         loop {
             let waited_for = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let told = self.probes.wait(waited_for, Duration::MAX)?;
@@ -78,47 +88,32 @@ impl Watching {
             if told {
                 self.probes.hear(&mut self.trace, self.status)?;
             }
-            self.pass_signals_on(pid)?;
-            if let Some(exit) = ended(pid, WaitOptions::NOHANG)? {
-                return Ok(exit);
+            let failed = |source| Error::System { what: "reading signals", source };
+            // Whatever is sent to us is meant for it, and we are nobody.
+            while let Some(received) = self.signals.next().map_err(failed)? {
+                if !received.is(Signal::SIGCHLD) {
+                    binary.pass_on(&received);
+                }
+            }
+            let failed = |source| Error::System { what: "waiting for the binary", source };
+            if let Some(status) = binary.ended().map_err(failed)? {
+                return Ok(exit(status));
+            }
+            if binary.wants_to_stop() {
+                let pause = Pause::begin();
+                binary.stop();
+                let (_, paused) = pause.end();
+                self.probes.tell(&mut self.trace, &Event::Paused(paused), paused.as_bytes());
             }
         }
     }
-
-    /// What the terminal sends, the process gets as well; and so it does what cargo-nextest sends, which is to the
-    /// process group that we then lead. All else is meant for us, and we are nobody.
-    fn pass_signals_on(&self, pid: Pid) -> Result<(), Error> {
-        let failed = |source| Error::System { what: "reading signals", source };
-        while let Some(received) = self.signals.next().map_err(failed)? {
-            if received.signal != Signal::SIGCHLD && !received.from_terminal && getpgrp() != getpid() {
-                // It was not waited for: the number is its own. It may have ended.
-                let _ = kill(pid, received.signal);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// How a child has ended, if it has.
-fn ended(pid: Pid, options: WaitOptions) -> Result<Option<Exit>, Error> {
-    let waited = waitpid(rustix::process::Pid::from_raw(pid.as_raw()), options);
-    let waited = waited.map_err(|errno| Error::System { what: "waiting for the binary", source: errno.into() })?;
-    Ok(waited.and_then(|(_, status)| exit(status)))
 }
 
 /// Waits for the end of a child, and for nothing else.
 fn wait(pid: Pid) -> Exit {
-    loop {
-        match ended(pid, WaitOptions::empty()) {
-            Ok(Some(exit)) => return exit,
-            Ok(None) => {}
-            // Somebody else has waited for it: nobody knows any more.
-            Err(_) => return Exit::Code(i32::from(crate::error::USAGE)),
-        }
+    match waitpid(rustix::process::Pid::from_raw(pid.as_raw()), WaitOptions::empty()) {
+        Ok(Some((_, status))) => exit(status),
+        // Somebody else has waited for it: nobody knows any more.
+        Ok(None) | Err(_) => Exit::Code(i32::from(crate::error::USAGE)),
     }
-}
-
-fn exit(status: WaitStatus) -> Option<Exit> {
-    let code = status.exit_status().map(Exit::Code);
-    code.or_else(|| status.terminating_signal().map(Exit::Signal))
 }

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::process::Stdio;
 
 /// So much is kept of the beginning.
 const HEAD_MAX: u64 = 256 * 1024;
@@ -39,12 +39,10 @@ impl TestOutput {
         Self { file: None }
     }
 
-    /// What the test writes to. Both share one position in the file, as they would on a terminal.
-    pub(super) fn ends(&self) -> io::Result<(Stdio, Stdio)> {
-        match &self.file {
-            Some(file) => Ok((file.try_clone()?.into(), file.try_clone()?.into())),
-            None => Ok((Stdio::inherit(), Stdio::inherit())),
-        }
+    /// What the test writes to, as its stdout and its stderr: both share one position in the file, as they would on a
+    /// terminal.
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(File::as_fd)
     }
 
     /// What was printed, or its beginning and end.
@@ -86,9 +84,9 @@ mod tests {
     #[test]
     fn both_ends_write_one_after_the_other() {
         let output = TestOutput::create().unwrap();
-        let (stdout, stderr) = output.ends().unwrap();
+        let end = || output.fd().unwrap().try_clone_to_owned().unwrap();
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", "echo a; echo b >&2; echo c"]).stdout(stdout).stderr(stderr);
+        shell.args(["-c", "echo a; echo b >&2; echo c"]).stdout(end()).stderr(end());
         assert!(shell.status().unwrap().success());
         assert_eq!(output.read().unwrap(), Excerpt { head: b"a\nb\nc\n".to_vec(), ..Excerpt::default() });
     }
@@ -103,6 +101,7 @@ mod tests {
         let Excerpt { head, omitted, tail } = output.read().unwrap();
         assert!(head.starts_with(b"first x") && tail.ends_with(b"x last"));
         assert_eq!((head.len() as u64, omitted, tail.len() as u64), (HEAD_MAX, 11, TAIL_MAX));
+        assert!(TestOutput::none().fd().is_none());
         assert_eq!(TestOutput::none().read().unwrap(), Excerpt::default());
     }
 }

@@ -1,18 +1,18 @@
 //! The process of one test, and what it leaves behind.
 
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus, waitpid};
 
 use super::output::TestOutput;
 use super::{Happened, Options, PlannedBinary, PlannedTest};
+use crate::console::stream::Stream;
 use crate::error::Error;
-use crate::launch::signals;
+use crate::launch::family::{Bond, Family};
+use crate::launch::spawn::Spawn;
 use crate::launch::suspended::Stdout;
 use crate::request::suite::{TestId, TestResult};
 
@@ -30,16 +30,18 @@ enum Stopped {
 pub(super) struct Running {
     pub(super) test: TestId,
     pub(super) started: Instant,
-    child: Child,
+    pub(super) family: Family,
     output: TestOutput,
     stopped: Stopped,
+    /// For so long all was paused meanwhile.
+    paused: Duration,
 }
 
-/// A test that has ended, and whose process group has not.
+/// A test that has ended, and what it has started has not.
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) at: Instant,
-    group: Pid,
+    family: Family,
     test: TestId,
     result: TestResult,
     output: TestOutput,
@@ -54,53 +56,47 @@ impl Running {
         options: &Options,
     ) -> Result<Self, Error> {
         let failed = |source| Error::Launch { executable: binary.program.path.clone(), source };
-        let mut command = binary.program.command();
-        command.args(&planned.arguments).stdin(Stdio::null()).process_group(0);
         let output = match options.inherited {
-            None => {
-                let output = TestOutput::create().map_err(failed)?;
-                let (stdout, stderr) = output.ends().map_err(failed)?;
-                command.stdout(stdout).stderr(stderr);
-                output
-            }
-            Some(Stdout::Inherited) => TestOutput::none(),
-            Some(Stdout::ToStderr) => {
-                command.stdout(io::stderr());
-                TestOutput::none()
-            }
+            None => TestOutput::create().map_err(failed)?,
+            Some(_) => TestOutput::none(),
         };
-        if let Some(user) = &options.user {
-            user.impersonate(&mut command);
-        }
+        let (stdout, stderr) = match (output.fd(), options.inherited) {
+            (Some(fd), _) => (fd, fd),
+            (None, Some(Stdout::ToStderr)) => (Stream::Stderr.fd(), Stream::Stderr.fd()),
+            (None, Some(Stdout::Inherited) | None) => (Stream::Stdout.fd(), Stream::Stderr.fd()),
+        };
+        let bond = options.bond(test);
+        let spawn = Spawn {
+            program: &binary.program,
+            arguments: &planned.arguments,
+            variable: bond.mark(),
+            stdout,
+            stderr,
+            own_group: bond == Bond::Group,
+            user: options.user.as_ref(),
+        };
         let started = Instant::now();
-        let child = signals::none_blocked(|| command.spawn()).map_err(failed)?;
-        Ok(Self { test, started, child, output, stopped: Stopped::Not })
+        let family = Family { root: spawn.start().map_err(failed)?, bond };
+        if let Some(guard) = &options.guard {
+            guard.watch(family);
+        }
+        Ok(Self { test, started, family, output, stopped: Stopped::Not, paused: Duration::ZERO })
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn group(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32)
-    }
-
-    /// Sends a signal to it and all that it has started.
-    pub(super) fn send(&self, signal: Signal) {
-        // As long as it was not waited for, the number is its own. It may have ended.
-        let _ = killpg(self.group(), signal);
+        self.family.root.as_raw() as u32
     }
 
     /// Ends it for good.
     pub(super) fn kill(&mut self) {
-        self.send(Signal::SIGKILL);
+        self.family.kill();
         // It is gone in a moment, and nobody is left to ask how.
-        let _ = self.child.wait();
+        let _ = wait(self.family.root, WaitOptions::empty());
     }
 
     /// How it has ended, if it has.
     pub(super) fn has_ended(&mut self) -> io::Result<Option<TestResult>> {
-        let status = self.child.try_wait()?;
+        let status = wait(self.family.root, WaitOptions::NOHANG)?;
         Ok(status.map(|status| if self.stopped == Stopped::Not { result(status) } else { TestResult::TimedOut }))
     }
 
@@ -109,31 +105,44 @@ impl Running {
         if self.deadline(timeout, grace).is_none_or(|deadline| now < deadline) {
             return;
         }
-        let (signal, stopped) = match self.stopped {
-            Stopped::Not => (Signal::SIGTERM, Stopped::Told(now)),
-            Stopped::Told(_) | Stopped::Killed => (Signal::SIGKILL, Stopped::Killed),
+        self.stopped = match self.stopped {
+            Stopped::Not => {
+                self.family.send(Signal::SIGTERM as i32);
+                self.family.send(Signal::SIGCONT as i32);
+                Stopped::Told(now)
+            }
+            Stopped::Told(_) | Stopped::Killed => {
+                self.family.kill();
+                Stopped::Killed
+            }
         };
-        self.send(signal);
-        self.stopped = stopped;
     }
 
     /// When it is next to be stopped.
     pub(super) fn deadline(&self, timeout: Option<Duration>, grace: Duration) -> Option<Instant> {
         match self.stopped {
-            Stopped::Not => self.started.checked_add(timeout?),
+            Stopped::Not => self.started.checked_add(timeout?)?.checked_add(self.paused),
             Stopped::Told(since) => Some(since + grace),
             Stopped::Killed => None,
         }
     }
 
-    /// What is left of one that has ended: others of its process group, or nothing but the news of it.
+    /// All was paused for so long.
+    pub(super) fn resume(&mut self, paused: Duration) {
+        self.paused += paused;
+        if let Stopped::Told(since) = &mut self.stopped {
+            *since += paused;
+        }
+    }
+
+    /// What is left of one that has ended: others that it has started, or nothing but the news of it.
     pub(super) fn into_left(self, result: TestResult, now: Instant) -> Result<Left, Happened> {
         let left = Left {
             at: now,
-            group: self.group(),
+            family: self.family,
             test: self.test,
             result,
-            took: now.saturating_duration_since(self.started),
+            took: now.saturating_duration_since(self.started).saturating_sub(self.paused),
             output: self.output,
         };
         if left.is_there() { Ok(left) } else { Err(left.into_ended(false)) }
@@ -141,35 +150,32 @@ impl Running {
 }
 
 impl Left {
-    /// Whether anyone is left in the group. Its number is given to nobody else as long as there is.
+    /// Whether anyone is left.
     pub(super) fn is_there(&self) -> bool {
-        // Those that have become another user's count as well.
-        killpg(self.group, None) != Err(Errno::ESRCH) && self.lives()
-    }
-
-    /// Whether one of them has not ended. In a container whose first process waits for nobody, those that have ended
-    /// stay for ever.
-    fn lives(&self) -> bool {
-        let Ok(mut processes) = procfs::process::all_processes() else { return true };
-        processes.any(|process| {
-            let stat = process.and_then(|process| process.stat());
-            stat.is_ok_and(|stat| stat.pgrp == self.group.as_raw() && !matches!(stat.state, 'Z' | 'X'))
-        })
+        self.family.lives()
     }
 
     pub(super) fn kill(&self) {
-        // They may have ended by themselves.
-        let _ = killpg(self.group, Signal::SIGKILL);
+        self.family.kill();
+    }
+
+    pub(super) fn root(&self) -> Pid {
+        self.family.root
     }
 
     pub(super) fn into_ended(self, leaky: bool) -> Happened {
-        let Self { at, group: _, test, result, output, took } = self;
+        let Self { at, family: _, test, result, output, took } = self;
         Happened::Ended { test, result, output, at, took, leaky }
     }
 }
 
-fn result(status: ExitStatus) -> TestResult {
-    match (status.code(), status.signal()) {
+/// Waits for a child, and for no other.
+fn wait(pid: Pid, options: WaitOptions) -> io::Result<Option<WaitStatus>> {
+    Ok(waitpid(rustix::process::Pid::from_raw(pid.as_raw()), options)?.map(|(_, status)| status))
+}
+
+fn result(status: WaitStatus) -> TestResult {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(0), _) => TestResult::Passed,
         (Some(code), _) => TestResult::Failed(code),
         (None, signal) => TestResult::Killed(signal.unwrap_or_default()),

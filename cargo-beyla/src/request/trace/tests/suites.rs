@@ -2,9 +2,12 @@
 
 use cargo_beyla_events::{self as records, Executed, Header, TestEnded, TestStarted, test_result};
 
+use zerocopy::IntoBytes;
+
 use super::*;
 use crate::request::finding::FindingKind;
 use crate::request::suite::{EndedTest, TestId, TestResult};
+use crate::stream::event::Paused;
 
 const PARENT: &str = "GET /a HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
 
@@ -96,6 +99,29 @@ fn those_that_served_or_failed_are_handed_out_once() {
     run.trace.close(now + 1);
     assert!(run.ended().is_empty());
     assert_eq!(run.trace.finish(now).tests[3].result, None);
+}
+
+#[test]
+fn a_pause_counts_in_no_test_and_not_in_the_run() {
+    let mut run = Run::new(None);
+    let began = run.tape.now;
+    for test in 0..3 {
+        run.starts(test);
+        run.tape.now += 100;
+    }
+    // The first ends before it, the others last through it; the last begins within it, as far as its record says.
+    run.ends(0, test_result::PASSED);
+    let (from, to) = (run.tape.now - 250, run.tape.now + 1000);
+    run.tape.now = to;
+    let record = Paused::new(from, to);
+    let (event, _) = Event::decode(record.as_bytes()).expect("a record").expect("all of it");
+    run.trace.record(&event);
+    run.ends(1, test_result::PASSED);
+    let now = run.tape.now;
+    let summary = run.trace.finish(now);
+    assert_eq!((summary.paused_ns, now - began), (1250, 1500));
+    let durations: Vec<u64> = summary.tests.iter().map(|test| test.duration_ns).collect();
+    assert_eq!(durations, [400, 150, 100]);
 }
 
 #[test]

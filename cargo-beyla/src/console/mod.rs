@@ -1,0 +1,4 @@
+//! The standard streams that we write to: all of it arrives, and one place decides on escape codes.
+
+pub mod color;
+pub mod stream;

@@ -1,0 +1,158 @@
+//! A small process beside us, in our process group, that outlives us by a moment.
+//!
+//! It gets what is sent to the group, and so can say whether a signal came to all of the group or to us alone. And
+//! however we end, be it by SIGKILL, its end of our channel closes: then it kills what we were still to look after, with
+//! all that it has started. (The kernel's own `PR_SET_PDEATHSIG` reaches children, and not the children of these; and to
+//! find those, the way to them must still be there.)
+
+pub mod process;
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+
+use nix::unistd::Pid;
+
+use super::family::{Bond, Family};
+
+/// What it is called where processes are listed: another name than ours, so that `pkill cargo-beyla` means us alone.
+const NAME: &str = "beyla-guard";
+
+/// A guard that runs.
+#[derive(Debug)]
+pub struct Guard {
+    child: Mutex<Child>,
+    /// Closed, it tells of our end.
+    channel: Option<UnixStream>,
+}
+
+/// What we tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    /// Kill these when we are gone.
+    Watch(Family),
+    /// It has ended.
+    Forget(Pid),
+    /// Answer whether this signal of this sender has come to you too.
+    WasSent { signal: i32, sender: u32 },
+}
+
+/// Five numbers.
+const MESSAGE: usize = 20;
+
+impl Guard {
+    /// Starts one.
+    pub(super) fn start() -> io::Result<Self> {
+        let (channel, theirs) = UnixStream::pair()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(NAME).args(["beyla", "__guard"]).env_clear().current_dir("/");
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self { child: Mutex::new(command.spawn()?), channel: Some(channel) })
+    }
+
+    /// Has it kill this family if we end before [`Self::forget`].
+    pub fn watch(&self, family: Family) {
+        self.tell(Message::Watch(family));
+    }
+
+    /// The process and what it has started are no more, or go on without us.
+    pub fn forget(&self, root: Pid) {
+        self.tell(Message::Forget(root));
+    }
+
+    /// Whether a signal that has come to us has come to it too.
+    pub(super) fn was_sent(&self, signal: i32, sender: u32) -> bool {
+        let mut answer = [0];
+        self.tell(Message::WasSent { signal, sender })
+            && self.channel.as_ref().is_some_and(|mut channel| channel.read_exact(&mut answer).is_ok())
+            && answer == [1]
+    }
+
+    /// Whether it could be told. It cannot if somebody has killed it, which is nothing that we could mend.
+    fn tell(&self, message: Message) -> bool {
+        self.channel.as_ref().is_some_and(|mut channel| channel.write_all(&message.encode()).is_ok())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.channel = None;
+        // It ends when it has done what is left to do.
+        if let Ok(child) = self.child.get_mut() {
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Message {
+    fn encode(self) -> [u8; MESSAGE] {
+        let numbers = match self {
+            Self::Watch(Family { root, bond }) => {
+                let (kind, by, number) = match bond {
+                    Bond::Group => (0, 0, 0),
+                    Bond::Tree => (1, 0, 0),
+                    Bond::Marked { by, number } => (2, by, number),
+                };
+                [0, root.as_raw() as u32, kind, by, number]
+            }
+            Self::Forget(root) => [1, root.as_raw() as u32, 0, 0, 0],
+            Self::WasSent { signal, sender } => [2, signal as u32, sender, 0, 0],
+        };
+        let mut bytes = [0; MESSAGE];
+        for (place, number) in bytes.chunks_exact_mut(4).zip(numbers) {
+            place.copy_from_slice(&number.to_ne_bytes());
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8; MESSAGE]) -> Option<Self> {
+        let mut numbers = [0; 5];
+        for (number, place) in numbers.iter_mut().zip(bytes.chunks_exact(4)) {
+            *number = u32::from_ne_bytes(place.try_into().ok()?);
+        }
+        let [what, first, second, third, fourth] = numbers;
+        // Anything but a process would be all of a kind: 0 and -1 have meanings of their own for kill(2).
+        let pid = || i32::try_from(first).ok().filter(|pid| *pid > 1).map(Pid::from_raw);
+        match what {
+            0 => {
+                let bond = match second {
+                    0 => Bond::Group,
+                    1 => Bond::Tree,
+                    2 => Bond::Marked { by: third, number: fourth },
+                    _ => return None,
+                };
+                Some(Self::Watch(Family { root: pid()?, bond }))
+            }
+            1 => Some(Self::Forget(pid()?)),
+            2 => Some(Self::WasSent { signal: first as i32, sender: second }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_as_they_were_written() {
+        let root = Pid::from_raw(7);
+        let watch = |bond| Message::Watch(Family { root, bond });
+        for message in [
+            watch(Bond::Group),
+            watch(Bond::Tree),
+            watch(Bond::Marked { by: 8, number: 9 }),
+            Message::Forget(root),
+            Message::WasSent { signal: 10, sender: 11 },
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Some(message));
+        }
+        for wrong in [-1, 0, 1] {
+            assert_eq!(Message::decode(&Message::Forget(Pid::from_raw(wrong)).encode()), None);
+        }
+        assert_eq!(Message::decode(&[9; MESSAGE]), None);
+    }
+}

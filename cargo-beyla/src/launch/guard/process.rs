@@ -1,0 +1,85 @@
+//! `cargo-beyla __guard`: the guard's own side.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use super::super::family::Family;
+use super::{MESSAGE, Message, NAME};
+use crate::error::USAGE;
+
+/// The signals that are remembered until somebody asks: far more than anybody sends in a moment.
+const SIGNALS_MAX: usize = 1024;
+
+/// Runs the guard until the process that has started it is gone, and then kills what that was to look after.
+pub fn run() -> ExitCode {
+    match guard() {
+        Ok(watched) => {
+            for family in watched.values() {
+                family.kill_orphaned();
+            }
+            ExitCode::SUCCESS
+        }
+        // It was started by hand: there is no channel.
+        Err(_) => ExitCode::from(USAGE),
+    }
+}
+
+fn guard() -> io::Result<HashMap<Pid, Family>> {
+    // Nothing that is sent to the group ends or stops it.
+    SigSet::all().thread_block()?;
+    let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
+    let _ = std::fs::write("/proc/self/comm", NAME);
+    let mut channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Anything else would be read as the end.
+    channel.peer_addr()?;
+
+    let mut watched = HashMap::new();
+    let mut sent: Vec<(i32, u32)> = Vec::new();
+    loop {
+        let mut ready =
+            [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let is_told = ready[1].revents().is_some_and(|events| !events.is_empty());
+        // First: it may be asked for them.
+        while let Ok(Some(info)) = signals.read_signal() {
+            if sent.len() < SIGNALS_MAX {
+                sent.push((info.ssi_signo as i32, info.ssi_pid));
+            }
+        }
+        if !is_told {
+            continue;
+        }
+        let mut message = [0; MESSAGE];
+        if channel.read_exact(&mut message).is_err() {
+            return Ok(watched);
+        }
+        match Message::decode(&message) {
+            Some(Message::Watch(family)) => {
+                watched.insert(family.root, family);
+            }
+            Some(Message::Forget(root)) => {
+                watched.remove(&root);
+            }
+            Some(Message::WasSent { signal, sender }) => {
+                let known = sent.iter().position(|one| *one == (signal, sender));
+                known.map(|at| sent.swap_remove(at));
+                // If nobody reads it, the end of the channel is next.
+                let _ = channel.write_all(&[u8::from(known.is_some())]);
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The processes of this machine, as far as it takes to find what somebody has started.
+
+use std::fs;
+
+/// A process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    /// It has not ended. In a container whose first process waits for nobody, those that have ended stay for ever.
+    pub(super) lives: bool,
+}
+
+/// A look at them; they change all the time.
+#[derive(Debug)]
+pub(super) struct Processes(Vec<Process>);
+
+impl Processes {
+    /// Those whose id is `first` or more, which all have that one has started unless ids have begun anew.
+    ///
+    /// `None` where `/proc` tells of another namespace: there the numbers are those of others.
+    pub(super) fn from(first: i32) -> Option<Self> {
+        let own = fs::read_link("/proc/self").ok()?;
+        if own.as_os_str() != std::process::id().to_string().as_str() {
+            return None;
+        }
+        let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        Some(Self(pids.filter(|pid| *pid >= first).filter_map(Process::read).collect()))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.0.iter()
+    }
+
+    /// What the process `root` has started, and what that has: as far as the way to it has not ended.
+    pub(super) fn below(&self, root: i32) -> Vec<i32> {
+        let mut found = vec![root];
+        let mut next = 0;
+        while let Some(parent) = found.get(next).copied() {
+            found.extend(self.iter().filter(|process| process.parent == parent).map(|process| process.pid));
+            next += 1;
+        }
+        found.split_off(1)
+    }
+}
+
+impl Process {
+    fn read(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name before may hold anything, but this is its last parenthesis.
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+        let lives = !matches!(fields.next()?, "Z" | "X");
+        let mut number = || fields.next()?.parse().ok();
+        Some(Self { pid, parent: number()?, group: number()?, lives })
+    }
+
+    /// Whether its environment has an entry, as in `NAME=value`; not if it is not ours to read.
+    pub(super) fn has_variable(&self, entry: &str) -> bool {
+        let environment = fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn children_of_children_are_found() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 100 & cat; kill $!"]).env("BEYLA_FOUND_BY", "this").stdin(Stdio::piped());
+        let mut child = shell.spawn().expect("a shell");
+        let pid = child.id() as i32;
+        let names = || {
+            let processes = Processes::from(pid).expect("our own /proc");
+            let below = processes.below(pid);
+            let marked = processes.iter().filter(|process| process.has_variable("BEYLA_FOUND_BY=this")).count();
+            let mut names: Vec<String> =
+                below.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok()).collect();
+            names.sort_unstable();
+            (names.concat(), marked)
+        };
+        let found = (0..5000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            names() == ("cat\nsleep\n".to_owned(), 3)
+        });
+        assert!(found, "{:?}", names());
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+    }
+}
