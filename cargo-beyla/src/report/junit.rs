@@ -58,7 +58,7 @@ pub fn write(
 
 fn case(test: &TestSummary, rounds: bool, run: &RunInfo, requests: &[&Request], output: Option<&String>) -> TestCase {
     let name = if rounds { format!("{} (round {})", test.name, test.round + 1) } else { test.name.to_string() };
-    let mut case = TestCase::new(name, status(test.result));
+    let mut case = TestCase::new(name, status(test));
     case.set_classname(&*test.binary).set_time(Duration::from_nanos(test.duration_ns));
     case.set_timestamp(moment(run, test.started_ns));
     if let Some(output) = output {
@@ -82,12 +82,15 @@ fn case(test: &TestSummary, rounds: bool, run: &RunInfo, requests: &[&Request], 
     case
 }
 
-fn status(result: Option<TestResult>) -> TestCaseStatus {
-    let (kind, message) = match result {
+fn status(test: &TestSummary) -> TestCaseStatus {
+    let (kind, message) = match test.result {
         Some(TestResult::Passed) => return TestCaseStatus::success(),
         Some(TestResult::Failed(code)) => (NonSuccessKind::Failure, format!("failed with exit code {code}")),
         Some(TestResult::Killed(signal)) => (NonSuccessKind::Error, format!("killed by signal {signal}")),
         Some(TestResult::TimedOut) => (NonSuccessKind::Error, "took too long, and was stopped".to_owned()),
+        Some(TestResult::Unlisted) => {
+            (NonSuccessKind::Error, test.reason.as_deref().unwrap_or("not listed").to_owned())
+        }
         None => (NonSuccessKind::Error, "had not ended when the run did".to_owned()),
     };
     let mut status = TestCaseStatus::non_success(kind);

@@ -107,7 +107,12 @@ pub enum Event<'a> {
         name: &'a str,
     },
     /// A test ended.
-    TestEnded(records::TestEnded),
+    TestEnded {
+        /// The record.
+        ended: records::TestEnded,
+        /// Why it failed, where that is no exit code and no signal; else empty.
+        reason: &'a str,
+    },
     /// A record of a kind that this version does not know.
     Unknown,
 }
@@ -213,7 +218,7 @@ impl<'a> Event<'a> {
                 let (binary, name) = valid(text).split_once('\n').unwrap_or_default();
                 Self::TestStarted { started, binary, name }
             }),
-            kind::TEST_ENDED => split(record).map(|(ended, _)| Self::TestEnded(ended)),
+            kind::TEST_ENDED => split(record).map(|(ended, text)| Self::TestEnded { ended, reason: valid(text) }),
             _ => Some(Self::Unknown),
         };
         Ok(event)

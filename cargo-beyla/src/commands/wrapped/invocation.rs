@@ -78,6 +78,7 @@ impl Invocation {
             folder: std::env::current_dir().map_err(|source| self.failed(source))?,
             environment: std::env::vars_os().filter(|(name, _)| names_program(name)).collect(),
             tests: Vec::new(),
+            unlisted: None,
         })
     }
 

@@ -59,7 +59,8 @@ impl Row {
 /// The tests that made requests, that with the most time in them first, and how many made none.
 pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String {
     let mut by_name: BTreeMap<(&str, &str), Row> = BTreeMap::new();
-    for test in tests {
+    // Of a binary without a list nothing ran.
+    for test in tests.iter().filter(|test| test.result != Some(TestResult::Unlisted)) {
         by_name.entry((&test.binary, &test.name)).or_default().add(test);
     }
     let (mut seen, unseen): (Vec<_>, Vec<_>) = by_name.into_iter().partition(|(_, row)| row.requests > 0);
