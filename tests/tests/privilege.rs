@@ -47,7 +47,7 @@ impl User {
             let link = user.home.join(".cargo/bin").join(program);
             symlink(user.home.join("toolchain/bin").join(program), link).expect("a link");
         }
-        fs::copy(tool(), user.tool()).expect("a copy of the tool");
+        fixture::copy_executable(tool(), &user.tool());
         run(Command::new("chown").arg("-R").arg(format!("{0}:{0}", user.name)).arg(&user.home));
         user
     }

@@ -1,9 +1,11 @@
 //! The table by route.
 
-use super::METHOD_WIDTH;
+use std::borrow::Cow;
+
+use super::{METHOD_WIDTH, Width};
 use crate::report::colors::{Paint, Role};
 use crate::report::segments::{self, Lengths, Segment};
-use crate::report::table::{Align, Cell, Table};
+use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{count, counted, share, time};
 use crate::request::summary::{Distribution, RouteSummary};
@@ -12,23 +14,29 @@ use crate::request::summary::{Distribution, RouteSummary};
 /// thousands.
 const ROUTES_SHOWN: usize = 25;
 
-/// Below this, a route is shortened past recognition.
+/// For routes no longer than this, columns give way; a longer one that does not fit stands beneath its row.
 const ROUTE_WIDTH: usize = 24;
 
 /// Counts, percentiles and the share of each phase; the shares in tables of their own where the terminal
 /// is too narrow for one.
-pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> String {
+pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> String {
     let (shown, rest) = routes.split_at(routes.len().min(ROUTES_SHOWN));
     let paths: Vec<_> = shown.iter().map(|route| text::escape(&route.route)).collect();
     let wanted = paths.iter().map(|path| text::width(path)).max().unwrap_or(0).min(ROUTE_WIDTH);
     let lengths: Vec<Lengths> = shown.iter().map(Lengths::of_route).collect();
     let segments = segments::shown(&lengths);
-    let room = |table: &Table| width.saturating_sub(table.width());
+    let room = |table: &Table| width.columns.saturating_sub(table.width());
+    // Even with the second column.
+    let methods = shown.iter().map(|route| text::width(&method(route)));
+    let indent = methods.chain(["method".len()]).max().unwrap_or(0) + 2 * GAP;
     let build = |times: bool, lengths: &[Lengths], segments: &[Segment]| {
         let build = |route_width: usize| {
-            let paths = paths.iter().map(|path| text::shorten(path, route_width));
+            let fits = |path: &str| text::width(path) <= route_width;
             let mut table = Table::default();
-            name_columns(&mut table, shown, paths.map(Cell::plain));
+            let in_column = |path: &Cow<'_, str>| if fits(path) { Cell::plain(&**path) } else { Cell::default() };
+            name_columns(&mut table, shown, paths.iter().map(in_column));
+            let beneath = paths.iter().map(|path| (!fits(path)).then(|| width.beneath(path, indent)));
+            table.beneath(beneath.map(|line| line.into_iter().collect()));
             if times {
                 time_columns(&mut table, shown);
             }
@@ -81,12 +89,12 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
 type Statistic = fn(&Distribution) -> u64;
 
 fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: impl Iterator<Item = Cell>) {
-    let method = |route: &RouteSummary| {
-        let method = text::escape(&route.method);
-        Cell::plain(text::shorten(&method, METHOD_WIDTH))
-    };
-    table.column(Align::Left, "method", routes.iter().map(method));
+    table.column(Align::Left, "method", routes.iter().map(|route| Cell::plain(method(route))));
     table.column(Align::Left, "route", paths);
+}
+
+fn method(route: &RouteSummary) -> String {
+    text::shorten(&text::escape(&route.method), METHOD_WIDTH).into_owned()
 }
 
 fn time_columns(table: &mut Table, routes: &[RouteSummary]) {

@@ -12,7 +12,7 @@ use crate::request::summary::Unseen;
 const SECONDS: u64 = 1_000_000_000;
 
 fn rendered(summary: &Summary, width: usize) -> String {
-    let options = TerminalOptions { slowest: 5, color: false, width };
+    let options = TerminalOptions { slowest: 5, color: false, width: Some(width) };
     let text = render(summary, &fixtures::run(), 2_310_000_000, Some(Exit::Code(0)), &Verdicts::default(), &options);
     assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
     text
@@ -22,7 +22,7 @@ fn rendered(summary: &Summary, width: usize) -> String {
 fn zero(change: impl FnOnce(&mut Summary)) -> String {
     let mut summary = fixtures::summary(Vec::new(), Vec::new());
     change(&mut summary);
-    let options = TerminalOptions { slowest: 5, color: false, width: 100 };
+    let options = TerminalOptions { slowest: 5, color: false, width: Some(100) };
     let text = render(&summary, &fixtures::run(), 12 * SECONDS, None, &Verdicts::default(), &options);
     text.lines().next().unwrap().to_owned()
 }
@@ -251,7 +251,7 @@ fn many_routes_are_summed_up() {
 
 #[test]
 fn an_unusual_ending_is_told() {
-    let options = TerminalOptions { slowest: 0, color: false, width: 80 };
+    let options = TerminalOptions { slowest: 0, color: false, width: Some(80) };
     let said = |exit| render(&fixtures::healthy(), &fixtures::run(), SECONDS, exit, &Verdicts::default(), &options);
     assert!(said(Some(Exit::Signal(11))).contains("The server was ended by signal 11 (SIGSEGV)\n"));
     assert!(said(Some(Exit::Signal(77))).contains("The server was ended by signal 77\n"));
@@ -263,7 +263,7 @@ fn an_unusual_ending_is_told() {
 
 #[test]
 fn colours_change_nothing_but_colours() {
-    let mut options = TerminalOptions { slowest: 5, color: true, width: 100 };
+    let mut options = TerminalOptions { slowest: 5, color: true, width: Some(100) };
     for summary in [fixtures::healthy(), fixtures::troubled(), fixtures::explained()] {
         options.color = true;
         let colored = render(&summary, &fixtures::run(), SECONDS, None, &Verdicts::default(), &options);

@@ -76,11 +76,7 @@ const WITHOUT_A_LIST: [(&str, &str, &str); 9] = [
     ("printf '\\377\\000\\n'", "it printed `\u{fffd}\\0`, which is no test", "\u{fffd}\0\n"),
     ("echo out; echo ' oh no' >&2; exit 1", "it ended with exit code 1; it said `oh no`", "out\n oh no\n"),
     ("exec yes 0123456789abcdef", "it prints without end", "0123456789abcdef"),
-    (
-        "exec yes 0123456789abcdef >&2",
-        "it prints without end; it said `0123456789abcdef",
-        "0123",
-    ),
+    ("exec yes 0123456789abcdef >&2", "it prints without end; it said `0123456789abcdef", "0123"),
 ];
 
 #[test]
