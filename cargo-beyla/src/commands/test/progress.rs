@@ -211,7 +211,12 @@ impl Progress {
 
     fn name(&self, runner: &Runner, test: TestId) -> String {
         let Some(name) = runner.name(test) else { return String::new() };
-        let round = if self.rounds > 1 { format!("  [{}/{}]", name.round + 1, self.rounds) } else { String::new() };
+        // Binaries are asked for their tests once.
+        let round = if self.rounds > 1 && name.unlisted.is_none() {
+            format!("  [{}/{}]", name.round + 1, self.rounds)
+        } else {
+            String::new()
+        };
         format!("{} {}{round}", name.binary, name.name)
     }
 }
