@@ -17,6 +17,9 @@ const ROUTES_SHOWN: usize = 25;
 /// For routes no longer than this, columns give way; a longer one that does not fit stands beneath its row.
 const ROUTE_WIDTH: usize = 24;
 
+/// Methods that are no longer than this have a column; the others are rare.
+const METHOD_COLUMN: usize = 8;
+
 /// Counts, percentiles and the share of each phase; the shares in tables of their own where the terminal
 /// is too narrow for one.
 pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> String {
@@ -26,17 +29,10 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> Str
     let lengths: Vec<Lengths> = shown.iter().map(Lengths::of_route).collect();
     let segments = segments::shown(&lengths);
     let room = |table: &Table| width.columns.saturating_sub(table.width());
-    // Even with the second column.
-    let methods = shown.iter().map(|route| text::width(&method(route)));
-    let indent = methods.chain(["method".len()]).max().unwrap_or(0) + 2 * GAP;
     let build = |times: bool, lengths: &[Lengths], segments: &[Segment]| {
         let build = |route_width: usize| {
-            let fits = |path: &str| text::width(path) <= route_width;
             let mut table = Table::default();
-            let in_column = |path: &Cow<'_, str>| if fits(path) { Cell::plain(&**path) } else { Cell::default() };
-            name_columns(&mut table, shown, paths.iter().map(in_column));
-            let beneath = paths.iter().map(|path| (!fits(path)).then(|| width.beneath(path, indent)));
-            table.beneath(beneath.map(|line| line.into_iter().collect()));
+            name_columns(&mut table, shown, &paths, route_width, width);
             if times {
                 time_columns(&mut table, shown);
             }
@@ -88,13 +84,25 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> Str
 /// One number of a distribution.
 type Statistic = fn(&Distribution) -> u64;
 
-fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: impl Iterator<Item = Cell>) {
-    table.column(Align::Left, "method", routes.iter().map(|route| Cell::plain(method(route))));
-    table.column(Align::Left, "route", paths);
-}
-
-fn method(route: &RouteSummary) -> String {
-    text::shorten(&text::escape(&route.method), METHOD_WIDTH).into_owned()
+/// Method and route; those that have no room in their columns stand beneath the row.
+fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: &[Cow<'_, str>], route_width: usize, width: Width) {
+    let mut columns: (Vec<Cell>, Vec<Cell>) = Default::default();
+    let mut beneath: Vec<Vec<Cell>> = Vec::new();
+    for (route, path) in routes.iter().zip(paths) {
+        let method = text::escape(&route.method);
+        let method = text::shorten(&method, METHOD_WIDTH);
+        let names = match (text::width(&method) <= METHOD_COLUMN, text::width(path) <= route_width) {
+            (true, true) => (Cell::plain(&*method), Cell::plain(&**path), None),
+            (true, false) => (Cell::plain(&*method), Cell::default(), Some(path.to_string())),
+            (false, _) => (Cell::default(), Cell::default(), Some(format!("{method} {path}"))),
+        };
+        columns.0.push(names.0);
+        columns.1.push(names.1);
+        beneath.push(names.2.iter().map(|name| width.beneath(name, 2 * GAP)).collect());
+    }
+    table.column(Align::Left, "method", columns.0);
+    table.column(Align::Left, "route", columns.1);
+    table.beneath(beneath);
 }
 
 fn time_columns(table: &mut Table, routes: &[RouteSummary]) {

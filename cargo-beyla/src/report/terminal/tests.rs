@@ -164,7 +164,8 @@ fn nothing_costs_a_path_that_fits_into_a_line() {
         for lengths in [5..=20, 20..=35, width - 40..=width - 24] {
             let (summary, paths) = long_paths(methods, lengths);
             let text = rendered(&summary, Some(width));
-            assert!(!text.contains('…'), "{width}:\n{text}");
+            let (_, paths_in) = text.split_once("Routes, ").unwrap();
+            assert!(!paths_in.contains('…'), "{width}:\n{text}");
             for path in paths {
                 let shown = text.lines().filter(|line| line.contains(&path)).count();
                 assert!(shown >= 3, "{width}: {path}:\n{text}");
@@ -285,16 +286,18 @@ fn hostile_paths_steer_no_terminal() {
     server, pid 4242, on 127.0.0.1:8080
 
     Routes, the most time first
-      method             route       count  errors     p50      p90      p99      max
-      GET\u{1b}[31m      /\u{1b}[2J      1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
-      MMMMMMMM…MMMMMMMM                  1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
-                         /x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/…/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x//end
+      method  route  count  errors     p50      p90      p99      max
+                         1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+        GET\u{1b}[31m /\u{1b}[2J
+                         1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+        MMMMMMMM…MMMMMMMM /x/x/x/x/x/x/x/x/x/x/x/x/x/x/x…/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x//end
 
     Mean share of each phase
-      method             route       queue  receive  handle  respond
-      GET\u{1b}[31m      /\u{1b}[2J    12%       0%     80%       8%
-      MMMMMMMM…MMMMMMMM                12%       0%     80%       8%
-                         /x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/…/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x//end
+      method  route  queue  receive  handle  respond
+                       12%       0%     80%       8%
+        GET\u{1b}[31m /\u{1b}[2J
+                       12%       0%     80%       8%
+        MMMMMMMM…MMMMMMMM /x/x/x/x/x/x/x/x/x/x/x/x/x/x/x…/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x//end
 
     Every request, in order    ░ queue  < receive  █ handle  > respond
       #        at   total  phases        body in  body out  status  request
