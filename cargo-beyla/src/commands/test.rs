@@ -41,7 +41,7 @@ use crate::request::suite::TestId;
 use crate::request::summary::Summary;
 use crate::request::trace::TraceSettings;
 use crate::workspace::tests::arguments::HarnessArguments;
-use crate::workspace::tests::{TestWorkspace, is_part};
+use crate::workspace::tests::{TestBinary, TestWorkspace, is_part};
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;
@@ -87,9 +87,8 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     };
     let built = workspace.build(target, run.jobs.map(NonZeroUsize::get), as_user)?;
     let Some(loading) = traced else {
-        for binary in &built.binaries {
-            status.say("Executable", format_args!("{} ({})", binary.id, binary.executable.display()));
-        }
+        let executable = |binary: &TestBinary| format!("{} ({})", binary.id, binary.executable.display());
+        built.binaries.iter().for_each(|binary| status.say("Executable", executable(binary)));
         return Ok(ExitCode::SUCCESS);
     };
     if let [first, others @ ..] = &workspace.doc_tests(target)[..] {

@@ -46,20 +46,17 @@ impl Plan {
                 let matching = groups.iter().enumerate().filter(|(_, group)| group.has_test(&id, &name));
                 PlannedTest { groups: matching.map(|(place, _)| place).collect(), arguments, name }
             };
-            let (mut tests, mut unlisted) = (Vec::new(), None);
-            if !standard {
-                tests.push(planned(name, as_given(arguments)));
-            } else {
-                match answers.next() {
-                    Some(Ok(listed)) => {
-                        plan.ignored += listed.ignored;
-                        tests =
-                            listed.tests.into_iter().map(|name| planned(name.clone(), harness.to_run(&name))).collect();
-                    }
-                    Some(Err(without)) => unlisted = Some(without),
-                    None => {}
+            let answer = if standard { answers.next() } else { None };
+            let (tests, unlisted) = match answer {
+                None if standard => (Vec::new(), None),
+                None => (vec![planned(name, as_given(arguments))], None),
+                Some(Ok(listed)) => {
+                    plan.ignored += listed.ignored;
+                    let tests = listed.tests.into_iter();
+                    (tests.map(|name| planned(Arc::clone(&name), harness.to_run(&name))).collect(), None)
                 }
-            }
+                Some(Err(unlisted)) => (Vec::new(), Some(unlisted)),
+            };
             plan.binaries.push(PlannedBinary { id, executable, folder, environment, tests, unlisted });
         }
         Ok(plan)

@@ -121,7 +121,7 @@ impl Progress {
         let took = time(took.as_nanos() as u64);
         let left = if leaky { "  (left processes behind, which were killed)" } else { "" };
         let made = if requests == 0 { String::new() } else { format!("  {}", counted(requests, "request")) };
-        let why = self.reason(runner, test);
+        let why = reason(runner, test);
         let line = format!("{took:>8}  {name}{why}{made}{left}");
         self.leaky += u64::from(leaky);
         let passed = result == TestResult::Passed;
@@ -166,7 +166,7 @@ impl Progress {
             self.status.say("Summary", summary);
         }
         for (test, result) in &self.failures {
-            let (name, why) = (self.name(runner, *test), self.reason(runner, *test));
+            let (name, why) = (self.name(runner, *test), reason(runner, *test));
             self.status.say_failed(&verb(*result), format_args!("{name}{why}"));
         }
         if self.failures.iter().any(|(_, result)| *result == TestResult::Unlisted) {
@@ -203,12 +203,6 @@ impl Progress {
         std::iter::once(passed).chain(others).collect::<Vec<_>>().join(", ")
     }
 
-    /// Why a binary stands among the failures, if it is one without a list of its tests.
-    fn reason(&self, runner: &Runner, test: TestId) -> String {
-        let reason = runner.name(test).and_then(|name| name.unlisted);
-        reason.map_or(String::new(), |reason| format!(": {reason}"))
-    }
-
     fn name(&self, runner: &Runner, test: TestId) -> String {
         let Some(name) = runner.name(test) else { return String::new() };
         // Binaries are asked for their tests once.
@@ -219,6 +213,12 @@ impl Progress {
         };
         format!("{} {}{round}", name.binary, name.name)
     }
+}
+
+/// Why a binary stands among the failures, if it is one without a list of its tests.
+fn reason(runner: &Runner, test: TestId) -> String {
+    let reason = runner.name(test).and_then(|name| name.unlisted);
+    reason.map_or(String::new(), |reason| format!(": {reason}"))
 }
 
 /// How it ended, in a word.
