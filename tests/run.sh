@@ -38,7 +38,7 @@ step() {
 
 # What the steps call, and the Debian package that has it.
 programs="cc:gcc c++:g++ curl:curl sudo:sudo useradd:passwd runuser:util-linux unshare:util-linux mount:mount
-    script:bsdutils setcap:libcap2-bin"
+    script:bsdutils setcap:libcap2-bin xmllint:libxml2-utils"
 
 system_packages() {
     local entry packages=()

@@ -123,16 +123,6 @@ pub enum Error {
         /// What may cure it.
         hint: Option<String>,
     },
-    /// A test binary that does not say which tests it has.
-    #[error("could not list the tests of {binary}: {reason}")]
-    List {
-        /// Its id.
-        binary: String,
-        /// What it did instead.
-        reason: String,
-        /// What it said on stderr.
-        said: Option<String>,
-    },
     /// An argument of the test harness that has no meaning here, or is none.
     #[error("the test argument {argument} {problem}")]
     TestArgument {
@@ -231,7 +221,6 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BuildFailed { .. } | Self::NoExecutable { .. } | Self::Start { .. } => BUILD_FAILED,
-            Self::List { .. } => TESTS_FAILED,
             Self::NeverListened { .. } | Self::EndedBeforeListening { .. } => NEVER_LISTENED,
             Self::Lacking { .. } | Self::Setup { .. } | Self::Probe { .. } | Self::HelperEnded => UNSUPPORTED,
             Self::CargoNotFound { .. }
@@ -278,7 +267,6 @@ impl Error {
             | Self::Probe { hint, .. }
             | Self::Config { hint, .. }
             | Self::TestArgument { hint, .. } => hint.clone(),
-            Self::List { said, .. } => said.as_ref().map(|said| format!("it said: {said}")),
             Self::RoutePattern(_) => Some("write it as in --route '/users/{id}/orders/{order}'".into()),
             Self::FileExists { .. } => Some("nothing was written; overwrite it with `cargo beyla init --force`".into()),
             Self::Export { .. } => Some("write it as in --otlp http://localhost:4318".into()),

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::client::Client;
 use crate::run::Server;
-use crate::{system, tool};
+use crate::{fixture, system, tool};
 
 /// A server of this repository, started by the test; dropped, it is killed.
 pub struct Background {
@@ -31,7 +31,7 @@ impl Background {
         let executable = folder.join(server.bin);
         // One that runs cannot be written to.
         if !executable.exists() {
-            std::fs::copy(tool::build(server.package, server.bin), &executable).expect("room for it");
+            fixture::copy_executable(&tool::build(server.package, server.bin), &executable);
         }
         Self::start_executable(&executable, &[])
     }

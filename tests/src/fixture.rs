@@ -1,7 +1,13 @@
-//! Workspaces that tests make for themselves.
+//! Workspaces and programs that tests make for themselves.
+//!
+//! The kernel does not start a file that anybody has open for writing ("Text file busy"), and a process that another
+//! thread has just forked has all that we had open. So programs are written by other processes: none of ours ever has
+//! them open.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -19,6 +25,21 @@ pub fn write(root: &Path, files: &[(&str, &str)]) {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, content).expect("a file");
     }
+}
+
+/// Copies an executable that is to be started.
+pub fn copy_executable(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("--").arg(from).arg(to).status().expect("cp runs");
+    assert!(copied.success(), "{} is not copied", from.display());
+}
+
+/// Writes a shell script that is to be started.
+pub fn script(path: &Path, text: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat >\"$0\" && chmod +x \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut writer = shell.spawn().expect("a shell");
+    let written = writer.stdin.take().expect("a pipe").write_all(text.as_bytes());
+    assert!(written.is_ok() && writer.wait().expect("a child").success(), "{} is not written", path.display());
 }
 
 /// A manifest without dependencies, and then `rest`.

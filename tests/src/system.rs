@@ -4,12 +4,24 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A TCP port that nobody has just now, for what cannot be told to take any.
+/// A TCP port that nobody has, for what cannot be told to take any.
+///
+/// It lies below those that the kernel hands out by itself, so that no connection and no listener of another test has it
+/// before it is used; and no two callers get the same. Where they begin depends on the process, for those that run
+/// beside it.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("it is bound").port()
+    const PORTS: u32 = 8192;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("the kernel's own ports");
+    let first: u32 = range.split_whitespace().next().and_then(|port| port.parse().ok()).expect("a port");
+    assert!(first > PORTS + 1024, "the kernel hands out ports from {first} on: below, there is no room");
+    let start = std::process::id().wrapping_mul(61);
+    let candidates = (0..PORTS).map(|_| start.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS);
+    let mut ports = candidates.map(|offset| (first - PORTS + offset) as u16);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one of them is free")
 }
 
 /// The processes below `pid`, children of children too.

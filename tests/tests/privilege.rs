@@ -49,7 +49,7 @@ impl User {
             let link = user.home.join(".cargo/bin").join(program);
             symlink(user.home.join("toolchain/bin").join(program), link).expect("a link");
         }
-        fs::copy(tool(), user.tool()).expect("a copy of the tool");
+        fixture::copy_executable(tool(), &user.tool());
         // What is installed is copied into memory here, and nobody debugs it.
         run(Command::new("objcopy").arg("--strip-debug").arg(helper()).arg(user.home.join("beyla-probe")));
         run(Command::new("chown").arg("-R").arg(format!("{0}:{0}", user.name)).arg(&user.home));

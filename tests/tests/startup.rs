@@ -1,11 +1,11 @@
 //! Runs that do not come to tracing: the sentence, and the exit code that tells.
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use beyla_tests::fixture::{self, HELLO_SERVER, manifest};
 use beyla_tests::odd::ODD_SERVER;
 use beyla_tests::run::{Capture, Finished, LATENCY_LAB, Run};
+use beyla_tests::system::free_port;
 use beyla_tests::tool::{self, tool};
 
 #[test]
@@ -39,9 +39,10 @@ fn a_port_that_is_in_use() {
 
 #[test]
 fn a_port_on_which_we_serve_metrics() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let run = Run::of(LATENCY_LAB, Capture::Socket).environment("PORT", free.port().to_string());
-    let finished = run.flags(["--prometheus", &free.to_string()]).to_end();
+    let port = free_port();
+    let free = format!("127.0.0.1:{port}");
+    let run = Run::of(LATENCY_LAB, Capture::Socket).environment("PORT", port.to_string());
+    let finished = run.flags(["--prometheus", &free]).to_end();
     finished.failed_with(97, &["AddrInUse", &format!("metrics are served on {free}, by --prometheus")]);
 }
 
@@ -121,15 +122,15 @@ fn the_tool_is_replaced_while_it_runs() {
     let cargo = r#"#!/bin/sh
 rm -f "$REPLACED" && echo 'another version' >"$REPLACED" && exec "$REAL_CARGO" "$@"
 "#;
-    let folder = fixture::folder(&[("cargo", cargo)]);
-    let (cargo, copy) = (folder.path().join("cargo"), folder.path().join("cargo-beyla"));
-    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::copy(tool(), &copy).unwrap();
+    let folder = fixture::folder(&[]);
+    let (script, copy) = (folder.path().join("cargo"), folder.path().join("cargo-beyla"));
+    fixture::script(&script, cargo);
+    fixture::copy_executable(tool(), &copy);
     let finished = Run::of(LATENCY_LAB, Capture::Auto)
         .with_tool(&copy)
         .environment("REPLACED", &copy)
         .environment("REAL_CARGO", tool::cargo())
-        .environment("CARGO", &cargo)
+        .environment("CARGO", &script)
         .flags(["--exec", "curl -s $BEYLA_URL/fast"])
         .to_end();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);

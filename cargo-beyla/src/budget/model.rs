@@ -70,11 +70,7 @@ impl Scope {
 
     /// Whether it is about this test.
     pub fn has_test(&self, binary: &str, name: &str) -> bool {
-        let Self::Tests(pattern) = self else { return false };
-        let target = binary.rsplit("::").next().unwrap_or(binary);
-        [name.to_owned(), format!("{target}::{name}"), format!("{binary} {name}")]
-            .iter()
-            .any(|text| pattern.matches(text))
+        matches!(self, Self::Tests(pattern) if pattern.matches_test(binary, name))
     }
 }
 
@@ -100,6 +96,17 @@ impl Pattern {
     fn new(text: &str, glob: &str) -> Option<Self> {
         let glob = GlobBuilder::new(glob).literal_separator(false).backslash_escape(true).build().ok()?;
         Some(Self { text: text.to_owned(), glob: glob.compile_matcher() })
+    }
+
+    /// It as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is this test, by its name, by its target and name, or by its binary and name.
+    pub fn matches_test(&self, binary: &str, name: &str) -> bool {
+        let target = binary.rsplit("::").next().unwrap_or(binary);
+        [name.to_owned(), format!("{target}::{name}"), format!("{binary} {name}")].iter().any(|text| self.matches(text))
     }
 
     /// Whether it is this text.

@@ -20,9 +20,6 @@ use crate::request::summary::Summary;
 use crate::request::trace::{Trace, TraceSettings};
 use crate::stream::event::Event;
 
-/// Width of the report where no terminal tells another.
-const DEFAULT_WIDTH: usize = 120;
-
 /// Renders the recording.
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {
     let settings = Settings::of_report(arguments, &Environment::of_process())?;
@@ -67,7 +64,7 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
 /// How the terminal takes it.
 pub(super) fn terminal_options(settings: &Settings, status: Status) -> TerminalOptions {
     let width = terminal_size::terminal_size_of(Stream::Stderr).map(|(width, _)| usize::from(width.0));
-    TerminalOptions { slowest: settings.slowest.value, color: status.color, width: width.unwrap_or(DEFAULT_WIDTH) }
+    TerminalOptions { slowest: settings.slowest.value, color: status.color, width }
 }
 
 /// Prints the summary on stderr, and writes the JSON report where it is wanted.

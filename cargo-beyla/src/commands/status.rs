@@ -50,8 +50,13 @@ impl Status {
     pub(super) fn fail(self, error: &crate::error::Error) {
         write(format!("{}: {error}\n", self.paint(ERROR, "error")));
         if let Some(hint) = error.hint() {
-            write(format!("{}: {hint}\n", self.paint(HINT, "hint")));
+            self.hint(hint);
         }
+    }
+
+    /// What cures a failure that was told.
+    pub(super) fn hint(self, text: impl std::fmt::Display) {
+        write(&format!("{}: {text}\n", self.paint(HINT, "hint")));
     }
 
     fn paint(self, style: Style, text: &str) -> String {

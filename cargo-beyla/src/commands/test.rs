@@ -1,5 +1,6 @@
 //! `cargo beyla test`: builds the tests of a workspace, and runs each in a process of its own.
 
+mod conflicts;
 mod plan;
 pub(super) mod probing;
 mod progress;
@@ -24,6 +25,7 @@ use super::verdicts::{Demands, annotate};
 use crate::cli::test::{TestArguments, TestControl};
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
+use crate::config::test_groups::TestGroup;
 use crate::console::stream::Stream;
 use crate::error::{BUDGET_BROKEN, Error, TESTS_FAILED};
 use crate::export::exporter::Checked;
@@ -102,11 +104,15 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let target_directory = built.target_directory;
-    let Plan { binaries, ignored } =
-        Plan::make(built.binaries, &harness, arguments, cpus.get(), user::impersonating(user.as_ref()))?;
+    let groups: Vec<&TestGroup> = settings.test_groups.iter().map(|group| &group.value).collect();
+    let as_user = user::impersonating(user.as_ref());
+    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, &groups, cpus.get(), as_user)?;
+    if !is_part(target) && !harness.choose() {
+        warn_of_empty(&groups, &binaries, status);
+    }
     // Before there are threads, and what may stay behind if we are killed.
     let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let options = options(arguments, &harness, cpus, user.clone(), &signals);
+    let options = options(arguments, &harness, cpus, &groups, user.clone(), &signals);
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 
     let within = within(&target_directory, &binaries);
@@ -156,6 +162,20 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     }
 }
 
+/// A group without tests would otherwise never be noticed.
+fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], status: Status) {
+    // What a binary without a list has may be in any of them.
+    if binaries.iter().any(|binary| binary.unlisted.is_some()) {
+        return;
+    }
+    for (place, group) in groups.iter().enumerate() {
+        let mut tests = binaries.iter().flat_map(|binary| &binary.tests);
+        if !tests.any(|test| test.groups.contains(&place)) {
+            status.warn(format_args!("the test group `{}` matches no test", group.name.escape_debug()));
+        }
+    }
+}
+
 /// Writes the report for CI; `-` is stdout.
 fn write_junit(
     path: &Path,
@@ -197,6 +217,7 @@ fn options(
     arguments: &TestArguments,
     harness: &HarnessArguments,
     cpus: NonZeroUsize,
+    groups: &[&TestGroup],
     user: Option<InvokingUser>,
     signals: &Signals,
 ) -> Options {
@@ -216,6 +237,7 @@ fn options(
         harness.test_threads.or(jobs).or_else(threads).unwrap_or(cpus)
     };
     let rounds = repeat.unwrap_or(NonZeroUsize::MIN);
+    let groups = groups.iter().map(|group| group.max_threads).collect();
     let (in_our_group, guard) = (terminal::is_there(), signals.guard().cloned());
-    Options { at_a_time, timeout, fail_fast: !no_fail_fast, rounds, inherited, user, in_our_group, guard }
+    Options { at_a_time, groups, timeout, fail_fast: !no_fail_fast, rounds, inherited, user, in_our_group, guard }
 }

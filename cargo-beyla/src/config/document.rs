@@ -36,11 +36,12 @@ impl Document {
         found.filter(|node| !matches!(node.value, Value::Empty))
     }
 
-    /// Whether it says anything but the value of this key.
-    pub(super) fn has_other_than(&self, key: &Key) -> bool {
-        let last = key.path.rsplit('.').next().unwrap_or(key.path);
+    /// Whether it says anything but the values of these keys.
+    pub(super) fn has_other_than(&self, keys: &[&Key]) -> bool {
+        let is_among =
+            |entry: &Entry| keys.iter().any(|key| is_key(&entry.key, key.path.rsplit('.').next().unwrap_or(key.path)));
         let Value::Map(entries) = &self.root.value else { return false };
-        entries.iter().any(|entry| entry.key != last)
+        entries.iter().any(|entry| !is_among(entry))
     }
 
     /// Where a value stands.

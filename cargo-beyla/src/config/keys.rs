@@ -28,6 +28,7 @@ keys! {
     DURATION = "cargo_beyla.duration";
     EXEC = "cargo_beyla.exec";
     BUDGETS = "cargo_beyla.budgets";
+    TEST_GROUPS = "cargo_beyla.test_groups";
     JAEGER = "cargo_beyla.jaeger";
     OTLP = "cargo_beyla.otlp";
     PROMETHEUS = "cargo_beyla.prometheus";

@@ -22,7 +22,7 @@ pub struct Manifests {
     pub package: PathBuf,
     /// The Cargo.toml of its workspace.
     pub workspace: PathBuf,
-    /// Where several packages are tested, the Cargo.toml of each: their budgets count, and nothing else.
+    /// Where several packages are tested, the Cargo.toml of each: their budgets and test groups count, and nothing else.
     pub several: Vec<PathBuf>,
 }
 
@@ -31,7 +31,7 @@ pub struct Manifests {
 pub(super) struct Layers<'a> {
     pub(super) environment: &'a Environment,
     pub(super) documents: Vec<Document>,
-    /// Of several packages: only their budgets count.
+    /// Of several packages: only their budgets and test groups count.
     pub(super) several: Vec<Document>,
 }
 

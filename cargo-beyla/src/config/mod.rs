@@ -23,5 +23,6 @@ pub mod secret;
 pub mod settings;
 pub mod show;
 pub mod source;
+pub mod test_groups;
 pub mod values;
 mod yaml;

@@ -18,6 +18,7 @@ use super::open_telemetry::OpenTelemetry;
 use super::resolve::Resolver;
 use super::routes::Routes;
 use super::source::Setting;
+use super::test_groups::{TestGroup, test_groups};
 use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
 use crate::budget::model::Budget;
 use crate::cli::test::TestArguments;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub routes: Routes,
     /// What fails the run if it does not hold.
     pub budgets: Vec<Setting<Budget>>,
+    /// Which tests do not run all at the same time.
+    pub test_groups: Vec<Setting<TestGroup>>,
     /// The ports of the process to attach to.
     pub open_port: Option<Setting<Ports>>,
     /// What the path of the executable to attach to matches.
@@ -230,11 +233,11 @@ impl Settings {
         }
         for document in &layers.several {
             document.check()?;
-            if document.has_other_than(&keys::BUDGETS) {
+            if document.has_other_than(&[&keys::BUDGETS, &keys::TEST_GROUPS]) {
                 let path = document.path.display();
                 warnings.push(format!(
-                    "{path}: several packages are tested, so of its settings only the budgets count; put the others into \
-                     [workspace.metadata.beyla]"
+                    "{path}: several packages are tested, so of its settings only budgets and test groups count; put the \
+                     others into [workspace.metadata.beyla]"
                 ));
             }
         }
@@ -284,6 +287,7 @@ impl Settings {
             exec: optional(layers, "--exec", flags.exec.cloned(), &keys::EXEC, |node| text(node).map(OsString::from))?,
             routes: Routes::load(flags.routes, layers)?,
             budgets: budgets(flags.budgets, layers)?,
+            test_groups: test_groups(layers)?,
             open_port: layers.get(&keys::OPEN_PORT, ports)?,
             executable_name: layers.first_of(&[&keys::EXECUTABLE_NAME, &keys::EXECUTABLE_PATH], regex)?,
             service_name,

@@ -131,6 +131,30 @@ fn beyla_s_keys_in_the_metadata_of_cargo() {
 }
 
 #[test]
+fn test_groups_of_files() {
+    fn said(given: &Given<'_>) -> Vec<String> {
+        let groups = given.settings().unwrap().test_groups;
+        groups.iter().map(|group| format!("{} ({})", group.value, group.source)).collect()
+    }
+    let package = "[package.metadata.beyla.test-groups]\nport-8080 = { filter = 'api::{a,b}*' }\n\
+                   [package.metadata.beyla.test-groups.database]\nfilter = ['shop::db *', '*sql*']\nmax-threads = 4";
+    let workspace = "[workspace.metadata.beyla.test_groups]\nall = { filter = '*', max_threads = 2 }";
+    let given = Given { package, workspace, ..Given::default() };
+    assert_eq!(
+        said(&given),
+        [
+            "database: shop::db *, *sql*; max-threads 4 (shop/Cargo.toml:1:1 (package.metadata.beyla))",
+            "port-8080: api::{a,b}*; max-threads 1 (shop/Cargo.toml:1:1 (package.metadata.beyla))",
+        ]
+    );
+    assert_eq!(said(&Given { package: "", ..given }).len(), 1);
+    let yaml = "cargo_beyla: {test_groups: {port: {filter: api::*, max-threads: 1}}}";
+    let groups = Given { yaml, ..Given::default() }.settings().unwrap().test_groups;
+    let [Setting { value: group, .. }] = &groups[..] else { panic!("{groups:?}") };
+    assert!(group.has_test("shop::api", "users::create") && !group.has_test("shop::web", "users::create"));
+}
+
+#[test]
 fn budgets_of_files_and_flags() {
     let said = |given: Given<'_>| -> Vec<String> {
         let budgets = given.settings().unwrap().budgets;
@@ -239,6 +263,15 @@ fn what_is_refused_says_where_and_why() {
         "cargo_beyla: {duration: forever}",
         "cargo_beyla: {budgets: ['errors == 0', 'GET /a p98 < 1ms']}",
         "cargo_beyla: {budgets: {slow: [1]}}",
+        "cargo_beyla: {test_groups: [a]}",
+        "cargo_beyla: {test_groups: {a: api::*}}",
+        "cargo_beyla: {test_groups: {a: {max_threads: 1}}}",
+        "cargo_beyla:\n  test_groups:\n    a:\n      filter: api::*\n      max-thread: 1\n",
+        "cargo_beyla: {test_groups: {a: {filter: api::*, whatever: 1}}}",
+        "cargo_beyla: {test_groups: {a: {filter: '['}}}",
+        "cargo_beyla: {test_groups: {a: {filter: [api::*, '']}}}",
+        "cargo_beyla: {test_groups: {a: {filter: api::*, max-threads: 0}}}",
+        "cargo_beyla: {test_group: {}}",
         "slowest: 3",
         "filter: {application: {url.path: {matches: x}}}",
         "attributes: {select: {m: {include: {}}}}",

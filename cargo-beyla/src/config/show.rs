@@ -38,6 +38,10 @@ fn report(settings: &Settings, lines: &mut Lines) {
         [] => lines.maybe("budgets", None::<&Setting<()>>, |()| String::new()),
         budgets => budgets.iter().for_each(|budget| lines.set("budgets", budget, Budget::label)),
     }
+    match &settings.test_groups[..] {
+        [] => lines.maybe("test_groups", None::<&Setting<()>>, |()| String::new()),
+        groups => groups.iter().for_each(|group| lines.set("test_groups", group, ToString::to_string)),
+    }
     lines.set("trace_printer", &settings.trace_printer, |printer| word(TracePrinter::WORDS, printer).to_owned());
     lines.set("log_level", &settings.log_level, |level| word(LogLevel::WORDS, level).to_owned());
 }

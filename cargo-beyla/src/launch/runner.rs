@@ -12,6 +12,7 @@
 mod adopted;
 pub mod output;
 mod process;
+mod queue;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -24,6 +25,7 @@ use nix::unistd::Pid;
 use self::adopted::Adopted;
 use self::output::TestOutput;
 use self::process::{Left, Running};
+use self::queue::{Place, Queue};
 use super::family::Bond;
 use super::guard::Guard;
 use super::signals::Received;
@@ -32,12 +34,16 @@ use super::user::InvokingUser;
 use crate::error::Error;
 use crate::request::suite::{TestId, TestResult};
 use crate::workspace::program::Program;
+use crate::workspace::tests::list::Unlisted;
 
 /// How long a test that has taken too long has, from SIGTERM to SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);
 
 /// How long processes that a test has left behind have to end by themselves.
 const LEFT_GRACE: Duration = Duration::from_millis(200);
+
+/// What stands for the tests of a binary that gave no list of them.
+const LIST_OF_TESTS: &str = "(list of tests)";
 
 /// How often processes left behind are looked after: nobody tells of their end.
 const LOOK: Duration = Duration::from_millis(50);
@@ -49,6 +55,8 @@ pub struct PlannedTest {
     pub name: Arc<str>,
     /// The arguments that have its binary run it alone.
     pub arguments: Vec<OsString>,
+    /// The groups that it belongs to: their places in [`Options::groups`].
+    pub groups: Vec<usize>,
 }
 
 /// The tests of one binary.
@@ -64,6 +72,8 @@ pub struct PlannedBinary {
     pub spawns: Vec<PathBuf>,
     /// Its tests, in the order in which they start.
     pub tests: Vec<PlannedTest>,
+    /// Why its tests are not known. That is a failure of its own, told once and before all others.
+    pub unlisted: Option<Unlisted>,
 }
 
 /// How tests run.
@@ -71,6 +81,8 @@ pub struct PlannedBinary {
 pub struct Options {
     /// So many at a time.
     pub at_a_time: NonZeroUsize,
+    /// Of each group, so many at a time: what a test has left behind counts as well.
+    pub groups: Vec<NonZeroUsize>,
     /// What takes longer is stopped, and has failed.
     pub timeout: Option<Duration>,
     /// After a failure no other binary is begun; the tests of those that were begun still run.
@@ -101,7 +113,7 @@ pub enum Happened {
     Started {
         /// Which.
         test: TestId,
-        /// Its process, and the id of its process group.
+        /// Its process, and the id of its process group; 0 if nothing was run.
         pid: u32,
         /// When, just before its process was made.
         at: Instant,
@@ -123,22 +135,6 @@ pub enum Happened {
     },
 }
 
-/// A test that has begun.
-#[derive(Clone, Copy, Debug)]
-struct Begun {
-    round: usize,
-    binary: usize,
-    test: usize,
-}
-
-/// The next test to start.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cursor {
-    round: usize,
-    binary: usize,
-    test: usize,
-}
-
 /// A test as reports name it.
 #[derive(Clone, Copy, Debug)]
 pub struct TestName<'a> {
@@ -148,6 +144,8 @@ pub struct TestName<'a> {
     pub name: &'a Arc<str>,
     /// Which repetition it belongs to, from 0.
     pub round: u32,
+    /// If it stands for the tests of a binary that gave no list of them: what that did instead.
+    pub unlisted: Option<&'a str>,
 }
 
 /// Runs the tests of a plan.
@@ -155,11 +153,14 @@ pub struct TestName<'a> {
 pub struct Runner {
     plan: Vec<PlannedBinary>,
     options: Options,
-    next: Cursor,
-    begun: Vec<Begun>,
+    queue: Queue,
+    /// By their ids.
+    begun: Vec<Place>,
+    /// The name of what stands for the tests of a binary that gave no list of them, and whether those were told.
+    list_of_tests: Arc<str>,
+    told: bool,
     running: Vec<Running>,
     left: Vec<Left>,
-    failed: bool,
     /// How often it was told to stop.
     stops: u32,
     /// What tests have left behind, where it becomes ours.
@@ -169,16 +170,18 @@ pub struct Runner {
 impl Runner {
     /// Starts nothing yet.
     pub fn new(mut plan: Vec<PlannedBinary>, options: Options) -> Self {
-        plan.retain(|binary| !binary.tests.is_empty());
+        plan.retain(|binary| !binary.tests.is_empty() || binary.unlisted.is_some());
+        let unlisted = (0..plan.len()).filter(|binary| plan[*binary].unlisted.is_some());
         Self {
             adopted: options.in_our_group.then(Adopted::begin).flatten(),
+            begun: unlisted.map(|binary| Place { round: 0, binary, test: 0 }).collect(),
+            queue: Queue::new(&plan, &options.groups, options.rounds),
             plan,
             options,
-            next: Cursor::default(),
-            begun: Vec::new(),
+            list_of_tests: LIST_OF_TESTS.into(),
+            told: false,
             running: Vec::new(),
             left: Vec::new(),
-            failed: false,
             stops: 0,
         }
     }
@@ -190,6 +193,7 @@ impl Runner {
     /// # Errors
     /// If a test could not be started. Those that run go on.
     pub fn step(&mut self, now: Instant, happened: &mut Vec<Happened>) -> Result<(), Error> {
+        self.tell_unlisted(happened);
         self.reap(now, happened)?;
         let mut started = false;
         while let Some(begun) = self.take_next() {
@@ -205,7 +209,7 @@ impl Runner {
 
     /// When [`Self::step`] wants to be called though no process may have ended.
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
-        if self.next_may_start() {
+        if !self.told || (self.has_room() && self.queue.has_next(self.is_idle())) {
             return Some(now);
         }
         let left = (!self.left.is_empty()).then(|| now + LOOK);
@@ -220,26 +224,28 @@ impl Runner {
 
     /// Whether all is over that will be run.
     pub fn is_over(&self) -> bool {
-        self.running.is_empty() && self.left.is_empty() && self.following().is_none()
+        self.told && self.is_idle() && self.queue.is_over()
     }
 
     /// The tests that would have run and did not start.
     pub fn not_started(&self) -> usize {
-        let tests: usize = self.plan.iter().map(|binary| binary.tests.len()).sum();
-        tests * self.options.rounds.get() - self.begun.len()
+        self.queue.not_started()
     }
 
     /// A test that has begun.
     pub fn name(&self, test: TestId) -> Option<TestName<'_>> {
-        let Begun { round, binary, test } = *self.begun.get(test.0 as usize)?;
+        let Place { round, binary, test } = *self.begun.get(test.0 as usize)?;
         let binary = self.plan.get(binary)?;
-        Some(TestName { binary: &binary.id, name: &binary.tests.get(test)?.name, round: round as u32 })
+        let unlisted = binary.unlisted.as_ref().map(|unlisted| &*unlisted.reason);
+        let name = if unlisted.is_some() { &self.list_of_tests } else { &binary.tests.get(test)?.name };
+        Some(TestName { binary: &binary.id, name, round: round as u32, unlisted })
     }
 
     /// Starts no other test, and hands the signal on to all that run, with all that they have started; the second
     /// time they are killed.
     pub fn stop(&mut self, received: &Received) {
         self.stops += 1;
+        self.queue.close();
         for running in &self.running {
             if self.stops > 1 {
                 running.family.kill();
@@ -297,7 +303,9 @@ impl Runner {
                 index += 1;
                 continue;
             };
-            self.failed |= result != TestResult::Passed;
+            if result != TestResult::Passed && self.options.fail_fast {
+                self.queue.begin_no_other();
+            }
             let ended = self.running.swap_remove(index);
             let root = ended.family.root;
             match ended.into_left(result, now) {
@@ -305,12 +313,12 @@ impl Runner {
                 Ok(left) if result == TestResult::TimedOut || self.stops > 0 => {
                     left.kill();
                     self.forget(left.root());
-                    happened.push(left.into_ended(false));
+                    self.end(left.into_ended(false), happened);
                 }
                 Ok(left) => self.left.push(left),
                 Err(ended) => {
                     self.forget(root);
-                    happened.push(ended);
+                    self.end(ended, happened);
                 }
             }
         }
@@ -325,7 +333,8 @@ impl Runner {
                     left.kill();
                 }
                 self.forget(left.root());
-                happened.push(self.left.swap_remove(index).into_ended(!gone));
+                let ended = self.left.swap_remove(index).into_ended(!gone);
+                self.end(ended, happened);
             } else {
                 index += 1;
             }
@@ -333,13 +342,35 @@ impl Runner {
         Ok(())
     }
 
+    /// Tells of the binaries without a list, which come first of all.
+    fn tell_unlisted(&mut self, happened: &mut Vec<Happened>) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        for (test, place) in (0..).map(TestId).zip(&self.begun) {
+            let Some(Unlisted { reason: _, output, asked, ended }) = &self.plan[place.binary].unlisted else {
+                continue;
+            };
+            happened.push(Happened::Started { test, pid: 0, at: *asked });
+            happened.push(Happened::Ended {
+                test,
+                result: TestResult::Unlisted,
+                output: TestOutput::of(output.clone()),
+                at: *ended,
+                took: ended.saturating_duration_since(*asked),
+                leaky: false,
+            });
+        }
+    }
+
+    /// Nobody needs to look after it any more.
     fn forget(&self, root: Pid) {
         if let Some(guard) = &self.options.guard {
             guard.forget(root);
         }
     }
 
-    fn start(&mut self, begun: Begun) -> Result<Happened, Error> {
+    fn start(&mut self, begun: Place) -> Result<Happened, Error> {
         let test = TestId(self.begun.len() as u32);
         let binary = &self.plan[begun.binary];
         let running = Running::start(test, binary, &binary.tests[begun.test], &self.options)?;
@@ -349,38 +380,30 @@ impl Runner {
         Ok(happened)
     }
 
-    /// Where the next test is that will ever start, be it when others have ended.
-    fn following(&self) -> Option<Cursor> {
-        let Cursor { round, binary, test } = self.next;
-        let over = self.stops > 0
-            || self.plan.is_empty()
-            || round >= self.options.rounds.get()
-            || (test == 0 && self.failed && self.options.fail_fast);
-        (!over).then_some(Cursor { round, binary, test })
+    /// Takes the test to start now, if there is one.
+    fn take_next(&mut self) -> Option<Place> {
+        self.has_room().then(|| self.queue.take_next(self.is_idle()))?
     }
 
-    fn next_may_start(&self) -> bool {
-        self.running.len() < self.options.at_a_time.get()
-            && self.following().is_some_and(|next| {
-                let begins_round = next.round > 0 && next.binary == 0 && next.test == 0;
-                !begins_round || (self.running.is_empty() && self.left.is_empty())
-            })
+    fn has_room(&self) -> bool {
+        let most = self.options.at_a_time.get();
+        // One at a time is one after the other: what a test left behind may hold what the next one wants.
+        let left = if most == 1 { self.left.len() } else { 0 };
+        self.running.len() + left < most
     }
 
-    /// The test to start now, if there is one.
-    fn take_next(&mut self) -> Option<Begun> {
-        if !self.next_may_start() {
-            return None;
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.left.is_empty()
+    }
+
+    /// It is over with all that it left behind.
+    fn end(&mut self, ended: Happened, happened: &mut Vec<Happened>) {
+        if let Happened::Ended { test, .. } = ended
+            && let Some(Place { binary, test, .. }) = self.begun.get(test.0 as usize)
+        {
+            self.queue.release(&self.plan[*binary].tests[*test].groups);
         }
-        let Cursor { round, binary, test } = self.next;
-        self.next.test += 1;
-        if self.next.test >= self.plan.get(binary)?.tests.len() {
-            self.next = Cursor { round, binary: binary + 1, test: 0 };
-        }
-        if self.next.binary >= self.plan.len() {
-            self.next = Cursor { round: round + 1, binary: 0, test: 0 };
-        }
-        Some(Begun { round, binary, test })
+        happened.push(ended);
     }
 }
 

@@ -40,8 +40,9 @@ impl Shell {
             spawns: Vec::new(),
             tests: tests
                 .iter()
-                .map(|name| PlannedTest { name: (*name).into(), arguments: vec![(*name).into()] })
+                .map(|name| PlannedTest { name: (*name).into(), arguments: vec![(*name).into()], groups: Vec::new() })
                 .collect(),
+            unlisted: None,
         };
         let binaries = binaries.iter().enumerate().map(planned).collect();
         Self { folder, binaries }
@@ -50,6 +51,7 @@ impl Shell {
     fn runner(&self, set: impl Fn(&mut Options)) -> Runner {
         let mut options = Options {
             at_a_time: NonZeroUsize::new(2).unwrap(),
+            groups: Vec::new(),
             timeout: None,
             fail_fast: true,
             rounds: NonZeroUsize::MIN,
@@ -84,7 +86,8 @@ fn run(runner: &mut Runner, mut until: impl FnMut(&Runner) -> bool) -> BTreeMap<
         for happened in all {
             match happened {
                 Happened::Started { test, pid, .. } => {
-                    assert_eq!((test.0, pid > 0), (started, true));
+                    let runs = runner.name(test).unwrap().unlisted.is_none();
+                    assert_eq!((test.0, pid > 0), (started, runs));
                     started += 1;
                 }
                 Happened::Ended { test, result, output, at: _, took, leaky } => {
@@ -164,6 +167,59 @@ fn after_a_failure_no_other_binary_is_begun() {
     assert_eq!((to_end(&mut runner).len(), runner.not_started()), (4, 3));
     let mut runner = shell.runner(|options| options.fail_fast = false);
     assert_eq!((to_end(&mut runner).len(), runner.not_started()), (7, 0));
+}
+
+#[test]
+fn of_a_group_one_runs_at_a_time_and_waits_for_what_was_left_behind() {
+    let mut shell = Shell::new(&[&["leaves", "slow", "slow"], &["slow", "slow"]]);
+    for binary in &mut shell.binaries {
+        binary.tests.iter_mut().for_each(|test| test.groups = vec![0]);
+    }
+    shell.binaries[1].tests[1].groups.clear();
+    let mut runner = shell.runner(|options| {
+        (options.at_a_time, options.groups) = (NonZeroUsize::new(9).unwrap(), vec![NonZeroUsize::MIN]);
+    });
+    let mut order = Vec::new();
+    let begun = Instant::now();
+    while !runner.is_over() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it does not end: {runner:?}");
+        let mut all = Vec::new();
+        runner.step(Instant::now(), &mut all).unwrap();
+        for happened in all {
+            match happened {
+                Happened::Started { test, .. } => order.push((test.0, "starts")),
+                Happened::Ended { test, leaky, .. } => order.push((test.0, if leaky { "was leaky" } else { "ends" })),
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let (outside, group): (Vec<_>, Vec<_>) = order.into_iter().partition(|(test, _)| *test == 1);
+    assert_eq!(outside, [(1, "starts"), (1, "ends")]);
+    let one_by_one = [(0, "starts"), (0, "was leaky"), (2, "starts"), (2, "ends"), (3, "starts"), (3, "ends")];
+    assert_eq!(group, [&one_by_one[..], &[(4, "starts"), (4, "ends")]].concat());
+    let place = |test| runner.name(TestId(test)).map(|name| (name.binary.to_string(), name.name.to_string())).unwrap();
+    assert_eq!((place(1), place(4)), (("b1".into(), "slow".into()), ("b1".into(), "slow".into())));
+}
+
+#[test]
+fn a_binary_without_a_list_is_one_failure_and_the_others_run() {
+    let mut shell = Shell::new(&[&["passes"], &[], &["passes", "slow"]]);
+    let asked = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
+    shell.binaries[1].unlisted = Some(Unlisted {
+        reason: "it sang".into(),
+        output: b"la\n".to_vec(),
+        asked,
+        ended: asked + Duration::from_secs(1),
+    });
+    let mut runner = shell.runner(|options| options.rounds = NonZeroUsize::new(2).unwrap());
+    assert!(!runner.is_over());
+    let ends = to_end(&mut runner);
+    let end = named(&runner, &ends, "(list of tests)");
+    assert_eq!((end.result, end.output.as_str(), end.took), (TestResult::Unlisted, "la\n", Duration::from_secs(1)));
+    let name = runner.name(TestId(0)).unwrap();
+    assert_eq!((&**name.binary, name.unlisted), ("b1", Some("it sang")));
+    assert_eq!((ends.len(), runner.not_started()), (1 + 2 * 3, 0));
+    assert!(ends.iter().filter(|(id, _)| id.0 > 0).all(|(_, end)| end.result == TestResult::Passed));
 }
 
 #[test]

@@ -197,10 +197,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_attached_to() {
-        let free = {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-            listener.local_addr().expect("it is bound").port()
-        };
+        // Taken by a socket that does not listen, so that no other test is given it meanwhile.
+        let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+        taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let free = taken.local_addr().expect("it is bound").port();
         let message = |result: Result<Running, Error>| result.expect_err("refused").to_string();
         assert_eq!(message(on_ports(&free.to_string())), format!("nobody listens on port {free}"));
         assert_eq!(message(on_ports(&format!("1,{free}"))), format!("nobody listens on the ports 1,{free}"));

@@ -33,6 +33,7 @@ fn failed_tests(summary: &Summary) -> impl Iterator<Item = String> {
             TestResult::Failed(code) => format!("failed with exit code {code}"),
             TestResult::Killed(signal) => format!("was killed by signal {signal}"),
             TestResult::TimedOut => "took too long".to_owned(),
+            TestResult::Unlisted => format!("failed: {}", test.reason.as_deref().unwrap_or("without a reason")),
         };
         let requests = format!("{}, {}", counted(test.requests, "request"), counted(test.errors, "error"));
         Some(line("error", &[("title", "test failed")], &format!("{} {} {how} ({requests})", test.binary, test.name)))

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use chrono::DateTime;
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::run_info::RunInfo;
 use super::units::time;
@@ -37,7 +37,7 @@ pub fn write(
     let mut suites: BTreeMap<&str, (TestSuite, u64)> = BTreeMap::new();
     for (id, test) in (0..).map(TestId).zip(&summary.tests) {
         let (suite, time_ns) = suites.entry(&test.binary).or_insert_with(|| {
-            let mut suite = TestSuite::new(&*test.binary);
+            let mut suite = TestSuite::new(xml(&test.binary));
             suite.set_timestamp(moment(run, test.started_ns));
             (suite, 0)
         });
@@ -45,7 +45,7 @@ pub fn write(
         let requests = requests.get(&id).map_or(&[][..], Vec::as_slice);
         suite.add_test_case(case(test, rounds, run, requests, outputs.get(&id)));
     }
-    let mut report = Report::new(run.name());
+    let mut report = Report::new(xml(&run.name()));
     report.set_timestamp(moment(run, run.started_monotonic_ns)).set_time(Duration::from_nanos(duration_ns));
     for (mut suite, time_ns) in suites.into_values() {
         suite.set_time(Duration::from_nanos(time_ns));
@@ -57,13 +57,15 @@ pub fn write(
 }
 
 fn case(test: &TestSummary, rounds: bool, run: &RunInfo, requests: &[&Request], output: Option<&String>) -> TestCase {
+    // Binaries are asked for their tests once.
+    let rounds = rounds && test.result != Some(TestResult::Unlisted);
     let name = if rounds { format!("{} (round {})", test.name, test.round + 1) } else { test.name.to_string() };
-    let mut case = TestCase::new(name, status(test.result));
-    case.set_classname(&*test.binary).set_time(Duration::from_nanos(test.duration_ns));
+    let mut case = TestCase::new(xml(&name), status(test));
+    case.set_classname(xml(&test.binary)).set_time(Duration::from_nanos(test.duration_ns));
     case.set_timestamp(moment(run, test.started_ns));
     if let Some(output) = output {
         let start = output.ceil_char_boundary(output.len().saturating_sub(OUTPUT_MAX));
-        case.set_system_out(&output[start..]);
+        case.set_system_out(xml(&output[start..]));
     }
     case.add_property(Property::new("beyla.requests", test.requests.to_string()));
     if test.requests == 0 {
@@ -77,22 +79,33 @@ fn case(test: &TestSummary, rounds: bool, run: &RunInfo, requests: &[&Request], 
     let mut slowest = requests.to_vec();
     slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
     for (number, request) in (1..).zip(slowest.into_iter().take(REQUESTS_MAX)) {
-        case.add_property(Property::new(format!("request.{number}"), said(request)));
+        case.add_property(Property::new(format!("request.{number}"), xml(&said(request))));
     }
     case
 }
 
-fn status(result: Option<TestResult>) -> TestCaseStatus {
-    let (kind, message) = match result {
+fn status(test: &TestSummary) -> TestCaseStatus {
+    let (kind, message) = match test.result {
         Some(TestResult::Passed) => return TestCaseStatus::success(),
         Some(TestResult::Failed(code)) => (NonSuccessKind::Failure, format!("failed with exit code {code}")),
         Some(TestResult::Killed(signal)) => (NonSuccessKind::Error, format!("killed by signal {signal}")),
         Some(TestResult::TimedOut) => (NonSuccessKind::Error, "took too long, and was stopped".to_owned()),
+        Some(TestResult::Unlisted) => {
+            (NonSuccessKind::Error, test.reason.as_deref().unwrap_or("not listed").to_owned())
+        }
         None => (NonSuccessKind::Error, "had not ended when the run did".to_owned()),
     };
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_message(message);
+    status.set_message(xml(&message));
     status
+}
+
+/// Text of others made fit for XML, which all of it passes through.
+///
+/// Of what XML 1.0 does not allow (`Char` in section 2.2), quick-junit takes the control characters out and leaves the
+/// two that are no characters: a document with one of them is not well-formed.
+fn xml(text: &str) -> XmlString {
+    XmlString::new(text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
 }
 
 /// `GET /users/7?full=1 200 1.24 ms`.
@@ -112,6 +125,8 @@ mod tests {
     use crate::report::fixtures;
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     fn written(summary: &Summary) -> String {
         let outputs = [(TestId(2), "it \x1b[31mpanicked\x1b[0m & <died>\0".to_owned())].into();
         let mut out = Vec::new();
@@ -124,6 +139,66 @@ mod tests {
         let mut summary = fixtures::suite();
         summary.tests[4].binary = "shop".into();
         insta::assert_snapshot!(written(&summary));
+    }
+
+    /// What XML 1.0 allows: `Char` in section 2.2.
+    fn is_allowed(character: char) -> bool {
+        matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    }
+
+    /// A run in which everything that others name holds this text.
+    fn hostile(text: &str) -> String {
+        let mut summary = fixtures::suite();
+        for test in &mut summary.tests {
+            (test.binary, test.name) = (text.into(), text.into());
+            test.reason = Some(text.into());
+        }
+        summary.tests[0].result = Some(TestResult::Unlisted);
+        for request in &mut summary.requests {
+            let request = Arc::make_mut(request);
+            (request.method, request.path, request.query) = (text.into(), text.into(), Some(text.into()));
+        }
+        let mut run = fixtures::run_of_tests();
+        run.traced = crate::report::run_info::Traced::Tests { workspace: text.into(), within: Vec::new() };
+        let outputs = (0..5).map(|test| (TestId(test), text.to_owned())).collect();
+        let mut out = Vec::new();
+        write(&summary, &run, 1, &outputs, &mut out).expect("a Vec takes it");
+        String::from_utf8(out).expect("XML is UTF-8 here")
+    }
+
+    /// Whether a document is one: it is read again, and holds nothing that is not allowed, be it by its number.
+    fn is_well_formed(document: &str) -> bool {
+        let report = quick_junit::Report::deserialize_from_str(document);
+        let by_number = document.split("&#").skip(1).filter_map(|rest| rest.split(';').next());
+        let number = |digits: &str| match digits.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => digits.parse().ok(),
+        };
+        let mut by_number = by_number.map(|digits| number(digits).and_then(char::from_u32));
+        report.is_ok_and(|report| report.tests == 5)
+            && document.chars().all(is_allowed)
+            && by_number.all(|character| character.is_some_and(is_allowed))
+    }
+
+    #[test]
+    fn what_xml_does_not_allow_is_nowhere_in_it() {
+        let not_allowed: String = ('\0'..='\u{10ffff}').filter(|character| !is_allowed(*character)).collect();
+        assert_eq!(not_allowed.chars().count(), 29 + 2, "control characters, and two that are none");
+        // What follows an escape is a sequence for the terminal, and goes with it.
+        let around = format!("before{}after &#xffff; &#0; ]]> <a b='c'>", not_allowed.replace('\x1b', ""));
+        let document = hostile(&around);
+        assert!(is_well_formed(&document), "{document}");
+        assert!(document.contains("before") && document.contains("\u{fffd}\u{fffd}after &amp;#xffff;"), "{document}");
+        assert!(!is_well_formed(&document.replace("before", "\u{ffff}")), "the check would see it");
+        assert!(!is_well_formed(&document.replace("before", "&#xfffe;")), "and this");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_makes_a_document(text in "(\\PC|[\\x00-\\x1f\\u{7f}-\\u{9f}\\u{fffe}\\u{ffff}<>&'\"\\[\\]]){0,40}") {
+            let document = hostile(&text);
+            prop_assert!(is_well_formed(&document), "{}", document);
+        }
     }
 
     #[test]

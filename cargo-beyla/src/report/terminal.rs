@@ -15,17 +15,58 @@ pub use brief::brief;
 
 use super::colors::Paint;
 use super::run_info::{Exit, RunInfo};
+use super::table::Cell;
+use super::text;
 use super::verdicts::Verdicts;
 use crate::request::summary::Summary;
 
 /// With so many requests or fewer, each has a line of its own.
 const EACH_REQUEST: u64 = 20;
 
-/// A method is a word of the client's choice, of any length.
-const METHOD_WIDTH: usize = 12;
+/// A method is a word of the client's choice, of any length. Of those that are registered, UPDATEREDIRECTREF is the
+/// longest.
+const METHOD_WIDTH: usize = 17;
 
 /// No table is made narrower than this; a narrower terminal breaks the lines.
 const WIDTH_MIN: usize = 80;
+
+/// The width of tables and sentences where no terminal tells another.
+const WIDTH_OF_A_PIPE: usize = 120;
+
+/// How wide a report is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Width {
+    /// Tables choose their columns by it, and sentences wrap.
+    columns: usize,
+    /// Nothing is longer than this: what is, loses its middle. Without a terminal nobody breaks lines, and nothing is
+    /// cut.
+    line: usize,
+}
+
+impl Width {
+    /// That of a terminal, if it is one.
+    fn of(terminal: Option<usize>) -> Self {
+        match terminal.map(|columns| columns.max(WIDTH_MIN)) {
+            Some(columns) => Self { columns, line: columns },
+            None => Self { columns: WIDTH_OF_A_PIPE, line: usize::MAX },
+        }
+    }
+
+    /// A text in the last column of a row, where that leaves `room` for it; else on a line of its own beneath the row.
+    /// Columns never cost a name: it is cut only where a whole line is too short for it.
+    fn place(self, text: &str, room: usize, indent: usize) -> (Cell, Option<Cell>) {
+        if text::width(text) <= room || self.line == usize::MAX {
+            (Cell::plain(text), None)
+        } else {
+            (Cell::default(), Some(self.beneath(text, indent)))
+        }
+    }
+
+    /// A text on a line of its own.
+    fn beneath(self, text: &str, indent: usize) -> Cell {
+        Cell::plain(" ".repeat(indent) + &text::shorten(text, self.line.saturating_sub(indent)))
+    }
+}
 
 /// How the summary is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +75,8 @@ pub struct TerminalOptions {
     pub slowest: usize,
     /// Whether colours are used.
     pub color: bool,
-    /// Columns of the terminal; tables are made to fit, but not into less than 80.
-    pub width: usize,
+    /// Columns of the terminal, if it is one; tables are made to fit, but not into less than 80.
+    pub width: Option<usize>,
 }
 
 /// The human summary of a run that lasted `duration_ns`. `exit` is `None` where it is not known how the server
@@ -49,10 +90,10 @@ pub fn render(
     options: &TerminalOptions,
 ) -> String {
     let paint = Paint { color: options.color };
-    let width = options.width.max(WIDTH_MIN);
+    let width = Width::of(options.width);
     let mut sections = vec![headline::headline(summary, run, duration_ns, exit, paint)];
     if let Some(explained) = &summary.explained {
-        sections.extend(findings::findings(explained, &summary.tests, paint, width));
+        sections.extend(findings::findings(explained, &summary.tests, paint, width.columns));
     }
     if !summary.tests.is_empty() {
         sections.push(suite::suite(&summary.tests, paint, width));
@@ -68,7 +109,7 @@ pub fn render(
     if summary.requests.len() > 1 && options.slowest > 0 {
         sections.push(requests::slowest(summary, options.slowest, each, run, paint, width));
     }
-    sections.extend(notes::notes(summary, paint, width));
+    sections.extend(notes::notes(summary, paint, width.columns));
     // What a reader must not miss comes last.
     sections.extend(verdicts.comparison.iter().map(|known| comparison::comparison(known, paint, width)));
     sections.extend(budgets::budgets(&verdicts.budgets, summary, paint, width));

@@ -15,6 +15,9 @@ use crate::stream::event::Paused;
 /// The processes that are remembered at a time; more than a machine lets a user have by default.
 const PROCESSES_MAX: usize = 64 * 1024;
 
+/// What the parent alone writes beside [`test_result`]: the binary did not list its tests.
+const UNLISTED: u32 = 5;
+
 /// The tests that are told apart.
 const TESTS_MAX: usize = 1024 * 1024;
 
@@ -42,6 +45,8 @@ pub enum TestResult {
     Killed(i32),
     /// It took too long, and was stopped.
     TimedOut,
+    /// It stands for the tests of a binary that gave no list of them.
+    Unlisted,
 }
 
 impl TestResult {
@@ -49,19 +54,20 @@ impl TestResult {
     pub fn label(self) -> &'static str {
         match self {
             Self::Passed => "passed",
-            Self::Failed(_) => "failed",
+            Self::Failed(_) | Self::Unlisted => "failed",
             Self::Killed(_) => "killed",
             Self::TimedOut => "timed out",
         }
     }
 
-    /// As a record has it: one of [`test_result`], and the exit code or the signal.
+    /// As a record has it: one of [`test_result`] or [`UNLISTED`], and the exit code or the signal.
     pub fn to_record(self) -> (u32, i32) {
         match self {
             Self::Passed => (test_result::PASSED, 0),
             Self::Failed(code) => (test_result::FAILED, code),
             Self::Killed(signal) => (test_result::KILLED, signal),
             Self::TimedOut => (test_result::TIMED_OUT, 0),
+            Self::Unlisted => (UNLISTED, 0),
         }
     }
 
@@ -71,6 +77,7 @@ impl TestResult {
             test_result::FAILED => Some(Self::Failed(ended.code)),
             test_result::KILLED => Some(Self::Killed(ended.code)),
             test_result::TIMED_OUT => Some(Self::TimedOut),
+            UNLISTED => Some(Self::Unlisted),
             _ => None,
         }
     }
@@ -87,6 +94,8 @@ pub struct TestSummary {
     pub round: u32,
     /// How it ended; `None` if the run ended first.
     pub result: Option<TestResult>,
+    /// Why it failed, where `result` does not say it.
+    pub reason: Option<Arc<str>>,
     /// When it began, by the clock of the events.
     pub started_ns: u64,
     /// How long it took, but for the time that all was stopped; to the end of the run if that came first.
@@ -116,6 +125,8 @@ pub struct EndedTest {
     pub round: u32,
     /// How it ended; `None` if the run ended first.
     pub result: Option<TestResult>,
+    /// Why it failed, where `result` does not say it.
+    pub reason: Option<Arc<str>>,
     /// When it began.
     pub started_ns: u64,
     /// When it ended, or the run.
@@ -144,6 +155,7 @@ struct Test {
     name: Arc<str>,
     round: u32,
     result: Option<TestResult>,
+    reason: Option<Arc<str>>,
     started_ns: u64,
     /// For how long it was stopped meanwhile, with all the others.
     paused_ns: u64,
@@ -184,12 +196,16 @@ impl Suite {
         if started.test as usize != self.tests.len() || self.tests.len() >= TESTS_MAX {
             return;
         }
-        self.roots.insert(started.pid, TestId(started.test));
+        // 0 is no process: nobody is run for a binary without a list.
+        if started.pid != 0 {
+            self.roots.insert(started.pid, TestId(started.test));
+        }
         self.tests.push(Test {
             binary: binary.into(),
             name: name.into(),
             round: started.round,
             result: None,
+            reason: None,
             started_ns: started.header.time_ns,
             paused_ns: 0,
             ended_ns: None,
@@ -201,9 +217,10 @@ impl Suite {
         });
     }
 
-    pub(super) fn test_ended(&mut self, ended: &TestEnded) {
+    pub(super) fn test_ended(&mut self, ended: &TestEnded, reason: &str) {
         if let Some(test) = self.tests.get_mut(ended.test as usize) {
             test.result = TestResult::of_record(ended);
+            test.reason = (!reason.is_empty()).then(|| reason.into());
             test.ended_ns = Some(ended.header.time_ns);
             if test.tell() {
                 self.ended.push(TestId(ended.test));
@@ -237,6 +254,7 @@ impl Suite {
                     name: Arc::clone(&test.name),
                     round: test.round,
                     result: test.result,
+                    reason: test.reason.clone(),
                     started_ns: test.started_ns,
                     ended_ns: test.ended_ns.unwrap_or(test.started_ns),
                     span,
@@ -313,6 +331,7 @@ impl Suite {
             name: test.name,
             round: test.round,
             result: test.result,
+            reason: test.reason,
             started_ns: test.started_ns,
             duration_ns: test.ended_ns.unwrap_or(now_ns).saturating_sub(test.started_ns).saturating_sub(test.paused_ns),
             requests: test.requests,

@@ -183,7 +183,7 @@ impl Trace {
             | Event::Executed(..)
             | Event::Exited(_)
             | Event::TestStarted { .. }
-            | Event::TestEnded(_) => self.suite(event),
+            | Event::TestEnded { .. } => self.suite(event),
             // The first two are for the symbols to make others of.
             Event::Stack(..)
             | Event::Vtable(_)
@@ -224,7 +224,7 @@ impl Trace {
                 }
             }
             Event::TestStarted { started, binary, name } => suite.test_started(started, binary, name),
-            Event::TestEnded(ended) => suite.test_ended(ended),
+            Event::TestEnded { ended, reason } => suite.test_ended(ended, reason),
             Event::Paused(paused) => suite.paused(paused),
             _ => {}
         }

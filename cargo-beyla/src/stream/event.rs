@@ -107,7 +107,12 @@ pub enum Event<'a> {
         name: &'a str,
     },
     /// A test ended.
-    TestEnded(records::TestEnded),
+    TestEnded {
+        /// The record.
+        ended: records::TestEnded,
+        /// Why it failed, where that is no exit code and no signal; else empty.
+        reason: &'a str,
+    },
     /// All that was traced was stopped for a while, as by ^Z.
     Paused(Paused),
     /// A record of a kind that this version does not know.
@@ -239,7 +244,7 @@ impl<'a> Event<'a> {
                 let (binary, name) = valid(text).split_once('\n').unwrap_or_default();
                 Self::TestStarted { started, binary, name }
             }),
-            kind::TEST_ENDED => split(record).map(|(ended, _)| Self::TestEnded(ended)),
+            kind::TEST_ENDED => split(record).map(|(ended, text)| Self::TestEnded { ended, reason: valid(text) }),
             PAUSED => split(record).map(|(paused, _)| Self::Paused(paused)),
             _ => Some(Self::Unknown),
         };

@@ -18,10 +18,14 @@ use super::traces::{assert_complete, decode};
 
 const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
 
-/// An address at which nobody listens.
+/// An address at which nobody listens: it is taken by a socket that does not, to the end of the process, so that no
+/// listener of another test is given it.
 fn nobody() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    format!("http://{}", listener.local_addr().expect("a socket"))
+    let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+    taken.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = taken.local_addr().expect("it is bound");
+    std::mem::forget(taken);
+    format!("http://{address}")
 }
 
 /// Who answers this to whatever comes, and closes the connection. Ends with the process.

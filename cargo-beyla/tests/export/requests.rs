@@ -64,6 +64,7 @@ pub fn test(id: u32) -> EndedTest {
         name: format!("test_{id}").into(),
         round: 0,
         result: Some(TestResult::Failed(101)),
+        reason: None,
         started_ns: 0,
         ended_ns: 1_000_000_000,
         span: test_span(id),

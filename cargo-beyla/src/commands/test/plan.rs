@@ -3,13 +3,18 @@
 use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::test::TestArguments;
+use crate::config::test_groups::TestGroup;
 use crate::error::Error;
 use crate::launch::runner::{PlannedBinary, PlannedTest};
 use crate::workspace::tests::TestBinary;
 use crate::workspace::tests::arguments::HarnessArguments;
-use crate::workspace::tests::list::list;
+use crate::workspace::tests::list::{PATIENCE, list};
+
+/// With `--timeout`, a binary has no less than this to list its tests.
+const PATIENCE_MIN: Duration = Duration::from_secs(10);
 
 /// The tests to run.
 pub(super) struct Plan {
@@ -26,23 +31,33 @@ impl Plan {
         binaries: Vec<TestBinary>,
         harness: &HarnessArguments,
         arguments: &TestArguments,
+        groups: &[&TestGroup],
         at_a_time: usize,
         prepare: impl Fn(&mut Command),
     ) -> Result<Self, Error> {
         let asked: Vec<&TestBinary> = binaries.iter().filter(|binary| binary.harness).collect();
-        let mut answers = list(&asked, harness, at_a_time, prepare)?.into_iter();
+        // A list is no test, and comes within milliseconds where nothing is wrong.
+        let patience = arguments.run.timeout.map_or(PATIENCE, |timeout| timeout.clamp(PATIENCE_MIN, PATIENCE));
+        let mut answers = list(&asked, harness, at_a_time, patience, prepare)?.into_iter();
         let mut plan = Self { binaries: Vec::with_capacity(binaries.len()), ignored: 0 };
         for binary in binaries {
             let TestBinary { id, name, executable, program, spawns, harness: standard } = binary;
-            let tests = if standard {
-                let listed = answers.next().unwrap_or_default();
-                plan.ignored += listed.ignored;
-                let planned = |name: Arc<str>| PlannedTest { arguments: harness.to_run(&name), name };
-                listed.tests.into_iter().map(planned).collect()
-            } else {
-                vec![PlannedTest { name, arguments: as_given(arguments) }]
+            let planned = |name: Arc<str>, arguments| {
+                let matching = groups.iter().enumerate().filter(|(_, group)| group.has_test(&id, &name));
+                PlannedTest { groups: matching.map(|(place, _)| place).collect(), arguments, name }
             };
-            plan.binaries.push(PlannedBinary { id, executable, program, spawns, tests });
+            let answer = if standard { answers.next() } else { None };
+            let (tests, unlisted) = match answer {
+                None if standard => (Vec::new(), None),
+                None => (vec![planned(name, as_given(arguments))], None),
+                Some(Ok(listed)) => {
+                    plan.ignored += listed.ignored;
+                    let tests = listed.tests.into_iter();
+                    (tests.map(|name| planned(Arc::clone(&name), harness.to_run(&name))).collect(), None)
+                }
+                Some(Err(unlisted)) => (Vec::new(), Some(unlisted)),
+            };
+            plan.binaries.push(PlannedBinary { id, executable, program, spawns, tests, unlisted });
         }
         Ok(plan)
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::super::status::{self, Status};
+use super::conflicts::Conflicts;
 use crate::launch::runner::output::{Excerpt, TestOutput};
 use crate::launch::runner::{Options, Runner};
 use crate::report::units::{bytes, count, counted, duration, time};
@@ -38,6 +39,7 @@ pub(super) struct Progress {
     passed: u64,
     leaky: u64,
     failures: Vec<(TestId, TestResult)>,
+    conflicts: Conflicts,
     /// What failed tests have printed, if that is asked for.
     outputs: Option<BTreeMap<TestId, String>>,
 }
@@ -63,6 +65,7 @@ impl Progress {
             passed: 0,
             leaky: 0,
             failures: Vec::new(),
+            conflicts: Conflicts::default(),
             outputs: keep_outputs.then(BTreeMap::new),
         }
     }
@@ -103,6 +106,7 @@ impl Progress {
 
     pub(super) fn started(&mut self, runner: &Runner, test: TestId) {
         self.running.push((test, Instant::now()));
+        self.conflicts.started(test);
         // Where the output goes by as it comes, it should be told whose it is.
         if self.inherited && !self.quiet {
             self.status.say("Running", self.name(runner, test));
@@ -125,19 +129,23 @@ impl Progress {
         let took = time(took.as_nanos() as u64);
         let left = if leaky { "  (left processes behind, which were killed)" } else { "" };
         let made = if requests == 0 { String::new() } else { format!("  {}", counted(requests, "request")) };
-        let line = format!("{took:>8}  {name}{made}{left}");
+        let why = reason(runner, test);
+        let line = format!("{took:>8}  {name}{why}{made}{left}");
         self.leaky += u64::from(leaky);
         let passed = result == TestResult::Passed;
         if passed {
+            self.conflicts.ended(test, None);
             self.passed += 1;
             if !self.quiet || leaky {
                 self.status.say(&verb(result), line);
             }
         } else {
             self.failures.push((test, result));
+            // What cannot be read is told below.
+            let excerpt = output.read().unwrap_or_default();
+            self.conflicts.ended(test, Some(&excerpt));
             if let Some(outputs) = self.outputs.as_mut().filter(|outputs| outputs.len() < OUTPUTS_MAX) {
-                // What cannot be read is told below.
-                outputs.insert(test, output.read().map_or(String::new(), |excerpt| end(&excerpt)));
+                outputs.insert(test, end(&excerpt));
             }
             self.status.say_failed(&verb(result), line);
         }
@@ -166,7 +174,17 @@ impl Progress {
             self.status.say("Summary", summary);
         }
         for (test, result) in &self.failures {
-            self.status.say_failed(&verb(*result), self.name(runner, *test));
+            let (name, why) = (self.name(runner, *test), reason(runner, *test));
+            self.status.say_failed(&verb(*result), format_args!("{name}{why}"));
+        }
+        if self.failures.iter().any(|(_, result)| *result == TestResult::Unlisted) {
+            self.status.hint(
+                "a test binary that is asked with --list must print its tests on stdout and nothing else: have it \
+                 print to stderr, and give one with a `main` of its own harness = false in its manifest",
+            );
+        }
+        if let Some(sentence) = self.conflicts.sentence(|test| self.name(runner, test)) {
+            self.status.warn(sentence);
         }
     }
 
@@ -180,7 +198,7 @@ impl Progress {
         let not_run = runner.not_started() as u64;
         let why = if runner.is_stopping() { "" } else { " after a failure (--no-fail-fast runs them)" };
         let parts = [
-            (failures(|result| matches!(result, TestResult::Failed(_))), "failed", ""),
+            (failures(|result| matches!(result, TestResult::Failed(_) | TestResult::Unlisted)), "failed", ""),
             (failures(|result| matches!(result, TestResult::Killed(_))), "killed", ""),
             (failures(|result| result == TestResult::TimedOut), "timed out", ""),
             (self.leaky, "left processes behind", ""),
@@ -195,16 +213,27 @@ impl Progress {
 
     fn name(&self, runner: &Runner, test: TestId) -> String {
         let Some(name) = runner.name(test) else { return String::new() };
-        let round = if self.rounds > 1 { format!("  [{}/{}]", name.round + 1, self.rounds) } else { String::new() };
+        // Binaries are asked for their tests once.
+        let round = if self.rounds > 1 && name.unlisted.is_none() {
+            format!("  [{}/{}]", name.round + 1, self.rounds)
+        } else {
+            String::new()
+        };
         format!("{} {}{round}", name.binary, name.name)
     }
+}
+
+/// Why a binary stands among the failures, if it is one without a list of its tests.
+fn reason(runner: &Runner, test: TestId) -> String {
+    let reason = runner.name(test).and_then(|name| name.unlisted);
+    reason.map_or(String::new(), |reason| format!(": {reason}"))
 }
 
 /// How it ended, in a word.
 fn verb(result: TestResult) -> String {
     match result {
         TestResult::Passed => "PASS".to_owned(),
-        TestResult::Failed(_) => "FAIL".to_owned(),
+        TestResult::Failed(_) | TestResult::Unlisted => "FAIL".to_owned(),
         TestResult::TimedOut => "TIMEOUT".to_owned(),
         TestResult::Killed(signal) => {
             Signal::try_from(signal).map_or_else(|_| format!("SIGNAL {signal}"), |signal| signal.as_str().to_owned())

@@ -133,7 +133,7 @@ impl<'a> Session<'a> {
     }
 
     fn tell_start(&mut self, test: TestId, pid: u32, at: Instant) {
-        let Some(TestName { binary, name, round }) = self.runner.name(test) else { return };
+        let Some(TestName { binary, name, round, unlisted: _ }) = self.runner.name(test) else { return };
         let names = format!("{binary}\n{name}");
         let size = (size_of::<TestStarted>() + names.len()) as u32;
         let header = Header { kind: kind::TEST_STARTED, size, time_ns: monotonic_of(at), ..Header::default() };
@@ -143,11 +143,13 @@ impl<'a> Session<'a> {
     }
 
     fn tell_end(&mut self, test: TestId, result: TestResult, at: Instant) {
-        let size = size_of::<TestEnded>() as u32;
+        let reason = self.runner.name(test).and_then(|name| name.unlisted).unwrap_or_default();
+        let size = (size_of::<TestEnded>() + reason.len()) as u32;
         let header = Header { kind: kind::TEST_ENDED, size, time_ns: monotonic_of(at), ..Header::default() };
         let (result, code) = result.to_record();
         let ended = TestEnded { header, test: test.0, result, code, reserved: 0 };
-        self.probes.tell(&mut self.trace, &Event::TestEnded(ended), ended.as_bytes());
+        let record = [ended.as_bytes(), reason.as_bytes()].concat();
+        self.probes.tell(&mut self.trace, &Event::TestEnded { ended, reason }, &record);
     }
 
     fn take_signals(&mut self) -> Result<(), Error> {

@@ -75,6 +75,7 @@ impl Invocation {
             program: self.program()?,
             spawns: named.collect(),
             tests: Vec::new(),
+            unlisted: None,
         })
     }
 

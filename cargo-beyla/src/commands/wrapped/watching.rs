@@ -74,7 +74,8 @@ impl Watching {
             }
             .to_record();
             let header = Header { time_ns: ended_monotonic_ns, ..Header::default() };
-            self.trace.record(&Event::TestEnded(TestEnded { header, test: 0, result, code, reserved: 0 }));
+            let ended = TestEnded { header, test: 0, result, code, reserved: 0 };
+            self.trace.record(&Event::TestEnded { ended, reason: "" });
         }
         End { exit, trace: self.trace, ended_monotonic_ns }
     }

@@ -11,7 +11,7 @@ use crate::request::suite::{EndedTest, TestResult};
 
 /// The span that begins the trace of a test; the requests of the test hang under it.
 pub(super) fn test_span(test: &EndedTest, run: &RunInfo) -> Span {
-    let EndedTest { binary, name, round, result, started_ns, ended_ns, span } = test;
+    let EndedTest { binary, name, round, result, reason, started_ns, ended_ns, span } = test;
     let mut attributes = vec![text("test.suite.name", &**binary), text("test.case.name", &**name)];
     if let Some(result) = result {
         let status = if *result == TestResult::Passed { "pass" } else { "fail" };
@@ -29,18 +29,19 @@ pub(super) fn test_span(test: &EndedTest, run: &RunInfo) -> Span {
         start_time_unix_nano: run.unix_ns(*started_ns),
         end_time_unix_nano: run.unix_ns(*ended_ns),
         attributes,
-        status: failure(*result).map(|message| Status { code: StatusCode::Error.into(), message }),
+        status: failure(*result, reason.as_deref()).map(|message| Status { code: StatusCode::Error.into(), message }),
         ..Span::default()
     }
 }
 
 /// Why a test has not passed, if it has not.
-fn failure(result: Option<TestResult>) -> Option<String> {
+fn failure(result: Option<TestResult>, reason: Option<&str>) -> Option<String> {
     match result {
         Some(TestResult::Passed) => None,
         Some(TestResult::Failed(code)) => Some(format!("failed with exit code {code}")),
         Some(TestResult::Killed(signal)) => Some(format!("killed by signal {signal}")),
         Some(TestResult::TimedOut) => Some("timed out".to_owned()),
+        Some(TestResult::Unlisted) => Some(reason.unwrap_or("not listed").to_owned()),
         None => Some("the run ended before it".to_owned()),
     }
 }
@@ -70,9 +71,10 @@ mod tests {
             (Some(TestResult::Failed(101)), Some("fail"), Some("failed with exit code 101")),
             (Some(TestResult::Killed(6)), Some("fail"), Some("killed by signal 6")),
             (Some(TestResult::TimedOut), Some("fail"), Some("timed out")),
+            (Some(TestResult::Unlisted), Some("fail"), Some("why")),
             (None, None, Some("the run ended before it")),
         ] {
-            let test = EndedTest { result, ..fixtures::ended_test(1) };
+            let test = EndedTest { result, reason: Some("why".into()), ..fixtures::ended_test(1) };
             let span = test_span(&test, &run);
             assert_eq!((span.name.as_str(), span.kind()), ("shop::api buys", SpanKind::Internal));
             assert_eq!(span.trace_id, test.span.trace_id.bytes());

@@ -13,8 +13,14 @@ const TAIL_MAX: u64 = 768 * 1024;
 
 /// The output of a test: stdout and stderr, in the order in which they were written.
 #[derive(Debug)]
-pub struct TestOutput {
-    file: Option<File>,
+pub struct TestOutput(Kept);
+
+/// Where it is.
+#[derive(Debug)]
+enum Kept {
+    InFile(File),
+    Here(Vec<u8>),
+    Elsewhere,
 }
 
 /// As much of it as is shown.
@@ -31,23 +37,35 @@ pub struct Excerpt {
 impl TestOutput {
     /// A place for it.
     pub(super) fn create() -> io::Result<Self> {
-        Ok(Self { file: Some(tempfile::tempfile()?) })
+        Ok(Self(Kept::InFile(tempfile::tempfile()?)))
     }
 
     /// It went elsewhere.
     pub(super) fn none() -> Self {
-        Self { file: None }
+        Self(Kept::Elsewhere)
+    }
+
+    /// That of a binary without a list of its tests.
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self(Kept::Here(bytes))
     }
 
     /// What the test writes to, as its stdout and its stderr: both share one position in the file, as they would on a
     /// terminal.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.file.as_ref().map(File::as_fd)
+        match &self.0 {
+            Kept::InFile(file) => Some(file.as_fd()),
+            Kept::Here(_) | Kept::Elsewhere => None,
+        }
     }
 
     /// What was printed, or its beginning and end.
     pub fn read(&self) -> io::Result<Excerpt> {
-        let Some(file) = &self.file else { return Ok(Excerpt::default()) };
+        let file = match &self.0 {
+            Kept::InFile(file) => file,
+            Kept::Here(bytes) => return Ok(Excerpt { head: bytes.clone(), ..Excerpt::default() }),
+            Kept::Elsewhere => return Ok(Excerpt::default()),
+        };
         let length = file.metadata()?.len();
         if length <= HEAD_MAX + TAIL_MAX {
             return Ok(Excerpt { head: read_at(file, 0, length)?, ..Excerpt::default() });
@@ -94,7 +112,8 @@ mod tests {
     #[test]
     fn of_very_much_beginning_and_end_are_kept() {
         let output = TestOutput::create().unwrap();
-        let mut file = output.file.as_ref().unwrap();
+        let Kept::InFile(file) = &output.0 else { unreachable!("it was created") };
+        let mut file: &File = file;
         file.write_all(b"first ").unwrap();
         file.write_all(&vec![b'x'; (HEAD_MAX + TAIL_MAX) as usize]).unwrap();
         file.write_all(b" last").unwrap();

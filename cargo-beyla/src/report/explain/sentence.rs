@@ -7,10 +7,10 @@ use crate::request::finding::{Delayed, Finding, FindingKind};
 use crate::request::summary::Explained;
 
 /// Columns of a route; paths are of any length.
-const ROUTE_WIDTH: usize = 48;
+const ROUTE_WIDTH: usize = 64;
 
 /// Columns of a method, which is a word of the client's choice.
-const METHOD_WIDTH: usize = 12;
+const METHOD_WIDTH: usize = 17;
 
 /// More delayed routes than these are only counted.
 const DELAYED_SHOWN: usize = 2;

@@ -15,6 +15,8 @@ pub(super) struct TestRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<Exit>,
     started_unix_ns: u64,
     duration_ns: u64,
@@ -38,11 +40,12 @@ pub(super) fn test<'a>(test: &'a TestSummary, rounds: bool, run: &RunInfo) -> Te
         name,
         round: rounds.then_some(*round),
         status: result.map(TestResult::label),
+        reason: test.reason.as_deref(),
         exit: match result {
             Some(TestResult::Passed) => Some(Exit::Code(0)),
             Some(TestResult::Failed(code)) => Some(Exit::Code(*code)),
             Some(TestResult::Killed(signal)) => Some(Exit::Signal(*signal)),
-            Some(TestResult::TimedOut) | None => None,
+            Some(TestResult::TimedOut | TestResult::Unlisted) | None => None,
         },
         started_unix_ns: run.unix_ns(*started_ns),
         duration_ns: *duration_ns,

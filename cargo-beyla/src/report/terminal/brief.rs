@@ -1,6 +1,6 @@
 //! A few lines for one process of many.
 
-use super::{TerminalOptions, WIDTH_MIN, notes, routes};
+use super::{TerminalOptions, Width, notes, routes};
 use crate::report::colors::{Paint, Role};
 use crate::report::text;
 use crate::report::units::{count, counted};
@@ -9,7 +9,7 @@ use crate::request::summary::Summary;
 /// How much there was and how it went, by route, and what could not be seen. `title` is what has served it.
 pub fn brief(summary: &Summary, title: &str, options: &TerminalOptions) -> String {
     let paint = Paint { color: options.color };
-    let width = options.width.max(WIDTH_MIN);
+    let width = Width::of(options.width);
     let totals = &summary.totals;
     let heading = format!("{}: {}", text::escape(title), counted(totals.requests, "request"));
     let errors = match totals.errors {
@@ -20,5 +20,5 @@ pub fn brief(summary: &Summary, title: &str, options: &TerminalOptions) -> Strin
         (totals.incomplete > 0).then(|| paint.paint(Role::Warning, format!("{} incomplete", count(totals.incomplete))));
     let parts: Vec<String> = [paint.paint(Role::Strong, heading), errors].into_iter().chain(incomplete).collect();
     let routes = routes::routes(&summary.routes, paint, width);
-    format!("{}\n{routes}{}", parts.join(", "), notes::notes(summary, paint, width).unwrap_or_default())
+    format!("{}\n{routes}{}", parts.join(", "), notes::notes(summary, paint, width.columns).unwrap_or_default())
 }

@@ -1,10 +1,12 @@
 //! The budgets of a run, and what broke them.
 
+use super::Width;
 use super::suite::label;
 use crate::budget::judge::{BudgetVerdict, Outcome, Subject, Value};
 use crate::budget::metric::Metric;
 use crate::report::colors::{Paint, Role};
 use crate::report::explain::sentence::route;
+use crate::report::table::GAP;
 use crate::report::text::{self, escape, shorten};
 use crate::report::units::{count, time};
 use crate::request::model::Request;
@@ -18,7 +20,7 @@ const VALUES_SHOWN: usize = 5;
 const TEST_WIDTH: usize = 48;
 
 /// A line for each budget that fails the run, with what breaks it, and one for all others.
-pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Paint, width: usize) -> Option<String> {
+pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Paint, width: Width) -> Option<String> {
     if verdicts.is_empty() {
         return None;
     }
@@ -32,36 +34,47 @@ pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Pain
     };
     let mut out = paint.paint(if failing.is_empty() { Role::Strong } else { Role::Error }, title) + "\n";
     let mut line = |indent: usize, role: Role, text: &str| {
-        let text = shorten(text, width - indent);
+        let text = shorten(text, width.line - indent);
         out.extend([&*" ".repeat(indent), &*paint.paint(role, text), "\n"]);
+    };
+    // What is said of it stands beneath it, where a line has no room for both.
+    let mut both = |indent: usize, role: Role, text: &str, gap: &str, more: &str| {
+        let joined = [text, gap, more].concat();
+        if more.is_empty() || text::width(&joined) <= width.line - indent {
+            line(indent, role, joined.trim_end());
+        } else {
+            line(indent, role, text);
+            line(indent + 2 * GAP, role, more);
+        }
     };
     for verdict in verdicts {
         let label = escape(&verdict.budget.label()).into_owned();
         match verdict.outcome {
             Outcome::Holds => {
                 let nearest = verdict.values.first().map_or(String::new(), |value| {
-                    format!("  ({}{})", if verdict.judged > 1 { "nearest: " } else { "" }, number(verdict, value))
+                    format!("({}{})", if verdict.judged > 1 { "nearest: " } else { "" }, number(verdict, value))
                 });
-                line(2, Role::Faint, &format!("holds   {label}{nearest}"));
+                both(2, Role::Faint, &format!("holds   {label}"), "  ", &nearest);
             }
             Outcome::NotJudged => {
-                line(2, Role::Faint, &format!("not judged  {label}  (nothing of it was among what was run)"));
+                both(2, Role::Faint, &format!("not judged  {label}"), "  ", "(nothing of it was among what was run)");
             }
             Outcome::Unmatched => {
-                line(2, Role::Error, &format!("broken  {label}"));
-                line(10, Role::Plain, "it matches nothing that was measured: is it spelled as in the report?");
+                both(2, Role::Error, &format!("broken  {label}"), "", "");
+                both(10, Role::Plain, "it matches nothing that was measured: is it spelled as in the report?", "", "");
             }
             Outcome::Broken => {
-                line(2, Role::Error, &format!("broken  {label}"));
+                both(2, Role::Error, &format!("broken  {label}"), "", "");
                 for value in verdict.values.iter().take(VALUES_SHOWN) {
-                    line(10, Role::Plain, &format!("{} {}", number(verdict, value), of(&value.subject, summary)));
+                    both(10, Role::Plain, &number(verdict, value), " ", &of(&value.subject, summary));
                 }
                 let rest = verdict.values.len().saturating_sub(VALUES_SHOWN);
                 if rest > 0 {
-                    line(10, Role::Faint, &format!("and {} more", count(rest as u64)));
+                    both(10, Role::Faint, &format!("and {} more", count(rest as u64)), "", "");
                 }
                 for request in &verdict.requests {
-                    line(12, Role::Faint, &said(request, &summary.tests));
+                    let (said, test) = said(request, &summary.tests);
+                    both(12, Role::Faint, &said, "  ", &test);
                 }
             }
         }
@@ -90,14 +103,12 @@ fn test_name(test: TestId, tests: &[TestSummary]) -> String {
     if tests.iter().any(|test| test.round > 0) { format!("{name}, round {}", of.round + 1) } else { name }
 }
 
-/// `#12  1.20 ms  200  GET /users/7  in shop::api users::create`.
-fn said(request: &Request, tests: &[TestSummary]) -> String {
+/// `#12  1.20 ms  200  GET /users/7` and `in shop::api users::create`.
+fn said(request: &Request, tests: &[TestSummary]) -> (String, String) {
     let status = request.status.map_or_else(|| request.outcome.label().to_owned(), |status| status.to_string());
     let target = route(&request.method, &request.path);
-    let mut said = format!("#{}  {}  {status}  {target}", request.id, time(request.boundaries.total()));
-    if let Some(test) = request.connection.owner.and_then(|owner| owner.test) {
-        said.extend(["  in ", &test_name(test, tests)]);
-    }
+    let said = format!("#{}  {}  {status}  {target}", request.id, time(request.boundaries.total()));
+    let test = request.connection.owner.and_then(|owner| owner.test);
     debug_assert!(!said.contains(text::is_unfit));
-    said
+    (said, test.map_or(String::new(), |test| format!("in {}", test_name(test, tests))))
 }

@@ -1,11 +1,11 @@
 //! What changed since the baseline.
 
-use super::suite::label;
+use super::Width;
 use crate::baseline::compare::{Comparison, Row, Subject, Verdict};
 use crate::report::colors::{Paint, Role};
 use crate::report::explain::sentence::route;
 use crate::report::table::{Align, Cell, GAP, Table};
-use crate::report::text::{shorten, wrap};
+use crate::report::text::{escape, wrap};
 use crate::report::units::{counted, time};
 
 /// More rows than these are summed up in a line.
@@ -14,11 +14,8 @@ const ROWS_SHOWN: usize = 25;
 /// So many routes are named that are on one side alone.
 const ROUTES_NAMED: usize = 5;
 
-/// Below this, a route is shortened past recognition.
-const NAME_WIDTH: usize = 20;
-
 /// A table of what changed, and a line for all that did not.
-pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: usize) -> String {
+pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: Width) -> String {
     let title = format!("Compared with the baseline `{}`", comparison.baseline);
     let mut out = paint.paint(Role::Strong, title) + "\n";
     let changed = |row: &&Row| matches!(row.verdict, Verdict::Slower | Verdict::Faster);
@@ -28,7 +25,7 @@ pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: usize) ->
         table(shown, width).render(paint, &mut out);
     }
     let mut faint = |text: String| {
-        for (index, line) in wrap(&text, width - 2 * GAP).iter().enumerate() {
+        for (index, line) in wrap(&text, width.columns - 2 * GAP).iter().enumerate() {
             let indent = if index == 0 { GAP } else { 2 * GAP };
             out.extend([&*" ".repeat(indent), &*paint.paint(Role::Faint, line), "\n"]);
         }
@@ -91,7 +88,7 @@ fn numbers(comparison: &Comparison, verdict: Verdict) -> (u64, u64) {
     (routes, tests)
 }
 
-fn table(rows: &[&Row], width: usize) -> Table {
+fn table(rows: &[&Row], width: Width) -> Table {
     let changes = || rows.iter().map(|row| row.change);
     let mut table = Table::default();
     let verdict = |row: &&Row| {
@@ -110,22 +107,20 @@ fn table(rows: &[&Row], width: usize) -> Table {
     table.column(Align::Right, "now", of(|(_, now), _| time(now.max(0.0) as u64)));
     table.column(Align::Right, "change", of(|(before, now), _| signed(now - before)));
     table.column(Align::Left, "95 % interval", of(|_, (low, high)| format!("{} to {}", signed(low), signed(high))));
-    let room = width.saturating_sub(table.width() + GAP).max(NAME_WIDTH);
-    table.column(Align::Left, "route or test", rows.iter().map(|row| Cell::plain(subject(&row.subject, room))));
+    let room = width.columns.saturating_sub(table.width() + GAP);
+    let placed = rows.iter().map(|row| width.place(&subject(&row.subject), room, 2 * GAP));
+    let (cells, beneath): (Vec<Cell>, Vec<Option<Cell>>) = placed.unzip();
+    table.column(Align::Left, "route or test", cells);
+    table.beneath(beneath.into_iter().map(|line| line.into_iter().collect()));
     table
 }
 
-fn subject(subject: &Subject, columns: usize) -> String {
+fn subject(subject: &Subject) -> String {
     match subject {
-        Subject::Route { method, route: path } => shorten(&route(method, path), columns).into_owned(),
-        Subject::TestRequests { binary, name } => with(binary, name, "time in requests", columns),
-        Subject::TestDuration { binary, name } => with(binary, name, "duration", columns),
+        Subject::Route { method, route: path } => route(method, path),
+        Subject::TestRequests { binary, name } => format!("{} {}, time in requests", escape(binary), escape(name)),
+        Subject::TestDuration { binary, name } => format!("{} {}, duration", escape(binary), escape(name)),
     }
-}
-
-fn with(binary: &str, name: &str, what: &str, columns: usize) -> String {
-    let room = columns.saturating_sub(what.len() + 2).max(NAME_WIDTH / 2);
-    shorten(&format!("{}, {what}", label(binary, name, room)), columns).into_owned()
 }
 
 fn signed(ns: f64) -> String {

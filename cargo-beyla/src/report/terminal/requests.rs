@@ -1,7 +1,7 @@
 //! Single requests: each one, and the slowest.
 
-use super::METHOD_WIDTH;
 use super::remarks::remarks;
+use super::{METHOD_WIDTH, Width};
 use crate::report::colors::{Paint, Role};
 use crate::report::run_info::RunInfo;
 use crate::report::segments::{self, Lengths, Segment};
@@ -17,23 +17,14 @@ const BAR: usize = 24;
 /// Columns of a time bar where there is no room for a longer one.
 const SMALL_BAR: usize = 12;
 
-/// Below this, a request is shortened past recognition.
+/// For requests no longer than this, columns give way; a longer one that does not fit stands beneath its row.
 const REQUEST_WIDTH: usize = 30;
-
-/// What is left of a method and path in any case.
-const TARGET_WIDTH: usize = 8;
 
 /// An accept wait from here on is worth a word.
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
-/// The same with the name of its test.
-const REQUEST_WIDTH_WITH_TEST: usize = 48;
-
-/// What is left of the name of a test in any case.
-const TEST_WIDTH: usize = 8;
-
 /// What comes before the name of a test.
-const IN: &str = "  in ";
+const IN: &str = "in ";
 
 /// Which columns there are beside those that always are.
 #[derive(Clone, Copy, Default)]
@@ -48,6 +39,8 @@ const OF_EACH: &[Columns] = &[
     Columns { bar: None, segments: true, bytes: true },
     Columns { bar: Some(BAR), segments: false, bytes: true },
     Columns { bar: Some(SMALL_BAR), segments: false, bytes: true },
+    Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
+    Columns { bar: None, segments: false, bytes: false },
 ];
 
 /// The same where `handle` is opened, and there are more segments.
@@ -56,6 +49,8 @@ const OF_EACH_OPENED: &[Columns] = &[
     Columns { bar: None, segments: true, bytes: false },
     Columns { bar: Some(BAR), segments: false, bytes: true },
     Columns { bar: Some(SMALL_BAR), segments: false, bytes: true },
+    Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
+    Columns { bar: None, segments: false, bytes: false },
 ];
 
 /// The layouts of a table of the slowest.
@@ -63,6 +58,7 @@ const OF_SLOWEST: &[Columns] = &[
     Columns { bar: Some(BAR), segments: true, bytes: false },
     Columns { bar: Some(BAR), segments: false, bytes: false },
     Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
+    Columns { bar: None, segments: false, bytes: false },
 ];
 
 /// The same where `handle` is opened.
@@ -71,16 +67,11 @@ const OF_SLOWEST_OPENED: &[Columns] = &[
     Columns { bar: Some(SMALL_BAR), segments: true, bytes: false },
     Columns { bar: Some(BAR), segments: false, bytes: false },
     Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
-];
-
-/// What gives way to the names of tests where none of the others leaves room for them.
-const NARROW: &[Columns] = &[
-    Columns { bar: Some(SMALL_BAR), segments: false, bytes: false },
     Columns { bar: None, segments: false, bytes: false },
 ];
 
 /// A line for each request, in the order in which they came.
-pub(super) fn each(summary: &Summary, run: &RunInfo, paint: Paint, width: usize) -> String {
+pub(super) fn each(summary: &Summary, run: &RunInfo, paint: Paint, width: Width) -> String {
     let explained = summary.explained.as_ref();
     let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, summary, run)).collect();
     let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
@@ -95,7 +86,7 @@ pub(super) fn slowest(
     told: bool,
     run: &RunInfo,
     paint: Paint,
-    width: usize,
+    width: Width,
 ) -> String {
     let explained = summary.explained.as_ref();
     let mut slowest: Vec<&Request> = summary.requests.iter().map(AsRef::as_ref).collect();
@@ -114,7 +105,7 @@ fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint
     let (table, columns) = listing.fit(layouts);
     let mut out = paint.paint(Role::Strong, title);
     if columns.bar.is_some() {
-        out.push_str(&segments::legend(&listing.segments, text::width(title), listing.width, paint));
+        out.push_str(&segments::legend(&listing.segments, text::width(title), listing.width.columns, paint));
     }
     out.push('\n');
     table.render(paint, &mut out);
@@ -127,42 +118,41 @@ struct Listing<'a> {
     segments: Vec<Segment>,
     /// Where there is something to remark.
     explained: Option<&'a Explained>,
-    /// Of the terminal.
-    width: usize,
+    width: Width,
 }
 
 impl<'a> Listing<'a> {
-    fn new(rows: Vec<Row<'a>>, explained: Option<&'a Explained>, width: usize) -> Self {
+    fn new(rows: Vec<Row<'a>>, explained: Option<&'a Explained>, width: Width) -> Self {
         let lengths: Vec<Lengths> = rows.iter().map(|row| row.lengths).collect();
         let segments = segments::shown(&lengths);
         Self { rows, segments, explained, width }
     }
 
-    /// The first layout that leaves room enough for the requests themselves, else the last.
+    /// The first layout that leaves room enough for the requests themselves, else the last. What else there is to say of
+    /// a request stands beneath it.
     fn fit(&self, layouts: &[Columns]) -> (Table, Columns) {
-        let tests = self.rows.iter().any(|row| row.test.is_some());
-        let most = if tests { REQUEST_WIDTH_WITH_TEST } else { REQUEST_WIDTH };
-        let wanted = self.rows.iter().map(Row::wanted).max().unwrap_or(0).min(most);
+        let wanted = self.rows.iter().map(|row| text::width(&row.target)).max().unwrap_or(0).min(REQUEST_WIDTH);
         // The last column has a gap of its own.
-        let room = |columns| self.width.saturating_sub(self.build(columns, None).width() + GAP);
+        let room = |columns| self.width.columns.saturating_sub(self.build(columns).width() + GAP);
         let fits = layouts.iter().copied().find(|&columns| room(columns) >= wanted);
-        let mut columns = fits.or(layouts.last().copied()).unwrap_or_default();
-        let least = self.rows.iter().map(Row::least).max().unwrap_or(0);
-        if tests && room(columns) < least {
-            let fits = NARROW.iter().copied().find(|&columns| room(columns) >= least);
-            columns = fits.unwrap_or_default();
-        }
-        let mut table = self.build(columns, Some(room(columns)));
-        if let Some(explained) = self.explained {
-            // Even with the second column.
-            let digits = self.rows.iter().map(|row| row.request.id.to_string().len()).max().unwrap_or(0);
-            let indent = GAP + digits + GAP;
-            table.beneath(self.rows.iter().map(|row| remarks(row.request, explained, indent, self.width)));
-        }
+        let columns = fits.or(layouts.last().copied()).unwrap_or_default();
+        // Even with the second column.
+        let digits = self.rows.iter().map(|row| row.request.id.to_string().len()).max().unwrap_or(0);
+        let indent = GAP + digits + GAP;
+        let placed = self.rows.iter().map(|row| self.width.place(&row.target, room(columns), indent));
+        let (requests, targets): (Vec<Cell>, Vec<Option<Cell>>) = placed.unzip();
+        let mut table = self.build(columns);
+        table.column(Align::Left, "request", requests);
+        table.beneath(self.rows.iter().zip(targets).map(|(row, target)| {
+            let remarks = self.explained.map(|explained| remarks(row.request, explained, indent, self.width.columns));
+            let asides = row.asides(indent, self.width);
+            target.into_iter().chain(asides).chain(remarks.into_iter().flatten()).collect()
+        }));
         (table, columns)
     }
 
-    fn build(&self, columns: Columns, request_width: Option<usize>) -> Table {
+    /// All columns but that of the requests themselves.
+    fn build(&self, columns: Columns) -> Table {
         let rows = || self.rows.iter();
         let mut table = Table::default();
         table.column(Align::Right, "#", rows().map(|row| Cell::new(Role::Faint, row.request.id.to_string())));
@@ -192,9 +182,6 @@ impl<'a> Listing<'a> {
             table.column(Align::Right, "body out", rows().map(|row| cell(sent(row))));
         }
         table.column(Align::Left, "status", rows().map(Row::status));
-        if let Some(width) = request_width {
-            table.column(Align::Left, "request", rows().map(|row| row.label(width)));
-        }
         table
     }
 }
@@ -229,9 +216,9 @@ impl<'a> Row<'a> {
             Outcome::ServerClosed => Some(Role::Error),
             Outcome::ClientClosed | Outcome::StillOpen | Outcome::NotSeen => Some(Role::Warning),
         };
-        let ending = ending.map(|role| (role, format!("  {}", request.outcome.label())));
+        let ending = ending.map(|role| (role, request.outcome.label().to_owned()));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
-        let wait = wait.map(|wait| (Role::Faint, format!("  + {} accept wait", time(wait))));
+        let wait = wait.map(|wait| (Role::Faint, format!("+ {} accept wait", time(wait))));
         let test = request.connection.owner.and_then(|owner| summary.tests.get(owner.test?.0 as usize));
         let explanation = request.explanation.as_ref();
         Self {
@@ -245,48 +232,24 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// What else there is to say.
-    fn remarks(&self, with_wait: bool) -> impl Iterator<Item = &(Role, String)> {
-        self.ending.iter().chain(self.accept_wait.iter().filter(move |_| with_wait))
-    }
-
-    fn remarks_width(&self, with_wait: bool) -> usize {
-        self.remarks(with_wait).map(|(_, remark)| text::width(remark)).sum()
-    }
-
-    /// Columns of the whole label.
-    fn wanted(&self) -> usize {
-        text::width(&self.target) + self.remarks_width(true) + self.test_width()
-    }
-
-    fn test_width(&self) -> usize {
-        self.test.as_ref().map_or(0, |test| IN.len() + text::width(test))
-    }
-
-    /// Columns of the test's name at its shortest.
-    fn least_test_width(&self) -> usize {
-        self.test_width().min(IN.len() + TEST_WIDTH)
-    }
-
-    /// Columns of the label at its shortest.
-    fn least(&self) -> usize {
-        text::width(&self.target).min(TARGET_WIDTH) + self.remarks_width(false) + self.least_test_width()
-    }
-
-    fn label(&self, width: usize) -> Cell {
-        let wait_width = self.remarks_width(true) - self.remarks_width(false);
-        let with_wait = self.test.is_none() || self.least() + wait_width <= width;
-        let room = width.saturating_sub(self.remarks_width(with_wait));
-        // The test has half of it, and what the target leaves.
-        let left = room.saturating_sub(text::width(&self.target));
-        let test_room = self.test_width().min(left.max(room / 2)).max(self.least_test_width());
-        let target_room = room.saturating_sub(test_room).max(TARGET_WIDTH);
-        let label = Cell::plain(text::shorten(&self.target, target_room));
-        let label = self.remarks(with_wait).fold(label, |label, (role, remark)| label.and(*role, remark));
-        match &self.test {
-            Some(test) => label.and(Role::Faint, format!("{IN}{}", text::shorten_start(test, test_room - IN.len()))),
-            None => label,
+    /// Why it is not whole, how long its connection waited, and its test: in a line, or in as many as that takes.
+    fn asides(&self, indent: usize, width: Width) -> Vec<Cell> {
+        let test = self.test.as_ref().map(|test| {
+            let room = width.line.saturating_sub(indent + IN.len());
+            (Role::Faint, format!("{IN}{}", text::shorten_start(test, room)))
+        });
+        let mut lines: Vec<(Cell, usize)> = Vec::new();
+        for (role, aside) in [&self.ending, &self.accept_wait, &test].into_iter().flatten() {
+            let columns = text::width(aside);
+            match lines.last_mut() {
+                Some((line, used)) if *used + GAP + columns <= width.columns => {
+                    *line = std::mem::take(line).and(Role::Plain, " ".repeat(GAP)).and(*role, aside);
+                    *used += GAP + columns;
+                }
+                _ => lines.push((Cell::plain(" ".repeat(indent)).and(*role, aside), indent + columns)),
+            }
         }
+        lines.into_iter().map(|(line, _)| line).collect()
     }
 
     fn status(&self) -> Cell {

@@ -1,9 +1,11 @@
 //! The table by route.
 
-use super::METHOD_WIDTH;
+use std::borrow::Cow;
+
+use super::{METHOD_WIDTH, Width};
 use crate::report::colors::{Paint, Role};
 use crate::report::segments::{self, Lengths, Segment};
-use crate::report::table::{Align, Cell, Table};
+use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{count, counted, share, time};
 use crate::request::summary::{Distribution, RouteSummary};
@@ -12,23 +14,25 @@ use crate::request::summary::{Distribution, RouteSummary};
 /// thousands.
 const ROUTES_SHOWN: usize = 25;
 
-/// Below this, a route is shortened past recognition.
+/// For routes no longer than this, columns give way; a longer one that does not fit stands beneath its row.
 const ROUTE_WIDTH: usize = 24;
+
+/// Methods that are no longer than this have a column; the others are rare.
+const METHOD_COLUMN: usize = 8;
 
 /// Counts, percentiles and the share of each phase; the shares in tables of their own where the terminal
 /// is too narrow for one.
-pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> String {
+pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> String {
     let (shown, rest) = routes.split_at(routes.len().min(ROUTES_SHOWN));
     let paths: Vec<_> = shown.iter().map(|route| text::escape(&route.route)).collect();
     let wanted = paths.iter().map(|path| text::width(path)).max().unwrap_or(0).min(ROUTE_WIDTH);
     let lengths: Vec<Lengths> = shown.iter().map(Lengths::of_route).collect();
     let segments = segments::shown(&lengths);
-    let room = |table: &Table| width.saturating_sub(table.width());
+    let room = |table: &Table| width.columns.saturating_sub(table.width());
     let build = |times: bool, lengths: &[Lengths], segments: &[Segment]| {
         let build = |route_width: usize| {
-            let paths = paths.iter().map(|path| text::shorten(path, route_width));
             let mut table = Table::default();
-            name_columns(&mut table, shown, paths.map(Cell::plain));
+            name_columns(&mut table, shown, &paths, route_width, width);
             if times {
                 time_columns(&mut table, shown);
             }
@@ -80,13 +84,25 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: usize) -> Str
 /// One number of a distribution.
 type Statistic = fn(&Distribution) -> u64;
 
-fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: impl Iterator<Item = Cell>) {
-    let method = |route: &RouteSummary| {
+/// Method and route; those that have no room in their columns stand beneath the row.
+fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: &[Cow<'_, str>], route_width: usize, width: Width) {
+    let mut columns: (Vec<Cell>, Vec<Cell>) = Default::default();
+    let mut beneath: Vec<Vec<Cell>> = Vec::new();
+    for (route, path) in routes.iter().zip(paths) {
         let method = text::escape(&route.method);
-        Cell::plain(text::shorten(&method, METHOD_WIDTH))
-    };
-    table.column(Align::Left, "method", routes.iter().map(method));
-    table.column(Align::Left, "route", paths);
+        let method = text::shorten(&method, METHOD_WIDTH);
+        let names = match (text::width(&method) <= METHOD_COLUMN, text::width(path) <= route_width) {
+            (true, true) => (Cell::plain(&*method), Cell::plain(&**path), None),
+            (true, false) => (Cell::plain(&*method), Cell::default(), Some(path.to_string())),
+            (false, _) => (Cell::default(), Cell::default(), Some(format!("{method} {path}"))),
+        };
+        columns.0.push(names.0);
+        columns.1.push(names.1);
+        beneath.push(names.2.iter().map(|name| width.beneath(name, 2 * GAP)).collect());
+    }
+    table.column(Align::Left, "method", columns.0);
+    table.column(Align::Left, "route", columns.1);
+    table.beneath(beneath);
 }
 
 fn time_columns(table: &mut Table, routes: &[RouteSummary]) {

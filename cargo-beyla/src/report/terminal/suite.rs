@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Width;
 use crate::report::colors::{Paint, Role};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
@@ -57,9 +58,10 @@ impl Row {
 }
 
 /// The tests that made requests, that with the most time in them first, and how many made none.
-pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String {
+pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: Width) -> String {
     let mut by_name: BTreeMap<(&str, &str), Row> = BTreeMap::new();
-    for test in tests {
+    // Of a binary without a list nothing ran.
+    for test in tests.iter().filter(|test| test.result != Some(TestResult::Unlisted)) {
         by_name.entry((&test.binary, &test.name)).or_default().add(test);
     }
     let (mut seen, unseen): (Vec<_>, Vec<_>) = by_name.into_iter().partition(|(_, row)| row.requests > 0);
@@ -94,7 +96,7 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
             "{} made no network requests that were seen: a service that is called in-process has no socket",
             counted(unseen.len() as u64, "test")
         );
-        for line in text::wrap(&text, width.min(LINE) - GAP) {
+        for line in text::wrap(&text, width.columns.min(LINE) - GAP) {
             out.extend(["  ", &*paint.paint(Role::Faint, line), "\n"]);
         }
     }
@@ -102,13 +104,13 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: usize) -> String
 }
 
 /// Without the slowest requests, which have a table of their own, where the terminal is too narrow for them.
-fn table(rows: &[((&str, &str), Row)], width: usize) -> Table {
-    let room = |table: &Table| width.saturating_sub(table.width() + GAP);
+fn table(rows: &[((&str, &str), Row)], width: Width) -> Table {
+    let room = |table: &Table, width: usize| width.saturating_sub(table.width() + GAP);
     let mut table = numbers(rows, true);
-    if room(&table) < NAME_WIDTH {
+    if room(&table, width.columns) < NAME_WIDTH {
         table = numbers(rows, false);
     }
-    let room = room(&table).max(NAME_WIDTH / 2);
+    let room = room(&table, width.line).max(NAME_WIDTH / 2);
     table.column(Align::Left, "test", rows.iter().map(|((binary, name), _)| Cell::plain(label(binary, name, room))));
     table
 }

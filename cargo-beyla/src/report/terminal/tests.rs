@@ -5,14 +5,14 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::report::fixtures;
-use crate::request::model::Endpoint;
+use crate::request::model::{Endpoint, Outcome};
 use crate::request::suite::{TestResult, TestSummary};
 use crate::request::summary::Unseen;
 
 const SECONDS: u64 = 1_000_000_000;
 
 fn rendered(summary: &Summary, width: usize) -> String {
-    let options = TerminalOptions { slowest: 5, color: false, width };
+    let options = TerminalOptions { slowest: 5, color: false, width: Some(width) };
     let text = render(summary, &fixtures::run(), 2_310_000_000, Some(Exit::Code(0)), &Verdicts::default(), &options);
     assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
     text
@@ -22,7 +22,7 @@ fn rendered(summary: &Summary, width: usize) -> String {
 fn zero(change: impl FnOnce(&mut Summary)) -> String {
     let mut summary = fixtures::summary(Vec::new(), Vec::new());
     change(&mut summary);
-    let options = TerminalOptions { slowest: 5, color: false, width: 100 };
+    let options = TerminalOptions { slowest: 5, color: false, width: Some(100) };
     let text = render(&summary, &fixtures::run(), 12 * SECONDS, None, &Verdicts::default(), &options);
     text.lines().next().unwrap().to_owned()
 }
@@ -89,19 +89,27 @@ fn errors_and_odd_outcomes() {
       #        at   total    queue  receive   handle  respond  body in  body out  status  request
       1  +0.010 s  100 µs  12.0 µs     0 ns  80.0 µs  8.00 µs      0 B      28 B  500     GET /status/500
       2  +0.020 s  200 µs  24.0 µs     0 ns   160 µs  16.0 µs      0 B      28 B  404     GET /status/500
-      3  +0.030 s  300 µs  36.0 µs     0 ns   263 µs  1.00 µs  2.9 MiB         -  200     GET /status/500  client closed
-      4  +0.040 s  400 µs  48.0 µs     0 ns   352 µs        -      0 B         -  -       GET /status/500  server closed
-      5  +0.050 s  500 µs  60.0 µs     0 ns   440 µs        -      0 B         -  -       GET /status/500  still open
-      6  +0.060 s  528 µs        -     0 ns   528 µs        -        -         -  -       GET /status/500  not seen
+      3  +0.030 s  300 µs  36.0 µs     0 ns   263 µs  1.00 µs  2.9 MiB         -  200     GET /status/500
+         client closed
+      4  +0.040 s  400 µs  48.0 µs     0 ns   352 µs        -      0 B         -  -       GET /status/500
+         server closed
+      5  +0.050 s  500 µs  60.0 µs     0 ns   440 µs        -      0 B         -  -       GET /status/500
+         still open
+      6  +0.060 s  528 µs        -     0 ns   528 µs        -        -         -  -       GET /status/500
+         not seen
       7  +0.070 s  700 µs  84.0 µs     0 ns   560 µs  56.0 µs      0 B      28 B  200     POST /status/500
 
     The 5 slowest requests    ░ queue  < receive  █ handle  > respond
-      #        at   total  phases                    status  request
-      7  +0.070 s  700 µs  ░░░███████████████████>>  200     POST /status/500
-      6  +0.060 s  528 µs  ████████████████████████  -       GET /status/500  not seen
-      5  +0.050 s  500 µs  ░░░█████████████████████  -       GET /status/500  still open
-      4  +0.040 s  400 µs  ░░░█████████████████████  -       GET /status/500  server closed
-      3  +0.030 s  300 µs  ░░░█████████████████████  200     GET /status/500  client closed
+      #        at   total  phases                      queue  receive  handle  respond  status  request
+      7  +0.070 s  700 µs  ░░░███████████████████>>  84.0 µs     0 ns  560 µs  56.0 µs  200     POST /status/500
+      6  +0.060 s  528 µs  ████████████████████████        -     0 ns  528 µs        -  -       GET /status/500
+         not seen
+      5  +0.050 s  500 µs  ░░░█████████████████████  60.0 µs     0 ns  440 µs        -  -       GET /status/500
+         still open
+      4  +0.040 s  400 µs  ░░░█████████████████████  48.0 µs     0 ns  352 µs        -  -       GET /status/500
+         server closed
+      3  +0.030 s  300 µs  ░░░█████████████████████  36.0 µs     0 ns  263 µs  1.00 µs  200     GET /status/500
+         client closed
     ");
 }
 
@@ -115,10 +123,67 @@ fn an_accept_wait_is_told() {
     1 request in 2.31 s (0.43/s), no errors, 1 connection
     server, pid 4242, on 127.0.0.1:8080
 
-    Every request, in order    ░ queue  < receive  █ handle  > respond
-      #        at   total  phases        body in  body out  status  request
-      1  +0.010 s  100 µs  ░██████████>      0 B      28 B  200     GET /hello  + 13.0 ms accept wait
+    Every request, in order
+      #        at   total    queue  receive   handle  respond  body in  body out  status  request
+      1  +0.010 s  100 µs  12.0 µs     0 ns  80.0 µs  8.00 µs      0 B      28 B  200     GET /hello
+         + 13.0 ms accept wait
     ");
+}
+
+/// Requests, routes and tests whose paths take up to a line, with all that may be said of them beside.
+fn long_paths(methods: [&str; 3], lengths: std::ops::RangeInclusive<usize>) -> (Summary, Vec<String>) {
+    let mut summary = fixtures::suite();
+    (summary.requests, summary.routes) = Default::default();
+    let mut paths = Vec::new();
+    for (id, length) in (1..).zip(lengths) {
+        let path = format!("/{}{length:03}", "a".repeat(length - 4));
+        let method = methods[length % 3];
+        let mut request = fixtures::request(id, &path);
+        request.method = method.into();
+        request.boundaries.accepted = Some(request.boundaries.start() - 100_000);
+        request.boundaries.connected = Some(request.boundaries.start() - 13_100_000);
+        request.outcome = Outcome::ClientClosed;
+        fixtures::assign(&mut request, crate::request::suite::TestId(1));
+        summary.requests.push(request.into());
+        summary.routes.push(fixtures::route(method, &path, 1));
+        paths.push(path);
+    }
+    summary.totals.requests = paths.len() as u64;
+    (summary, paths)
+}
+
+#[test]
+fn nothing_costs_a_path_that_fits_into_a_line() {
+    let methods = ["GET", "HEAD", "UPDATEREDIRECTREF"];
+    let rendered = |summary: &Summary, width: Option<usize>| {
+        let options = TerminalOptions { slowest: 100, color: false, width };
+        render(summary, &fixtures::run_of_tests(), SECONDS, None, &Verdicts::default(), &options)
+    };
+    for width in [80, 100, 120, 200] {
+        // Beneath its row a request is indented by 6, its method takes up to 17 columns, and a space.
+        for lengths in [5..=20, 20..=35, width - 40..=width - 24] {
+            let (summary, paths) = long_paths(methods, lengths);
+            let text = rendered(&summary, Some(width));
+            let (_, paths_in) = text.split_once("Routes, ").unwrap();
+            assert!(!paths_in.contains('…'), "{width}:\n{text}");
+            for path in paths {
+                let shown = text.lines().filter(|line| line.contains(&path)).count();
+                assert!(shown >= 3, "{width}: {path}:\n{text}");
+            }
+            for said in ["client closed", "+ 13.0 ms accept wait", "in users::create_many_at_once"] {
+                assert_eq!(text.matches(said).count(), 2 * summary.requests.len(), "{text}");
+            }
+            assert!(text.lines().all(|line| crate::report::text::width(line) <= width), "{text}");
+        }
+    }
+    // A path that is longer than a line loses its middle in a terminal, and nothing in a pipe.
+    let (summary, paths) = long_paths(methods, 300..=305);
+    assert!(rendered(&summary, Some(120)).contains('…'));
+    let text = rendered(&summary, None);
+    assert!(!text.contains('…') && paths.iter().all(|path| text.matches(path).count() >= 3), "{text}");
+    let (_, each) = text.split_once("Every request").unwrap();
+    let line = each.lines().find(|line| line.contains(&paths[0])).unwrap();
+    assert!(line.trim_start().starts_with("1  +"), "in a pipe, a request is a line: {line}");
 }
 
 #[test]
@@ -221,24 +286,32 @@ fn hostile_paths_steer_no_terminal() {
     server, pid 4242, on 127.0.0.1:8080
 
     Routes, the most time first
-      method        route                               count  errors     p50      p90      p99      max
-      GET\u{…}[31m  /\u{1b}[2J                              1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
-      MMMMMM…MMMMM  /x/x/x/x/x/x/x/x/…x/x/x/x/x/x//end      1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+      method  route  count  errors     p50      p90      p99      max
+                         1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+        GET\u{1b}[31m /\u{1b}[2J
+                         1       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+        MMMMMMMM…MMMMMMMM /x/x/x/x/x/x/x/x/x/x/x/x/x/x/x…/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x//end
 
     Mean share of each phase
-      method        route                                                queue  receive  handle  respond
-      GET\u{…}[31m  /\u{1b}[2J                                             12%       0%     80%       8%
-      MMMMMM…MMMMM  /x/x/x/x/x/x/x/x/x/x/x/x/…/x/x/x/x/x/x/x/x/x/x//end    12%       0%     80%       8%
+      method  route  queue  receive  handle  respond
+                       12%       0%     80%       8%
+        GET\u{1b}[31m /\u{1b}[2J
+                       12%       0%     80%       8%
+        MMMMMMMM…MMMMMMMM /x/x/x/x/x/x/x/x/x/x/x/x/x/x/x…/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x//end
 
     Every request, in order    ░ queue  < receive  █ handle  > respond
       #        at   total  phases        body in  body out  status  request
-      1  +0.010 s  100 µs  ░██████████>      0 B      28 B  200     GET\u{…}[31m /\u{1…u{202e}a=\u{9b}1m
-      2  +0.020 s  200 µs  ░██████████>      0 B      28 B  200     MMMMMM…MMMMM /日本…本/日本//the/end
+      1  +0.010 s  100 µs  ░██████████>      0 B      28 B  200
+         GET\u{1b}[31m /\u{1b}]0;title\u{7}\u{1b}[2J\r\n?\u{202e}a=\u{9b}1m
+      2  +0.020 s  200 µs  ░██████████>      0 B      28 B  200
+         MMMMMMMM…MMMMMMMM /日本/日本/日本/日本/日本/日…本/日本/日本/日本/日本/日本/日本/日本//the/end
 
     The 2 slowest requests    ░ queue  < receive  █ handle  > respond
       #        at   total  phases                    status  request
-      2  +0.020 s  200 µs  ░░░███████████████████>>  200     MMMMMM…MMMMM /日本/日…本/日本/日本//the/end
-      1  +0.010 s  100 µs  ░░░███████████████████>>  200     GET\u{…}[31m /\u{1b}]…\n?\u{202e}a=\u{9b}1m
+      2  +0.020 s  200 µs  ░░░███████████████████>>  200
+         MMMMMMMM…MMMMMMMM /日本/日本/日本/日本/日本/日…本/日本/日本/日本/日本/日本/日本/日本//the/end
+      1  +0.010 s  100 µs  ░░░███████████████████>>  200
+         GET\u{1b}[31m /\u{1b}]0;title\u{7}\u{1b}[2J\r\n?\u{202e}a=\u{9b}1m
     ");
 }
 
@@ -251,7 +324,7 @@ fn many_routes_are_summed_up() {
 
 #[test]
 fn an_unusual_ending_is_told() {
-    let options = TerminalOptions { slowest: 0, color: false, width: 80 };
+    let options = TerminalOptions { slowest: 0, color: false, width: Some(80) };
     let said = |exit| render(&fixtures::healthy(), &fixtures::run(), SECONDS, exit, &Verdicts::default(), &options);
     assert!(said(Some(Exit::Signal(11))).contains("The server was ended by signal 11 (SIGSEGV)\n"));
     assert!(said(Some(Exit::Signal(77))).contains("The server was ended by signal 77\n"));
@@ -263,7 +336,7 @@ fn an_unusual_ending_is_told() {
 
 #[test]
 fn colours_change_nothing_but_colours() {
-    let mut options = TerminalOptions { slowest: 5, color: true, width: 100 };
+    let mut options = TerminalOptions { slowest: 5, color: true, width: Some(100) };
     for summary in [fixtures::healthy(), fixtures::troubled(), fixtures::explained()] {
         options.color = true;
         let colored = render(&summary, &fixtures::run(), SECONDS, None, &Verdicts::default(), &options);

@@ -34,11 +34,12 @@ fn binary(root: &Path, name: &str, script: &str) -> TestBinary {
     }
 }
 
-fn list_scripts(scripts: &[&str], arguments: &HarnessArguments) -> Result<Vec<Listed>, Error> {
+/// What each of these scripts answers, with so much time for each.
+fn ask_scripts(scripts: &[&str], arguments: &HarnessArguments, patience: Duration) -> Vec<Result<Listed, Unlisted>> {
     let root = workspace(&[]);
     let binaries: Vec<TestBinary> =
         scripts.iter().enumerate().map(|(index, script)| binary(root.path(), &format!("b{index}"), script)).collect();
-    list(&binaries.iter().collect::<Vec<_>>(), arguments, 2, |_| {})
+    list(&binaries.iter().collect::<Vec<_>>(), arguments, 2, patience, |_| {}).unwrap()
 }
 
 const LIST: &str = "case \" $* \" in *' --ignored '*) echo slow: test ;; *' --include-ignored '*) echo a: test; \
@@ -49,7 +50,8 @@ fn ignored_tests_are_counted_or_run() {
     let listed = |arguments: &[&str]| {
         let words: Vec<_> = arguments.iter().map(Into::into).collect();
         let arguments = HarnessArguments::parse(None, &words).unwrap();
-        let listed = list_scripts(&[LIST, "true", LIST], &arguments).unwrap();
+        let answers = ask_scripts(&[LIST, "true", LIST], &arguments, PATIENCE);
+        let listed: Vec<Listed> = answers.into_iter().collect::<Result<_, _>>().unwrap();
         assert_eq!(listed[1], Listed::default());
         assert_eq!(listed[0], listed[2]);
         let Listed { tests, ignored } = &listed[0];
@@ -60,27 +62,55 @@ fn ignored_tests_are_counted_or_run() {
     assert_eq!(listed(&["--include-ignored"]), (vec!["a".into(), "slow".into()], 0));
 }
 
+/// How scripts fail to give a list, and what is said of it.
+const WITHOUT_A_LIST: [(&str, &str, &str); 9] = [
+    ("exit 3", "it ended with exit code 3", ""),
+    ("kill -SEGV $$", "it was killed by SIGSEGV", ""),
+    ("echo hello", "it printed `hello`, which is no test", "hello\n"),
+    ("echo a: test; printf bye", "it printed `bye`, which is no test", "a: test\nbye\n"),
+    (
+        "echo 'running 1 test'; echo 'test a ... ok'",
+        "it printed `running 1 test`, which is no test",
+        "running 1 test\ntest a ... ok\n",
+    ),
+    ("printf '\\377\\000\\n'", "it printed `\u{fffd}\\0`, which is no test", "\u{fffd}\0\n"),
+    ("echo out; echo ' oh no' >&2; exit 1", "it ended with exit code 1; it said `oh no`", "out\n oh no\n"),
+    ("exec yes 0123456789abcdef", "it prints without end", "0123456789abcdef"),
+    ("exec yes 0123456789abcdef >&2", "it prints without end; it said `0123456789abcdef", "0123"),
+];
+
 #[test]
-fn a_binary_that_cannot_be_listed_is_named_with_its_reason() {
-    for (script, reason) in [
-        ("exit 3", "it ended with exit code 3"),
-        ("kill -SEGV $$", "it was killed by SIGSEGV"),
-        ("echo hello", "it printed `hello`, which is no test"),
-        ("echo oh no >&2; exit 1", "it ended with exit code 1"),
-    ] {
-        let error = list_scripts(&["true", script], &HarnessArguments::default()).unwrap_err();
-        assert_eq!(error.exit_code(), crate::error::BUILD_FAILED, "{error}");
-        let message = error.to_string();
-        assert!(message.starts_with("could not list the tests of b1: ") && message.contains(reason), "{message}");
-        assert_eq!(error.hint().is_some_and(|hint| hint.contains("oh no")), script.contains("oh no"), "{message}");
+fn a_binary_without_a_list_is_one_failure_with_its_reason() {
+    let scripts: Vec<&str> = WITHOUT_A_LIST.iter().map(|(script, ..)| *script).chain(["echo a: test"]).collect();
+    let mut answers = ask_scripts(&scripts, &HarnessArguments::default(), PATIENCE);
+    // The others are not touched by it; both questions were put to it.
+    assert_eq!(answers.pop().unwrap().unwrap(), Listed { tests: Vec::new(), ignored: 1 });
+    for ((script, reason, output), answer) in WITHOUT_A_LIST.into_iter().zip(answers) {
+        let unlisted = answer.expect_err(script);
+        assert!(unlisted.reason.starts_with(reason), "{script}: {}", unlisted.reason);
+        let printed = String::from_utf8_lossy(&unlisted.output);
+        assert!(printed.starts_with(output) && unlisted.output.len() <= 2 * OUTPUT_MAX as usize, "{script}: {printed}");
     }
+}
+
+#[test]
+fn one_that_hangs_is_given_up() {
+    let begun = Instant::now();
+    let patience = Duration::from_millis(200);
+    let answers = ask_scripts(&["exec sleep 1000", "echo a: test"], &HarnessArguments::default(), patience);
+    assert!(begun.elapsed() < Duration::from_secs(100), "it was waited for");
+    assert_eq!(&*answers[0].as_ref().unwrap_err().reason, "it has not answered within 200ms");
+    assert!(answers[1].is_ok());
 }
 
 #[test]
 fn an_executable_that_cannot_be_started_is_told() {
     let root = workspace(&[]);
-    let mut binary = binary(root.path(), "b", "true");
-    binary.program.path = root.path().join("nowhere");
-    let error = list(&[&binary], &HarnessArguments::default(), 2, |_| {}).unwrap_err();
-    assert!(matches!(error, Error::Launch { .. }), "{error}");
+    let mut gone = binary(root.path(), "b", "true");
+    gone.program.path = root.path().join("nowhere");
+    let well = binary(root.path(), "well", "true");
+    let answers = list(&[&gone, &well], &HarnessArguments::default(), 2, PATIENCE, |_| {}).unwrap();
+    let reason = &answers[0].as_ref().unwrap_err().reason;
+    assert!(reason.contains("nowhere could not be started: No such file"), "{reason}");
+    assert!(answers[1].is_ok());
 }

@@ -10,7 +10,7 @@ use crate::report::text::width;
 use crate::request::suite::TestId;
 
 fn of_tests(summary: &Summary, verdicts: &Verdicts, columns: usize) -> String {
-    let options = TerminalOptions { slowest: 5, color: false, width: columns };
+    let options = TerminalOptions { slowest: 5, color: false, width: Some(columns) };
     let text = render(summary, &fixtures::run_of_tests(), 2_310_000_000, None, verdicts, &options);
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
     for line in text.lines() {

@@ -63,7 +63,8 @@ impl Run {
     fn ends(&mut self, test: u32, result: u32) {
         self.tape.now += 100;
         let header = self.header();
-        self.trace.record(&Event::TestEnded(TestEnded { header, test, result, code: 101, reserved: 0 }));
+        let ended = TestEnded { header, test, result, code: 101, reserved: 0 };
+        self.trace.record(&Event::TestEnded { ended, reason: "why" });
     }
 
     fn ended(&mut self) -> Vec<EndedTest> {
@@ -99,6 +100,25 @@ fn those_that_served_or_failed_are_handed_out_once() {
     run.trace.close(now + 1);
     assert!(run.ended().is_empty());
     assert_eq!(run.trace.finish(now).tests[3].result, None);
+}
+
+#[test]
+fn a_binary_without_a_list_is_a_failure_and_nobody_s_test() {
+    let mut run = Run::new(Some(7));
+    let header = run.header();
+    let started = TestStarted { header, test: 0, pid: 0, round: 0, reserved: 0 };
+    run.trace.record(&Event::TestStarted { started, binary: "shop", name: "(list of tests)" });
+    run.ends(0, TestResult::Unlisted.to_record().0);
+    // A process whose own number is not known is not its process.
+    run.trace.record(&Event::Executed(Executed { header, process: 1, pid: 0 }, "/target/debug/deps/shop"));
+    run.serves(0, &[GET], true);
+    let [ended] = &run.ended()[..] else { unreachable!("it failed") };
+    assert_eq!((ended.result, ended.reason.as_deref()), (Some(TestResult::Unlisted), Some("why")));
+    assert_eq!(run.trace.requests_of(TestId(0)), 0);
+    let now = run.tape.now;
+    let summary = &run.trace.finish(now).tests[0];
+    assert_eq!((summary.result, summary.reason.as_deref()), (Some(TestResult::Unlisted), Some("why")));
+    assert_eq!(TestResult::Unlisted.label(), "failed");
 }
 
 #[test]
