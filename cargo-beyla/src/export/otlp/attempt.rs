@@ -31,9 +31,14 @@ impl Attempts {
                 Self::Http(http) => http.send(message).await,
             }
         };
-        tokio::time::timeout(receiver.timeout, sent).await.unwrap_or_else(|_| {
+        let sent = tokio::time::timeout(receiver.timeout, sent).await.unwrap_or_else(|_| {
             let seconds = receiver.timeout.as_secs_f64();
             Err(Failure::new(format!("no answer within {seconds} s"), Remedy::Retry(None)))
+        });
+        // It may be of the proxy's making.
+        sent.map_err(|failure| match &receiver.proxy {
+            Some(proxy) => failure.through(proxy),
+            None => failure,
         })
     }
 }

@@ -1,20 +1,26 @@
 //! OTLP/gRPC.
 
+use http::Uri;
+use http::uri::Scheme;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::connector::Connector;
 use super::failure::{Failure, Remedy, innermost};
 use super::receiver::Receiver;
 use super::secrets::Secrets;
 use super::signal::{Rejected, Signal};
+use crate::export::settings::Compression;
 
 /// A connection, made when it is needed and again when it broke.
 #[derive(Clone, Debug)]
 pub(super) struct Grpc {
     channel: Channel,
     metadata: MetadataMap,
+    encoding: Option<CompressionEncoding>,
     secrets: Secrets,
 }
 
@@ -22,21 +28,26 @@ impl Grpc {
     /// To be called in the runtime that it is used in.
     pub(super) fn new(receiver: &Receiver) -> Result<Self, Failure> {
         let refused = |error: &(dyn std::error::Error + 'static)| Failure::new(innermost(error), Remedy::None);
-        let mut endpoint = Endpoint::from(receiver.uri.clone())
-            .connect_timeout(receiver.timeout)
+        // Our connector encrypts; tonic would do it a second time.
+        let mut parts = receiver.uri.clone().into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        let unencrypted = Uri::from_parts(parts).map_err(|error| refused(&error))?;
+        let endpoint = Endpoint::from(unencrypted)
+            .origin(receiver.uri.clone())
             .user_agent(super::http::USER_AGENT)
             .map_err(|error| refused(&error))?;
-        if receiver.is_encrypted() {
-            let tls = ClientTlsConfig::new().with_native_roots();
-            endpoint = endpoint.tls_config(tls).map_err(|error| refused(&error))?;
-        }
+        let channel = endpoint.connect_with_connector_lazy(Connector::new(receiver)?);
         let metadata = MetadataMap::from_headers(receiver.headers.clone());
-        Ok(Self { channel: endpoint.connect_lazy(), metadata, secrets: receiver.secrets.clone() })
+        let encoding = match receiver.compression {
+            Compression::None => None,
+            Compression::Gzip => Some(CompressionEncoding::Gzip),
+        };
+        Ok(Self { channel, metadata, encoding, secrets: receiver.secrets.clone() })
     }
 
     /// Sends a message once.
     pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
-        match message.clone().call(self.channel.clone(), self.metadata.clone()).await {
+        match message.clone().call(self.channel.clone(), self.metadata.clone(), self.encoding).await {
             Ok(answer) => Ok(S::rejected(answer.into_inner(), &self.secrets)),
             Err(status) => Err(failure(&status, &self.secrets)),
         }
