@@ -64,7 +64,8 @@ fn over_tls(identity: &Identity) -> [(Receiver, String); 2] {
 fn certificates_and_compression() {
     let identity = Identity::that_asks("localhost");
     let files = Files::of(&identity);
-    let (authority, certificate, key) = (files.path("authority.pem"), files.path("client.pem"), files.path("client.key"));
+    let (authority, certificate, key) =
+        (files.path("authority.pem"), files.path("client.pem"), files.path("client.key"));
     for (receiver, url) in over_tls(&identity) {
         let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url), ("OTEL_EXPORTER_OTLP_PROTOCOL", receiver.protocol)];
         let common = [
@@ -124,7 +125,9 @@ fn what_is_encrypted_goes_through_a_proxy_unread() {
         let passed = proxy.passed();
         let to = format!("localhost:{}", receiver.address.port());
         assert!((1..=2).contains(&passed.len()), "a connection for each signal: {passed:?}");
-        assert!(passed.iter().all(|passed| *passed == Passed { way: Way::Tunnel, to: to.clone(), authorization: None }));
+        assert!(
+            passed.iter().all(|passed| *passed == Passed { way: Way::Tunnel, to: to.clone(), authorization: None })
+        );
 
         has_all_again(&receiver, &[&variables[..], &[("no_proxy", "localhost,.local")]].concat());
         assert_eq!(proxy.passed(), passed, "the host is excepted");
@@ -157,7 +160,12 @@ fn a_proxy_reads_http_and_opens_a_way_for_grpc() {
         };
         let passed = proxy.passed();
         assert!(!passed.is_empty() && passed.iter().all(|passed| *passed == expected), "{passed:#?}");
-        assert!(receiver.received("/v1/traces").iter().all(|message| message.field("proxy-authorization").is_none() || way == Way::Forwarded));
+        assert!(
+            receiver
+                .received("/v1/traces")
+                .iter()
+                .all(|message| message.field("proxy-authorization").is_none() || way == Way::Forwarded)
+        );
         let json = finished.json.as_deref().unwrap_or_default();
         assert!(![&*finished.stderr, json].iter().any(|text| text.contains("same") && text.contains("me:s")));
     }
@@ -178,7 +186,11 @@ fn by_socks() {
             ]),
         );
         let to = format!("localhost:{}", receiver.address.port());
-        assert!(proxy.passed().iter().all(|passed| passed.way == Way::Socks && passed.to == to), "{:?}", proxy.passed());
+        assert!(
+            proxy.passed().iter().all(|passed| passed.way == Way::Socks && passed.to == to),
+            "{:?}",
+            proxy.passed()
+        );
         assert!(!proxy.passed().is_empty());
     }
 }
@@ -192,7 +204,8 @@ fn a_proxy_that_lets_nobody_through_is_named() {
     let plain = Receiver::start();
     let encrypted = over_tls(&identity);
     let mut endpoints = vec![(plain.url(), plain.protocol, "HTTP status 403 Forbidden (")];
-    endpoints.extend(encrypted.iter().map(|(of, url)| (url.clone(), of.protocol, "HTTP status 403 Forbidden to CONNECT (")));
+    endpoints
+        .extend(encrypted.iter().map(|(of, url)| (url.clone(), of.protocol, "HTTP status 403 Forbidden to CONNECT (")));
     for (url, protocol, said) in endpoints {
         let finished = run(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),

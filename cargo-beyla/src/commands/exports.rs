@@ -15,9 +15,7 @@ use crate::export::exporter::{Checked, Exporter};
 use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
 use crate::export::routes::ExportedRoutes;
-use crate::export::settings::{
-    ExportSettings, MetricsExport, OtlpExport, PrometheusExport, Resource, Sampler,
-};
+use crate::export::settings::{ExportSettings, MetricsExport, OtlpExport, PrometheusExport, Resource, Sampler};
 use crate::launch::signals::{self, Signals as ReceivedSignals};
 use crate::report::printer::Printer;
 use crate::report::run_info::{RunInfo, Seed};
@@ -31,10 +29,8 @@ pub(super) fn settings(settings: &Settings) -> Result<ExportSettings, Error> {
     let traces = settings.traces.as_ref().map(|config::TracesExport { otlp: to, sampler: _ }| otlp(to));
     let sampler = settings.traces.as_ref().map_or_else(Sampler::default, |traces| traces.sampler.value);
     let metrics = settings.metrics.as_ref();
-    let metrics = metrics.map(|config::MetricsExport { otlp: to, interval }| MetricsExport {
-        otlp: otlp(to),
-        interval: interval.value,
-    });
+    let metrics = metrics
+        .map(|config::MetricsExport { otlp: to, interval }| MetricsExport { otlp: otlp(to), interval: interval.value });
     let prometheus = settings.prometheus.as_ref().map(|config::PrometheusExport { address, path }| PrometheusExport {
         address: address.value,
         path: path.value.clone(),

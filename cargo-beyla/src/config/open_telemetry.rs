@@ -50,12 +50,15 @@ impl<'a> OpenTelemetry<'a> {
             return Ok(None);
         };
         let text = raw.to_string_lossy();
-        match words.iter().find(|(word, _)| text.trim() == *word) {
+        match words.iter().find(|(word, _)| text.trim().eq_ignore_ascii_case(word)) {
             Some((_, value)) => Ok(Some(Setting { value: *value, source: Source::Variable(name.to_owned()) })),
             None => Err(Error::Config {
                 place: format!("variable {name}"),
                 message: format!("'{}' is not supported", text.escape_debug()),
-                hint: Some(format!("it may be `{}`", words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join("` or `"))),
+                hint: Some(format!(
+                    "it may be `{}`",
+                    words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join("` or `")
+                )),
             }),
         }
     }

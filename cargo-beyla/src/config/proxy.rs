@@ -39,12 +39,10 @@ pub enum Credentials {
 pub(super) fn proxy(environment: &Environment, url: &str) -> Result<Option<Setting<Proxy>>, Error> {
     // The exporter says what is wrong with it.
     let Ok(url) = url.parse::<Uri>() else { return Ok(None) };
-    let own = if url.scheme_str() == Some("https") { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
-    let names = own.into_iter().chain(["ALL_PROXY", "all_proxy"]);
-    let Some((name, value)) = names.map(|name| (name, environment.raw(name))).find_map(|(name, value)| Some((name, value?)))
-    else {
-        return Ok(None);
-    };
+    let own =
+        if url.scheme_str() == Some("https") { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
+    let mut names = own.into_iter().chain(["ALL_PROXY", "all_proxy"]);
+    let Some((name, value)) = names.find_map(|name| Some((name, environment.raw(name)?))) else { return Ok(None) };
     let value = value.to_string_lossy();
     let except = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| environment.raw(name)).unwrap_or_default();
     let intercept = |except: &str| Matcher::builder().all(&*value).no(except).build().intercept(&url);
@@ -63,7 +61,8 @@ pub(super) fn proxy(environment: &Environment, url: &str) -> Result<Option<Setti
 }
 
 fn of_intercept(found: &Intercept) -> Option<Proxy> {
-    let header = found.basic_auth().and_then(|value| value.to_str().ok()).map(|value| Credentials::Header(Secret::new(value)));
+    let header =
+        found.basic_auth().and_then(|value| value.to_str().ok()).map(|value| Credentials::Header(Secret::new(value)));
     let credentials = header.or_else(|| {
         let (name, password) = found.raw_auth()?;
         Some(Credentials::User { name: Secret::new(name), password: Secret::new(password) })

@@ -166,10 +166,9 @@ impl Resolver<'_, '_> {
         let TlsFiles { certificate, client_certificate, client_key } = &files;
         if !url.starts_with("https:") {
             for file in [certificate, client_certificate, client_key].into_iter().flatten() {
-                self.variables.warnings.push(format!(
-                    "the {} has no effect on {of}: they are not sent to an https:// URL",
-                    file.source
-                ));
+                self.variables
+                    .warnings
+                    .push(format!("the {} has no effect on {of}: they are not sent to an https:// URL", file.source));
             }
             return Ok(TlsFiles::default());
         }

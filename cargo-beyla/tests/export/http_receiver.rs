@@ -159,8 +159,14 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Resp
         body = decoded.into();
     }
     let taken = matches!(answer, Answer::Take(_) | Answer::Slowly(_));
-    let received =
-        Received { at: Instant::now(), path: head.uri.path().to_owned(), headers: head.headers, body, wire_bytes, taken };
+    let received = Received {
+        at: Instant::now(),
+        path: head.uri.path().to_owned(),
+        headers: head.headers,
+        body,
+        wire_bytes,
+        taken,
+    };
     shared.received.lock().expect("not poisoned").push(received);
     let ok =
         |body: Vec<u8>| Response::builder().header("content-type", "application/x-protobuf").body(Full::from(body));

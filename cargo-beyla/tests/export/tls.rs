@@ -97,10 +97,9 @@ fn who_we_are_is_shown_where_it_is_asked_for() {
     let receivers = Receivers::start(&authority, Some(&clients));
     let (known, unknown) = (clients.identity("client"), authority.identity("client"));
     for protocol in BOTH {
-        for (client, said) in [
-            (None, "it asks for a certificate of ours"),
-            (Some(&unknown), "it does not take the certificate of ours"),
-        ] {
+        for (client, said) in
+            [(None, "it asks for a certificate of ours"), (Some(&unknown), "it does not take the certificate of ours")]
+        {
             let outcome = export(&receivers, protocol, files.of(&authority, client));
             assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 500));
             assert!(outcome.sentence().contains(said), "{}", outcome.sentence());
@@ -122,7 +121,8 @@ fn messages_are_compressed_where_that_is_wanted() {
         }
         let last = http.received().pop().expect("it came");
         let encoding = last.headers.get("content-encoding").map(|value| value.as_bytes().to_vec());
-        let of_grpc = grpc.attempts().pop().expect("it came").get("grpc-encoding").map(|value| value.as_bytes().to_vec());
+        let of_grpc =
+            grpc.attempts().pop().expect("it came").get("grpc-encoding").map(|value| value.as_bytes().to_vec());
         (last.wire_bytes, encoding, of_grpc)
     };
     let (plain, none, none_of_grpc) = sizes(Compression::None);

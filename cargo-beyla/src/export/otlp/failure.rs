@@ -39,7 +39,7 @@ impl Failure {
     pub(super) fn through(self, proxy: &Setting<Proxy>) -> Self {
         let Setting { value: Proxy { uri, credentials: _ }, source } = proxy;
         let proxy = uri.authority().map_or("", |authority| authority.as_str());
-        let reason = format!("{} (through the proxy {proxy} of the {source}; NO_PROXY has exceptions)", self.reason);
+        let reason = format!("{} (through the proxy {proxy} of the {source}; NO_PROXY lists exceptions)", self.reason);
         Self { reason, ..self }
     }
 }

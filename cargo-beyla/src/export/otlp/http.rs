@@ -5,9 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use flate2::write::GzEncoder;
-use http::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};

@@ -57,7 +57,9 @@ mod tests {
         for (text, said) in [
             (
                 "invalid peer certificate: UnknownIssuer",
-                Some("its certificate is of an authority that is not trusted; OTEL_EXPORTER_OTLP_CERTIFICATE can name it"),
+                Some(
+                    "its certificate is of an authority that is not trusted; OTEL_EXPORTER_OTLP_CERTIFICATE can name it",
+                ),
             ),
             (
                 "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",

@@ -68,7 +68,7 @@ impl Signal for ExportTraceServiceRequest {
     ) -> Result<Response<Self::Answer>, Status> {
         let mut client = TraceServiceClient::new(channel);
         if let Some(encoding) = encoding {
-            client = client.send_compressed(encoding).accept_compressed(encoding);
+            client = client.send_compressed(encoding);
         }
         client.export(Request::from_parts(metadata, Extensions::default(), self)).await
     }
@@ -92,7 +92,7 @@ impl Signal for ExportMetricsServiceRequest {
     ) -> Result<Response<Self::Answer>, Status> {
         let mut client = MetricsServiceClient::new(channel);
         if let Some(encoding) = encoding {
-            client = client.send_compressed(encoding).accept_compressed(encoding);
+            client = client.send_compressed(encoding);
         }
         client.export(Request::from_parts(metadata, Extensions::default(), self)).await
     }

@@ -86,7 +86,9 @@ fn of_system() -> Result<RootCertStore, String> {
 fn authorities(file: &Setting<PathBuf>) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(file)? {
-        store.add(certificate).map_err(|error| wrong(file, &format!("has a certificate that cannot be used: {error}")))?;
+        store
+            .add(certificate)
+            .map_err(|error| wrong(file, &format!("has a certificate that cannot be used: {error}")))?;
     }
     Ok(store)
 }
@@ -96,7 +98,11 @@ fn identity(certificate: &Setting<PathBuf>, key: &Setting<PathBuf>) -> Result<Ce
     let pem = read(key)?;
     let found = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         let encrypted = pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED);
-        let what = if encrypted { "has a private key under a passphrase, which cannot be asked for" } else { "has no private key in PEM" };
+        let what = if encrypted {
+            "has a private key under a passphrase, which cannot be asked for"
+        } else {
+            "has no private key in PEM"
+        };
         wrong(key, what)
     })?;
     CertifiedKey::from_der(chain, found, &provider()).map_err(|error| match error {
@@ -163,8 +169,7 @@ mod tests {
             if !contents[at].is_empty() {
                 fs::write(&path, contents[at]).expect("a file");
             }
-            (contents[at] != "-")
-                .then(|| Setting { value: path, source: Source::Variable(VARIABLES[at].to_owned()) })
+            (contents[at] != "-").then(|| Setting { value: path, source: Source::Variable(VARIABLES[at].to_owned()) })
         });
         match Tls::read(&TlsFiles { certificate, client_certificate, client_key }) {
             Ok(tls) => tls.config(Some("h2")).map_or_else(|failure| failure.reason, |_| "well".to_owned()),
@@ -210,7 +215,8 @@ mod tests {
     #[test]
     fn a_key_is_shown_nowhere() {
         let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::new(Vec::new()).expect("no names").self_signed(&key).expect("a certificate");
+        let certificate =
+            CertificateParams::new(Vec::new()).expect("no names").self_signed(&key).expect("a certificate");
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str, text: String| {
             let path = folder.path().join(name);

@@ -116,7 +116,10 @@ mod tests {
     fn what_collides_is_joined_in_the_order_of_the_attributes_names() {
         let attributes = [text("team_name", "b"), text("x", "1"), text("team.name", "a"), number("team-name", 7)];
         assert_eq!(written(&attributes, None), r#"{team_name="7;a;b",x="1"}"#);
-        assert_eq!(written(&[flag("le", true), text("exported_le", "a")], Some("0.5")), r#"{exported_le="a;true",le="0.5"}"#);
+        assert_eq!(
+            written(&[flag("le", true), text("exported_le", "a")], Some("0.5")),
+            r#"{exported_le="a;true",le="0.5"}"#
+        );
         assert_eq!(written(&[], Some("0.5")), r#"{le="0.5"}"#);
         assert_eq!(written(&[], None), "");
     }
