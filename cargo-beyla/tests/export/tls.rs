@@ -97,9 +97,10 @@ fn who_we_are_is_shown_where_it_is_asked_for() {
     let receivers = Receivers::start(&authority, Some(&clients));
     let (known, unknown) = (clients.identity("client"), authority.identity("client"));
     for protocol in BOTH {
-        for (client, said) in
-            [(None, "it asks for a certificate of ours"), (Some(&unknown), "it does not take the certificate of ours")]
-        {
+        for (client, said) in [
+            (None, "certificate of ours, which OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE can name"),
+            (Some(&unknown), "certificate of ours, and may not take the one that it got"),
+        ] {
             let outcome = export(&receivers, protocol, files.of(&authority, client));
             assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 500));
             assert!(outcome.sentence().contains(said), "{}", outcome.sentence());

@@ -42,7 +42,7 @@ pub(super) struct Connector(Arc<Way>);
 struct Way {
     tcp: HttpConnector,
     target: Uri,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<(Tls, Arc<ClientConfig>)>,
     proxy: Option<Through>,
     speaks_http2: bool,
     timeout: Duration,
@@ -77,7 +77,9 @@ impl Connector {
         tcp.set_connect_timeout(Some(receiver.timeout));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let tls = receiver.tls.as_ref().map(|tls| tls.config(speaks_http2.then_some(HTTP_2))).transpose()?;
+        let protocol = speaks_http2.then_some(HTTP_2);
+        let tls = receiver.tls.as_ref().map(|tls| tls.config(protocol).map(|config| (tls.clone(), config)));
+        let tls = tls.transpose()?;
         let through = |proxy: &Proxy| {
             let encrypted = proxy.uri.scheme_str() == Some("https");
             let tls = encrypted.then(|| Tls::default().config(None)).transpose()?;
@@ -91,12 +93,15 @@ impl Connector {
 
 impl Way {
     async fn connect(&self) -> Result<Connection, BoxError> {
+        if let Some((tls, _)) = &self.tls {
+            tls.begin();
+        }
         let stream = match &self.proxy {
             None => self.tcp(&self.target).await?,
             Some(through) => self.through(through).await?,
         };
         let stream = match &self.tls {
-            Some(config) => encrypted(stream, config, &self.target, self.speaks_http2).await?,
+            Some((_, config)) => encrypted(stream, config, &self.target, self.speaks_http2).await?,
             None => stream,
         };
         let is_forwarded = self.proxy.as_ref().is_some_and(|through| through.forwards);

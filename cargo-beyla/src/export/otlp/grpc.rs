@@ -21,7 +21,7 @@ pub(super) struct Grpc {
     channel: Channel,
     metadata: MetadataMap,
     encoding: Option<CompressionEncoding>,
-    secrets: Secrets,
+    receiver: Receiver,
 }
 
 impl Grpc {
@@ -42,25 +42,25 @@ impl Grpc {
             Compression::None => None,
             Compression::Gzip => Some(CompressionEncoding::Gzip),
         };
-        Ok(Self { channel, metadata, encoding, secrets: receiver.secrets.clone() })
+        Ok(Self { channel, metadata, encoding, receiver: receiver.clone() })
     }
 
     /// Sends a message once.
     pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
         match message.clone().call(self.channel.clone(), self.metadata.clone(), self.encoding).await {
-            Ok(answer) => Ok(S::rejected(answer.into_inner(), &self.secrets)),
-            Err(status) => Err(failure(&status, &self.secrets)),
+            Ok(answer) => Ok(S::rejected(answer.into_inner(), &self.receiver.secrets)),
+            Err(status) => Err(failure(&status, &self.receiver.secrets, self.receiver.remark())),
         }
     }
 }
 
 /// By the table of the OTLP specification.
-fn failure(status: &Status, secrets: &Secrets) -> Failure {
+fn failure(status: &Status, secrets: &Secrets, remark: &str) -> Failure {
     // An error of ours that tonic has made a status of has a source, one that came over the wire has not.
     if let Some(source) = std::error::Error::source(status) {
         let connected = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
         let remedy = if connected { Remedy::Retry(None) } else { Remedy::Reconnect };
-        return Failure::new(innermost(source), remedy);
+        return Failure::new(format!("{}{remark}", innermost(source)), remedy);
     }
     let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
     let remedy = match status.code() {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn only_what_the_specification_names_is_tried_again() {
-        let remedy = |code| failure(&Status::new(code, ""), &Secrets::default()).remedy;
+        let remedy = |code| failure(&Status::new(code, ""), &Secrets::default(), "").remedy;
         for code in [
             Code::Cancelled,
             Code::DeadlineExceeded,
@@ -120,6 +120,6 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3)));
         let status = Status::with_error_details(Code::ResourceExhausted, "slowly", details);
         let slowly = Failure::new("gRPC status ResourceExhausted: slowly", Remedy::Retry(Some(Duration::from_secs(3))));
-        assert_eq!(failure(&status, &Secrets::default()), slowly);
+        assert_eq!(failure(&status, &Secrets::default(), ""), slowly);
     }
 }

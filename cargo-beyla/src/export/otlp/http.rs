@@ -46,7 +46,8 @@ impl Http {
     pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
         let request = self.request(message.encode_to_vec())?;
         let secrets = &self.receiver.secrets;
-        let (head, body) = self.client.request(request).await.map_err(|error| broken(&error))?.into_parts();
+        let (head, body) =
+            self.client.request(request).await.map_err(|error| broken(&error, self.receiver.remark()))?.into_parts();
         let body = answer(body).await;
         if !head.status.is_success() {
             return Err(refused(&Response::from_parts(head, body.unwrap_or_default()), secrets));
@@ -138,7 +139,7 @@ async fn answer(body: Incoming) -> Result<Bytes, Unread> {
 }
 
 /// There was no answer.
-fn broken(error: &ClientError) -> Failure {
+fn broken(error: &ClientError, remark: &str) -> Failure {
     if error.is_connect() {
         return Failure::new(innermost(error), Remedy::Reconnect);
     }
@@ -150,13 +151,10 @@ fn broken(error: &ClientError) -> Failure {
     if errors.into_iter().any(is_of_another_protocol) {
         return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::None);
     }
-    let reason = innermost(error);
-    // With TLS 1.3 a receiver looks at our certificate when the connection is there already.
-    let alert = causes_of(error).any(|cause| cause.to_string().contains("received fatal alert"));
-    if alert {
-        return Failure::new(reason, Remedy::Reconnect);
-    }
-    Failure::new(format!("the connection broke: {reason}"), Remedy::Retry(None))
+    // As where TLS 1.3 has our certificate judged when the connection is there already.
+    let is_alert = causes_of(error).any(|cause| cause.to_string().contains("received fatal alert"));
+    let remedy = if is_alert { Remedy::Reconnect } else { Remedy::Retry(None) };
+    Failure::new(format!("the connection broke: {}{remark}", innermost(error)), remedy)
 }
 
 fn causes_of<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -12,10 +12,9 @@ pub(super) fn mistake(text: &str) -> Option<&'static str> {
 
 /// Of Rustls.
 const SENTENCES_OF_CERTIFICATES: &[(&str, &str)] = &[
-    (
-        "UnknownIssuer",
-        "its certificate is of an authority that is not trusted; OTEL_EXPORTER_OTLP_CERTIFICATE can name it",
-    ),
+    ("UnknownIssuer", UNTRUSTED),
+    // Of another authority that has the same name.
+    ("BadSignature", UNTRUSTED),
     ("CaUsedAsEndEntity", "its certificate is one of an authority, not of a server"),
     ("not valid yet", "its certificate is not valid yet"),
     ("NotValidYet", "its certificate is not valid yet"),
@@ -26,24 +25,16 @@ const SENTENCES_OF_CERTIFICATES: &[(&str, &str)] = &[
     ("Revoked", "its certificate was revoked"),
 ];
 
+const UNTRUSTED: &str =
+    "its certificate is of an authority that is not trusted; OTEL_EXPORTER_OTLP_CERTIFICATE can name it";
+
 /// Of Rustls, and of h2.
 const SENTENCES: &[(&str, &str)] = &[
     ("received corrupt message of type", "it does not speak TLS; http:// perhaps?"),
     ("tls handshake eof", "it ended the connection where TLS begins; http:// perhaps?"),
-    ("fatal alert: CertificateRequired", "it asks for a certificate of ours: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
-    ("fatal alert: UnknownCA", NOT_OURS),
-    ("fatal alert: BadCertificate", NOT_OURS),
-    ("fatal alert: CertificateExpired", NOT_OURS),
-    ("fatal alert: CertificateRevoked", NOT_OURS),
-    ("fatal alert: CertificateUnknown", NOT_OURS),
-    ("fatal alert: UnsupportedCertificate", NOT_OURS),
-    ("fatal alert: AccessDenied", NOT_OURS),
-    ("fatal alert: DecryptError", NOT_OURS),
     ("frame with invalid size", NO_GRPC),
     ("unspecific protocol error detected", NO_GRPC),
 ];
-
-const NOT_OURS: &str = "it does not take the certificate of ours that OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE names";
 
 /// Of what answers otherwise than by HTTP/2.
 pub(super) const NO_GRPC: &str = "it does not speak gRPC; --otlp-protocol http/protobuf perhaps?";
@@ -55,12 +46,7 @@ mod tests {
     #[test]
     fn a_set_up_is_told_from_other_trouble() {
         for (text, said) in [
-            (
-                "invalid peer certificate: UnknownIssuer",
-                Some(
-                    "its certificate is of an authority that is not trusted; OTEL_EXPORTER_OTLP_CERTIFICATE can name it",
-                ),
-            ),
+            ("invalid peer certificate: UnknownIssuer", Some(UNTRUSTED)),
             (
                 "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
                 Some("its certificate is one of an authority, not of a server"),
@@ -75,10 +61,10 @@ mod tests {
                  DnsName(\"a\")",
                 Some("its certificate is of another name than the URL has"),
             ),
+            ("invalid peer certificate: BadSignature", Some(UNTRUSTED)),
             ("invalid peer certificate: BadEncoding", None),
             ("received corrupt message of type InvalidContentType", Some("it does not speak TLS; http:// perhaps?")),
             ("connection error detected: frame with invalid size", Some(NO_GRPC)),
-            ("received fatal alert: UnknownCA", Some(NOT_OURS)),
             ("connection refused", None),
         ] {
             assert_eq!(mistake(text), said, "{text}");

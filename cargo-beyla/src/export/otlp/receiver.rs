@@ -67,6 +67,11 @@ impl Receiver {
         })
     }
 
+    /// What is to be said of a connection that broke, beside the reason.
+    pub(super) fn remark(&self) -> &'static str {
+        self.tls.as_ref().map_or("", Tls::remark)
+    }
+
     /// Whether a proxy is sent whole requests for it. What is encrypted, and HTTP/2, needs a connection of its own
     /// through the proxy.
     pub(super) fn is_forwarded(&self) -> bool {

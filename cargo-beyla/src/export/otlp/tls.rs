@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 
 use super::failure::{Failure, Remedy};
 use crate::config::export::TlsFiles;
@@ -20,27 +21,59 @@ use crate::error::Error;
 /// The largest file that is read, in bytes: some ten times all authorities that a system trusts.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
-/// What the files say.
+/// What the files say, and what came of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tls {
     /// `None`: those that the system trusts.
     authorities: Option<Arc<RootCertStore>>,
+    client: Arc<Client>,
+}
+
+/// Who we are.
+#[derive(Debug, Default)]
+struct Client {
     identity: Option<Arc<CertifiedKey>>,
+    /// Whether the receiver has asked for that on the last connection.
+    was_asked: AtomicBool,
+}
+
+impl ResolvesClientCert for Client {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        self.identity.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.identity.is_some()
+    }
 }
 
 impl Tls {
     /// Reads the files, and finds what can be found wrong without a connection.
     pub(super) fn read(files: &TlsFiles) -> Result<Self, Error> {
         let TlsFiles { certificate, client_certificate, client_key } = files;
-        Ok(Self {
-            authorities: certificate.as_ref().map(authorities).transpose()?.map(Arc::new),
-            identity: client_certificate
-                .as_ref()
-                .zip(client_key.as_ref())
-                .map(|(certificate, key)| identity(certificate, key))
-                .transpose()?
-                .map(Arc::new),
-        })
+        let authorities = certificate.as_ref().map(authorities).transpose()?.map(Arc::new);
+        let both = client_certificate.as_ref().zip(client_key.as_ref());
+        let identity = both.map(|(certificate, key)| identity(certificate, key)).transpose()?.map(Arc::new);
+        Ok(Self { authorities, client: Arc::new(Client { identity, was_asked: AtomicBool::new(false) }) })
+    }
+
+    /// What may be behind a connection that broke, to be appended to the reason. With TLS 1.3 a receiver judges our
+    /// certificate when the connection is there already, and what it says of it may get lost with the connection.
+    pub(super) fn remark(&self) -> &'static str {
+        let Client { identity, was_asked } = &*self.client;
+        match (was_asked.load(Ordering::Relaxed), identity) {
+            (false, _) => "",
+            (true, None) => {
+                "; it asked for a certificate of ours, which OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE can name"
+            }
+            (true, Some(_)) => "; it asked for a certificate of ours, and may not take the one that it got",
+        }
+    }
+
+    /// To be called when a connection is begun.
+    pub(super) fn begin(&self) {
+        self.client.was_asked.store(false, Ordering::Relaxed);
     }
 
     /// What a connection is made with. `protocol` is what is to be spoken, as ALPN calls it; with `None`, nothing is
@@ -55,13 +88,8 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|error| refused(error.to_string()))?
             .with_root_certificates(authorities);
-        let mut config = match &self.identity {
-            Some(identity) => {
-                let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(Arc::clone(identity)));
-                builder.with_client_cert_resolver(resolver)
-            }
-            None => builder.with_no_client_auth(),
-        };
+        let client: Arc<dyn ResolvesClientCert> = Arc::<Client>::clone(&self.client);
+        let mut config = builder.with_client_cert_resolver(client);
         config.alpn_protocols.extend(protocol.map(|protocol| protocol.as_bytes().to_vec()));
         Ok(Arc::new(config))
     }
