@@ -53,7 +53,7 @@ impl Proxy {
             for stream in listener.incoming().map_while(Result::ok) {
                 let passed = Arc::clone(&shared);
                 // Whoever breaks off sends nothing more.
-                std::thread::spawn(move || serve(stream, refuses, &passed));
+                std::thread::spawn(move || serve(&stream, refuses, &passed));
             }
         });
         Self { address, passed }
@@ -65,28 +65,28 @@ impl Proxy {
     }
 }
 
-fn serve(stream: TcpStream, refuses: Option<&str>, passed: &Mutex<Vec<Passed>>) -> io::Result<()> {
+fn serve(mut stream: &TcpStream, refuses: Option<&str>, passed: &Mutex<Vec<Passed>>) -> io::Result<()> {
     let note = |way, to: &str, authorization| {
         let passage = Passed { way, to: to.to_owned(), authorization };
         passed.lock().unwrap_or_else(PoisonError::into_inner).push(passage);
     };
     let mut reader = BufReader::new(stream.try_clone()?);
     if reader.fill_buf()?.first() == Some(&5) {
-        let to = socks(&mut reader, &stream)?;
+        let to = socks(&mut reader, stream)?;
         note(Way::Socks, &to, None);
-        return join(reader, &stream, &to);
+        return join(reader, stream, &to);
     }
     while let Some(head) = head(&mut reader)? {
         if let Some(status) = refuses {
-            return write!(&stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            return write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
         }
         let mut words = head.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let authorization = field(&head, "proxy-authorization").map(str::to_owned);
         if method == "CONNECT" {
             note(Way::Tunnel, target, authorization);
-            (&stream).write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
-            return join(reader, &stream, target);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            return join(reader, stream, target);
         }
         let rest = target.strip_prefix("http://").ok_or_else(|| io::Error::other("not the whole URL"))?;
         let (to, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -96,8 +96,8 @@ fn serve(stream: TcpStream, refuses: Option<&str>, passed: &Mutex<Vec<Passed>>) 
         pass_body(&mut reader, &head, &server)?;
         let mut answer = BufReader::new(server);
         let head = self::head(&mut answer)?.unwrap_or_default();
-        (&stream).write_all(head.as_bytes())?;
-        pass_body(&mut answer, &head, &stream)?;
+        stream.write_all(head.as_bytes())?;
+        pass_body(&mut answer, &head, stream)?;
     }
     Ok(())
 }

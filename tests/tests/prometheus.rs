@@ -185,7 +185,7 @@ fn exemplars_lead_to_traces() {
 /// Names and values as they should not be: each character of ASCII and some others in both, names that collide with
 /// each other and with labels of ours, and what a generator thinks of.
 fn hostile_attributes(seed: u64) -> String {
-    let percent_encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let percent_encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     let mut state = seed;
     let mut random = |below: usize| {
         // Knuth's generator, whose upper bits are good.
@@ -214,7 +214,7 @@ fn hostile_attributes(seed: u64) -> String {
         pairs.push((format!("a{character}B"), format!("\\{character}\"")));
     }
     for _ in 0..200 {
-        let text: Vec<char> = (0..random(6) + 1).map(|_| characters[random(characters.len())]).collect();
+        let text: Vec<char> = (0..=random(6)).map(|_| characters[random(characters.len())]).collect();
         pairs.push((text.iter().collect(), text.iter().rev().collect()));
     }
     let pairs = pairs.iter().map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)));

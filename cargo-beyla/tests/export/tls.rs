@@ -56,17 +56,17 @@ impl Files {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    fn file(&self, name: &str, text: &str) -> Option<Setting<PathBuf>> {
+    fn file(&self, name: &str, text: &str) -> Setting<PathBuf> {
         let path = self.0.path().join(name);
         fs::write(&path, text).expect("a file");
-        Some(Setting { value: path, source: Source::Variable("V".to_owned()) })
+        Setting { value: path, source: Source::Variable("V".to_owned()) }
     }
 
     fn of(&self, authority: &Authority, client: Option<&Identity>) -> TlsFiles {
         TlsFiles {
-            certificate: self.file("authority.pem", &authority.certificate),
-            client_certificate: client.and_then(|client| self.file("client.pem", &client.certificate)),
-            client_key: client.and_then(|client| self.file("client.key", &client.key)),
+            certificate: Some(self.file("authority.pem", &authority.certificate)),
+            client_certificate: client.map(|client| self.file("client.pem", &client.certificate)),
+            client_key: client.map(|client| self.file("client.key", &client.key)),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Connector {
 impl Way {
     async fn connect(&self) -> Result<Connection, BoxError> {
         if let Some((tls, _)) = &self.tls {
-            tls.begin();
+            tls.forget();
         }
         let stream = match &self.proxy {
             None => self.tcp(&self.target).await?,

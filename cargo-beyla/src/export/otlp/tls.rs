@@ -71,8 +71,8 @@ impl Tls {
         }
     }
 
-    /// To be called when a connection is begun.
-    pub(super) fn begin(&self) {
+    /// To be called when a connection is begun, and when a message was taken: then there is nothing to remark.
+    pub(super) fn forget(&self) {
         self.client.was_asked.store(false, Ordering::Relaxed);
     }
 

@@ -1,8 +1,8 @@
 //! Attributes as labels.
 //!
-//! By "Prometheus and OpenMetrics Compatibility" of the OpenTelemetry specification, section "Metric Attributes": a
-//! character that a name of a label cannot have becomes `_`, several of them become one, and where two attributes come
-//! to have the same name, it has both values, with `;` between them, in the order of the attributes' own names.
+//! By the OpenTelemetry specification, in what it says of Prometheus ("Metric Attributes"): a character that a name of a
+//! label cannot have becomes `_`, several of them become one, and where two attributes come to have the same name, it
+//! has both values, with `;` between them, in the order of the attributes' own names.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
