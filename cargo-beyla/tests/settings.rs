@@ -18,7 +18,8 @@ fn beyla(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ou
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-beyla"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["BEYLA_", "OTEL_", "GRAFANA_"].iter().any(|prefix| name.starts_with(prefix)) {
+        let is_proxy = name.to_ascii_uppercase().ends_with("_PROXY");
+        if is_proxy || ["BEYLA_", "OTEL_", "GRAFANA_"].iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name);
         }
     }
@@ -98,4 +99,89 @@ fn init_writes_what_run_reads() {
     assert_eq!(again.status.code(), Some(98));
     assert!(text(&again.stderr).contains("error: beyla.yml is there already"), "{}", text(&again.stderr));
     assert!(beyla(directory.path(), &["init", "--force"], &[]).status.success());
+}
+
+#[test]
+fn the_way_to_a_collector_is_shown_and_its_secrets_are_not() {
+    let directory = package("");
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "traces.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "client.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "client.key"),
+        ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "gzip"),
+        ("HTTPS_PROXY", "http://me:sekrit@proxy.example:3128"),
+    ];
+    let shown = beyla(directory.path(), &["run", "--show-config"], &variables);
+    assert_eq!(setting(&shown, "traces.certificate"), "traces.pem variable OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE");
+    assert_eq!(setting(&shown, "metrics.certificate"), "ca.pem variable OTEL_EXPORTER_OTLP_CERTIFICATE");
+    assert_eq!(setting(&shown, "traces.client_key"), "client.key variable OTEL_EXPORTER_OTLP_CLIENT_KEY");
+    assert_eq!(setting(&shown, "traces.compression"), "none default");
+    assert_eq!(setting(&shown, "metrics.compression"), "gzip variable OTEL_EXPORTER_OTLP_METRICS_COMPRESSION");
+    assert_eq!(setting(&shown, "metrics.proxy"), "http://proxy.example:3128/ variable HTTPS_PROXY");
+    assert!(!text(&shown.stdout).contains("sekrit") && !text(&shown.stdout).contains("me:"));
+    assert_eq!(text(&shown.stderr), "");
+}
+
+#[test]
+fn a_way_to_a_collector_that_is_none_is_told_before_anything_is_built() {
+    let directory = package("");
+    let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("it can be written");
+    let made = || {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["a".to_owned()]).expect("a name");
+        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+    };
+    let ((certificate, _), (_, another_key)) = (made(), made());
+    file("client.pem", &certificate);
+    file("another.key", &another_key);
+    file("nothing.pem", "nothing");
+    let (https, http) = (("OTEL_EXPORTER_OTLP_ENDPOINT", "https://h"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h"));
+    for (variables, said) in [
+        (
+            vec![https, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "missing.pem")],
+            "error: variable OTEL_EXPORTER_OTLP_CERTIFICATE: could not read missing.pem: No such file or directory (os \
+             error 2)\n",
+        ),
+        (
+            vec![https, ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "nothing.pem")],
+            "error: variable OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE: nothing.pem has no certificate in PEM\n",
+        ),
+        (
+            vec![
+                https,
+                ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "client.pem"),
+                ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "another.key"),
+                ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "missing.key"),
+            ],
+            "error: variable OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY: another.key is not the key of the certificate in \
+             client.pem\n",
+        ),
+        (
+            vec![https, ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "another.key")],
+            "error: variable OTEL_EXPORTER_OTLP_CLIENT_KEY: no certificate goes with another.key\nhint: name the file that \
+             has it in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE\n",
+        ),
+        (
+            vec![http, ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd")],
+            "error: variable OTEL_EXPORTER_OTLP_COMPRESSION: 'zstd' is not supported\nhint: it may be `gzip` or `none`\n",
+        ),
+        (
+            vec![http, ("http_proxy", "ftp://me:sekrit@proxy")],
+            "error: variable http_proxy: expected the URL of a proxy such as http://localhost:3128\n",
+        ),
+    ] {
+        let failed = beyla(directory.path(), &["run"], &variables);
+        assert_eq!((failed.status.code(), text(&failed.stderr).as_str()), (Some(98), said));
+        // Where nothing is sent by OTLP, they are for the server alone.
+        let shown = beyla(directory.path(), &["run", "--show-config"], &variables[1..]);
+        assert_eq!((shown.status.code(), text(&shown.stderr).as_str()), (Some(0), ""));
+    }
+    assert!(!directory.path().join("target").exists(), "nothing is built");
+    let useless = [http, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "missing.pem")];
+    let shown = beyla(directory.path(), &["run", "--show-config"], &useless);
+    let warning = "warning: the variable OTEL_EXPORTER_OTLP_CERTIFICATE has no effect on traces: they are not sent to an \
+                   https:// URL\n";
+    assert!(text(&shown.stderr).starts_with(warning), "{}", text(&shown.stderr));
 }

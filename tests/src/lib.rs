@@ -23,6 +23,7 @@ pub mod fixture;
 pub mod load;
 pub mod odd;
 pub mod prometheus;
+pub mod proxy;
 pub mod receiver;
 pub mod report;
 pub mod rows;

@@ -14,8 +14,9 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use prost::Message as _;
+use tonic::transport::ServerTlsConfig;
 
-pub use tls::Identity;
+pub use tls::{Identity, Shown};
 
 /// One message that came.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ pub struct Received {
     pub path: String,
     /// Its header, names in lower case.
     pub fields: Vec<(String, String)>,
-    /// What it said.
+    /// What it said, without its compression.
     pub body: Vec<u8>,
 }
 
@@ -96,10 +97,19 @@ impl Receiver {
 
     /// Of OTLP/gRPC, on any free port.
     pub fn start_grpc() -> Self {
+        Self::start_grpc_over(None)
+    }
+
+    /// Of OTLP/gRPC over TLS, on any free port.
+    pub fn start_grpc_tls(identity: &Identity) -> Self {
+        Self::start_grpc_over(Some(identity.of_grpc()))
+    }
+
+    fn start_grpc_over(tls: Option<ServerTlsConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (address, store) = (listener.local_addr().expect("it is bound"), Arc::new(Store::default()));
         let shared = Arc::clone(&store);
-        std::thread::spawn(move || grpc::serve(listener, shared));
+        std::thread::spawn(move || grpc::serve(listener, shared, tls));
         Self { address, protocol: "grpc", store }
     }
 

@@ -69,6 +69,9 @@ pub enum Build {
     Release,
 }
 
+/// The variables that name proxies.
+const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
+
 /// A run to be started.
 pub struct Run {
     command: &'static str,
@@ -246,6 +249,10 @@ impl Run {
         } else {
             // Of a server that runs already, the sources are looked for there too.
             command.current_dir(tool::root());
+        }
+        // Those of the machine would stand between the tests and their own receivers.
+        for name in PROXIES {
+            command.env_remove(name).env_remove(name.to_lowercase());
         }
         command.envs(environment);
         // A group of its own, as a shell gives to each command.

@@ -8,7 +8,7 @@ use beyla_tests::both::both_ways;
 use beyla_tests::client::{Client, get};
 use beyla_tests::prometheus::Prometheus;
 use beyla_tests::report::Report;
-use beyla_tests::run::{LATENCY_LAB, Run, Running};
+use beyla_tests::run::{Capture, LATENCY_LAB, Run, Running};
 use beyla_tests::wait::{LONG, poll};
 
 /// What the client sends: path, how often, and the route and the status code that it then counts under.
@@ -180,4 +180,78 @@ fn exemplars_lead_to_traces() {
         }
         report
     });
+}
+
+/// Names and values as they should not be: each character of ASCII and some others in both, names that collide with
+/// each other and with labels of ours, and what a generator thinks of.
+fn hostile_attributes(seed: u64) -> String {
+    let percent_encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+    let mut state = seed;
+    let mut random = |below: usize| {
+        // Knuth's generator, whose upper bits are good.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut pairs: Vec<(String, String)> = [
+        ("team.name", "a"),
+        ("team_name", "b"),
+        ("9lives", "x"),
+        ("le", "0.5"),
+        ("quantile", "0.5"),
+        ("job", "j"),
+        ("instance", "i"),
+        ("__name__", "up"),
+        ("_", ""),
+        ("größe", "größe"),
+        ("teamName", "camel"),
+        ("http.route", "\"\\\n{}#"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let characters: Vec<char> = (1..128).chain([0, 0xe9, 0x2028, 0x1f600]).filter_map(char::from_u32).collect();
+    for character in &characters {
+        pairs.push((format!("{character}"), format!("{character}")));
+        pairs.push((format!("a{character}B"), format!("\\{character}\"")));
+    }
+    for _ in 0..200 {
+        let text: Vec<char> = (0..=random(6)).map(|_| characters[random(characters.len())]).collect();
+        pairs.push((text.iter().collect(), text.iter().rev().collect()));
+    }
+    let pairs = pairs.iter().map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn no_attribute_breaks_what_is_scraped() {
+    let folder = beyla_tests::fixture::folder(&[(
+        "beyla.yml",
+        "routes: {unmatched: path}\nattributes: {select: {'*': {include: ['*']}}}\n",
+    )]);
+    let configuration = folder.path().join("beyla.yml").display().to_string();
+    for seed in [1, 2] {
+        let flags = ["--prometheus", "127.0.0.1:0", "--config", &configuration];
+        let run = Run::of(LATENCY_LAB, Capture::Auto).flags(flags);
+        let run = run.environment("OTEL_RESOURCE_ATTRIBUTES", hostile_attributes(seed)).start();
+        let port = metrics_port(&run);
+        let prometheus = Prometheus::start(port);
+        for byte in 0x21..=0xff_u8 {
+            let head = [b"GET /a\\n\"", &[byte][..], b"{}# HTTP/1.1\r\nhost: x\r\n\r\n"].concat();
+            // It may refuse it, and close the connection.
+            run.connect().send(head).response();
+        }
+        let counted = format!("{DURATION}_count");
+        let complete = poll(LONG, || {
+            let page = scrape(port, "text/plain");
+            let served = page.lines().filter(|line| line.starts_with(&counted)).count();
+            (served > 50 && prometheus.query(&counted).len() == served).then_some(())
+        });
+        assert!(complete.is_some(), "it does not take all:\n{}", prometheus.log());
+        let told = prometheus.query("target_info").pop().expect("it is there");
+        assert_eq!(told.label("_9lives"), "x");
+        assert!(told.label("team_name").contains("a;") && told.label("exported_le").contains("0.5"), "{told:#?}");
+        assert_eq!((told.label("exported_job"), told.label("exported_instance")), ("j", "i"));
+        assert!(told.label("service_name") == "latency_lab" && told.label("team_Name").contains("camel"), "{told:#?}");
+        promtool_is_content(&scrape(port, "text/plain"));
+        run.stop();
+    }
 }

@@ -15,9 +15,7 @@ use crate::export::exporter::{Checked, Exporter};
 use crate::export::kept::{Accepted, Kept, Signals, unknown};
 use crate::export::outcome::Outcome;
 use crate::export::routes::ExportedRoutes;
-use crate::export::settings::{
-    ExportSettings, MetricsExport, PrometheusExport, Protocol, Resource, Sampler, TracesExport,
-};
+use crate::export::settings::{ExportSettings, MetricsExport, OtlpExport, PrometheusExport, Resource, Sampler};
 use crate::launch::signals::{self, Signals as ReceivedSignals};
 use crate::report::printer::Printer;
 use crate::report::run_info::{RunInfo, Seed};
@@ -28,15 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the settings ask for.
 pub(super) fn settings(settings: &Settings) -> Result<ExportSettings, Error> {
-    let traces = settings.traces.as_ref().map(|config::TracesExport { otlp, sampler: _ }| {
-        let (endpoint, protocol, headers, timeout) = receiver(otlp);
-        TracesExport { endpoint, protocol, headers, timeout }
-    });
+    let traces = settings.traces.as_ref().map(|config::TracesExport { otlp: to, sampler: _ }| otlp(to));
     let sampler = settings.traces.as_ref().map_or_else(Sampler::default, |traces| traces.sampler.value);
-    let metrics = settings.metrics.as_ref().map(|config::MetricsExport { otlp, interval }| {
-        let (endpoint, protocol, headers, timeout) = receiver(otlp);
-        MetricsExport { endpoint, protocol, headers, timeout, interval: interval.value }
-    });
+    let metrics = settings.metrics.as_ref();
+    let metrics = metrics
+        .map(|config::MetricsExport { otlp: to, interval }| MetricsExport { otlp: otlp(to), interval: interval.value });
     let prometheus = settings.prometheus.as_ref().map(|config::PrometheusExport { address, path }| PrometheusExport {
         address: address.value,
         path: path.value.clone(),
@@ -63,10 +57,18 @@ fn accepted(settings: &Settings) -> Accepted {
     settings.filters.as_ref().map_or_else(Accepted::default, |filters| Accepted::new(&filters.value))
 }
 
-fn receiver(otlp: &config::OtlpEndpoint) -> (String, Protocol, Vec<(String, String)>, Duration) {
-    let config::OtlpEndpoint { endpoint, protocol, headers, timeout } = otlp;
-    let headers = headers.iter().map(|(name, value)| (name.clone(), value.value.reveal().to_owned())).collect();
-    (endpoint.value.clone(), protocol.value, headers, timeout.value)
+fn otlp(to: &config::OtlpEndpoint) -> OtlpExport {
+    let config::OtlpEndpoint { endpoint, protocol, headers, timeout, compression, tls, proxy } = to.clone();
+    let headers = headers.into_iter().map(|(name, value)| (name, value.value.reveal().to_owned()));
+    OtlpExport {
+        endpoint: endpoint.value,
+        protocol: protocol.value,
+        headers: headers.collect(),
+        timeout: timeout.value,
+        compression: compression.value,
+        tls,
+        proxy,
+    }
 }
 
 /// Says which settings there is nothing to follow for.

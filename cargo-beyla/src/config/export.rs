@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::proxy::Proxy;
 use super::secret::Secret;
 use super::source::Setting;
 
@@ -26,6 +28,36 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// How messages of OTLP are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// As gzip.
+    Gzip,
+}
+
+impl Compression {
+    pub(super) const WORDS: &[(&str, Self)] = &[("gzip", Self::Gzip), ("none", Self::None)];
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(super::values::word(Self::WORDS, self))
+    }
+}
+
+/// The files that say whom TLS trusts and who we are, each in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificates to trust; without it, those that the system trusts.
+    pub certificate: Option<Setting<PathBuf>>,
+    /// Our own certificate, for a receiver that asks for one; those between it and its authority may follow it.
+    pub client_certificate: Option<Setting<PathBuf>>,
+    /// The private key of that. There is either both or neither.
+    pub client_key: Option<Setting<PathBuf>>,
+}
+
 /// A place that OTLP is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpEndpoint {
@@ -37,6 +69,12 @@ pub struct OtlpEndpoint {
     pub headers: Vec<(String, Setting<Secret>)>,
     /// How long a call may take.
     pub timeout: Setting<Duration>,
+    /// How messages are compressed.
+    pub compression: Setting<Compression>,
+    /// What TLS needs; none of it where the URL does not begin with `https`.
+    pub tls: TlsFiles,
+    /// The proxy on the way there.
+    pub proxy: Option<Setting<Proxy>>,
 }
 
 /// Traces over OTLP.

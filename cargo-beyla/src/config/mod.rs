@@ -17,6 +17,7 @@ pub mod layers;
 mod manifest;
 pub mod node;
 mod open_telemetry;
+pub mod proxy;
 mod resolve;
 pub mod routes;
 pub mod secret;

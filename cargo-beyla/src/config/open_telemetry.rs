@@ -1,11 +1,14 @@
-//! The variables that OpenTelemetry specifies. An invalid one is warned about and counts as not set.
+//! The variables that OpenTelemetry specifies. An invalid one is warned about and counts as not set; but one without
+//! which nothing would be sent as it was meant to be is an error.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
 use super::environment::Environment;
 use super::source::{Setting, Source};
+use crate::error::Error;
 
 /// Reads the variables, and collects the warnings about them.
 #[derive(Debug)]
@@ -35,6 +38,37 @@ impl<'a> OpenTelemetry<'a> {
             }
         }
         None
+    }
+
+    /// The first of some variables that is set, which must be one of some words.
+    pub(super) fn required_choice<T: Copy>(
+        &self,
+        names: &[&str],
+        words: &[(&str, T)],
+    ) -> Result<Option<Setting<T>>, Error> {
+        let Some((name, raw)) = names.iter().find_map(|name| Some((*name, self.environment.raw(name)?))) else {
+            return Ok(None);
+        };
+        let text = raw.to_string_lossy();
+        match words.iter().find(|(word, _)| text.trim().eq_ignore_ascii_case(word)) {
+            Some((_, value)) => Ok(Some(Setting { value: *value, source: Source::Variable(name.to_owned()) })),
+            None => Err(Error::Config {
+                place: format!("variable {name}"),
+                message: format!("'{}' is not supported", text.escape_debug()),
+                hint: Some(format!(
+                    "it may be `{}`",
+                    words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join("` or `")
+                )),
+            }),
+        }
+    }
+
+    /// The path of a file, from the first of some variables that is set.
+    pub(super) fn file(&self, names: &[&str]) -> Option<Setting<PathBuf>> {
+        names.iter().find_map(|name| {
+            let value = PathBuf::from(self.environment.raw(name)?);
+            Some(Setting { value, source: Source::Variable((*name).to_owned()) })
+        })
     }
 
     /// A time in milliseconds.

@@ -4,12 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::endpoint::{self, Endpoint, Path, Signal};
-use super::export::{MetricsExport, OtlpEndpoint, PrometheusExport, Protocol, Sampler, SamplerKind, TracesExport};
+use super::export::{
+    Compression, MetricsExport, OtlpEndpoint, PrometheusExport, Protocol, Sampler, SamplerKind, TlsFiles, TracesExport,
+};
 use super::grafana::GrafanaCloud;
 use super::keys;
 use super::layers::{Layers, in_document};
 use super::node::{Node, Wrong};
 use super::open_telemetry::OpenTelemetry;
+use super::proxy::proxy;
 use super::secret::Secret;
 use super::source::{Setting, Source};
 use super::values::{choice, interval, port, scalar};
@@ -114,12 +117,71 @@ impl Resolver<'_, '_> {
             all.retain(|(other, _)| *other != name);
             all.push((name, value));
         }
+        let endpoint = endpoint.map(|endpoint| endpoint.resolve(signal, protocol.value));
         Ok(Some(OtlpEndpoint {
-            endpoint: endpoint.map(|endpoint| endpoint.resolve(signal, protocol.value)),
+            compression: self.compression(signal)?,
+            tls: self.tls(signal, &endpoint.value)?,
+            proxy: proxy(self.layers.environment, &endpoint.value)?,
+            endpoint,
             protocol,
             headers: all,
             timeout,
         }))
+    }
+
+    fn compression(&self, signal: Signal) -> Result<Setting<Compression>, Error> {
+        let names = match signal {
+            Signal::Traces => ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"],
+            Signal::Metrics => ["OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"],
+        };
+        let compression = self.variables.required_choice(&names, Compression::WORDS)?;
+        Ok(compression.unwrap_or(Setting::default_of(Compression::None)))
+    }
+
+    /// The files for TLS; a warning, if there are some and no TLS.
+    fn tls(&mut self, signal: Signal, url: &str) -> Result<TlsFiles, Error> {
+        let (of, [certificate, client_certificate, client_key]) = match signal {
+            Signal::Traces => (
+                "traces",
+                [
+                    ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
+                    ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
+                    ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
+                ],
+            ),
+            Signal::Metrics => (
+                "metrics",
+                [
+                    ["OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
+                    ["OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
+                    ["OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
+                ],
+            ),
+        };
+        let files = TlsFiles {
+            certificate: self.variables.file(&certificate),
+            client_certificate: self.variables.file(&client_certificate),
+            client_key: self.variables.file(&client_key),
+        };
+        let TlsFiles { certificate, client_certificate, client_key } = &files;
+        if !url.starts_with("https:") {
+            for file in [certificate, client_certificate, client_key].into_iter().flatten() {
+                self.variables
+                    .warnings
+                    .push(format!("the {} has no effect on {of}: they are not sent to an https:// URL", file.source));
+            }
+            return Ok(TlsFiles::default());
+        }
+        let (alone, missing, variable) = match (client_certificate, client_key) {
+            (Some(alone), None) => (alone, "key", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+            (None, Some(alone)) => (alone, "certificate", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+            (Some(_), Some(_)) | (None, None) => return Ok(files),
+        };
+        Err(Error::Config {
+            place: alone.source.to_string(),
+            message: format!("no {missing} goes with {}", alone.value.display()),
+            hint: Some(format!("name the file that has it in {variable}")),
+        })
     }
 
     /// The endpoint that is named for a signal. For each signal its own name counts before the common one.

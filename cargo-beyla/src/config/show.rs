@@ -1,6 +1,6 @@
 //! What `--show-config` prints: each setting, and where it comes from.
 
-use super::export::OtlpEndpoint;
+use super::export::{OtlpEndpoint, TlsFiles};
 use super::routes::{IgnoreMode, Unmatched};
 use super::secret::masked_url;
 use super::settings::Settings;
@@ -83,12 +83,20 @@ fn export(settings: &Settings, lines: &mut Lines) {
 
 fn otlp(signal: &str, otlp: Option<&OtlpEndpoint>, lines: &mut Lines) {
     lines.maybe(&format!("{signal}.endpoint"), otlp.map(|otlp| &otlp.endpoint), |url| masked_url(url));
-    let Some(OtlpEndpoint { endpoint: _, protocol, headers, timeout }) = otlp else { return };
+    let Some(OtlpEndpoint { endpoint: _, protocol, headers, timeout, compression, tls, proxy }) = otlp else { return };
+    let TlsFiles { certificate, client_certificate, client_key } = tls;
     lines.set(&format!("{signal}.protocol"), protocol, ToString::to_string);
     for (name, value) in headers {
         lines.set(&format!("{signal}.headers.{name}"), value, ToString::to_string);
     }
     lines.set(&format!("{signal}.timeout"), timeout, |time| format!("{time:?}"));
+    lines.set(&format!("{signal}.compression"), compression, ToString::to_string);
+    for (name, file) in
+        [("certificate", certificate), ("client_certificate", client_certificate), ("client_key", client_key)]
+    {
+        lines.maybe(&format!("{signal}.{name}"), file.as_ref(), |path| path.display().to_string());
+    }
+    lines.maybe(&format!("{signal}.proxy"), proxy.as_ref(), |proxy| proxy.uri.to_string());
 }
 
 fn listed(values: &[String]) -> String {

@@ -22,7 +22,7 @@ use super::otlp::receiver::Receiver;
 use super::outcome::{MetricsOutcome, Outcome, PrometheusOutcome, TracesOutcome};
 use super::prometheus::server::Endpoint;
 use super::resource;
-use super::settings::{ExportSettings, Resource, Sampler};
+use super::settings::{ExportSettings, MetricsExport, Resource, Sampler};
 use super::worker::{Shared, work};
 use crate::config::attributes::AttributeSelection;
 use crate::console::color::moves_cursor;
@@ -45,7 +45,7 @@ const NICENESS: i32 = 10;
 /// How often the user's wish to end it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Exports that may begin: endpoints make sense, and the port for Prometheus is ours.
+/// Exports that may begin: endpoints make sense, the files for TLS fit, and the port for Prometheus is ours.
 #[derive(Debug)]
 pub struct Checked {
     pub(super) traces: Option<Receiver>,
@@ -86,15 +86,11 @@ impl Checked {
     /// Checks the settings; `None` if nothing is to be exported.
     pub fn new(settings: &ExportSettings) -> Result<Option<Self>, Error> {
         let ExportSettings { traces, sampler, metrics, prometheus, kept, attributes } = settings;
-        let receiver = traces
+        let metrics = metrics
             .as_ref()
-            .map(|traces| Receiver::new(&traces.endpoint, traces.protocol, &traces.headers, traces.timeout));
-        let metrics = metrics.as_ref().map(|metrics| {
-            Receiver::new(&metrics.endpoint, metrics.protocol, &metrics.headers, metrics.timeout)
-                .map(|receiver| (receiver, metrics.interval))
-        });
+            .map(|MetricsExport { otlp, interval }| Receiver::new(otlp).map(|receiver| (receiver, *interval)));
         let checked = Self {
-            traces: receiver.transpose()?,
+            traces: traces.as_ref().map(Receiver::new).transpose()?,
             sampler: *sampler,
             metrics: metrics.transpose()?,
             prometheus: prometheus.as_ref().map(Endpoint::open).transpose()?,

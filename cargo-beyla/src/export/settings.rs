@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::kept::Kept;
 use crate::config::attributes::AttributeSelection;
-pub use crate::config::export::{Protocol, Sampler};
+pub use crate::config::export::{Compression, Protocol, Sampler, TlsFiles};
+pub use crate::config::proxy::{Credentials, Proxy};
+pub use crate::config::source::{Setting, Source};
 
 /// Everything that a run exports.
 #[derive(Clone, Debug, Default)]
 pub struct ExportSettings {
     /// Spans, by OTLP.
-    pub traces: Option<TracesExport>,
+    pub traces: Option<OtlpExport>,
     /// Which requests have spans.
     pub sampler: Sampler,
     /// Metrics, by OTLP.
@@ -25,9 +27,9 @@ pub struct ExportSettings {
     pub attributes: Vec<AttributeSelection>,
 }
 
-/// Spans, by OTLP.
+/// A receiver of OTLP.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TracesExport {
+pub struct OtlpExport {
     /// As it is used: for HTTP with the path, as in `http://localhost:4318/v1/traces`; for gRPC without,
     /// as in `http://localhost:4317`.
     pub endpoint: String,
@@ -37,19 +39,19 @@ pub struct TracesExport {
     pub headers: Vec<(String, String)>,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// How messages are compressed.
+    pub compression: Compression,
+    /// What TLS needs.
+    pub tls: TlsFiles,
+    /// The proxy on the way there, and what names it.
+    pub proxy: Option<Setting<Proxy>>,
 }
 
 /// Metrics, by OTLP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricsExport {
-    /// As in [`TracesExport::endpoint`], with the path `/v1/metrics`.
-    pub endpoint: String,
-    /// How OTLP is spoken there.
-    pub protocol: Protocol,
-    /// Sent with every request, such as credentials.
-    pub headers: Vec<(String, String)>,
-    /// How long one attempt may take.
-    pub timeout: Duration,
+    /// Where to.
+    pub otlp: OtlpExport,
     /// How often they are sent; and once more at the end.
     pub interval: Duration,
 }

@@ -16,7 +16,7 @@ use super::http_receiver::{Answer, HttpReceiver};
 use super::requests::{PATIENCE, export_traces, lost, request, start, test, traces};
 use super::traces::{assert_complete, decode};
 
-const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
+pub const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
 
 /// An address at which nobody listens: it is taken by a socket that does not, to the end of the process, so that no
 /// listener of another test is given it.
@@ -43,11 +43,11 @@ fn raw(answer: String) -> String {
     url
 }
 
-fn take() -> Answer {
+pub fn take() -> Answer {
     Answer::Take(Vec::new())
 }
 
-fn taken() -> ExportTraceServiceResponse {
+pub fn taken() -> ExportTraceServiceResponse {
     ExportTraceServiceResponse::default()
 }
 

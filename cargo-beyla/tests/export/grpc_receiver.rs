@@ -9,10 +9,13 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{self, Certificate, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
+
+use super::identity::Identity;
 
 type Answer = Result<ExportTraceServiceResponse, Status>;
 
@@ -39,13 +42,27 @@ impl GrpcReceiver {
     /// One that nobody has reason to trust.
     pub fn start_self_signed() -> Self {
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a key");
-        let identity = Identity::from_pem(key.cert.pem(), key.signing_key.serialize_pem());
-        Self::start_with(|_| Some(Ok(ExportTraceServiceResponse::default())), Some(identity))
+        let identity = Identity { certificate: key.cert.pem(), key: key.signing_key.serialize_pem() };
+        Self::start_tls(|_| Some(Ok(ExportTraceServiceResponse::default())), &identity, None)
+    }
+
+    /// Over TLS; clients must have a certificate of the authority `clients`, if there is one.
+    pub fn start_tls(
+        script: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static,
+        identity: &Identity,
+        clients: Option<&str>,
+    ) -> Self {
+        let identity = transport::Identity::from_pem(&identity.certificate, &identity.key);
+        let mut tls = ServerTlsConfig::new().identity(identity);
+        if let Some(clients) = clients {
+            tls = tls.client_ca_root(Certificate::from_pem(clients));
+        }
+        Self::start_with(script, Some(tls))
     }
 
     fn start_with(
         script: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static,
-        identity: Option<Identity>,
+        tls: Option<ServerTlsConfig>,
     ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a socket");
@@ -64,10 +81,10 @@ impl GrpcReceiver {
             runtime.block_on(async {
                 let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).expect("a listener"));
                 let mut server = Server::builder();
-                if let Some(identity) = identity {
-                    server = server.tls_config(ServerTlsConfig::new().identity(identity)).expect("a key");
+                if let Some(tls) = tls {
+                    server = server.tls_config(tls).expect("a key");
                 }
-                let traces = TraceServiceServer::new(service.clone());
+                let traces = TraceServiceServer::new(service.clone()).accept_compressed(CompressionEncoding::Gzip);
                 let router = server.add_service(traces).add_service(MetricsServiceServer::new(service));
                 router.serve_with_incoming(incoming).await.expect("a server");
             });

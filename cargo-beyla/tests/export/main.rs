@@ -5,7 +5,9 @@
 mod failures;
 mod grpc_receiver;
 mod http_receiver;
+mod identity;
 mod metrics;
 mod prometheus;
 mod requests;
+mod tls;
 mod traces;

@@ -15,11 +15,10 @@ use prost::Message;
 
 use super::grpc_receiver::GrpcReceiver;
 use super::http_receiver::{Answer, HttpReceiver};
-use super::requests::{PATIENCE, export, request, run, start, start_of};
+use super::requests::{PATIENCE, export, otlp, request, run, start, start_of};
 
 fn settings(endpoint: String, protocol: Protocol, interval: Duration) -> ExportSettings {
-    let timeout = Duration::from_secs(1);
-    let metrics = MetricsExport { endpoint, protocol, headers: vec![], timeout, interval };
+    let metrics = MetricsExport { otlp: otlp(endpoint, protocol), interval };
     ExportSettings { metrics: Some(metrics), ..ExportSettings::default() }
 }
 

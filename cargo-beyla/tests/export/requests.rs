@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cargo_beyla::export::exporter::{Checked, Exporter};
 use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
-use cargo_beyla::export::settings::{ExportSettings, Protocol, Resource, TracesExport};
+use cargo_beyla::export::settings::{Compression, ExportSettings, OtlpExport, Protocol, Resource, TlsFiles};
 use cargo_beyla::protocol::trace_context::{SpanId, TraceId};
 use cargo_beyla::report::run_info::{RunInfo, Traced};
 use cargo_beyla::request::boundaries::Boundaries;
@@ -84,6 +84,19 @@ pub fn run() -> RunInfo {
     }
 }
 
+/// An endpoint that has a second for each attempt, and is reached without more ado.
+pub fn otlp(endpoint: String, protocol: Protocol) -> OtlpExport {
+    OtlpExport {
+        endpoint,
+        protocol,
+        headers: Vec::new(),
+        timeout: Duration::from_secs(1),
+        compression: Compression::None,
+        tls: TlsFiles::default(),
+        proxy: None,
+    }
+}
+
 /// Spans to an endpoint that has a second for each attempt.
 pub fn traces(endpoint: &str, protocol: Protocol) -> ExportSettings {
     let endpoint = match protocol {
@@ -91,8 +104,7 @@ pub fn traces(endpoint: &str, protocol: Protocol) -> ExportSettings {
         Protocol::HttpProtobuf => format!("{endpoint}/v1/traces"),
     };
     let headers = vec![("x-tenant".to_owned(), "a".to_owned())];
-    let traces = TracesExport { endpoint, protocol, headers, timeout: Duration::from_secs(1) };
-    ExportSettings { traces: Some(traces), ..ExportSettings::default() }
+    ExportSettings { traces: Some(OtlpExport { headers, ..otlp(endpoint, protocol) }), ..ExportSettings::default() }
 }
 
 pub fn start(settings: &ExportSettings) -> Exporter {

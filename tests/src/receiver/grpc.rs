@@ -10,8 +10,9 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceReq
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
-use tonic::transport::Server;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use super::{Mode, Received, Store};
@@ -20,8 +21,11 @@ use super::{Mode, Received, Store};
 struct Service(Arc<Store>);
 
 impl Service {
-    async fn take(&self, path: &str, message: impl Message) -> Result<(), Status> {
-        let received = Received { path: path.to_owned(), fields: Vec::new(), body: message.encode_to_vec() };
+    async fn take(&self, path: &str, request: Request<impl Message>) -> Result<(), Status> {
+        let headers = request.metadata().clone().into_headers();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let fields = headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+        let received = Received { path: path.to_owned(), fields, body: request.into_inner().encode_to_vec() };
         match self.0.take(received) {
             Mode::Take | Mode::Forget => Ok(()),
             Mode::Refuse => Err(Status::unavailable("busy")),
@@ -31,15 +35,19 @@ impl Service {
 }
 
 /// Serves until the process ends.
-pub(super) fn serve(listener: TcpListener, store: Arc<Store>) {
+pub(super) fn serve(listener: TcpListener, store: Arc<Store>, tls: Option<ServerTlsConfig>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         listener.set_nonblocking(true).expect("a socket");
         let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).expect("a listener"));
         let service = Service(store);
-        let router = Server::builder()
-            .add_service(TraceServiceServer::new(service.clone()))
-            .add_service(MetricsServiceServer::new(service));
+        let mut server = Server::builder();
+        if let Some(tls) = tls {
+            server = server.tls_config(tls).expect("a key and its certificate");
+        }
+        let router = server
+            .add_service(TraceServiceServer::new(service.clone()).accept_compressed(CompressionEncoding::Gzip))
+            .add_service(MetricsServiceServer::new(service).accept_compressed(CompressionEncoding::Gzip));
         router.serve_with_incoming(incoming).await.expect("a server");
     });
 }
@@ -50,7 +58,7 @@ impl TraceService for Service {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.take("/v1/traces", request.into_inner()).await?;
+        self.take("/v1/traces", request).await?;
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -61,7 +69,7 @@ impl MetricsService for Service {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.take("/v1/metrics", request.into_inner()).await?;
+        self.take("/v1/metrics", request).await?;
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 
+use flate2::read::GzDecoder;
+
 use super::{Mode, Received, Store};
 
 /// Serves until the client closes, or nothing is to be answered.
@@ -40,5 +42,10 @@ fn message(reader: &mut BufReader<impl Read>) -> io::Result<Option<Received>> {
     let length = received.field("content-length").unwrap_or("0").parse().map_err(io::Error::other)?;
     received.body = vec![0; length];
     reader.read_exact(&mut received.body)?;
+    if received.field("content-encoding") == Some("gzip") {
+        let mut decoded = Vec::new();
+        GzDecoder::new(&received.body[..]).read_to_end(&mut decoded)?;
+        received.body = decoded;
+    }
     Ok(Some(received))
 }

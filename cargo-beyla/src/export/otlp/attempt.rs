@@ -10,7 +10,7 @@ use crate::export::settings::Protocol;
 /// A receiver to which messages can be sent.
 #[derive(Clone, Debug)]
 pub(super) enum Attempts {
-    Grpc(Grpc),
+    Grpc(Box<Grpc>),
     Http(Box<Http>),
 }
 
@@ -18,7 +18,7 @@ impl Attempts {
     /// To be called in the runtime that it is used in.
     pub(super) fn new(receiver: &Receiver) -> Result<Self, Failure> {
         match receiver.protocol {
-            Protocol::Grpc => Grpc::new(receiver).map(Self::Grpc),
+            Protocol::Grpc => Grpc::new(receiver).map(|grpc| Self::Grpc(Box::new(grpc))),
             Protocol::HttpProtobuf => Http::new(receiver).map(|http| Self::Http(Box::new(http))),
         }
     }
@@ -31,9 +31,17 @@ impl Attempts {
                 Self::Http(http) => http.send(message).await,
             }
         };
-        tokio::time::timeout(receiver.timeout, sent).await.unwrap_or_else(|_| {
+        let sent = tokio::time::timeout(receiver.timeout, sent).await.unwrap_or_else(|_| {
             let seconds = receiver.timeout.as_secs_f64();
             Err(Failure::new(format!("no answer within {seconds} s"), Remedy::Retry(None)))
+        });
+        if let (Ok(_), Some(tls)) = (&sent, &receiver.tls) {
+            tls.forget();
+        }
+        // It may be of the proxy's making.
+        sent.map_err(|failure| match &receiver.proxy {
+            Some(proxy) => failure.through(proxy),
+            None => failure,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use super::mistake::mistake;
+use crate::export::settings::{Proxy, Setting};
 use crate::report::text::escape;
 
 /// The longest reason that is told, in characters.
@@ -32,6 +33,14 @@ pub(super) enum Remedy {
 impl Failure {
     pub(super) fn new(reason: impl AsRef<str>, remedy: Remedy) -> Self {
         Self { reason: line(reason.as_ref()), remedy }
+    }
+
+    /// The same, of a message that went through a proxy.
+    pub(super) fn through(self, proxy: &Setting<Proxy>) -> Self {
+        let Setting { value: Proxy { uri, credentials: _ }, source } = proxy;
+        let proxy = uri.authority().map_or("", |authority| authority.as_str());
+        let reason = format!("{} (through the proxy {proxy} of the {source}; NO_PROXY lists exceptions)", self.reason);
+        Self { reason, ..self }
     }
 }
 

@@ -1,22 +1,24 @@
 //! OTLP/HTTP with bodies of protobuf.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use flate2::write::GzEncoder;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 use prost::Message;
 
+use super::connector::Connector;
 use super::failure::{Failure, Remedy, innermost};
 use super::receiver::Receiver;
 use super::secrets::Secrets;
 use super::signal::{Rejected, Signal};
+use crate::export::settings::{Compression, Credentials};
 
 /// How we name ourselves to receivers.
 pub(super) const USER_AGENT: &str = concat!("cargo-beyla/", env!("CARGO_PKG_VERSION"));
@@ -30,49 +32,22 @@ const ANSWER_MAX: usize = 64 * 1024;
 /// Connections, made when they are needed and kept.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    client: Connections,
+    client: Client<Connector, Full<Bytes>>,
     receiver: Receiver,
-}
-
-/// The system's certificates are read only where they are needed.
-#[derive(Clone, Debug)]
-enum Connections {
-    Plain(Client<HttpConnector, Full<Bytes>>),
-    Encrypted(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
 impl Http {
     pub(super) fn new(receiver: &Receiver) -> Result<Self, Failure> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_connect_timeout(Some(receiver.timeout));
-        tcp.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new());
-        let client = if receiver.is_encrypted() {
-            tcp.enforce_http(false);
-            let tls = HttpsConnectorBuilder::new()
-                .with_native_roots()
-                .map_err(|error| Failure::new(format!("no certificates to trust: {error}"), Remedy::None))?;
-            Connections::Encrypted(client.build(tls.https_only().enable_http1().wrap_connector(tcp)))
-        } else {
-            Connections::Plain(client.build(tcp))
-        };
+        let client = Client::builder(TokioExecutor::new()).build(Connector::new(receiver)?);
         Ok(Self { client, receiver: receiver.clone() })
     }
 
     /// Sends a message once.
     pub(super) async fn send<S: Signal>(&self, message: &S) -> Result<Rejected, Failure> {
-        let mut request = Request::new(Full::from(message.encode_to_vec()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.receiver.uri.clone();
-        request.headers_mut().insert(USER_AGENT_HEADER, http::HeaderValue::from_static(USER_AGENT));
-        request.headers_mut().extend(self.receiver.headers.clone());
-        request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(PROTOBUF));
-        let response = match &self.client {
-            Connections::Plain(client) => client.request(request).await,
-            Connections::Encrypted(client) => client.request(request).await,
-        };
+        let request = self.request(message.encode_to_vec())?;
         let secrets = &self.receiver.secrets;
-        let (head, body) = response.map_err(|error| broken(&error))?.into_parts();
+        let (head, body) =
+            self.client.request(request).await.map_err(|error| broken(&error, self.receiver.remark()))?.into_parts();
         let body = answer(body).await;
         if !head.status.is_success() {
             return Err(refused(&Response::from_parts(head, body.unwrap_or_default()), secrets));
@@ -85,6 +60,40 @@ impl Http {
         };
         Ok(rejected.unwrap_or_else(|| Rejected { is_foreign: true, ..Rejected::default() }))
     }
+
+    fn request(&self, message: Vec<u8>) -> Result<Request<Full<Bytes>>, Failure> {
+        let Receiver { uri, headers, compression, proxy, .. } = &self.receiver;
+        let refused = |error: &dyn Error| Failure::new(error.to_string(), Remedy::None);
+        let body = match compression {
+            Compression::None => message,
+            Compression::Gzip => gzip(&message).map_err(|error| refused(&error))?,
+        };
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        let fields = request.headers_mut();
+        fields.insert(USER_AGENT_HEADER, HeaderValue::from_static(USER_AGENT));
+        fields.extend(headers.clone());
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+        if *compression == Compression::Gzip {
+            fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        // A connection that the proxy has opened is not for the proxy to read.
+        if self.receiver.is_forwarded()
+            && let Some(Credentials::Header(value)) = proxy.as_ref().and_then(|proxy| proxy.value.credentials.as_ref())
+        {
+            let mut value = HeaderValue::from_str(value.reveal()).map_err(|error| refused(&error))?;
+            value.set_sensitive(true);
+            fields.insert(PROXY_AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+}
+
+fn gzip(message: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(message)?;
+    encoder.finish()
 }
 
 /// What an answer to a message that was taken says; `None` if it is none of OTLP's, such as the page of a login.
@@ -130,12 +139,11 @@ async fn answer(body: Incoming) -> Result<Bytes, Unread> {
 }
 
 /// There was no answer.
-fn broken(error: &ClientError) -> Failure {
+fn broken(error: &ClientError, remark: &str) -> Failure {
     if error.is_connect() {
         return Failure::new(innermost(error), Remedy::Reconnect);
     }
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let errors: Vec<&hyper::Error> = causes.filter_map(|cause| cause.downcast_ref()).collect();
+    let errors: Vec<&hyper::Error> = causes_of(error).filter_map(|cause| cause.downcast_ref()).collect();
     // Who answers so does it the next time as well: nothing is tried again.
     if errors.iter().any(|error| error.is_parse_too_large()) {
         return Failure::new("the head of its answer is too large", Remedy::None);
@@ -143,7 +151,14 @@ fn broken(error: &ClientError) -> Failure {
     if errors.into_iter().any(is_of_another_protocol) {
         return Failure::new("it does not speak HTTP/1.1; gRPC perhaps?", Remedy::None);
     }
-    Failure::new(format!("the connection broke: {}", innermost(error)), Remedy::Retry(None))
+    // As where TLS 1.3 has our certificate judged when the connection is there already.
+    let is_alert = causes_of(error).any(|cause| cause.to_string().contains("received fatal alert"));
+    let remedy = if is_alert { Remedy::Reconnect } else { Remedy::Retry(None) };
+    Failure::new(format!("the connection broke: {}{remark}", innermost(error)), remedy)
+}
+
+fn causes_of<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 /// Whether the other side has said what no server of HTTP/1.1 does: something else in the place of an answer, or

@@ -12,7 +12,9 @@ pub(super) fn mistake(text: &str) -> Option<&'static str> {
 
 /// Of Rustls.
 const SENTENCES_OF_CERTIFICATES: &[(&str, &str)] = &[
-    ("UnknownIssuer", "its certificate is of an authority that this machine does not know"),
+    ("UnknownIssuer", UNTRUSTED),
+    // Of another authority that has the same name.
+    ("BadSignature", UNTRUSTED),
     ("CaUsedAsEndEntity", "its certificate is one of an authority, not of a server"),
     ("not valid yet", "its certificate is not valid yet"),
     ("NotValidYet", "its certificate is not valid yet"),
@@ -23,6 +25,9 @@ const SENTENCES_OF_CERTIFICATES: &[(&str, &str)] = &[
     ("Revoked", "its certificate was revoked"),
 ];
 
+const UNTRUSTED: &str =
+    "its certificate is of an authority that is not trusted; OTEL_EXPORTER_OTLP_CERTIFICATE can name it";
+
 /// Of Rustls, and of h2.
 const SENTENCES: &[(&str, &str)] = &[
     ("received corrupt message of type", "it does not speak TLS; http:// perhaps?"),
@@ -31,7 +36,8 @@ const SENTENCES: &[(&str, &str)] = &[
     ("unspecific protocol error detected", NO_GRPC),
 ];
 
-const NO_GRPC: &str = "it does not speak gRPC; --otlp-protocol http/protobuf perhaps?";
+/// Of what answers otherwise than by HTTP/2.
+pub(super) const NO_GRPC: &str = "it does not speak gRPC; --otlp-protocol http/protobuf perhaps?";
 
 #[cfg(test)]
 mod tests {
@@ -40,10 +46,7 @@ mod tests {
     #[test]
     fn a_set_up_is_told_from_other_trouble() {
         for (text, said) in [
-            (
-                "invalid peer certificate: UnknownIssuer",
-                Some("its certificate is of an authority that this machine does not know"),
-            ),
+            ("invalid peer certificate: UnknownIssuer", Some(UNTRUSTED)),
             (
                 "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
                 Some("its certificate is one of an authority, not of a server"),
@@ -58,6 +61,7 @@ mod tests {
                  DnsName(\"a\")",
                 Some("its certificate is of another name than the URL has"),
             ),
+            ("invalid peer certificate: BadSignature", Some(UNTRUSTED)),
             ("invalid peer certificate: BadEncoding", None),
             ("received corrupt message of type InvalidContentType", Some("it does not speak TLS; http:// perhaps?")),
             ("connection error detected: frame with invalid size", Some(NO_GRPC)),

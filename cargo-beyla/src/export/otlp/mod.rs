@@ -1,6 +1,7 @@
 //! OTLP: one request at a time, until it is taken or refused.
 
 mod attempt;
+mod connector;
 pub(super) mod delivery;
 mod failure;
 mod grpc;
@@ -9,3 +10,4 @@ mod mistake;
 pub(super) mod receiver;
 mod secrets;
 pub(super) mod signal;
+mod tls;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::secrets::Secrets;
+use super::tls::Tls;
 use crate::config::secret::masked_url;
 use crate::error::Error;
-use crate::export::settings::Protocol;
+use crate::export::settings::{Compression, OtlpExport, Protocol, Proxy, Setting};
 
 /// A receiver, as checked before the run.
 #[derive(Clone, Debug)]
@@ -20,16 +21,16 @@ pub(in crate::export) struct Receiver {
     /// What of these must not be shown where the receiver repeats it.
     pub(super) secrets: Secrets,
     pub(super) timeout: Duration,
+    pub(super) compression: Compression,
+    /// Where its URL begins with `https`.
+    pub(super) tls: Option<Tls>,
+    pub(super) proxy: Option<Setting<Proxy>>,
 }
 
 impl Receiver {
     /// Checks what can be checked without a connection.
-    pub(in crate::export) fn new(
-        endpoint: &str,
-        protocol: Protocol,
-        headers: &[(String, String)],
-        timeout: Duration,
-    ) -> Result<Self, Error> {
+    pub(in crate::export) fn new(settings: &OtlpExport) -> Result<Self, Error> {
+        let OtlpExport { endpoint, protocol, headers, timeout, compression, tls, proxy } = settings;
         let wrong = |reason: String| Error::Export { endpoint: masked_url(endpoint), reason };
         let uri: Uri = endpoint.parse().map_err(|error| wrong(format!("{error}")))?;
         match uri.scheme_str() {
@@ -50,22 +51,51 @@ impl Receiver {
             value.set_sensitive(true);
             map.append(name, value);
         }
-        let secrets = Secrets::new(&map, &uri);
-        Ok(Self { uri, endpoint: masked_url(endpoint), protocol, headers: map, secrets, timeout })
+        let tls = (uri.scheme_str() == Some("https")).then(|| Tls::read(tls)).transpose()?;
+        let credentials = proxy.as_ref().and_then(|proxy| proxy.value.credentials.as_ref());
+        let secrets = Secrets::new(&map, &uri, credentials);
+        Ok(Self {
+            uri,
+            endpoint: masked_url(endpoint),
+            protocol: *protocol,
+            headers: map,
+            secrets,
+            timeout: *timeout,
+            compression: *compression,
+            tls,
+            proxy: proxy.clone(),
+        })
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.uri.scheme_str() == Some("https")
+    /// What is to be said of a connection that broke, beside the reason.
+    pub(super) fn remark(&self) -> &'static str {
+        self.tls.as_ref().map_or("", Tls::remark)
+    }
+
+    /// Whether a proxy is sent whole requests for it. What is encrypted, and HTTP/2, needs a connection of its own
+    /// through the proxy.
+    pub(super) fn is_forwarded(&self) -> bool {
+        let scheme = self.proxy.as_ref().and_then(|proxy| proxy.value.uri.scheme_str());
+        self.tls.is_none() && self.protocol == Protocol::HttpProtobuf && matches!(scheme, Some("http" | "https"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::settings::TlsFiles;
 
     fn check(endpoint: &str, headers: &[(&str, &str)]) -> Result<Receiver, Error> {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Receiver::new(endpoint, Protocol::Grpc, &headers, Duration::from_secs(1))
+        Receiver::new(&OtlpExport {
+            endpoint: endpoint.to_owned(),
+            protocol: Protocol::Grpc,
+            headers,
+            timeout: Duration::from_secs(1),
+            compression: Compression::None,
+            tls: TlsFiles::default(),
+            proxy: None,
+        })
     }
 
     #[test]

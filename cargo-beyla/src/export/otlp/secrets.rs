@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Uri};
 
 use crate::config::secret::Secret;
+use crate::export::settings::Credentials;
 
 /// What is shorter, in bytes, is left: it is no secret, and would be found in many a word.
 const SECRET_MIN: usize = 4;
@@ -14,10 +15,19 @@ const SECRET_MIN: usize = 4;
 pub(in crate::export) struct Secrets(Vec<Secret>);
 
 impl Secrets {
-    /// Those in the headers that are sent, and in the query of the URL, where some put a token.
-    pub(super) fn new(headers: &HeaderMap, uri: &Uri) -> Self {
+    /// Those in the headers that are sent, in the query of the URL, where some put a token, and those that a proxy on
+    /// the way is told.
+    pub(super) fn new(headers: &HeaderMap, uri: &Uri, proxy: Option<&Credentials>) -> Self {
         let mut texts = Vec::new();
-        for value in headers.values().filter_map(|value| value.to_str().ok()) {
+        let header = match proxy {
+            Some(Credentials::Header(value)) => Some(value.reveal()),
+            Some(Credentials::User { name: _, password }) => {
+                texts.push(password.reveal().to_owned());
+                None
+            }
+            None => None,
+        };
+        for value in headers.values().filter_map(|value| value.to_str().ok()).chain(header) {
             texts.push(value.to_owned());
             let Some((scheme, credential)) = value.split_once(' ') else { continue };
             let credential = credential.trim();
@@ -60,7 +70,8 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| {
             (HeaderName::from_static(name), HeaderValue::from_str(value).expect("the value of a header"))
         });
-        Secrets::new(&headers.collect(), &uri.parse().expect("a URL"))
+        let proxy = Credentials::Header(Secret::new("Basic cHJveHk6c2VzYW1l"));
+        Secrets::new(&headers.collect(), &uri.parse().expect("a URL"), Some(&proxy))
     }
 
     #[test]
@@ -81,6 +92,7 @@ mod tests {
             ("authorization: bearer glc_abc", "authorization: bearer ********"),
             ("a tenant has the key k3y-k3y", "a tenant has the key ********"),
             ("POST /v1/traces?token=t0ken&x=1", "POST /v1/traces?token=********&x=1"),
+            ("Basic cHJveHk6c2VzYW1l: proxy:sesame may not, nor sesame", "********: ******** may not, nor ********"),
             ("", ""),
         ] {
             assert_eq!(secrets.hide(said), shown);

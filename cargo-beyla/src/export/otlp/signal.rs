@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceReq
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Extensions, Request, Response, Status};
@@ -21,7 +22,12 @@ pub(in crate::export) trait Signal: Message + Clone {
     type Answer: Message + Default;
 
     /// Sends it once by gRPC.
-    async fn call(self, channel: Channel, metadata: MetadataMap) -> Result<Response<Self::Answer>, Status>;
+    async fn call(
+        self,
+        channel: Channel,
+        metadata: MetadataMap,
+        encoding: Option<CompressionEncoding>,
+    ) -> Result<Response<Self::Answer>, Status>;
 
     /// What JSON calls the number of those that were not taken.
     const REJECTED: &str;
@@ -54,8 +60,17 @@ impl Signal for ExportTraceServiceRequest {
 
     const REJECTED: &str = "rejectedSpans";
 
-    async fn call(self, channel: Channel, metadata: MetadataMap) -> Result<Response<Self::Answer>, Status> {
-        TraceServiceClient::new(channel).export(Request::from_parts(metadata, Extensions::default(), self)).await
+    async fn call(
+        self,
+        channel: Channel,
+        metadata: MetadataMap,
+        encoding: Option<CompressionEncoding>,
+    ) -> Result<Response<Self::Answer>, Status> {
+        let mut client = TraceServiceClient::new(channel);
+        if let Some(encoding) = encoding {
+            client = client.send_compressed(encoding);
+        }
+        client.export(Request::from_parts(metadata, Extensions::default(), self)).await
     }
 
     fn rejected(answer: Self::Answer, secrets: &Secrets) -> Rejected {
@@ -69,8 +84,17 @@ impl Signal for ExportMetricsServiceRequest {
 
     const REJECTED: &str = "rejectedDataPoints";
 
-    async fn call(self, channel: Channel, metadata: MetadataMap) -> Result<Response<Self::Answer>, Status> {
-        MetricsServiceClient::new(channel).export(Request::from_parts(metadata, Extensions::default(), self)).await
+    async fn call(
+        self,
+        channel: Channel,
+        metadata: MetadataMap,
+        encoding: Option<CompressionEncoding>,
+    ) -> Result<Response<Self::Answer>, Status> {
+        let mut client = MetricsServiceClient::new(channel);
+        if let Some(encoding) = encoding {
+            client = client.send_compressed(encoding);
+        }
+        client.export(Request::from_parts(metadata, Extensions::default(), self)).await
     }
 
     fn rejected(answer: Self::Answer, secrets: &Secrets) -> Rejected {

@@ -1,17 +1,17 @@
 //! Metrics as text: `OpenMetrics` 1.0, and the older format of Prometheus.
 //!
-//! Names are translated as the OpenTelemetry specification has it: dots become underscores, the unit
+//! Names of metrics are translated as the OpenTelemetry specification has it: dots become underscores, the unit
 //! follows, then `_total` where a value only grows. The crates that write this text count by themselves,
 //! which would be done twice then, and have either exemplars or the older format, not both.
 
 use std::fmt::{self, Write};
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as AttributeValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, HistogramDataPoint, Metric, NumberDataPoint, exemplar};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use super::labels::Labels;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Text {
             Format::OpenMetrics => "# TYPE target info\n# HELP target Target metadata\n",
         })?;
         self.out.write_str("target_info")?;
-        self.labels(&resource.attributes, None)?;
+        Labels::of(&resource.attributes).write(&mut self.out, None)?;
         self.out.write_str(" 1\n")?;
         for metric in metrics {
             self.metric(metric)?;
@@ -114,7 +114,7 @@ impl Text {
     fn number(&mut self, name: &str, kind: Kind, point: &NumberDataPoint) -> fmt::Result {
         let total = if kind == Kind::Counter { "_total" } else { "" };
         write!(self.out, "{name}{total}")?;
-        self.labels(&point.attributes, None)?;
+        Labels::of(&point.attributes).write(&mut self.out, None)?;
         match point.value {
             Some(Value::AsDouble(value)) => writeln!(self.out, " {value:?}"),
             Some(Value::AsInt(value)) => writeln!(self.out, " {value}"),
@@ -123,6 +123,7 @@ impl Text {
     }
 
     fn histogram(&mut self, name: &str, point: &HistogramDataPoint) -> fmt::Result {
+        let labels = Labels::of(&point.attributes);
         let mut count = 0;
         let mut from = f64::NEG_INFINITY;
         let bounds = point.explicit_bounds.iter().copied().chain([f64::INFINITY]);
@@ -130,7 +131,7 @@ impl Text {
             count += in_bucket;
             write!(self.out, "{name}_bucket")?;
             let le = if bound.is_infinite() { "+Inf".to_owned() } else { format!("{bound:?}") };
-            self.labels(&point.attributes, Some(&le))?;
+            labels.write(&mut self.out, Some(&le))?;
             write!(self.out, " {count}")?;
             if self.format == Format::OpenMetrics {
                 let within = |exemplar: &&Exemplar| value(exemplar) > from && value(exemplar) <= bound;
@@ -142,7 +143,7 @@ impl Text {
         for (suffix, value) in [("_sum", format!("{:?}", point.sum.unwrap_or_default())), ("_count", count.to_string())]
         {
             write!(self.out, "{name}{suffix}")?;
-            self.labels(&point.attributes, None)?;
+            labels.write(&mut self.out, None)?;
             writeln!(self.out, " {value}")?;
         }
         Ok(())
@@ -156,27 +157,6 @@ impl Text {
         let seconds = exemplar.time_unix_nano as f64 / 1e9;
         write!(self.out, "\"}} {:?} {seconds:.3}", value(exemplar))
     }
-
-    fn labels(&mut self, attributes: &[KeyValue], le: Option<&str>) -> fmt::Result {
-        let mut divider = '{';
-        for attribute in attributes {
-            write!(self.out, "{divider}{}=\"", underscored(&attribute.key))?;
-            match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-                Some(AttributeValue::StringValue(text)) => escape(&mut self.out, text)?,
-                Some(AttributeValue::IntValue(number)) => write!(self.out, "{number}")?,
-                Some(AttributeValue::BoolValue(flag)) => write!(self.out, "{flag}")?,
-                // There are none.
-                _ => {}
-            }
-            self.out.write_char('"')?;
-            divider = ',';
-        }
-        if let Some(le) = le {
-            write!(self.out, "{divider}le=\"{le}\"")?;
-            divider = ',';
-        }
-        if divider == ',' { self.out.write_char('}') } else { Ok(()) }
-    }
 }
 
 fn value(exemplar: &Exemplar) -> f64 {
@@ -189,15 +169,6 @@ fn value(exemplar: &Exemplar) -> f64 {
 
 fn underscored(name: &str) -> String {
     name.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
-}
-
-fn escape(out: &mut String, text: &str) -> fmt::Result {
-    text.chars().try_for_each(|character| match character {
-        '\\' => out.write_str("\\\\"),
-        '"' => out.write_str("\\\""),
-        '\n' => out.write_str("\\n"),
-        other => out.write_char(other),
-    })
 }
 
 fn hex(out: &mut String, bytes: &[u8]) -> fmt::Result {
