@@ -47,7 +47,7 @@ fn plain(file: &Path) -> &Path {
 }
 
 /// What stands in front of the longest part of a path that the workspace has as well.
-fn prefix<'a>(file: &'a Path, exists: impl Fn(&Path) -> bool) -> Option<&'a Path> {
+fn prefix(file: &Path, exists: impl Fn(&Path) -> bool) -> Option<&Path> {
     let mut prefixes: Vec<&Path> = file.ancestors().skip(1).collect();
     prefixes.reverse();
     let rest = |prefix: &Path| file.strip_prefix(prefix).ok().filter(|rest| rest.is_relative()).map(Path::to_owned);

@@ -68,6 +68,7 @@ impl Workspace {
     }
 
     /// Where the program sleeps, to one whose workspace is `root` with these crates.
+    #[expect(clippy::zombie_processes, reason = "it is waited for as any child of these tests")]
     fn place(&self, root: &Path, crates: &[&str]) -> Found {
         let program = Command::new(self.folder.path().join("program")).spawn().expect("it starts");
         let child = Child(Pid::from_raw(program.id() as i32));
