@@ -102,7 +102,8 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let target_directory = built.target_directory;
-    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, cpus.get(), user::impersonating(user.as_ref()))?;
+    let Plan { binaries, ignored } =
+        Plan::make(built.binaries, &harness, arguments, cpus.get(), user::impersonating(user.as_ref()))?;
     let options = options(arguments, &harness, cpus, user.clone());
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 

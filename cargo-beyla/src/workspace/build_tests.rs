@@ -62,7 +62,11 @@ fn a_build_that_fails_is_told_from_one_that_did_not_start() {
 
 /// How we would start the only program of a workspace, and what it prints when cargo starts it. Both work in the folder
 /// of the workspace, where its configuration is.
-fn ours_and_cargos(root: &Path, variables: &[(&str, &str)], flags: &[&str]) -> (Program, [BTreeMap<String, String>; 2]) {
+fn ours_and_cargos(
+    root: &Path,
+    variables: &[(&str, &str)],
+    flags: &[&str],
+) -> (Program, [BTreeMap<String, String>; 2]) {
     let mut arguments = arguments(root);
     arguments.build.target_dir = None;
     arguments.build.cargo_config = flags.iter().map(|flag| (*flag).to_owned()).collect();
@@ -122,7 +126,8 @@ fn the_start_is_that_of_cargo_run() {
     let (program, [ours, cargos]) = ours_and_cargos(root.path(), &[("SET", "before"), ("FORCED", "before")], &[]);
     assert_eq!(program.runner, None);
     assert_eq!(ours, cargos);
-    for (name, value) in [("FROM_SCRIPT", "yes"), ("NEEDED", "x"), ("ALSO", "y"), ("SET", "before"), ("FORCED", "yes")] {
+    for (name, value) in [("FROM_SCRIPT", "yes"), ("NEEDED", "x"), ("ALSO", "y"), ("SET", "before"), ("FORCED", "yes")]
+    {
         assert_eq!(cargos.get(name).map(String::as_str), Some(value), "{name}");
     }
     assert!(cargos["LD_LIBRARY_PATH"].contains("/intermediate/debug/"), "{}", cargos["LD_LIBRARY_PATH"]);
@@ -132,11 +137,7 @@ fn the_start_is_that_of_cargo_run() {
 /// In all its forms, whatever form ours has.
 #[test]
 fn a_runner_of_the_users_runs_the_program_and_not_us() {
-    let root = workspace(&[
-        ("Cargo.toml", &package("site", "")),
-        ("src/main.rs", PRINT_ALL),
-        ("tools/note", ""),
-    ]);
+    let root = workspace(&[("Cargo.toml", &package("site", "")), ("src/main.rs", PRINT_ALL), ("tools/note", "")]);
     std::os::unix::fs::symlink("/usr/bin/env", root.path().join("tools/my env")).unwrap();
     let host = Questions::ask(&[], &|_| {}).answer().targets().next().unwrap().to_owned();
     let config = root.path().join(".cargo/config.toml");
@@ -163,10 +164,7 @@ fn a_runner_of_the_users_runs_the_program_and_not_us() {
 
 #[test]
 fn another_target_has_its_own_runner() {
-    let root = workspace(&[
-        ("Cargo.toml", &package("site", "")),
-        ("src/main.rs", PRINT_ALL),
-    ]);
+    let root = workspace(&[("Cargo.toml", &package("site", "")), ("src/main.rs", PRINT_ALL)]);
     let host = Questions::ask(&[], &|_| {}).answer().targets().next().unwrap().to_owned();
     let flags = [format!("build.target='{host}'"), format!("target.{host}.runner=['env', 'NEEDED=x']")];
     let (program, [ours, cargos]) = ours_and_cargos(root.path(), &[], &flags.each_ref().map(String::as_str));

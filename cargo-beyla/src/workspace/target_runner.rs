@@ -160,9 +160,9 @@ impl Runner {
 pub(super) fn sets_runner(setting: &str, target: Option<&str>) -> bool {
     let Ok(table) = toml::from_str::<Table>(setting) else { return false };
     let Some(targets) = table.get("target").and_then(Value::as_table) else { return false };
-    targets.iter().any(|(name, settings)| {
-        settings.get("runner").is_some() && target.is_none_or(|target| name == target)
-    })
+    targets
+        .iter()
+        .any(|(name, settings)| settings.get("runner").is_some() && target.is_none_or(|target| name == target))
 }
 
 fn compiler() -> OsString {
@@ -264,10 +264,7 @@ mod tests {
 
     #[test]
     fn variables_and_targets_have_cargos_names() {
-        assert_eq!(
-            TargetRunners::variable("x86_64-unknown-linux-gnu"),
-            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
-        );
+        assert_eq!(TargetRunners::variable("x86_64-unknown-linux-gnu"), "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER");
         assert_eq!(short_name("targets/my-linux.json"), "my-linux");
         assert_eq!(short_name("x86_64-unknown-linux-musl"), "x86_64-unknown-linux-musl");
     }
