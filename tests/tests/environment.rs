@@ -42,12 +42,11 @@ fn main() -> std::io::Result<()> {
     for line in fs::read_to_string("/proc/self/limits")?.lines().skip(1) {
         writeln!(state, "limit {}={}", line[..26].trim(), line[26..].split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
     }
-    // The last of them is that of the folder, as it is read.
-    let mut open: Vec<i32> =
-        fs::read_dir("/proc/self/fd")?.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
-    open.sort();
-    open.pop();
-    let open: Vec<_> = open.iter().map(|fd| (fd, fs::read_link(format!("/proc/self/fd/{fd}")).unwrap())).collect();
+    // That of the folder is closed again, and has no link.
+    let open = fs::read_dir("/proc/self/fd")?.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
+    let open: Vec<i32> = open.collect();
+    let link = |fd: &i32| Some((*fd, fs::read_link(format!("/proc/self/fd/{fd}")).ok()?));
+    let open: std::collections::BTreeMap<_, _> = open.iter().filter_map(link).collect();
     writeln!(state, "open={open:?}").unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let path = std::env::var("STATE").unwrap();
@@ -242,7 +241,7 @@ fn tests_start_as_under_cargo_test() {
         ),
         (
             ".cargo/config.toml",
-            "include = [\"extra.toml\"]\n[build]\nbuild-dir = \"intermediate\"\n\
+            "include = [\"extra.toml\"]\n[build]\nbuild-dir = \"intermediate\"\nrustflags = [\"-Cprefer-dynamic\"]\n\
              [target.'cfg(unix)']\nrunner = [\"env\", \"THROUGH=a runner\"]",
         ),
         (".cargo/extra.toml", "[env]\nNEEDED = \"x\""),
