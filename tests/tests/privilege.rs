@@ -308,7 +308,7 @@ fn sudo_says_itself_why_it_refuses() {
     let (code, seen) = user.types_a_run("right");
     assert_eq!(code, 96, "{seen}");
     assert!(seen.contains("is not allowed to execute"), "{seen}");
-    assert!(seen.contains("error: tracing needs CAP_BPF and CAP_PERFMON, and sudo does not start"), "{seen}");
+    assert!(seen.contains("tracing needs CAP_BPF and CAP_PERFMON, and sudo does not start"), "{seen}");
     assert!(user.types_a_run("wrong").1.contains("incorrect password"));
     assert!(!user.has_built());
 }

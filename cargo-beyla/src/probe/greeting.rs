@@ -11,7 +11,7 @@ use super::requirements::facts::Facts;
 const RECORDS: &str = include_str!("../../../ebpf/bytecode/DIGEST");
 
 /// The most bytes of a greeting.
-const LENGTH_MAX: u64 = 16 * 1024;
+const LENGTH_MAX: usize = 16 * 1024;
 
 /// The line.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +51,17 @@ impl Greeting {
     ///
     /// # Errors
     /// If it could not be read.
-    pub fn receive(from: impl Read) -> io::Result<Option<Self>> {
-        let mut line = Vec::new();
-        for byte in from.take(LENGTH_MAX).bytes() {
-            match byte? {
-                b'\n' => return Ok(serde_json::from_slice(&line).ok()),
-                byte => line.push(byte),
+    pub fn receive(mut from: impl Read) -> io::Result<Option<Self>> {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while line.len() < LENGTH_MAX {
+            match from.read_exact(&mut byte) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                read => read?,
             }
+            if byte == *b"\n" {
+                return Ok(serde_json::from_slice(&line).ok());
+            }
+            line.extend(byte);
         }
         Ok(None)
     }

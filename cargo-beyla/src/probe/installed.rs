@@ -179,7 +179,7 @@ fn copy(from: &Path, to: &Path, group: Gid) -> io::Result<()> {
     fchown(&target, Some(0), Some(group.as_raw()))?;
     target.set_permissions(Permissions::from_mode(MODE))?;
     fsetxattr(&target, ATTRIBUTE, &attribute(), XattrFlags::empty())?;
-    Ok(target.sync_all()?)
+    target.sync_all()
 }
 
 /// The two capabilities, permitted and effective, as `struct vfs_cap_data` has them.
