@@ -6,6 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use crate::wait::{LONG, poll};
 
@@ -14,6 +15,8 @@ pub struct Terminal {
     child: Child,
     master: File,
     output: Arc<Mutex<Vec<u8>>>,
+    /// Ends when nothing has the terminal open any more.
+    reader: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -43,14 +46,14 @@ impl Terminal {
         let child = command.spawn().expect("it starts");
         let output = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, shown) = (master.try_clone().expect("a descriptor"), Arc::clone(&output));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             // The end of the last process is an error of input and output.
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 shown.lock().expect("nobody panics").extend_from_slice(&buffer[..count]);
             }
         });
-        Self { child, master, output }
+        Self { child, master, output, reader }
     }
 
     /// Runs a script in a shell that gives each command a process group, the foreground, and can stop it.
@@ -80,8 +83,8 @@ impl Terminal {
     pub fn end(mut self) -> (ExitStatus, String) {
         let status = poll(LONG, || self.child.try_wait().expect("a child"));
         let status = status.unwrap_or_else(|| panic!("it does not end:\n{}", self.shown()));
-        // What is written last is read a moment later.
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        let read = poll(LONG, || self.reader.is_finished().then_some(()));
+        assert!(read.is_some(), "something still has the terminal open:\n{}", self.shown());
         (status, self.shown())
     }
 

@@ -215,7 +215,7 @@ fn a_slow_reader_gets_all_though_the_server_made_the_streams_nonblocking() {
     assert!(status.success(), "{status}:\n{stderr}");
     let report: serde_json::Value = serde_json::from_str(&stdout).expect("a whole report");
     assert_eq!(report["totals"]["requests"], 60);
-    assert!((1..=60).all(|number| stderr.contains(&format!("  GET     /{number}-"))), "{stderr}");
+    assert!((1..=60).all(|number| stderr.contains(&format!("GET /{number}-"))), "{stderr}");
 }
 
 #[test]
