@@ -64,7 +64,8 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let (executable, environment) = (built.executable, built.environment);
     let server = Suspended::fork(&executable, server_arguments, &environment, user.as_ref(), tracing.stdout())?;
-    let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
+    let file = executable.clone();
+    let process = Process { pid: server.pid().as_raw() as u32, executable, file, runs: false };
     let begun = match tracing.begin(process, selection.sources, privilege, checked, seed) {
         Ok(begun) => begun,
         Err(error) => {
