@@ -164,7 +164,9 @@ fn answered_by(server: Server, sent: &[u8], status: u16, row: &str, unseen: &[&s
         let report = run.stop();
         let [request] = &report.requests[..] else { panic!("{:?}", report.rows()) };
         assert_eq!((format!("{} {}", request.method, request.path).as_str(), request.status), (row, Some(status)));
-        assert_eq!(request.request_bytes.header, sent.len() as u64);
+        // It answers as soon as it can tell.
+        let header = usize::try_from(request.request_bytes.header).expect("a size");
+        assert!(header > 0 && header <= sent.len(), "{header} of {}", sent.len());
         assert_eq!((request.outcome.as_str(), report.totals.requests, report.totals.connections), ("complete", 1, 1));
         assert_eq!(report.unseen.keys().collect::<Vec<_>>(), unseen);
         report

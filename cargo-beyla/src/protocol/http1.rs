@@ -47,10 +47,16 @@ pub struct Http1 {
     received: u64,
     /// Offset of the segment in which the last head of a request ended.
     last_head_in: Option<u64>,
-    /// Whether it was said why the connection is not read.
-    told: bool,
-    /// Whether nothing of it is read any further.
-    given_up: bool,
+    reading: Reading,
+}
+
+/// What of a connection is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    All,
+    /// It was said why it is not read, but answers may still be.
+    Told,
+    Nothing,
 }
 
 /// One direction.
@@ -161,8 +167,7 @@ impl Http1 {
             any_request: false,
             received: 0,
             last_head_in: None,
-            told: false,
-            given_up: false,
+            reading: Reading::All,
         }
     }
 
@@ -231,7 +236,7 @@ impl Protocol for Http1 {
     }
 
     fn is_reading(&self) -> bool {
-        !self.given_up
+        self.reading != Reading::Nothing
     }
 
     fn stop(&mut self, messages: &mut dyn Messages) -> Unfinished {
@@ -387,14 +392,15 @@ impl Http1 {
         }
         self.requests.close();
         self.responses.close();
-        self.given_up = true;
         self.forget_unread(messages);
         self.tell(reason, messages);
+        self.reading = Reading::Nothing;
     }
 
     /// Says why the connection is not read, or not from here on; once.
     fn tell(&mut self, reason: GivenUp, messages: &mut dyn Messages) {
-        if !std::mem::replace(&mut self.told, true) {
+        if self.reading == Reading::All {
+            self.reading = Reading::Told;
             messages.give_up(reason);
         }
     }

@@ -77,17 +77,18 @@ fn read_line(bytes: &[u8]) -> Read {
     let Some(end) = within.windows(2).position(|window| window == b"\r\n") else {
         return if bytes.len() < LINE_MAX { Read::Partial } else { Read::None };
     };
-    let client = std::str::from_utf8(&bytes[LINE.len()..end]).ok().and_then(client_of_line);
-    client.map_or(Read::None, |client| Read::Header { length: end + 2, client })
+    let length = end + 2;
+    let line = std::str::from_utf8(&bytes[LINE.len()..end]).unwrap_or_default();
+    if line.split(' ').next() == Some("UNKNOWN") {
+        return Read::Header { length, client: None };
+    }
+    client_of_line(line).map_or(Read::None, |client| Read::Header { length, client: Some(client) })
 }
 
-/// `TCP4 192.0.2.7 192.0.2.1 50000 443`, or `UNKNOWN` and anything. `None` if it is neither.
-fn client_of_line(line: &str) -> Option<Option<Endpoint>> {
+/// `TCP4 192.0.2.7 192.0.2.1 50000 443`
+fn client_of_line(line: &str) -> Option<Endpoint> {
     let mut fields = line.split(' ');
     let family = fields.next()?;
-    if family == "UNKNOWN" {
-        return Some(None);
-    }
     let (source, destination) = (fields.next()?, fields.next()?);
     let ports = [fields.next()?, fields.next()?];
     let addresses = [source, destination];
@@ -101,7 +102,7 @@ fn client_of_line(line: &str) -> Option<Option<Endpoint>> {
     }
     let [port, _] = ports.map(|port| u16::from_str(port).ok());
     let address = IpAddr::from_str(source).ok()?.to_canonical();
-    Some(Some(Endpoint::Tcp(SocketAddr::new(address, port?))))
+    Some(Endpoint::Tcp(SocketAddr::new(address, port?)))
 }
 
 fn read_binary(bytes: &[u8]) -> Read {

@@ -59,7 +59,7 @@ fn the_second_version() {
     check(&binary(0x21, 0x00, &[7; 3000]), None);
     check(&binary(0x20, 0x00, b""), None);
     check(&binary(0x20, 0x11, &V4), None);
-    check(&binary(0x21, 0x11, &[&V4[..], &[0; 65_000]].concat()), Some("192.0.2.7:50000"));
+    check(&binary(0x21, 0x11, &[&V4[..], &vec![0; 65_000]].concat()), Some("192.0.2.7:50000"));
 }
 
 #[test]

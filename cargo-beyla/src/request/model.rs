@@ -83,7 +83,7 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageBytes {
     /// The start line and the header fields, up to and with the empty line; of a request that could not be read, all
-    /// that came of it before it was answered.
+    /// that was received before it was answered.
     pub header: u64,
     /// The content, without the framing of chunks and without trailers; `None` where the framing was
     /// lost sight of.

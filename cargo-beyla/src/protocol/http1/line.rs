@@ -5,8 +5,8 @@ use std::str;
 /// No method that anybody uses is longer, in bytes.
 const METHOD_MAX: usize = 32;
 
-/// Methods that servers know: of HTTP (RFC 9110, RFC 5789, QUERY), of WebDAV (RFC 4918, RFC 3253, RFC 5323), of UPnP and
-/// of caches.
+/// Methods that servers know: RFC 9110, RFC 5789, RFC 4918, RFC 3253, RFC 5323, and those of service discovery and of
+/// caches.
 const KNOWN: [&str; 21] = [
     "GET",
     "HEAD",
