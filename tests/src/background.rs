@@ -28,12 +28,16 @@ impl Background {
 
     /// The same of a copy in a folder, as of a server that was installed: no workspace is around it.
     pub fn start_in(folder: &Path, server: Server) -> Self {
-        let executable = folder.join(server.bin);
+        Self::start_copy(&folder.join(server.bin), server)
+    }
+
+    /// The same of a copy with this path.
+    pub fn start_copy(executable: &Path, server: Server) -> Self {
         // One that runs cannot be written to.
         if !executable.exists() {
-            fixture::copy_executable(&tool::build(server.package, server.bin), &executable);
+            fixture::copy_executable(&tool::build(server.package, server.bin), executable);
         }
-        Self::start_executable(&executable, &[])
+        Self::start_executable(executable, &[])
     }
 
     fn start_executable(executable: &Path, arguments: &[&str]) -> Self {

@@ -101,6 +101,7 @@ pub struct Request {
     pub response_bytes: Option<Bytes>,
     pub client: String,
     pub server: String,
+    pub proxy: Option<String>,
     pub trace_id: Option<String>,
     pub span_id: Option<String>,
     pub parent_span_id: Option<String>,

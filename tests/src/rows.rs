@@ -15,6 +15,12 @@ pub fn complete(start: &str, request: (usize, usize), status: u16, response: (us
     text(start, Some(status), "complete", bytes(request), Some(bytes(response)))
 }
 
+/// A complete one whose request could not be read: how many bytes came of it is all that is known.
+pub fn unread(start: &str, request: usize, status: u16, response: (usize, usize)) -> String {
+    let request = Bytes { header: request as u64, body: None };
+    text(start, Some(status), "complete", request, Some(bytes(response)))
+}
+
 /// One without any response.
 pub fn unanswered(start: &str, request: (usize, usize), outcome: &str) -> String {
     text(start, None, outcome, bytes(request), None)

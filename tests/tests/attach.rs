@@ -2,12 +2,14 @@
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use beyla_tests::background::Background;
 use beyla_tests::both::both_ways;
 use beyla_tests::client::get;
+use beyla_tests::explanation::Unit;
 use beyla_tests::fixture;
 use beyla_tests::odd::header_length;
 use beyla_tests::report::Report;
@@ -178,6 +180,67 @@ fn explained() {
         assert_eq!((finding.route.as_deref(), finding.count, finding.of), (Some("GET /block"), 2, 2));
         report
     });
+}
+
+/// The executable of this name loses its path, or not, while the server runs; all is told as of the file that runs.
+fn explained_after(name: &str, change: impl Fn(&Path), said: Option<&str>) {
+    both_ways(|capture| {
+        let folder = fixture::folder(&[]);
+        let executable = folder.path().join(name);
+        let server = Background::start_copy(&executable, LATENCY_LAB);
+        change(&executable);
+        let folder_name = folder.path().file_name().and_then(|name| name.to_str()).expect("text");
+        let pattern = name.replace('(', "[(]").replace(')', "[)]");
+        let yaml = format!("executable_name: '{folder_name}/{pattern}$'\n");
+        std::fs::write(folder.path().join("beyla.yml"), yaml).expect("room for it");
+        let run = Run::attach(capture).explain();
+        let run = run.flags(["--config".as_ref(), folder.path().join("beyla.yml").as_os_str()]).start_watching();
+        let mut client = server.connect();
+        client.get("/block?ms=50");
+        client.get("/sleep?ms=50");
+        run.interrupt();
+        let finished = run.wait();
+        assert_eq!(finished.code(), 0, "{}", finished.stderr);
+        let remarks: Vec<&str> = finished.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+        assert_eq!(remarks.len(), usize::from(said.is_some()), "{}", finished.stderr);
+        assert!(said.is_none_or(|said| remarks[0].contains(said)), "{remarks:?}");
+        assert!(finished.stderr.contains(&format!("\n{name}, pid ")), "{}", finished.stderr);
+        untouched(&server);
+        let report = finished.report();
+        report.check_opened();
+        assert_eq!(Path::new(&report.target.executable), executable.canonicalize().unwrap_or(executable));
+        let file = "examples/latency_lab/src/handlers.rs";
+        let line = source::line(file, "block", "thread::sleep(");
+        let blocked = report.of_path("/block").next().expect("it was made").opened();
+        assert_eq!(blocked.unit, Unit::Task);
+        let place = blocked.places.first().expect("a place");
+        assert!(place.is_sleep_at("latency_lab::handlers::block", file, line), "not at {file}:{line}: {place:#?}");
+        report
+    });
+}
+
+/// As cargo and installers do it.
+fn replace(executable: &Path) {
+    let newer = executable.with_file_name("newer");
+    std::fs::copy("/bin/true", &newer).expect("room for it");
+    std::fs::rename(newer, executable).expect("the same folder");
+}
+
+#[test]
+fn after_the_executable_was_built_again() {
+    explained_after("shop", replace, Some("the newer file at "));
+}
+
+#[test]
+fn after_the_executable_was_removed() {
+    let remove = |executable: &Path| std::fs::remove_file(executable).expect("it is ours");
+    explained_after("shop", remove, Some("is no longer at "));
+}
+
+#[test]
+fn an_executable_whose_name_looks_as_if_it_had_been_removed() {
+    explained_after("shop (deleted)", |_| (), None);
+    explained_after("shop (deleted)", replace, Some("the newer file at "));
 }
 
 #[test]

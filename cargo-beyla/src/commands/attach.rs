@@ -14,6 +14,7 @@ use crate::config::settings::Settings;
 use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
 use crate::launch::running::{Running, Wanted};
+use crate::launch::running_executable::RunningExecutable;
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
 use crate::probe::starting::Asking;
@@ -30,6 +31,9 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
         return show_config(&settings);
     }
     let running = find(arguments, &settings)?;
+    if let Some(remark) = running.executable.remark() {
+        status.warn(remark);
+    }
     let user = InvokingUser::detect();
     let demands = Demands::of_settings(&settings);
     let tracing = Tracing {
@@ -48,8 +52,10 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     tracing.check_files()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
     let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
-    let begun = tracing.begin(process, Sources::around(&running.executable), helper, checked, seed)?;
+    let RunningExecutable { path, file, .. } = running.executable.clone();
+    let sources = Sources::around(&path);
+    let process = Process { pid: running.pid.as_raw() as u32, executable: path, file, runs: true };
+    let begun = tracing.begin(process, sources, helper, checked, seed)?;
     let outcome = tracing.follow(Server::Running(running), begun, trace, signals)?;
     let over_budget = if outcome.over_budget { BUDGET_BROKEN } else { 0 };
     Ok(ExitCode::from(outcome.command.filter(|code| *code != 0).unwrap_or(over_budget)))

@@ -70,7 +70,8 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
     let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let server = Suspended::fork(user.as_ref(), tracing.stdout())?;
-    let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
+    let file = executable.clone();
+    let process = Process { pid: server.pid().as_raw() as u32, executable, file, runs: false };
     let begun = tracing.begin(process, selection.sources, helper, checked, seed);
     let ready = begun.and_then(|begun| {
         let no_program = || Error::NoExecutable { target: selection.target.name.clone() };

@@ -48,6 +48,8 @@ pub(super) struct Tracing<'a> {
 pub(super) struct Process {
     pub(super) pid: u32,
     pub(super) executable: PathBuf,
+    /// A path that leads to the executable, where its own leads to another that was built since.
+    pub(super) file: PathBuf,
     /// It has executed its program already.
     pub(super) runs: bool,
 }
@@ -94,10 +96,10 @@ impl Tracing<'_> {
         exports: Option<Checked>,
         seed: Option<Seed>,
     ) -> Result<Begun, Error> {
-        let Process { pid, executable, runs } = process;
+        let Process { pid, executable, file, runs } = process;
         let began = Instant::now();
         let explain = self.settings.explain.value;
-        let found = explain.then(|| task_probes::find(&executable));
+        let found = explain.then(|| task_probes::find(&file));
         let arguments = ProbeArguments {
             pid,
             family: false,
@@ -105,7 +107,7 @@ impl Tracing<'_> {
             capture: self.capture,
             explain: explain.then_some(self.settings.block_threshold.value.as_nanos() as u64),
             executables: Executables {
-                paths: explain.then(|| executable.clone()).into_iter().collect(),
+                paths: explain.then(|| file.clone()).into_iter().collect(),
                 task_probes: found.iter().flat_map(|found| found.places.clone()).collect(),
             },
         };
@@ -113,7 +115,7 @@ impl Tracing<'_> {
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
-            symbols.expect(&executable);
+            symbols.expect(&executable, &file);
             symbols
         });
         let Attached { capture, ring, unseen } = helper.wait_until_ready()?;

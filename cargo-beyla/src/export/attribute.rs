@@ -33,6 +33,8 @@ pub(super) enum Attribute {
     ServerPort,
     ClientAddress,
     ClientPort,
+    PeerAddress,
+    PeerPort,
     Transport,
     Outcome,
 }
@@ -46,7 +48,7 @@ pub(super) enum Value<'a> {
 
 impl Attribute {
     /// All, in the order in which they are exported.
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Method,
         Self::Route,
         Self::Path,
@@ -63,6 +65,8 @@ impl Attribute {
         Self::ServerPort,
         Self::ClientAddress,
         Self::ClientPort,
+        Self::PeerAddress,
+        Self::PeerPort,
         Self::Transport,
         Self::Outcome,
     ];
@@ -86,6 +90,8 @@ impl Attribute {
             Self::ServerPort => "server.port",
             Self::ClientAddress => "client.address",
             Self::ClientPort => "client.port",
+            Self::PeerAddress => "network.peer.address",
+            Self::PeerPort => "network.peer.port",
             Self::Transport => "network.transport",
             Self::Outcome => "cargo_beyla.outcome",
         }
@@ -97,11 +103,12 @@ impl Attribute {
         match self {
             Self::Method => Some(text(method(&request.method))),
             Self::Route => route(request).map(|route| Value::Text((&**route).into())),
-            Self::Path => Some(Value::Text((&*request.path).into())),
+            Self::Path => request.known_path().map(|path| Value::Text(path.into())),
             Self::Scheme | Self::ProtocolName => Some(text("http")),
             Self::ProtocolVersion => Some(text(version(request.protocol))),
             Self::OriginalMethod => {
-                known_method(&request.method).is_none().then(|| Value::Text((&*request.method).into()))
+                let original = request.known_method().filter(|method| known_method(method).is_none());
+                original.map(|method| Value::Text(method.into()))
             }
             Self::Query => request.query.as_deref().map(|query| Value::Text(redact(query))),
             Self::Status => request.status.map(|status| Value::Number(status.into())),
@@ -112,6 +119,8 @@ impl Attribute {
             Self::ServerPort => port(&request.connection.server),
             Self::ClientAddress => address(&request.connection.client),
             Self::ClientPort => port(&request.connection.client),
+            Self::PeerAddress => address(request.connection.peer()),
+            Self::PeerPort => port(request.connection.peer()),
             Self::Transport => matches!(request.connection.server, Endpoint::Unix(_)).then(|| text("unix")),
             Self::Outcome => (request.outcome != Outcome::Complete).then(|| text(request.outcome.label())),
         }
@@ -161,9 +170,9 @@ fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
     }
 }
 
-/// The route; one that is exported without has an empty one.
+/// The route; one that is exported without has an empty one, and one without a path that was read has none.
 pub(super) fn route(request: &Request) -> Option<&Arc<str>> {
-    Some(&request.route).filter(|route| !route.is_empty())
+    request.known_path().map(|_| &request.route).filter(|route| !route.is_empty())
 }
 
 /// The method by the semantic conventions, which bound what there can be.

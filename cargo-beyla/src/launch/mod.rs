@@ -7,6 +7,7 @@ pub mod listening;
 mod processes;
 pub mod runner;
 pub mod running;
+pub mod running_executable;
 pub mod signals;
 mod spawn;
 pub mod stand_in;

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
 use nix::unistd::Pid;
-use procfs::ProcError;
 use procfs::process::{Process, Stat, StatFlags};
 use regex::Regex;
 
 use super::listening::{Listening, listeners_on, sockets};
+use super::running_executable::RunningExecutable;
 use crate::config::values::Ports;
 use crate::error::Error;
 
@@ -21,7 +20,7 @@ pub struct Running {
     /// Its id.
     pub pid: Pid,
     /// What it executes.
-    pub executable: PathBuf,
+    pub executable: RunningExecutable,
     /// Ready to be read once it has ended.
     pub end: OwnedFd,
 }
@@ -61,7 +60,7 @@ impl Running {
                 hint: OWN.into(),
             });
         }
-        let executable = process.exe().map_err(|error| unreadable(pid, error))?;
+        let executable = RunningExecutable::of_process(pid).map_err(|error| unreadable(pid, &error))?;
         if Listening::of_process(&process).is_ok_and(|listening| listening.is_empty()) {
             return Err(found("no TCP port and no Unix socket is listened on by process"));
         }
@@ -88,7 +87,8 @@ impl Running {
             None => Listening::of_process(process).is_ok_and(|listening| !listening.is_empty()),
         };
         let executes = |process: &&Process| match wanted.executable {
-            Some(pattern) => process.exe().is_ok_and(|path| pattern.is_match(&path.to_string_lossy())),
+            Some(pattern) => RunningExecutable::of_process(process.pid() as u32)
+                .is_ok_and(|executable| pattern.is_match(&executable.path.to_string_lossy())),
             None => true,
         };
         // What a process executes is asked first: to look through its files takes longer.
@@ -113,13 +113,7 @@ impl Running {
 }
 
 /// What a process executes cannot be read, which says that it cannot be traced either.
-fn unreadable(pid: u32, error: ProcError) -> Error {
-    let reason = match error {
-        ProcError::PermissionDenied(_) => io::Error::from(rustix::io::Errno::ACCESS),
-        ProcError::NotFound(_) => io::Error::from(rustix::io::Errno::NOENT),
-        ProcError::Io(error, _) => error,
-        other => io::Error::other(other),
-    };
+fn unreadable(pid: u32, reason: &io::Error) -> Error {
     let hint = if reason.kind() == io::ErrorKind::PermissionDenied { UNREADABLE } else { PICK };
     Error::Attach { message: format!("the executable of process {pid} cannot be read: {reason}"), hint: hint.into() }
 }
@@ -174,7 +168,7 @@ mod tests {
         for ports in [format!("{port}"), format!("1,{port}"), format!("{port}-{port}")] {
             let running = on_ports(&ports).expect("it is this one");
             assert_eq!(running.pid.as_raw() as u32, std::process::id());
-            assert_eq!(running.executable, std::env::current_exe().expect("it has one"));
+            assert_eq!(running.executable.path, std::env::current_exe().expect("it has one"));
         }
     }
 
@@ -184,7 +178,7 @@ mod tests {
         let ports = listener.local_addr().expect("it is bound").port().to_string().parse().expect("a port");
         let find = |pattern: &str, ports| {
             let pattern = Regex::new(pattern).expect("a pattern");
-            Running::find(Wanted { ports, executable: Some(&pattern) }).map(|running| running.executable)
+            Running::find(Wanted { ports, executable: Some(&pattern) }).map(|running| running.executable.path)
         };
         let own = std::env::current_exe().expect("it has one");
         let pattern = format!("^{}$", regex::escape(&own.to_string_lossy()));
@@ -205,7 +199,7 @@ mod tests {
         assert_eq!(message(on_ports(&free.to_string())), format!("nobody listens on port {free}"));
         assert_eq!(message(on_ports(&format!("1,{free}"))), format!("nobody listens on the ports 1,{free}"));
         assert_eq!(message(Running::with_pid(u32::MAX)), format!("there is no process {}", u32::MAX));
-        let refused = unreadable(1, ProcError::PermissionDenied(None));
+        let refused = unreadable(1, &rustix::io::Errno::ACCESS.into());
         let reason = "the executable of process 1 cannot be read: Permission denied (os error 13)";
         assert_eq!((refused.to_string().as_str(), refused.hint().as_deref()), (reason, Some(UNREADABLE)));
         let mut idle = std::process::Command::new("sleep").arg("100").spawn().expect("sleep");

@@ -7,17 +7,23 @@
 
 mod body;
 mod chunked;
+mod expectation;
 mod gather;
 mod head;
+mod line;
 mod memo;
 mod requests;
 mod responses;
+mod unread;
 
 use std::collections::VecDeque;
 
 use super::message::{GivenUp, MessageEnd, Messages, Protocol, Unfinished, UnfinishedResponse};
+use super::proxy;
 use crate::stream::segment::{Direction, Segment};
 use body::Body;
+use expectation::Expectation;
+use unread::Unread;
 
 pub use memo::Heads;
 
@@ -25,28 +31,31 @@ pub use memo::Heads;
 const PENDING_MAX: usize = 4096;
 
 /// Reads one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Http1 {
     requests: Side,
     responses: Side,
     /// The requests that have no whole response yet.
     pending: VecDeque<Expected>,
+    /// What came behind them and could not be read.
+    unread: Option<Box<Unread>>,
     /// Whether any bytes have come from the client.
     begun: bool,
     /// Whether any request has.
     any_request: bool,
+    /// Offset behind the last byte that was received.
+    received: u64,
     /// Offset of the segment in which the last head of a request ended.
     last_head_in: Option<u64>,
     reading: Reading,
 }
 
 /// What of a connection is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    #[default]
-    Both,
-    /// The requests have become unreadable.
-    Responses,
+    All,
+    /// It was said why it is not read, but answers may still be.
+    Told,
     Nothing,
 }
 
@@ -54,7 +63,7 @@ enum Reading {
 #[derive(Debug, Default)]
 struct Side {
     state: State,
-    /// The beginning of a head that is not whole.
+    /// The beginning of a head that is not whole, or of what cannot be told from one yet.
     head: Vec<u8>,
     /// Where the message that is being read began.
     start: Start,
@@ -66,9 +75,15 @@ struct Side {
 
 #[derive(Debug, Default)]
 enum State {
+    /// At the beginning of a connection, where a proxy may say who is behind it.
+    Opening,
+    /// In what a proxy has added to that: bytes that are still to come.
+    Proxied { left: u64 },
     /// Before or in the head of a message.
     #[default]
     Head,
+    /// Before its content, which the client may leave out.
+    Expecting(Box<Expectation>),
     /// In its content.
     Body(Body),
     /// Out of step.
@@ -80,6 +95,8 @@ enum State {
 /// The call that moved the first byte of a message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Start {
+    /// Its offset.
+    offset: u64,
     /// When that byte reached the receive queue, in nanoseconds.
     arrived: Option<u64>,
     /// Entry of the call, in nanoseconds.
@@ -110,10 +127,48 @@ struct Expected {
     maybe_unseen: bool,
 }
 
+impl Start {
+    /// The byte at this offset of the request direction begins it.
+    fn of(segment: &Segment<'_>, offset: u64) -> Self {
+        Self { offset, arrived: segment.arrived_at(offset), entered: segment.begin_ns, returned: segment.end_ns }
+    }
+}
+
+impl Method {
+    fn named(method: &str) -> Self {
+        match method {
+            "HEAD" => Self::Head,
+            "CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Default for Http1 {
+    /// Of a connection that is seen from its beginning.
+    fn default() -> Self {
+        Self::beginning_in(State::Opening)
+    }
+}
+
 impl Http1 {
     /// Of a connection that was met in the midst: what comes first may be the rest of a request.
     pub fn joined() -> Self {
-        Self { requests: Side { state: State::Lost, ..Side::default() }, ..Self::default() }
+        Self::beginning_in(State::Lost)
+    }
+
+    fn beginning_in(state: State) -> Self {
+        Self {
+            requests: Side { state, ..Side::default() },
+            responses: Side::default(),
+            pending: VecDeque::new(),
+            unread: None,
+            begun: false,
+            any_request: false,
+            received: 0,
+            last_head_in: None,
+            reading: Reading::All,
+        }
     }
 
     /// Whether bytes have come from the client and no request was found among them.
@@ -131,7 +186,12 @@ impl Protocol for Http1 {
         }
         match segment.direction {
             Direction::Request => {
+                // It was met before its first byte.
+                if !self.begun && matches!(self.requests.state, State::Lost) && proxy::begins(segment.data) {
+                    self.requests.state = State::Opening;
+                }
                 self.begun = true;
+                self.received = segment.start.saturating_add(segment.data.len() as u64).saturating_add(segment.skipped);
                 self.response_ends_with_turn(segment.data, messages);
             }
             Direction::Response => self.response_ends_with_next(segment.data, messages),
@@ -156,12 +216,17 @@ impl Protocol for Http1 {
     }
 
     fn awaits_content(&self) -> bool {
-        matches!(self.requests.state, State::Body(_))
+        match &self.requests.state {
+            State::Body(_) => true,
+            State::Expecting(expectation) => !expectation.is_answered(),
+            _ => false,
+        }
     }
 
     fn announced_content(&self) -> u64 {
         match &self.requests.state {
             State::Body(body) => body.announced(),
+            State::Expecting(expectation) => expectation.announced(),
             _ => 0,
         }
     }
@@ -175,9 +240,12 @@ impl Protocol for Http1 {
     }
 
     fn stop(&mut self, messages: &mut dyn Messages) -> Unfinished {
+        self.settle_expectation(messages);
         self.check_partial_request(messages);
+        self.forget_unread(messages);
         let size = |state: &State| match state {
             State::Body(body) => body.size(),
+            State::Expecting(_) => Some(0),
             _ => None,
         };
         let response = match &self.responses.state {
@@ -212,6 +280,16 @@ impl Http1 {
             let side = self.side(segment.direction);
             let rest = match &mut side.state {
                 State::Lost | State::Over => return,
+                State::Opening => self.read_opening(input, offset, segment, messages),
+                State::Proxied { left } => {
+                    let taken = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+                    *left -= taken as u64;
+                    if *left == 0 {
+                        side.state = State::Head;
+                    }
+                    &input[taken..]
+                }
+                State::Expecting(_) => self.read_expected(input, offset, segment, messages),
                 State::Body(body) => {
                     let rest = &input[body.read(input)..];
                     if body.is_whole() {
@@ -224,13 +302,11 @@ impl Http1 {
                 State::Head if side.head.is_empty() && matches!(input[0], b'\r' | b'\n') => &input[1..],
                 State::Head => {
                     if side.head.is_empty() {
-                        side.start = Start {
-                            arrived: match segment.direction {
-                                Direction::Request => segment.arrived_at(offset),
-                                Direction::Response => None,
-                            },
-                            entered: segment.begin_ns,
-                            returned: segment.end_ns,
+                        side.start = match segment.direction {
+                            Direction::Request => Start::of(segment, offset),
+                            Direction::Response => {
+                                Start { offset, arrived: None, entered: segment.begin_ns, returned: segment.end_ns }
+                            }
                         };
                     }
                     match segment.direction {
@@ -249,7 +325,20 @@ impl Http1 {
         if length == 0 || !self.is_reading() {
             return;
         }
-        let left = match &mut self.side(direction).state {
+        if direction == Direction::Request {
+            self.expect_content(messages);
+        }
+        let side = self.side(direction);
+        let in_head = !side.head.is_empty();
+        let left = match &mut side.state {
+            State::Proxied { left } => {
+                let taken = length.min(*left);
+                *left -= taken;
+                if *left == 0 {
+                    side.state = State::Head;
+                }
+                length - taken
+            }
             State::Body(body) => match body.hide(length, time_ns.is_none()) {
                 body::Hidden::Within => return,
                 body::Hidden::Ended { left } => {
@@ -260,17 +349,20 @@ impl Http1 {
             },
             // Whatever the call moved, it did not begin with a message.
             State::Lost if time_ns.is_some() => return,
-            State::Head | State::Lost => length,
+            State::Opening | State::Head | State::Expecting(_) | State::Lost => length,
             State::Over => return,
         };
         if left > 0 {
             match direction {
+                // What moved unseen is counted as such.
+                Direction::Request if time_ns.is_none() => self.requests.lose(),
                 Direction::Request => {
-                    self.requests.lose();
-                    // What moved unseen is counted as such.
-                    if time_ns.is_some() {
+                    if in_head {
+                        self.miss_request();
+                    } else {
                         messages.request_unread();
                     }
+                    self.requests.lose();
                 }
                 Direction::Response => self.lose_responses(time_ns.is_none(), messages),
             }
@@ -300,12 +392,15 @@ impl Http1 {
         }
         self.requests.close();
         self.responses.close();
-        self.read_only(Reading::Nothing, reason, messages);
+        self.forget_unread(messages);
+        self.tell(reason, messages);
+        self.reading = Reading::Nothing;
     }
 
-    /// Reads less from here on, and says so once.
-    fn read_only(&mut self, reading: Reading, reason: GivenUp, messages: &mut dyn Messages) {
-        if std::mem::replace(&mut self.reading, reading) == Reading::Both {
+    /// Says why the connection is not read, or not from here on; once.
+    fn tell(&mut self, reason: GivenUp, messages: &mut dyn Messages) {
+        if self.reading == Reading::All {
+            self.reading = Reading::Told;
             messages.give_up(reason);
         }
     }

@@ -1,6 +1,7 @@
 //! What a protocol makes of a connection's byte streams.
 
 use super::trace_context::TraceHeaders;
+use crate::request::model::Endpoint;
 use crate::stream::segment::{Direction, Segment};
 
 /// Reads the messages of one connection. Responses answer requests in the order of these.
@@ -34,6 +35,9 @@ pub trait Protocol {
 
 /// Takes the messages of one connection as they are read.
 pub trait Messages {
+    /// A proxy says, before the first request, who sends what follows: not the other end of the socket.
+    fn client(&mut self, client: Endpoint);
+
     /// A request's head is whole.
     fn request(&mut self, head: &RequestHead<'_>);
 
@@ -56,18 +60,21 @@ pub trait Messages {
     fn give_up(&mut self, reason: GivenUp);
 }
 
+/// What stands for a method or a path that could not be read.
+pub const UNREAD: &str = "-";
+
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// `http/1.0` or `http/1.1`.
     pub protocol: &'static str,
-    /// As it was sent.
+    /// As it was sent; [`UNREAD`] if it cannot be read.
     pub method: &'a str,
-    /// The target's path without its query, or the whole target where it has no path.
+    /// The target's path without its query, or the whole target where it has no path; [`UNREAD`] if it cannot be read.
     pub path: &'a str,
     /// What followed the `?`.
     pub query: Option<&'a str>,
-    /// Bytes of the head.
+    /// Bytes of the head; of one that cannot be read, what has come of it, and perhaps of its content.
     pub bytes: u64,
     /// When its first byte reached the receive queue, in nanoseconds, if known.
     pub arrived_ns: Option<u64>,

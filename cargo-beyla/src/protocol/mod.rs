@@ -2,4 +2,5 @@
 
 pub mod http1;
 pub mod message;
+pub mod proxy;
 pub mod trace_context;

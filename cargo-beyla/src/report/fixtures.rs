@@ -58,6 +58,7 @@ pub(crate) fn request(id: u64, path: &str) -> Request {
             id: id.div_ceil(2),
             server: tcp("127.0.0.1:8080"),
             client: tcp("127.0.0.1:50000"),
+            proxy: None,
             owner: None,
         }),
         protocol: "http/1.1",

@@ -210,6 +210,8 @@ struct RequestRow<'a> {
     response_bytes: Option<Bytes>,
     client: DisplayEndpoint<'a>,
     server: DisplayEndpoint<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<DisplayEndpoint<'a>>,
     #[serde(flatten)]
     trace: Option<TraceRow>,
 }
@@ -275,6 +277,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         response_bytes: request.response_bytes.map(Bytes::from),
         client: DisplayEndpoint(&request.connection.client),
         server: DisplayEndpoint(&request.connection.server),
+        proxy: request.connection.proxy.as_ref().map(DisplayEndpoint),
         trace: request.trace.as_deref().map(|context| TraceRow {
             trace_id: context.trace_id.to_string(),
             span_id: context.span_id.to_string(),

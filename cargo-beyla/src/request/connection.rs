@@ -251,6 +251,11 @@ impl Book<'_> {
 }
 
 impl Messages for Book<'_> {
+    fn client(&mut self, client: Endpoint) {
+        let info = Arc::make_mut(&mut self.exchanges.info);
+        info.proxy = Some(std::mem::replace(&mut info.client, client));
+    }
+
     fn request(&mut self, head: &RequestHead<'_>) {
         let ledger = &mut *self.ledger;
         ledger.totals.requests += 1;

@@ -93,7 +93,13 @@ mod tests {
         let unnamed = Endpoint::Unix(String::new());
         Request {
             id,
-            connection: Arc::new(ConnectionInfo { id: 1, server: unnamed.clone(), client: unnamed, owner: None }),
+            connection: Arc::new(ConnectionInfo {
+                id: 1,
+                server: unnamed.clone(),
+                client: unnamed,
+                proxy: None,
+                owner: None,
+            }),
             protocol: "http/1.1",
             method: "GET".into(),
             path: "/".into(),

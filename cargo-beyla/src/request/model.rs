@@ -7,6 +7,7 @@ use super::boundaries::Boundaries;
 use super::explanation::Explanation;
 use super::suite::Owner;
 use super::trace_context::TraceContext;
+use crate::protocol::message::UNREAD;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,10 +35,19 @@ pub struct ConnectionInfo {
     pub id: u64,
     /// The server's end.
     pub server: Endpoint,
-    /// The client's end.
+    /// The client's end; behind a proxy that speaks the PROXY protocol, what that says of it.
     pub client: Endpoint,
+    /// Such a proxy's end.
+    pub proxy: Option<Endpoint>,
     /// Whose it is, in a run that traces several processes.
     pub owner: Option<Owner>,
+}
+
+impl ConnectionInfo {
+    /// The other end of the server's socket: the client, or the proxy.
+    pub fn peer(&self) -> &Endpoint {
+        self.proxy.as_ref().unwrap_or(&self.client)
+    }
 }
 
 /// How an exchange ended.
@@ -72,7 +82,8 @@ impl Outcome {
 /// Bytes of a message as they went over the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageBytes {
-    /// The start line and the header fields, up to and with the empty line.
+    /// The start line and the header fields, up to and with the empty line; of a request that could not be read, all
+    /// that was received before it was answered.
     pub header: u64,
     /// The content, without the framing of chunks and without trailers; `None` where the framing was
     /// lost sight of.
@@ -88,10 +99,10 @@ pub struct Request {
     pub connection: Arc<ConnectionInfo>,
     /// `http/1.0` or `http/1.1`.
     pub protocol: &'static str,
-    /// As it was sent.
+    /// As it was sent; `-` if it could not be read.
     pub method: Arc<str>,
     /// The target's path, without its query; the whole target where it has no path (`*`,
-    /// `host:port`).
+    /// `host:port`); `-` if it could not be read.
     pub path: Arc<str>,
     /// What followed the `?`.
     pub query: Option<Arc<str>>,
@@ -115,6 +126,16 @@ pub struct Request {
 }
 
 impl Request {
+    /// Its method, if that could be read.
+    pub fn known_method(&self) -> Option<&str> {
+        Some(&*self.method).filter(|method| *method != UNREAD)
+    }
+
+    /// Its path, if that could be read.
+    pub fn known_path(&self) -> Option<&str> {
+        Some(&*self.path).filter(|path| *path != UNREAD)
+    }
+
     /// Whether the server failed it: status 500 and above, or closed without a whole response.
     pub fn is_error(&self) -> bool {
         self.status.is_some_and(|status| status >= 500) || self.outcome == Outcome::ServerClosed

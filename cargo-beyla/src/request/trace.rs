@@ -337,7 +337,7 @@ impl Trace {
             return;
         }
         let id = self.ledger.totals.connections;
-        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), owner };
+        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner };
         self.connections.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }
 

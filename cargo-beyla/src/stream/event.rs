@@ -341,7 +341,7 @@ fn endpoint(endpoint: &records::Endpoint, path: &[u8]) -> Endpoint {
 }
 
 /// A path ends at its first zero byte, if it has one; an abstract name begins with it and may hold more.
-fn unix_name(path: &[u8]) -> String {
+pub(crate) fn unix_name(path: &[u8]) -> String {
     match path {
         [0, name @ ..] => {
             let end = name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);

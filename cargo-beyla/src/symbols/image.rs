@@ -38,7 +38,7 @@ impl Deref for Bytes {
 
 /// An image. Nothing in it is trusted: what does not parse is not there.
 pub struct Image {
-    /// Where it was read from; empty for the kernel's own library.
+    /// Its path; empty for the kernel's own library.
     path: PathBuf,
     /// Held, for another file may take its path: a server is built again while it runs.
     file: Option<File>,
@@ -48,7 +48,12 @@ pub struct Image {
 impl Image {
     /// Maps a file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::open_as(path, path)
+    }
+
+    /// The same of a file that has lost its path to another, or has none.
+    pub fn open_as(file: &Path, path: &Path) -> io::Result<Self> {
+        let file = File::open(file)?;
         // SAFETY: the file is that of a program which runs or is about to: linkers put a new file in its place
         // rather than write into it, which the kernel refuses while it runs.
         let map = unsafe { Mmap::map(&file) }?;
@@ -76,7 +81,7 @@ impl Image {
         &self.bytes
     }
 
-    /// Its path, as it was opened.
+    /// Its path, where another file may lie by now.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use procfs::process::{MMapPath, MemoryMap};
 
+use crate::launch::running_executable::unmarked;
+
 use super::image::Image;
 use super::locks;
 
@@ -26,9 +28,12 @@ pub struct Code {
 #[derive(Default)]
 pub struct Images {
     loaded: Vec<Loaded>,
-    /// By path, which the kernel's own library has not, and inode; `None` where it could not be read.
-    known: HashMap<(Option<PathBuf>, u64), Option<u32>>,
+    /// `None` where it could not be read.
+    known: HashMap<Key, Option<u32>>,
 }
+
+/// The path of an image, as long as it had it (the kernel's own library has none), and its inode.
+type Key = (Option<PathBuf>, u64);
 
 /// An image and the functions in it that wait for a lock.
 struct Loaded {
@@ -50,39 +55,34 @@ impl Images {
 
     /// The number of the image that a process has mapped somewhere.
     pub fn of_mapping(&mut self, pid: u32, map: &MemoryMap) -> Option<u32> {
-        let path = match &map.pathname {
-            MMapPath::Path(path) => Some(path.clone()),
-            MMapPath::Vdso => None,
-            _ => return None,
-        };
-        self.read((path, map.inode), |path| match path {
-            None => Image::vdso(),
-            Some(path) => open(pid, path),
-        })
+        match &map.pathname {
+            MMapPath::Path(path) => {
+                let name = unmarked(path).unwrap_or_else(|| path.clone());
+                self.read((Some(name), map.inode), |name| open(pid, map, path, name))
+            }
+            MMapPath::Vdso => self.read((None, map.inode), |_| Image::vdso()),
+            _ => None,
+        }
     }
 
     /// Reads an executable before any process has mapped it. What cannot be read is left for then.
-    pub fn expect(&mut self, executable: &Path) {
-        let Ok(path) = executable.canonicalize() else { return };
-        let Ok(inode) = path.metadata().map(|metadata| metadata.st_ino()) else { return };
-        if let Ok(image) = Image::open(&path) {
-            self.read((Some(path), inode), |_| Ok(image));
+    pub fn expect(&mut self, executable: &Path, file: &Path) {
+        let path = if executable == file { executable.canonicalize() } else { Ok(executable.to_owned()) };
+        let (Ok(path), Ok(metadata)) = (path, file.metadata()) else { return };
+        if let Ok(image) = Image::open_as(file, &path) {
+            self.read((Some(path), metadata.st_ino()), |_| Ok(image));
         }
     }
 
     /// The number of an image, which is opened if it is not known.
-    fn read(
-        &mut self,
-        key: (Option<PathBuf>, u64),
-        open: impl FnOnce(Option<&Path>) -> std::io::Result<Image>,
-    ) -> Option<u32> {
+    fn read(&mut self, key: Key, open: impl FnOnce(&Path) -> std::io::Result<Image>) -> Option<u32> {
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
         if self.known.len() >= IMAGES_MAX {
             return None;
         }
-        let number = open(key.0.as_deref()).ok().map(|image| {
+        let number = open(key.0.as_deref().unwrap_or(Path::new(""))).ok().map(|image| {
             let locks = locks::find(&image);
             self.loaded.push(Loaded { image, locks });
             (self.loaded.len() - 1) as u32
@@ -92,11 +92,17 @@ impl Images {
     }
 }
 
-/// Opens what is mapped, not what has taken its path since: the kernel adds to the path of a file that has been
-/// replaced, so that no file has it, but the executable has a second name.
-fn open(pid: u32, path: &Path) -> std::io::Result<Image> {
-    Image::open(path).or_else(|error| {
-        let executable = PathBuf::from(format!("/proc/{pid}/exe"));
-        if executable.read_link().is_ok_and(|mapped| mapped == path) { Image::open(&executable) } else { Err(error) }
-    })
+/// Opens what is mapped, not what has taken its path since. The kernel marks the path of a file that has lost it; such a
+/// file is found by another of its names: what the process executes, or with privilege, what it has mapped there.
+fn open(pid: u32, map: &MemoryMap, path: &Path, name: &Path) -> std::io::Result<Image> {
+    let is_marked = path != name && path.metadata().map_or(true, |metadata| metadata.st_ino() != map.inode);
+    if !is_marked {
+        return Image::open(path);
+    }
+    let executable = PathBuf::from(format!("/proc/{pid}/exe"));
+    if executable.read_link().is_ok_and(|mapped| mapped == path) {
+        return Image::open_as(&executable, name);
+    }
+    let (start, end) = map.address;
+    Image::open_as(Path::new(&format!("/proc/{pid}/map_files/{start:x}-{end:x}")), name)
 }

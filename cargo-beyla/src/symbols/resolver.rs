@@ -60,8 +60,10 @@ impl Symbols {
 
     /// Reads an executable that will be met. To do so only then takes tens of milliseconds, in which other processes
     /// may end before it is looked at what they have mapped.
-    pub fn expect(&mut self, executable: &Path) {
-        self.images.expect(executable);
+    ///
+    /// `file` leads to it where its own path does not.
+    pub fn expect(&mut self, executable: &Path, file: &Path) {
+        self.images.expect(executable, file);
     }
 
     /// Which stack it is that was copied: those with the same frames have the same number, and one of which no

@@ -22,7 +22,7 @@ pub fn request(id: u64) -> Request {
     let at = id * 1_000_000;
     Request {
         id,
-        connection: Arc::new(ConnectionInfo { id: 1, server: end(8080), client: end(50000), owner: None }),
+        connection: Arc::new(ConnectionInfo { id: 1, server: end(8080), client: end(50000), proxy: None, owner: None }),
         protocol: "http/1.1",
         method: "GET".into(),
         path: format!("/users/{id}").into(),

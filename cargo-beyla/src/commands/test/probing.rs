@@ -65,7 +65,7 @@ impl Loading {
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root.clone(), sources.crates);
-            executables.paths.iter().for_each(|executable| symbols.expect(executable));
+            executables.paths.iter().for_each(|executable| symbols.expect(executable, executable));
             symbols
         });
         let attached = helper.wait_until_ready()?;

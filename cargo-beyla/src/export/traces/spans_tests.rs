@@ -4,8 +4,10 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;
+use crate::protocol::message::UNREAD;
 use crate::report::fixtures;
 use crate::request::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, Unit};
+use crate::request::model::{ConnectionInfo, Endpoint};
 use crate::request::system_call::SystemCall;
 use crate::request::trace_context::Caller;
 
@@ -120,10 +122,44 @@ fn attributes_have_the_names_of_the_conventions() {
         ("server.port", "#8080"),
         ("client.address", "127.0.0.1"),
         ("client.port", "#50000"),
+        ("network.peer.address", "127.0.0.1"),
+        ("network.peer.port", "#50000"),
     ];
     let expected: HashMap<_, _> = expected.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
     assert_eq!(values(&spans[0].attributes), expected);
     assert_eq!(spans[0].status, None);
+}
+
+#[test]
+fn a_proxy_is_the_peer_and_not_the_client() {
+    let mut request = request();
+    let proxied = ConnectionInfo {
+        client: Endpoint::Tcp("192.0.2.7:443".parse().expect("an address")),
+        proxy: Some(request.connection.client.clone()),
+        ..ConnectionInfo::clone(&request.connection)
+    };
+    request.connection = Arc::new(proxied);
+    let spans = spans(&request, &fixtures::run());
+    let values = values(&spans[0].attributes);
+    assert_eq!((values["client.address"].as_str(), values["client.port"].as_str()), ("192.0.2.7", "#443"));
+    let peer = (values["network.peer.address"].as_str(), values["network.peer.port"].as_str());
+    assert_eq!(peer, ("127.0.0.1", "#50000"));
+}
+
+#[test]
+fn what_could_not_be_read_has_neither_method_nor_path() {
+    let mut request = Request { status: Some(400), query: None, ..request() };
+    (request.method, request.path, request.route) = (UNREAD.into(), UNREAD.into(), UNREAD.into());
+    let spans = spans(&request, &fixtures::run());
+    assert_eq!(spans[0].name, "HTTP");
+    let values = values(&spans[0].attributes);
+    assert_eq!(
+        (values["http.request.method"].as_str(), values["http.response.status_code"].as_str()),
+        ("_OTHER", "#400")
+    );
+    for absent in ["http.request.method_original", "http.route", "url.path", "url.query"] {
+        assert!(!values.contains_key(absent), "{absent}");
+    }
 }
 
 #[test]

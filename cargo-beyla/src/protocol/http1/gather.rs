@@ -40,7 +40,7 @@ pub(super) fn gather<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Gathered<'
 }
 
 /// The position behind the first empty line, looked for from `from` on.
-fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+pub(super) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let mut position = from;
     loop {
         position += memchr(b'\n', bytes.get(position..)?)? + 1;

@@ -35,6 +35,8 @@ pub(super) struct Request {
     pub(super) framing: Framing,
     /// Whether it asks for another protocol.
     pub(super) upgrade: bool,
+    /// Whether its client waits with the content until it is told to continue.
+    pub(super) expects: bool,
     /// What it says of the trace that it belongs to: `traceparent`, and where each `tracestate` stands.
     trace: Option<(TraceParent, [Span; STATE_FIELDS])>,
 }
@@ -194,6 +196,7 @@ fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> 
         target: Span::of(target.as_bytes(), bytes),
         framing: framing(head.headers, head.version)?,
         upgrade: method == "CONNECT" || values(head.headers, "upgrade").next().is_some(),
+        expects: head.version == Some(1) && expects_continue(head.headers),
         trace: trace(head.headers, bytes),
     }))
 }
@@ -245,6 +248,12 @@ fn framing(fields: &[Header<'_>], version: Option<u8>) -> Result<Framing, Error>
 
 fn values<'f>(fields: &'f [Header<'_>], name: &'f str) -> impl Iterator<Item = &'f [u8]> {
     fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
+
+/// RFC 9110, section 10.1.1; of HTTP/1.0 a server must ignore it.
+fn expects_continue(fields: &[Header<'_>]) -> bool {
+    let mut expectations = values(fields, "expect").flat_map(|value| value.split(|&byte| byte == b','));
+    expectations.any(|expectation| expectation.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Digits and nothing else.

@@ -17,14 +17,17 @@ impl Http1 {
         heads: &mut Heads,
         messages: &mut dyn Messages,
     ) -> &'a [u8] {
-        if self.pending.is_empty() {
-            if self.begun || head::may_begin_response(input) {
+        if self.pending.is_empty() && self.responses.head.is_empty() {
+            let is_response = head::may_begin_response(input);
+            if !is_response && (self.may_give_up() || !self.begun) {
+                self.give_up(GivenUp::Unreadable, messages);
+                return &[];
+            }
+            if !is_response || !self.may_answer_unread() {
                 // A response to no request, as a server sends that has waited for one too long.
                 self.responses.lose();
-            } else {
-                self.give_up(GivenUp::Unreadable, messages);
+                return &[];
             }
-            return &[];
         }
         if self.responses.head.is_empty()
             && let Some((bytes, head)) = heads.responses.again(input)
@@ -62,17 +65,26 @@ impl Http1 {
     fn response_head(&mut self, bytes: &[u8], head: Response, segment: &Segment<'_>, messages: &mut dyn Messages) {
         self.responses.guessed = false;
         let interim = (100..200).contains(&head.status) && head.status != 101;
-        let Some(&expected) = self.pending.front().filter(|_| !interim) else {
+        if interim {
+            self.interim(head.status);
+            return;
+        }
+        let begin_ns = self.responses.start.entered;
+        let response = ResponseHead { status: head.status, bytes: bytes.len() as u64, begin_ns };
+        if self.pending.is_empty() {
+            let protocol = if bytes.starts_with(b"HTTP/1.0") { "http/1.0" } else { "http/1.1" };
+            self.answer_unread(&response, protocol, messages);
+        } else {
+            if self.pending.len() == 1 {
+                self.request_ends_with_turn(messages);
+                self.expectation_answered(begin_ns);
+            }
+            messages.response(&response);
+        }
+        let Some(&expected) = self.pending.front() else {
+            self.responses.lose();
             return;
         };
-        if self.pending.len() == 1 {
-            self.request_ends_with_turn(messages);
-        }
-        messages.response(&ResponseHead {
-            status: head.status,
-            bytes: bytes.len() as u64,
-            begin_ns: self.responses.start.entered,
-        });
         let upgraded = head.status == 101 || (expected.method == Method::Connect && (200..300).contains(&head.status));
         let body = match head.framing {
             _ if upgraded || expected.method == Method::Head || matches!(head.status, 204 | 304) => Body::of_length(0),
@@ -104,8 +116,8 @@ impl Http1 {
     pub(super) fn response_ends_with_turn(&mut self, data: &[u8], messages: &mut dyn Messages) {
         let begins = match self.requests.state {
             State::Head => self.requests.head.is_empty(),
-            State::Lost => head::begins_request(data),
-            State::Body(_) | State::Over => false,
+            State::Lost | State::Expecting(_) => head::begins_request(data),
+            State::Opening | State::Proxied { .. } | State::Body(_) | State::Over => false,
         };
         if begins && self.pending.len() == 1 {
             self.end_lost_response(messages);

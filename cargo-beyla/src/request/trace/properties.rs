@@ -82,9 +82,10 @@ fn exchange() -> impl Strategy<Value = Exchange> {
     let method = select(vec!["GET", "HEAD", "POST", "DELETE", "M-SEARCH"]);
     let status = select(vec![200u16, 204, 304, 404, 500]);
     let blank_lines = select(vec!["", "", "\r\n", "\n\r\n"]);
-    (method, "/[a-z0-9%/]{0,20}", request_content, status, content(), 0..3usize, blank_lines).prop_map(
-        |(method, path, request, status, response, interim, blank)| {
-            let written = request.write(&format!("{blank}{method} {path} HTTP/1.1\r\nHost: x\r\n"));
+    let expect = select(vec!["", "Expect: 100-continue\r\n"]);
+    (method, "/[a-z0-9%/]{0,20}", request_content, status, content(), 0..3usize, (blank_lines, expect)).prop_map(
+        |(method, path, request, status, response, interim, (blank, expect))| {
+            let written = request.write(&format!("{blank}{method} {path} HTTP/1.1\r\nHost: x\r\n{expect}"));
             let bodiless = method == "HEAD" || matches!(status, 204 | 304);
             let mut answer = "HTTP/1.1 100 Continue\r\nA: b\r\n\r\n".repeat(interim).into_bytes();
             let head = format!("HTTP/1.1 {status} Reason\r\nServer: y\r\n");
@@ -102,6 +103,17 @@ fn exchange() -> impl Strategy<Value = Exchange> {
             }
         },
     )
+}
+
+/// An upload that is refused before any of it has come, and sent all the same or left out.
+fn refused() -> impl Strategy<Value = (Content, bool)> {
+    // What is sent after the refusal and begins as a request does is taken for one.
+    let body = vec(any::<u8>(), 1..300).prop_filter("a request", |body| !body.windows(6).any(|part| part == b" HTTP/"));
+    let content = prop_oneof![
+        body.clone().prop_map(Content::Length),
+        vec(body, 0..4).prop_map(|chunks| Content::Chunks(chunks, false)),
+    ];
+    (content, any::<bool>())
 }
 
 /// Moves the bytes of exchanges in pieces of any size, the directions in any order; but no response
@@ -147,6 +159,11 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let text = select(vec![
         "GET /a?b HTTP/1.1\r\n\r\n",
+        "GET /a HTTP/9.9\r\n\r\n",
+        "PUT /1 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+        "PUT /1 HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n",
+        "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0d0123456789abc",
         "POST /1 HTTP/1.1\r\nContent-Length: 10\r\n\r\n",
         "PUT /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "CONNECT h:1 HTTP/1.1\r\n\r\n",
@@ -220,6 +237,41 @@ proptest! {
         let expected: Vec<Expected> = exchanges.into_iter().map(|exchange| exchange.expected).collect();
         prop_assert_eq!(found, expected);
         prop_assert!(summary.requests.iter().all(|request| request.outcome == Outcome::Complete));
+        prop_assert_eq!(summary.unseen, Unseen::default());
+    }
+
+    #[test]
+    fn refused_content_is_told_from_what_follows_it(
+        exchanges in vec((refused(), exchange()), 1..5),
+        pieces in vec(prop_oneof![Just(1), 1..50usize, Just(usize::MAX)], 1..20),
+    ) {
+        let mut tape = Tape::with_connection();
+        let mut pieces = pieces.iter().cycle();
+        let mut expected: Vec<Expected> = Vec::new();
+        for ((content, omitted), next) in &exchanges {
+            let written = content.write("PUT /up HTTP/1.1\r\nExpect: 100-continue\r\n");
+            let head = 4 + written.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+            tape.receive(1, &written[..head]).send(1, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+            let mut rest = if *omitted { vec![] } else { written[head..].to_vec() };
+            rest.extend_from_slice(&next.request);
+            while !rest.is_empty() {
+                let piece = rest.drain(..rest.len().min(*pieces.next().expect("a cycle"))).collect::<Vec<_>>();
+                tape.receive(1, piece);
+            }
+            tape.send(1, &next.response);
+            let size = if *omitted { 0 } else { content.size() as u64 };
+            expected.push(("PUT".into(), "/up".into(), Some(413), Some(size), Some(0)));
+            expected.push(next.expected.clone());
+        }
+        let summary = tape.summary();
+        let found: Vec<Expected> = summary.requests.iter().map(|request| (
+            request.method.to_string(),
+            request.path.to_string(),
+            request.status,
+            request.request_bytes.body,
+            request.response_bytes.and_then(|bytes| bytes.body),
+        )).collect();
+        prop_assert_eq!(found, expected);
         prop_assert_eq!(summary.unseen, Unseen::default());
     }
 

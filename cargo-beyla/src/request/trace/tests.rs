@@ -3,11 +3,14 @@
 mod bodies;
 mod contexts;
 mod endings;
+mod expectations;
 mod joined;
 mod messages;
+mod proxies;
 mod runs;
 mod seeds;
 mod suites;
+mod unread;
 mod unreadable;
 mod unseen;
 

@@ -147,11 +147,12 @@ fn the_longest_head_and_one_byte_more() {
             for piece in head(16385).as_bytes().chunks(1000) {
                 tape.receive(1, piece);
             }
-            tape.send(1, "HTTP/1.1 431 Too Large\r\n\r\n")
+            tape.send(1, "HTTP/1.1 431 Too Large\r\n\r\n").server_closes(1).over(1)
         },
-        &[],
+        &["GET / 431 complete ? 0"],
     );
-    assert_eq!(summary.unseen, (Unseen { unreadable_connections: 1, ..Default::default() }));
+    assert_eq!(summary.requests[0].request_bytes.header, 16385);
+    assert_eq!(summary.unseen, Unseen::default());
 }
 
 #[test]

@@ -74,10 +74,11 @@ fn requests_that_moved_unseen_and_their_responses() {
 fn bytes_that_moved_unseen_in_the_midst_of_heads() {
     check_unseen(
         |tape| {
-            tape.receive(1, "GET /a HT").unseen(Up, 1, 10).send(1, OK).receive(1, GET);
+            // What is answered is a request.
+            tape.receive(1, "GET /b HT").unseen(Up, 1, 10).send(1, OK).receive(1, GET);
             tape.send(1, "HTTP/1.1 20").unseen(Down, 1, 7).send(1, "\r\n\r\nok").receive(1, GET).send(1, OK)
         },
-        &["GET /a - not seen 0 -", "GET /a 200 complete 0 2"],
+        &["GET /b 200 complete 0 2", "GET /a - not seen 0 -", "GET /a 200 complete 0 2"],
         17,
     );
 }
