@@ -76,7 +76,7 @@ fn state_workspace(more: &[(&str, &str)]) -> TempDir {
 /// What a shell or a service manager may have set, and cargo hands on: a mask, limits, signals that are ignored or
 /// blocked, the process that sockets are meant for.
 fn given(root: &Path, state: &Path) -> Vec<String> {
-    let path = format!("{}:{}", tool().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", tool().parent().expect("a folder").display(), std::env::var("PATH").expect("text"));
     let script = "umask 027; ulimit -n 700; ulimit -c 0; export LISTEN_PID=$$ WATCHDOG_PID=$$; exec \"$@\"";
     let words = ["sh", "-c", script, "sh", "env", "-C"].map(str::to_owned);
     let more = [
@@ -98,15 +98,15 @@ fn under_cargo(root: &Path, flags: &[&str]) -> State {
     let folder = fixture::folder(&[]);
     let state = folder.path().join("state");
     let given = given(root, &state);
-    let create = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
+    let create = |name: &str| fs::File::create(folder.path().join(name)).expect("a file");
     let mut command = Command::new(&given[0]);
     command.args(&given[1..]).arg(cargo()).args(["run", "--quiet"]).args(flags).arg("--").args(ARGUMENTS);
     command.process_group(0).stdin(Stdio::null()).stdout(create("stdout")).stderr(create("stderr"));
-    let mut child = command.spawn().unwrap();
+    let mut child = command.spawn().expect("cargo starts");
     let text = poll(LONG * 5, || fs::read_to_string(&state).ok());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let said = fs::read_to_string(folder.path().join("stderr")).unwrap();
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+    let said = fs::read_to_string(folder.path().join("stderr")).expect("a file");
     parse(&text.unwrap_or_else(|| panic!("no state under cargo:\n{said}")), child.id())
 }
 
@@ -120,7 +120,7 @@ fn under_beyla(root: &Path, flags: &[&str]) -> (State, String) {
     let finished = running.wait();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert_eq!(finished.report().totals.requests, 1, "{}", finished.stderr);
-    (parse(&fs::read_to_string(&state).unwrap(), tool), finished.stderr)
+    (parse(&fs::read_to_string(&state).expect("its state"), tool), finished.stderr)
 }
 
 fn parse(text: &str, leader: u32) -> State {
@@ -131,7 +131,8 @@ fn parse(text: &str, leader: u32) -> State {
     assert_eq!(group, Some(leader.to_string()));
     let open = &state["open"];
     let folders = open.split('"').filter(|part| part.contains("beyla-test-"));
-    let folders: Vec<String> = folders.map(|path| path.rsplit_once('/').unwrap().0.to_owned()).collect();
+    let folders: Vec<String> =
+        folders.map(|path| path.rsplit_once('/').expect("an absolute path").0.to_owned()).collect();
     let open = folders.iter().fold(open.clone(), |open, folder| open.replace(folder, "FOLDER"));
     state.insert("open".to_owned(), open);
     state.remove("variable \"STATE\"");

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use self::plan::Plan;
 use self::probing::{Attaching, Loading};
@@ -41,7 +41,8 @@ use crate::request::suite::TestId;
 use crate::request::summary::Summary;
 use crate::request::trace::TraceSettings;
 use crate::workspace::tests::arguments::HarnessArguments;
-use crate::workspace::tests::{TestWorkspace, is_part};
+use crate::workspace::tests::build::Compiled;
+use crate::workspace::tests::{BuiltTests, TestWorkspace, is_part};
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;
@@ -92,10 +93,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let built = compiled.start(|what| status.say("Waiting", format_args!("for cargo: {what}")), as_user)?;
-    if let Some(runner) = built.binaries.iter().find_map(|binary| binary.program.runner.as_ref()) {
-        status.say("Running", format_args!("tests through `{runner}`"));
-    }
+    let built = start(compiled, as_user, status)?;
     if let [first, others @ ..] = &workspace.doc_tests(target)[..] {
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         status.say("Leaving", format_args!("the doc tests of {first}{more} to `cargo test --doc`"));
@@ -174,6 +172,15 @@ fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], status: Stat
             status.warn(format_args!("the test group `{}` matches no test", group.name.escape_debug()));
         }
     }
+}
+
+/// Has cargo say how it starts the tests.
+fn start(compiled: Compiled<'_>, as_user: impl Fn(&mut Command), status: Status) -> Result<BuiltTests, Error> {
+    let built = compiled.start(|what| status.say("Waiting", format_args!("for cargo: {what}")), as_user)?;
+    if let Some(runner) = built.binaries.iter().find_map(|binary| binary.program.runner.as_ref()) {
+        status.say("Running", format_args!("tests through `{runner}`"));
+    }
+    Ok(built)
 }
 
 /// Writes the report for CI; `-` is stdout.

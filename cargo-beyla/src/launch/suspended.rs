@@ -27,10 +27,10 @@ pub enum Stdout {
 }
 
 /// Variables by which a service manager names the process that something is meant for: sockets, a watchdog, the start as a
-/// service (sd_listen_fds(3), sd_watchdog_enabled(3), systemd.exec(5)).
+/// service (`sd_listen_fds(3)`, `sd_watchdog_enabled(3)`, `systemd.exec(5)`).
 const PID_VARIABLES: [&str; 3] = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
 
-/// The same, by the inode number of the process's pidfd (sd_listen_fds(3), systemd 258).
+/// The same, by the inode number of the process's pidfd (`sd_listen_fds(3)`, systemd 258).
 const PIDFD_VARIABLE: &str = "LISTEN_PIDFDID";
 
 /// A process that has not executed its program yet.
