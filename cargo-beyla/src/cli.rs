@@ -295,22 +295,25 @@ pub struct InitArguments {
 /// `cargo-beyla __probe`: between our own two processes, so terse.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
-    /// The process to trace, or with `--family` the one whose children are.
+    /// The process to trace, with all that it starts.
     #[arg(long)]
     pub pid: u32,
-    /// Trace what the process starts, with all that this starts, in its place.
+    /// Trace only what it starts.
     #[arg(long, conflicts_with = "attach")]
-    pub family: bool,
+    pub children: bool,
     /// It has executed its program already.
     #[arg(long)]
     pub attach: bool,
+    /// What it has started already.
+    #[arg(long = "member", value_name = "PID", requires = "attach")]
+    pub members: Vec<u32>,
     /// How bytes are captured.
     #[arg(long, value_enum, default_value_t = Capture::Auto)]
     pub capture: Capture,
     /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
     #[arg(long, value_name = "NS")]
     pub explain: Option<u64>,
-    /// What else is probed; with `--family` it comes by stdin.
+    /// What else is probed; with `--children` it comes by stdin.
     #[command(flatten)]
     pub executables: Executables,
 }

@@ -1,5 +1,6 @@
 //! `cargo beyla attach`: traces the requests of a server that already runs. It goes on untouched.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exports;
@@ -13,10 +14,12 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
-use crate::launch::running::{Running, Wanted};
+use crate::launch::running::{Running, Wanted, descendants};
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
 use crate::probe::privilege;
+use crate::request::suite::Within;
+use crate::request::trace::TraceSettings;
 use crate::workspace::sources::Sources;
 
 /// Watches the server until the user has seen enough, or it ends.
@@ -44,16 +47,28 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     };
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, false)?;
+    let within = folders(&running.executable);
+    let trace_settings =
+        TraceSettings { within: Some(Within { folders: within.clone(), itself: true }), ..settings.trace()? };
+    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, false)?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     let privilege = privilege.open()?;
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let process = Process { pid: running.pid.as_raw() as u32, executable: running.executable.clone(), runs: true };
+    let pid = running.pid.as_raw() as u32;
+    let members = descendants(pid);
+    let process = Process { pid, executable: running.executable.clone(), runs: true, members, within };
     let begun = tracing.begin(process, Sources::around(&running.executable), privilege, checked, seed)?;
     let outcome = tracing.follow(Server::Running(running), begun, trace, signals)?;
     let over_budget = if outcome.over_budget { BUDGET_BROKEN } else { 0 };
     Ok(ExitCode::from(outcome.command.filter(|code| *code != 0).unwrap_or(over_budget)))
+}
+
+/// What is followed if the server has started it, or will: other processes of its program, and what cargo has built
+/// beside that.
+fn folders(executable: &Path) -> Vec<PathBuf> {
+    let target = executable.ancestors().skip(1).find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    [Some(executable), target].into_iter().flatten().map(Path::to_owned).collect()
 }
 
 /// By flag, or by what the settings say of it.

@@ -1,6 +1,7 @@
 //! `cargo beyla run`: builds the server, starts it, traces its requests, and summarises them.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exports;
@@ -18,6 +19,8 @@ use crate::launch::suspended::Suspended;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::privilege;
 use crate::report::run_info::Exit;
+use crate::request::suite::Within;
+use crate::request::trace::TraceSettings;
 use crate::workspace::{build, select};
 
 /// What a shell adds to the number of the signal that ended a command.
@@ -52,7 +55,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     // What can be found wrong before the build is.
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, samples)?;
+    let trace_settings = settings.trace()?;
     let privilege = privilege::find()?;
     tracing.check_files()?;
     if let Some(chosen) = &selection.target.chosen {
@@ -64,7 +67,12 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let signals = Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let (executable, environment) = (built.executable, built.environment);
     let server = Suspended::fork(&executable, server_arguments, &environment, user.as_ref(), tracing.stdout())?;
-    let process = Process { pid: server.pid().as_raw() as u32, executable, runs: false };
+    let within = folders(&selection.target_directory, &executable);
+    let trace_settings =
+        TraceSettings { within: Some(Within { folders: within.clone(), itself: true }), ..trace_settings };
+    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, samples)?;
+    let pid = server.pid().as_raw() as u32;
+    let process = Process { pid, executable, runs: false, members: Vec::new(), within };
     let begun = match tracing.begin(process, selection.sources, privilege, checked, seed) {
         Ok(begun) => begun,
         Err(error) => {
@@ -83,6 +91,15 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     // The server ended as it was told to; whether the run was one is for the command to say, and then for the budgets.
     let codes = [own, command.unwrap_or(0), if over_budget { BUDGET_BROKEN } else { 0 }];
     Ok(ExitCode::from(codes.into_iter().find(|code| *code != 0).unwrap_or(0)))
+}
+
+/// Where the programs lie that are followed if the server starts them.
+fn folders(target_directory: &Path, executable: &Path) -> Vec<PathBuf> {
+    // What a process executes has no links in its path.
+    let found = [Some(target_directory), executable.parent()].into_iter().flatten();
+    let mut folders: Vec<PathBuf> = found.filter_map(|folder| folder.canonicalize().ok()).collect();
+    folders.dedup();
+    folders
 }
 
 /// Prints the settings, and nothing else on stdout.

@@ -28,6 +28,7 @@ use crate::probe::privilege::{self, Privilege, Way};
 use crate::report::run_info::{Exit, RunInfo, Traced};
 use crate::report::verdicts::Verdicts;
 use crate::report::{json, terminal};
+use crate::request::suite::Within;
 use crate::request::trace::{Trace, TraceSettings};
 use crate::workspace::sources::Sources;
 
@@ -81,7 +82,8 @@ impl Prepared {
             status: Status { level: status.level.max(LogLevel::Warn), ..status },
         })?;
         let executable = program.executable;
-        let trace = Trace::new(TraceSettings { within: Some(within), ..settings.trace()? });
+        let followed = Within { folders: within, itself: false };
+        let trace = Trace::new(TraceSettings { within: Some(followed), ..settings.trace()? });
         let signals =
             Signals::open().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
         Ok(Self { settings, watching: Watching::new(probes, trace, signals, status), info, executable, status })
@@ -92,7 +94,7 @@ impl Prepared {
         let Self { settings, watching, mut info, executable, status } = self;
         let started = Suspended::fork(&invocation.path()?, invocation.arguments(), &[], None, Stdout::Inherited)?;
         let pid = started.release()?;
-        info.traced = Traced::Server { pid: pid.as_raw() as u32, executable };
+        info.traced = Traced::Server { pid: pid.as_raw() as u32, executable, within: Vec::new() };
         let test = invocation.test();
         let End { exit, trace, ended_monotonic_ns } = watching.follow(pid, invocation.binary(), test.as_deref());
         let duration_ns = ended_monotonic_ns.saturating_sub(info.started_monotonic_ns);

@@ -149,7 +149,7 @@ impl AsFd for Helper {
 }
 
 fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
-    let ProbeArguments { pid, family, attach, capture, explain, executables } = arguments;
+    let ProbeArguments { pid, children, attach, members, capture, explain, executables } = arguments;
     let Executables { paths, task_probes } = executables;
     let capture = match capture {
         Capture::Auto => "auto",
@@ -157,10 +157,13 @@ fn command_line(arguments: &ProbeArguments) -> Vec<OsString> {
         Capture::Syscalls => "syscalls",
     };
     let mut line: Vec<OsString> = ["--pid", &pid.to_string(), "--capture", capture].map(OsString::from).to_vec();
-    for (wanted, flag) in [(*family, "--family"), (*attach, "--attach")] {
+    for (wanted, flag) in [(*children, "--children"), (*attach, "--attach")] {
         if wanted {
             line.push(flag.into());
         }
+    }
+    for member in members {
+        line.extend(["--member".into(), member.to_string().into()]);
     }
     if let Some(long_poll_ns) = explain {
         line.extend(["--explain".into(), long_poll_ns.to_string().into()]);
@@ -186,19 +189,20 @@ fn probe_error(message: &str) -> Error {
 pub fn try_load() -> Result<(), String> {
     let attempt = || -> Result<(), Error> {
         let privilege = privilege::find()?.open()?;
-        // Both ways of capture have programs of their own, and so do those who trace several processes. The
+        // Both ways of capture have programs of their own, and so does `--explain`. The
         // process is this one, which executes nothing, so nothing is traced.
-        for (capture, explain, family) in [(Capture::Auto, Some(0), true), (Capture::Syscalls, None, false)] {
+        for (capture, explain, children) in [(Capture::Auto, Some(0), true), (Capture::Syscalls, None, false)] {
             let arguments = ProbeArguments {
                 pid: std::process::id(),
-                family,
+                children,
                 attach: false,
+                members: Vec::new(),
                 capture,
                 explain,
                 executables: Executables::default(),
             };
             let mut helper = Helper::start(&arguments, privilege)?;
-            if family {
+            if children {
                 helper.begin(&Executables::default())?;
             }
             helper.wait_until_ready()?;
