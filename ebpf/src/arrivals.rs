@@ -5,7 +5,7 @@ use cargo_beyla_events::{kind, tcp_state, Arrival, Header, AF_UNIX};
 
 use crate::connections::{self, Connection};
 use crate::fields::{read, setting, Sock, TypedSock};
-use crate::{lifecycle, output, target};
+use crate::{deliveries, lifecycle, output, target};
 
 /// Data is readable, of TCP and Unix sockets; on a listening Unix socket: a connection waits.
 ///
@@ -24,6 +24,8 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
                 }
             }
         }
+    } else if setting!(arrivals_by_tcp_probe) == 0 && lifecycle::is_listening_port(typed.remote_port()) {
+        deliveries::reached(typed, || sock.queued_sequence());
     }
     0
 }
@@ -35,9 +37,16 @@ fn unix_data_ready(sock: Sock) {
             let begin = connection.queued_sequence;
             arrived(connection, begin, begin.wrapping_add(length));
         }
-    } else {
-        unix_connection(sock);
+        return;
     }
+    // Who sends runs to this point itself.
+    if target::is_current() {
+        if let Some(connection) = sock.unix_peer().and_then(connections::get) {
+            connection.delivered_ns = output::now();
+            return;
+        }
+    }
+    unix_connection(sock);
 }
 
 /// A segment reaches an established TCP connection.
@@ -46,12 +55,15 @@ fn unix_data_ready(sock: Sock) {
 #[btf_tracepoint(function = "tcp_probe")]
 pub fn tcp_probe(context: BtfTracePointContext) -> i32 {
     let typed = TypedSock::argument(&context, 0);
+    let buffer: u64 = context.arg(1);
+    let control = buffer + u64::from(setting!(skb_cb));
     if !lifecycle::is_listening_port(typed.local_port()) {
+        if lifecycle::is_listening_port(typed.remote_port()) {
+            deliveries::reached(typed, || read(control, setting!(tcp_cb_end_seq)));
+        }
         return 0;
     }
     let Some(connection) = connections::get_or_adopt(typed.untyped(), 0, 0) else { return 0 };
-    let buffer: u64 = context.arg(1);
-    let control = buffer + u64::from(setting!(skb_cb));
     if let (Some(begin), Some(end)) =
         (read::<u32>(control, setting!(tcp_cb_seq)), read::<u32>(control, setting!(tcp_cb_end_seq)))
     {
@@ -91,7 +103,11 @@ fn arrived(connection: &mut Connection, begin: u32, end: u32) {
 /// socket belongs to the buffer at the end of the listening socket's queue.
 #[inline(always)]
 fn unix_connection(listener: Sock) {
-    if listener.state() != Some(tcp_state::LISTEN) || !listener.peer_pid().is_some_and(target::is_process) {
+    if listener.state() != Some(tcp_state::LISTEN) {
+        return;
+    }
+    // One that the process was given, somebody else has made listen.
+    if !listener.peer_pid().is_some_and(target::is_process) && !lifecycle::is_unix_listener(listener) {
         return;
     }
     let Some(accepted) =

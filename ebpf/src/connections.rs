@@ -11,11 +11,12 @@ use aya_ebpf::{
 };
 use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Open, AF_UNIX, OPEN_BEFORE};
 
+use crate::deliveries::Ends;
 use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
-use crate::{family, lifecycle, payload};
+use crate::{family, lifecycle, payload, target};
 
-const MAX_CONNECTIONS: u32 = 32 * 1024;
+pub const MAX_CONNECTIONS: u32 = 32 * 1024;
 
 /// One end of a connection's traffic.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,9 +64,19 @@ pub struct Connection {
     /// When that was; 0 if there is none.
     pub untold_ns: u64,
     pub untold_error: u64,
-    /// Where several processes are traced: the one that touched it first, as it is numbered at the root of PID
-    /// namespaces; 0 before that.
+    /// The process that touched it first, as it is numbered at the root of PID namespaces; 0 before that, and of the
+    /// one that starts the others.
     pub owner: u32,
+    /// 1 while it is to be told when the client has what was sent up to `sent_sequence`.
+    pub awaited: u32,
+    /// When bytes last reached the receive queue of a client on this machine; on a Unix socket, within the send
+    /// call under way.
+    pub delivered_ns: u64,
+    /// How far they have reached it.
+    pub delivered_sequence: u32,
+    /// How far the process had sent when its last send call returned.
+    pub sent_sequence: u32,
+    pub ends: Ends,
     pub reserved: u32,
 }
 
@@ -88,7 +99,7 @@ pub fn insert(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, 
 #[inline(always)]
 pub fn get_or_adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut Connection> {
     let known = get(sock);
-    if known.is_some() || setting!(attached) == 0 {
+    if known.is_some() || setting!(adopts) == 0 {
         return known;
     }
     let family = sock.family()?;
@@ -112,6 +123,7 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
     };
     // SAFETY: the helper has no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
+    let ends = if family == AF_UNIX { Ends::NONE } else { Ends::of_server(sock, family) };
     let connection = Connection {
         id: (u64::from(cpu) + 1) << 40 | number,
         established_ns,
@@ -136,10 +148,17 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
         untold_ns: 0,
         untold_error: 0,
         owner: 0,
+        awaited: 0,
+        delivered_ns: 0,
+        delivered_sequence: send_begin,
+        sent_sequence: send_begin,
+        ends,
         reserved: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);
+    } else if family != AF_UNIX {
+        ends.lead_to(sock);
     }
 }
 
@@ -150,11 +169,7 @@ pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     // only one side writes or whose torn value does no harm.
     let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
     // Nothing tells that a Unix socket has gone with its process.
-    if setting!(family) != 0
-        && connection.family == AF_UNIX
-        && connection.owner != 0
-        && !family::is_member(connection.owner)
-    {
+    if connection.family == AF_UNIX && connection.owner != 0 && !family::is_member(connection.owner) {
         remove(sock);
         return None;
     }
@@ -174,7 +189,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         return;
     }
     connection.announced = 1;
-    if setting!(family) != 0 {
+    if !target::is_itself() {
         connection.owner = family::tell_owner(connection.id);
     }
     let open = Open {

@@ -1,4 +1,4 @@
-//! Where several processes are traced: those that one process starts, with all that these start.
+//! The processes that one process starts, with all that these start.
 
 use aya_ebpf::{
     bindings::{bpf_pidns_info, BPF_ANY},
@@ -13,10 +13,10 @@ use cargo_beyla_events::{kind, Executed, Exited, Forked, Header, Owner, PATH_MAX
 
 use crate::fields::{current_process_pid, read, setting, TypedTask};
 use crate::output;
-use crate::target::Word;
+use crate::target::{self, Word};
 
 /// Processes of the family, by their number at the root of PID namespaces: [`TRACED`], or [`KNOWN`] while they
-/// have executed nothing that may be traced.
+/// have executed nothing that may be traced. What is forked of a process that is traced itself is traced at once.
 #[map]
 static FAMILY: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0);
 
@@ -27,7 +27,20 @@ const TRACED: u32 = 1;
 #[map]
 static UNIX_LISTENING: HashMap<u64, u8> = HashMap::with_max_entries(1024, 0);
 
-/// The process that starts them all, numbered as in [`FAMILY`]; 0 before it has started any.
+/// Those of them that ran before anybody watched, as [`current_in_namespace`] numbers them, until they are met.
+#[map]
+static EXPECTED: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
+
+/// How many of them have been met.
+#[unsafe(no_mangle)]
+static MET: Word = Word::new();
+
+/// Not 0 once there is anybody in [`FAMILY`].
+#[unsafe(no_mangle)]
+static BEGUN: Word = Word::new();
+
+/// The process that starts them all if it is not traced itself, numbered as in [`FAMILY`]; 0 before it has started
+/// any.
 #[unsafe(no_mangle)]
 static ANCESTOR: Word = Word::new();
 
@@ -44,7 +57,7 @@ static EXECUTED: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 /// The current process, by its number at the root of PID namespaces.
 #[inline(always)]
-fn current() -> u32 {
+pub fn current() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
@@ -58,6 +71,39 @@ fn state(process: u32) -> Option<u32> {
 #[inline(always)]
 pub fn is_current() -> bool {
     state(current()) == Some(TRACED)
+}
+
+/// Whether there is any process beside the one that starts them.
+#[inline(always)]
+pub fn has_begun() -> bool {
+    BEGUN.load() != 0
+}
+
+#[inline(always)]
+fn enter(process: u32, state: u32) {
+    // With no room it is not traced, which the lack of its records tells.
+    let _ = FAMILY.insert(&process, &state, u64::from(BPF_ANY));
+    BEGUN.store(1);
+}
+
+/// Whether the current process is one of those that ran before, met for the first time: it belongs to the family then.
+#[inline(always)]
+pub fn is_current_expected() -> bool {
+    if MET.load() >= u64::from(setting!(expected)) {
+        return false;
+    }
+    let pid = current_in_namespace();
+    // Its number may have become another's.
+    if EXPECTED.remove(&pid).is_err() || !is_of_user() {
+        return false;
+    }
+    // Two at once may count as one: then we go on to look.
+    MET.store(MET.load() + 1);
+    let process = current();
+    enter(process, TRACED);
+    let header = Header { size: size_of::<Executed>() as u32, ..output::of_now(kind::EXECUTED) };
+    output::record(&Executed { header, process, pid });
+    true
 }
 
 /// The current process, as it numbers itself in the namespace of the one that starts them all; 0 in another.
@@ -79,6 +125,9 @@ fn current_in_namespace() -> u32 {
 
 #[inline(always)]
 fn is_ancestor(process: u32) -> bool {
+    if setting!(itself) != 0 {
+        return target::number() == u64::from(process);
+    }
     let known = ANCESTOR.load();
     if known != 0 {
         return known == u64::from(process);
@@ -99,14 +148,14 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
     if new.thread() != child {
         return 0;
     }
+    target::number_is_given_to(child);
     // What is forked goes on with the same program.
     let state = match state(parent) {
         Some(state) => state,
-        None if is_ancestor(parent) => KNOWN,
+        None if is_ancestor(parent) => setting!(itself),
         None => return 0,
     };
-    // With no room it is not traced, which the lack of its records tells.
-    let _ = FAMILY.insert(&child, &state, u64::from(BPF_ANY));
+    enter(child, state);
     let header = Header { size: size_of::<Forked>() as u32, ..output::of_now(kind::FORKED) };
     output::record(&Forked { header, parent, child });
     0
@@ -116,11 +165,11 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn executed(context: &BtfTracePointContext) {
     let process = current();
-    if state(process).is_none() {
+    if state(process).is_some() {
+        enter(process, if is_of_user() { TRACED } else { KNOWN });
+    } else if !target::is_itself() {
         return;
     }
-    let state = if is_of_user() { TRACED } else { KNOWN };
-    let _ = FAMILY.insert(&process, &state, u64::from(BPF_ANY));
     let Some(scratch) = EXECUTED.get_ptr_mut(0) else { return };
     // SAFETY: the pointer is to this CPU's own element, and nothing that uses it interrupts us.
     let scratch = unsafe { &mut *scratch };
@@ -134,9 +183,10 @@ pub fn executed(context: &BtfTracePointContext) {
     output::record(scratch);
 }
 
-/// Whether the current process has no other user's rights: its program may be set-uid.
+/// Whether the current process has only rights that the user has: its program may be set-uid or set-gid, or have
+/// capabilities. The rule is that of ptrace (`__ptrace_may_access` in `kernel/ptrace.c`).
 #[inline(always)]
-fn is_of_user() -> bool {
+pub fn is_of_user() -> bool {
     let user = setting!(user);
     if user == 0 {
         return true;
@@ -145,7 +195,16 @@ fn is_of_user() -> bool {
     let task = unsafe { bpf_get_current_task() };
     let credentials: u64 = read(task, setting!(task_cred)).unwrap_or(0);
     let is_user = |offset: u32| read::<u32>(credentials, offset) == Some(user);
-    is_user(setting!(cred_uid)) && is_user(setting!(cred_euid)) && is_user(setting!(cred_suid))
+    let group = read::<u32>(credentials, setting!(cred_gid));
+    let is_group = |offset: u32| group.is_some() && read::<u32>(credentials, offset) == group;
+    // 64 bits, be they one word (Linux 6.3) or two.
+    let permitted: Option<u64> = read(credentials, setting!(cred_cap_permitted));
+    is_user(setting!(cred_uid))
+        && is_user(setting!(cred_euid))
+        && is_user(setting!(cred_suid))
+        && is_group(setting!(cred_egid))
+        && is_group(setting!(cred_sgid))
+        && permitted.is_some_and(|permitted| permitted & !setting!(capabilities) == 0)
 }
 
 /// A thread ends.
@@ -180,7 +239,7 @@ pub fn is_listening_on_unix(pid: u64) -> bool {
 #[inline(always)]
 pub fn tell_owner(connection: u64) -> u32 {
     let header = Header { size: size_of::<Owner>() as u32, connection, ..output::of_now(kind::OWNER) };
-    let owner = Owner { header, process: current(), reserved: 0 };
+    let owner = Owner { header, process: current(), pid: current_in_namespace() };
     output::frequent((&raw const owner).cast(), size_of::<Owner>() as u64);
     owner.process
 }

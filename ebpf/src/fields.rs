@@ -108,6 +108,11 @@ impl TypedSock {
     }
 
     #[inline(always)]
+    pub fn remote_port(self) -> u16 {
+        u16::from_be(self.field(setting!(sock_dport)))
+    }
+
+    #[inline(always)]
     fn field(self, offset: u32) -> u16 {
         // SAFETY: the verifier knows the offset, a constant of the loader's, and checks it against the
         // type.
@@ -152,6 +157,24 @@ impl Sock {
     #[inline(always)]
     pub fn local_port(self) -> Option<u16> {
         read(self.0, setting!(sock_num))
+    }
+
+    /// Whether an IPv6 socket is for addresses of IPv6 alone.
+    #[inline(always)]
+    pub fn is_ipv6_only(self) -> bool {
+        let bits: u8 = read(self.0, setting!(sock_ipv6_only)).unwrap_or(0);
+        bits & setting!(sock_ipv6_only_mask) as u8 != 0
+    }
+
+    #[inline(always)]
+    pub fn remote_port(self) -> Option<u16> {
+        read(self.0, setting!(sock_dport)).map(u16::from_be)
+    }
+
+    /// The other end of a Unix socket.
+    #[inline(always)]
+    pub fn unix_peer(self) -> Option<Self> {
+        read(self.0, setting!(unix_peer)).filter(|peer| *peer != 0).map(Self)
     }
 
     #[inline(always)]
@@ -203,7 +226,7 @@ impl Sock {
     /// Reads the other end of a TCP or Unix socket.
     #[inline(always)]
     pub fn read_remote(self, endpoint: &mut Endpoint) {
-        let port = u16::from_be(read(self.0, setting!(sock_dport)).unwrap_or(0));
+        let port = self.remote_port().unwrap_or(0);
         self.read_endpoint(endpoint, port, setting!(sock_daddr), setting!(sock_v6_daddr));
     }
 

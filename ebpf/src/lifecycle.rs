@@ -6,10 +6,10 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::BtfTracePointContext,
 };
-use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_UNIX};
+use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, AF_UNIX, LISTENS_ON_IPV6_ONLY};
 
 use crate::connections::{self, Connection};
-use crate::fields::{setting, Sock};
+use crate::fields::Sock;
 use crate::{family, output, payload, target};
 
 /// The ports on which the process has listened. A connection is established in softirq, where its port
@@ -70,7 +70,9 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
         if connection.announced != 0 {
             tell_change(sock, connection);
         }
+        let ends = connection.ends;
         connections::remove(sock);
+        ends.forget(sock);
     }
     0
 }
@@ -85,23 +87,29 @@ fn listening(sock: Sock) {
 /// The process listens on a Unix socket.
 #[inline(always)]
 pub fn unix_listener_seen(sock: Sock) {
-    // SAFETY: the value is not read.
-    if unsafe { UNIX_LISTENERS.get(&sock.0) }.is_some() {
+    if is_unix_listener(sock) {
         return;
     }
     let _ = UNIX_LISTENERS.insert(&sock.0, &1, 0);
-    if setting!(family) != 0 {
-        family::listens_on_unix();
-    }
+    family::listens_on_unix();
     tell_listener(sock);
+}
+
+/// Whether it is known that the process listens on this Unix socket.
+#[inline(always)]
+pub fn is_unix_listener(sock: Sock) -> bool {
+    // SAFETY: the value is not read.
+    unsafe { UNIX_LISTENERS.get(&sock.0) }.is_some()
 }
 
 #[inline(always)]
 fn tell_listener(sock: Sock) {
-    let Some(listen) = payload::place(Listen { header: header::<Listen>(kind::LISTEN, 0), local: Endpoint::NONE })
-    else {
-        return;
-    };
+    let owner = if target::is_itself() { 0 } else { family::current() };
+    let mut header = header::<Listen>(kind::LISTEN, owner.into());
+    if sock.family() == Some(AF_INET6) && sock.is_ipv6_only() {
+        header.flags = LISTENS_ON_IPV6_ONLY;
+    }
+    let Some(listen) = payload::place(Listen { header, local: Endpoint::NONE }) else { return };
     sock.read_local(&mut listen.local);
     let size = sock.unix_path().map_or(size_of::<Listen>() as u64, |path| payload::append_path(listen, path));
     output::milestone((listen as *const Listen).cast(), size);

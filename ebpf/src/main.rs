@@ -8,6 +8,7 @@
 
 mod arrivals;
 mod connections;
+mod deliveries;
 mod family;
 mod fields;
 mod io_uring;

@@ -46,9 +46,7 @@ pub fn sched_wakeup(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(context: BtfTracePointContext) -> i32 {
     let ending = TypedTask::argument(&context, 0);
-    if setting!(family) != 0 {
-        family::exited(ending);
-    }
+    family::exited(ending);
     if setting!(explain) != 0 && target::is_traced(ending.process()) {
         threads::remove(ending.thread());
     }

@@ -15,6 +15,7 @@ const EAGAIN: i64 = -11;
 pub fn begins(connection: &mut Connection) {
     let time_ns = output::now();
     connection.send_begin_ns = time_ns;
+    connection.delivered_ns = 0;
     if setting!(explain) != 0 {
         threads::sends();
         record(kind::SENDING, connection, time_ns);

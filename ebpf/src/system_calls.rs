@@ -182,7 +182,7 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         }
         number::ACCEPT | number::ACCEPT4 => {
             if result >= 0 {
-                accepted(result as u64);
+                accepted(descriptor, result as u64);
             }
             return 0;
         }
@@ -195,13 +195,20 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn accepted(descriptor: u64) {
+fn accepted(listener: u64, descriptor: u64) {
     let Some(sock) = Sock::of_descriptor(descriptor) else { return };
     if sock.family() == Some(AF_UNIX) && sock.is_stream() && connections::get(sock).is_none() {
+        if setting!(adopts) != 0 {
+            if let Some(listener) = Sock::of_descriptor(listener) {
+                lifecycle::unix_listener_seen(listener);
+            }
+        }
         // Before Linux 6.3 nothing tells that it was established.
         connections::insert(sock, AF_UNIX, 0, 0, 0);
     }
-    if let Some((sock, connection)) = connection(descriptor) {
+    // One that was established before anybody watched is met here.
+    let Some(connection) = connections::get_or_adopt(sock, 0, 0) else { return };
+    if let Some((sock, connection)) = ours(sock, connection) {
         connections::announce(sock, connection, output::now());
     }
 }

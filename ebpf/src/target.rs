@@ -22,6 +22,9 @@ static PROCESS: Word = Word::new();
 #[unsafe(no_mangle)]
 static PROCESS_PID: Word = Word::new();
 
+/// In the place of [`PROCESS`]: what no process is numbered.
+const NOBODY: u64 = u64::MAX;
+
 /// A word that programs on all CPUs share. (The BPF back end has no atomic loads; a word is never torn.)
 #[repr(transparent)]
 pub struct Word(UnsafeCell<u64>);
@@ -50,20 +53,40 @@ impl Word {
 /// Whether the current thread belongs to a traced process.
 #[inline(always)]
 pub fn is_current() -> bool {
-    if setting!(family) != 0 {
-        return family::is_current();
-    }
-    let process = PROCESS.load();
-    process != 0 && bpf_get_current_pid_tgid() >> 32 == process
+    // Most servers are one process, which is recognised at less expense.
+    is_itself() || (family::has_begun() && family::is_current())
 }
 
-/// The same, and makes a process known that has executed its program before anybody watched.
+/// Whether the current thread belongs to the process that was named, and that process is traced itself.
+#[inline(always)]
+pub fn is_itself() -> bool {
+    let process = PROCESS.load();
+    setting!(itself) != 0 && process != 0 && bpf_get_current_pid_tgid() >> 32 == process
+}
+
+/// A process begins. If it has the number of the one that was named, that has ended.
+#[inline(always)]
+pub fn number_is_given_to(process: u32) {
+    if PROCESS.load() == u64::from(process) {
+        PROCESS.store(NOBODY);
+        PROCESS_PID.store(0);
+    }
+}
+
+/// The number of that process at the root of PID namespaces; 0 while it is not known.
+#[inline(always)]
+pub fn number() -> u64 {
+    PROCESS.load()
+}
+
+/// Whether the current thread belongs to a traced process. Makes those known that have executed their programs before
+/// anybody watched.
 #[inline(always)]
 pub fn is_current_or_found() -> bool {
     if setting!(attached) != 0 && PROCESS.load() == 0 {
         adopt();
     }
-    is_current()
+    is_current() || (setting!(expected) != 0 && family::is_current_expected())
 }
 
 /// Whether a thread that is in the table of threads belongs to a traced process, whose number at the root of
@@ -71,26 +94,27 @@ pub fn is_current_or_found() -> bool {
 #[inline(always)]
 pub fn is_traced(process: u32) -> bool {
     // None of others are in it.
-    setting!(family) != 0 || PROCESS.load() == u64::from(process)
+    PROCESS.load() == u64::from(process) || family::has_begun()
 }
 
 /// Whether this is the process, as `struct pid *`.
 #[inline(always)]
 pub fn is_process(pid: u64) -> bool {
-    if setting!(family) != 0 {
-        return family::is_listening_on_unix(pid);
-    }
-    pid != 0 && pid == PROCESS_PID.load()
+    pid != 0 && (pid == PROCESS_PID.load() || (family::has_begun() && family::is_listening_on_unix(pid)))
 }
 
 /// The process executes its program: from here on it is known. Linux 3.4; with BTF 5.5.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(context: BtfTracePointContext) -> i32 {
-    if setting!(family) != 0 {
-        family::executed(&context);
-    } else if PROCESS.load() == 0 {
-        adopt();
+    if setting!(itself) != 0 {
+        if PROCESS.load() == 0 {
+            adopt();
+        } else if is_itself() && !family::is_of_user() {
+            // Another program in its place, with another user's rights.
+            PROCESS.store(NOBODY);
+        }
     }
+    family::executed(&context);
     0
 }
 
@@ -104,7 +128,8 @@ fn adopt() {
     // SAFETY: `info` is as large as the size says.
     let status =
         unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut info, size_of::<bpf_pidns_info>() as u32) };
-    if status != 0 || info.tgid != setting!(process) {
+    // Since it was looked at, it may have executed a program with other rights.
+    if status != 0 || info.tgid != setting!(process) || !family::is_of_user() {
         return;
     }
     PROCESS_PID.store(current_process_pid().unwrap_or(0));

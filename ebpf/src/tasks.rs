@@ -12,7 +12,6 @@ use aya_ebpf::{
 };
 use cargo_beyla_events::{kind, task, Header, TaskChange, Vtable, VTABLE_WORDS};
 
-use crate::fields::setting;
 use crate::{family, output, target, threads};
 
 /// Of tokio's `Header`: the state, the link of a queue, and then the table of functions.
@@ -119,28 +118,18 @@ fn polled(context: &ProbeContext, what: u16) -> u32 {
 fn record(what: u16, task: u64, vtable: u64, time_ns: u64) {
     let change = TaskChange {
         header: Header { kind: kind::TASK, flags: what, size: size_of::<TaskChange>() as u32, time_ns, connection: 0 },
-        task: identity(task),
-        vtable: if vtable == 0 { 0 } else { identity(vtable) },
+        task: family::identity(task),
+        vtable: if vtable == 0 { 0 } else { family::identity(vtable) },
         thread: bpf_get_current_pid_tgid() as u32,
-        process: if setting!(family) != 0 { (bpf_get_current_pid_tgid() >> 32) as u32 } else { 0 },
+        process: family::current(),
     };
     output::frequent((&raw const change).cast(), size_of::<TaskChange>() as u64);
-}
-
-/// What stands for an address of the process in records.
-#[inline(always)]
-fn identity(address: u64) -> u64 {
-    if setting!(family) != 0 {
-        family::identity(address)
-    } else {
-        address
-    }
 }
 
 /// Tells of a table of functions, once.
 #[inline(always)]
 fn announce(vtable: u64) {
-    let identity = identity(vtable);
+    let identity = family::identity(vtable);
     // SAFETY: the value is not read.
     if unsafe { VTABLES.get(&identity) }.is_some() {
         return;

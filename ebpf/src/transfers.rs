@@ -6,6 +6,7 @@ use cargo_beyla_events::{
 };
 
 use crate::connections::{Connection, Direction};
+use crate::deliveries;
 use crate::fields::Sock;
 use crate::payload::{self, Memory};
 use crate::threads;
@@ -73,6 +74,12 @@ pub fn record(
         Direction::Send => {
             transfer.header.kind = kind::SEND;
             transfer.begin_ns = connection.send_begin_ns;
+            (transfer.arrival_ns, transfer.header.flags) = if connection.family == AF_UNIX {
+                // The last time within the call is that of its last byte.
+                (connection.delivered_ns, 0)
+            } else {
+                deliveries::sent(connection, end_sequence)
+            };
             transfer.received_sequence = if connection.family == AF_UNIX {
                 connection.unix_received
             } else if connection.received_sequence == connection.queued_sequence {

@@ -124,7 +124,8 @@ pub struct Bytes {
 }
 
 impl Phases {
-    fn all(&self) -> [Option<u64>; 4] {
+    /// Each phase, in the order in which they follow one another.
+    pub fn all(&self) -> [Option<u64>; 4] {
         [self.queue, self.receive, self.handle, self.respond]
     }
 

@@ -59,6 +59,8 @@ pub const TOTAL_REQUEST_TIMES: Server = Server { package: "total_request_times",
 pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.
 pub const THREADS_SERVER: Server = Server { package: "beyla-tests", bin: "threads_server" };
+/// The package's own server of several processes.
+pub const PROCESS_SERVER: Server = Server { package: "beyla-tests", bin: "process_server" };
 
 /// Cargo's two profiles for what is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! `cargo beyla attach`: traces the requests of a server that already runs. It goes on untouched.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exports;
@@ -13,11 +14,13 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::error::{BUDGET_BROKEN, Error};
 use crate::export::exporter::Checked;
-use crate::launch::running::{Running, Wanted};
+use crate::launch::running::{Running, Wanted, descendants};
 use crate::launch::running_executable::RunningExecutable;
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
 use crate::probe::starting::Asking;
+use crate::request::suite::Within;
+use crate::request::trace::TraceSettings;
 use crate::workspace::sources::Sources;
 
 /// Watches the server until the user has seen enough, or it ends.
@@ -48,17 +51,28 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     };
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, false)?;
+    let RunningExecutable { path, file, .. } = running.executable.clone();
+    let within = folders(&path);
+    let trace_settings =
+        TraceSettings { within: Some(Within { folders: within.clone(), itself: true }), ..settings.trace()? };
+    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, false)?;
     tracing.check_files()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
     let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
-    let RunningExecutable { path, file, .. } = running.executable.clone();
+    let pid = running.pid.as_raw() as u32;
     let sources = Sources::around(&path);
-    let process = Process { pid: running.pid.as_raw() as u32, executable: path, file, runs: true };
+    let process = Process { pid, executable: path, file, runs: true, members: descendants(pid), within };
     let begun = tracing.begin(process, sources, helper, checked, seed)?;
     let outcome = tracing.follow(Server::Running(running), begun, trace, signals)?;
     let over_budget = if outcome.over_budget { BUDGET_BROKEN } else { 0 };
     Ok(ExitCode::from(outcome.command.filter(|code| *code != 0).unwrap_or(over_budget)))
+}
+
+/// What is followed if the server has started it, or will: other processes of its program, and what cargo has built
+/// beside that.
+fn folders(executable: &Path) -> Vec<PathBuf> {
+    let target = executable.ancestors().skip(1).find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    [Some(executable), target].into_iter().flatten().map(Path::to_owned).collect()
 }
 
 /// By flag, or by what the settings say of it.

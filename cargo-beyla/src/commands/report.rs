@@ -16,6 +16,7 @@ use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::report::terminal::TerminalOptions;
 use crate::report::verdicts::Verdicts;
 use crate::report::{json as report_json, terminal};
+use crate::request::suite::Within;
 use crate::request::summary::Summary;
 use crate::request::trace::{Trace, TraceSettings};
 use crate::stream::event::Event;
@@ -30,8 +31,10 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
     let mut recording = Recording::open(&arguments.file)?;
     let seed = recording.run().trace_seed.map(|Seed(seed)| seed);
     let within = match &recording.run().traced {
-        Traced::Server { .. } => None,
-        Traced::Tests { within, .. } => Some(within.clone()),
+        // Recordings that do not tell are of one process alone.
+        Traced::Server { within, .. } if within.is_empty() => None,
+        Traced::Server { within, .. } => Some(Within { folders: within.clone(), itself: true }),
+        Traced::Tests { within, .. } => Some(Within { folders: within.clone(), itself: false }),
     };
     let mut trace_settings = TraceSettings { seed, within, ..settings.trace()? };
     if let Some(architecture) = recording.run().architecture {

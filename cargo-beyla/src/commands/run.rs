@@ -1,6 +1,7 @@
 //! `cargo beyla run`: builds the server, starts it, traces its requests, and summarises them.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exports;
@@ -20,6 +21,8 @@ use crate::launch::suspended::Suspended;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::run_info::Exit;
+use crate::request::suite::Within;
+use crate::request::trace::TraceSettings;
 use crate::workspace::build::{self, Built};
 use crate::workspace::select;
 
@@ -55,7 +58,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     // What can be found wrong before the build is.
     exports::warn(&settings, status);
     let checked = Checked::new(&exports::settings(&settings)?)?;
-    let (trace, seed) = exports::trace(settings.trace()?, checked.as_ref(), settings.trace_printer.value, samples)?;
+    let trace_settings = settings.trace()?;
     tracing.check_files()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
     if let Some(chosen) = &selection.target.chosen {
@@ -70,8 +73,12 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
     let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let server = Suspended::fork(user.as_ref(), tracing.stdout())?;
-    let file = executable.clone();
-    let process = Process { pid: server.pid().as_raw() as u32, executable, file, runs: false };
+    let within = folders(&selection.target_directory, &executable);
+    let trace_settings =
+        TraceSettings { within: Some(Within { folders: within.clone(), itself: true }), ..trace_settings };
+    let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, samples)?;
+    let (pid, file) = (server.pid().as_raw() as u32, executable.clone());
+    let process = Process { pid, executable, file, runs: false, members: Vec::new(), within };
     let begun = tracing.begin(process, selection.sources, helper, checked, seed);
     let ready = begun.and_then(|begun| {
         let no_program = || Error::NoExecutable { target: selection.target.name.clone() };
@@ -101,6 +108,15 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     // The server ended as it was told to; whether the run was one is for the command to say, and then for the budgets.
     let codes = [own, command.unwrap_or(0), if over_budget { BUDGET_BROKEN } else { 0 }];
     Ok(ExitCode::from(codes.into_iter().find(|code| *code != 0).unwrap_or(0)))
+}
+
+/// Where the programs lie that are followed if the server starts them.
+fn folders(target_directory: &Path, executable: &Path) -> Vec<PathBuf> {
+    // What a process executes has no links in its path.
+    let found = [Some(target_directory), executable.parent()].into_iter().flatten();
+    let mut folders: Vec<PathBuf> = found.filter_map(|folder| folder.canonicalize().ok()).collect();
+    folders.dedup();
+    folders
 }
 
 /// Prints the settings, and nothing else on stdout.

@@ -28,11 +28,12 @@ use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::report::live::{Live, LiveCounters};
 use crate::report::run_info::Exit;
-use crate::request::model::Endpoint;
+use crate::request::model::{Endpoint, Listener};
 use crate::request::trace::Trace;
 use crate::stream::event::Event;
 
-/// After a Unix socket began to listen: a TCP port, if there will be one, does so by then.
+/// After a Unix socket began to listen, or the server was given a socket that did: a TCP port of its own, if there will
+/// be one, does so by then.
 const TCP_MAY_FOLLOW: Duration = Duration::from_millis(300);
 
 /// A run that is over.
@@ -195,15 +196,16 @@ impl<'a> Session<'a> {
     /// Tells of the sockets that are new; the kernel may tell once more of one that is known.
     fn tell_listening(&mut self, known: usize) {
         let new = self.trace.listening()[known..].to_vec();
-        for endpoint in &new {
-            self.listens(endpoint);
+        for listener in &new {
+            self.listens(listener);
         }
     }
 
-    fn listens(&mut self, endpoint: &Endpoint) {
+    fn listens(&mut self, listener: &Listener) {
         let verb = if self.server.own().is_some() { "Listening" } else { "Watching" };
         let on = if verb == "Listening" { "on " } else { "" };
-        self.status.say(verb, format_args!("{on}{endpoint} (pid {})", self.server.pid()));
+        let pid = listener.pid.unwrap_or(self.server.pid().as_raw() as u32);
+        self.status.say(verb, format_args!("{on}{} (pid {pid})", listener.local));
         if self.listening.is_none() {
             self.listening = Some(Instant::now());
             self.live = Some(Live::start(true));
@@ -295,7 +297,8 @@ impl<'a> Session<'a> {
             }
             return Ok(());
         };
-        let tcp = self.trace.listening().iter().any(|endpoint| matches!(endpoint, Endpoint::Tcp(_)));
+        let is_tcp = |listener: &Listener| matches!(listener.local, Endpoint::Tcp(_)) && !listener.before;
+        let tcp = self.trace.listening().iter().any(is_tcp);
         if tcp || listening.elapsed() >= TCP_MAY_FOLLOW {
             self.load.start(self.trace.listening())?;
         }

@@ -37,7 +37,7 @@ use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::junit;
 use crate::report::run_info::RunInfo;
-use crate::request::suite::TestId;
+use crate::request::suite::{TestId, Within};
 use crate::request::summary::Summary;
 use crate::request::trace::TraceSettings;
 use crate::workspace::tests::arguments::HarnessArguments;
@@ -114,7 +114,8 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let progress = Progress::new(status, &harness, &options, ignored, arguments.junit.is_some());
 
     let within = within(&target_directory, &binaries);
-    let trace_settings = TraceSettings { within: Some(within.clone()), ..settings.trace()? };
+    let followed = Within { folders: within.clone(), itself: false };
+    let trace_settings = TraceSettings { within: Some(followed), ..settings.trace()? };
     let one_by_one = demands.collector().is_some();
     let (trace, seed) = exports::trace(trace_settings, checked.as_ref(), settings.trace_printer.value, one_by_one)?;
     let package = workspace.package().map(str::to_owned);

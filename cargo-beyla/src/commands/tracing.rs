@@ -52,6 +52,10 @@ pub(super) struct Process {
     pub(super) file: PathBuf,
     /// It has executed its program already.
     pub(super) runs: bool,
+    /// What it has started already.
+    pub(super) members: Vec<u32>,
+    /// Of what it starts, programs in these folders are followed.
+    pub(super) within: Vec<PathBuf>,
 }
 
 /// The probes are attached.
@@ -96,14 +100,15 @@ impl Tracing<'_> {
         exports: Option<Checked>,
         seed: Option<Seed>,
     ) -> Result<Begun, Error> {
-        let Process { pid, executable, file, runs } = process;
+        let Process { pid, executable, file, runs, members, within } = process;
         let began = Instant::now();
         let explain = self.settings.explain.value;
         let found = explain.then(|| task_probes::find(&file));
         let arguments = ProbeArguments {
             pid,
-            family: false,
+            children: false,
             attach: runs,
+            members,
             capture: self.capture,
             explain: explain.then_some(self.settings.block_threshold.value.as_nanos() as u64),
             executables: Executables {
@@ -122,7 +127,7 @@ impl Tracing<'_> {
         self.status.say("Attached", format_args!("probes in {} ms", began.elapsed().as_millis()));
         let (started_unix_ns, started_monotonic_ns) = clocks::now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let traced = Traced::Server { pid, executable };
+        let traced = Traced::Server { pid, executable, within };
         let info = RunInfo {
             version,
             traced,

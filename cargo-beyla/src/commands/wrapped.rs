@@ -29,6 +29,7 @@ use crate::probe::starting::Asking;
 use crate::report::run_info::{Exit, RunInfo, Traced};
 use crate::report::verdicts::Verdicts;
 use crate::report::{json, terminal};
+use crate::request::suite::Within;
 use crate::request::trace::{Trace, TraceSettings};
 use crate::workspace::sources::Sources;
 
@@ -89,7 +90,8 @@ impl Prepared {
             status: Status { level: status.level.max(LogLevel::Warn), ..status },
         })?;
         let executable = planned.executable;
-        let trace = Trace::new(TraceSettings { within: Some(within), ..settings.trace()? });
+        let followed = Within { folders: within, itself: false };
+        let trace = Trace::new(TraceSettings { within: Some(followed), ..settings.trace()? });
         Ok(Self { settings, watching: Watching::new(probes, trace, signals, status), info, executable, status })
     }
 
@@ -99,7 +101,7 @@ impl Prepared {
         let started = Suspended::fork(None, Stdout::Inherited)?;
         watching.guard(started.pid());
         let pid = started.release(invocation.program()?)?;
-        info.traced = Traced::Server { pid: pid.as_raw() as u32, executable };
+        info.traced = Traced::Server { pid: pid.as_raw() as u32, executable, within: Vec::new() };
         let test = invocation.test();
         let End { exit, trace, ended_monotonic_ns } = watching.follow(pid, invocation.binary(), test.as_deref());
         let summary = trace.finish(ended_monotonic_ns);

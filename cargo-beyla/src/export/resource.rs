@@ -52,7 +52,7 @@ pub(super) fn resource(resource: &Resource, run: &RunInfo) -> ResourceMessage {
         text("host.name", host),
         text("os.type", "linux"),
     ];
-    if let Traced::Server { pid, executable } = &run.traced {
+    if let Traced::Server { pid, executable, .. } = &run.traced {
         attributes.push(number("process.pid", (*pid).into()));
         attributes.push(text("process.executable.path", executable.to_string_lossy()));
         if executable.file_name().is_some() {
@@ -79,7 +79,7 @@ mod tests {
     fn what_the_user_says_wins() {
         let run = RunInfo {
             version: "0.1.0".into(),
-            traced: Traced::Server { pid: 42, executable: "/target/debug/server".into() },
+            traced: Traced::Server { pid: 42, executable: "/target/debug/server".into(), within: Vec::new() },
             started_unix_ns: 0,
             started_monotonic_ns: 0,
             capture: "socket".into(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
@@ -14,10 +15,19 @@ const LISTENS: u32 = 1 << 16;
 /// Where a process listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listening {
-    /// Its TCP addresses.
-    pub tcp: Vec<SocketAddr>,
+    /// Its TCP sockets.
+    pub tcp: Vec<TcpListener>,
     /// The paths of its Unix sockets; an abstract name has a leading `@`.
     pub unix: Vec<String>,
+}
+
+/// A TCP socket that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TcpListener {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether it listens on addresses of IPv6 alone, and not on those of IPv4 as well, as far as that can be told.
+    pub ipv6_only: bool,
 }
 
 impl Listening {
@@ -29,17 +39,42 @@ impl Listening {
         Process::new(pid as i32).and_then(|process| Self::of_process(&process)).map_err(io::Error::other)
     }
 
+    /// Where a process listens that has not executed its program yet: of its sockets, those that it passes on.
+    ///
+    /// # Errors
+    /// If the process is gone, or not ours to look into.
+    pub fn passed_on(pid: u32) -> io::Result<Self> {
+        let look = |process: Process| {
+            let sockets: Vec<Socket> =
+                open_sockets(&process)?.into_iter().filter(|socket| !closes_on_exec(pid, socket.descriptor)).collect();
+            // Few processes are given any, and the list of all that there are may be long.
+            if sockets.is_empty() { Ok(Self::default()) } else { Self::among(&process, &sockets) }
+        };
+        Process::new(pid as i32).and_then(look).map_err(io::Error::other)
+    }
+
     /// Whether it listens nowhere.
     pub fn is_empty(&self) -> bool {
         self.tcp.is_empty() && self.unix.is_empty()
     }
 
     pub(super) fn of_process(process: &Process) -> Result<Self, ProcError> {
-        let sockets = sockets(process)?;
-        let mut tcp: Vec<SocketAddr> = tcp(process)?
-            .filter(|entry| entry.state == TcpState::Listen && sockets.contains(&entry.inode))
-            .map(|entry| canonical(entry.local_address))
-            .collect();
+        Self::among(process, &open_sockets(process)?)
+    }
+
+    /// Among these sockets of a process.
+    fn among(process: &Process, sockets: &[Socket]) -> Result<Self, ProcError> {
+        let with_inode = |inode: u64| sockets.iter().find(|socket| socket.inode == inode);
+        let listener = |entry: TcpNetEntry| {
+            let socket = with_inode(entry.inode).filter(|_| entry.state == TcpState::Listen)?;
+            let address = canonical(entry.local_address);
+            // Of a certain address it says nothing.
+            let ipv6_only = address.is_ipv6()
+                && address.ip().is_unspecified()
+                && is_ipv6_only(process.pid(), socket.descriptor).unwrap_or(false);
+            Some(TcpListener { address, ipv6_only })
+        };
+        let mut tcp: Vec<TcpListener> = tcp(process)?.filter_map(listener).collect();
         tcp.sort_unstable();
         tcp.dedup();
         // A kernel without Unix sockets has no such file.
@@ -47,7 +82,7 @@ impl Listening {
         let listed = String::from_utf8_lossy(&listed);
         let listeners = listed.lines().filter_map(unix_listener);
         let mut unix: Vec<String> =
-            listeners.filter(|(inode, _)| sockets.contains(inode)).map(|(_, path)| path.to_owned()).collect();
+            listeners.filter(|(inode, _)| with_inode(*inode).is_some()).map(|(_, path)| path.to_owned()).collect();
         unix.sort_unstable();
         unix.dedup();
         Ok(Self { tcp, unix })
@@ -61,10 +96,54 @@ pub(super) fn listeners_on(wanted: impl Fn(u16) -> bool) -> io::Result<BTreeSet<
     Ok(tcp(&own).map_err(io::Error::other)?.filter(listens).map(|entry| entry.inode).collect())
 }
 
+/// A socket of a process.
+#[derive(Clone, Copy, Debug)]
+struct Socket {
+    inode: u64,
+    descriptor: i32,
+}
+
 /// The sockets of a process, by inode.
 pub(super) fn sockets(process: &Process) -> Result<BTreeSet<u64>, ProcError> {
+    Ok(open_sockets(process)?.into_iter().map(|socket| socket.inode).collect())
+}
+
+fn open_sockets(process: &Process) -> Result<Vec<Socket>, ProcError> {
     let files = process.fd()?.filter_map(Result::ok);
-    Ok(files.filter_map(|file| if let FDTarget::Socket(inode) = file.target { Some(inode) } else { None }).collect())
+    let socket = |file: procfs::process::FDInfo| match file.target {
+        FDTarget::Socket(inode) => Some(Socket { inode, descriptor: file.fd }),
+        _ => None,
+    };
+    Ok(files.filter_map(socket).collect())
+}
+
+/// Whether a process no longer has the file once it executes a program.
+fn closes_on_exec(pid: u32, descriptor: i32) -> bool {
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_none_or(|flags| flags & libc::O_CLOEXEC != 0)
+}
+
+/// Whether a socket of another process is for addresses of IPv6 alone. Linux 5.6.
+fn is_ipv6_only(pid: i32, descriptor: i32) -> io::Result<bool> {
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+    let process = pidfd_open(Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?, PidfdFlags::empty())?;
+    let socket: OwnedFd = pidfd_getfd(process, descriptor, PidfdGetfdFlags::empty())?;
+    let mut value: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the option is a number, for which there is room.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IPV6,
+            libc::IPV6_V6ONLY,
+            (&raw mut value).cast(),
+            &raw mut size,
+        )
+    };
+    if status == 0 { Ok(value != 0) } else { Err(io::Error::last_os_error()) }
 }
 
 fn tcp(process: &Process) -> Result<impl Iterator<Item = TcpNetEntry>, ProcError> {
@@ -118,7 +197,8 @@ mod tests {
         let path = folder.path().join("socket");
         let _unix = UnixListener::bind(&path).expect("a free path");
         let listening = Listening::of(std::process::id()).expect("it is ours");
-        assert!(listening.tcp.contains(&tcp.local_addr().expect("it is bound")), "{listening:?}");
+        let address = tcp.local_addr().expect("it is bound");
+        assert!(listening.tcp.contains(&super::TcpListener { address, ipv6_only: false }), "{listening:?}");
         assert!(listening.unix.contains(&path.display().to_string()), "{listening:?}");
     }
 }

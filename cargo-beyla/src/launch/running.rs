@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use nix::unistd::Pid;
@@ -112,6 +111,27 @@ impl Running {
     }
 }
 
+/// The processes that a process has started, with all that these have, as far as they still have those who started
+/// them, and belong to the same user.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let user = super::user::invoking_uid();
+    let parent_of =
+        |process: Process| Some((process.pid() as u32, process.stat().ok()?.ppid as u32, process.uid().ok()?));
+    let processes = procfs::process::all_processes().into_iter().flatten().filter_map(Result::ok);
+    let all: Vec<(u32, u32, u32)> = processes.filter_map(parent_of).collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        let children = all
+            .iter()
+            .filter(|(child, of, uid)| *of == parent && !found.contains(child) && (user == 0 || *uid == user));
+        let children: Vec<u32> = children.map(|(child, ..)| *child).collect();
+        found.extend(children);
+        next += 1;
+    }
+    found.split_off(1)
+}
+
 /// What a process executes cannot be read, which says that it cannot be traced either.
 fn unreadable(pid: u32, reason: &io::Error) -> Error {
     let hint = if reason.kind() == io::ErrorKind::PermissionDenied { UNREADABLE } else { PICK };
@@ -134,7 +154,8 @@ impl Wanted<'_> {
         let name = process.stat().map_or_else(|_| "?".to_owned(), |stat| stat.comm);
         let Some(ports) = self.ports.filter(|ports| ports.single().is_none()) else { return format!("{pid} ({name})") };
         let tcp = Listening::of_process(process).unwrap_or_default().tcp;
-        let open: BTreeSet<u16> = tcp.iter().map(SocketAddr::port).filter(|port| ports.contains(*port)).collect();
+        let open: BTreeSet<u16> =
+            tcp.iter().map(|listener| listener.address.port()).filter(|port| ports.contains(*port)).collect();
         let open: Vec<String> = open.iter().map(ToString::to_string).collect();
         format!("{pid} ({name}, port {})", open.join(" and "))
     }

@@ -19,6 +19,11 @@ pub fn invoking_uid() -> u32 {
     own.as_raw()
 }
 
+/// The capabilities that this process may use, as a mask; none where that cannot be read.
+pub fn permitted_capabilities() -> u64 {
+    procfs::process::Process::myself().and_then(|own| own.status()).map_or(0, |own| own.capprm)
+}
+
 /// What makes commands run as the user who typed sudo, if there is one.
 pub fn applying(user: Option<&InvokingUser>) -> impl Fn(&mut Command) + Copy {
     move |command| {

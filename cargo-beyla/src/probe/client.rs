@@ -101,7 +101,7 @@ impl Helper {
         }
     }
 
-    /// Has a helper attach its probes that was started for a family, before what these are for was built.
+    /// Has a helper attach its probes that was started for what this process starts, before what these are for was built.
     pub fn begin(&mut self, executables: &Executables) -> Result<(), Error> {
         self.tell(executables)
     }

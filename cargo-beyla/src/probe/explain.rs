@@ -1,6 +1,5 @@
 //! What `--explain` attaches beside the tracepoints: probes on the async runtime's functions, and the sampler.
 
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
@@ -31,15 +30,13 @@ impl Programs {
         Ok(())
     }
 
-    /// Puts probes on functions in executables, for one process, or for all that execute them.
+    /// Puts probes on functions in executables, for all that execute them.
     pub(super) fn attach_task_probes(
         &mut self,
         executables: &[Executable],
         probes: &[TaskProbe],
-        process: Option<NonZeroU32>,
     ) -> Result<(), ProgramsError> {
         let paths: Vec<PathBuf> = executables.iter().map(Executable::path).collect();
-        let scope = process.map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
         // Attached one after the other they take some tens of milliseconds each.
         std::thread::scope(|threads| {
             let mut attaching = Vec::new();
@@ -49,7 +46,7 @@ impl Programs {
                     probes.clone().filter_map(|probe| Some((&**paths.get(probe.executable)?, probe.offset))).collect();
                 if let Some(first) = probes.clone().next() {
                     let name = first.point.program();
-                    attaching.push(threads.spawn(move || attach_one(name, program, &places, scope)));
+                    attaching.push(threads.spawn(move || attach_one(name, program, &places)));
                 }
             }
             let attached = attaching
@@ -60,17 +57,14 @@ impl Programs {
     }
 }
 
-fn attach_one(
-    name: &'static str,
-    program: &mut Program,
-    places: &[(&Path, u64)],
-    scope: UProbeScope,
-) -> Result<(), ProgramsError> {
+fn attach_one(name: &'static str, program: &mut Program, places: &[(&Path, u64)]) -> Result<(), ProgramsError> {
     let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };
     let program: &mut UProbe = program.try_into().map_err(failed)?;
     program.load().map_err(failed)?;
     for &(path, offset) in places {
-        program.attach(UProbeAttachLocation::AbsoluteOffset(offset), path, scope).map_err(failed)?;
+        program
+            .attach(UProbeAttachLocation::AbsoluteOffset(offset), path, UProbeScope::AllProcesses)
+            .map_err(failed)?;
     }
     Ok(())
 }

@@ -5,8 +5,7 @@
 //! in whatever way; then every probe is gone.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileTypeExt;
@@ -15,7 +14,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aya::maps::RingBuf;
-use cargo_beyla_events::{AF_INET, AF_INET6, AF_UNIX, Endpoint, Header, Listen, Lost, kind};
+use cargo_beyla_events::{
+    AF_INET, AF_INET6, AF_UNIX, Endpoint, Header, LISTENED_BEFORE, LISTENS_ON_IPV6_ONLY, Listen, Lost, kind,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Pid, setpgid};
@@ -30,12 +31,14 @@ use super::request::{self, ProbeArguments, Request};
 use super::requirements::facts::Facts;
 use crate::cli::Capture;
 use crate::error::UNSUPPORTED;
-use crate::launch::listening::Listening;
-use crate::launch::user::invoking_uid;
+use crate::launch::listening::{Listening, TcpListener};
+use crate::launch::user::{invoking_uid, permitted_capabilities};
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
 /// does not need it: a server that also listens on a Unix socket does so by then.
 const LISTENING_SETTLES: Duration = Duration::from_millis(40);
+/// The same from the beginning of a server that is given a socket which listens already.
+const BEGINNING_SETTLES: Duration = Duration::from_secs(2);
 /// How often the helper looks at the clock while there is nothing to wait for.
 const TICK: Duration = Duration::from_millis(20);
 /// Once there is nothing left to decide.
@@ -103,20 +106,21 @@ fn raise_memory_limit() {
 /// Loads and attaches what each kind of run does.
 fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
     // The process is this one, which executes nothing more, so nothing is traced.
-    let run = |capture, explain, family| ProbeArguments {
+    let run = |capture, explain, children| ProbeArguments {
         pid: std::process::id(),
-        family,
+        children,
         attach: false,
+        members: Vec::new(),
         capture,
         explain,
         executables: Executables::default(),
     };
     let load = |arguments: &ProbeArguments| -> Result<Programs, HelperError> {
-        let mut programs = Programs::load(arguments, pid_namespace()?)?;
+        let mut programs = Programs::load(arguments, false, pid_namespace()?)?;
         programs.attach(arguments.explain.is_some())?;
         Ok(programs)
     };
-    // Both ways of capture have programs of their own, and so do those who trace several processes.
+    // Both ways of capture have programs of their own, and so does `--explain`.
     let programs = load(&run(Capture::Auto, Some(0), true))?;
     drop(load(&run(Capture::Syscalls, None, false))?);
     hand_over(output, &programs, &[])
@@ -169,14 +173,22 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
     let process = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())
         .map_err(|errno| no_process(errno.into()))?;
-    // Of one who starts others, the kernel side checks whose these are: it may itself be root's.
-    if !arguments.family {
+    // What starts the others and is not traced itself may be root's. Whose these are, the kernel side checks.
+    if !arguments.children {
         check_owner(pid)?;
     }
+    for member in &arguments.members {
+        check_owner(*member)?;
+    }
 
-    let mut programs = Programs::load(arguments, pid_namespace()?)?;
+    let given = if arguments.attach { Listening::default() } else { Listening::passed_on(pid)? };
+    let adopts = arguments.attach || !given.is_empty();
+    let mut programs = Programs::load(arguments, adopts, pid_namespace()?)?;
+    for member in &arguments.members {
+        programs.expect(*member)?;
+    }
     let mut late = None;
-    if arguments.family {
+    if arguments.children {
         // The parent builds meanwhile what is to be traced.
         match request::receive(io::stdin().lock())? {
             Some(executables) => late = Some(executables),
@@ -189,20 +201,22 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
     }
     let executables = late.as_ref().unwrap_or(&arguments.executables);
-    if let Err(error) = attach_task_probes(&mut programs, executables, arguments) {
+    if let Err(error) = attach_task_probes(&mut programs, executables) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
-    let Listening { tcp, unix } = if arguments.attach { Listening::of(pid)? } else { Listening::default() };
-    for address in &tcp {
-        programs.add_listening_port(address.port())?;
+    let listening = if arguments.attach { Listening::of(pid)? } else { given };
+    let Listening { tcp, unix } = &listening;
+    for listener in tcp {
+        programs.add_listening_port(listener.address.port())?;
     }
     hand_over(output, &programs, &unseen)?;
-    for &address in &tcp {
-        output.write_all(listen(address).as_bytes())?;
+    let before = if arguments.attach { 0 } else { LISTENED_BEFORE };
+    for listener in tcp {
+        output.write_all(listen(listener, before).as_bytes())?;
     }
-    for path in &unix {
-        output.write_all(&listen_unix(path))?;
+    for path in unix {
+        output.write_all(&listen_unix(path, before))?;
     }
 
     // System calls are watched until the process is known, by the first that it makes.
@@ -210,6 +224,8 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     // A Unix socket needs them to the end.
     let mut on_unix = !unix.is_empty();
     let mut listening_since: Option<Instant> = (!tcp.is_empty() && !on_unix).then(Instant::now);
+    // It may yet listen on a Unix socket, and nothing tells when it is done with that.
+    let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
     loop {
         let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
@@ -242,12 +258,13 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
             programs.set_system_calls(true)?;
         } else if listening && !on_unix {
             listening_since = Some(Instant::now());
+            settles = LISTENING_SETTLES;
         }
         if programs.uses_socket_tracepoints()
             && known
             // Of several processes, one may yet listen on a Unix socket.
-            && !arguments.family
-            && listening_since.is_some_and(|since| since.elapsed() >= LISTENING_SETTLES)
+            && !arguments.children
+            && listening_since.is_some_and(|since| since.elapsed() >= settles)
         {
             listening_since = None;
             programs.set_system_calls(false)?;
@@ -264,11 +281,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
 }
 
 /// Probes the functions of the async runtime that the parent has found. Without them the rest still works.
-fn attach_task_probes(
-    programs: &mut Programs,
-    executables: &Executables,
-    arguments: &ProbeArguments,
-) -> Result<(), HelperError> {
+fn attach_task_probes(programs: &mut Programs, executables: &Executables) -> Result<(), HelperError> {
     if executables.task_probes.is_empty() {
         return Ok(());
     }
@@ -276,8 +289,7 @@ fn attach_task_probes(
         Executable::open(path, invoking_uid()).map_err(|source| HelperError::Executable { path: path.clone(), source })
     };
     let opened: Vec<Executable> = executables.paths.iter().map(open).collect::<Result<_, _>>()?;
-    let process = NonZeroU32::new(arguments.pid).filter(|_| !arguments.family);
-    Ok(programs.attach_task_probes(&opened, &executables.task_probes, process)?)
+    Ok(programs.attach_task_probes(&opened, &executables.task_probes)?)
 }
 
 /// What the helper must know of the process's life.
@@ -310,8 +322,10 @@ impl Milestones {
     }
 }
 
-fn listen(address: SocketAddr) -> Listen {
-    let header = Header { kind: kind::LISTEN, size: size_of::<Listen>() as u32, ..Header::default() };
+fn listen(listener: &TcpListener, before: u16) -> Listen {
+    let TcpListener { address, ipv6_only } = listener;
+    let flags = before | if *ipv6_only { LISTENS_ON_IPV6_ONLY } else { 0 };
+    let header = Header { kind: kind::LISTEN, flags, size: size_of::<Listen>() as u32, ..Header::default() };
     let mut local = Endpoint { port: address.port(), ..Endpoint::NONE };
     match address.ip() {
         IpAddr::V4(ip) => {
@@ -326,13 +340,14 @@ fn listen(address: SocketAddr) -> Listen {
     Listen { header, local }
 }
 
-fn listen_unix(path: &str) -> Vec<u8> {
+fn listen_unix(path: &str, before: u16) -> Vec<u8> {
     // An abstract name begins with a zero byte.
     let name = match path.strip_prefix('@') {
         Some(name) => format!("\0{name}"),
         None => path.to_owned(),
     };
-    let header = Header { kind: kind::LISTEN, size: (size_of::<Listen>() + name.len()) as u32, ..Header::default() };
+    let size = (size_of::<Listen>() + name.len()) as u32;
+    let header = Header { kind: kind::LISTEN, flags: before, size, ..Header::default() };
     let listen = Listen { header, local: Endpoint { family: AF_UNIX, ..Endpoint::NONE } };
     [listen.as_bytes(), name.as_bytes()].concat()
 }
@@ -356,8 +371,7 @@ fn check_owner(pid: u32) -> Result<(), HelperError> {
     if asker != 0 && [status.egid, status.sgid].into_iter().any(|gid| gid != status.rgid) {
         return Err(HelperError::OtherRights { pid, what: "of another group" });
     }
-    let own = procfs::process::Process::myself().and_then(|own| own.status()).map_or(0, |own| own.capprm);
-    if status.capprm & !own != 0 {
+    if status.capprm & !permitted_capabilities() != 0 {
         return Err(HelperError::OtherRights { pid, what: "that its file's capabilities give it" });
     }
     Ok(())

@@ -58,6 +58,10 @@ impl KernelLayout {
         settings.cred_uid = field("cred", "uid")?;
         settings.cred_euid = field("cred", "euid")?;
         settings.cred_suid = field("cred", "suid")?;
+        settings.cred_gid = field("cred", "gid")?;
+        settings.cred_egid = field("cred", "egid")?;
+        settings.cred_sgid = field("cred", "sgid")?;
+        settings.cred_cap_permitted = field("cred", "cap_permitted")?;
         settings.binprm_filename = field("linux_binprm", "filename")?;
         settings.files_fdt = field("files_struct", "fdt")?;
         settings.fdtable_max_fds = field("fdtable", "max_fds")?;
@@ -76,6 +80,8 @@ impl KernelLayout {
         settings.sock_family = field("sock", "__sk_common.skc_family")?;
         settings.sock_state = field("sock", "__sk_common.skc_state")?;
         settings.sock_num = field("sock", "__sk_common.skc_num")?;
+        (settings.sock_ipv6_only, settings.sock_ipv6_only_mask) =
+            self.bit("sock", "__sk_common.skc_ipv6only").unwrap_or_default();
         settings.sock_dport = field("sock", "__sk_common.skc_dport")?;
         settings.sock_rcv_saddr = field("sock", "__sk_common.skc_rcv_saddr")?;
         settings.sock_daddr = field("sock", "__sk_common.skc_daddr")?;
@@ -91,6 +97,7 @@ impl KernelLayout {
         settings.tcp_copied_seq = field("tcp_sock", "copied_seq")?;
         settings.tcp_rcv_nxt = field("tcp_sock", "rcv_nxt")?;
         settings.tcp_write_seq = field("tcp_sock", "write_seq")?;
+        settings.unix_peer = field("unix_sock", "peer")?;
         settings.unix_addr = field("unix_sock", "addr")?;
         settings.unix_address_len = field("unix_address", "len")?;
         // `struct sockaddr_un` begins with its family, of two bytes.
@@ -130,6 +137,16 @@ impl KernelLayout {
     /// Offset in bytes of a field, named through its structures with dots; anonymous structures and
     /// unions on the way are looked into.
     fn offset(&self, structure: &'static str, path: &str) -> Option<u32> {
+        Some(self.offset_in_bits(structure, path)? / 8)
+    }
+
+    /// The byte that a field of one bit is in, and its mask there.
+    fn bit(&self, structure: &'static str, path: &str) -> Option<(u32, u32)> {
+        let bits = self.offset_in_bits(structure, path)?;
+        Some((bits / 8, 1 << (bits % 8)))
+    }
+
+    fn offset_in_bits(&self, structure: &'static str, path: &str) -> Option<u32> {
         let mut structures = self.structures.borrow_mut();
         let found = structures.entry(structure).or_insert_with(|| {
             let types = self.btf.resolve_types_by_name(structure).ok()?;
@@ -142,7 +159,7 @@ impl KernelLayout {
             bits += offset;
             current = next?;
         }
-        Some(bits / 8)
+        Some(bits)
     }
 
     /// Offset in bits of a member and its type, the latter if it is a structure or not needed.
@@ -196,6 +213,8 @@ mod tests {
         assert_eq!(settings.sock_dport, 12);
         assert_eq!(settings.sock_num, 14);
         assert_eq!(settings.sock_family, 16);
+        // The byte after `skc_state`, behind `skc_reuse` and `skc_reuseport`.
+        assert_eq!((settings.sock_ipv6_only, settings.sock_ipv6_only_mask), (19, 1 << 5));
         assert!(settings.tcp_copied_seq > settings.sock_error);
         assert_eq!(layout.offset("sock", "no_such_field"), None);
         assert!(layout.has_helper("BPF_FUNC_ringbuf_output"));

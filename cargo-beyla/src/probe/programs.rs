@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 use super::kernel_layout::{KernelLayout, LayoutError};
 use super::request::ProbeArguments;
 use crate::cli::Capture;
-use crate::launch::user::invoking_uid;
+use crate::launch::user::{invoking_uid, permitted_capabilities};
 
 #[cfg(target_arch = "x86_64")]
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_64.o");
@@ -21,12 +21,17 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_6
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch64.o");
 
 /// A program is named as its tracepoint.
-const ALWAYS: [&str; 4] = ["sched_process_exec", "inet_sock_set_state", "tcp_destroy_sock", "io_uring_create"];
+const ALWAYS: [&str; 6] = [
+    "sched_process_exec",
+    "sched_process_fork",
+    "sched_process_exit",
+    "inet_sock_set_state",
+    "tcp_destroy_sock",
+    "io_uring_create",
+];
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
 const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
-const FORK: &str = "sched_process_fork";
-const EXIT: &str = "sched_process_exit";
 const DATA_READY: &str = "sk_data_ready";
 const TCP_PROBE: &str = "tcp_probe";
 
@@ -87,8 +92,8 @@ pub struct Programs {
 
 impl Programs {
     /// Loads what is asked for and the kernel has, which takes its time; `namespace` is the PID namespace that the
-    /// process is numbered in.
-    pub fn load(arguments: &ProbeArguments, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
+    /// process is numbered in. `adopts`: it may have connections that nobody saw being established.
+    pub fn load(arguments: &ProbeArguments, adopts: bool, namespace: (u64, u64)) -> Result<Self, ProgramsError> {
         // Two libraries read the kernel's types, each for what it needs, and one of them twice; each time takes its time.
         let (btf, layout, aya) = std::thread::scope(|scope| {
             let layout = scope.spawn(layout);
@@ -114,9 +119,12 @@ impl Programs {
             namespace_device: namespace.0,
             namespace_inode: namespace.1,
             process: arguments.pid,
-            family: arguments.family.into(),
+            itself: (!arguments.children).into(),
+            expected: arguments.members.len() as u32,
             user: invoking_uid(),
+            capabilities: permitted_capabilities(),
             attached: arguments.attach.into(),
+            adopts: adopts.into(),
             explain: arguments.explain.is_some().into(),
             long_poll_ns: arguments.explain.unwrap_or(0),
             socket_tracepoints: socket.into(),
@@ -136,12 +144,6 @@ impl Programs {
         wanted.extend::<&[&str]>(if socket { &SOCKET } else { &[TCP_PROBE] });
         if arguments.explain.is_some() {
             wanted.extend(SCHEDULER);
-        }
-        if arguments.family {
-            wanted.push(FORK);
-        }
-        if arguments.explain.is_some() || arguments.family {
-            wanted.push(EXIT);
         }
         // What takes the verifier longest is begun first.
         let loaded: Vec<&'static str> = SYSTEM_CALLS.iter().chain(&wanted).copied().collect();
@@ -199,6 +201,13 @@ impl Programs {
         let map = self.ebpf.map_mut("PORTS").ok_or_else(|| missing("map PORTS"))?;
         let mut ports = Array::<_, u8>::try_from(map).map_err(|error| ProgramsError::Load(error.into()))?;
         ports.set(port.into(), 1, 0).map_err(|error| ProgramsError::Load(error.into()))
+    }
+
+    /// Tells the programs of a process that is traced as well and runs already.
+    pub fn expect(&mut self, process: u32) -> Result<(), ProgramsError> {
+        let map = self.ebpf.map_mut("EXPECTED").ok_or_else(|| missing("map EXPECTED"))?;
+        let mut expected = HashMap::<_, u32, u8>::try_from(map).map_err(|error| ProgramsError::Load(error.into()))?;
+        expected.insert(process, 1, 0).map_err(|error| ProgramsError::Load(error.into()))
     }
 
     /// The ring buffer of all records, to be handed over, and its size in bytes.

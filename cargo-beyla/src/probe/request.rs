@@ -23,17 +23,19 @@ pub enum Request {
 /// What is traced, and what is to be seen of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeArguments {
-    /// The process to trace, or with `family` the one whose children are.
+    /// The process to trace, with all that it starts.
     pub pid: u32,
-    /// Trace what the process starts, with all that this starts, in its place.
-    pub family: bool,
+    /// Trace only what it starts.
+    pub children: bool,
     /// It has executed its program already.
     pub attach: bool,
+    /// What it has started already, if it has executed its program.
+    pub members: Vec<u32>,
     /// How bytes are captured.
     pub capture: Capture,
     /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
     pub explain: Option<u64>,
-    /// What else is probed; with `family` it comes later, in a line of its own.
+    /// What else is probed; with `children` it comes later, in a line of its own.
     pub executables: Executables,
 }
 
@@ -73,8 +75,9 @@ mod tests {
         let executables = Executables { paths: vec!["/a b".into(), odd.into()], task_probes: vec![probe] };
         let request = Request::Trace(ProbeArguments {
             pid: 7,
-            family: true,
+            children: true,
             attach: false,
+            members: vec![8],
             capture: Capture::Auto,
             explain: Some(10),
             executables,

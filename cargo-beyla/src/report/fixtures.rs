@@ -36,7 +36,7 @@ pub(crate) fn run_of_tests() -> RunInfo {
 pub(crate) fn run_of(pid: u32) -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
-        traced: Traced::Server { pid, executable: "/work/target/debug/server".into() },
+        traced: Traced::Server { pid, executable: "/work/target/debug/server".into(), within: Vec::new() },
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: START,
         capture: "socket".into(),

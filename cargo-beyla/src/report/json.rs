@@ -47,7 +47,7 @@ pub fn write(
         schema: SCHEMA,
         version: &run.version,
         target: match &run.traced {
-            Traced::Server { pid, executable } => Target {
+            Traced::Server { pid, executable, .. } => Target {
                 pid: Some(*pid),
                 executable: Some(executable.to_string_lossy()),
                 workspace: None,

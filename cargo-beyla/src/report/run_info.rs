@@ -53,6 +53,9 @@ pub enum Traced {
         /// Its executable.
         #[serde(serialize_with = "lossy")]
         executable: PathBuf,
+        /// Of what it started, programs in these folders were followed.
+        #[serde(default, serialize_with = "lossy_list", skip_serializing_if = "Vec::is_empty")]
+        within: Vec<PathBuf>,
     },
     /// The tests of a workspace.
     Tests {

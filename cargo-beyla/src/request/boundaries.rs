@@ -20,7 +20,8 @@ pub struct Boundaries {
     pub received: Option<u64>,
     /// Entry of the first send call that carries bytes of the (final) response.
     pub responded: Option<u64>,
-    /// Return of the last send call of the response, or, where the exchange broke off, the moment it
+    /// When a client on this machine had the last byte of the response; for any other the return of the last send call
+    /// of the response; or, where the exchange broke off, the moment it
     /// did.
     pub ended: u64,
 }

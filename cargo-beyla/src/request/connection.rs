@@ -5,7 +5,7 @@ mod explain;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cargo_beyla_events::{State, Transfer, tcp_state};
+use cargo_beyla_events::{DELIVERY_AWAITED, State, Transfer, tcp_state};
 
 use crate::protocol::http1::{Heads, Http1};
 use crate::protocol::message::{
@@ -54,8 +54,11 @@ struct Exchanges {
     last_arrived_ns: Option<u64>,
     /// Since when there is no room to send in, in nanoseconds.
     blocked_ns: Option<u64>,
-    /// Entry and return of the last send call, in nanoseconds.
+    /// Entry and end of the last send call, in nanoseconds.
     sent: Option<(u64, u64)>,
+    /// The end of the send call at hand or the last, as a sequence number, if it is still to be told when the client
+    /// has its bytes.
+    undelivered: Option<u32>,
 }
 
 impl Connection {
@@ -80,6 +83,7 @@ impl Connection {
                 last_arrived_ns: None,
                 blocked_ns: None,
                 sent: None,
+                undelivered: None,
             },
             closing: Closing::default(),
             end: None,
@@ -88,6 +92,20 @@ impl Connection {
 
     pub(super) fn arrived(&mut self, sequence: u32, time_ns: u64) {
         self.streams.arrived(sequence, time_ns);
+    }
+
+    /// A client on this machine has what was sent up to a sequence number.
+    pub(super) fn delivered(&mut self, sequence: u32, time_ns: u64, ledger: &mut Ledger) {
+        let exchanges = &mut self.exchanges;
+        if exchanges.undelivered == Some(sequence) {
+            exchanges.undelivered = None;
+            exchanges.sent = exchanges.sent.map(|(begin, end)| (begin, end.max(time_ns)));
+        }
+        for exchange in exchanges.under_way.iter_mut().filter(|exchange| exchange.undelivered == Some(sequence)) {
+            exchange.boundaries.ended = exchange.boundaries.ended.max(time_ns);
+        }
+        // It has what was sent before as well.
+        exchanges.book(ledger).await_no_more();
     }
 
     /// A receive or send call returned.
@@ -122,6 +140,10 @@ impl Connection {
         }
         if direction == Direction::Request && ledger.explain.is_some() {
             self.exchanges.last_arrived_ns = moved.segment.last_arrived();
+        }
+        if direction == Direction::Response {
+            let awaited = transfer.header.flags & DELIVERY_AWAITED != 0;
+            self.exchanges.undelivered = awaited.then_some(transfer.end_sequence);
         }
         let mut book = self.exchanges.book(ledger);
         if moved.missing > 0 {
@@ -242,6 +264,14 @@ impl Book<'_> {
         self.exchanges.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
     }
 
+    /// Takes the return of the last send call for the end of what a client has not been seen to have.
+    fn await_no_more(&mut self) {
+        for exchange in &mut self.exchanges.under_way {
+            exchange.undelivered = None;
+        }
+        self.enter_finished();
+    }
+
     fn enter_finished(&mut self) {
         while let Some(first) = self.exchanges.under_way.front_mut().filter(|first| first.is_over()) {
             self.ledger.enter(first, &self.exchanges.info);
@@ -257,6 +287,8 @@ impl Messages for Book<'_> {
     }
 
     fn request(&mut self, head: &RequestHead<'_>) {
+        // Who asks for more has the answer to what it asked for before.
+        self.await_no_more();
         let ledger = &mut *self.ledger;
         ledger.totals.requests += 1;
         let (connected, accepted) = match self.exchanges.opened.take() {
@@ -280,6 +312,7 @@ impl Messages for Book<'_> {
             response_bytes: None,
             outcome: None,
             caller: head.trace.as_ref().filter(|_| ledger.track_request_headers).map(Caller::of),
+            undelivered: None,
             opened: None,
             upload_ns: 0,
             stalled_ns: 0,
@@ -323,7 +356,7 @@ impl Messages for Book<'_> {
 
     fn response_end(&mut self, end: MessageEnd) {
         let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
-        let received_ns = self.exchanges.received_ns;
+        let (received_ns, undelivered) = (self.exchanges.received_ns, self.exchanges.undelivered);
         if let Some(exchange) = self.unanswered() {
             if let Some(bytes) = &mut exchange.response_bytes {
                 bytes.body = end.body;
@@ -333,7 +366,10 @@ impl Messages for Book<'_> {
                 exchange.boundaries.received = Some(received_ns);
             }
             match end.time_ns {
-                Some(time_ns) => exchange.end(Outcome::Complete, time_ns),
+                Some(time_ns) => {
+                    exchange.end(Outcome::Complete, time_ns);
+                    exchange.undelivered = undelivered;
+                }
                 None => exchange.end(Outcome::NotSeen, last_sent),
             }
             self.enter_finished();

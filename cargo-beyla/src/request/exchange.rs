@@ -25,6 +25,8 @@ pub(super) struct Exchange {
     pub(super) outcome: Option<Outcome>,
     /// The trace that it came with, and who sent it.
     pub(super) caller: Option<(TraceId, Caller)>,
+    /// The client is on this machine and does not have the last byte yet: its sequence number, plus one.
+    pub(super) undelivered: Option<u32>,
     /// What `--explain` knows of it.
     pub(super) opened: Option<Slot>,
     /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
@@ -42,7 +44,7 @@ impl Exchange {
 
     /// Whether nothing more belongs to it.
     pub(super) fn is_over(&self) -> bool {
-        self.received && self.outcome.is_some()
+        self.received && self.outcome.is_some() && self.undelivered.is_none()
     }
 
     pub(super) fn is_error(&self) -> bool {

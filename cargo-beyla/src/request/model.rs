@@ -28,6 +28,19 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
+/// A socket on which the server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub local: Endpoint,
+    /// Whether it listens on addresses of IPv6 alone, and not on those of IPv4 as well.
+    pub ipv6_only: bool,
+    /// Whether it listened before the server began, which was given it.
+    pub before: bool,
+    /// The process that listens, if it is not the one that was started.
+    pub pid: Option<u32>,
+}
+
 /// A connection that the server accepted, shared by its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cargo_beyla_events::{Executed, Exited, Forked, TestEnded, TestStarted, test_result};
+use cargo_beyla_events::{self as records, Executed, Exited, Forked, TestEnded, TestStarted, test_result};
 use hashbrown::HashMap;
 
 use super::statistics::{Ended, Times};
@@ -32,6 +32,15 @@ pub struct Owner {
     pub pid: u32,
     /// The test that it belongs to; `None` where that was not seen.
     pub test: Option<TestId>,
+}
+
+/// Which processes of a run are followed, beside the one that starts the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Within {
+    /// Those whose programs are in these folders, or are these files.
+    pub folders: Vec<PathBuf>,
+    /// Whether the one that starts the others is itself one of them, so that what it forks is as well.
+    pub itself: bool,
 }
 
 /// How a test ended.
@@ -138,8 +147,7 @@ pub struct EndedTest {
 /// What is known of tests and processes so far.
 #[derive(Debug)]
 pub(super) struct Suite {
-    /// Programs outside of these folders are not followed.
-    within: Vec<PathBuf>,
+    within: Within,
     tests: Vec<Test>,
     /// Tests by process, as the run numbers it.
     roots: HashMap<u32, TestId>,
@@ -188,7 +196,7 @@ struct Process {
 }
 
 impl Suite {
-    pub(super) fn new(within: Vec<PathBuf>) -> Self {
+    pub(super) fn new(within: Within) -> Self {
         Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new(), ended: Vec::new() }
     }
 
@@ -265,8 +273,9 @@ impl Suite {
 
     pub(super) fn forked(&mut self, forked: &Forked) {
         if self.processes.len() < PROCESSES_MAX {
-            let parent = self.processes.get(&forked.parent).copied().unwrap_or_default();
-            // Its own number is known once it executes something.
+            let starter = Process { followed: self.within.itself, ..Process::default() };
+            let parent = self.processes.get(&forked.parent).copied().unwrap_or(starter);
+            // Its own number is known once it executes something, or serves a connection.
             self.processes.insert(forked.child, Process { pid: 0, ..parent });
         }
     }
@@ -277,9 +286,18 @@ impl Suite {
         }
         let process = self.processes.entry(executed.process).or_default();
         process.pid = executed.pid;
-        process.followed = self.within.iter().any(|folder| path.starts_with(folder));
+        process.followed = self.within.folders.iter().any(|folder| path.starts_with(folder));
         if process.test.is_none() {
             process.test = self.roots.get(&executed.pid).copied();
+        }
+    }
+
+    /// A process has taken a connection.
+    pub(super) fn owns(&mut self, owner: &records::Owner) {
+        if let Some(process) = self.processes.get_mut(&owner.process)
+            && owner.pid != 0
+        {
+            process.pid = owner.pid;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::protocol::http1::Heads;
 use crate::stream::connection::Connection as Streams;
-use crate::stream::event::{Event, Open};
+use crate::stream::event::{Event, Listen, Open};
 use crate::stream::segment::Direction;
 
 use super::connection::Connection;
 use super::explain::Explain;
 use super::ledger::Ledger;
-use super::model::{ConnectionInfo, Endpoint, Request};
+use super::model::{ConnectionInfo, Endpoint, Listener, Request};
 use super::route::RouteTable;
-use super::suite::{EndedTest, Owner, TestId};
+use super::suite::{EndedTest, Owner, TestId, Within};
 use super::summary::Summary;
 use super::system_call::Architecture;
 
@@ -49,8 +49,8 @@ pub struct TraceSettings {
     pub seed: Option<u128>,
     /// Whether requests are asked, by `traceparent`, which trace they belong to.
     pub track_request_headers: bool,
-    /// In a run that traces tests: programs outside of these folders are not followed.
-    pub within: Option<Vec<PathBuf>>,
+    /// Which processes are followed; without it, all that there are.
+    pub within: Option<Within>,
     /// Of the machine that the events come from.
     pub architecture: Architecture,
 }
@@ -81,7 +81,7 @@ pub struct Trace {
     heads: Heads,
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
-    listening: Vec<Endpoint>,
+    listening: Vec<Listener>,
     /// When the server was told to end, in nanoseconds.
     stopping_ns: u64,
     /// For how long all was stopped.
@@ -130,15 +130,16 @@ impl Trace {
     /// Takes the next event.
     pub fn record(&mut self, event: &Event<'_>) {
         match event {
-            Event::Listen { local, .. } => {
-                if self.listening.len() < LISTENING_MAX && !self.listening.contains(local) {
-                    self.listening.push(local.clone());
-                }
-            }
+            Event::Listen(listen) => self.listen(listen),
             Event::Open(open) => self.open(open),
             Event::Arrival(arrival) => {
                 if let Some(connection) = self.connections.get_mut(&arrival.header.connection) {
                     connection.arrived(arrival.sequence, arrival.header.time_ns);
+                }
+            }
+            Event::Delivered(arrival) => {
+                if let Some(connection) = self.connections.get_mut(&arrival.header.connection) {
+                    connection.delivered(arrival.sequence, arrival.header.time_ns, &mut self.ledger);
                 }
             }
             Event::Receive(transfer, data) => self.moved(Direction::Request, transfer, data),
@@ -175,6 +176,9 @@ impl Trace {
             | Event::UnwoundStack(_)
             | Event::StackFrames { .. } => self.explain(event),
             Event::Owner(owner) => {
+                if let Some(suite) = &mut self.ledger.suite {
+                    suite.owns(owner);
+                }
                 if self.owners.len() < CONNECTIONS_MAX {
                     self.owners.insert(owner.header.connection, owner.process);
                 }
@@ -236,7 +240,7 @@ impl Trace {
     }
 
     /// Where the process listens so far, in the order in which it began to.
-    pub fn listening(&self) -> &[Endpoint] {
+    pub fn listening(&self) -> &[Listener] {
         &self.listening
     }
 
@@ -297,7 +301,7 @@ impl Trace {
         let explained = explain.map(|explain| explain.finish(&statistics, &totals, &mut requests));
         Summary {
             totals,
-            listening: self.listening,
+            listening: self.listening.into_iter().map(|listener| listener.local).collect(),
             paused_ns: self.paused_ns,
             total: statistics.total(),
             routes: statistics.into_summaries(),
@@ -305,6 +309,22 @@ impl Trace {
             unseen,
             explained,
             tests,
+        }
+    }
+
+    fn listen(&mut self, listen: &Listen) {
+        let pid = match &self.ledger.suite {
+            Some(suite) if listen.process != 0 => match suite.owner(listen.process) {
+                Some(owner) => Some(owner.pid).filter(|&pid| pid != 0),
+                // What a program does that is not followed is none of the server's doing.
+                None => return,
+            },
+            _ => None,
+        };
+        let Listen { local, ipv6_only, before, .. } = listen.clone();
+        let known = self.listening.iter().any(|listener| listener.local == local);
+        if self.listening.len() < LISTENING_MAX && !known {
+            self.listening.push(Listener { local, ipv6_only, before, pid });
         }
     }
 

@@ -89,10 +89,15 @@ impl Connection {
                 self.arrived(transfer.arrival_sequence, transfer.arrival_ns);
             }
         }
-        let end_ns = transfer.header.time_ns;
-        let begin_ns = match direction {
-            Direction::Request => end_ns,
-            Direction::Response => transfer.begin_ns.min(end_ns),
+        let returned_ns = transfer.header.time_ns;
+        let (begin_ns, end_ns) = match direction {
+            Direction::Request => (returned_ns, returned_ns),
+            Direction::Response => {
+                let begin_ns = transfer.begin_ns.min(returned_ns);
+                // The client may have had the bytes long before the call returned: its thread may lose its CPU.
+                let delivered_ns = Some(transfer.arrival_ns).filter(|&arrival_ns| arrival_ns != 0);
+                (begin_ns, delivered_ns.map_or(returned_ns, |at| at.clamp(begin_ns, returned_ns)))
+            }
         };
         Some(Moved {
             missing: start.saturating_sub(before),

@@ -21,17 +21,14 @@ pub const RECORD_MAX: usize = TRAILING_MAX + size_of::<records::Transfer>();
 /// One record. Times are nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<'a> {
-    /// A socket of the process began to listen.
-    Listen {
-        /// When.
-        time_ns: u64,
-        /// Where.
-        local: Endpoint,
-    },
+    /// A socket of the process listens.
+    Listen(Listen),
     /// The process touched a connection for the first time.
     Open(Open),
     /// Bytes reached a receive queue that already held unread ones.
     Arrival(records::Arrival),
+    /// Bytes that a send call moved reached the receive queue of a client on this machine, after its return.
+    Delivered(records::Arrival),
     /// A receive call returned; with the bytes that were captured.
     Receive(records::Transfer, &'a [u8]),
     /// A send call returned; with the bytes that were captured.
@@ -143,6 +140,19 @@ impl Paused {
     }
 }
 
+/// A socket that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub local: Endpoint,
+    /// Whose it is, of several processes that are traced, as records number it; 0 of the one that starts the others.
+    pub process: u32,
+    /// Whether it listens on addresses of IPv6 alone, and not on those of IPv4 as well.
+    pub ipv6_only: bool,
+    /// Whether it listened before the process began, which was given it.
+    pub before: bool,
+}
+
 /// The process touched a connection for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
@@ -210,10 +220,12 @@ impl<'a> Event<'a> {
     fn of_record(header: &records::Header, record: &'a [u8]) -> Result<Option<Self>, DecodeError> {
         let time_ns = header.time_ns;
         let event = match header.kind {
-            kind::LISTEN => split::<records::Listen>(record)
-                .map(|(listen, path)| Self::Listen { time_ns, local: endpoint(&listen.local, path) }),
+            kind::LISTEN => {
+                split::<records::Listen>(record).map(|(listen, path)| Self::Listen(Listen::of_record(&listen, path)))
+            }
             kind::OPEN => split::<records::Open>(record).map(|(open, path)| Self::Open(Open::of_record(&open, path))),
             kind::ARRIVAL => split(record).map(|(arrival, _)| Self::Arrival(arrival)),
+            kind::DELIVERED => split(record).map(|(arrival, _)| Self::Delivered(arrival)),
             kind::RECEIVE => transfer(record)?.map(|(transfer, data)| Self::Receive(transfer, data)),
             kind::SEND => transfer(record)?.map(|(transfer, data)| Self::Send(transfer, data)),
             kind::STATE => split(record).map(|(state, _)| Self::State(state)),
@@ -252,6 +264,18 @@ impl<'a> Event<'a> {
     }
 }
 
+impl Listen {
+    fn of_record(record: &records::Listen, path: &[u8]) -> Self {
+        let flagged = |flag| record.header.flags & flag != 0;
+        Self {
+            local: endpoint(&record.local, path),
+            process: record.header.connection as u32,
+            ipv6_only: flagged(records::LISTENS_ON_IPV6_ONLY),
+            before: flagged(records::LISTENED_BEFORE),
+        }
+    }
+}
+
 impl Open {
     fn of_record(record: &records::Open, path: &[u8]) -> Self {
         Self {
@@ -272,7 +296,7 @@ fn structure_size(kind: u16) -> usize {
     match kind {
         kind::LISTEN => size_of::<records::Listen>(),
         kind::OPEN => size_of::<records::Open>(),
-        kind::ARRIVAL => size_of::<records::Arrival>(),
+        kind::ARRIVAL | kind::DELIVERED => size_of::<records::Arrival>(),
         kind::RECEIVE | kind::SEND => size_of::<records::Transfer>(),
         kind::STATE => size_of::<records::State>(),
         kind::LOST => size_of::<records::Lost>(),
@@ -369,7 +393,7 @@ mod tests {
     fn listening(local: records::Endpoint, path: &[u8]) -> String {
         let bytes = listen(local, path);
         match Event::decode(&bytes) {
-            Ok(Some((Event::Listen { local, time_ns: 7 }, size))) if size == bytes.len() => local.to_string(),
+            Ok(Some((Event::Listen(listen), size))) if size == bytes.len() => listen.local.to_string(),
             other => panic!("{other:?}"),
         }
     }

@@ -26,7 +26,8 @@ pub struct Segment<'a> {
     pub tail: Option<[u8; 8]>,
     /// Entry of the call, in nanoseconds; for a receive call its return.
     pub begin_ns: u64,
-    /// Return of the call, in nanoseconds.
+    /// Return of the call, in nanoseconds; for a send call, when a client on this machine had the last of the bytes, if
+    /// that was before.
     pub end_ns: u64,
     pub(super) arrivals: &'a Arrivals,
 }

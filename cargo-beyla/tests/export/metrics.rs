@@ -59,7 +59,7 @@ fn all_is_sent_at_the_end() {
 fn a_server_that_has_ended_is_told_of() {
     let mut server = std::process::Command::new("sleep").arg("60").spawn().expect("it is there");
     let executable = "/bin/sleep".into();
-    let run = RunInfo { traced: Traced::Server { pid: server.id(), executable }, ..run() };
+    let run = RunInfo { traced: Traced::Server { pid: server.id(), executable, within: Vec::new() }, ..run() };
     let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
     let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_mins(1));
     let exporter = start_of(&settings, &run);

@@ -75,7 +75,11 @@ pub fn test(id: u32) -> EndedTest {
 pub fn run() -> RunInfo {
     RunInfo {
         version: "0.1.0".into(),
-        traced: Traced::Server { pid: std::process::id(), executable: "/work/target/debug/server".into() },
+        traced: Traced::Server {
+            pid: std::process::id(),
+            executable: "/work/target/debug/server".into(),
+            within: Vec::new(),
+        },
         started_unix_ns: 1_700_000_000_000_000_000,
         started_monotonic_ns: 0,
         capture: "socket".into(),

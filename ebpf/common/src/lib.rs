@@ -78,8 +78,7 @@ pub mod kind {
     pub const SENDING: u16 = 13;
     /// [`super::Sending`]: a send call found no room. Only under `--explain`.
     pub const SEND_BLOCKED: u16 = 14;
-    /// [`super::Owner`]: whose a connection is. This and the three that follow only where several processes are
-    /// traced.
+    /// [`super::Owner`]: whose a connection is, if it is not that of the process which starts the others.
     pub const OWNER: u16 = 15;
     /// [`super::Forked`]
     pub const FORKED: u16 = 16;
@@ -87,6 +86,9 @@ pub mod kind {
     pub const EXECUTED: u16 = 17;
     /// [`super::Exited`]
     pub const EXITED: u16 = 18;
+    /// [`super::Arrival`] at a client on this machine: it has all that a send call moved that returned before, up to
+    /// `sequence`. Only where that call says [`super::DELIVERY_AWAITED`].
+    pub const DELIVERED: u16 = 19;
     /// [`super::Lost`]: what could not be recorded, written by the probe helper.
     pub const LOST: u16 = 100;
     /// [`super::Header`] and the way of capture in UTF-8: every probe is attached, says the probe helper.
@@ -114,6 +116,16 @@ pub mod kind {
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
 pub const ARRIVAL_UNKNOWN: u16 = 1;
 
+/// A flag of a sent [`Transfer`]: the client is on this machine and did not have the last byte yet when the call
+/// returned. When it does is told by [`kind::DELIVERED`].
+pub const DELIVERY_AWAITED: u16 = 1;
+
+/// A flag of a [`Listen`]: the socket listens on addresses of IPv6 alone, and not on those of IPv4 as well.
+pub const LISTENS_ON_IPV6_ONLY: u16 = 1;
+
+/// A flag of a [`Listen`]: the socket listened before the process began, which was given it.
+pub const LISTENED_BEFORE: u16 = 2;
+
 /// A flag of an [`Open`]: the connection was open before anybody watched, so that its first bytes may belong
 /// to a message that began earlier.
 pub const OPEN_BEFORE: u16 = 1;
@@ -125,7 +137,8 @@ pub const OPEN_BEFORE: u16 = 1;
 pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
-    /// [`ARRIVAL_UNKNOWN`], [`OPEN_BEFORE`], one of [`task`] or of [`stack`], or 0.
+    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`LISTENS_ON_IPV6_ONLY`],
+    /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], one of [`task`] or of [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
     pub size: u32,
@@ -161,7 +174,8 @@ impl Endpoint {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Listen {
-    /// `kind::LISTEN`.
+    /// `kind::LISTEN`. In the place of `connection`: whose it is, as in [`Owner`]; 0 of the process that starts the
+    /// others.
     pub header: Header,
     /// Where it listens.
     pub local: Endpoint,
@@ -190,14 +204,14 @@ pub struct Open {
 }
 
 /// Bytes reached a receive queue that already held unread ones. (The first bytes to reach an empty
-/// queue are told by the [`Transfer`] that reads them.)
+/// queue are told by the [`Transfer`] that reads them.) Of [`kind::DELIVERED`], the client's queue, and the last byte.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Arrival {
-    /// `kind::ARRIVAL`.
+    /// `kind::ARRIVAL` or `kind::DELIVERED`.
     pub header: Header,
-    /// Sequence number of the first of them.
+    /// Sequence number of the first of them; of [`kind::DELIVERED`], of the byte after the last.
     pub sequence: u32,
     /// Zero.
     pub reserved: u32,
@@ -216,7 +230,8 @@ pub struct Transfer {
     /// Send: the entry of the call. Receive: 0.
     pub begin_ns: u64,
     /// Receive: when the byte at `arrival_sequence` reached the receive queue; 0 if all that was received
-    /// came with arrivals told before, or unseen ([`ARRIVAL_UNKNOWN`]).
+    /// came with arrivals told before, or unseen ([`ARRIVAL_UNKNOWN`]). Send: when the last byte moved reached the
+    /// receive queue of a client on this machine; 0 if that was not seen before the return of the call.
     pub arrival_ns: u64,
     /// See `arrival_ns`.
     pub arrival_sequence: u32,
@@ -287,18 +302,25 @@ pub struct Settings {
     pub namespace_inode: u64,
     /// Polls that have lasted less are not sampled, in nanoseconds.
     pub long_poll_ns: u64,
-    /// The process to trace, or whose children to trace, as its namespace numbers it.
+    /// The capabilities that a traced process may have, where `user` is not 0: those of the helper.
+    pub capabilities: u64,
+    /// The process to trace with what it starts, as its namespace numbers it.
     pub process: u32,
-    /// 1 to trace what the process starts, with all that this starts, in the place of itself.
-    pub family: u32,
-    /// The user whose processes are traced where there are several; 0 for all.
+    /// 1 to trace the process itself, with all that it starts; 0 to trace what it starts alone.
+    pub itself: u32,
+    /// How many more processes are traced that run already.
+    pub expected: u32,
+    /// The user whose processes are traced; 0 for all.
     pub user: u32,
     /// 1 to take the bytes of TCP from the socket tracepoints, 0 from system calls.
     pub socket_tracepoints: u32,
     /// 1 to take arrivals of TCP from `tcp_probe`, 0 from `sk_data_ready`.
     pub arrivals_by_tcp_probe: u32,
-    /// 1 if the process ran before, and may have connections that nobody saw being established.
+    /// 1 if the process ran before.
     pub attached: u32,
+    /// 1 if it may have connections that nobody saw being established: it ran before, or was given sockets that
+    /// listened before.
+    pub adopts: u32,
     /// 1 to record what `--explain` needs.
     pub explain: u32,
     /// 1 if the kernel has `bpf_task_pt_regs` (Linux 5.15): then stacks and system calls can be told.
@@ -325,6 +347,14 @@ pub struct Settings {
     pub cred_euid: u32,
     /// `cred.suid`
     pub cred_suid: u32,
+    /// `cred.gid`
+    pub cred_gid: u32,
+    /// `cred.egid`
+    pub cred_egid: u32,
+    /// `cred.sgid`
+    pub cred_sgid: u32,
+    /// `cred.cap_permitted`
+    pub cred_cap_permitted: u32,
     /// `linux_binprm.filename`
     pub binprm_filename: u32,
     /// `files_struct.fdt`
@@ -353,6 +383,10 @@ pub struct Settings {
     pub sock_num: u32,
     /// `sock.__sk_common.skc_dport`
     pub sock_dport: u32,
+    /// `sock.__sk_common.skc_ipv6only`: the byte that it is a bit of.
+    pub sock_ipv6_only: u32,
+    /// That bit, as a mask.
+    pub sock_ipv6_only_mask: u32,
     /// `sock.__sk_common.skc_rcv_saddr`
     pub sock_rcv_saddr: u32,
     /// `sock.__sk_common.skc_daddr`
@@ -377,6 +411,8 @@ pub struct Settings {
     pub tcp_write_seq: u32,
     /// `unix_sock.addr`
     pub unix_addr: u32,
+    /// `unix_sock.peer`
+    pub unix_peer: u32,
     /// `unix_address.len`
     pub unix_address_len: u32,
     /// `unix_address.name[0].sun_path`
@@ -391,6 +427,8 @@ pub struct Settings {
     pub tcp_cb_seq: u32,
     /// `tcp_skb_cb.end_seq`
     pub tcp_cb_end_seq: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The offset of a field that the running kernel has not.

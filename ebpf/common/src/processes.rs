@@ -17,8 +17,8 @@ pub struct Owner {
     pub header: Header,
     /// The process that touched it first, by its number at the root of PID namespaces.
     pub process: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The same as the user's PID namespace numbers it; 0 if it is in another.
+    pub pid: u32,
 }
 
 /// A process begins.

@@ -19,9 +19,9 @@ const TEXT_MAX: usize = 60 * 1024;
 /// Puts what records say in addresses into what anybody can read.
 pub(in crate::commands) struct Explaining {
     symbols: Symbols,
-    /// The only process; `None` if there are several.
+    /// The process that starts the others; `None` if that is not traced itself.
     process: Option<u32>,
-    /// Of several processes: their numbers here, by those that records have.
+    /// The others: their numbers here, by those that records have.
     processes: HashMap<u32, u32>,
     /// What cannot be seen, in sentences.
     unseen: String,
@@ -45,10 +45,17 @@ impl Explaining {
                 take(&Event::UnwoundStack(unwound), unwound.as_bytes());
             }
             Event::Vtable(vtable) => self.symbols.add_task_type(self.number(vtable.process), vtable),
+            Event::Forked(forked) => {
+                // Until it tells its own number: it has mapped what the other has.
+                self.add(forked.child, self.number(forked.parent));
+                take(event, record);
+            }
+            Event::Owner(owner) => {
+                self.add(owner.process, owner.pid);
+                take(event, record);
+            }
             Event::Executed(executed, _) => {
-                if self.processes.len() < PROCESSES_MAX {
-                    self.processes.insert(executed.process, executed.pid);
-                }
+                self.add(executed.process, executed.pid);
                 take(event, record);
             }
             Event::Exited(exited) => {
@@ -61,7 +68,13 @@ impl Explaining {
 
     /// A process as it is numbered here; 0, which none is, where that is not known.
     fn number(&self, process: u32) -> u32 {
-        self.process.or_else(|| self.processes.get(&process).copied()).unwrap_or(0)
+        self.processes.get(&process).copied().or(self.process).unwrap_or(0)
+    }
+
+    fn add(&mut self, process: u32, number: u32) {
+        if number != 0 && (self.processes.len() < PROCESSES_MAX || self.processes.contains_key(&process)) {
+            self.processes.insert(process, number);
+        }
     }
 
     /// Shows the names of all that was met to `take`.

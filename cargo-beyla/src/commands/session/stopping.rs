@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 
 use super::super::status::Status;
+use crate::launch::running::descendants;
 use crate::report::run_info::Exit;
 
 /// What it is told, and how long it has before it is told the next. ^C is what developers' servers
@@ -62,7 +63,7 @@ impl Stopping {
     pub(super) fn stop(&mut self) {
         if !self.has_begun() {
             self.step = Some((0, Instant::now()));
-            self.send(STEPS[0].0);
+            self.send_to_all(STEPS[0].0);
         }
     }
 
@@ -76,7 +77,7 @@ impl Stopping {
         let (next, _) = STEPS[step + 1];
         status.warn(format_args!("the server has not ended {} s after {signal}, sending {next}", patience.as_secs()));
         self.step = Some((step + 1, Instant::now()));
-        self.send(next);
+        self.send_to_all(next);
     }
 
     /// Whether the server ended by a signal of ours, which the user has not asked for. It may also have crashed on its
@@ -84,6 +85,20 @@ impl Stopping {
     pub(super) fn explains(&self, exit: Exit) -> bool {
         let sent = self.step.filter(|_| self.asked == 0).map_or(&[][..], |(step, _)| &STEPS[..=step]);
         sent.iter().any(|(signal, _)| exit == Exit::Signal(*signal as i32))
+    }
+
+    /// As ^C does on a terminal: the server gets it, and what it has started that has stayed in its process group.
+    fn send_to_all(&self, signal: Signal) {
+        let Some(server) = self.server else { return };
+        let group = getpgid(Some(server));
+        // Before the server has ended, while it is known whose they are.
+        let started = descendants(server.as_raw() as u32).into_iter().map(|pid| Pid::from_raw(pid as i32));
+        let started: Vec<Pid> = started.filter(|pid| group.is_ok() && getpgid(Some(*pid)) == group).collect();
+        self.send(signal);
+        for pid in started {
+            // It may have ended by itself.
+            let _ = kill(pid, signal);
+        }
     }
 
     fn send(&self, signal: Signal) {

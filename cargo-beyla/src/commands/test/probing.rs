@@ -44,8 +44,9 @@ impl Loading {
         let explain = settings.explain.value;
         let arguments = ProbeArguments {
             pid: std::process::id(),
-            family: true,
+            children: true,
             attach: false,
+            members: Vec::new(),
             capture,
             explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
             executables: Executables::default(),

@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 
 use super::*;
 use crate::request::finding::FindingKind;
-use crate::request::suite::{EndedTest, TestId, TestResult};
+use crate::request::suite::{EndedTest, TestId, TestResult, Within};
 use crate::stream::event::Paused;
 
 const PARENT: &str = "GET /a HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
@@ -21,7 +21,7 @@ struct Run {
 impl Run {
     fn new(seed: Option<u128>) -> Self {
         let routes = RouteTable::new(&[]).expect("no patterns");
-        let within = Some(vec!["/target".into()]);
+        let within = Some(Within { folders: vec!["/target".into()], itself: false });
         let settings = TraceSettings { export: true, seed, within, ..TraceSettings::new(routes, usize::MAX) };
         Self { trace: Trace::new(settings), tape: Tape::new(), played: 0 }
     }
@@ -42,7 +42,7 @@ impl Run {
     fn serves(&mut self, test: u32, requests: &[&str], answered: bool) {
         let connection = u64::from(test) + 1;
         let header = Header { connection, ..self.header() };
-        self.trace.record(&Event::Owner(records::Owner { header, process: test + 1, reserved: 0 }));
+        self.trace.record(&Event::Owner(records::Owner { header, process: test + 1, pid: test + 1 }));
         self.tape.open(connection);
         for request in requests {
             self.tape.receive(connection, request);
@@ -202,7 +202,7 @@ fn findings_about_all_requests_name_the_tests_that_suffer() {
     for (test, wait) in [(1, 0), (2, WAIT), (3, WAIT), (4, WAIT)] {
         let connection = u64::from(test) + 1;
         let header = Header { connection, ..run.header() };
-        run.trace.record(&Event::Owner(records::Owner { header, process: test + 1, reserved: 0 }));
+        run.trace.record(&Event::Owner(records::Owner { header, process: test + 1, pid: test + 1 }));
         run.tape.open_after(connection, wait).receive(connection, GET).send(connection, OK);
         run.play();
     }
