@@ -214,7 +214,10 @@ fn explained_after(name: &str, change: impl Fn(&Path), said: Option<&str>) {
         let blocked = report.of_path("/block").next().expect("it was made").opened();
         assert_eq!(blocked.unit, Unit::Task);
         let place = blocked.places.first().expect("a place");
-        assert!(place.is_sleep_at("latency_lab::handlers::block", file, line), "not at {file}:{line}: {place:#?}");
+        assert!(
+            place.is_sleep_at(Build::Debug, "latency_lab::handlers::block", file, line),
+            "not at {file}:{line}: {place:#?}"
+        );
         report
     });
 }

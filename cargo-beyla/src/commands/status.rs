@@ -56,7 +56,7 @@ impl Status {
 
     /// What cures a failure that was told.
     pub(super) fn hint(self, text: impl std::fmt::Display) {
-        write(&format!("{}: {text}\n", self.paint(HINT, "hint")));
+        write(format!("{}: {text}\n", self.paint(HINT, "hint")));
     }
 
     fn paint(self, style: Style, text: &str) -> String {

@@ -94,10 +94,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     };
     let built = start(compiled, as_user, status)?;
-    if let [first, others @ ..] = &workspace.doc_tests(target)[..] {
-        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-        status.say("Leaving", format_args!("the doc tests of {first}{more} to `cargo test --doc`"));
-    }
+    say_doc_tests(&workspace.doc_tests(target), status);
     let harness =
         if built.binaries.iter().any(|binary| binary.harness) { harness? } else { harness.unwrap_or_default() };
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -105,9 +102,8 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let groups: Vec<&TestGroup> = settings.test_groups.iter().map(|group| &group.value).collect();
     let as_user = user::impersonating(user.as_ref());
     let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, &groups, cpus.get(), as_user)?;
-    if !is_part(target) && !harness.choose() {
-        warn_of_empty(&groups, &binaries, status);
-    }
+    let all_run = !is_part(target) && !harness.choose();
+    warn_of_empty(&groups, &binaries, all_run, status);
     // Before there are threads, and what may stay behind if we are killed.
     let signals = Signals::guarded().map_err(|source| Error::System { what: "opening a signal descriptor", source })?;
     let options = options(arguments, &harness, cpus, &groups, user.clone(), &signals);
@@ -137,7 +133,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let summary = trace.finish(ended_monotonic_ns);
     let duration_ns = info.duration_ns(&summary, ended_monotonic_ns);
     // What was not run cannot be matched.
-    let partial = is_part(target) || harness.choose() || progress.has_failures() || stopped.is_some();
+    let partial = !all_run || progress.has_failures() || stopped.is_some();
     let (verdicts, samples) = demands.judge(&summary, takers.take_samples(), partial, status);
     // A report that cannot be written keeps nothing else from being told.
     let mut written = show(&summary, &info, duration_ns, None, &verdicts, &settings, tracing.json, status);
@@ -162,9 +158,9 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
 }
 
 /// A group without tests would otherwise never be noticed.
-fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], status: Status) {
+fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], all_run: bool, status: Status) {
     // What a binary without a list has may be in any of them.
-    if binaries.iter().any(|binary| binary.unlisted.is_some()) {
+    if !all_run || binaries.iter().any(|binary| binary.unlisted.is_some()) {
         return;
     }
     for (place, group) in groups.iter().enumerate() {
@@ -172,6 +168,14 @@ fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], status: Stat
         if !tests.any(|test| test.groups.contains(&place)) {
             status.warn(format_args!("the test group `{}` matches no test", group.name.escape_debug()));
         }
+    }
+}
+
+/// Says whose doc tests are left out.
+fn say_doc_tests(packages: &[impl std::fmt::Display], status: Status) {
+    if let [first, others @ ..] = packages {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        status.say("Leaving", format_args!("the doc tests of {first}{more} to `cargo test --doc`"));
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
@@ -166,13 +166,7 @@ fn ignore_signals() {
 
 fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), HelperError> {
     let pid = arguments.pid;
-    let no_process = |source: io::Error| HelperError::NoProcess { pid, source };
-    let process = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
-    let process = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())
-        .map_err(|errno| no_process(errno.into()))?;
+    let process = open_process(pid)?;
     // What starts the others and is not traced itself may be root's. Whose these are, the kernel side checks.
     if !arguments.children {
         check_owner(pid)?;
@@ -278,6 +272,16 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
             return Ok(());
         }
     }
+}
+
+/// A descriptor that can be read once the process has ended.
+fn open_process(pid: u32) -> Result<OwnedFd, HelperError> {
+    let no_process = |source: io::Error| HelperError::NoProcess { pid, source };
+    let process = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
+    rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).map_err(|errno| no_process(errno.into()))
 }
 
 /// Probes the functions of the async runtime that the parent has found. Without them the rest still works.

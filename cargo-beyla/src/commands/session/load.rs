@@ -133,11 +133,9 @@ fn address(listener: &Listener, is_here: impl Fn(IpAddr) -> bool) -> Option<Sock
     let (ipv4, ipv6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => ipv4,
-        IpAddr::V6(_) if listener.ipv6_only => ipv6,
-        // It listens on the addresses of IPv4 as well, which more machines have.
-        IpAddr::V6(_) if is_here(ipv6) && !is_here(ipv4) => ipv6,
-        IpAddr::V6(_) => ipv4,
+        IpAddr::V6(_) if listener.ipv6_only || (is_here(ipv6) && !is_here(ipv4)) => ipv6,
+        // All addresses of IPv6 are those of IPv4 as well, which more machines have.
+        IpAddr::V4(_) | IpAddr::V6(_) => ipv4,
     };
     Some(SocketAddr::new(ip, address.port()))
 }
