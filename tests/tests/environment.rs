@@ -135,6 +135,10 @@ fn parse(text: &str, leader: u32) -> State {
         folders.map(|path| path.rsplit_once('/').expect("an absolute path").0.to_owned()).collect();
     let open = folders.iter().fold(open.clone(), |open, folder| open.replace(folder, "FOLDER"));
     state.insert("open".to_owned(), open);
+    // Signals 32 and 33 are the C library's own, and no program can set them: `posix_spawn` leaves them ignored, and the
+    // first thread that a process makes ends that for 33. Cargo makes threads, whoever starts it.
+    let ignored = u64::from_str_radix(state["SigIgn"].trim(), 16).expect("a set of signals");
+    state.insert("SigIgn".to_owned(), format!("{:x}", ignored & !(3 << 31)));
     state.remove("variable \"STATE\"");
     state
 }
