@@ -122,8 +122,9 @@ main() {
     # Those of the examples are run by the end-to-end tests. In one build with them, the libraries would have other
     # features, and be built once more.
     step "Unit tests" cargo test --locked --no-fail-fast -p cargo-beyla -p cargo-beyla-events
-    # What a shell starts in the background has ^C ignored, and so has all that this starts.
-    step "End-to-end tests" env --default-signal=INT,QUIT cargo test --locked --no-fail-fast -p beyla-tests
+    # What a shell starts in the background has ^C ignored, and what nohup starts the end of a terminal; so has all that
+    # these start.
+    step "End-to-end tests" env --default-signal=HUP,INT,QUIT cargo test --locked --no-fail-fast -p beyla-tests
     step "cargo-fuzz" install_cargo_fuzz
     step "Fuzzing for ${FUZZ_SECONDS:-60} s" fuzz
     printf '\nAll passed in %d s.\n' "$SECONDS"

@@ -39,10 +39,12 @@ impl Listening {
         Process::new(pid as i32).and_then(|process| Self::of_process(&process)).map_err(io::Error::other)
     }
 
-    /// Where a process listens that has not executed its program yet: of its sockets, those that it passes on.
+    /// Where a process listens that has not executed its program yet: of its sockets, those that it passes on. It is
+    /// nowhere where the kernel forbids a look: the process still is the tool, to which somebody gave capabilities
+    /// (`__ptrace_may_access` in `kernel/ptrace.c`), and a warning about that is shown.
     ///
     /// # Errors
-    /// If the process is gone, or not ours to look into.
+    /// If the process is gone.
     pub fn passed_on(pid: u32) -> io::Result<Self> {
         let look = |process: Process| {
             let sockets: Vec<Socket> =
@@ -50,7 +52,10 @@ impl Listening {
             // Few processes are given any, and the list of all that there are may be long.
             if sockets.is_empty() { Ok(Self::default()) } else { Self::among(&process, &sockets) }
         };
-        Process::new(pid as i32).and_then(look).map_err(io::Error::other)
+        match Process::new(pid as i32).and_then(look) {
+            Err(ProcError::PermissionDenied(_)) => Ok(Self::default()),
+            looked => looked.map_err(io::Error::other),
+        }
     }
 
     /// Whether it listens nowhere.
