@@ -69,7 +69,7 @@ impl TestResult {
         }
     }
 
-    /// As a record has it: one of [`test_result`] or [`UNLISTED`], and the exit code or the signal.
+    /// As a record has it: one of [`test_result`] or `UNLISTED`, and the exit code or the signal.
     pub fn to_record(self) -> (u32, i32) {
         match self {
             Self::Passed => (test_result::PASSED, 0),
