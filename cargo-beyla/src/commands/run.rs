@@ -112,7 +112,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
 /// Where the programs lie that are followed if the server starts them.
 fn folders(target_directory: &Path, executable: &Path) -> Vec<PathBuf> {
-    // What a process executes has no links in its path.
+    // The kernel names the executable of a process by its path without symbolic links.
     let found = [Some(target_directory), executable.parent()].into_iter().flatten();
     let mut folders: Vec<PathBuf> = found.filter_map(|folder| folder.canonicalize().ok()).collect();
     folders.dedup();

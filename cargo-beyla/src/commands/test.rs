@@ -157,7 +157,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     }
 }
 
-/// A group without tests would otherwise never be noticed.
+/// Warns of test groups whose filter matches no test, which is usually a misspelled filter.
 fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], all_run: bool, status: Status) {
     // What a binary without a list has may be in any of them.
     if !all_run || binaries.iter().any(|binary| binary.unlisted.is_some()) {
@@ -179,7 +179,7 @@ fn say_doc_tests(packages: &[impl std::fmt::Display], status: Status) {
     }
 }
 
-/// Has cargo say how it starts the tests.
+/// Asks cargo how it starts the tests.
 fn start(compiled: Compiled<'_>, as_user: impl Fn(&mut Command), status: Status) -> Result<BuiltTests, Error> {
     let built = compiled.start(|what| status.say("Waiting", format_args!("for cargo: {what}")), as_user)?;
     if let Some(runner) = built.binaries.iter().find_map(|binary| binary.program.runner.as_ref()) {

@@ -342,7 +342,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Tells of the binaries without a list, which come first of all.
+    /// Reports the binaries that gave no list of their tests, before any test starts.
     fn tell_unlisted(&mut self, happened: &mut Vec<Happened>) {
         if std::mem::replace(&mut self.told, true) {
             return;

@@ -1,6 +1,6 @@
 //! A start in two steps: fork, then, once the probes are attached, exec.
 //!
-//! The child waits on a pipe, by which it is told what to execute. A second pipe, closed by a successful exec, brings
+//! The child waits on a pipe for the program that it shall execute. A second pipe, which a successful exec closes, brings
 //! back the error of a failed one.
 
 use std::ffi::{OsString, c_char};

@@ -93,7 +93,7 @@ fn group_of(name: Option<&str>) -> Result<Gid, Error> {
     let by_number = || Some(Gid::from_raw(name.parse().ok()?));
     match Group::from_name(name).ok().flatten().map(|group| group.gid).or_else(by_number) {
         Some(group) => Ok(group),
-        None => failed(format!("there is no group {name}"), "`id -Gn` lists those that you are in"),
+        None => failed(format!("there is no group {name}"), "`id -Gn` lists your groups"),
     }
 }
 

@@ -21,7 +21,7 @@ pub(in crate::commands) struct Explaining {
     symbols: Symbols,
     /// The process that starts the others; `None` if that is not traced itself.
     process: Option<u32>,
-    /// The others: their numbers here, by those that records have.
+    /// Process ids of the other processes as this process sees them, by the numbers that records use.
     processes: HashMap<u32, u32>,
     /// What cannot be seen, in sentences.
     unseen: String,

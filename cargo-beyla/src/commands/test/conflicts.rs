@@ -9,7 +9,7 @@ use crate::request::suite::TestId;
 /// What programs say where the kernel says EADDRINUSE: the C libraries' words, Rust's name and that of the constant.
 const IN_USE: [&str; 4] = ["address already in use", "address in use", "addrinuse", "addressinuse"];
 
-/// Tests that run, and those that found an address in use.
+/// Which tests have run beside each other, and which of them found an address in use.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
     /// Whether another test has run meanwhile.

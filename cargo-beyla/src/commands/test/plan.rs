@@ -13,7 +13,7 @@ use crate::workspace::tests::TestBinary;
 use crate::workspace::tests::arguments::HarnessArguments;
 use crate::workspace::tests::list::{PATIENCE, list};
 
-/// With `--timeout`, a binary has no less than this to list its tests.
+/// The shortest time that a binary gets to list its tests, however short `--timeout` is.
 const PATIENCE_MIN: Duration = Duration::from_secs(10);
 
 /// The tests to run.

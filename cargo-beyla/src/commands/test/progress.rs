@@ -141,7 +141,7 @@ impl Progress {
             }
         } else {
             self.failures.push((test, result));
-            // What cannot be read is told below.
+            // Where reading fails, a line below says so.
             let excerpt = output.read().unwrap_or_default();
             self.conflicts.ended(test, Some(&excerpt));
             if let Some(outputs) = self.outputs.as_mut().filter(|outputs| outputs.len() < OUTPUTS_MAX) {

@@ -114,8 +114,8 @@ impl Invocation {
     }
 }
 
-/// Whether integration tests are told by this variable where a binary of their package is: by cargo, or by
-/// cargo-nextest, which has a name of its own for it.
+/// Whether a variable gives integration tests the path of a binary of their package. Cargo and cargo-nextest have names of
+/// their own for it.
 fn names_program(name: &OsStr) -> bool {
     ["CARGO_BIN_EXE_", "NEXTEST_BIN_EXE_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
 }
