@@ -336,7 +336,7 @@ pub fn parse() -> Arguments {
         arguments.insert(1.min(arguments.len()), "beyla".into());
     }
     match Cargo::try_parse_from(&arguments) {
-        Ok(Cargo { command: CargoCommand::Beyla(arguments) }) => arguments,
+        Ok(Cargo { command: CargoCommand::Beyla(arguments) }) => with_color_for_cargo(arguments),
         Err(error) => {
             let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
             let text = error.render();
@@ -346,6 +346,19 @@ pub fn parse() -> Arguments {
             std::process::exit(code.into());
         }
     }
+}
+
+/// What was chosen for our own lines holds for cargo's, between which they stand.
+fn with_color_for_cargo(mut arguments: Arguments) -> Arguments {
+    let build = match &mut arguments.command {
+        Command::Run(run) => &mut run.target.build,
+        Command::Test(test) => &mut test.target.build,
+        _ => return arguments,
+    };
+    if let Some(choice) = arguments.color {
+        build.cargo_config.insert(0, format!("term.color='{choice}'"));
+    }
+    arguments
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -23,14 +23,14 @@ impl Terminal {
     /// Starts a program as the leader of a session with this terminal, of 40 rows and 100 columns.
     pub fn start(mut command: Command) -> Self {
         let (master, slave) = open();
-        for (name, set) in [("TERM", Some("xterm")), ("NO_COLOR", None), ("CLICOLOR", None), ("CLICOLOR_FORCE", None)] {
-            if command.get_envs().any(|(known, _)| known == name) {
-                continue;
+        // With `CI`, cargo takes any terminal for one that knows colours.
+        for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CARGO_TERM_COLOR"] {
+            if !command.get_envs().any(|(known, _)| known == name) {
+                command.env_remove(name);
             }
-            match set {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
+        }
+        if !command.get_envs().any(|(known, _)| known == "TERM") {
+            command.env("TERM", "xterm");
         }
         let stream = || slave.try_clone().expect("a descriptor");
         command.stdin(stream()).stdout(stream()).stderr(stream());

@@ -285,10 +285,18 @@ fn escape_codes_are_written_where_the_conventions_want_them() {
 
 #[test]
 fn a_dumb_terminal_gets_a_whole_run_without_escape_codes() {
-    for (term, has_escapes) in [("dumb", false), ("xterm", true)] {
+    for (term, color, has_escapes) in
+        [("dumb", "", false), ("xterm", "", true), ("xterm", "--color=never", false), ("dumb", "--color=always", true)]
+    {
         for command in ["run --exec 'curl -s $BEYLA_URL/; sleep 0.5'", "test sets_the_mode"] {
-            let (_, shown) = Terminal::script(&line(command), &[("TERM", term)]).end();
-            assert!(shown.contains("in ") && shown.contains('\x1b') == has_escapes, "{term} {command}:\n{shown:?}");
+            let (_, shown) = Terminal::script(&line(&format!("{command} {color}")), &[("TERM", term)]).end();
+            // Cargo's lines are as ours are.
+            for word in ["Finished", "Attached"] {
+                let line = shown.lines().find(|line| line.contains(word)).unwrap_or_else(|| panic!("{shown:?}"));
+                assert_eq!(line.contains('\x1b'), has_escapes, "{term} {command} {color}:\n{shown:?}");
+            }
+            // The status line of a better terminal moves the cursor.
+            assert!(has_escapes || term != "dumb" || !shown.contains('\x1b'), "{term} {command} {color}:\n{shown:?}");
         }
     }
 }
