@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cargo_beyla_core::model::duration;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,6 @@ use self::runner::{RunnerArguments, StartArguments};
 use self::test::{TestArguments, VerdictOptions};
 use crate::config::export::Protocol;
 use crate::config::secret::Secret;
-use crate::config::values;
 use crate::console::color;
 use crate::console::stream::Stream;
 
@@ -362,7 +362,7 @@ fn with_color_for_cargo(mut arguments: Arguments) -> Arguments {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    values::parse_duration(text).ok_or_else(|| format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h"))
+    duration::parse_duration(text).ok_or_else(|| format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h"))
 }
 
 /// Cargo checks the rest; its `--config` takes the path of a file as well, which stands for too much.
@@ -388,7 +388,7 @@ fn secret(text: &str) -> Result<Secret, String> {
 mod tests {
     use super::*;
     use crate::config::settings::{LISTEN_TIMEOUT, MAX_REQUESTS, SLOWEST};
-    use crate::request::trace::BLOCK_THRESHOLD;
+    use cargo_beyla_core::exchange::trace::BLOCK_THRESHOLD;
 
     #[test]
     fn the_help_tells_the_defaults() {

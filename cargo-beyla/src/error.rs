@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::request::pattern::PatternError;
+use cargo_beyla_core::exchange::pattern::PatternError;
 
 /// Exit code: not enough privilege, or a kernel that cannot do what is needed.
 pub const UNSUPPORTED: u8 = 96;

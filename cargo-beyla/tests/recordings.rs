@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use cargo_beyla::report::recording::{Ending, Recording};
-use cargo_beyla::request::route::RouteTable;
-use cargo_beyla::request::summary::{Summary, Unseen};
-use cargo_beyla::request::trace::{Trace, TraceSettings};
-use cargo_beyla::stream::event::Event;
+use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::exchange::route::RouteTable;
+use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
+use cargo_beyla_core::model::summary::{Summary, Unseen};
 
 const ROWS: [&str; 8] = [
     "GET /fast - 200 complete 31+0 > 141+5",
@@ -40,7 +40,7 @@ fn replay(name: &str) -> Summary {
 
 fn rows(summary: &Summary) -> Vec<String> {
     let body = |bytes: Option<u64>| bytes.map_or("?".to_owned(), |bytes| bytes.to_string());
-    let row = |request: &std::sync::Arc<cargo_beyla::request::model::Request>| {
+    let row = |request: &std::sync::Arc<cargo_beyla_core::model::request::Request>| {
         let status = request.status.map_or("-".to_owned(), |status| status.to_string());
         let response =
             request.response_bytes.map_or("-".to_owned(), |bytes| format!("{}+{}", bytes.header, body(bytes.body)));

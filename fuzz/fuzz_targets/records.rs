@@ -7,10 +7,10 @@
 //!     RUSTC_BOOTSTRAP=1 cargo fuzz run records fuzz/corpus/records fuzz/seeds/records -- -max_total_time=60
 #![no_main]
 
+use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::exchange::route::RouteTable;
+use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 use libfuzzer_sys::fuzz_target;
-use pure_core::request::route::RouteTable;
-use pure_core::request::trace::{Trace, TraceSettings};
-use pure_core::stream::event::Event;
 
 fuzz_target!(|bytes: &[u8]| {
     let routes = RouteTable::new(&["/users/{id}".into()]).expect("a valid pattern");

@@ -7,9 +7,9 @@ mod load;
 
 use std::time::Duration;
 
-use cargo_beyla::request::route::RouteTable;
-use cargo_beyla::request::trace::{Trace, TraceSettings};
-use cargo_beyla::stream::event::Event;
+use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::exchange::route::RouteTable;
+use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 
 use load::{Load, Shape};
 use nix::time::{ClockId, clock_gettime};

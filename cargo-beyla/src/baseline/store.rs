@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::name::Name;
-use super::samples::Samples;
 use crate::error::Error;
+use cargo_beyla_core::analysis::baseline::samples::Samples;
 
 /// What the file says that it is.
 const FORMAT: &str = "cargo-beyla baseline";
@@ -157,7 +157,7 @@ fn write(path: &Path, samples: &Samples, saved_unix_ns: u64) -> std::io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::samples::{RouteRound, RouteSamples, TestRound, TestSamples};
+    use cargo_beyla_core::analysis::baseline::samples::{RouteRound, RouteSamples, TestRound, TestSamples};
 
     fn samples() -> Samples {
         let rounds = vec![RouteRound { round: 0, count: 3, total_ns: vec![1, 2, u64::MAX] }];

@@ -19,9 +19,9 @@ use crate::launch::running_executable::RunningExecutable;
 use crate::launch::signals::Signals;
 use crate::launch::user::InvokingUser;
 use crate::probe::starting::Asking;
-use crate::request::suite::Within;
-use crate::request::trace::TraceSettings;
 use crate::workspace::sources::Sources;
+use cargo_beyla_core::analysis::suite::Within;
+use cargo_beyla_core::exchange::trace::TraceSettings;
 
 /// Watches the server until the user has seen enough, or it ends.
 pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<ExitCode, Error> {

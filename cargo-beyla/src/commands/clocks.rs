@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::stream::event::Paused;
+use cargo_beyla_core::event::decode::Paused;
 
 /// How often both are read. One good reading is enough, and nine of ten are good even on a busy machine.
 const READINGS: usize = 10;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::status::{self, Status};
-use crate::baseline::samples::Collector;
 use crate::config::attributes::AttributeFilter;
 use crate::config::export as config;
 use crate::config::routes::{IgnoreMode, Routes};
@@ -19,7 +18,8 @@ use crate::export::settings::{ExportSettings, MetricsExport, OtlpExport, Prometh
 use crate::launch::signals::{self, Signals as ReceivedSignals};
 use crate::report::printer::Printer;
 use crate::report::run_info::{RunInfo, Seed};
-use crate::request::trace::{Trace, TraceSettings};
+use cargo_beyla_core::analysis::baseline::samples::Collector;
+use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 
 /// How long the end of a run may take because of exports.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -16,10 +16,10 @@ use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::report::terminal::TerminalOptions;
 use crate::report::verdicts::Verdicts;
 use crate::report::{json as report_json, terminal};
-use crate::request::suite::Within;
-use crate::request::summary::Summary;
-use crate::request::trace::{Trace, TraceSettings};
-use crate::stream::event::Event;
+use cargo_beyla_core::analysis::suite::Within;
+use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
+use cargo_beyla_core::model::summary::Summary;
 
 /// Renders the recording.
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {

@@ -21,10 +21,10 @@ use crate::launch::suspended::Suspended;
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::run_info::Exit;
-use crate::request::suite::Within;
-use crate::request::trace::TraceSettings;
 use crate::workspace::build::{self, Built};
 use crate::workspace::select;
+use cargo_beyla_core::analysis::suite::Within;
+use cargo_beyla_core::exchange::trace::TraceSettings;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;

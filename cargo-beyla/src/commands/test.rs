@@ -37,12 +37,12 @@ use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::junit;
 use crate::report::run_info::RunInfo;
-use crate::request::suite::{TestId, Within};
-use crate::request::summary::Summary;
-use crate::request::trace::TraceSettings;
 use crate::workspace::tests::arguments::HarnessArguments;
 use crate::workspace::tests::build::Compiled;
 use crate::workspace::tests::{BuiltTests, TestWorkspace, is_part};
+use cargo_beyla_core::analysis::suite::{TestId, Within};
+use cargo_beyla_core::exchange::trace::TraceSettings;
+use cargo_beyla_core::model::summary::Summary;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;

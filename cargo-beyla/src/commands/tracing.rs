@@ -25,11 +25,11 @@ use crate::probe::request::ProbeArguments;
 use crate::probe::starting::Asking;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
-use crate::request::system_call::Architecture;
-use crate::request::trace::Trace;
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes;
 use crate::workspace::sources::Sources;
+use cargo_beyla_core::exchange::trace::Trace;
+use cargo_beyla_core::model::system_call::Architecture;
 
 /// What the user wants of it.
 #[derive(Clone, Copy)]

@@ -4,12 +4,8 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use super::status::{Status, write};
-use crate::baseline::compare::compare;
 use crate::baseline::name::Name;
-use crate::baseline::samples::{Collector, Samples};
 use crate::baseline::store::{Saved, Store};
-use crate::budget::judge::judge;
-use crate::budget::model::Budget;
 use crate::cli::test::VerdictOptions;
 use crate::config::settings::Settings;
 use crate::config::source::{Setting, Source};
@@ -19,7 +15,11 @@ use crate::report::annotations::annotations;
 use crate::report::run_info::RunInfo;
 use crate::report::units::counted;
 use crate::report::verdicts::Verdicts;
-use crate::request::summary::Summary;
+use cargo_beyla_core::analysis::baseline::compare::compare;
+use cargo_beyla_core::analysis::baseline::samples::{Collector, Samples};
+use cargo_beyla_core::analysis::budget::judge::judge;
+use cargo_beyla_core::analysis::budget::model::Budget;
+use cargo_beyla_core::model::summary::Summary;
 
 /// What a run is held against, all of it read and found good before anything is built.
 #[derive(Debug, Default)]

@@ -29,9 +29,9 @@ use crate::probe::starting::Asking;
 use crate::report::run_info::{Exit, RunInfo, Traced};
 use crate::report::verdicts::Verdicts;
 use crate::report::{json, terminal};
-use crate::request::suite::Within;
-use crate::request::trace::{Trace, TraceSettings};
 use crate::workspace::sources::Sources;
+use cargo_beyla_core::analysis::suite::Within;
+use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;

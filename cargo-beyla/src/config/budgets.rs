@@ -5,9 +5,9 @@ use super::layers::{Layers, in_document};
 use super::node::{Node, Value, Wrong};
 use super::source::{Setting, Source};
 use super::values::scalar;
-use crate::budget::model::Budget;
-use crate::budget::parse::{self, parse};
 use crate::error::Error;
+use cargo_beyla_core::analysis::budget::model::Budget;
+use cargo_beyla_core::analysis::budget::parse::{self, parse};
 
 const FLAG: &str = "--budget";
 

@@ -6,8 +6,8 @@ use super::node::{Node, Wrong};
 use super::source::Setting;
 use super::values::{choice, list, text};
 use crate::error::Error;
-use crate::request::pattern::PathPatterns;
-use crate::request::route::RouteTable;
+use cargo_beyla_core::exchange::pattern::PathPatterns;
+use cargo_beyla_core::exchange::route::RouteTable;
 
 /// What becomes of the requests of `ignored_patterns`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

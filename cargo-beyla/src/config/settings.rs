@@ -20,12 +20,12 @@ use super::routes::Routes;
 use super::source::Setting;
 use super::test_groups::{TestGroup, test_groups};
 use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
-use crate::budget::model::Budget;
 use crate::cli::test::TestArguments;
 use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
-use crate::request::system_call::Architecture;
-use crate::request::trace::{BLOCK_THRESHOLD, TraceSettings};
+use cargo_beyla_core::analysis::budget::model::Budget;
+use cargo_beyla_core::exchange::trace::{BLOCK_THRESHOLD, TraceSettings};
+use cargo_beyla_core::model::system_call::Architecture;
 
 /// The usual `--slowest`.
 pub const SLOWEST: usize = 10;

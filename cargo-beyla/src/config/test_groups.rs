@@ -7,8 +7,8 @@ use super::layers::{Layers, in_document};
 use super::node::{Entry, Node, Value, Wrong, is_key};
 use super::source::Setting;
 use super::values::scalar;
-use crate::budget::model::Pattern;
 use crate::error::Error;
+use cargo_beyla_core::analysis::budget::model::Pattern;
 
 /// What may stand in the section of a group.
 const KEYS: [&str; 2] = ["filter", "max_threads"];

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use cargo_beyla_core::model::duration::parse_duration;
 use regex::Regex;
 
 use super::node::{Node, Value, Wrong};
@@ -51,34 +52,6 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Wrong> {
 pub(super) fn interval(node: &Node) -> Result<Duration, Wrong> {
     let interval = duration(node)?;
     if interval.is_zero() { Err(node.expected("a time above zero")) } else { Ok(interval) }
-}
-
-/// `500ms`, `1.5s`, `1m30s`, `2h`; a bare number is seconds.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    loop {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ').unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let number: f64 = number.parse().ok()?;
-        seconds += match unit {
-            "ns" => number / 1e9,
-            "us" | "µs" => number / 1e6,
-            "ms" => number / 1e3,
-            "s" => number,
-            "m" => number * 60.0,
-            "h" => number * 3600.0,
-            // Only where it stands alone.
-            "" if rest.len() == text.len() => number,
-            _ => return None,
-        };
-        if after.is_empty() {
-            return Duration::try_from_secs_f64(seconds).ok();
-        }
-        rest = after;
-    }
 }
 
 /// One of some words, in capitals or not; its kind is the list of them.
@@ -238,24 +211,6 @@ pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'st
 mod tests {
     use super::super::node::Position;
     use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, milliseconds) in [
-            ("500ms", 500),
-            ("1.5", 1500),
-            ("2m", 120_000),
-            ("1m30s", 90_000),
-            ("1h1ms", 3_600_001),
-            ("0", 0),
-            ("1000us", 1),
-        ] {
-            assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for wrong in ["", "s", "1d", "-1s", "1e400h", "1..2s", "1m30", "30 s", "99999999999999999999h"] {
-            assert!(parse_duration(wrong).is_none(), "{wrong}");
-        }
-    }
 
     #[test]
     fn booleans() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::resource::{number, text};
-use crate::request::model::{Endpoint, Outcome, Request};
+use cargo_beyla_core::model::request::{Endpoint, Outcome, Request};
 
 /// Query parameters whose values are secrets, by the semantic conventions.
 const SECRETS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];

@@ -3,8 +3,8 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use crate::request::model::Request;
-use crate::request::suite::EndedTest;
+use cargo_beyla_core::analysis::suite::EndedTest;
+use cargo_beyla_core::model::request::Request;
 
 /// Something that has ended, on its way to a receiver.
 #[derive(Clone, Debug)]

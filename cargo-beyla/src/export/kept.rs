@@ -2,8 +2,8 @@
 
 use super::attribute::Attribute;
 use crate::config::attributes::AttributeFilter;
-use crate::request::model::Request;
-use crate::request::pattern::PathPatterns;
+use cargo_beyla_core::exchange::pattern::PathPatterns;
+use cargo_beyla_core::model::request::Request;
 
 /// What a request is exported as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::config::routes::Unmatched;
 use crate::error::Error;
-use crate::request::model::Request;
-use crate::request::pattern::PathPatterns;
+use cargo_beyla_core::exchange::pattern::PathPatterns;
+use cargo_beyla_core::model::request::Request;
 
 /// The route of everything that no pattern matches, where that is asked for.
 const WILDCARD: &str = "/**";

@@ -32,9 +32,9 @@ use super::signals::Received;
 use super::suspended::Stdout;
 use super::user::InvokingUser;
 use crate::error::Error;
-use crate::request::suite::{TestId, TestResult};
 use crate::workspace::program::Program;
 use crate::workspace::tests::list::Unlisted;
+use cargo_beyla_core::analysis::suite::{TestId, TestResult};
 
 /// How long a test that has taken too long has, from SIGTERM to SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);

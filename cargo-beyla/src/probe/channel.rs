@@ -59,7 +59,7 @@ pub fn receive_first(channel: &impl AsRawFd) -> io::Result<(Vec<u8>, Option<Owne
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::event::Event;
+    use cargo_beyla_core::event::decode::Event;
 
     #[test]
     fn a_long_text_is_cut_to_what_is_read_at_once() {

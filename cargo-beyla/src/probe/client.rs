@@ -17,7 +17,7 @@ use super::requirements::require;
 use super::ring_buffer::RingBuffer;
 use super::starting::{self, Asking, Greeted, ended_without_a_word, failure};
 use crate::error::Error;
-use crate::stream::event::Event;
+use cargo_beyla_core::event::decode::Event;
 
 /// A running helper. Dropping it closes its stdin, at which it ends.
 #[derive(Debug)]

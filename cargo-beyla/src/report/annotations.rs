@@ -6,11 +6,11 @@ use super::explain::place::Spot;
 use super::explain::sentence::{sentence, title};
 use super::units::{counted, time};
 use super::verdicts::Verdicts;
-use crate::baseline::compare::{Subject, Verdict};
-use crate::budget::judge::Outcome;
-use crate::request::finding::FindingKind;
-use crate::request::suite::TestResult;
-use crate::request::summary::Summary;
+use cargo_beyla_core::analysis::baseline::compare::{Subject, Verdict};
+use cargo_beyla_core::analysis::budget::judge::Outcome;
+use cargo_beyla_core::analysis::suite::TestResult;
+use cargo_beyla_core::model::finding::FindingKind;
+use cargo_beyla_core::model::summary::Summary;
 
 /// GitHub shows ten of each kind a step; so many are written.
 const OF_A_KIND_MAX: usize = 10;
@@ -104,9 +104,9 @@ fn property(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::judge::judge;
-    use crate::budget::parse::parse;
     use crate::report::fixtures;
+    use cargo_beyla_core::analysis::budget::judge::judge;
+    use cargo_beyla_core::analysis::budget::parse::parse;
 
     #[test]
     fn what_went_wrong_in_lines() {

@@ -20,9 +20,9 @@ use verdicts::BudgetRow;
 
 use super::run_info::{Exit, RunInfo, Traced};
 use super::verdicts::Verdicts;
-use crate::request::boundaries::Phases;
-use crate::request::model::{Endpoint, MessageBytes, Request};
-use crate::request::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
+use cargo_beyla_core::model::boundaries::Phases;
+use cargo_beyla_core::model::request::{Endpoint, MessageBytes, Request};
+use cargo_beyla_core::model::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;

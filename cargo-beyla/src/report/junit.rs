@@ -9,9 +9,9 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use super::run_info::RunInfo;
 use super::units::time;
-use crate::request::model::Request;
-use crate::request::suite::{TestId, TestResult, TestSummary};
-use crate::request::summary::Summary;
+use cargo_beyla_core::analysis::suite::{TestId, TestResult, TestSummary};
+use cargo_beyla_core::model::request::Request;
+use cargo_beyla_core::model::summary::Summary;
 
 /// Of one test, so many requests are told one by one: the slowest.
 const REQUESTS_MAX: usize = 20;

@@ -8,7 +8,7 @@ use super::run_info::RunInfo;
 use super::text::{escape, is_unfit};
 use super::units::time;
 use crate::config::values::TracePrinter;
-use crate::request::model::{Outcome, Request};
+use cargo_beyla_core::model::request::{Outcome, Request};
 
 /// Prints requests one by one.
 #[derive(Debug)]

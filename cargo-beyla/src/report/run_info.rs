@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::request::summary::Summary;
-use crate::request::system_call::Architecture;
+use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::system_call::Architecture;
 
 /// The run that a report is about. Also the first line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,19 +27,6 @@ pub struct RunInfo {
     /// What the ids of the requests' spans come from, if the run exports them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_seed: Option<Seed>,
-}
-
-impl Serialize for Architecture {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.label())
-    }
-}
-
-impl<'de> Deserialize<'de> for Architecture {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 /// What was traced.

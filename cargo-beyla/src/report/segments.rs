@@ -4,9 +4,9 @@
 
 use super::colors::{Paint, Role};
 use super::table::{Cell, GAP};
-use crate::request::boundaries::Phases;
-use crate::request::explanation::Parts;
-use crate::request::summary::RouteSummary;
+use cargo_beyla_core::model::boundaries::Phases;
+use cargo_beyla_core::model::explanation::Parts;
+use cargo_beyla_core::model::summary::RouteSummary;
 
 /// A phase, or a part of `handle`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::run_info::{Exit, RunInfo};
 use super::table::Cell;
 use super::text;
 use super::verdicts::Verdicts;
-use crate::request::summary::Summary;
+use cargo_beyla_core::model::summary::Summary;
 
 /// With so many requests or fewer, each has a line of its own.
 const EACH_REQUEST: u64 = 20;

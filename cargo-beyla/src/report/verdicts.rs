@@ -1,7 +1,7 @@
 //! What a run was held against, and what came of it.
 
-use crate::baseline::compare::Comparison;
-use crate::budget::judge::BudgetVerdict;
+use cargo_beyla_core::analysis::baseline::compare::Comparison;
+use cargo_beyla_core::analysis::budget::judge::BudgetVerdict;
 
 /// What a run was held against, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq)]

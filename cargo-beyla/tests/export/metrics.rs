@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cargo_beyla::export::settings::{ExportSettings, MetricsExport, Protocol};
 use cargo_beyla::report::run_info::{RunInfo, Traced};
-use cargo_beyla::request::model::Request;
+use cargo_beyla_core::model::request::Request;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };

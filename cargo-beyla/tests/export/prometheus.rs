@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cargo_beyla::export::exporter::{Checked, Exporter};
 use cargo_beyla::export::settings::{ExportSettings, PrometheusExport, Resource};
-use cargo_beyla::request::model::Request;
+use cargo_beyla_core::model::request::Request;
 use prometheus_parse::{Scrape, Value};
 
 use super::requests::{PATIENCE, request, run};

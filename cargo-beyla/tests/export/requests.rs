@@ -6,12 +6,12 @@ use std::time::Duration;
 use cargo_beyla::export::exporter::{Checked, Exporter};
 use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
 use cargo_beyla::export::settings::{Compression, ExportSettings, OtlpExport, Protocol, Resource, TlsFiles};
-use cargo_beyla::protocol::trace_context::{SpanId, TraceId};
 use cargo_beyla::report::run_info::{RunInfo, Traced};
-use cargo_beyla::request::boundaries::Boundaries;
-use cargo_beyla::request::model::{self, ConnectionInfo, Endpoint, MessageBytes, Request};
-use cargo_beyla::request::suite::{EndedTest, TestResult};
-use cargo_beyla::request::trace_context::{TestSpan, TraceContext};
+use cargo_beyla_core::analysis::suite::{EndedTest, TestResult};
+use cargo_beyla_core::exchange::trace_context::{TestSpan, TraceContext};
+use cargo_beyla_core::model::boundaries::Boundaries;
+use cargo_beyla_core::model::request::{self, ConnectionInfo, Endpoint, MessageBytes, Request};
+use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
 
 /// Long enough for everything that goes well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ pub fn request(id: u64) -> Request {
         query: None,
         route: "/users/{id}".into(),
         status: Some(200),
-        outcome: model::Outcome::Complete,
+        outcome: request::Outcome::Complete,
         boundaries: Boundaries {
             connected: None,
             accepted: None,

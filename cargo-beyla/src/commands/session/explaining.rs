@@ -6,9 +6,9 @@ use cargo_beyla_events::{Header, Name, kind};
 use zerocopy::IntoBytes;
 
 use crate::probe::channel::message;
-use crate::request::explanation::write_frames;
-use crate::stream::event::Event;
 use crate::symbols::resolver::Symbols;
+use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::model::explanation::write_frames;
 
 /// The processes that are known at a time.
 const PROCESSES_MAX: usize = 64 * 1024;

@@ -16,8 +16,8 @@ use crate::probe::client::Helper;
 use crate::probe::ring_buffer::RingBuffer;
 use crate::report::recording::Recorder;
 use crate::report::run_info::Exit;
-use crate::request::trace::Trace;
-use crate::stream::event::Event;
+use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::exchange::trace::Trace;
 
 /// How long records wait: the programs do not wake us for them. At a hundred thousand requests a second
 /// the ring buffer is full after some 150 ms.

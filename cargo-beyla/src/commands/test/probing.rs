@@ -16,10 +16,10 @@ use crate::probe::executable::Executables;
 use crate::probe::request::ProbeArguments;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{RunInfo, Seed, Traced};
-use crate::request::system_call::Architecture;
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
 use crate::workspace::sources::Sources;
+use cargo_beyla_core::model::system_call::Architecture;
 
 /// A helper that loads its programs.
 pub(in crate::commands) struct Loading {

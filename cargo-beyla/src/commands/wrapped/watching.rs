@@ -18,9 +18,9 @@ use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::stand_in::StandIn;
 use crate::report::run_info::Exit;
-use crate::request::suite::TestResult;
-use crate::request::trace::Trace;
-use crate::stream::event::Event;
+use cargo_beyla_core::analysis::suite::TestResult;
+use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::exchange::trace::Trace;
 
 /// The probes, before and while the binary runs.
 pub(super) struct Watching {

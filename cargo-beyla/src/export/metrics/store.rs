@@ -17,7 +17,7 @@ use crate::config::attributes::{AttributeSelection, selects};
 use crate::export::attribute::{Attribute, Value, error_type, method, route, version};
 use crate::export::resource::{flag, number, text};
 use crate::report::run_info::RunInfo;
-use crate::request::model::{Outcome, Request};
+use cargo_beyla_core::model::request::{Outcome, Request};
 
 /// The sets of attributes that are told apart; by the OpenTelemetry specification, what is beyond them
 /// counts in one more set, whose only attribute is [`OVERFLOW`].
@@ -199,7 +199,7 @@ impl Store {
     fn phases(&self, now: u64) -> Metric {
         let start = self.run.started_unix_ns;
         let data_points = self.sets(PHASES).flat_map(|(attributes, series)| {
-            let named = crate::request::boundaries::Phases::default().named();
+            let named = cargo_beyla_core::model::boundaries::Phases::default().named();
             named.into_iter().zip(&series.phases).filter_map(move |((name, _), phase)| {
                 let mut attributes = attributes.clone();
                 attributes.push(text("cargo_beyla.phase", name));

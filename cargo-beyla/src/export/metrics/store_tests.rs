@@ -3,9 +3,9 @@ use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
 
 use super::*;
 use crate::config::attributes::selections_of;
-use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::fixtures;
-use crate::request::trace_context::TraceContext;
+use cargo_beyla_core::exchange::trace_context::TraceContext;
+use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
 
 fn store() -> Store {
     selecting("{}")

@@ -180,9 +180,9 @@ mod tests {
     use super::*;
     use crate::export::metrics::store::Store;
     use crate::export::resource;
-    use crate::protocol::trace_context::{SpanId, TraceId};
     use crate::report::fixtures;
-    use crate::request::trace_context::TraceContext;
+    use cargo_beyla_core::exchange::trace_context::TraceContext;
+    use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
 
     fn written(format: Format) -> String {
         // No process has this id, so that nothing of the text depends on the machine.

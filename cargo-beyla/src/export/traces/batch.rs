@@ -88,9 +88,9 @@ mod tests {
     use super::*;
     use crate::config::attributes::selections_of;
     use crate::export::inbox::BOUNDS;
-    use crate::protocol::trace_context::{SpanId, TraceId};
     use crate::report::fixtures;
-    use crate::request::trace_context::TraceContext;
+    use cargo_beyla_core::exchange::trace_context::TraceContext;
+    use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
 
     fn queue(requests: u64, path: &str) -> Queue {
         let mut queue = Queue::new(BOUNDS);

@@ -33,10 +33,10 @@ use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 
 use super::explained;
 use crate::export::attribute::{Attribute, known_method, route};
-use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::run_info::RunInfo;
-use crate::request::model::{Outcome, Request};
-use crate::request::trace_context::{Child, TestSpan, TraceContext};
+use cargo_beyla_core::exchange::trace_context::{Child, TestSpan, TraceContext};
+use cargo_beyla_core::model::request::{Outcome, Request};
+use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
 
 /// What W3C Trace Context calls the flag of a trace that is recorded.
 pub(super) const SAMPLED: u32 = 1;

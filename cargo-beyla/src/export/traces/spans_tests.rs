@@ -4,12 +4,12 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;
-use crate::protocol::message::UNREAD;
 use crate::report::fixtures;
-use crate::request::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, Unit};
-use crate::request::model::{ConnectionInfo, Endpoint};
-use crate::request::system_call::SystemCall;
-use crate::request::trace_context::Caller;
+use cargo_beyla_core::exchange::trace_context::Caller;
+use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, Unit};
+use cargo_beyla_core::model::request::{ConnectionInfo, Endpoint};
+use cargo_beyla_core::model::system_call::SystemCall;
+use cargo_beyla_core::protocol::message::UNREAD;
 
 /// The fixture's first request, with ids and with every boundary at another time.
 fn request() -> Request {

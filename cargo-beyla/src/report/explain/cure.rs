@@ -1,9 +1,9 @@
 //! What usually cures a finding.
 
 use super::place::Spot;
-use crate::request::explanation::Cause;
-use crate::request::finding::{Finding, FindingKind};
-use crate::request::summary::Explained;
+use cargo_beyla_core::model::explanation::Cause;
+use cargo_beyla_core::model::finding::{Finding, FindingKind};
+use cargo_beyla_core::model::summary::Explained;
 
 /// System calls on sockets, and those that wait for them.
 const OF_SOCKETS: [&str; 16] = [
@@ -84,7 +84,7 @@ fn cure_of_blocking(spot: &Spot<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::system_call::SystemCall;
+    use cargo_beyla_core::model::system_call::SystemCall;
     use syscalls::Sysno;
 
     #[test]

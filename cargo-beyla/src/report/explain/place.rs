@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::report::text::{escape, shorten};
-use crate::request::explanation::{Cause, Frame, Landmarks, Place};
-use crate::request::summary::Explained;
+use cargo_beyla_core::model::explanation::{Cause, Frame, Landmarks, Place};
+use cargo_beyla_core::model::summary::Explained;
 
 /// Columns of the name of a function, or of a file; generics make names of any length.
 const NAME_WIDTH: usize = 56;
@@ -82,8 +82,8 @@ mod tests {
     use syscalls::Sysno;
 
     use super::*;
-    use crate::request::explanation::Whose;
-    use crate::request::system_call::SystemCall;
+    use cargo_beyla_core::model::explanation::Whose;
+    use cargo_beyla_core::model::system_call::SystemCall;
 
     fn of(number: i32) -> Cause {
         Cause::SystemCall(SystemCall::here(number))

@@ -3,8 +3,8 @@
 use super::place::Spot;
 use crate::report::text::{escape, shorten};
 use crate::report::units::{count, counted, time};
-use crate::request::finding::{Delayed, Finding, FindingKind};
-use crate::request::summary::Explained;
+use cargo_beyla_core::model::finding::{Delayed, Finding, FindingKind};
+use cargo_beyla_core::model::summary::Explained;
 
 /// Columns of a route; paths are of any length.
 const ROUTE_WIDTH: usize = 64;

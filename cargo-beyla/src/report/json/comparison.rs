@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::baseline::compare::{Comparison, Evidence, Row, Subject};
-use crate::baseline::estimate::Change;
+use cargo_beyla_core::analysis::baseline::compare::{Comparison, Evidence, Row, Subject};
+use cargo_beyla_core::analysis::baseline::estimate::Change;
 
 #[derive(Serialize)]
 pub(super) struct ComparisonRow<'a> {

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::report::explain::place::Spot;
 use crate::report::explain::sentence::sentence;
-use crate::request::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, Wait};
-use crate::request::finding::{Delayed, Finding};
-use crate::request::summary::Explained;
+use cargo_beyla_core::model::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, Wait};
+use cargo_beyla_core::model::finding::{Delayed, Finding};
+use cargo_beyla_core::model::summary::Explained;
 
 /// What of the run `--explain` could not tell.
 #[derive(Serialize)]

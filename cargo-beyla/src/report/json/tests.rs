@@ -3,11 +3,11 @@ mod explained;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::budget::judge::judge;
-use crate::budget::parse::parse;
-use crate::protocol::trace_context::{SpanId, TraceId};
 use crate::report::fixtures;
-use crate::request::trace_context::{Caller, TestSpan, TraceContext};
+use cargo_beyla_core::analysis::budget::judge::judge;
+use cargo_beyla_core::analysis::budget::parse::parse;
+use cargo_beyla_core::exchange::trace_context::{Caller, TestSpan, TraceContext};
+use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
 use serde_json::{Value, json};
 
 fn report(summary: &Summary, exit: Option<Exit>) -> Value {

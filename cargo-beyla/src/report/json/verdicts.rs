@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::budget::judge::{BudgetVerdict, Subject};
-use crate::budget::metric::Metric;
+use cargo_beyla_core::analysis::budget::judge::{BudgetVerdict, Subject};
+use cargo_beyla_core::analysis::budget::metric::Metric;
 
 #[derive(Serialize)]
 pub(super) struct BudgetRow<'a> {

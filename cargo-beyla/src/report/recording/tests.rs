@@ -9,7 +9,7 @@ use super::*;
 use crate::error::Error;
 use crate::report::fixtures;
 use crate::report::run_info::Seed;
-use crate::request::system_call::Architecture;
+use cargo_beyla_core::model::system_call::Architecture;
 
 /// A record of `kind` with `extra` bytes after its header.
 fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {

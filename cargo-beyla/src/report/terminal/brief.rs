@@ -4,7 +4,7 @@ use super::{TerminalOptions, Width, notes, routes};
 use crate::report::colors::{Paint, Role};
 use crate::report::text;
 use crate::report::units::{count, counted};
-use crate::request::summary::Summary;
+use cargo_beyla_core::model::summary::Summary;
 
 /// How much there was and how it went, by route, and what could not be seen. `title` is what has served it.
 pub fn brief(summary: &Summary, title: &str, options: &TerminalOptions) -> String {

@@ -2,16 +2,16 @@
 
 use super::Width;
 use super::suite::label;
-use crate::budget::judge::{BudgetVerdict, Outcome, Subject, Value};
-use crate::budget::metric::Metric;
 use crate::report::colors::{Paint, Role};
 use crate::report::explain::sentence::route;
 use crate::report::table::GAP;
 use crate::report::text::{self, escape, shorten};
 use crate::report::units::{count, time};
-use crate::request::model::Request;
-use crate::request::suite::{TestId, TestSummary};
-use crate::request::summary::Summary;
+use cargo_beyla_core::analysis::budget::judge::{BudgetVerdict, Outcome, Subject, Value};
+use cargo_beyla_core::analysis::budget::metric::Metric;
+use cargo_beyla_core::analysis::suite::{TestId, TestSummary};
+use cargo_beyla_core::model::request::Request;
+use cargo_beyla_core::model::summary::Summary;
 
 /// Of one budget, so many routes or tests are named that break it.
 const VALUES_SHOWN: usize = 5;

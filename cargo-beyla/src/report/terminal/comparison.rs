@@ -1,12 +1,12 @@
 //! What changed since the baseline.
 
 use super::Width;
-use crate::baseline::compare::{Comparison, Row, Subject, Verdict};
 use crate::report::colors::{Paint, Role};
 use crate::report::explain::sentence::route;
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text::{escape, wrap};
 use crate::report::units::{counted, time};
+use cargo_beyla_core::analysis::baseline::compare::{Comparison, Row, Subject, Verdict};
 
 /// More rows than these are summed up in a line.
 const ROWS_SHOWN: usize = 25;

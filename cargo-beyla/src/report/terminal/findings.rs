@@ -7,9 +7,9 @@ use crate::report::explain::place::Spot;
 use crate::report::explain::sentence::{sentence, title};
 use crate::report::text;
 use crate::report::units::counted;
-use crate::request::finding::Finding;
-use crate::request::suite::TestSummary;
-use crate::request::summary::Explained;
+use cargo_beyla_core::analysis::suite::TestSummary;
+use cargo_beyla_core::model::finding::Finding;
+use cargo_beyla_core::model::summary::Explained;
 
 /// Further ones are only counted: what is worth mending comes first.
 const FINDINGS_SHOWN: usize = 10;

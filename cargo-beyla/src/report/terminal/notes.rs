@@ -3,7 +3,7 @@
 use crate::report::colors::{Paint, Role};
 use crate::report::text;
 use crate::report::units::{bytes, count, counted};
-use crate::request::summary::{Explained, Summary};
+use cargo_beyla_core::model::summary::{Explained, Summary};
 
 /// Lines longer than this are hard to read, however wide the terminal.
 const LINE: usize = 100;

@@ -7,9 +7,9 @@ use crate::report::segments::Segment;
 use crate::report::table::Cell;
 use crate::report::text::{escape, shorten, wrap};
 use crate::report::units::{counted, time};
-use crate::request::explanation::{Awaited, Cause, Explanation, Holder, Place, Wait};
-use crate::request::model::Request;
-use crate::request::summary::Explained;
+use cargo_beyla_core::model::explanation::{Awaited, Cause, Explanation, Holder, Place, Wait};
+use cargo_beyla_core::model::request::Request;
+use cargo_beyla_core::model::summary::Explained;
 
 /// A shorter time is no reason for a request to be slow.
 const WORTH_A_WORD_NS: u64 = 1_000_000;

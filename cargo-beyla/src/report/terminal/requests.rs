@@ -8,8 +8,8 @@ use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{bytes, count, offset, time};
-use crate::request::model::{Outcome, Request};
-use crate::request::summary::{Explained, Summary};
+use cargo_beyla_core::model::request::{Outcome, Request};
+use cargo_beyla_core::model::summary::{Explained, Summary};
 
 /// Columns of a time bar.
 const BAR: usize = 24;

@@ -5,9 +5,9 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::report::fixtures;
-use crate::request::model::{Endpoint, Outcome};
-use crate::request::suite::{TestResult, TestSummary};
-use crate::request::summary::Unseen;
+use cargo_beyla_core::analysis::suite::{TestResult, TestSummary};
+use cargo_beyla_core::model::request::{Endpoint, Outcome};
+use cargo_beyla_core::model::summary::Unseen;
 
 const SECONDS: u64 = 1_000_000_000;
 
@@ -143,7 +143,7 @@ fn long_paths(methods: [&str; 3], lengths: std::ops::RangeInclusive<usize>) -> (
         request.boundaries.accepted = Some(request.boundaries.start() - 100_000);
         request.boundaries.connected = Some(request.boundaries.start() - 13_100_000);
         request.outcome = Outcome::ClientClosed;
-        fixtures::assign(&mut request, crate::request::suite::TestId(1));
+        fixtures::assign(&mut request, cargo_beyla_core::analysis::suite::TestId(1));
         summary.requests.push(request.into());
         summary.routes.push(fixtures::route(method, &path, 1));
         paths.push(path);

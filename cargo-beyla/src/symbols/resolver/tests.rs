@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use syscalls::Sysno;
 
 use super::*;
-use crate::request::explanation::{Landmarks, Whose};
+use cargo_beyla_core::model::explanation::{Landmarks, Whose};
 
 /// Of [`sleep_in_a_function_with_a_name`], the line of its call.
 const SLEEPS_AT: u32 = line!() + 4;

@@ -47,7 +47,7 @@ fn without_lines_and_with_notes() {
 fn nothing_wrong_is_nothing_said() {
     let mut summary = fixtures::healthy();
     let plain = rendered(&summary, 140);
-    summary.explained = Some(crate::request::summary::Explained::default());
+    summary.explained = Some(cargo_beyla_core::model::summary::Explained::default());
     // Nothing was opened either: it is the report of any run.
     assert_eq!(rendered(&summary, 140), plain);
 }

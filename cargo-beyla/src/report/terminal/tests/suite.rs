@@ -3,11 +3,11 @@ use std::sync::Arc;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::budget::judge::judge;
-use crate::budget::parse::parse;
 use crate::report::fixtures;
 use crate::report::text::width;
-use crate::request::suite::TestId;
+use cargo_beyla_core::analysis::budget::judge::judge;
+use cargo_beyla_core::analysis::budget::parse::parse;
+use cargo_beyla_core::analysis::suite::TestId;
 
 fn of_tests(summary: &Summary, verdicts: &Verdicts, columns: usize) -> String {
     let options = TerminalOptions { slowest: 5, color: false, width: Some(columns) };
@@ -124,7 +124,7 @@ fn each_request_names_its_test_however_little_room_there_is() {
     let mut summary = fixtures::suite();
     for request in &mut summary.requests {
         let request = Arc::make_mut(request);
-        request.outcome = crate::request::model::Outcome::ClientClosed;
+        request.outcome = cargo_beyla_core::model::request::Outcome::ClientClosed;
         request.path = "/a/path/that/is/longer/than/the/room/for/it".into();
         fixtures::assign(request, TestId(1));
     }

@@ -1,0 +1,3 @@
+//! The kernel's records, and those that this tool adds, as events.
+
+pub mod decode;

@@ -1,0 +1,92 @@
+//! A request while it is under way.
+
+use std::sync::Arc;
+
+use crate::exchange::lines::Line;
+use crate::exchange::trace_context::{Caller, Identities};
+use crate::model::boundaries::Boundaries;
+use crate::model::request::{ConnectionInfo, MessageBytes, Outcome, Request};
+use crate::protocol::trace_context::TraceId;
+use crate::runtime::explain::Slot;
+
+/// A request and what has been seen of its response.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) id: u64,
+    pub(crate) protocol: &'static str,
+    pub(crate) line: Arc<Line>,
+    pub(crate) boundaries: Boundaries,
+    pub(crate) request_bytes: MessageBytes,
+    /// Whether the request is whole.
+    pub(crate) received: bool,
+    pub(crate) status: Option<u16>,
+    pub(crate) response_bytes: Option<MessageBytes>,
+    /// How it ended, once the response is over.
+    pub(crate) outcome: Option<Outcome>,
+    /// The trace that it came with, and who sent it.
+    pub(crate) caller: Option<(TraceId, Caller)>,
+    /// The client is on this machine and does not have the last byte yet: its sequence number, plus one.
+    pub(crate) undelivered: Option<u32>,
+    /// What `--explain` knows of it.
+    pub(crate) opened: Option<Slot>,
+    /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
+    pub(crate) upload_ns: u64,
+    /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.
+    pub(crate) stalled_ns: u64,
+}
+
+impl Exchange {
+    /// Ends it. `ended_ns` may be before the last moment that is known of it.
+    pub(crate) fn end(&mut self, outcome: Outcome, ended_ns: u64) {
+        self.outcome = Some(outcome);
+        self.boundaries.ended = ended_ns;
+    }
+
+    /// Whether nothing more belongs to it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.received && self.outcome.is_some() && self.undelivered.is_none()
+    }
+
+    pub(crate) fn is_error(&self) -> bool {
+        self.outcome == Some(Outcome::ServerClosed) || self.status.is_some_and(|status| status >= 500)
+    }
+
+    /// Puts the boundaries in order. A response that begins before the whole request was received ends
+    /// the receive phase: the application was at work. Calls on several threads may overlap, and a
+    /// recording may hold anything.
+    pub(crate) fn settle(&mut self) {
+        let boundaries = &mut self.boundaries;
+        boundaries.arrived = boundaries.arrived.map(|arrived| arrived.min(boundaries.read));
+        boundaries.accepted = boundaries.accepted.map(|accepted| accepted.min(boundaries.read));
+        boundaries.connected = match (boundaries.connected, boundaries.accepted) {
+            (Some(connected), Some(accepted)) => Some(connected.min(accepted)),
+            (connected, _) => connected,
+        };
+        boundaries.responded = boundaries.responded.map(|responded| responded.max(boundaries.read));
+        boundaries.received = boundaries
+            .received
+            .map(|received| received.max(boundaries.read))
+            .map(|received| boundaries.responded.map_or(received, |responded| received.min(responded)));
+        let last = boundaries.responded.or(boundaries.received).unwrap_or(boundaries.read);
+        boundaries.ended = boundaries.ended.max(last);
+    }
+
+    pub(crate) fn to_request(&self, connection: &Arc<ConnectionInfo>, identities: Identities) -> Request {
+        Request {
+            id: self.id,
+            connection: Arc::clone(connection),
+            protocol: self.protocol,
+            method: Arc::clone(&self.line.method),
+            path: Arc::clone(&self.line.path),
+            query: self.line.query.clone(),
+            route: Arc::clone(&self.line.route),
+            status: self.status,
+            outcome: self.outcome.unwrap_or(Outcome::StillOpen),
+            boundaries: self.boundaries,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            explanation: None,
+            trace: identities.context(self.id, self.caller.as_ref(), connection.owner.and_then(|owner| owner.test)),
+        }
+    }
+}

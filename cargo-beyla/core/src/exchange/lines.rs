@@ -1,0 +1,106 @@
+//! Request lines that come again and again: what belongs to one is looked up once.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::protocol::message::RequestHead;
+
+use crate::analysis::statistics::{RouteId, Statistics};
+use crate::exchange::intern::Interner;
+use crate::exchange::route::RouteTable;
+
+/// The lines known at most.
+const KNOWN_MAX: usize = 4096;
+
+/// A longer path or query hardly comes again.
+const LENGTH_MAX: usize = 256;
+
+/// What a request asks for, and where it counts.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) method: Arc<str>,
+    pub(crate) path: Arc<str>,
+    pub(crate) query: Option<Arc<str>>,
+    pub(crate) route: Arc<str>,
+    pub(crate) statistics: RouteId,
+}
+
+/// The lines of a run, as many as it has room for.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    known: HashTable<Arc<Line>>,
+    /// Clients choose the keys, so its seed is random.
+    hasher: DefaultHashBuilder,
+    interner: Interner,
+}
+
+impl Lines {
+    /// The line of a request; its route is looked up if it is new.
+    pub(crate) fn get(
+        &mut self,
+        head: &RequestHead<'_>,
+        routes: &RouteTable,
+        statistics: &mut Statistics,
+    ) -> Arc<Line> {
+        let hash = self.hasher.hash_one((head.method, head.path, head.query));
+        if let Some(known) = self.known.find(hash, |line| line.is_of(head)) {
+            return Arc::clone(known);
+        }
+        let method = self.interner.get(head.method);
+        let route = self.interner.get(&routes.route(head.path));
+        let line = Arc::new(Line {
+            path: self.interner.get(head.path),
+            query: head.query.map(|query| self.interner.get(query)),
+            statistics: statistics.route(&method, &route),
+            method,
+            route,
+        });
+        if [head.method.len(), head.path.len(), head.query.map_or(0, str::len)].iter().all(|len| *len <= LENGTH_MAX) {
+            if self.known.len() >= KNOWN_MAX {
+                self.known.clear();
+            }
+            let hash_of = |line: &Arc<Line>| self.hasher.hash_one((&*line.method, &*line.path, line.query.as_deref()));
+            self.known.insert_unique(hash, Arc::clone(&line), hash_of);
+        }
+        line
+    }
+}
+
+impl Line {
+    fn is_of(&self, head: &RequestHead<'_>) -> bool {
+        *self.path == *head.path && self.query.as_deref() == head.query && *self.method == *head.method
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_lines_are_one_and_memory_is_bounded() {
+        let routes = RouteTable::new(&[]).expect("no patterns");
+        let queries: Vec<_> = (0..2 * KNOWN_MAX).map(|n| n.to_string()).collect();
+        let long = "x".repeat(LENGTH_MAX + 1);
+        let (mut lines, mut statistics) = (Lines::default(), Statistics::default());
+        let mut get = |method, path, query| {
+            let head =
+                RequestHead { protocol: "", method, path, query, bytes: 0, arrived_ns: None, read_ns: 0, trace: None };
+            let line = lines.get(&head, &routes, &mut statistics);
+            assert_eq!((&*line.method, &*line.path, line.query.as_deref()), (method, path, query));
+            assert!(lines.known.len() <= KNOWN_MAX);
+            line
+        };
+        let line = get("GET", "/1", None);
+        assert!(Arc::ptr_eq(&line, &get("GET", "/1", None)));
+        for (method, path, query) in [("POST", "/1", None), ("GET", "/2", None), ("GET", "/1", Some(""))] {
+            assert!(!Arc::ptr_eq(&line, &get(method, path, query)));
+        }
+        assert!(Arc::ptr_eq(&line.route, &get("GET", "/2", None).route));
+        assert!(!Arc::ptr_eq(&get("GET", &long, None), &get("GET", &long, None)));
+        for query in &queries {
+            get("GET", "/", Some(query));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What all the others talk about: plain data.
+
+pub mod boundaries;
+pub mod duration;
+pub mod explanation;
+pub mod finding;
+pub mod request;
+pub mod summary;
+pub mod system_call;

@@ -1,0 +1,203 @@
+//! Content that a request has announced with `Expect: 100-continue`: RFC 9110, section 10.1.1.
+//!
+//! A client that gets a final answer instead of 100 may leave the content out, and may send it all the same. Which of
+//! the two it does, its next bytes tell: they begin with a request line or they don't, and so do those that stand
+//! where the content would end. Where both readings are possible, it counts whether the client could know of the
+//! answer when it sent these bytes.
+
+use super::body::Body;
+use super::gather::{HEAD_MAX, end_of_head};
+use super::head::{self, Framing};
+use super::line::{Likeness, Said, is_method_cut_at, likeness};
+use super::{Http1, Start, State};
+use crate::protocol::message::{MessageEnd, Messages};
+use crate::transport::segment::Segment;
+
+/// Content of which nothing has come yet.
+#[derive(Debug)]
+pub(super) struct Expectation {
+    body: Body,
+    /// How long it is, if that was announced.
+    length: Option<u64>,
+    /// Entry of the send call of the final answer, once there is one, in nanoseconds.
+    answered_ns: Option<u64>,
+    /// Whether the client was told to continue.
+    continued: bool,
+    /// Return of the receive call that brought the end of the request's head, in nanoseconds.
+    head_ns: u64,
+    /// If what has been held back is the content: return of the call that brought the last of it, in nanoseconds, and
+    /// where what follows it began.
+    whole_ns: Option<u64>,
+    behind: Option<Start>,
+}
+
+/// What stands where the content should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follows {
+    Content,
+    /// The next request.
+    Request,
+    /// It cannot be told yet.
+    Open,
+}
+
+impl Expectation {
+    pub(super) fn new(body: Body, length: Option<u64>, head_ns: u64) -> Self {
+        Self { body, length, answered_ns: None, continued: false, head_ns, whole_ns: None, behind: None }
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered_ns.is_some()
+    }
+
+    pub(super) fn announced(&self) -> u64 {
+        self.body.announced()
+    }
+
+    /// What these bytes are, which the client sent so that the first arrived at `arrived`, in nanoseconds.
+    fn follows(&self, bytes: &[u8], arrived: Option<u64>) -> Follows {
+        let here = likeness(bytes);
+        let length = self.length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let behind = length.and_then(|length| bytes.get(length..)).filter(|behind| !behind.is_empty()).map(likeness);
+        // It had the final answer, and no other before.
+        let may_omit = self.answered_ns.is_some_and(|begun| !self.continued && arrived.is_none_or(|at| at >= begun));
+        let request_if = |condition| if condition { Follows::Request } else { Follows::Content };
+        let is_whole = || end_of_head(bytes, 0).is_some() || bytes.len() > HEAD_MAX;
+        match (here, behind) {
+            (Likeness::None, _) | (Likeness::Begun, Some(Likeness::Whole)) => Follows::Content,
+            (Likeness::Begun, _) if may_omit && bytes.len() <= HEAD_MAX => Follows::Open,
+            (Likeness::Begun, _) => Follows::Content,
+            (_, Some(Likeness::None)) => Follows::Request,
+            // No chunk begins with a request line.
+            (_, None) if length.is_none() => Follows::Request,
+            _ if !may_omit => Follows::Content,
+            (_, None | Some(Likeness::Begun)) => {
+                if is_whole() {
+                    Follows::Request
+                } else {
+                    Follows::Open
+                }
+            }
+            (here, Some(behind)) if here != behind => request_if(here > behind),
+            _ => request_if(
+                length.is_some_and(|length| is_method_cut_at(bytes, length) || is_behind_head(bytes, length)),
+            ),
+        }
+    }
+
+    /// Bytes are held back, `before` of which came earlier; `offset` is that of the first that came now.
+    fn hold(&mut self, before: usize, now: usize, offset: u64, segment: &Segment<'_>) {
+        let Some(length) = self.length.and_then(|length| usize::try_from(length).ok()) else { return };
+        if before < length && length <= before + now {
+            self.whole_ns = Some(segment.end_ns);
+        }
+        if let Some(within) = length.checked_sub(before).filter(|within| *within < now) {
+            self.behind = Some(Start::of(segment, offset.saturating_add(within as u64)));
+        }
+    }
+}
+
+/// Whether so many bytes lead behind the head of a request, if all of these are requests, and not into the midst of one.
+fn is_behind_head(mut bytes: &[u8], mut length: usize) -> bool {
+    while let Some(end) = end_of_head(bytes, 0).filter(|end| *end <= length) {
+        let content = match head::request(&bytes[..end]).map(|head| head.framing) {
+            Ok(Framing::Unsaid) => 0,
+            Ok(Framing::Length(content)) => usize::try_from(content).unwrap_or(usize::MAX),
+            Ok(Framing::Chunked | Framing::Undelimited) => usize::MAX,
+            Err(_) => return false,
+        };
+        let size = end.saturating_add(content);
+        if length <= size {
+            return true;
+        }
+        (bytes, length) = (bytes.get(size..).unwrap_or_default(), length - size);
+    }
+    false
+}
+
+impl Http1 {
+    /// Reads where content should stand that the client may have left out; what is left of the input.
+    pub(super) fn read_expected<'a>(
+        &mut self,
+        input: &'a [u8],
+        offset: u64,
+        segment: &Segment<'_>,
+        messages: &mut dyn Messages,
+    ) -> &'a [u8] {
+        let side = &mut self.requests;
+        let State::Expecting(expectation) = &mut side.state else { return input };
+        let before = side.head.len();
+        if before == 0 {
+            side.start = Start::of(segment, offset);
+        } else {
+            side.head.extend_from_slice(&input[..input.len().min((HEAD_MAX + 1).saturating_sub(before))]);
+        }
+        let bytes = if before == 0 { input } else { &side.head };
+        let follows = expectation.follows(bytes, side.start.arrived);
+        if follows == Follows::Open {
+            if before == 0 {
+                side.head = input.to_vec();
+            }
+            expectation.hold(before, input.len(), offset, segment);
+            return &[];
+        }
+        side.head.truncate(before);
+        self.expect_no_more(follows, messages);
+        input
+    }
+
+    /// Whatever has been held back is content.
+    pub(super) fn expect_content(&mut self, messages: &mut dyn Messages) {
+        self.expect_no_more(Follows::Content, messages);
+    }
+
+    /// Nothing more comes that could tell.
+    pub(super) fn settle_expectation(&mut self, messages: &mut dyn Messages) {
+        if let State::Expecting(expectation) = &self.requests.state
+            && !self.requests.head.is_empty()
+        {
+            let (head, arrived) = (&self.requests.head, self.requests.start.arrived);
+            let is_open = expectation.follows(head, arrived) == Follows::Open;
+            let is_whole = expectation.length == Some(head.len() as u64);
+            let is_request = is_open && !is_whole && Said::of(head).is_of_known_method();
+            self.expect_no_more(if is_request { Follows::Request } else { Follows::Content }, messages);
+        }
+    }
+
+    fn expect_no_more(&mut self, follows: Follows, messages: &mut dyn Messages) {
+        let side = &mut self.requests;
+        let State::Expecting(expectation) = &mut side.state else { return };
+        let Expectation { body, whole_ns, behind, head_ns, .. } = &mut **expectation;
+        let held = std::mem::take(&mut side.head);
+        let mut read = 0;
+        let end = if follows == Follows::Request {
+            MessageEnd { body: Some(0), time_ns: Some(*head_ns) }
+        } else {
+            read = body.read(&held);
+            if !body.is_whole() {
+                let body = std::mem::replace(body, Body::of_length(0));
+                side.state = State::Body(body);
+                return;
+            }
+            side.start = behind.take().unwrap_or(side.start);
+            MessageEnd { body: body.size(), time_ns: *whole_ns }
+        };
+        let rest = held[read..].iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+        side.head = rest.map(|rest| held[read + rest..].to_vec()).unwrap_or_default();
+        self.end_request(end, messages);
+    }
+
+    /// An interim response with this status.
+    pub(super) fn interim(&mut self, status: u16) {
+        if let State::Expecting(expectation) = &mut self.requests.state {
+            expectation.continued |= status == 100;
+        }
+    }
+
+    /// The final answer to the last request begins.
+    pub(super) fn expectation_answered(&mut self, begin_ns: u64) {
+        if let State::Expecting(expectation) = &mut self.requests.state {
+            expectation.answered_ns.get_or_insert(begin_ns);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The request direction.
+
+use super::body::Body;
+use super::expectation::Expectation;
+use super::gather::{Gathered, gather};
+use super::head::{self, Framing, Request, Unreadable};
+use super::memo::Heads;
+use super::unread::{Otherwise, Unread, Why};
+use super::{Expected, Http1, Method, PENDING_MAX, Start, State};
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead};
+use crate::protocol::proxy;
+use crate::transport::segment::Segment;
+
+impl Http1 {
+    /// Reads the first bytes of a connection, which may be a proxy's; what is left of the input.
+    pub(super) fn read_opening<'a>(
+        &mut self,
+        input: &'a [u8],
+        offset: u64,
+        segment: &Segment<'_>,
+        messages: &mut dyn Messages,
+    ) -> &'a [u8] {
+        let side = &mut self.requests;
+        let before = side.head.len();
+        if before == 0 {
+            if !proxy::may_begin(input) {
+                side.state = State::Head;
+                return input;
+            }
+            side.start = Start::of(segment, offset);
+        }
+        side.head.extend_from_slice(&input[..input.len().min(proxy::READ_MAX - before)]);
+        match proxy::read(&side.head) {
+            proxy::Read::Partial => &[],
+            proxy::Read::None => {
+                // Empty lines before a request are none of it.
+                let start = side.head[..before].iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+                side.head.truncate(before);
+                side.head.drain(..start.unwrap_or(before));
+                side.state = State::Head;
+                input
+            }
+            proxy::Read::Header { length, client } => {
+                side.head = Vec::new();
+                let here = (length - before).min(input.len());
+                let left = (length - before - here) as u64;
+                side.state = if left == 0 { State::Head } else { State::Proxied { left } };
+                if let Some(client) = client {
+                    messages.client(client);
+                }
+                &input[here..]
+            }
+        }
+    }
+
+    /// Reads on in the head of a request; what is left of the input.
+    pub(super) fn read_request_head<'a>(
+        &mut self,
+        input: &'a [u8],
+        segment: &Segment<'_>,
+        heads: &mut Heads,
+        messages: &mut dyn Messages,
+    ) -> &'a [u8] {
+        if self.requests.head.is_empty()
+            && let Some((bytes, head)) = heads.requests.again(input)
+        {
+            self.request_head(bytes, head, segment, messages);
+            return &input[bytes.len()..];
+        }
+        let mut buffer = std::mem::take(&mut self.requests.head);
+        let before = buffer.len();
+        match gather(&mut buffer, input) {
+            Gathered::Head(bytes, rest) => {
+                let rest = &input[input.len() - rest.len()..];
+                match heads.requests.read(bytes) {
+                    Ok(head) => self.request_head(bytes, head, segment, messages),
+                    Err(Unreadable) => self.refuse_request(bytes, Why::Broken, messages),
+                }
+                rest
+            }
+            Gathered::Partial => {
+                // Not at each byte that comes, or the work would grow with the square of the length.
+                if before.next_power_of_two() < buffer.len() && !head::may_become_request(&buffer) {
+                    self.refuse_request(&buffer, Why::Broken, messages);
+                } else {
+                    self.requests.head = buffer;
+                }
+                &[]
+            }
+            Gathered::TooLong => {
+                let bytes = if buffer.is_empty() { input } else { &buffer };
+                self.refuse_request(bytes, Why::TooLong, messages);
+                &[]
+            }
+        }
+    }
+
+    fn request_head(&mut self, bytes: &[u8], head: Request, segment: &Segment<'_>, messages: &mut dyn Messages) {
+        if self.pending.len() >= PENDING_MAX {
+            return self.give_up(GivenUp::Unreadable, messages);
+        }
+        let start = self.requests.start;
+        let pipelined = self.last_head_in.replace(segment.start) == Some(segment.start);
+        self.any_request = true;
+        self.requests.guessed = false;
+        self.forget_unread(messages);
+        if !pipelined {
+            self.forget_unseen_responses(messages);
+        }
+        let method = head.method(bytes);
+        self.pending.push_back(Expected {
+            method: Method::named(method),
+            upgrade: head.upgrade,
+            pipelined,
+            maybe_unseen: false,
+        });
+        let (path, query) = head::split_target(head.target(bytes));
+        messages.request(&RequestHead {
+            protocol: head.protocol,
+            method,
+            path,
+            query,
+            bytes: bytes.len() as u64,
+            arrived_ns: start.arrived,
+            read_ns: start.returned,
+            trace: head.trace(bytes),
+        });
+        let (body, length) = match head.framing {
+            Framing::Unsaid => (Body::of_length(0), None),
+            _ if method == "CONNECT" => (Body::of_length(0), None),
+            Framing::Length(length) => (Body::of_length(length), Some(length)),
+            Framing::Chunked => (Body::chunked(), None),
+            Framing::Undelimited => (Body::lost(), None),
+        };
+        if body.is_whole() {
+            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
+            self.end_request(end, messages);
+        } else if head.expects && !body.is_lost() {
+            self.requests.state = State::Expecting(Expectation::new(body, length, segment.end_ns).into());
+        } else {
+            self.requests.state = State::Body(body);
+        }
+    }
+
+    /// The last request is whole.
+    pub(super) fn end_request(&mut self, end: MessageEnd, messages: &mut dyn Messages) {
+        let was_lost = matches!(&self.requests.state, State::Body(body) if body.is_lost());
+        self.requests.state = if was_lost { State::Lost } else { State::Head };
+        messages.request_end(end);
+    }
+
+    /// The final response begins: a request whose framing was lost has ended before.
+    pub(super) fn request_ends_with_turn(&mut self, messages: &mut dyn Messages) {
+        if let State::Body(body) = &self.requests.state
+            && body.is_lost()
+        {
+            let time_ns = self.requests.last_ns.filter(|_| !body.is_unseen());
+            self.end_request(MessageEnd { body: None, time_ns }, messages);
+        }
+    }
+
+    /// A head that is not whole is looked at once more.
+    pub(super) fn check_partial_request(&mut self, messages: &mut dyn Messages) {
+        if !self.requests.head.is_empty() && !head::may_become_request(&self.requests.head) {
+            let head = std::mem::take(&mut self.requests.head);
+            self.refuse_request(&head, Why::Broken, messages);
+        }
+    }
+
+    /// These bytes are no request that could be read. The server may say so, or else.
+    fn refuse_request(&mut self, bytes: &[u8], why: Why, messages: &mut dyn Messages) {
+        if self.requests.guessed || self.pending.iter().any(|expected| expected.upgrade) {
+            self.requests.lose();
+            return;
+        }
+        let reason = match bytes {
+            [0x16, 0x03, ..] if !self.any_request => GivenUp::Tls,
+            _ if !self.any_request && bytes.starts_with(b"PRI * HTTP/2") => GivenUp::Http2,
+            _ => GivenUp::Unreadable,
+        };
+        if reason != GivenUp::Unreadable {
+            self.tell(reason, messages);
+        }
+        let unread = Unread::new(bytes, self.requests.start, why, Otherwise::GiveUp(reason));
+        self.unread = Some(unread.into());
+        self.requests.close();
+    }
+
+    /// The rest of a head, and whatever follows it in a call, was not captured.
+    pub(super) fn miss_request(&mut self) {
+        let head = std::mem::take(&mut self.requests.head);
+        let unread = Unread::new(&head, self.requests.start, Why::TooLong, Otherwise::Missing);
+        self.unread = Some(unread.into());
+    }
+}

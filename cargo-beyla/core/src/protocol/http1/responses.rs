@@ -1,0 +1,177 @@
+//! The response direction.
+
+use super::body::Body;
+use super::gather::{Gathered, gather};
+use super::head::{self, Framing, Response, Unreadable};
+use super::memo::Heads;
+use super::{Http1, Method, State};
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, ResponseHead};
+use crate::transport::segment::Segment;
+
+impl Http1 {
+    /// Reads on in the head of a response; what is left of the input.
+    pub(super) fn read_response_head<'a>(
+        &mut self,
+        input: &'a [u8],
+        segment: &Segment<'_>,
+        heads: &mut Heads,
+        messages: &mut dyn Messages,
+    ) -> &'a [u8] {
+        if self.pending.is_empty() && self.responses.head.is_empty() {
+            let is_response = head::may_begin_response(input);
+            if !is_response && (self.may_give_up() || !self.begun) {
+                self.give_up(GivenUp::Unreadable, messages);
+                return &[];
+            }
+            if !is_response || !self.may_answer_unread() {
+                // A response to no request, as a server sends that has waited for one too long.
+                self.responses.lose();
+                return &[];
+            }
+        }
+        if self.responses.head.is_empty()
+            && let Some((bytes, head)) = heads.responses.again(input)
+        {
+            self.response_head(bytes, head, segment, messages);
+            return &input[bytes.len()..];
+        }
+        let mut buffer = std::mem::take(&mut self.responses.head);
+        let before = buffer.len();
+        match gather(&mut buffer, input) {
+            Gathered::Head(bytes, rest) => {
+                let rest = &input[input.len() - rest.len()..];
+                match heads.responses.read(bytes) {
+                    Ok(head) => self.response_head(bytes, head, segment, messages),
+                    Err(Unreadable) => self.refuse_response(messages),
+                }
+                rest
+            }
+            Gathered::Partial => {
+                // Not at each byte, as for requests.
+                if before.next_power_of_two() < buffer.len() && !head::may_become_response(&buffer) {
+                    self.refuse_response(messages);
+                } else {
+                    self.responses.head = buffer;
+                }
+                &[]
+            }
+            Gathered::TooLong => {
+                self.refuse_response(messages);
+                &[]
+            }
+        }
+    }
+
+    fn response_head(&mut self, bytes: &[u8], head: Response, segment: &Segment<'_>, messages: &mut dyn Messages) {
+        self.responses.guessed = false;
+        let interim = (100..200).contains(&head.status) && head.status != 101;
+        if interim {
+            self.interim(head.status);
+            return;
+        }
+        let begin_ns = self.responses.start.entered;
+        let response = ResponseHead { status: head.status, bytes: bytes.len() as u64, begin_ns };
+        if self.pending.is_empty() {
+            let protocol = if bytes.starts_with(b"HTTP/1.0") { "http/1.0" } else { "http/1.1" };
+            self.answer_unread(&response, protocol, messages);
+        } else {
+            if self.pending.len() == 1 {
+                self.request_ends_with_turn(messages);
+                self.expectation_answered(begin_ns);
+            }
+            messages.response(&response);
+        }
+        let Some(&expected) = self.pending.front() else {
+            self.responses.lose();
+            return;
+        };
+        let upgraded = head.status == 101 || (expected.method == Method::Connect && (200..300).contains(&head.status));
+        let body = match head.framing {
+            _ if upgraded || expected.method == Method::Head || matches!(head.status, 204 | 304) => Body::of_length(0),
+            Framing::Length(length) => Body::of_length(length),
+            Framing::Chunked => Body::chunked(),
+            Framing::Unsaid | Framing::Undelimited => Body::until_close(),
+        };
+        if body.is_whole() {
+            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
+            self.end_response(end, messages);
+        } else {
+            self.responses.state = State::Body(body);
+        }
+        if upgraded {
+            self.give_up(GivenUp::Upgraded, messages);
+        }
+    }
+
+    /// The response that is being read is whole.
+    pub(super) fn end_response(&mut self, end: MessageEnd, messages: &mut dyn Messages) {
+        let was_lost = matches!(&self.responses.state, State::Body(body) if body.is_lost());
+        self.responses.state = if was_lost { State::Lost } else { State::Head };
+        self.pending.pop_front();
+        messages.response_end(end);
+    }
+
+    /// Bytes come from the client: a response whose framing was lost has ended before, if these begin
+    /// the next request.
+    pub(super) fn response_ends_with_turn(&mut self, data: &[u8], messages: &mut dyn Messages) {
+        let begins = match self.requests.state {
+            State::Head => self.requests.head.is_empty(),
+            State::Lost | State::Expecting(_) => head::begins_request(data),
+            State::Opening | State::Proxied { .. } | State::Body(_) | State::Over => false,
+        };
+        if begins && self.pending.len() == 1 {
+            self.end_lost_response(messages);
+        }
+    }
+
+    /// A segment of the response direction begins: so does a response, if it looks like it and is due.
+    pub(super) fn response_ends_with_next(&mut self, data: &[u8], messages: &mut dyn Messages) {
+        if self.pending.len() > 1 && head::begins_response(data) {
+            self.end_lost_response(messages);
+        }
+    }
+
+    fn end_lost_response(&mut self, messages: &mut dyn Messages) {
+        if let State::Body(body) = &self.responses.state
+            && body.is_lost()
+        {
+            let time_ns = self.responses.last_ns.filter(|_| !body.is_unseen());
+            self.end_response(MessageEnd { body: None, time_ns }, messages);
+        }
+    }
+
+    /// Bytes moved where a response should begin, or in its head, and cannot be read.
+    pub(super) fn lose_responses(&mut self, unseen: bool, messages: &mut dyn Messages) {
+        let in_head = !self.responses.head.is_empty();
+        self.responses.lose();
+        // Of the requests that wait, the last may not have been answered yet: bytes that moved unseen may
+        // have been responses to those before it, or to some that were not seen themselves.
+        let spare = unseen && !in_head && self.pending.back().is_some_and(|last| !last.pipelined);
+        while self.pending.len() > usize::from(spare) {
+            self.pending.pop_front();
+            messages.response_unseen();
+        }
+        if let Some(last) = self.pending.front_mut() {
+            last.maybe_unseen = true;
+        }
+    }
+
+    /// The next request has come: those whose responses may have gone by unseen have had them.
+    pub(super) fn forget_unseen_responses(&mut self, messages: &mut dyn Messages) {
+        if !matches!(self.responses.state, State::Lost) {
+            return;
+        }
+        while self.pending.pop_front_if(|front| front.maybe_unseen).is_some() {
+            messages.response_unseen();
+        }
+    }
+
+    /// These bytes are no response.
+    fn refuse_response(&mut self, messages: &mut dyn Messages) {
+        if self.responses.guessed {
+            self.responses.lose();
+        } else {
+            self.give_up(GivenUp::Unreadable, messages);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What a task or a thread has spent its time on.
+
+use crate::model::explanation::Parts;
+
+/// One of [`Parts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Running,
+    Runnable,
+    Blocked,
+    Scheduled,
+    Waiting,
+}
+
+/// Counts the time of each part. It never goes back, so the difference of what it shows at two moments
+/// is a partition of the time between them.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    parts: Parts,
+    /// What time is spent on since `since`.
+    part: Part,
+    since: u64,
+    /// What the time before `since` was spent on, and how much of it.
+    before: (Part, u64),
+}
+
+/// What a clock shows at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reading {
+    /// The moment, in nanoseconds.
+    pub(super) at: u64,
+    parts: Parts,
+}
+
+impl Clock {
+    pub(super) fn new(part: Part, at: u64) -> Self {
+        Self { parts: Parts::default(), part, since: at, before: (part, 0) }
+    }
+
+    pub(super) fn part(&self) -> Part {
+        self.part
+    }
+
+    pub(super) fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// From `at` on, time is spent on `part`.
+    pub(super) fn switch(&mut self, at: u64, part: Part) {
+        self.spend(at, self.part);
+        self.part = part;
+    }
+
+    /// Off the CPU from `begin` on; able to go on from `woken` on, on the CPU again at `end`.
+    pub(super) fn off_cpu(&mut self, begin: u64, woken: u64, end: u64, asleep: Part) {
+        self.spend(begin, self.part);
+        self.spend(woken, asleep);
+        self.spend(end, Part::Runnable);
+        self.part = Part::Running;
+    }
+
+    /// What it shows at `at`. A moment that has gone by too far shows as the last it can tell of.
+    pub(super) fn read(&self, at: u64) -> Reading {
+        let mut parts = self.parts;
+        if at >= self.since {
+            *of(&mut parts, self.part) += at - self.since;
+            return Reading { at, parts };
+        }
+        // Records of other threads may be ahead by a little.
+        let back = self.since - at;
+        if back > self.before.1 {
+            return Reading { at: self.since, parts };
+        }
+        *of(&mut parts, self.before.0) -= back;
+        Reading { at, parts }
+    }
+
+    fn spend(&mut self, until: u64, part: Part) {
+        let Some(length) = until.checked_sub(self.since).filter(|length| *length > 0) else {
+            return;
+        };
+        *of(&mut self.parts, part) += length;
+        self.since = until;
+        self.before = (part, if self.before.0 == part { self.before.1 + length } else { length });
+    }
+}
+
+impl Reading {
+    /// What was spent since `earlier`; `None` if that was later.
+    pub(super) fn since(&self, earlier: &Self) -> Option<Parts> {
+        Some(Parts {
+            running: self.parts.running.checked_sub(earlier.parts.running)?,
+            runnable: self.parts.runnable.checked_sub(earlier.parts.runnable)?,
+            blocked: self.parts.blocked.checked_sub(earlier.parts.blocked)?,
+            scheduled: self.parts.scheduled.checked_sub(earlier.parts.scheduled)?,
+            waiting: self.parts.waiting.checked_sub(earlier.parts.waiting)?,
+        })
+    }
+}
+
+fn of(parts: &mut Parts, part: Part) -> &mut u64 {
+    match part {
+        Part::Running => &mut parts.running,
+        Part::Runnable => &mut parts.runnable,
+        Part::Blocked => &mut parts.blocked,
+        Part::Scheduled => &mut parts.scheduled,
+        Part::Waiting => &mut parts.waiting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn between(clock: &Clock, from: &Reading, to: u64) -> [u64; 5] {
+        clock.read(to).since(from).expect("a later reading").named().map(|(_, length)| length)
+    }
+
+    #[test]
+    fn the_parts_sum_to_the_time_between_two_readings() {
+        let mut clock = Clock::new(Part::Scheduled, 100);
+        let born = clock.read(100);
+        clock.switch(130, Part::Running);
+        let polled = clock.read(140);
+        clock.off_cpu(150, 170, 175, Part::Blocked);
+        clock.off_cpu(180, 180, 190, Part::Blocked);
+        clock.switch(200, Part::Waiting);
+        assert_eq!(between(&clock, &born, 210), [35, 15, 20, 30, 10]);
+        assert_eq!(between(&clock, &polled, 195), [20, 15, 20, 0, 0]);
+    }
+
+    #[test]
+    fn it_never_goes_back_and_shows_what_was_a_moment_ago() {
+        let mut clock = Clock::new(Part::Running, 100);
+        let start = clock.read(100);
+        clock.switch(150, Part::Waiting);
+        clock.switch(140, Part::Running);
+        assert_eq!(between(&clock, &start, 160), [60, 0, 0, 0, 0]);
+        assert_eq!(between(&clock, &start, 130), [30, 0, 0, 0, 0]);
+        assert_eq!(clock.read(90).at, 150);
+        clock.off_cpu(0, 10, 20, Part::Blocked);
+        assert_eq!(between(&clock, &start, u64::MAX)[0], u64::MAX - 100);
+    }
+
+    #[test]
+    fn a_sleep_that_is_told_of_at_its_begin_is_asleep_until_more_is_known() {
+        let mut clock = Clock::new(Part::Running, 100);
+        let start = clock.read(100);
+        clock.switch(110, Part::Blocked);
+        assert_eq!(between(&clock, &start, 130), [10, 0, 20, 0, 0]);
+        clock.off_cpu(110, 140, 145, Part::Waiting);
+        assert_eq!(between(&clock, &start, 150), [15, 5, 0, 0, 30]);
+    }
+}

@@ -1,0 +1,3 @@
+//! Tasks, threads and wakes: the clocks that open a handler.
+
+pub(crate) mod explain;

@@ -1,0 +1,5 @@
+//! Events -> byte streams with times.
+
+mod arrivals;
+pub mod connection;
+pub mod segment;

@@ -1,6 +1,0 @@
-//! Events -> connections and byte streams. Pure.
-
-mod arrivals;
-pub mod connection;
-pub mod event;
-pub mod segment;
