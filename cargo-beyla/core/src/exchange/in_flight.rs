@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::exchange::lines::Line;
 use crate::exchange::trace_context::{Caller, Identities};
 use crate::model::boundaries::Boundaries;
+use crate::model::connection::StreamId;
 use crate::model::request::{ConnectionInfo, MessageBytes, Outcome, Request};
 use crate::protocol::trace_context::TraceId;
 use crate::runtime::explain::Slot;
@@ -13,6 +14,8 @@ use crate::runtime::explain::Slot;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) id: u64,
+    /// Which exchange of its connection it is.
+    pub(crate) stream: StreamId,
     pub(crate) protocol: &'static str,
     pub(crate) line: Arc<Line>,
     pub(crate) boundaries: Boundaries,

@@ -1,36 +1,64 @@
 //! What a protocol makes of a connection's byte streams.
 
+use super::http1::Heads;
 use super::trace_context::TraceHeaders;
+use crate::model::connection::{Party, StreamId};
 use crate::model::request::Endpoint;
 use crate::transport::segment::{Direction, Segment};
 
-/// Reads the messages of one connection. Responses answer requests in the order of these.
-pub trait Protocol {
-    /// What the connections of a run have in common.
-    type Shared;
-
-    /// A call moved bytes.
-    fn segment(&mut self, segment: &Segment<'_>, shared: &mut Self::Shared, messages: &mut dyn Messages);
+/// Reads the messages of one connection. It knows neither which transport carried the bytes nor which end of the
+/// connection the traced process is.
+pub trait Protocol: std::fmt::Debug + Send {
+    /// An operation moved bytes. Returns what the connection goes on in, once another protocol takes it over.
+    fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        shared: &mut Shared,
+        messages: &mut dyn Messages,
+    ) -> Option<Box<Upgrade>>;
 
     /// Bytes moved that no record told of.
     fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages);
 
-    /// Whether content of the last request has yet to come.
+    /// Whether content of a request has yet to come.
     fn awaits_content(&self) -> bool;
 
-    /// How many bytes of the last request's content are still to come by the length that was announced:
-    /// they are counted even if they move unseen, as splice(2) moves them.
+    /// How many of the bytes that the client sends next are content by a length that was announced: they are counted
+    /// even if they move unseen, as splice(2) moves them.
     fn announced_content(&self) -> u64;
 
-    /// Entry of the send call that carried the first byte of a response whose head is not whole yet, in
-    /// nanoseconds.
-    fn response_begun(&self) -> Option<u64>;
+    /// The response whose first byte was sent and whose head is not whole yet, and the entry of the send call that
+    /// carried that byte, in nanoseconds.
+    fn response_begun(&self) -> Option<(StreamId, u64)>;
 
     /// Whether the connection is still read; if not, it has been given up or taken over.
     fn is_reading(&self) -> bool;
 
-    /// Nothing follows any more. Says what is unfinished.
-    fn stop(&mut self, messages: &mut dyn Messages) -> Unfinished;
+    /// Nothing follows any more.
+    fn stop(&mut self, messages: &mut dyn Messages);
+
+    /// What is missing of an exchange that was under way when [`Self::stop`] was called.
+    fn unfinished(&self, stream: StreamId) -> Unfinished;
+}
+
+/// What the connections of a run have in common, a field for each protocol that has something.
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub(super) http1: Heads,
+}
+
+/// A connection goes on in another protocol, by agreement (RFC 9110, section 7.8), from a byte of the response direction
+/// on; in the request direction from the next operation on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The protocol that takes over, as its token in `Upgrade` fields.
+    pub token: &'static str,
+    /// The exchange whose request asked for it. That request is whole; its response comes in the new protocol.
+    pub stream: StreamId,
+    /// The head of that request.
+    pub request: Box<[u8]>,
+    /// Offset of the new protocol's first byte in the response direction.
+    pub response_from: u64,
 }
 
 /// Takes the messages of one connection as they are read.
@@ -38,23 +66,23 @@ pub trait Messages {
     /// A proxy says, before the first request, who sends what follows: not the other end of the socket.
     fn client(&mut self, client: Endpoint);
 
-    /// A request's head is whole.
-    fn request(&mut self, head: &RequestHead<'_>);
+    /// The head of a request is whole: an exchange begins.
+    fn request(&mut self, stream: StreamId, head: &RequestHead<'_>);
 
-    /// The last request is whole.
-    fn request_end(&mut self, end: MessageEnd);
+    /// The head of the final response is whole.
+    fn response(&mut self, stream: StreamId, head: &ResponseHead);
 
-    /// The head of the final response to the oldest unanswered request is whole.
-    fn response(&mut self, head: &ResponseHead);
+    /// The request or the response is whole.
+    fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd);
 
-    /// That response is whole.
-    fn response_end(&mut self, end: MessageEnd);
+    /// One end breaks the exchange off and leaves the connection open.
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64);
+
+    /// The rest of the response has gone by unseen, in part or as a whole.
+    fn unseen(&mut self, stream: StreamId);
 
     /// A request, or several, began in or reached into bytes that were not captured: nothing else is told of them.
-    fn request_unread(&mut self);
-
-    /// The response to the oldest unanswered request has gone by unseen, in part or as a whole.
-    fn response_unseen(&mut self);
+    fn unread(&mut self);
 
     /// The connection is not read any further: once at most.
     fn give_up(&mut self, reason: GivenUp);
@@ -117,15 +145,20 @@ pub enum GivenUp {
     Unreadable,
 }
 
-/// What is left of the messages of a connection that ended.
+/// What is missing of an exchange whose connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Content of the last request so far, if it is not whole; `None` where the framing was lost.
+    /// Content of the request so far, if it is not whole; `None` where the framing was lost.
     pub request_body: Option<u64>,
-    /// Content of the response that is being sent so far; `None` where the framing was lost.
+    /// Content of the response so far, if it has begun; `None` where the framing was lost.
     pub response_body: Option<u64>,
-    /// What that response wants.
+    /// What the response wants.
     pub response: UnfinishedResponse,
+}
+
+impl Unfinished {
+    /// Of an exchange that the protocol knows nothing of.
+    pub const UNKNOWN: Self = Self { request_body: None, response_body: None, response: UnfinishedResponse::Bytes };
 }
 
 /// What a response wants that has not ended when its connection does.

@@ -5,11 +5,12 @@
 //! where the content would end. Where both readings are possible, it counts whether the client could know of the
 //! answer when it sent these bytes.
 
+use super::Http1;
 use super::body::Body;
-use super::gather::{HEAD_MAX, end_of_head};
 use super::head::{self, Framing};
+use super::head_end::{HEAD_MAX, end_of_head};
 use super::line::{Likeness, Said, is_method_cut_at, likeness};
-use super::{Http1, Start, State};
+use super::side::{Start, State};
 use crate::protocol::message::{MessageEnd, Messages};
 use crate::transport::segment::Segment;
 
