@@ -120,6 +120,9 @@ pub const ARRIVAL_UNKNOWN: u16 = 1;
 /// returned. When it does is told by [`kind::DELIVERED`].
 pub const DELIVERY_AWAITED: u16 = 1;
 
+/// A flag of a received or sent [`Transfer`]: what follows it are [`Piece`]s, and not the first bytes that moved.
+pub const CAPTURED_PIECES: u16 = 1 << 8;
+
 /// A flag of a [`Listen`]: the socket listens on addresses of IPv6 alone, and not on those of IPv4 as well.
 pub const LISTENS_ON_IPV6_ONLY: u16 = 1;
 
@@ -137,7 +140,7 @@ pub const OPEN_BEFORE: u16 = 1;
 pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
-    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`LISTENS_ON_IPV6_ONLY`],
+    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`LISTENS_ON_IPV6_ONLY`],
     /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], one of [`task`] or of [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
@@ -241,12 +244,25 @@ pub struct Transfer {
     pub received_sequence: u32,
     /// Bytes moved; 0 only for a receive call that met the end of the stream.
     pub length: u32,
-    /// The first so many of them follow this structure.
+    /// The number of bytes that follow this structure. Without [`CAPTURED_PIECES`] these are the first bytes moved, at
+    /// most `length`. With it they are [`Piece`]s, each followed by its bytes.
     pub captured: u32,
     /// The thread that made the call, as its process numbers it at the root of PID namespaces.
     pub thread: u32,
-    /// The last eight bytes moved, where `captured < length` and they could be read; zeros elsewhere.
+    /// The last eight bytes moved, where not all of them are captured and these could be read; zeros elsewhere.
     pub tail: [u8; 8],
+}
+
+/// A part of the bytes that a call moved, captured without a gap. Its bytes follow, and zeros up to a multiple of
+/// eight. The pieces of a [`Transfer`] are in the order of the stream and do not overlap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Piece {
+    /// Where it begins: the number of bytes that the call moved before it.
+    pub offset: u32,
+    /// The number of its bytes.
+    pub length: u32,
 }
 
 /// One end of a connection closed.

@@ -10,6 +10,7 @@ use cargo_beyla_events as records;
 use records::kind;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::captured::Captured;
 use crate::model::request::Endpoint;
 
 /// The most bytes that may follow the structure of a record.
@@ -30,9 +31,9 @@ pub enum Event<'a> {
     /// Bytes that a send call moved reached the receive queue of a client on this machine, after its return.
     Delivered(records::Arrival),
     /// A receive call returned; with the bytes that were captured.
-    Receive(records::Transfer, &'a [u8]),
+    Receive(records::Transfer, Captured<'a>),
     /// A send call returned; with the bytes that were captured.
-    Send(records::Transfer, &'a [u8]),
+    Send(records::Transfer, Captured<'a>),
     /// One end of a connection closed.
     State(records::State),
     /// The process created an `io_uring`.
@@ -195,6 +196,18 @@ pub enum DecodeError {
         /// Bytes that follow the structure.
         carried: usize,
     },
+    /// The pieces that a transfer carries overlap, are out of order, or lie beyond what it moved.
+    #[error(
+        "a transfer of {length} bytes carries a piece of {piece} bytes from byte {offset} on that cannot be its own"
+    )]
+    Piece {
+        /// Bytes moved, as the record has it.
+        length: u32,
+        /// Where the piece begins.
+        offset: u32,
+        /// Bytes of the piece.
+        piece: u32,
+    },
 }
 
 impl<'a> Event<'a> {
@@ -323,18 +336,17 @@ fn split<T: FromBytes>(record: &[u8]) -> Option<(T, &[u8])> {
     T::read_from_prefix(record).ok()
 }
 
-fn transfer(record: &[u8]) -> Result<Option<(records::Transfer, &[u8])>, DecodeError> {
+fn transfer(record: &[u8]) -> Result<Option<(records::Transfer, Captured<'_>)>, DecodeError> {
     let Some((transfer, data)) = split::<records::Transfer>(record) else {
         return Ok(None);
     };
-    if transfer.captured as usize != data.len() || transfer.captured > transfer.length {
-        return Err(DecodeError::Captured {
-            length: transfer.length,
-            captured: transfer.captured,
-            carried: data.len(),
-        });
+    let records::Transfer { length, captured, .. } = transfer;
+    let in_pieces = transfer.header.flags & records::CAPTURED_PIECES != 0;
+    if captured as usize != data.len() || (!in_pieces && captured > length) {
+        return Err(DecodeError::Captured { length, captured, carried: data.len() });
     }
-    Ok(Some((transfer, data)))
+    let captured = if in_pieces { Captured::in_pieces(data, length)? } else { Captured::first(data) };
+    Ok(Some((transfer, captured)))
 }
 
 /// What of a message is UTF-8.
@@ -432,7 +444,7 @@ mod tests {
     fn a_transfer_lends_its_bytes() {
         let bytes = [receive(9, 3, b"abc"), receive(0, 0, b"")].concat();
         let Ok(Some((Event::Receive(transfer, data), size))) = Event::decode(&bytes) else { panic!("no transfer") };
-        assert_eq!((transfer.length, data), (9, &b"abc"[..]));
+        assert_eq!((transfer.length, data), (9, Captured::first(b"abc")));
         assert!(matches!(Event::decode(&bytes[size..]), Ok(Some((Event::Receive(..), _)))));
     }
 

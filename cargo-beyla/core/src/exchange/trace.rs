@@ -142,8 +142,8 @@ impl Trace {
                     connection.delivered(arrival.sequence, arrival.header.time_ns, &mut self.ledger);
                 }
             }
-            Event::Receive(transfer, data) => self.moved(Direction::Request, transfer, data),
-            Event::Send(transfer, data) => self.moved(Direction::Response, transfer, data),
+            Event::Receive(transfer, captured) => self.moved(Direction::Request, transfer, captured.beginning()),
+            Event::Send(transfer, captured) => self.moved(Direction::Response, transfer, captured.beginning()),
             Event::State(state) => self.state(state),
             Event::IoUring { .. } => self.ledger.unseen.io_urings += 1,
             Event::Lost(lost) => {
