@@ -48,69 +48,58 @@ pub mod tcp_state {
     pub const LISTEN: u8 = 10;
 }
 
-/// The values of [`Header::kind`].
-pub mod kind {
+macro_rules! kinds {
+    ($($(#[$meaning:meta])* $name:ident = $number:literal;)*) => {
+        /// The values of [`Header::kind`]. Those of records that only the user side writes begin at 100.
+        pub mod kind {
+            $($(#[$meaning])* pub const $name: u16 = $number;)*
+
+            /// All of them. The user side does not compile if it cannot decode one.
+            pub const ALL: &[u16] = &[$($name),*];
+        }
+    };
+}
+
+kinds! {
     /// [`super::Listen`]: a socket of the process began to listen.
-    pub const LISTEN: u16 = 1;
+    LISTEN = 1;
     /// [`super::Open`]: the process touched a connection for the first time.
-    pub const OPEN: u16 = 2;
+    OPEN = 2;
     /// [`super::Arrival`]: bytes reached a receive queue that already held unread ones.
-    pub const ARRIVAL: u16 = 3;
+    ARRIVAL = 3;
     /// [`super::Transfer`]: a receive call returned.
-    pub const RECEIVE: u16 = 4;
+    RECEIVE = 4;
     /// [`super::Transfer`]: a send call returned.
-    pub const SEND: u16 = 5;
+    SEND = 5;
     /// [`super::State`]: one end of a connection closed.
-    pub const STATE: u16 = 6;
+    STATE = 6;
     /// [`super::Header`] alone: the process created an io_uring.
-    pub const IO_URING: u16 = 7;
+    IO_URING = 7;
     /// [`super::Header`] alone: the process executed its program; `connection` is 0.
-    pub const EXEC: u16 = 8;
+    EXEC = 8;
     /// [`super::TaskChange`]
-    pub const TASK: u16 = 9;
+    TASK = 9;
     /// [`super::Vtable`]
-    pub const VTABLE: u16 = 10;
+    VTABLE = 10;
     /// [`super::OffCpu`]
-    pub const OFF_CPU: u16 = 11;
+    OFF_CPU = 11;
     /// [`super::Stack`]
-    pub const STACK: u16 = 12;
+    STACK = 12;
     /// [`super::Sending`]: a send call begins. Only under `--explain`.
-    pub const SENDING: u16 = 13;
+    SENDING = 13;
     /// [`super::Sending`]: a send call found no room. Only under `--explain`.
-    pub const SEND_BLOCKED: u16 = 14;
-    /// [`super::Owner`]: whose a connection is, if it is not that of the process which starts the others.
-    pub const OWNER: u16 = 15;
+    SEND_BLOCKED = 14;
+    /// [`super::Owner`]: the process that a connection belongs to, if it is not the one that starts the others.
+    OWNER = 15;
     /// [`super::Forked`]
-    pub const FORKED: u16 = 16;
+    FORKED = 16;
     /// [`super::Executed`]
-    pub const EXECUTED: u16 = 17;
+    EXECUTED = 17;
     /// [`super::Exited`]
-    pub const EXITED: u16 = 18;
-    /// [`super::Arrival`] at a client on this machine: it has all that a send call moved that returned before, up to
-    /// `sequence`. Only where that call says [`super::DELIVERY_AWAITED`].
-    pub const DELIVERED: u16 = 19;
-    /// [`super::Lost`]: what could not be recorded, written by the probe helper.
-    pub const LOST: u16 = 100;
-    /// [`super::Header`] and the way of capture in UTF-8: every probe is attached, says the probe helper.
-    pub const READY: u16 = 101;
-    /// [`super::Header`] alone, written by the parent: the server is told to end, so what it closes from
-    /// here on says nothing of the requests.
-    pub const STOPPING: u16 = 103;
-    /// [`super::Header`] and a message in UTF-8: the probe helper failed.
-    pub const FAILED: u16 = 102;
-    /// [`super::UnwoundStack`], written by the parent in the place of [`STACK`].
-    pub const UNWOUND_STACK: u16 = 104;
-    /// [`super::Name`] and the frames in UTF-8, written by the parent.
-    pub const STACK_FRAMES: u16 = 105;
-    /// [`super::Name`] and the name in UTF-8, written by the parent in the place of [`VTABLE`].
-    pub const TASK_TYPE: u16 = 106;
-    /// [`super::Header`] and, in UTF-8, what `--explain` cannot see, if anything: written by the parent before
-    /// the process begins.
-    pub const EXPLAINED: u16 = 107;
-    /// [`super::TestStarted`], written by the parent.
-    pub const TEST_STARTED: u16 = 108;
-    /// [`super::TestEnded`], written by the parent.
-    pub const TEST_ENDED: u16 = 109;
+    EXITED = 18;
+    /// [`super::Arrival`] at a client on this machine: it has everything that send calls moved which returned before, up
+    /// to `sequence`. Only where such a call is marked [`super::DELIVERY_AWAITED`].
+    DELIVERED = 19;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -287,21 +276,6 @@ pub struct State {
     pub send_sequence: u32,
     /// Zero.
     pub reserved2: u32,
-}
-
-/// What could not be recorded so far in this run.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct Lost {
-    /// `kind::LOST`.
-    pub header: Header,
-    /// Records for which the ring buffer had no room.
-    pub records: u64,
-    /// Connections that the table of connections had no room for.
-    pub connections: u64,
-    /// Times the kernel skipped one of our programs because it was already running on that CPU.
-    pub skipped: u64,
 }
 
 /// What the programs must know of the running kernel and of the process, set before they are loaded.

@@ -5,7 +5,7 @@ use std::fmt;
 use cargo_beyla_events::Piece;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::decode::DecodeError;
+use super::layout::DecodeError;
 
 /// A piece and its bytes take up a multiple of this.
 const ALIGNMENT: usize = 8;
@@ -57,6 +57,16 @@ impl<'a> Captured<'a> {
             Some((0, bytes)) => bytes,
             _ => &[],
         }
+    }
+
+    /// Whether they are [`Piece`]s in a record.
+    pub(super) const fn is_in_pieces(&self) -> bool {
+        self.in_pieces
+    }
+
+    /// As they stand in a record.
+    pub(super) const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 }
 
@@ -116,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::decode::Event;
+    use crate::event::{Event, Operation};
 
     fn record(framed: &[u8], length: u32) -> Vec<u8> {
         let header = Header {
@@ -132,7 +142,7 @@ mod tests {
     fn pieces(framed: &[u8], length: u32) -> Result<Vec<(u32, Vec<u8>)>, DecodeError> {
         let record = record(framed, length);
         match Event::decode(&record)? {
-            Some((Event::Receive(_, captured), size)) if size == record.len() => {
+            Some((Event::Receive(Operation { captured, .. }), size)) if size == record.len() => {
                 Ok(captured.pieces().map(|(offset, bytes)| (offset, bytes.to_vec())).collect())
             }
             other => panic!("{other:?}"),
