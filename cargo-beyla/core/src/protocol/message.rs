@@ -1,6 +1,6 @@
 //! What a protocol makes of a connection's byte streams.
 
-use super::http1::Heads;
+use super::http1::head_cache::Heads;
 use super::trace_context::TraceHeaders;
 use crate::model::connection::{Party, StreamId};
 use crate::model::request::Endpoint;
