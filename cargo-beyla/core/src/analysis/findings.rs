@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use crate::analysis::statistics::RouteId;
-use crate::analysis::suite::TestId;
 use crate::model::boundaries::Boundaries;
 use crate::model::explanation::{Cause, Parts};
 use crate::model::finding::FindingKind;
+use crate::model::request::RouteId;
+use crate::model::test::TestId;
 use crate::runtime::explain::Counted;
 
 pub(crate) use report::Known;

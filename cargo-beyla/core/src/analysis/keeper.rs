@@ -87,7 +87,8 @@ impl Keeper {
 mod tests {
     use super::*;
     use crate::model::boundaries::Boundaries;
-    use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
+    use crate::model::connection::{ConnectionInfo, Endpoint};
+    use crate::model::request::{MessageBytes, Outcome};
 
     fn request(id: u64) -> Request {
         let unnamed = Endpoint::Unix(String::new());

@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod budget;
+pub mod code_sites;
 pub(crate) mod findings;
 pub(crate) mod keeper;
 pub(crate) mod recent;

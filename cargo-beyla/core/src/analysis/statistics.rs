@@ -6,9 +6,10 @@ use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 
 use crate::model::boundaries::Boundaries;
+use crate::model::duration::Distribution;
 use crate::model::explanation::Parts;
-use crate::model::request::Outcome;
-use crate::model::summary::{Distribution, RouteSummary};
+use crate::model::request::{Outcome, RouteId};
+use crate::model::summary::RouteSummary;
 
 /// The routes that are told apart; further ones count as [`OTHER`].
 const ROUTES_MAX: usize = 1000;
@@ -30,10 +31,6 @@ pub struct Statistics {
     /// That of [`OTHER`], once there is no room for more.
     other: Option<RouteId>,
 }
-
-/// A route of these statistics, for the requests that count in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RouteId(usize);
 
 /// What counts of a request that has ended.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use cargo_beyla_events as records;
 use records::kind;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::model::request::Endpoint;
+use crate::model::connection::Endpoint;
 
 /// The most bytes that may follow the structure of a record.
 const TRAILING_MAX: usize = 64 * 1024;
@@ -73,7 +73,7 @@ pub enum Event<'a> {
     Stack(records::Stack, &'a [u8]),
     /// A thread's stack.
     UnwoundStack(records::UnwoundStack),
-    /// The frames of a stack, one a line: see [`crate::model::explanation::Frame`].
+    /// The frames of a stack, one a line: see [`crate::model::stack::Frame`].
     StackFrames {
         /// The number of the stack.
         stack: u32,

@@ -17,9 +17,10 @@ use crate::transport::segment::Direction;
 use crate::exchange::closing::{Closing, Party};
 use crate::exchange::in_flight::Exchange;
 use crate::exchange::ledger::Ledger;
-use crate::exchange::trace_context::Caller;
 use crate::model::boundaries::Boundaries;
-use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
+use crate::model::connection::{ConnectionInfo, Endpoint};
+use crate::model::request::{MessageBytes, Outcome};
+use crate::model::trace_context::Caller;
 use crate::runtime::explain::Arrived;
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::exchange::lines::Line;
-use crate::exchange::trace_context::{Caller, Identities};
+use crate::exchange::trace_context::Identities;
 use crate::model::boundaries::Boundaries;
-use crate::model::request::{ConnectionInfo, MessageBytes, Outcome, Request};
-use crate::protocol::trace_context::TraceId;
+use crate::model::connection::ConnectionInfo;
+use crate::model::request::{MessageBytes, Outcome, Request};
+use crate::model::trace_context::{Caller, TraceId};
 use crate::runtime::explain::Slot;
 
 /// A request and what has been seen of its response.

@@ -14,7 +14,8 @@ use crate::exchange::lines::Lines;
 use crate::exchange::route::RouteTable;
 use crate::exchange::trace::TraceSettings;
 use crate::exchange::trace_context::Identities;
-use crate::model::request::{ConnectionInfo, Outcome};
+use crate::model::connection::ConnectionInfo;
+use crate::model::request::Outcome;
 use crate::model::summary::{Totals, Unseen};
 use crate::runtime::explain::Explain;
 

@@ -7,9 +7,10 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::protocol::message::RequestHead;
 
-use crate::analysis::statistics::{RouteId, Statistics};
+use crate::analysis::statistics::Statistics;
 use crate::exchange::intern::Interner;
 use crate::exchange::route::RouteTable;
+use crate::model::request::RouteId;
 
 /// The lines known at most.
 const KNOWN_MAX: usize = 4096;

@@ -14,13 +14,15 @@ use crate::protocol::http1::Heads;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Direction;
 
-use crate::analysis::suite::{EndedTest, Owner, TestId, Within};
+use crate::analysis::suite::Within;
 use crate::exchange::connection::Connection;
 use crate::exchange::ledger::Ledger;
 use crate::exchange::route::RouteTable;
-use crate::model::request::{ConnectionInfo, Endpoint, Listener, Request};
+use crate::model::connection::{ConnectionInfo, Endpoint, Listener, Owner};
+use crate::model::request::Request;
 use crate::model::summary::Summary;
 use crate::model::system_call::Architecture;
+use crate::model::test::{EndedTest, TestId};
 use crate::runtime::explain::Explain;
 
 /// The connections that are followed at a time; more than a process may have open by default.

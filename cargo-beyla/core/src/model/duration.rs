@@ -1,6 +1,21 @@
-//! Lengths of time as people write them.
+//! Lengths of time: how people write them, and how many of them are summarised.
 
 use std::time::Duration;
+
+/// A distribution of times in nanoseconds; percentiles to three significant digits, the rest exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distribution {
+    /// The median.
+    pub p50: u64,
+    /// The 90th percentile.
+    pub p90: u64,
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+    /// The mean.
+    pub mean: f64,
+}
 
 /// `500ms`, `1.5s`, `1m30s`, `2h`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Option<Duration> {

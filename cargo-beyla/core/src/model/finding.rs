@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::analysis::suite::TestId;
 use crate::model::explanation::Place;
+use crate::model::test::TestId;
 
 /// One thing that made requests slow.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,13 @@
 //! What all the others talk about: plain data.
 
 pub mod boundaries;
+pub mod connection;
 pub mod duration;
 pub mod explanation;
 pub mod finding;
 pub mod request;
+pub mod stack;
 pub mod summary;
 pub mod system_call;
+pub mod test;
+pub mod trace_context;

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::analysis::suite::TestSummary;
-use crate::model::explanation::Frame;
+use crate::model::connection::Endpoint;
+use crate::model::duration::Distribution;
 use crate::model::finding::Finding;
-use crate::model::request::{Endpoint, Request};
+use crate::model::request::Request;
+use crate::model::stack::Frame;
+use crate::model::test::TestSummary;
 
 /// Everything that a run has shown of its requests.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +29,7 @@ pub struct Summary {
     pub unseen: Unseen,
     /// What `--explain` has shown, if it was asked for.
     pub explained: Option<Explained>,
-    /// The tests that ran, in the order in which they began, by [`crate::analysis::suite::TestId`]; empty but under
+    /// The tests that ran, in the order in which they began, by [`crate::model::test::TestId`]; empty but under
     /// `cargo beyla test`.
     pub tests: Vec<TestSummary>,
 }
@@ -83,21 +85,6 @@ pub struct RouteSummary {
     /// Mean length of each part of `handle`, over the complete requests in which it was opened, in the
     /// order of [`crate::model::explanation::Parts::named`]; `None` if there are none.
     pub handle_mean: Option<[f64; 5]>,
-}
-
-/// A distribution of times in nanoseconds; percentiles to three significant digits, the rest exact.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Distribution {
-    /// The median.
-    pub p50: u64,
-    /// The 90th percentile.
-    pub p90: u64,
-    /// The 99th percentile.
-    pub p99: u64,
-    /// The largest.
-    pub max: u64,
-    /// The mean.
-    pub mean: f64,
 }
 
 /// What could not be seen or read, each a count.

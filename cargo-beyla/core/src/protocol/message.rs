@@ -1,7 +1,7 @@
 //! What a protocol makes of a connection's byte streams.
 
 use super::trace_context::TraceHeaders;
-use crate::model::request::Endpoint;
+use crate::model::connection::Endpoint;
 use crate::transport::segment::{Direction, Segment};
 
 /// Reads the messages of one connection. Responses answer requests in the order of these.
@@ -60,17 +60,14 @@ pub trait Messages {
     fn give_up(&mut self, reason: GivenUp);
 }
 
-/// What stands for a method or a path that could not be read.
-pub const UNREAD: &str = "-";
-
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// `http/1.0` or `http/1.1`.
     pub protocol: &'static str,
-    /// As it was sent; [`UNREAD`] if it cannot be read.
+    /// As it was sent; `-` if it cannot be read.
     pub method: &'a str,
-    /// The target's path without its query, or the whole target where it has no path; [`UNREAD`] if it cannot be read.
+    /// The target's path without its query, or the whole target where it has no path; `-` if it cannot be read.
     pub path: &'a str,
     /// What followed the `?`.
     pub query: Option<&'a str>,

@@ -9,7 +9,6 @@ mod clock;
 mod polls;
 mod requests;
 mod sleeps;
-pub(crate) mod spots;
 mod tally;
 mod tasks;
 mod texts;
@@ -19,6 +18,7 @@ mod unit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::analysis::code_sites;
 use crate::analysis::findings::{Findings, Known};
 use crate::analysis::statistics::Statistics;
 use crate::model::request::Request;
@@ -81,11 +81,11 @@ impl Explain {
     pub(crate) fn finish(self, statistics: &Statistics, totals: &Totals, requests: &mut [Arc<Request>]) -> Explained {
         let stacks = self.texts.stacks();
         for request in requests.iter_mut() {
-            spots::merge(request, stacks);
+            code_sites::merge(request, stacks);
         }
         let mut findings = self.findings.finish(&Known { statistics, totals, stacks });
         for finding in &mut findings {
-            finding.tests.extend(spots::tests_of(finding, requests, stacks));
+            finding.tests.extend(code_sites::tests_of(finding, requests, stacks));
         }
         self.texts.explained(findings, self.not_opened, requests)
     }

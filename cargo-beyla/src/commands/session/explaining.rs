@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 use crate::probe::channel::message;
 use crate::symbols::resolver::Symbols;
 use cargo_beyla_core::event::decode::Event;
-use cargo_beyla_core::model::explanation::write_frames;
+use cargo_beyla_core::model::stack::write_frames;
 
 /// The processes that are known at a time.
 const PROCESSES_MAX: usize = 64 * 1024;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::suite::{TestId, TestResult, TestSummary};
 use crate::model::request::{Outcome, Request};
+use crate::model::test::{TestId, TestResult, TestSummary};
 
 /// The times that are kept of one route in one test: beyond these each takes the place of another, at random.
 const TIMES_MAX: usize = 1000;

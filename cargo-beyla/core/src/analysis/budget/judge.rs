@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::analysis::budget::metric::Metric;
 use crate::analysis::budget::model::{Budget, Scope};
-use crate::analysis::suite::{TestId, TestSummary};
+use crate::model::duration::Distribution;
 use crate::model::request::Request;
-use crate::model::summary::{Distribution, RouteSummary, Summary};
+use crate::model::summary::{RouteSummary, Summary};
+use crate::model::test::{TestId, TestSummary};
 
 /// The requests that are named of a budget that is broken.
 const REQUESTS_MAX: usize = 5;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::analysis::statistics::{RouteId, Statistics};
-use crate::model::explanation::{Cause, Frame, Place};
+use crate::analysis::code_sites::Spot;
+use crate::analysis::statistics::Statistics;
+use crate::model::explanation::{Cause, Place};
 use crate::model::finding::{Delayed, Finding, FindingKind};
+use crate::model::request::RouteId;
+use crate::model::stack::Frame;
 use crate::model::summary::Totals;
-use crate::runtime::explain::spots::Spot;
 
 use super::{Findings, Group, Key, Sufferers, Tally};
 

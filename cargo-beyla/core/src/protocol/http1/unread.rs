@@ -3,7 +3,8 @@
 
 use super::line::Said;
 use super::{Expected, Http1, Method, Start, State, head};
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead, UNREAD};
+use crate::model::request::UNREAD;
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead};
 
 /// A request that has turned out to be unreadable and has no answer yet.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! Requests under way: what the clock of the one that received each shows at the boundaries of `handle`.
 
 use crate::analysis::findings::Suffered;
-use crate::analysis::statistics::{RouteId, Statistics};
-use crate::analysis::suite::TestId;
+use crate::analysis::statistics::Statistics;
 use crate::exchange::in_flight::Exchange;
 use crate::model::boundaries::Boundaries;
 use crate::model::explanation;
 use crate::model::explanation::{Delay, Explanation, Parts};
+use crate::model::request::RouteId;
+use crate::model::test::TestId;
 
 use super::Explain;
 use super::clock::{Part, Reading};

@@ -1,8 +1,8 @@
 //! Where a task or a thread has spent its time since a moment, in bounded memory.
 
 use crate::analysis::findings::GroupId;
-use crate::analysis::statistics::RouteId;
 use crate::model::explanation::{Awaited, Cause, Parts, Place, Wait};
+use crate::model::request::RouteId;
 
 /// The places, the waits and the delays that are told apart: of more, the shortest go.
 const EACH_MAX: usize = 24;

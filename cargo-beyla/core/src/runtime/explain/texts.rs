@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::explanation::{Awaited, Delay, Frame, Holder, Place, Wait, read_frames};
+use crate::model::explanation::{Awaited, Delay, Holder, Place, Wait};
 use crate::model::finding::Finding;
 use crate::model::request::Request;
+use crate::model::stack::{Frame, read_frames};
 use crate::model::summary::Explained;
 
 /// The stacks, and the types, that are kept.

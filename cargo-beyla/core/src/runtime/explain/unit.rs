@@ -1,8 +1,8 @@
 //! What requests are measured on: a task, or a thread.
 
 use crate::analysis::findings::GroupId;
-use crate::analysis::statistics::RouteId;
 use crate::model::explanation::{Cause, Place};
+use crate::model::request::RouteId;
 
 use super::clock::{Clock, Part, Reading};
 use super::tally::{Tally, add_place};

@@ -3,10 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::analysis::suite::TestId;
-use crate::model::explanation::{Cause, Explanation, Frame, Landmarks, Place, Wait};
+use crate::model::explanation::{Cause, Explanation, Place, Wait};
 use crate::model::finding::Finding;
 use crate::model::request::Request;
+use crate::model::stack::{Frame, Whose};
+use crate::model::test::TestId;
+
+/// The frames of a stack by which a reader finds the place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Landmarks<'a> {
+    /// The innermost function of the workspace; where none is on the stack, the innermost that is neither of the
+    /// standard library nor of the C library.
+    pub function: Option<&'a Frame>,
+    /// What that function called; where it is not of the workspace, the innermost function with a name.
+    pub call: Option<&'a Frame>,
+}
+
+impl<'a> Landmarks<'a> {
+    /// Those of a stack, whose innermost frame comes first.
+    pub fn of(frames: &'a [Frame]) -> Self {
+        if let Some(own) = frames.iter().position(Frame::is_own) {
+            let call = own.checked_sub(1).map(|call| &frames[call]).filter(|call| call.name().is_some());
+            return Self { function: frames.get(own), call };
+        }
+        let mut named = frames.iter().filter(|frame| frame.name().is_some()).peekable();
+        let innermost = named.peek().copied();
+        let function = named.find(|frame| frame.whose != Whose::System);
+        Self { function, call: innermost.filter(|_| function != innermost) }
+    }
+}
 
 /// Where in the code a stack leads to.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -36,7 +61,7 @@ impl<'a> Spot<'a> {
 }
 
 /// Puts the places of a request together that are one to the user; each keeps the stack that took the most time.
-pub(super) fn merge(request: &mut Arc<Request>, stacks: &BTreeMap<u32, Vec<Frame>>) {
+pub(crate) fn merge(request: &mut Arc<Request>, stacks: &BTreeMap<u32, Vec<Frame>>) {
     let several = |explanation: &Explanation| explanation.places.len() > 1 || !explanation.waits.is_empty();
     if !request.explanation.as_deref().is_some_and(several) {
         return;
@@ -49,7 +74,7 @@ pub(super) fn merge(request: &mut Arc<Request>, stacks: &BTreeMap<u32, Vec<Frame
 }
 
 /// The tests whose requests, of those that were kept, have met what was found in this place.
-pub(super) fn tests_of(
+pub(crate) fn tests_of(
     finding: &Finding,
     requests: &[Arc<Request>],
     stacks: &BTreeMap<u32, Vec<Frame>>,
@@ -99,7 +124,6 @@ fn merge_places(places: &mut Vec<Place>, stacks: &BTreeMap<u32, Vec<Frame>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::explanation::Whose;
     use crate::model::system_call::SystemCall;
 
     fn frame(function: &str, line: u32, own: bool) -> Frame {
@@ -135,5 +159,41 @@ mod tests {
                 place(sleep, 0, 2),
             ]
         );
+    }
+
+    fn frames(frames: &[(Whose, &str)]) -> Vec<Frame> {
+        let frame =
+            |(whose, function): &(Whose, &str)| Frame { function: (*function).into(), source: None, whose: *whose };
+        frames.iter().map(frame).collect()
+    }
+
+    #[test]
+    fn the_place_is_in_the_workspace_or_as_near_to_it_as_there_are_names() {
+        use Whose::{Library, System, Workspace};
+        let sleep = [(System, "libc.so.6+0x92e6c"), (System, "libc.so.6+0x92f00"), (System, "clock_nanosleep")];
+        let rest =
+            [(System, "std::thread::sleep"), (Library, "server+0x1f"), (Library, "shop::pay"), (Library, "h::f")];
+        for (stack, function, call) in [
+            ([&sleep[..], &rest].concat(), Some("shop::pay"), Some("clock_nanosleep")),
+            (
+                [&sleep[..], &[(System, "std::thread::sleep"), (Workspace, "shop::pay")]].concat(),
+                Some("shop::pay"),
+                Some("std::thread::sleep"),
+            ),
+            // Of a stripped server.
+            ([&sleep[..], &[(Library, "server+0x1f")]].concat(), None, Some("clock_nanosleep")),
+            (rest[1..].to_vec(), Some("shop::pay"), None),
+            (vec![(Library, "server+0x1f"), (Workspace, "shop::pay")], Some("shop::pay"), None),
+            (sleep[..2].to_vec(), None, None),
+            (vec![(Library, "")], None, None),
+            (Vec::new(), None, None),
+        ] {
+            let stack = frames(&stack);
+            let landmarks = Landmarks::of(&stack);
+            assert_eq!(
+                (landmarks.function.and_then(Frame::name), landmarks.call.and_then(Frame::name)),
+                (function, call)
+            );
+        }
     }
 }
