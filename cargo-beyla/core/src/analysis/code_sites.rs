@@ -1,4 +1,4 @@
-//! Stacks that lead to one place of the code, told as one.
+//! Stacks -> places in the user's code: which of a stack's frames a reader looks for, and which stacks are one place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,18 +9,22 @@ use crate::model::request::Request;
 use crate::model::stack::{Frame, Whose};
 use crate::model::test::TestId;
 
+/// The frames of each stack, by its number.
+pub(super) type Stacks = BTreeMap<u32, Vec<Frame>>;
+
 /// The frames of a stack by which a reader finds the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Landmarks<'a> {
-    /// The innermost function of the workspace; where none is on the stack, the innermost that is neither of the
-    /// standard library nor of the C library.
+    /// The innermost function of the workspace; where the stack has none, the innermost function that belongs neither
+    /// to the standard library nor to the C library.
     pub function: Option<&'a Frame>,
-    /// What that function called; where it is not of the workspace, the innermost function with a name.
+    /// The function that `function` called. If `function` does not belong to the workspace, this is the innermost
+    /// function with a name.
     pub call: Option<&'a Frame>,
 }
 
 impl<'a> Landmarks<'a> {
-    /// Those of a stack, whose innermost frame comes first.
+    /// Finds them in a stack; the innermost frame comes first.
     pub fn of(frames: &'a [Frame]) -> Self {
         if let Some(own) = frames.iter().position(Frame::is_own) {
             let call = own.checked_sub(1).map(|call| &frames[call]).filter(|call| call.name().is_some());
@@ -33,22 +37,21 @@ impl<'a> Landmarks<'a> {
     }
 }
 
-/// Where in the code a stack leads to.
+/// The place in the code to which a stack leads. Stacks with an equal site are one place to the user.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Spot<'a> {
-    /// The innermost frame of the user's own, or else the one nearest to it (see [`Landmarks`]); of one that
-    /// computes, its function.
+pub(super) enum CodeSite<'a> {
+    /// A function (see [`Landmarks::function`]) and its source file and line. Samples of one function are one place
+    /// whatever their line, which is 0 then.
     Function(&'a str, Option<(&'a str, u32)>),
-    /// One that computes, in code of others.
+    /// The thread computed, and no frame belongs to the workspace.
     Foreign,
-    /// No frame leads to a function.
+    /// No frame leads to a function: each such stack is a place of its own.
     Stack(u32),
 }
 
-impl<'a> Spot<'a> {
-    pub(crate) fn of(cause: Cause, stack: u32, stacks: &'a BTreeMap<u32, Vec<Frame>>) -> Self {
-        let frames = stacks.get(&stack).map_or(&[][..], Vec::as_slice);
-        match Landmarks::of(frames).function {
+impl<'a> CodeSite<'a> {
+    pub(super) fn of(cause: Cause, stack: u32, stacks: &'a Stacks) -> Self {
+        match Landmarks::of(frames_of(stack, stacks)).function {
             Some(frame) if frame.is_own() || cause != Cause::Running => {
                 let line = |line: u32| if cause == Cause::Running { 0 } else { line };
                 let source = frame.source.as_ref().map(|(file, number)| (&**file, line(*number)));
@@ -60,8 +63,18 @@ impl<'a> Spot<'a> {
     }
 }
 
-/// Puts the places of a request together that are one to the user; each keeps the stack that took the most time.
-pub(crate) fn merge(request: &mut Arc<Request>, stacks: &BTreeMap<u32, Vec<Frame>>) {
+/// Whether the code says that it blocks, so that another thread has taken over the worker's tasks: tokio's
+/// `block_in_place`.
+pub(super) fn is_block_in_place(stack: u32, stacks: &Stacks) -> bool {
+    frames_of(stack, stacks).iter().any(|frame| frame.function.contains("block_in_place"))
+}
+
+fn frames_of(stack: u32, stacks: &Stacks) -> &[Frame] {
+    stacks.get(&stack).map_or(&[][..], Vec::as_slice)
+}
+
+/// Merges the places of a request that are one place to the user; each keeps the stack that took the most time.
+pub(super) fn merge(request: &mut Arc<Request>, stacks: &Stacks) {
     let several = |explanation: &Explanation| explanation.places.len() > 1 || !explanation.waits.is_empty();
     if !request.explanation.as_deref().is_some_and(several) {
         return;
@@ -73,42 +86,38 @@ pub(crate) fn merge(request: &mut Arc<Request>, stacks: &BTreeMap<u32, Vec<Frame
     }
 }
 
-/// The tests whose requests, of those that were kept, have met what was found in this place.
-pub(crate) fn tests_of(
-    finding: &Finding,
-    requests: &[Arc<Request>],
-    stacks: &BTreeMap<u32, Vec<Frame>>,
-) -> Vec<TestId> {
+/// The tests with a request, among these, that met the finding in the place where it was found.
+pub(super) fn tests_of(finding: &Finding, requests: &[Arc<Request>], stacks: &Stacks) -> Vec<TestId> {
     let (Some((method, route)), Some(found)) = (&finding.route, &finding.place) else { return Vec::new() };
-    let spot = Spot::of(found.cause, found.stack, stacks);
+    let site = CodeSite::of(found.cause, found.stack, stacks);
     let has_met = |request: &&Arc<Request>| {
         let places = request.explanation.iter().flat_map(|explanation| &explanation.places);
         request.method == *method
             && request.route == *route
             && places
                 .clone()
-                .any(|place| place.cause == found.cause && Spot::of(place.cause, place.stack, stacks) == spot)
+                .any(|place| place.cause == found.cause && CodeSite::of(place.cause, place.stack, stacks) == site)
     };
     let tests: BTreeSet<TestId> =
         requests.iter().filter(has_met).filter_map(|request| request.connection.owner?.test).collect();
     tests.into_iter().collect()
 }
 
-fn merge_waits(waits: &mut [Wait], stacks: &BTreeMap<u32, Vec<Frame>>) {
+fn merge_waits(waits: &mut [Wait], stacks: &Stacks) {
     for wait in waits {
         merge_places(&mut wait.places, stacks);
         merge_waits(&mut wait.waits, stacks);
     }
 }
 
-fn merge_places(places: &mut Vec<Place>, stacks: &BTreeMap<u32, Vec<Frame>>) {
-    // The longest first: the one that the others are added to.
+fn merge_places(places: &mut Vec<Place>, stacks: &Stacks) {
+    // The longest comes first, so that the others are added to it.
     places.sort_by_key(|place| (std::cmp::Reverse(place.ns), place.cause, place.stack));
     let mut merged: Vec<Place> = Vec::with_capacity(places.len());
     for place in places.drain(..) {
-        let spot = Spot::of(place.cause, place.stack, stacks);
+        let site = CodeSite::of(place.cause, place.stack, stacks);
         let same =
-            |other: &&mut Place| other.cause == place.cause && Spot::of(other.cause, other.stack, stacks) == spot;
+            |other: &&mut Place| other.cause == place.cause && CodeSite::of(other.cause, other.stack, stacks) == site;
         match merged.iter_mut().find(same) {
             Some(other) => {
                 other.ns = other.ns.saturating_add(place.ns);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use cargo_beyla_events::{self as records, Executed, Exited, Forked, TestEnded, TestStarted, test_result};
 use hashbrown::HashMap;
 
-use crate::analysis::statistics::{Ended, Times};
+use crate::analysis::distribution::Durations;
+use crate::analysis::routes::CountedRequest;
 use crate::event::decode::Paused;
 use crate::model::connection::Owner;
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
@@ -82,7 +83,7 @@ struct Test {
     requests: u64,
     errors: u64,
     incomplete: u64,
-    total: Times,
+    total: Durations,
     /// Whether it stood among those that have ended.
     told: bool,
 }
@@ -131,7 +132,7 @@ impl Suite {
             requests: 0,
             errors: 0,
             incomplete: 0,
-            total: Times::default(),
+            total: Durations::default(),
             told: false,
         });
     }
@@ -231,7 +232,7 @@ impl Suite {
     }
 
     /// Counts a request that has ended.
-    pub(crate) fn add(&mut self, id: TestId, ended: &Ended<'_>) {
+    pub(crate) fn add(&mut self, id: TestId, ended: &CountedRequest<'_>) {
         if let Some(test) = self.tests.get_mut(id.0 as usize) {
             test.requests += 1;
             test.errors += u64::from(ended.error);
@@ -266,7 +267,7 @@ impl Suite {
             requests: test.requests,
             errors: test.errors,
             incomplete: test.incomplete,
-            sum_ns: test.total.sum(),
+            sum_ns: u64::try_from(test.total.sum).unwrap_or(u64::MAX),
             total: test.total.into_distribution(),
         };
         self.tests.into_iter().zip(0..).map(summary).collect()

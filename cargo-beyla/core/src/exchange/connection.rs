@@ -21,7 +21,7 @@ use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, Endpoint};
 use crate::model::request::{MessageBytes, Outcome};
 use crate::model::trace_context::Caller;
-use crate::runtime::explain::Arrived;
+use crate::runtime::tracker::ReadRequest;
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 const LAST_ACK: u8 = 9;
@@ -320,7 +320,7 @@ impl Messages for Book<'_> {
         });
         if let (Some(explain), Some(exchange)) = (&mut ledger.explain, self.exchanges.under_way.back_mut()) {
             let (thread, at) = (self.exchanges.receiver, self.exchanges.received_ns);
-            exchange.opened = explain.read(&Arrived { thread, at, boundaries: &exchange.boundaries });
+            exchange.opened = explain.read(&ReadRequest { thread, at, boundaries: &exchange.boundaries });
         }
     }
 

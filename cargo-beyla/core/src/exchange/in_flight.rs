@@ -8,7 +8,7 @@ use crate::model::boundaries::Boundaries;
 use crate::model::connection::ConnectionInfo;
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::trace_context::{Caller, TraceId};
-use crate::runtime::explain::Slot;
+use crate::runtime::tracker::RequestSlot;
 
 /// A request and what has been seen of its response.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Exchange {
     /// The client is on this machine and does not have the last byte yet: its sequence number, plus one.
     pub(crate) undelivered: Option<u32>,
     /// What `--explain` knows of it.
-    pub(crate) opened: Option<Slot>,
+    pub(crate) opened: Option<RequestSlot>,
     /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
     pub(crate) upload_ns: u64,
     /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.

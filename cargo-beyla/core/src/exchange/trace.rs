@@ -14,6 +14,7 @@ use crate::protocol::http1::Heads;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Direction;
 
+use crate::analysis::findings;
 use crate::analysis::suite::Within;
 use crate::exchange::connection::Connection;
 use crate::exchange::ledger::Ledger;
@@ -23,7 +24,7 @@ use crate::model::request::Request;
 use crate::model::summary::Summary;
 use crate::model::system_call::Architecture;
 use crate::model::test::{EndedTest, TestId};
-use crate::runtime::explain::Explain;
+use crate::runtime::tracker::RuntimeTracker;
 
 /// The connections that are followed at a time; more than a process may have open by default.
 const CONNECTIONS_MAX: usize = 256 * 1024;
@@ -169,7 +170,7 @@ impl Trace {
                 }
             }
             Event::Explained(unseen) => {
-                let new = || Box::new(Explain::new(self.block_threshold, self.architecture));
+                let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
                 self.ledger.explain.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_)
@@ -300,7 +301,8 @@ impl Trace {
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         let mut requests = keeper.into_requests();
-        let explained = explain.map(|explain| explain.finish(&statistics, &totals, &mut requests));
+        let explained =
+            explain.map(|explain| findings::explained(explain.finish(), &statistics, &totals, &mut requests));
         Summary {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),

@@ -6,12 +6,15 @@ mod parts;
 mod properties;
 mod waits;
 
+use std::time::Duration;
+
 use syscalls::Sysno;
 
 use crate::model::explanation::{Awaited, Cause, Explanation, Parts, Place, Unit, Wait};
 use crate::model::finding::{Finding, FindingKind};
 use crate::model::summary::{Explained, Summary};
 use crate::model::system_call::{Architecture, SystemCall};
+use crate::runtime::tracker::RuntimeTracker;
 use crate::tape::Tape;
 
 const GET: &str = "GET /a HTTP/1.1\r\n\r\n";
@@ -65,4 +68,13 @@ fn told(summary: &Summary) -> Vec<Told> {
         (finding.kind, route, finding.count, finding.of, finding.total_ns, finding.max_ns)
     };
     explained(summary).findings.iter().map(line).collect()
+}
+
+#[test]
+fn the_first_note_of_what_cannot_be_seen_stands() {
+    let mut tracker = RuntimeTracker::new(Duration::from_millis(10), Architecture::HERE);
+    for unseen in ["", "first", "second"] {
+        tracker.unseen(unseen);
+    }
+    assert_eq!(tracker.finish().unseen, "first");
 }
