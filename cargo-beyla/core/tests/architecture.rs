@@ -1,5 +1,5 @@
-//! The crate is built as it is drawn: data flows one way through its folders, no files import each other in a circle, and
-//! no dependency makes system calls or reads the clock.
+//! The crate is built as it is drawn: data flows one way through its folders, no files import each other in a circle,
+//! and no dependency makes system calls or reads the clock.
 
 #[path = "architecture/imports.rs"]
 mod imports;

@@ -7,8 +7,8 @@ use crate::model::request::Request;
 
 /// Keeps the slowest requests. Of two requests that took equally long, the earlier one (by id) counts as the slower.
 ///
-/// It lets in an eighth more than it should keep, and then drops the fastest all at once. A heap would sink each request
-/// through itself, which costs the most when it matters the most: at high rates.
+/// It lets in an eighth more than it should keep, and then drops the fastest all at once. A heap would sink each
+/// request through itself, which costs the most when it matters the most: at high rates.
 #[derive(Debug)]
 pub(crate) struct SlowestRequests {
     ranked: Vec<Ranked>,

@@ -1,5 +1,5 @@
-//! The tests of a run of `cargo beyla test`: which process serves for which test, and what each test's requests
-//! came to.
+//! The tests of a run of `cargo beyla test`: which processes belong to which test, and the sums of each test's
+//! requests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::model::connection::Owner;
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
 use crate::model::trace_context::TestSpan;
 
-/// The processes that are remembered at a time; more than a machine lets a user have by default.
+/// The processes that are remembered at a time. By default a machine lets a user have fewer.
 const PROCESSES_MAX: usize = 64 * 1024;
 
-/// What the parent alone writes beside [`test_result`]: the binary did not list its tests.
+/// The result of a binary that did not list its tests. The parent writes it; [`test_result`] has the others.
 const UNLISTED: u32 = 5;
 
-/// The tests that are told apart.
+/// The tests that are counted one by one.
 const TESTS_MAX: usize = 1024 * 1024;
 
-/// Which processes of a run are followed, beside the one that starts the others.
+/// Which processes of a run are followed, besides the one that starts the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Within {
-    /// Those whose programs are in these folders, or are these files.
+    /// Processes whose program is one of these files, or lies in one of these folders.
     pub folders: Vec<PathBuf>,
-    /// Whether the one that starts the others is itself one of them, so that what it forks is as well.
+    /// Whether the process that starts the others is followed itself, and with it what it forks.
     pub itself: bool,
 }
 
 impl TestResult {
-    /// As a record has it: one of [`test_result`] or `UNLISTED`, and the exit code or the signal.
+    /// The numbers that a record has for it: one of [`test_result`] or `UNLISTED`, and the exit code or the signal.
     pub fn to_record(self) -> (u32, i32) {
         match self {
             Self::Passed => (test_result::PASSED, 0),
@@ -56,16 +56,16 @@ impl TestResult {
     }
 }
 
-/// What is known of tests and processes so far.
+/// The tests and processes that are known so far.
 #[derive(Debug)]
 pub(crate) struct Suite {
     within: Within,
     tests: Vec<Test>,
-    /// Tests by process, as the run numbers it.
+    /// The tests by the id of their first process, as the run numbers it.
     roots: HashMap<u32, TestId>,
-    /// By the number that records have.
+    /// The processes by the number that records have.
     processes: HashMap<u32, Process>,
-    /// Those that are over since they were taken last, each once: no more than there are tests.
+    /// The tests that have ended since [`Suite::take_ended`] took them last. Each comes once, so they are bounded.
     ended: Vec<TestId>,
 }
 
@@ -77,25 +77,25 @@ struct Test {
     result: Option<TestResult>,
     reason: Option<Arc<str>>,
     started_ns: u64,
-    /// For how long it was stopped meanwhile, with all the others.
+    /// For how long the whole run was stopped meanwhile.
     paused_ns: u64,
     ended_ns: Option<u64>,
     requests: u64,
     errors: u64,
     incomplete: u64,
     total: Durations,
-    /// Whether it stood among those that have ended.
-    told: bool,
+    /// Whether its end has been announced.
+    announced: bool,
 }
 
 impl Test {
-    /// Whether its end is to be told, now that it has come or one more request was seen: not that of a test that
-    /// passed and served no requests, which would be most of them where unit tests are many.
-    fn tell(&mut self) -> bool {
-        let tell =
-            !self.told && self.ended_ns.is_some() && (self.requests > 0 || self.result != Some(TestResult::Passed));
-        self.told |= tell;
-        tell
+    /// Whether its end is to be announced now: it has ended, and did not just pass without serving a request. In a
+    /// workspace with many unit tests, most do just that.
+    fn announce(&mut self) -> bool {
+        let matters = self.requests > 0 || self.result != Some(TestResult::Passed);
+        let announce = !self.announced && self.ended_ns.is_some() && matters;
+        self.announced |= announce;
+        announce
     }
 }
 
@@ -103,7 +103,7 @@ impl Test {
 struct Process {
     pid: u32,
     test: Option<TestId>,
-    /// Whether its program is one that is followed.
+    /// Whether the run follows its program.
     followed: bool,
 }
 
@@ -116,7 +116,7 @@ impl Suite {
         if started.test as usize != self.tests.len() || self.tests.len() >= TESTS_MAX {
             return;
         }
-        // 0 is no process: nobody is run for a binary without a list.
+        // 0 is no process: a binary without a list is not run.
         if started.pid != 0 {
             self.roots.insert(started.pid, TestId(started.test));
         }
@@ -133,7 +133,7 @@ impl Suite {
             errors: 0,
             incomplete: 0,
             total: Durations::default(),
-            told: false,
+            announced: false,
         });
     }
 
@@ -142,7 +142,7 @@ impl Suite {
             test.result = TestResult::of_record(ended);
             test.reason = (!reason.is_empty()).then(|| reason.into());
             test.ended_ns = Some(ended.header.time_ns);
-            if test.tell() {
+            if test.announce() {
                 self.ended.push(TestId(ended.test));
             }
         }
@@ -158,13 +158,13 @@ impl Suite {
     pub(crate) fn close(&mut self, now_ns: u64) {
         for (test, id) in self.tests.iter_mut().zip(0..) {
             test.ended_ns.get_or_insert(now_ns);
-            if test.tell() {
+            if test.announce() {
                 self.ended.push(TestId(id));
             }
         }
     }
 
-    /// Hands out the tests that are over since it did so last; `span` is the root span of each, if it has one.
+    /// Hands out the tests that have ended since the last call; `span` gives the root span of each, if it has one.
     pub(crate) fn take_ended(&mut self, span: impl Fn(TestId) -> Option<TestSpan>, mut take: impl FnMut(EndedTest)) {
         let Self { tests, ended, .. } = self;
         for id in ended.drain(..) {
@@ -187,7 +187,7 @@ impl Suite {
         if self.processes.len() < PROCESSES_MAX {
             let starter = Process { followed: self.within.itself, ..Process::default() };
             let parent = self.processes.get(&forked.parent).copied().unwrap_or(starter);
-            // Its own number is known once it executes something, or serves a connection.
+            // Its own id becomes known once it executes a program or serves a connection.
             self.processes.insert(forked.child, Process { pid: 0, ..parent });
         }
     }
@@ -222,10 +222,10 @@ impl Suite {
         }
     }
 
-    /// Whose the connections of a process are; `None` where its program is not one that is followed.
+    /// The owner of the connections of a process; `None` if the run does not follow its program.
     pub(crate) fn owner(&self, process: u32) -> Option<Owner> {
         let Some(process) = self.processes.get(&process) else {
-            // The records that tell of it were lost.
+            // The records of its start were lost.
             return Some(Owner { pid: 0, test: None });
         };
         process.followed.then_some(Owner { pid: process.pid, test: process.test })
@@ -241,8 +241,8 @@ impl Suite {
             } else {
                 test.incomplete += 1;
             }
-            // One that came late: its test may have ended without any, as far as was known.
-            if test.tell() {
+            // A late request: when its test ended, it may have had none.
+            if test.announce() {
                 self.ended.push(id);
             }
         }
@@ -253,10 +253,10 @@ impl Suite {
         self.tests.get(test.0 as usize).map_or(0, |test| test.requests)
     }
 
-    /// What is known at the end of the run.
+    /// The tests at the end of the run.
     pub(crate) fn into_summaries(self, now_ns: u64, span: impl Fn(TestId) -> Option<TestSpan>) -> Vec<TestSummary> {
         let summary = |(test, id): (Test, u32)| TestSummary {
-            span: span(TestId(id)).filter(|_| test.told),
+            span: span(TestId(id)).filter(|_| test.announced),
             binary: test.binary,
             name: test.name,
             round: test.round,

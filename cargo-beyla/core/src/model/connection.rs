@@ -1,4 +1,4 @@
-//! Connections and the sockets on which they are accepted.
+//! Connections, and the sockets on which the server listens for them.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -27,11 +27,11 @@ impl fmt::Display for Endpoint {
 /// A socket on which the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where.
+    /// The address.
     pub local: Endpoint,
-    /// Whether it listens on addresses of IPv6 alone, and not on those of IPv4 as well.
+    /// Whether it listens on IPv6 addresses only, and not on IPv4 addresses as well.
     pub ipv6_only: bool,
-    /// Whether it listened before the server began, which was given it.
+    /// Whether it listened before the server began: the server inherited the socket.
     pub before: bool,
     /// The process that listens, if it is not the one that was started.
     pub pid: Option<u32>,
@@ -40,15 +40,15 @@ pub struct Listener {
 /// A connection that the server accepted, shared by its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// Counts from 1 in the order in which the server touched them.
+    /// Counts connections from 1 in the order in which the server first touched them.
     pub id: u64,
     /// The server's end.
     pub server: Endpoint,
-    /// The client's end; behind a proxy that speaks the PROXY protocol, what that says of it.
+    /// The client's end. Behind a proxy that speaks the PROXY protocol, this is the client that the proxy names.
     pub client: Endpoint,
-    /// Such a proxy's end.
+    /// The proxy's end, if there is such a proxy.
     pub proxy: Option<Endpoint>,
-    /// Whose it is, in a run that traces several processes.
+    /// The process that it belongs to, in a run that traces several processes.
     pub owner: Option<Owner>,
 }
 
@@ -59,11 +59,11 @@ impl ConnectionInfo {
     }
 }
 
-/// Whose a connection is, in a run that traces several processes.
+/// The process that a connection belongs to, in a run that traces several processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The process, as its user numbers it; 0 where that is not known.
+    /// The process id, as its user sees it; 0 if it is not known.
     pub pid: u32,
-    /// The test that it belongs to; `None` where that was not seen.
+    /// The test that started the process; `None` if that was not seen.
     pub test: Option<TestId>,
 }

@@ -1,8 +1,8 @@
-//! Lengths of time: how people write them, and how many of them are summarised.
+//! Durations: how people write one, and how many are summarised.
 
 use std::time::Duration;
 
-/// A distribution of times in nanoseconds; percentiles to three significant digits, the rest exact.
+/// A distribution of times in nanoseconds. Percentiles have three significant digits; the rest is exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Distribution {
     /// The median.
@@ -34,7 +34,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
             "s" => number,
             "m" => number * 60.0,
             "h" => number * 3600.0,
-            // Only where it stands alone.
+            // A number without a unit must stand alone.
             "" if rest.len() == text.len() => number,
             _ => return None,
         };

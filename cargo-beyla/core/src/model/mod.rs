@@ -1,4 +1,4 @@
-//! What all the others talk about: plain data.
+//! The plain data that all layers talk about. Nothing here imports anything of the crate outside this folder.
 
 pub mod boundaries;
 pub mod connection;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 /// A frame of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The function, demangled, without hash; `file+0x1f` where it has no name.
+    /// The function, demangled and without its hash; `file+0x1f` if it has no name.
     pub function: Arc<str>,
-    /// The source file, relative to the workspace where it is in it, and the line; `None` without debug
-    /// information.
+    /// The source file and the line; `None` without debug information. A file of the workspace is relative to it.
     pub source: Option<(Arc<str>, u32)>,
     /// Whose code it is.
     pub whose: Whose,
@@ -28,14 +27,14 @@ impl Frame {
     }
 }
 
-/// Whose code a frame is.
+/// Whose code a frame runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// The user's.
+    /// The user's workspace.
     Workspace,
-    /// A library's, or unknown.
+    /// A library, or nobody knows.
     Library,
-    /// That of Rust's standard library, of the C library, or of the kernel.
+    /// Rust's standard library, the C library, or the kernel.
     System,
 }
 
@@ -53,8 +52,8 @@ impl Whose {
     }
 }
 
-/// One frame a line, its fields divided by tabs: `whose` (1 of the workspace, 0 of a library, 2 of the system),
-/// function, file, line; the last two are empty where they are not known.
+/// Writes one frame a line. Tabs divide its fields: `whose` (1 for the workspace, 0 for a library, 2 for the system),
+/// function, file, line; the last two are empty if they are not known.
 pub fn write_frames(frames: &[Frame]) -> String {
     let mut text = String::new();
     for Frame { function, source, whose } in frames {
@@ -65,7 +64,7 @@ pub fn write_frames(frames: &[Frame]) -> String {
     text
 }
 
-/// The reverse of [`write_frames`]; lines that are no frames are left out.
+/// Reads what [`write_frames`] wrote, and leaves out lines that are no frames.
 pub fn read_frames(text: &str) -> Vec<Frame> {
     let frame = |line: &str| {
         let mut fields = line.split('\t');

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::duration::Distribution;
 use crate::model::trace_context::TestSpan;
 
-/// A test of a run: its place in [`crate::model::summary::Summary::tests`].
+/// A test of a run, by its place in [`crate::model::summary::Summary::tests`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TestId(pub u32);
 
@@ -18,14 +18,14 @@ pub enum TestResult {
     Failed(i32),
     /// It was killed by this signal.
     Killed(i32),
-    /// It took too long, and was stopped.
+    /// It took too long and was stopped.
     TimedOut,
-    /// It stands for the tests of a binary that gave no list of them.
+    /// It stands for all tests of a binary that gave no list of them.
     Unlisted,
 }
 
 impl TestResult {
-    /// As it stands in reports.
+    /// Its name in reports.
     pub fn label(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -39,50 +39,51 @@ impl TestResult {
 /// One test that ran, and its requests. Times are nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestSummary {
-    /// The test binary, as in `package::target`.
+    /// The test binary, as `package::target`.
     pub binary: Arc<str>,
     /// The test's name within it.
     pub name: Arc<str>,
-    /// Which repetition of the run it belongs to, from 0.
+    /// The repetition of the run that it belongs to, from 0.
     pub round: u32,
-    /// How it ended; `None` if the run ended first.
+    /// How it ended; `None` if the run ended before.
     pub result: Option<TestResult>,
-    /// Why it failed, where `result` does not say it.
+    /// Why it failed, if `result` does not say it.
     pub reason: Option<Arc<str>>,
     /// When it began, by the clock of the events.
     pub started_ns: u64,
-    /// How long it took, but for the time that all was stopped; to the end of the run if that came first.
+    /// How long it took, without the time in which the whole run was stopped. If the run ended before the test, its
+    /// time up to then.
     pub duration_ns: u64,
-    /// Requests to servers that it, or what it started, ran.
+    /// Requests to servers that ran in the test or in a process that it started.
     pub requests: u64,
-    /// Of these, those that the server failed.
+    /// The requests that the server failed.
     pub errors: u64,
-    /// Of these, those without a whole response: they count in none of the times below.
+    /// The requests without a whole response: they count in none of the times below.
     pub incomplete: u64,
     /// The sum of the total request times.
     pub sum_ns: u64,
-    /// Total request times; `None` if no request was complete.
+    /// The total request times; `None` if no request was complete.
     pub total: Option<Distribution>,
     /// Its root span, if it has one: see [`EndedTest`].
     pub span: Option<TestSpan>,
 }
 
-/// A test that is over, as it is exported. Times are nanoseconds, by the clock of the events.
+/// A test that has ended, as it is exported. Times are nanoseconds, by the clock of the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedTest {
-    /// The test binary, as in `package::target`.
+    /// The test binary, as `package::target`.
     pub binary: Arc<str>,
     /// The test's name within it.
     pub name: Arc<str>,
-    /// Which repetition of the run it belongs to, from 0.
+    /// The repetition of the run that it belongs to, from 0.
     pub round: u32,
-    /// How it ended; `None` if the run ended first.
+    /// How it ended; `None` if the run ended before.
     pub result: Option<TestResult>,
-    /// Why it failed, where `result` does not say it.
+    /// Why it failed, if `result` does not say it.
     pub reason: Option<Arc<str>>,
     /// When it began.
     pub started_ns: u64,
-    /// When it ended, or the run.
+    /// When it ended, or when the run did if that came first.
     pub ended_ns: u64,
     /// Its root span.
     pub span: TestSpan,

@@ -1,24 +1,24 @@
-//! Where a request stands in a trace, by W3C Trace Context.
+//! The place of a request in a trace (W3C Trace Context).
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Of a trace: never all zeros.
+/// The id of a trace; never all zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId([u8; 16]);
 
-/// Of a span: never all zeros.
+/// The id of a span; never all zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SpanId([u8; 8]);
 
-/// Where a request stands in a trace.
+/// The place of a request in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The caller's, else the test's, else one of its own.
+    /// The caller's trace; without a caller, the test's; without a test, a trace of its own.
     pub trace_id: TraceId,
-    /// Of the server span.
+    /// The id of the server span.
     pub span_id: SpanId,
-    /// Who sent the request, if it says so.
+    /// The caller, if the request names one.
     pub caller: Option<Caller>,
     /// The root span of the test that it belongs to, in a run of tests that exports traces.
     pub test: Option<TestSpan>,
@@ -29,62 +29,62 @@ pub struct TraceContext {
 pub struct TestSpan {
     /// The trace that it begins.
     pub trace_id: TraceId,
-    /// Its own.
+    /// The id of the span.
     pub span_id: SpanId,
 }
 
-/// Who sent a request, by its `traceparent` and `tracestate`.
+/// The caller that sent a request, by its `traceparent` and `tracestate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The span that sent it.
     pub span_id: SpanId,
     /// Whether the caller records that span.
     pub sampled: bool,
-    /// The valid members of `tracestate`, in one.
+    /// The valid members of `tracestate`, joined.
     pub state: Option<Arc<str>>,
 }
 
 impl TraceId {
-    /// `None` if they are all zeros.
+    /// `None` if all bytes are zero.
     pub fn new(bytes: [u8; 16]) -> Option<Self> {
         (bytes != [0; 16]).then_some(Self(bytes))
     }
 
-    /// Of a number, such as a hash; 0 gives the id that 1 does.
+    /// Makes an id of a number, such as a hash; 0 and 1 give the same id.
     pub fn of(number: u128) -> Self {
         Self(number.max(1).to_be_bytes())
     }
 
-    /// As they go over the wire.
+    /// The bytes as they go over the wire.
     pub fn bytes(self) -> [u8; 16] {
         self.0
     }
 }
 
 impl SpanId {
-    /// `None` if they are all zeros.
+    /// `None` if all bytes are zero.
     pub fn new(bytes: [u8; 8]) -> Option<Self> {
         (bytes != [0; 8]).then_some(Self(bytes))
     }
 
-    /// Of a number, such as a hash; 0 gives the id that 1 does.
+    /// Makes an id of a number, such as a hash; 0 and 1 give the same id.
     pub fn of(number: u64) -> Self {
         Self(number.max(1).to_be_bytes())
     }
 
-    /// As they go over the wire.
+    /// The bytes as they go over the wire.
     pub fn bytes(self) -> [u8; 8] {
         self.0
     }
 }
 
 impl TraceContext {
-    /// The span that the server span is a child of: the caller's, for it has caused the request; else the test's.
+    /// The parent of the server span: the caller's span, which caused the request, or else the test's.
     pub fn parent(&self) -> Option<SpanId> {
         self.caller.as_ref().map(|caller| caller.span_id).or(self.test.map(|test| test.span_id))
     }
 
-    /// The test's root span, where it is not in this trace: the caller's trace leads to the test by a link.
+    /// The test's root span, if it is not in this trace. Then a link leads from the caller's trace to the test.
     pub fn link(&self) -> Option<TestSpan> {
         self.test.filter(|_| self.caller.is_some())
     }

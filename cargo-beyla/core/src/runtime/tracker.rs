@@ -1,7 +1,7 @@
 //! Events of the async runtime -> what the `handle` phase of each request consisted of, and where.
 //!
-//! Each task and each thread has a clock, which counts the time that it spends running, blocked, waiting and so on. When
-//! a request enters and leaves its `handle` phase, the tracker reads the clock of the task that received it; the
+//! Each task and each thread has a clock, which counts the time that it spends running, blocked, waiting and so on.
+//! When a request enters and leaves its `handle` phase, the tracker reads the clock of the task that received it; the
 //! difference between the two readings is the answer. So the tracker keeps no history, however long a request takes.
 
 mod off_cpu;
