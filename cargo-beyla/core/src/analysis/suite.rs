@@ -4,21 +4,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cargo_beyla_events::{self as records, Executed, Exited, Forked, TestEnded, TestStarted, test_result};
+use cargo_beyla_events::{self as records, Exited, Forked};
 use hashbrown::HashMap;
 
 use crate::analysis::distribution::Durations;
 use crate::analysis::routes::CountedRequest;
-use crate::event::decode::Paused;
+use crate::event::{Executed, Paused, TestEnded, TestStarted};
 use crate::model::connection::Owner;
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
 use crate::model::trace_context::TestSpan;
 
 /// The processes that are remembered at a time. By default a machine lets a user have fewer.
 const PROCESSES_MAX: usize = 64 * 1024;
-
-/// The result of a binary that did not list its tests. The parent writes it; [`test_result`] has the others.
-const UNLISTED: u32 = 5;
 
 /// The tests that are counted one by one.
 const TESTS_MAX: usize = 1024 * 1024;
@@ -30,30 +27,6 @@ pub struct Within {
     pub folders: Vec<PathBuf>,
     /// Whether the process that starts the others is followed itself, and with it what it forks.
     pub itself: bool,
-}
-
-impl TestResult {
-    /// The numbers that a record has for it: one of [`test_result`] or `UNLISTED`, and the exit code or the signal.
-    pub fn to_record(self) -> (u32, i32) {
-        match self {
-            Self::Passed => (test_result::PASSED, 0),
-            Self::Failed(code) => (test_result::FAILED, code),
-            Self::Killed(signal) => (test_result::KILLED, signal),
-            Self::TimedOut => (test_result::TIMED_OUT, 0),
-            Self::Unlisted => (UNLISTED, 0),
-        }
-    }
-
-    fn of_record(ended: &TestEnded) -> Option<Self> {
-        match ended.result {
-            test_result::PASSED => Some(Self::Passed),
-            test_result::FAILED => Some(Self::Failed(ended.code)),
-            test_result::KILLED => Some(Self::Killed(ended.code)),
-            test_result::TIMED_OUT => Some(Self::TimedOut),
-            UNLISTED => Some(Self::Unlisted),
-            _ => None,
-        }
-    }
 }
 
 /// The tests and processes that are known so far.
@@ -112,21 +85,21 @@ impl Suite {
         Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new(), ended: Vec::new() }
     }
 
-    pub(crate) fn test_started(&mut self, started: &TestStarted, binary: &str, name: &str) {
-        if started.test as usize != self.tests.len() || self.tests.len() >= TESTS_MAX {
+    pub(crate) fn test_started(&mut self, started: &TestStarted<'_>) {
+        if started.test.0 as usize != self.tests.len() || self.tests.len() >= TESTS_MAX {
             return;
         }
         // 0 is no process: a binary without a list is not run.
         if started.pid != 0 {
-            self.roots.insert(started.pid, TestId(started.test));
+            self.roots.insert(started.pid, started.test);
         }
         self.tests.push(Test {
-            binary: binary.into(),
-            name: name.into(),
+            binary: started.binary.into(),
+            name: started.name.into(),
             round: started.round,
             result: None,
             reason: None,
-            started_ns: started.header.time_ns,
+            started_ns: started.time_ns,
             paused_ns: 0,
             ended_ns: None,
             requests: 0,
@@ -137,13 +110,13 @@ impl Suite {
         });
     }
 
-    pub(crate) fn test_ended(&mut self, ended: &TestEnded, reason: &str) {
-        if let Some(test) = self.tests.get_mut(ended.test as usize) {
-            test.result = TestResult::of_record(ended);
-            test.reason = (!reason.is_empty()).then(|| reason.into());
-            test.ended_ns = Some(ended.header.time_ns);
+    pub(crate) fn test_ended(&mut self, ended: &TestEnded<'_>) {
+        if let Some(test) = self.tests.get_mut(ended.test.0 as usize) {
+            test.result = ended.result;
+            test.reason = (!ended.reason.is_empty()).then(|| ended.reason.into());
+            test.ended_ns = Some(ended.time_ns);
             if test.announce() {
-                self.ended.push(TestId(ended.test));
+                self.ended.push(ended.test);
             }
         }
     }
@@ -192,13 +165,13 @@ impl Suite {
         }
     }
 
-    pub(crate) fn executed(&mut self, executed: &Executed, path: &Path) {
+    pub(crate) fn executed(&mut self, executed: &Executed<'_>) {
         if self.processes.len() >= PROCESSES_MAX && !self.processes.contains_key(&executed.process) {
             return;
         }
         let process = self.processes.entry(executed.process).or_default();
         process.pid = executed.pid;
-        process.followed = self.within.folders.iter().any(|folder| path.starts_with(folder));
+        process.followed = self.within.folders.iter().any(|folder| Path::new(executed.path).starts_with(folder));
         if process.test.is_none() {
             process.test = self.roots.get(&executed.pid).copied();
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::explanation::{Awaited, Delay, Holder, Place, Wait};
 use crate::model::finding::Finding;
 use crate::model::request::Request;
-use crate::model::stack::{Frame, read_frames};
+use crate::model::stack::Frame;
 
 /// The stacks, and the task types, that are remembered at most.
 const ENTRIES_MAX: usize = 16 * 1024;
@@ -30,24 +30,24 @@ pub(crate) struct Symbols {
 
 impl Symbols {
     /// Adds the frames of a stack that is not known yet. Stack 0 stands for no stack.
-    pub(super) fn add_stack(&mut self, stack: u32, frames: &str) {
-        if stack == 0 || self.stacks.len() >= ENTRIES_MAX || self.stacks.contains_key(&stack) || !self.fits(frames) {
-            return;
+    pub(super) fn add_stack(&mut self, stack: u32, frames: &[Frame]) {
+        let frames = &frames[..frames.len().min(FRAMES_MAX)];
+        let text = |frame: &Frame| frame.function.len() + frame.source.as_ref().map_or(0, |(file, _)| file.len());
+        let known = stack == 0 || self.stacks.contains_key(&stack);
+        if !known && self.stacks.len() < ENTRIES_MAX && self.fits(frames.iter().map(text).sum()) {
+            self.stacks.insert(stack, frames.to_vec());
         }
-        let mut frames = read_frames(frames);
-        frames.truncate(FRAMES_MAX);
-        self.stacks.insert(stack, frames);
     }
 
     /// Adds the name of a task type that is not known yet.
     pub(super) fn add_task_type(&mut self, vtable: u64, name: &str) {
-        if self.task_types.len() < ENTRIES_MAX && !self.task_types.contains_key(&vtable) && self.fits(name) {
+        if self.task_types.len() < ENTRIES_MAX && !self.task_types.contains_key(&vtable) && self.fits(name.len()) {
             self.task_types.insert(vtable, name.into());
         }
     }
 
-    fn fits(&mut self, text: &str) -> bool {
-        self.bytes = self.bytes.saturating_add(text.len());
+    fn fits(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
         self.bytes <= BYTES_MAX
     }
 
@@ -97,16 +97,17 @@ impl Referenced {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::stack::Whose;
 
     #[test]
     fn stacks_and_task_types_are_bounded() {
         let mut symbols = Symbols::default();
-        let line = "1\tf\t\t\n";
-        symbols.add_stack(0, line);
-        symbols.add_stack(1, &line.repeat(2 * FRAMES_MAX));
+        let frames = vec![Frame { function: "f".into(), source: None, whose: Whose::Workspace }; 2 * FRAMES_MAX];
+        symbols.add_stack(0, &frames);
+        symbols.add_stack(1, &frames);
         assert_eq!((symbols.stacks.len(), symbols.stacks[&1].len()), (1, FRAMES_MAX));
         for n in 0..2 * ENTRIES_MAX as u32 {
-            symbols.add_stack(n, line);
+            symbols.add_stack(n, &frames[..1]);
             symbols.add_task_type(n.into(), "name");
         }
         assert_eq!((symbols.stacks.len(), symbols.task_types.len()), (ENTRIES_MAX, ENTRIES_MAX));

@@ -10,6 +10,7 @@ mod task_changes;
 
 use std::time::Duration;
 
+use crate::model::stack::Frame;
 use crate::model::system_call::Architecture;
 
 use super::observations::Observations;
@@ -70,8 +71,8 @@ impl RuntimeTracker {
         }
     }
 
-    /// Takes the frames of a stack, as text.
-    pub(crate) fn frames(&mut self, stack: u32, frames: &str) {
+    /// Takes the frames of a stack.
+    pub(crate) fn frames(&mut self, stack: u32, frames: &[Frame]) {
         self.symbols.add_stack(stack, frames);
     }
 

@@ -1,7 +1,8 @@
 //! Threads off the CPU: for how long, why, and with which stacks; and the samples of those on a CPU.
 
-use cargo_beyla_events::{NO_SYSTEM_CALL, OffCpu, UnwoundStack, stack};
+use cargo_beyla_events::{NO_SYSTEM_CALL, OffCpu, stack};
 
+use crate::event::UnwoundStack;
 use crate::model::explanation::Cause;
 use crate::model::finding::FindingKind;
 use crate::model::system_call::{Architecture, SystemCall};
@@ -59,20 +60,19 @@ impl RuntimeTracker {
     /// Takes a thread's stack: it goes to sleep, or the sampler met it on a CPU.
     pub(crate) fn stack(&mut self, record: &UnwoundStack) {
         let Some(thread) = self.threads.get_mut(record.thread) else { return };
-        let at = record.header.time_ns;
+        let at = record.time_ns;
         let current = thread.current.and_then(|task| self.tasks.get_mut(task));
         let task = current.filter(|task| task.polled.is_some_and(|(by, _)| by == record.thread));
-        match record.header.flags {
+        match record.occasion {
             // The cause becomes known when the thread wakes up. Until then, this is what counts.
             stack::SLEEP => {
-                let acquires_lock = record.lock == 1;
                 if let Some(task) = task {
                     task.entity.clock.switch(at, Part::Blocked);
                 }
                 if thread.entity.open_requests > 0 {
-                    thread.entity.clock.switch(at, if acquires_lock { Part::Blocked } else { Part::Waiting });
+                    thread.entity.clock.switch(at, if record.lock { Part::Blocked } else { Part::Waiting });
                 }
-                thread.falls_asleep(at, record.stack, acquires_lock);
+                thread.falls_asleep(at, record.stack, record.lock);
             }
             stack::SAMPLE => {
                 let begin = at.saturating_sub(SAMPLE_NS);
