@@ -10,7 +10,7 @@ use std::ops::Range;
 use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, Header, tcp_state};
 
 use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation, frame_pieces};
-use crate::model::request::Endpoint;
+use crate::model::connection::Endpoint;
 use crate::transport::segment::Direction;
 
 use crate::exchange::route::RouteTable;

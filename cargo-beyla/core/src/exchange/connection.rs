@@ -16,11 +16,11 @@ use crate::transport::segment::{Direction, Io};
 use crate::exchange::closing::Closing;
 use crate::exchange::in_flight::Exchange;
 use crate::exchange::ledger::Ledger;
-use crate::exchange::trace_context::Caller;
 use crate::model::boundaries::Boundaries;
-use crate::model::connection::{Party, StreamId};
-use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
-use crate::runtime::explain::Arrived;
+use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
+use crate::model::request::{MessageBytes, Outcome};
+use crate::model::trace_context::Caller;
+use crate::runtime::tracker::ReadRequest;
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 const LAST_ACK: u8 = 9;
@@ -366,7 +366,7 @@ impl Messages for Book<'_> {
         });
         if let (Some(explain), Some(exchange)) = (&mut ledger.explain, self.exchanges.under_way.back_mut()) {
             let (thread, at) = (self.exchanges.receiver, self.exchanges.received_ns);
-            exchange.opened = explain.read(&Arrived { thread, at, boundaries: &exchange.boundaries });
+            exchange.opened = explain.read(&ReadRequest { thread, at, boundaries: &exchange.boundaries });
         }
     }
 

@@ -13,15 +13,17 @@ use crate::protocol::message::Shared;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Io;
 
-use crate::analysis::suite::{EndedTest, Owner, TestId, Within};
+use crate::analysis::findings;
+use crate::analysis::suite::Within;
 use crate::exchange::connection::Connection;
 use crate::exchange::ledger::Ledger;
 use crate::exchange::route::RouteTable;
-use crate::model::connection::Role;
-use crate::model::request::{ConnectionInfo, Endpoint, Listener, Request};
+use crate::model::connection::{ConnectionInfo, Endpoint, Listener, Owner, Role};
+use crate::model::request::Request;
 use crate::model::summary::Summary;
 use crate::model::system_call::Architecture;
-use crate::runtime::explain::Explain;
+use crate::model::test::{EndedTest, TestId};
+use crate::runtime::tracker::RuntimeTracker;
 
 /// The connections that are followed at a time; more than a process may have open by default.
 const CONNECTIONS_MAX: usize = 256 * 1024;
@@ -167,7 +169,7 @@ impl Trace {
                 }
             }
             Event::Explained(unseen) => {
-                let new = || Box::new(Explain::new(self.block_threshold, self.architecture));
+                let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
                 self.ledger.explain.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
@@ -294,7 +296,8 @@ impl Trace {
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         let mut requests = keeper.into_requests();
-        let explained = explain.map(|explain| explain.finish(&statistics, &totals, &mut requests));
+        let explained =
+            explain.map(|explain| findings::explained(explain.finish(), &statistics, &totals, &mut requests));
         Summary {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),

@@ -1,4 +1,4 @@
-//! What all the others talk about: plain data.
+//! The plain data that all layers talk about. Nothing here imports anything of the crate outside this folder.
 
 pub mod boundaries;
 pub mod connection;
@@ -6,5 +6,8 @@ pub mod duration;
 pub mod explanation;
 pub mod finding;
 pub mod request;
+pub mod stack;
 pub mod summary;
 pub mod system_call;
+pub mod test;
+pub mod trace_context;

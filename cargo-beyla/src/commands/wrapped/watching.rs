@@ -16,9 +16,9 @@ use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::stand_in::StandIn;
 use crate::report::run_info::Exit;
-use cargo_beyla_core::analysis::suite::{TestId, TestResult};
 use cargo_beyla_core::event::{Event, TestEnded, TestStarted};
 use cargo_beyla_core::exchange::trace::Trace;
+use cargo_beyla_core::model::test::{TestId, TestResult};
 
 /// The probes, before and while the binary runs.
 pub(super) struct Watching {
@@ -70,8 +70,7 @@ impl Watching {
                 Exit::Code(code) => TestResult::Failed(code),
                 Exit::Signal(signal) => TestResult::Killed(signal),
             };
-            let ended =
-                TestEnded { time_ns: ended_monotonic_ns, test: TestId(0), result: Some(result), reason: "" };
+            let ended = TestEnded { time_ns: ended_monotonic_ns, test: TestId(0), result: Some(result), reason: "" };
             self.trace.record(&Event::TestEnded(ended));
         }
         End { exit, trace: self.trace, ended_monotonic_ns }

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::event::Captured;
-use crate::model::connection::{Party, Role};
-use crate::model::request::Endpoint;
+use crate::model::connection::{Endpoint, Party, Role};
 use crate::protocol::candidate::likeness;
 use crate::protocol::message::{GivenUp, MessageEnd, RequestHead, ResponseHead};
 use crate::transport::connection::Connection;

@@ -5,7 +5,8 @@ use super::line::Said;
 use super::side::State;
 use super::{Expected, Http1, Method, Start, head};
 use crate::model::connection::StreamId;
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead, UNREAD};
+use crate::model::request::UNREAD;
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead};
 
 /// A request that has turned out to be unreadable and has no answer yet.
 #[derive(Debug)]
