@@ -170,7 +170,7 @@ impl Trace {
                 self.ledger.explain.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
-                self.explain(event)
+                self.explain(event);
             }
             Event::Owner(owner) => {
                 if let Some(suite) = &mut self.ledger.suite {
@@ -181,7 +181,7 @@ impl Trace {
                 }
             }
             Event::Forked(_) | Event::Executed(_) | Event::Exited(_) | Event::TestStarted(_) | Event::TestEnded(_) => {
-                self.suite(event)
+                self.suite(event);
             }
             // The first two are for the symbols to make others of.
             Event::Stack(_)
