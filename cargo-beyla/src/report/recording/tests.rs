@@ -12,7 +12,7 @@ use crate::report::run_info::Seed;
 use cargo_beyla_core::event::{Captured, Event, Moment, Operation, RECORD_MAX};
 use cargo_beyla_core::model::system_call::Architecture;
 
-const CAPTURED: [u8; 20_000] = [7; 20_000];
+static CAPTURED: [u8; 20_000] = [7; 20_000];
 
 fn events() -> [Event<'static>; 3] {
     let header = |kind, size, time_ns| Header { kind, flags: 0, size, time_ns, connection: 0 };

@@ -56,7 +56,7 @@ proptest! {
     }
 }
 
-/// They were written when texts still stood in the tables of other files.
+/// The seeds hold events of most kinds.
 #[test]
 fn of_the_seeds_of_the_fuzzer() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/records");
