@@ -9,7 +9,7 @@
 
 use cargo_beyla_core::event::Event;
 use cargo_beyla_core::exchange::route::RouteTable;
-use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
+use cargo_beyla_core::trace::{Trace, TraceSettings};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

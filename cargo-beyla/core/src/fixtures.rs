@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub use explained::{explained, explained_without_lines};
 
 use crate::analysis::baseline::compare::{Comparison, Evidence, Row, Subject, Verdict};
-use crate::analysis::baseline::estimate::{Change, Direction};
+use crate::analysis::baseline::estimate::{Change, Trend};
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, Endpoint, Owner};
 use crate::model::duration::Distribution;
@@ -224,7 +224,7 @@ pub fn comparison() -> Comparison {
             baseline_ns: before * 1e6,
             now_ns: now * 1e6,
             interval_ns: ((now - before) * 0.8e6, (now - before) * 1.2e6),
-            direction: Direction::NoChange,
+            trend: Trend::NoChange,
         });
         let side =
             |gone: Verdict| if verdict == gone { Evidence::default() } else { Evidence { count: 10, rounds: 1 } };

@@ -7,13 +7,15 @@
 
 pub mod analysis;
 pub mod event;
+#[cfg(test)]
+mod event_builder;
 pub mod exchange;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod model;
 pub mod protocol;
-mod runtime;
 #[cfg(test)]
-mod tape;
+mod replay;
+mod runtime;
 pub mod trace;
 pub mod transport;

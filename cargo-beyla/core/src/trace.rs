@@ -186,7 +186,7 @@ impl Trace {
                 self.state.runtime.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
-                self.explain(event)
+                self.explain(event);
             }
             Event::Owner(owner) => {
                 if let Some(suite) = &mut self.ended.suite {
@@ -197,7 +197,7 @@ impl Trace {
                 }
             }
             Event::Forked(_) | Event::Executed(_) | Event::Exited(_) | Event::TestStarted(_) | Event::TestEnded(_) => {
-                self.suite(event)
+                self.suite(event);
             }
             // The first two are for the symbols to make others of.
             Event::Stack(_)

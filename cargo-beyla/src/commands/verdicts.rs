@@ -17,8 +17,8 @@ use crate::report::units::counted;
 use crate::report::verdicts::Verdicts;
 use cargo_beyla_core::analysis::baseline::compare::compare;
 use cargo_beyla_core::analysis::baseline::samples::{Collector, Samples};
+use cargo_beyla_core::analysis::budget::definition::Budget;
 use cargo_beyla_core::analysis::budget::judge::judge;
-use cargo_beyla_core::analysis::budget::model::Budget;
 use cargo_beyla_core::model::summary::Summary;
 
 /// What a run is held against, all of it read and found good before anything is built.

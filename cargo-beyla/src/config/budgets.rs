@@ -6,7 +6,7 @@ use super::node::{Node, Value, Wrong};
 use super::source::{Setting, Source};
 use super::values::scalar;
 use crate::error::Error;
-use cargo_beyla_core::analysis::budget::model::Budget;
+use cargo_beyla_core::analysis::budget::definition::Budget;
 use cargo_beyla_core::analysis::budget::parse::{self, parse};
 
 const FLAG: &str = "--budget";

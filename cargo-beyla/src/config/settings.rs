@@ -23,7 +23,7 @@ use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, durat
 use crate::cli::test::TestArguments;
 use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
-use cargo_beyla_core::analysis::budget::model::Budget;
+use cargo_beyla_core::analysis::budget::definition::Budget;
 use cargo_beyla_core::model::system_call::Architecture;
 use cargo_beyla_core::trace::{BLOCK_THRESHOLD, TraceSettings};
 

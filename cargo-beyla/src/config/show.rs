@@ -6,7 +6,7 @@ use super::secret::masked_url;
 use super::settings::Settings;
 use super::source::Setting;
 use super::values::{LogLevel, TracePrinter, word};
-use cargo_beyla_core::analysis::budget::model::Budget;
+use cargo_beyla_core::analysis::budget::definition::Budget;
 
 /// What stands where nothing is set.
 const NOTHING: &str = "-";

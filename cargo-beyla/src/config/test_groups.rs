@@ -8,7 +8,7 @@ use super::node::{Entry, Node, Value, Wrong, is_key};
 use super::source::Setting;
 use super::values::scalar;
 use crate::error::Error;
-use cargo_beyla_core::analysis::budget::model::Pattern;
+use cargo_beyla_core::analysis::budget::definition::Pattern;
 
 /// What may stand in the section of a group.
 const KEYS: [&str; 2] = ["filter", "max_threads"];

@@ -1,7 +1,7 @@
 //! The events of a run in a file, so that it can be reported again.
 //!
-//! The file is a line that says what it is, a line of JSON ([`RunInfo`]), the records of the events, and one more record,
-//! which tells how the run ended. A file without it was cut short; what it holds is still good.
+//! The file consists of a line that says what it is, a line of JSON ([`RunInfo`]), the records of the events, and one
+//! more record, which says how the run ended. A file without it was cut short; what it holds is still good.
 
 mod read;
 mod write;

@@ -31,7 +31,7 @@ impl Functions {
         name(&image.elf()?, found)
     }
 
-    /// The symbols of the functions that begin at an address: several where the compiler made one of them.
+    /// The symbols of the functions that begin at an address: several where the compiler has merged them.
     pub fn starting_at<'image>(&self, image: &'image Image, address: u64) -> Vec<&'image str> {
         let first = self.sorted.partition_point(|(range, _)| range.start < address);
         let there = self.sorted[first..].iter().take_while(|(range, _)| range.start == address);
@@ -40,7 +40,7 @@ impl Functions {
     }
 }
 
-/// Each function that a table of symbols tells of: its number there, its addresses, its symbol.
+/// Each function in a table of symbols: its number there, its addresses, its symbol.
 pub fn each<'data>(elf: &Elf<'data>) -> impl Iterator<Item = (SymbolIndex, Range<u64>, &'data [u8])> {
     let table = symbols(elf);
     let strings = table.strings();
@@ -48,7 +48,7 @@ pub fn each<'data>(elf: &Elf<'data>) -> impl Iterator<Item = (SymbolIndex, Range
         let start = symbol.st_value(LittleEndian);
         let defined = !symbol.is_undefined(LittleEndian) && start != 0;
         let name = (defined && symbol.st_type() == STT_FUNC).then(|| symbol.name(LittleEndian, strings).ok())??;
-        // One of assembly may tell no size.
+        // A function written in assembly may have no size.
         let end = start.checked_add(symbol.st_size(LittleEndian).max(1))?;
         Some((index, start..end, name))
     })

@@ -18,7 +18,7 @@ pub type Elf<'data> = ElfFile64<'data, LittleEndian>;
 /// The functions that an image names.
 pub type Symbols<'data> = SymbolTable<'data, FileHeader64<LittleEndian>>;
 
-/// The most bytes that the kernel's own library is taken to have; it has two pages, or four.
+/// The kernel's own library is read up to this many bytes; it has two pages, or four.
 const VDSO_MAX: usize = 1024 * 1024;
 
 /// Bytes of an image, shared.
@@ -36,11 +36,11 @@ impl Deref for Bytes {
     }
 }
 
-/// An image. Nothing in it is trusted: what does not parse is not there.
+/// An image. Nothing in it is trusted: what cannot be parsed counts as absent.
 pub struct Image {
     /// Its path; empty for the kernel's own library.
     path: PathBuf,
-    /// Held, for another file may take its path: a server is built again while it runs.
+    /// Kept open, because another file may take its path: a server may be built again while it runs.
     file: Option<File>,
     bytes: Bytes,
 }
@@ -51,7 +51,7 @@ impl Image {
         Self::open_as(path, path)
     }
 
-    /// The same of a file that has lost its path to another, or has none.
+    /// Maps a file that has no path, or whose path another file has taken.
     pub fn open_as(file: &Path, path: &Path) -> io::Result<Self> {
         let file = File::open(file)?;
         // SAFETY: the file is that of a program which runs or is about to: linkers put a new file in its place
@@ -112,7 +112,7 @@ impl Image {
         let (offset, size) = section.file_range(LittleEndian)?;
         let start = section.sh_addr.get(LittleEndian);
         let range = usize::try_from(offset).ok()?..usize::try_from(offset.checked_add(size)?).ok()?;
-        // There as a whole, or not at all.
+        // Only a section that is there as a whole counts.
         self.bytes.get(range.clone())?;
         Some((start..start.checked_add(size)?, Bytes { owner: Arc::clone(&self.bytes.owner), range }))
     }
@@ -141,8 +141,8 @@ pub fn file_offset(elf: &Elf<'_>, address: u64) -> Option<u64> {
     })
 }
 
-/// The address that the image gives to a place in its file; the place may stand in front of what is used of it,
-/// for mappings begin with a whole page.
+/// The address that the image gives to a place in its file. The place may lie before the part that is used, because
+/// mappings begin with a whole page.
 pub fn address_of_offset(elf: &Elf<'_>, offset: u64, size: u64) -> Option<u64> {
     let end = offset.checked_add(size)?;
     loaded_segments(elf).find_map(|segment| {
@@ -153,7 +153,7 @@ pub fn address_of_offset(elf: &Elf<'_>, offset: u64, size: u64) -> Option<u64> {
     })
 }
 
-/// The table that names the functions: all of them, or where it has been stripped, those that others may call.
+/// The table that names the functions: all of them, or in a stripped image those that other images may call.
 pub fn symbols<'elf, 'data>(elf: &'elf Elf<'data>) -> &'elf Symbols<'data> {
     match elf.elf_symbol_table() {
         all if !all.is_empty() => all,

@@ -15,7 +15,7 @@ use super::locks;
 /// The most images that are read.
 const IMAGES_MAX: usize = 512;
 
-/// A place in the code: the image, by its number among [`Images`], and the address that it gives to it.
+/// A place in the code: an image, by its number among [`Images`], and an address as that image counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code {
     /// Which image.
@@ -32,7 +32,7 @@ pub struct Images {
     known: HashMap<Key, Option<u32>>,
 }
 
-/// The path of an image, as long as it had it (the kernel's own library has none), and its inode.
+/// The path of an image when it was mapped (the kernel's own library has none), and its inode.
 type Key = (Option<PathBuf>, u64);
 
 /// An image and the functions in it that wait for a lock.
@@ -65,7 +65,7 @@ impl Images {
         }
     }
 
-    /// Reads an executable before any process has mapped it. What cannot be read is left for then.
+    /// Reads an executable before any process has mapped it. If that fails, it is tried again once a process has.
     pub fn expect(&mut self, executable: &Path, file: &Path) {
         let path = if executable == file { executable.canonicalize() } else { Ok(executable.to_owned()) };
         let (Ok(path), Ok(metadata)) = (path, file.metadata()) else { return };
@@ -74,7 +74,7 @@ impl Images {
         }
     }
 
-    /// The number of an image, which is opened if it is not known.
+    /// The number of an image, which is opened the first time.
     fn read(&mut self, key: Key, open: impl FnOnce(&Path) -> std::io::Result<Image>) -> Option<u32> {
         if let Some(known) = self.known.get(&key) {
             return *known;
@@ -92,8 +92,8 @@ impl Images {
     }
 }
 
-/// Opens what is mapped, not what has taken its path since. The kernel marks the path of a file that has lost it; such a
-/// file is found by another of its names: what the process executes, or with privilege, what it has mapped there.
+/// Opens the file that is mapped, not one that has taken its path since. The kernel marks the path of a file that has
+/// lost it. Such a file has other names: `/proc/PID/exe`, or with privilege, `/proc/PID/map_files`.
 fn open(pid: u32, map: &MemoryMap, path: &Path, name: &Path) -> std::io::Result<Image> {
     let is_marked = path != name && path.metadata().map_or(true, |metadata| metadata.st_ino() != map.inode);
     if !is_marked {

@@ -8,7 +8,7 @@ use super::functions;
 use super::image::Image;
 use super::names;
 
-/// Of the standard library, whatever its lock is made of.
+/// Those of the standard library, on every platform.
 const STANDARD: [&str; 3] = ["lock_contended", "read_contended", "write_contended"];
 
 /// Of `parking_lot`.
@@ -28,7 +28,7 @@ const PTHREAD: [&str; 6] = [
 /// Where they are in an image.
 pub fn find(image: &Image) -> Vec<Range<u64>> {
     let Some(elf) = image.elf() else { return Vec::new() };
-    // So that one name in a thousand is demangled.
+    // Demangling is slow; this leaves one name in a thousand.
     let marks = [memmem::Finder::new("_contended"), memmem::Finder::new("_slow"), memmem::Finder::new("pthread_")];
     functions::each(&elf)
         .filter(|(_, _, name)| marks.iter().any(|mark| mark.find(name).is_some()))

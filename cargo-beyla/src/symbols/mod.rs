@@ -1,4 +1,4 @@
-//! What executables say of themselves: where tokio's functions are, and the names of stacks and tasks.
+//! Symbols and debug information of executables: where tokio's functions are, the frames of stacks, the types of tasks.
 
 pub mod functions;
 pub mod image;

@@ -1,8 +1,7 @@
 //! Names of functions: demangled, in one form whatever the compiler's scheme of mangling was.
 
-/// The name of a function by its symbol, without hash: `a::b::Type::function` for what the schemes
-/// print as `<a::b::Type>::function` or `a::c::<impl a::b::Type>::function`. A name that is none of
-/// Rust's remains as it is.
+/// The name of a function by its symbol, without hash: `a::b::Type::function` where the schemes print
+/// `<a::b::Type>::function` or `a::c::<impl a::b::Type>::function`. A name that is not Rust's remains as it is.
 pub fn function(symbol: &str) -> String {
     match rustc_demangle::try_demangle(symbol) {
         Ok(demangled) => plain_path(&format!("{demangled:#}")),
@@ -30,14 +29,14 @@ pub fn plain_path(demangled: &str) -> String {
     plain.join("::")
 }
 
-/// The name as reports have it: that of the function which a closure or an async block stands in.
+/// The name as reports show it: a closure or an async block goes by the function that contains it.
 pub fn readable(function: &str) -> String {
     let mut segments = segments(function);
     while segments.len() > 1 && segments.last().is_some_and(|last| last.starts_with('{')) {
         segments.pop();
     }
     match segments[..] {
-        // Debug information that has no paths leaves nothing of its name.
+        // In debug information without paths, nothing of its name is left.
         [only] if ["{async_fn", "{async_block", "{closure"].iter().any(|start| only.starts_with(start)) => {
             String::new()
         }
@@ -45,7 +44,7 @@ pub fn readable(function: &str) -> String {
     }
 }
 
-/// The name by which std's users know a function: its modules are not all public.
+/// The name by which users of std know a function: not all of its modules are public.
 fn public(function: &str) -> String {
     const PRIVATE: [(&str, &str); 9] = [
         ("std::thread::functions::", "std::thread::"),

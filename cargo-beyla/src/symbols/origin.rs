@@ -1,4 +1,4 @@
-//! Whose code it is: the user's own, a library's, or the system's.
+//! Who code belongs to: the user, a library, or the system.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,23 +6,23 @@ use super::names;
 use super::remapped::Remapped;
 use cargo_beyla_core::model::stack::Whose;
 
-/// What cargo keeps sources of others in, within its home: see `cargo help` on `CARGO_HOME`.
+/// The folders of cargo's home (`CARGO_HOME`) that hold the sources of dependencies.
 const STORES: [[&str; 2]; 2] = [["registry", "src"], ["git", "checkouts"]];
 
-/// What the sources of the standard library are in where `rust-src` is installed.
+/// The folder that holds the sources of the standard library where `rust-src` is installed.
 const STANDARD_LIBRARY: [&str; 4] = ["rustlib", "src", "rust", "library"];
 
-/// What they are in elsewhere, beneath the hash of the compiler's commit.
+/// The folder in their paths elsewhere; beneath it comes the hash of the compiler's commit.
 const STANDARD_LIBRARY_AS_BUILT: &str = "/rustc";
 
-/// The crates of the standard library that frames are met of.
+/// The crates of the standard library whose frames occur in stacks.
 const STANDARD_CRATES: [&str; 6] = ["alloc", "compiler_builtins", "core", "panic_unwind", "proc_macro", "std"];
 
 /// The files of the C library and its like, without what follows a dot: glibc was several before 2.34, which end in
 /// `-2.31.so`.
 const SYSTEM_LIBRARIES: [&str; 7] = ["ld", "libc", "libdl", "libgcc_s", "libm", "libpthread", "librt"];
 
-/// How those begin that load the others; of musl, there is no other.
+/// How the names of dynamic loaders begin; musl's loader is its C library as well.
 const LOADERS: [&str; 2] = ["ld-linux", "ld-musl"];
 
 /// Tells the user's own code from that of libraries.
@@ -37,8 +37,9 @@ impl Origin {
         Self { workspace_root, own_crates }
     }
 
-    /// A source file as reports have it, and whose code it is: that of a function with this name, which may lack its
-    /// path. What stands for the workspace's folder is only asked for where the file is not plainly somebody's.
+    /// A source file as reports show it, and who its code belongs to. `function` is the name of a function in it,
+    /// perhaps without its path. The prefix that stands for the workspace's folder is only looked up where the path
+    /// alone does not decide.
     pub fn of_file<'a>(&self, file: &str, function: &str, remapped: impl FnOnce() -> &'a Remapped) -> (String, Whose) {
         let path = Path::new(file);
         if let Some(whose) = self.plainly(path) {
@@ -56,7 +57,7 @@ impl Origin {
         (file.to_owned(), if own { Whose::Workspace } else { of_others(function) })
     }
 
-    /// Whose a function is, where no file is known.
+    /// Who a function belongs to, where its file is not known.
     pub fn of_function(&self, function: &str) -> Whose {
         if self.is_own_function(function) { Whose::Workspace } else { of_others(function) }
     }
@@ -76,11 +77,11 @@ impl Origin {
         Remapped::learn(files.into_iter().filter(|file| self.plainly(file).is_none()), |path| self.has(path))
     }
 
-    /// Whose a file is, where its path alone says so.
+    /// Who a file belongs to, where its path alone says so.
     fn plainly(&self, file: &Path) -> Option<Whose> {
         let names: Vec<&str> = file.components().map(name).collect();
         let has = |folders: &[&str]| names.windows(folders.len()).any(|names| names == folders);
-        // A home of cargo's, or the standard library, may lie in the workspace; and `/` is none.
+        // Cargo's home or the standard library may lie in the workspace; and `/` counts as no workspace.
         if STORES.iter().any(|store| has(store)) {
             Some(Whose::Library)
         } else if has(&STANDARD_LIBRARY) || file.starts_with(STANDARD_LIBRARY_AS_BUILT) {

@@ -18,7 +18,7 @@ const FRAMES_MAX: usize = 128;
 /// The most mappings that are looked at.
 const MAPPINGS_MAX: usize = 4096;
 
-/// What a process has mapped is read again no sooner than this: not all code comes from a file.
+/// The mappings of a process are read again no sooner than this: code that comes from no file would ask for it forever.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// A process.
@@ -36,7 +36,7 @@ pub struct Process {
 struct Mapping {
     range: Range<u64>,
     image: u32,
-    /// Added, wrapping, to an address of the image, it makes one of the process.
+    /// The address in the process is the image's address plus this, wrapping.
     bias: u64,
 }
 
@@ -63,7 +63,7 @@ impl Process {
         }
     }
 
-    /// The frames, and whether the way did not end in an unknown place.
+    /// The frames, and whether every one of them lies in a known image.
     fn walk(&mut self, stack: &records::Stack, copied: &[u8]) -> (Vec<Code>, bool) {
         let mut read_stack = |address: u64| {
             let offset = address.checked_sub(stack.stack_pointer).and_then(|offset| usize::try_from(offset).ok());
@@ -74,16 +74,16 @@ impl Process {
         let mut walk = self.unwinder.iter_frames(stack.instruction, registers, &mut self.cache, &mut read_stack);
         let mut frames = Vec::new();
         while frames.len() < FRAMES_MAX {
-            // It ends in an error where the stack is deeper than what was copied of it.
+            // Unwinding fails where the stack is deeper than the copy.
             let Ok(Some(frame)) = walk.next() else { break };
-            // Beyond code of which nothing is known, return addresses would be guesses.
+            // Beyond unknown code, return addresses would be guesses.
             let Some(code) = code_at(&self.mappings, frame.address_for_lookup()) else { return (frames, false) };
             frames.push(code);
         }
         (frames, true)
     }
 
-    /// Reads what the process has mapped, unless it has just been read; tells whether that is news.
+    /// Reads the mappings of the process, unless that has just been done; returns whether they have changed.
     fn read_mappings(&mut self, images: &mut Images) -> bool {
         let now = Instant::now();
         if self.read.is_some_and(|read| now.duration_since(read) < READ_AGAIN) {
@@ -91,7 +91,7 @@ impl Process {
         }
         self.read = Some(now);
         let maps = procfs::process::Process::new(self.pid as i32).and_then(|process| process.maps());
-        // Of one that has ended, what was known of it still holds.
+        // After the end of the process, its last known mappings still hold.
         let Ok(maps) = maps else { return false };
         let mappings: Vec<Mapping> = maps
             .iter()
@@ -158,7 +158,7 @@ fn registers(stack: &records::Stack, _max_code_address: u64) -> UnwindRegsNative
 
 #[cfg(target_arch = "aarch64")]
 fn registers(stack: &records::Stack, max_code_address: u64) -> UnwindRegsNative {
-    // Return addresses may be signed, in the bits that no address has.
+    // Return addresses may carry a signature in the bits that no address uses.
     let mask = framehop::aarch64::PtrAuthMask::from_max_known_address(max_code_address.max(1));
     UnwindRegsNative::new_with_ptr_auth_mask(mask, stack.link, stack.stack_pointer, stack.frame_pointer)
 }

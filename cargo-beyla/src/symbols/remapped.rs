@@ -1,4 +1,4 @@
-//! What the compiler has put in the place of the workspace's folder: `--remap-path-prefix`, and cargo's `trim-paths`.
+//! The prefix that replaces the workspace's folder in debug information: `--remap-path-prefix`, cargo's `trim-paths`.
 //!
 //! Debug information does not say what was replaced by what. But the symbols name the crate of each function, and
 //! the debug information names its file: where the file `/build/crates/shop/src/main.rs` holds functions of the
@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Of a prefix that stands for the workspace, at least one file in so many is under it. The others are of macros that
-/// other packages define.
+/// A prefix stands for the workspace if at least one file in this many is beneath it. The others come from macros of
+/// other packages.
 const OUTLIERS: usize = 8;
 
-/// What stands for the workspace's folder in the debug information of one image. Empty where nothing was replaced.
+/// The prefixes that stand for the workspace's folder in the debug information of one image. Empty where nothing was
+/// replaced.
 #[derive(Debug, Default)]
 pub struct Remapped {
     prefixes: Vec<PathBuf>,

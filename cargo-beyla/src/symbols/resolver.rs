@@ -1,4 +1,4 @@
-//! Names for what the kernel tells as addresses: the frames of stacks, the types of tasks.
+//! Names for the addresses that the kernel records: the frames of stacks, the types of tasks.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -26,19 +26,19 @@ const PROCESSES_MAX: usize = 64;
 
 /// Names for stacks and tasks.
 ///
-/// [`Self::unwind`] and [`Self::add_task_type`] are quick: they only look at what is mapped, for it may be
-/// gone a moment later. Names are looked up in [`Self::take_stacks`] and [`Self::take_task_types`], which take
-/// their time the first time that an image is met.
+/// [`Self::unwind`] and [`Self::add_task_type`] are quick: they only read what is mapped, because it may be gone a
+/// moment later. [`Self::take_stacks`] and [`Self::take_task_types`] look the names up, which takes time for each new
+/// image.
 pub struct Symbols {
     processes: HashMap<u32, Process>,
     images: Images,
-    /// The number of each stack that was met.
+    /// The number of each stack so far.
     numbers: HashMap<Arc<[Code]>, u32>,
-    /// The stacks by their numbers, from 1 on, and whether a lock is waited for.
+    /// The stacks by their numbers, from 1 on, and whether the thread waits for a lock there.
     stacks: Vec<(Arc<[Code]>, bool)>,
     /// How many of them have been given.
     taken: usize,
-    /// The functions of each table that was met, until its name is looked up.
+    /// The functions of each table so far, until its name is looked up.
     tables: HashMap<u64, Option<Vec<Code>>>,
     symbolizer: Symbolizer,
 }
@@ -57,16 +57,16 @@ impl Symbols {
         }
     }
 
-    /// Reads an executable that will be met. To do so only then takes tens of milliseconds, in which other processes
-    /// may end before it is looked at what they have mapped.
+    /// Reads an executable before its first stack comes. Reading takes tens of milliseconds, and other processes may
+    /// end meanwhile, with what they have mapped.
     ///
-    /// `file` leads to it where its own path does not.
+    /// `file` is a path that leads to it where its own path does not.
     pub fn expect(&mut self, executable: &Path, file: &Path) {
         self.images.expect(executable, file);
     }
 
-    /// Which stack it is that was copied: those with the same frames have the same number, and one of which no
-    /// frame is known has 0.
+    /// Unwinds a stack and gives it a number: stacks with the same frames have the same number, and a stack without any
+    /// known frame has 0.
     pub fn unwind(&mut self, pid: u32, stack: &CopiedStack<'_>) -> UnwoundStack {
         let CopiedStack { registers, bytes } = stack;
         let process = process(&mut self.processes, pid);
@@ -104,8 +104,8 @@ impl Symbols {
             .collect()
     }
 
-    /// The names of the types of tasks, by the addresses of their tables of functions: of those tables that were
-    /// added since, where they can be named.
+    /// The names of the types of tasks, by the addresses of their tables of functions: those of the tables that were
+    /// added since the last call and can be named.
     pub fn take_task_types(&mut self) -> Vec<(u64, String)> {
         let fresh = |(table, functions): (&u64, &mut Option<Vec<Code>>)| Some((*table, functions.take()?));
         let tables: Vec<_> = self.tables.iter_mut().filter_map(fresh).collect();
@@ -130,7 +130,7 @@ impl Symbols {
 
 fn process(processes: &mut HashMap<u32, Process>, pid: u32) -> &mut Process {
     if processes.len() >= PROCESSES_MAX && !processes.contains_key(&pid) {
-        // They are read again when they are met again.
+        // A process that comes again is read again.
         processes.clear();
     }
     processes.entry(pid).or_insert_with(|| Process::new(pid))

@@ -1,4 +1,4 @@
-//! Places in the code -> functions, files and lines, by the debug information of the images.
+//! From places in the code to functions, files and lines, by the debug information of the images.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -20,10 +20,10 @@ use super::remapped::Remapped;
 use super::type_names;
 use cargo_beyla_core::model::stack::{Frame, Whose};
 
-/// The functions whose files are looked at, to see what stands for the workspace's folder.
+/// How many functions are looked at to find the prefix that stands for the workspace's folder.
 const FILES_MAX: usize = 1000;
 
-/// The most functions that are taken to have been inlined into each other.
+/// The most functions at one place that are inlined into each other.
 const INLINED_MAX: usize = 64;
 
 /// Reads debug information, and keeps what it has found.
@@ -89,7 +89,7 @@ impl Symbolizer {
                 }
                 None => (None, self.origin.of_function(&function)),
             };
-            // What has no path of its own is the C library's where that is linked into the executable.
+            // Where the C library is linked into the executable, its functions have no path.
             let system = read.is_system || (read.is_static && source.is_none() && !function.contains("::"));
             let whose = if system && whose == Whose::Library { Whose::System } else { whose };
             Frame { function: names::readable(&function).into(), source, whose }
@@ -106,7 +106,7 @@ struct Place {
 
 struct Function {
     name: String,
-    /// With its path, which tables of lines alone leave out.
+    /// The name with its path, which tables of lines alone leave out.
     whole: bool,
 }
 
@@ -122,7 +122,7 @@ impl Read {
         }
     }
 
-    /// What stands for the workspace's folder in its debug information.
+    /// The prefixes that stand for the workspace's folder in its debug information.
     fn remapped(&self, image: &Image, origin: &Origin) -> &Remapped {
         self.remapped.get_or_init(|| {
             let (Some(debug), Some(elf)) = (&self.debug, image.elf()) else { return Remapped::default() };
@@ -167,7 +167,7 @@ fn function(raw: &str, rust: bool) -> Function {
     Function { name: name.to_owned(), whole: false }
 }
 
-/// Of a function without a name: the file, and the address in it.
+/// The name of a function that has none: its file and the address in it.
 fn unnamed(image: &Image, address: u64) -> String {
     let file = image.path().file_name().map_or("[vdso]".into(), |name| name.to_string_lossy());
     format!("{file}+{address:#x}")
@@ -179,7 +179,7 @@ fn load(image: &Image) -> Option<Loader> {
     if has_debug { Loader::new(same_file(image)?).ok() } else { None }
 }
 
-/// A path that leads to the very file: debug information may stand beside it, so rather its own path.
+/// A path that leads to this very file. Its own path is best, because debug information may stand beside it.
 fn same_file(image: &Image) -> Option<PathBuf> {
     let file = image.file()?;
     let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());

@@ -10,8 +10,8 @@ use super::image::{self, Image};
 use super::names;
 use crate::probe::task_probe::{ProbePoint, TaskProbe};
 
-/// The functions, by their names without hash. The first argument of each is the task's header, the second
-/// one that of [`ProbePoint::Spawned`] and [`ProbePoint::SpawnedBlocking`].
+/// The functions, by their names without hash. The first argument of each is the task's header; for
+/// [`ProbePoint::Spawned`] and [`ProbePoint::SpawnedBlocking`] the second argument is.
 const FUNCTIONS: [(&str, ProbePoint); 10] = [
     ("tokio::runtime::task::state::State::transition_to_running", ProbePoint::Running),
     ("tokio::runtime::task::state::State::transition_to_idle", ProbePoint::Idle),
@@ -24,7 +24,7 @@ const FUNCTIONS: [(&str, ProbePoint); 10] = [
     ),
     ("tokio::runtime::blocking::pool::Spawner::spawn_task", ProbePoint::SpawnedBlocking),
     ("tokio::runtime::scheduler::defer::Defer::defer", ProbePoint::Deferred),
-    // Before 1.29.
+    // tokio before 1.29.
     ("tokio::runtime::defer::Defer::defer", ProbePoint::Deferred),
     (CALLS_DEFER, ProbePoint::Deferred),
 ];
@@ -32,7 +32,7 @@ const FUNCTIONS: [(&str, ProbePoint); 10] = [
 /// Calls `Defer::defer`, and is only probed where that has been inlined into it.
 const CALLS_DEFER: &str = "tokio::runtime::context::defer";
 
-/// Without one of them, no thread's current task is known.
+/// If one of these is missing, the task that a thread polls is not known.
 const NEEDED: [ProbePoint; 3] = [ProbePoint::Running, ProbePoint::Idle, ProbePoint::Terminal];
 
 /// As both schemes of mangling write `tokio::runtime`.
@@ -73,7 +73,7 @@ fn find_in(image: &Image) -> TaskProbes {
         );
     }
     let runtime = memmem::Finder::new(RUNTIME);
-    // What comes last in a name: so that few of a runtime's thousands are demangled.
+    // The last part of a name is enough to skip most of a runtime's thousands without demangling them.
     let marks = FUNCTIONS.map(|(name, point)| (name, point, memmem::Finder::new(last_segment(name))));
     let mut places = BTreeSet::new();
     let mut calls_defer = Vec::new();

@@ -1,9 +1,9 @@
 //! The types of tasks, by their tables of functions.
 //!
-//! A task's table has the address of the function that the compiler has made to poll the type of its future.
-//! Version 0 of the mangling has that type in the function's symbol. The legacy one has not; debug information has,
-//! in the function's name, if it has an entry for it: of every function in full debug information, and where
-//! there are tables of lines alone, of those that others are inlined into.
+//! A task's table holds the address of the function that polls its type of future. In version 0 of the mangling the
+//! function's symbol contains that type; in the legacy mangling it does not. Then the function's name in the debug
+//! information does: full debug information has an entry for every function, tables of lines alone only for functions
+//! that others are inlined into.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use super::names;
 use super::symbolizer::Symbolizer;
 use super::type_names;
 
-/// The function of the table that polls: of the others the compiler may have made one for several futures.
+/// The function of the table that polls. The compiler may have merged the others of several futures into one.
 const POLL: &str = "tokio::runtime::task::raw::poll";
 
-/// What it does, where that is a function of its own: a method of this.
+/// The type whose method does the polling, where the compiler keeps that a function of its own.
 const HARNESS: &str = "tokio::runtime::task::harness::Harness<";
 
 /// The most entries of debug information that are looked at to find a function.
@@ -27,8 +27,8 @@ const ENTRIES_MAX: usize = 1_000_000;
 
 type Reader<'data> = gimli::EndianSlice<'data, gimli::RunTimeEndian>;
 
-/// The types of the futures of tasks, for those that can be named: by the tables' addresses, of which the
-/// functions are told.
+/// The types of the futures of tasks that can be named, by the addresses of their tables; `tables` gives the functions
+/// of each.
 pub fn find(tables: &[(u64, Vec<Code>)], images: &Images, symbolizer: &mut Symbolizer) -> BTreeMap<u64, String> {
     let mut found = BTreeMap::new();
     // For each image, the functions to be looked up in its debug information.
@@ -49,21 +49,21 @@ pub fn find(tables: &[(u64, Vec<Code>)], images: &Images, symbolizer: &mut Symbo
     for (number, mut functions) in unnamed {
         functions.retain(|(table, _)| !found.contains_key(table));
         if let Some(image) = images.get(number).filter(|_| !functions.is_empty()) {
-            // Without debug information, or with such as does not parse, they remain without name.
+            // Without debug information that can be parsed, they have no names.
             let _ = in_debug_information(image, &functions, &mut found);
         }
     }
     found
 }
 
-/// What the symbols at an address tell.
+/// What the symbols at an address say.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     /// The future.
     Future(String),
-    /// That it is what polls a future, but not which.
+    /// It polls a future, but the symbol does not say which.
     Poll,
-    /// Neither, or the compiler has made one function of those for several futures.
+    /// It polls no future, or the compiler has merged the functions of several futures.
     Nothing,
 }
 
@@ -143,7 +143,7 @@ fn subprogram(unit: gimli::UnitRef<'_, Reader<'_>>, address: u64) -> Result<Opti
     Ok(None)
 }
 
-/// Where a function leads that is nothing but a jump, as one that only calls another is.
+/// The target of a function that consists of a jump: a function that only calls another becomes one.
 fn jump_target(image: &Image, address: u64) -> Option<u64> {
     let jump = if cfg!(target_arch = "aarch64") { jump_of_aarch64 } else { jump_of_x86_64 };
     Some(address.wrapping_add_signed(jump(image.code(address, JUMP_MAX)?)?))
@@ -152,13 +152,13 @@ fn jump_target(image: &Image, address: u64) -> Option<u64> {
 /// The bytes of the longest of the jumps that are known.
 const JUMP_MAX: u64 = 5;
 
-/// How far `jmp rel32` goes: it counts from its end.
+/// The distance of `jmp rel32`, which counts from the end of the instruction.
 fn jump_of_x86_64(code: &[u8]) -> Option<i64> {
     let (&0xe9, distance) = code.split_first()? else { return None };
     Some(i64::from(i32::from_le_bytes(*distance.first_chunk()?)) + 5)
 }
 
-/// How far `b imm26` goes: it counts in instructions, which are of four bytes.
+/// The distance of `b imm26`, which counts in instructions of four bytes.
 fn jump_of_aarch64(code: &[u8]) -> Option<i64> {
     let instruction = u32::from_le_bytes(*code.first_chunk()?);
     let instructions = (instruction << 6).cast_signed() >> 6;

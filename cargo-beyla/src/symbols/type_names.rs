@@ -2,7 +2,7 @@
 
 use super::names::{self, outside_brackets, segments};
 
-/// Types that say nothing of the future within.
+/// Wrappers that say nothing about the future inside.
 const WRAPPERS: [&str; 5] = [
     "core::pin::Pin",
     "alloc::boxed::Box",
@@ -14,8 +14,8 @@ const WRAPPERS: [&str; 5] = [
 /// The most wrappers that are taken off one name.
 const WRAPPED_MAX: usize = 16;
 
-/// The future that a type stands for: of an async function or block, and of a closure, the function that it is
-/// written in; without generic arguments.
+/// The future that a type stands for, without generic arguments. An async block or a closure goes by the function that
+/// contains it.
 pub fn future(r#type: &str) -> String {
     let mut inner = r#type.trim();
     for _ in 0..WRAPPED_MAX {

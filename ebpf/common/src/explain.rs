@@ -11,10 +11,10 @@ pub const STACK_MAX: usize = 16 * 1024;
 /// The words of a task's table of functions that are copied.
 pub const VTABLE_WORDS: usize = 12;
 
-/// [`OffCpu::system_call`] where the thread was in none: it was preempted, or waited for a page.
+/// [`OffCpu::system_call`] where the thread was in no system call: it was preempted, or waited for a page.
 pub const NO_SYSTEM_CALL: i32 = -1;
 
-/// [`OffCpu::system_call`] where the kernel does not tell.
+/// [`OffCpu::system_call`] where the kernel does not say.
 pub const UNKNOWN_SYSTEM_CALL: i32 = -2;
 
 /// What happens to a task: [`Header::flags`] of a [`TaskChange`].
@@ -31,7 +31,7 @@ pub mod task {
     pub const SPAWNED: u16 = 5;
     /// The thread hands a new task to the pool of threads that may block.
     pub const SPAWNED_BLOCKING: u16 = 6;
-    /// It gives way: the thread, which polls it, wakes it later, when nothing else is left to do.
+    /// It gives way: the thread that polls it wakes it later, when nothing else is left to do.
     pub const DEFERRED: u16 = 7;
 }
 
@@ -51,9 +51,9 @@ pub struct TaskChange {
     /// `kind::TASK`; `flags` is one of [`task`].
     pub header: Header,
     /// The task: the address of its header in the process's memory, which is used again once it has ended. Where
-    /// several processes are traced: something else that only this task of all has, as long as it lives.
+    /// several processes are traced, a number that no other living task has.
     pub task: u64,
-    /// [`task::RUNNING`]: its table of functions, which tells the type of its future, as in [`Vtable`]; else 0.
+    /// [`task::RUNNING`]: its table of functions, as in [`Vtable`], which stands for the type of its future; else 0.
     pub vtable: u64,
     /// The thread, as its process numbers it at the root of PID namespaces.
     pub thread: u32,
@@ -61,14 +61,14 @@ pub struct TaskChange {
     pub process: u32,
 }
 
-/// A task's table of functions, told the first time that it is seen.
+/// A task's table of functions, recorded the first time that it is seen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Vtable {
     /// `kind::VTABLE`.
     pub header: Header,
-    /// Its address; of several processes, what stands for it as for [`TaskChange::task`].
+    /// Its address; where several processes are traced, a number that stands for it as with [`TaskChange::task`].
     pub vtable: u64,
     /// What stands there, as far as it could be read.
     pub words: [u64; VTABLE_WORDS],
@@ -100,7 +100,7 @@ pub struct OffCpu {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Stack {
-    /// `kind::STACK`; `flags` is one of [`stack`]. Of one who sleeps, `time_ns` is [`OffCpu::begin_ns`].
+    /// `kind::STACK`; `flags` is one of [`stack`]. If the thread sleeps, `time_ns` is [`OffCpu::begin_ns`].
     pub header: Header,
     /// The instruction pointer.
     pub instruction: u64,

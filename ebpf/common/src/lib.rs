@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const CAPTURE_MAX: usize = 16 * 1024;
 
 /// Captured without reserve from each end of a connection between two turns of its direction; what
-/// one end sends beyond it is a body, of which [`CAPTURE_CONTINUED`] bytes an operation are kept.
+/// one end sends beyond it is a body; [`CAPTURE_CONTINUED`] bytes of each of its operations are captured.
 pub const CAPTURE_TURN: u32 = 20 * 1024;
 
 /// Captured from each operation once [`CAPTURE_TURN`] is used up: enough for the size line of a chunk.
@@ -97,8 +97,8 @@ kinds! {
     EXECUTED = 17;
     /// [`super::Exited`]
     EXITED = 18;
-    /// [`super::Arrival`] at a client on this machine: it has everything that send calls moved which returned before, up
-    /// to `sequence`. Only where such a call is marked [`super::DELIVERY_AWAITED`].
+    /// [`super::Arrival`] at a client on this machine: it has everything up to `sequence`, which earlier send calls moved.
+    /// Only where such a call is marked [`super::DELIVERY_AWAITED`].
     DELIVERED = 19;
 }
 
@@ -106,7 +106,7 @@ kinds! {
 pub const ARRIVAL_UNKNOWN: u16 = 1;
 
 /// A flag of a sent [`Transfer`]: the client is on this machine and did not have the last byte yet when the call
-/// returned. When it does is told by [`kind::DELIVERED`].
+/// returned. [`kind::DELIVERED`] says when it has.
 pub const DELIVERY_AWAITED: u16 = 1;
 
 /// A flag of a received or sent [`Transfer`]: what follows it are [`Piece`]s, and not the first bytes that moved.
@@ -188,22 +188,22 @@ pub struct Open {
     pub local: Endpoint,
     /// The client's end.
     pub remote: Endpoint,
-    /// Sequence number of the first byte from the client that is told of: the first that it sends, or of a
+    /// Sequence number of the first byte from the client that records are about: the first that it sends, or on a
     /// connection that was open before, the next.
     pub receive_sequence: u32,
     /// The same of the server.
     pub send_sequence: u32,
 }
 
-/// Bytes reached a receive queue that already held unread ones. (The first bytes to reach an empty
-/// queue are told by the [`Transfer`] that reads them.) Of [`kind::DELIVERED`], the client's queue, and the last byte.
+/// Bytes reached a receive queue that already held unread ones. (For the first bytes in an empty queue, the
+/// [`Transfer`] that reads them says when they came.) With [`kind::DELIVERED`], the queue is the client's.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Arrival {
     /// `kind::ARRIVAL` or `kind::DELIVERED`.
     pub header: Header,
-    /// Sequence number of the first of them; of [`kind::DELIVERED`], of the byte after the last.
+    /// Sequence number of the first of them; with [`kind::DELIVERED`], of the byte after the last.
     pub sequence: u32,
     /// Zero.
     pub reserved: u32,
@@ -222,7 +222,7 @@ pub struct Transfer {
     /// Send: the entry of the call. Receive: 0.
     pub begin_ns: u64,
     /// Receive: when the byte at `arrival_sequence` reached the receive queue; 0 if all that was received
-    /// came with arrivals told before, or unseen ([`ARRIVAL_UNKNOWN`]). Send: when the last byte moved reached the
+    /// came with arrivals recorded before, or unseen ([`ARRIVAL_UNKNOWN`]). Send: when the last byte moved reached the
     /// receive queue of a client on this machine; 0 if that was not seen before the return of the call.
     pub arrival_ns: u64,
     /// See `arrival_ns`.
@@ -281,7 +281,7 @@ pub struct State {
 /// What the programs must know of the running kernel and of the process, set before they are loaded.
 ///
 /// The offsets, in bytes, come from the running kernel's BTF. [`ABSENT`] stands for a field that this
-/// kernel has not.
+/// kernel does not have.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -313,7 +313,7 @@ pub struct Settings {
     pub adopts: u32,
     /// 1 to record what `--explain` needs.
     pub explain: u32,
-    /// 1 if the kernel has `bpf_task_pt_regs` (Linux 5.15): then stacks and system calls can be told.
+    /// 1 if the kernel has `bpf_task_pt_regs` (Linux 5.15): then stacks and system calls are known.
     pub user_registers: u32,
     /// 1 if `sched_switch` tells the state of the thread that leaves (Linux 5.18).
     pub switch_tells_state: u32,
@@ -421,5 +421,5 @@ pub struct Settings {
     pub reserved: u32,
 }
 
-/// The offset of a field that the running kernel has not.
+/// The offset of a field that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;

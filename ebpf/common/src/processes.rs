@@ -8,7 +8,7 @@ use crate::Header;
 /// The most bytes of a program's path that are copied.
 pub const PATH_MAX: usize = 256;
 
-/// Whose a connection is: told before its [`crate::Open`].
+/// The process that a connection belongs to. Comes before its [`crate::Open`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -28,7 +28,7 @@ pub struct Owner {
 pub struct Forked {
     /// `kind::FORKED`.
     pub header: Header,
-    /// Who started it, as in [`Owner`].
+    /// The process that started it, as in [`Owner`].
     pub parent: u32,
     /// The new process.
     pub child: u32,

@@ -7,8 +7,8 @@ use cargo_beyla_events as records;
 
 use crate::model::connection::Endpoint;
 
-/// The longest name of a Unix socket that is kept, in bytes of UTF-8. `sockaddr_un` has room for 108, of which each takes
-/// three where it is no text.
+/// The longest name of a Unix socket that is kept, in bytes of UTF-8. `sockaddr_un` has room for 108 bytes, and a byte
+/// that is not text becomes a replacement character of three.
 const UNIX_NAME_MAX: usize = 3 * 108;
 
 /// The end of a connection; `path` are the bytes of a Unix socket's name.

@@ -1,9 +1,9 @@
 //! The kernel's records, and those that this tool writes beside them, as events and back.
 //!
-//! [`Event`] is what a record says, and `table.rs` has one line for each kind of record: by that line the kind is decoded
-//! and encoded. How the bytes of a kind are laid out stands beside what they mean: in `kernel.rs` and `captured.rs` what
-//! the kernel side writes, in `helper.rs` what the probe helper adds, in `parent.rs`, `names.rs` and `tests.rs` what the
-//! tool adds itself.
+//! An [`Event`] is what a record says. `table.rs` has one line for each kind of record, by which the kind is decoded and
+//! encoded. The layout of a kind stands beside its meaning: `kernel.rs` and `captured.rs` have what the kernel side
+//! writes, `helper.rs` what the probe helper writes, and `parent.rs`, `names.rs` and `test_run.rs` what the tool writes
+//! itself.
 
 mod captured;
 mod endpoint;

@@ -1,4 +1,5 @@
-//! What `--explain` finds wrong with a run.
+//! What `--explain` finds wrong with a run. `runtime/polls.rs` notices what polls do, and `analysis/findings.rs` makes
+//! findings of it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The frames of a stack.
+//! The frames of a stack. Which of them a reader looks for is decided in `analysis/code_sites.rs`.
 
 use std::sync::Arc;
 

@@ -4,9 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use crate::event_builder::EventBuilder;
 use crate::model::request::Outcome;
 use crate::model::summary::Unseen;
-use crate::tape::{Tape, summary_of};
+use crate::replay::summary_of;
 use crate::transport::segment::Direction;
 
 /// A request, its response, and what is to be said of them.
@@ -161,8 +162,8 @@ fn framed() -> impl Strategy<Value = Framed> {
 
 /// Moves the bytes of exchanges in operations of any size, the directions in any order; but no response before its
 /// request is whole. Each operation is captured in pieces of a size.
-fn in_operations(exchanges: &[Exchange], steps: &[(bool, usize, usize)]) -> Tape {
-    let mut tape = Tape::with_connection();
+fn in_operations(exchanges: &[Exchange], steps: &[(bool, usize, usize)]) -> EventBuilder {
+    let mut events = EventBuilder::with_connection();
     let mut requests = Vec::new();
     let mut responses = Vec::new();
     // After so many bytes of requests so many bytes of responses may have been sent.
@@ -186,11 +187,11 @@ fn in_operations(exchanges: &[Exchange], steps: &[(bool, usize, usize)]) -> Tape
             let bytes = &bytes[*from..end];
             let pieces =
                 (0..bytes.len()).step_by(piece).map(|start| start..bytes.len().min(start.saturating_add(piece)));
-            tape.transfer_pieces(direction, 1, bytes, pieces);
+            events.transfer_in_pieces(direction, 1, bytes, &pieces.collect::<Vec<_>>());
             *from = end;
         }
     }
-    tape
+    events
 }
 
 /// Something that the kernel may tell, in an order that it may not.
@@ -241,27 +242,27 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn tape_of(steps: &[Step]) -> Tape {
+fn events_of(steps: &[Step]) -> EventBuilder {
     let direction = |up| {
         if up { Direction::Request } else { Direction::Response }
     };
-    let mut tape = Tape::new();
+    let mut events = EventBuilder::new();
     for connection in 1..4 {
-        tape.open(connection);
+        events.open(connection);
     }
     for step in steps {
         match step {
-            Step::Open(connection) => tape.open(*connection),
-            Step::Move(up, connection, bytes, most) => tape.transfer(direction(*up), *connection, bytes, *most),
-            Step::Unseen(up, connection, length) => tape.unseen(direction(*up), *connection, *length),
-            Step::Close(connection, 0) => tape.client_closes(*connection),
-            Step::Close(connection, 1) => tape.server_closes(*connection),
-            Step::Close(connection, 2) => tape.over(*connection),
-            Step::Close(connection, 3) => tape.reset(*connection),
-            Step::Close(connection, _) => tape.end_of_stream(*connection),
+            Step::Open(connection) => events.open(*connection),
+            Step::Move(up, connection, bytes, most) => events.transfer(direction(*up), *connection, bytes, *most),
+            Step::Unseen(up, connection, length) => events.unseen(direction(*up), *connection, *length),
+            Step::Close(connection, 0) => events.client_closes(*connection),
+            Step::Close(connection, 1) => events.server_closes(*connection),
+            Step::Close(connection, 2) => events.over(*connection),
+            Step::Close(connection, 3) => events.reset(*connection),
+            Step::Close(connection, _) => events.end_of_stream(*connection),
         };
     }
-    tape
+    events
 }
 
 proptest! {
@@ -294,7 +295,7 @@ proptest! {
         messages in vec((framed(), framed()), 1..4),
         operations in vec(prop_oneof![1..40usize, 1..40_000usize], 1..20),
     ) {
-        let mut tape = Tape::with_connection();
+        let mut events = EventBuilder::with_connection();
         let mut operations = operations.iter().cycle();
         for (request, response) in &messages {
             for (direction, line, framed) in [
@@ -308,12 +309,13 @@ proptest! {
                     let is_content = |at: &usize| content.iter().any(|content| content.contains(&(from + at)));
                     let captured: Vec<usize> = (0..to - from).filter(|at| !is_content(at)).collect();
                     let pieces = captured.chunk_by(|a, b| a + 1 == *b).map(|piece| piece[0]..piece[piece.len() - 1] + 1);
-                    tape.transfer_pieces(direction, 1, &bytes[from..to], pieces);
+                    let pieces: Vec<_> = pieces.collect();
+                    events.transfer_in_pieces(direction, 1, &bytes[from..to], &pieces);
                     from = to;
                 }
             }
         }
-        let summary = tape.summary();
+        let summary = events.summary();
         let found: Vec<_> = summary.requests.iter().map(|request| (
             request.outcome,
             request.request_bytes.body,
@@ -337,25 +339,25 @@ proptest! {
             *omitted && matches!(content, Content::Length(bytes) if bytes.len() <= blank)
         };
         prop_assume!(!exchanges.iter().any(is_ambiguous));
-        let mut tape = Tape::with_connection();
+        let mut events = EventBuilder::with_connection();
         let mut pieces = pieces.iter().cycle();
         let mut expected: Vec<Expected> = Vec::new();
         for ((content, omitted), next) in &exchanges {
             let written = content.write("PUT /up HTTP/1.1\r\nExpect: 100-continue\r\n");
             let head = 4 + written.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-            tape.receive(1, &written[..head]).send(1, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+            events.receive(1, &written[..head]).send(1, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
             let mut rest = if *omitted { vec![] } else { written[head..].to_vec() };
             rest.extend_from_slice(&next.request);
             while !rest.is_empty() {
                 let piece = rest.drain(..rest.len().min(*pieces.next().expect("a cycle"))).collect::<Vec<_>>();
-                tape.receive(1, piece);
+                events.receive(1, piece);
             }
-            tape.send(1, &next.response);
+            events.send(1, &next.response);
             let size = if *omitted { 0 } else { content.size() as u64 };
             expected.push(("PUT".into(), "/up".into(), Some(413), Some(size), Some(0)));
             expected.push(next.expected.clone());
         }
-        let summary = tape.summary();
+        let summary = events.summary();
         let found: Vec<Expected> = summary.requests.iter().map(|request| (
             request.method.to_string(),
             request.path.to_string(),
@@ -372,7 +374,7 @@ proptest! {
         // Behind a body whose framing was lost, the next request is known by its first line, in one piece.
         bodies in vec((1..150_000usize, any::<bool>(), 1..40_000usize, "PUT / HTTP/1.1\r\n".len()..60_000), 1..5),
     ) {
-        let mut tape = Tape::with_connection();
+        let mut events = EventBuilder::with_connection();
         for &(length, chunked, chunk, piece) in &bodies {
             let body = vec![b'x'; length];
             let content = if chunked {
@@ -381,14 +383,14 @@ proptest! {
                 Content::Length(body)
             };
             for bytes in content.write("PUT / HTTP/1.1\r\n").chunks(piece) {
-                tape.receive(1, bytes);
+                events.receive(1, bytes);
             }
             for bytes in content.write("HTTP/1.1 200 OK\r\n").chunks(piece) {
-                tape.send(1, bytes);
+                events.send(1, bytes);
             }
         }
-        tape.server_closes(1).over(1);
-        let summary = tape.summary();
+        events.server_closes(1).over(1);
+        let summary = events.summary();
         prop_assert_eq!(summary.requests.len(), bodies.len());
         for (request, (length, chunked, ..)) in summary.requests.iter().zip(bodies) {
             prop_assert_eq!(request.outcome, Outcome::Complete);
@@ -401,7 +403,7 @@ proptest! {
 
     #[test]
     fn whatever_the_kernel_tells_the_phases_sum_to_the_total(steps in vec(step(), 0..60)) {
-        tape_of(&steps).summary();
+        events_of(&steps).summary();
     }
 
     #[test]
@@ -410,12 +412,12 @@ proptest! {
         damage in vec((any::<Index>(), any::<u8>()), 1..20),
         now in prop_oneof![Just(0), any::<u64>()],
     ) {
-        let mut tape = tape_of(&steps);
+        let mut events = events_of(&steps);
         for (place, byte) in damage {
-            let place = place.index(tape.bytes.len());
-            tape.bytes[place] = byte;
+            let place = place.index(events.bytes.len());
+            events.bytes[place] = byte;
         }
-        summary_of(&tape.bytes, now, 5);
+        summary_of(&events.bytes, now, 5);
     }
 
     #[test]

@@ -15,9 +15,9 @@ mod unreadable;
 mod unseen;
 
 use super::*;
+use crate::event_builder::EventBuilder;
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::summary::Unseen;
-use crate::tape::Tape;
 use crate::transport::segment::Direction;
 use Direction::{Request as Up, Response as Down};
 
@@ -29,12 +29,12 @@ const CHUNKED_POST: &str =
     "POST /users/7 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: t\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n";
 
-/// Goes on with a tape.
-type Build = fn(&mut Tape) -> &mut Tape;
+/// Adds to the events of a run.
+type Build = fn(&mut EventBuilder) -> &mut EventBuilder;
 
 /// `METHOD path?query status outcome body-sizes`, a line a request.
-fn lines(tape: &Tape) -> Vec<String> {
-    tape.summary().requests.iter().map(|request| line(request)).collect()
+fn lines(events: &EventBuilder) -> Vec<String> {
+    events.summary().requests.iter().map(|request| line(request)).collect()
 }
 
 fn line(request: &Request) -> String {
@@ -56,9 +56,9 @@ fn line(request: &Request) -> String {
 }
 
 #[track_caller]
-fn check(build: impl FnOnce(&mut Tape) -> &mut Tape, expected: &[&str]) -> Summary {
-    let mut tape = Tape::with_connection();
-    build(&mut tape);
-    assert_eq!(lines(&tape), expected);
-    tape.summary()
+fn check(build: impl FnOnce(&mut EventBuilder) -> &mut EventBuilder, expected: &[&str]) -> Summary {
+    let mut events = EventBuilder::with_connection();
+    build(&mut events);
+    assert_eq!(lines(&events), expected);
+    events.summary()
 }

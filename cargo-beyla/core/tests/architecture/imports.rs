@@ -112,7 +112,7 @@ fn expand(tokens: &mut &[String], prefix: &[String], paths: &mut Vec<Vec<String>
             }
             "," => break,
             "as" => *tokens = rest.get(1..).unwrap_or_default(),
-            name if is_name(name) && !(name == "self" && !path.is_empty()) => path.push(name.to_owned()),
+            name if is_name(name) && (name != "self" || path.is_empty()) => path.push(name.to_owned()),
             _ => {}
         }
         if tokens.first().is_some_and(|token| token == "}") {

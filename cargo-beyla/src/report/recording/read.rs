@@ -11,7 +11,7 @@ use super::{END, End, Exit, MAGIC, RunInfo};
 use crate::error::Error;
 use cargo_beyla_core::event::{Event, RECORD_MAX};
 
-/// The longest second line there can be; a path takes up to 4 KiB, escaped six times that.
+/// The longest second line that is read. A path takes up to 4 KiB, and six times that when JSON escapes it.
 const RUN_INFO_MAX: u64 = 64 * 1024;
 
 const HEADER: usize = size_of::<Header>();
@@ -39,7 +39,7 @@ pub enum Ending {
     },
     /// Before it: the tool was killed, the disk was full, or the file is damaged.
     CutShort {
-        /// A sentence's fragment that fits "the recording {}".
+        /// A part of a sentence that begins with "the recording".
         reason: String,
     },
 }
@@ -114,7 +114,7 @@ impl<R: BufRead> Recording<R> {
         end_ns.saturating_sub(self.run.started_monotonic_ns)
     }
 
-    /// Reads the next record into `self.record`, or tells the end.
+    /// Reads the next record into `self.record`, or returns how the recording ends.
     fn advance(&mut self) -> io::Result<Option<Ending>> {
         let cut_short = |reason: &str| Ok(Some(Ending::CutShort { reason: reason.into() }));
         self.record.clear();

@@ -101,7 +101,7 @@ fn an_impossible_size_ends_it() {
     }
 }
 
-/// Its own size belies it.
+/// Its size is not one that a record of its kind can have.
 #[test]
 fn a_record_that_cannot_be_is_unknown_and_those_beside_it_are_read() {
     let begin = recorded(None);
@@ -192,7 +192,7 @@ fn a_recording_says_its_architecture() {
     }
 }
 
-/// Older versions did not write it down. Without `--explain` nothing depends on it.
+/// Older versions did not write the architecture. Without `--explain` nothing depends on it.
 #[test]
 fn one_that_does_not_is_refused_where_that_matters() {
     let run = RunInfo { architecture: None, ..fixtures::run() };

@@ -11,10 +11,10 @@ use super::{End, Exit, MAGIC, RunInfo};
 use crate::error::Error;
 use cargo_beyla_core::event::Event;
 
-/// What is written goes to the kernel in pieces of this size, or when the run ends.
+/// Records are collected up to this size before they go to the kernel.
 const BUFFER: usize = 256 * 1024;
 
-/// For the user alone: requests carry credentials.
+/// Only the user may read it: requests carry credentials.
 const MODE: u32 = 0o600;
 
 /// A recording being written.
@@ -34,8 +34,7 @@ impl Recorder {
 
     fn start(path: &Path, run: &RunInfo) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
-        // A file that was there before has its old mode. What is no file (a pipe, /dev/null) keeps
-        // its own.
+        // A file that was there before still has its old mode. A pipe or /dev/null keeps its own.
         if file.metadata()?.is_file() {
             file.set_permissions(Permissions::from_mode(MODE))?;
         }
@@ -53,8 +52,8 @@ impl Recorder {
         self.file.write_all(&self.record).map_err(|source| failed(&self.path, source))
     }
 
-    /// Ends the recording of a run that ended at `end_monotonic_ns` (`CLOCK_MONOTONIC`), the server
-    /// like `exit` where that is known.
+    /// Ends the recording of a run that ended at `end_monotonic_ns` (`CLOCK_MONOTONIC`). `exit` is how the server
+    /// ended, where that is known.
     pub fn finish(mut self, end_monotonic_ns: u64, exit: Option<Exit>) -> Result<(), Error> {
         let end = End::new(end_monotonic_ns, exit);
         let written = self.file.write_all(end.as_bytes()).and_then(|()| self.file.flush());

@@ -1,4 +1,4 @@
-//! On a real thread of a real process, and on what no process has.
+//! Stacks of real threads of real processes, and stacks that no process has.
 
 mod programs;
 
@@ -17,7 +17,7 @@ use super::*;
 use cargo_beyla_core::analysis::code_sites::Landmarks;
 use cargo_beyla_core::model::stack::Whose;
 
-/// Of [`sleep_in_a_function_with_a_name`], the line of its call.
+/// The line of the call in [`sleep_in_a_function_with_a_name`].
 const SLEEPS_AT: u32 = line!() + 4;
 
 #[inline(never)]
@@ -26,7 +26,7 @@ fn sleep_in_a_function_with_a_name() {
     std::hint::black_box(());
 }
 
-/// A child that does as is said, until it is dropped.
+/// A child process that runs a function until it is dropped.
 struct Child(Pid);
 
 impl Child {
@@ -103,7 +103,7 @@ fn registers(pid: Pid) -> Stack {
     }
 }
 
-/// Of this workspace.
+/// The symbols of this workspace.
 fn symbols() -> Symbols {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     Symbols::new(root.to_owned(), vec!["cargo_beyla".to_owned()])

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::baseline::estimate;
-use crate::analysis::baseline::estimate::{Change, Direction};
+use crate::analysis::baseline::estimate::{Change, Trend};
 use crate::analysis::baseline::samples::{RouteSamples, Samples, TestRound, TestSamples};
 
 /// The comparison of a run with a baseline.
@@ -144,10 +144,10 @@ fn row(subject: Subject, [before, now]: &[Values; 2], number: usize) -> Row {
         (0, _, _) => Verdict::New,
         (_, 0, _) => Verdict::Gone,
         (_, _, None) => Verdict::TooFew,
-        (_, _, Some(change)) => match change.direction {
-            Direction::Slower => Verdict::Slower,
-            Direction::Faster => Verdict::Faster,
-            Direction::NoChange => Verdict::NoChange,
+        (_, _, Some(change)) => match change.trend {
+            Trend::Slower => Verdict::Slower,
+            Trend::Faster => Verdict::Faster,
+            Trend::NoChange => Verdict::NoChange,
         },
     };
     Row { subject, before: before.evidence(), now: now.evidence(), verdict, change }

@@ -57,13 +57,13 @@ pub struct Change {
     pub now_ns: f64,
     /// The interval in which the difference lies, in nanoseconds: with 95 % confidence for all rows at once.
     pub interval_ns: (f64, f64),
-    /// The direction, if there is one.
-    pub direction: Direction,
+    /// The trend, if there is one.
+    pub trend: Trend,
 }
 
 /// The direction in which times changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub enum Trend {
     /// They are shorter: surely, and by a relevant amount.
     Faster,
     /// They are longer: surely, and by a relevant amount.
@@ -87,19 +87,19 @@ pub fn compare(baseline: &[Vec<u64>], now: &[Vec<u64>], rows: usize) -> Option<C
     let (low, high) = (difference - reach, difference + reach);
     let margin = MARGIN.ln_1p();
     let most = now.quartile - baseline.quartile;
-    let direction = if low > margin && most > margin {
-        Direction::Slower
+    let trend = if low > margin && most > margin {
+        Trend::Slower
     } else if high < -margin && most < -margin {
-        Direction::Faster
+        Trend::Faster
     } else {
-        Direction::NoChange
+        Trend::NoChange
     };
     let before = time(baseline.mean);
     Some(Change {
         baseline_ns: before,
         now_ns: time(now.mean),
         interval_ns: (time(baseline.mean + low) - before, time(baseline.mean + high) - before),
-        direction,
+        trend,
     })
 }
 

@@ -53,20 +53,20 @@ fn run(machine: Machine, load: Load, first_ms: (f64, f64), random: &mut fastrand
     (0..load.routes).map(|route| of_route(route, random)).collect()
 }
 
-/// Compares runs in which the first route changes between two times: how many of the comparisons show `direction` for
+/// Compares runs in which the first route changes between two times: how many of the comparisons show `trend` for
 /// the first route, and how many show any change for the others.
-fn changes(machine: Machine, load: Load, ms: (f64, f64), direction: Direction, comparisons: usize) -> (usize, usize) {
+fn changes(machine: Machine, load: Load, ms: (f64, f64), trend: Trend, comparisons: usize) -> (usize, usize) {
     let mut random = fastrand::Rng::with_seed(42);
     let (mut first, mut others) = (0, 0);
     for _ in 0..comparisons {
         let before = run(machine, load, (ms.0, 0.0), &mut random);
         let after = run(machine, load, (ms.0.min(ms.1), (ms.1 - ms.0).max(0.0)), &mut random);
         let row = |(before, after): (&Vec<Vec<u64>>, &Vec<Vec<u64>>)| {
-            compare(before, after, load.routes).expect("enough to tell").direction
+            compare(before, after, load.routes).expect("enough to tell").trend
         };
-        let mut directions = before.iter().zip(&after).map(row);
-        first += usize::from(directions.next() == Some(direction));
-        others += usize::from(directions.any(|direction| direction != Direction::NoChange));
+        let mut trends = before.iter().zip(&after).map(row);
+        first += usize::from(trends.next() == Some(trend));
+        others += usize::from(trends.any(|trend| trend != Trend::NoChange));
     }
     (first, others)
 }
@@ -86,7 +86,7 @@ const COMPARISONS: usize = 100;
 fn where_nothing_changed_no_row_of_a_run_tells_a_change() {
     for machine in [QUIET, NOISY, LOADED] {
         for load in LOADS {
-            let (first, others) = changes(machine, load, (0.3, 0.3), Direction::NoChange, COMPARISONS);
+            let (first, others) = changes(machine, load, (0.3, 0.3), Trend::NoChange, COMPARISONS);
             let clean = first - others;
             assert!(clean >= COMPARISONS - 3, "{clean} {}x{}x{}", load.routes, load.rounds, load.requests);
         }
@@ -99,10 +99,8 @@ fn five_milliseconds_more_are_slower_and_five_less_faster() {
         [(QUIET, COMPARISONS * 99 / 100), (NOISY, COMPARISONS * 7 / 10), (LOADED, COMPARISONS * 7 / 10)]
     {
         for load in LOADS {
-            for (ms, direction) in
-                [((0.3, 5.3), Direction::Slower), ((2.0, 7.0), Direction::Slower), ((5.3, 0.3), Direction::Faster)]
-            {
-                let (first, _) = changes(machine, load, ms, direction, COMPARISONS);
+            for (ms, trend) in [((0.3, 5.3), Trend::Slower), ((2.0, 7.0), Trend::Slower), ((5.3, 0.3), Trend::Faster)] {
+                let (first, _) = changes(machine, load, ms, trend, COMPARISONS);
                 let of = (load.routes, load.rounds, load.requests);
                 assert!(first >= least, "{first} {of:?} {ms:?}");
             }
@@ -118,7 +116,7 @@ fn too_few_values_tell_nothing() {
     assert_eq!(compare(&many, &[], 1), None);
     // One value a round, like tests.
     let rounds = |ms: u64| -> Vec<Vec<u64>> { (0..3).map(|round| vec![ms * 1_000_000 + round]).collect() };
-    assert_eq!(compare(&rounds(10), &rounds(40), 1).expect("three rounds").direction, Direction::Slower);
+    assert_eq!(compare(&rounds(10), &rounds(40), 1).expect("three rounds").trend, Trend::Slower);
     assert_eq!(compare(&rounds(10), &rounds(40)[..2], 1), None);
 }
 
@@ -130,7 +128,7 @@ fn the_interval_holds_the_difference_and_extremes_are_no_harm() {
     assert!(low < 1e7 && 1e7 < high && low > 0.0, "{change:?}");
     assert!((change.baseline_ns - 1e7).abs() < 1e3 && (change.now_ns - 2e7).abs() < 1e3, "{change:?}");
     let same = compare(&side(10), &side(10), 1000).expect("enough");
-    assert_eq!(same.direction, Direction::NoChange);
+    assert_eq!(same.trend, Trend::NoChange);
     for extreme in [0, u64::MAX] {
         let change = compare(&[vec![extreme; 9]], &side(1), usize::MAX);
         assert!(change.is_none_or(|change| change.interval_ns.1.is_finite()), "{change:?}");

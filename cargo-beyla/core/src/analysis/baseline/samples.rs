@@ -77,7 +77,7 @@ pub struct TestRound {
 #[derive(Debug, Default)]
 pub struct Collector {
     routes: HashMap<RouteName, ByTest>,
-    kept: usize,
+    stored: usize,
     /// Requests for which there was no room.
     left_out: u64,
     random: Random,
@@ -102,7 +102,7 @@ impl Default for Random {
 #[derive(Debug, Default)]
 struct Times {
     count: u64,
-    kept: Vec<u64>,
+    sample: Vec<u64>,
 }
 
 impl Collector {
@@ -120,15 +120,15 @@ impl Collector {
         let times = self.routes.entry(key).or_default().entry(test).or_default();
         let total = request.boundaries.total();
         times.count += 1;
-        if times.kept.len() >= TIMES_MAX {
+        if times.sample.len() >= TIMES_MAX {
             // Each request so far stays with the same probability (Vitter's algorithm R).
             let at = self.random.0.u64(..times.count);
-            if let Some(place) = usize::try_from(at).ok().and_then(|at| times.kept.get_mut(at)) {
+            if let Some(place) = usize::try_from(at).ok().and_then(|at| times.sample.get_mut(at)) {
                 *place = total;
             }
-        } else if self.kept < ALL_MAX {
-            times.kept.push(total);
-            self.kept += 1;
+        } else if self.stored < ALL_MAX {
+            times.sample.push(total);
+            self.stored += 1;
         } else {
             self.left_out += 1;
         }
@@ -155,7 +155,7 @@ impl Collector {
                 let round = test.as_ref().map_or(0, round);
                 let samples = rounds.entry(round).or_insert_with(|| RouteRound { round, ..RouteRound::default() });
                 samples.count += times.count;
-                samples.total_ns.extend(times.kept);
+                samples.total_ns.extend(times.sample);
             }
             let rounds = rounds.into_values().filter(|round| !round.total_ns.is_empty()).collect();
             RouteSamples { method: method.as_ref().into(), route: route.as_ref().into(), rounds }

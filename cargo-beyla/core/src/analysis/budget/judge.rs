@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use crate::analysis::budget::definition::{Budget, Scope};
 use crate::analysis::budget::metric::Metric;
-use crate::analysis::budget::model::{Budget, Scope};
 use crate::model::duration::Distribution;
 use crate::model::request::Request;
 use crate::model::summary::{RouteSummary, Summary};

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] reads budgets, and [`judge`] judges a run by them.
 
+pub mod definition;
 pub mod judge;
 pub mod metric;
-pub mod model;
 pub mod parse;

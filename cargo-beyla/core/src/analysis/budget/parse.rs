@@ -1,7 +1,7 @@
 //! `[METHOD ROUTE | test PATTERN] METRIC OPERATOR VALUE` -> [`Budget`].
 
+use crate::analysis::budget::definition::{Budget, Pattern, Scope};
 use crate::analysis::budget::metric::{Metric, Operator};
-use crate::analysis::budget::model::{Budget, Pattern, Scope};
 use crate::model::duration::parse_duration;
 
 /// Examples that show the whole syntax.

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use syscalls::Sysno;
 
+use crate::event_builder::EventBuilder;
 use crate::model::explanation::{Awaited, Cause, Explanation, Parts, Place, Unit, Wait};
 use crate::model::finding::{Finding, FindingKind};
 use crate::model::summary::{Explained, Summary};
 use crate::model::system_call::{Architecture, SystemCall};
 use crate::runtime::tracker::RuntimeTracker;
-use crate::tape::Tape;
 
 const GET: &str = "GET /a HTTP/1.1\r\n\r\n";
 const GET_B: &str = "GET /b HTTP/1.1\r\n\r\n";
@@ -23,7 +23,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 const MS: u64 = 1_000_000;
 
-/// From the last moment before a send call until its entry, on a [`Tape`].
+/// From the last moment before a send call until its entry, in an [`EventBuilder`].
 const ENTRY: u64 = 10;
 
 const SLEEP: i32 = Sysno::nanosleep as i32;
@@ -46,10 +46,10 @@ fn of(summary: &Summary, id: u64) -> Explanation {
     request.explanation.as_deref().expect("an explanation").clone()
 }
 
-/// The parts of a tape's only request, in the order of [`Parts::named`].
+/// The parts of a run's only request, in the order of [`Parts::named`].
 #[track_caller]
-fn parts(tape: &Tape) -> [u64; 5] {
-    let summary = tape.summary();
+fn parts(events: &EventBuilder) -> [u64; 5] {
+    let summary = events.summary();
     assert_eq!(summary.requests.len(), 1);
     assert_eq!(explained(&summary).requests_not_opened, 0);
     named(&of(&summary, 1).parts)
@@ -60,9 +60,9 @@ fn named(parts: &Parts) -> [u64; 5] {
 }
 
 /// Kind, route, count, of, total and longest time.
-type Told = (FindingKind, Option<String>, u64, u64, u64, u64);
+type Found = (FindingKind, Option<String>, u64, u64, u64, u64);
 
-fn told(summary: &Summary) -> Vec<Told> {
+fn found(summary: &Summary) -> Vec<Found> {
     let line = |finding: &Finding| {
         let route = finding.route.as_ref().map(|(method, route)| format!("{method} {route}"));
         (finding.kind, route, finding.count, finding.of, finding.total_ns, finding.max_ns)

@@ -13,9 +13,9 @@ fn settings() -> TraceSettings {
     TraceSettings::new(RouteTable::new(&[]).expect("no patterns"), usize::MAX)
 }
 
-fn trace_of(tape: &Tape, settings: TraceSettings) -> Trace {
+fn trace_of(events: &EventBuilder, settings: TraceSettings) -> Trace {
     let mut trace = Trace::new(settings);
-    let mut bytes = &tape.bytes[..];
+    let mut bytes = &events.bytes[..];
     while let Ok(Some((event, size))) = Event::decode(bytes) {
         trace.record(&event);
         bytes = &bytes[size..];
@@ -25,11 +25,11 @@ fn trace_of(tape: &Tape, settings: TraceSettings) -> Trace {
 
 /// The requests of a connection on which these header fields are sent.
 fn requests(fields: &[&str], settings: TraceSettings) -> Vec<Arc<Request>> {
-    let mut tape = Tape::with_connection();
+    let mut events = EventBuilder::with_connection();
     for fields in fields {
-        tape.receive(1, get(fields)).send(1, OK);
+        events.receive(1, get(fields)).send(1, OK);
     }
-    trace_of(&tape, settings).finish(tape.now).requests
+    trace_of(&events, settings).finish(events.now).requests
 }
 
 #[test]
@@ -69,21 +69,21 @@ fn it_can_be_switched_off() {
 
 #[test]
 fn what_ends_is_handed_out_once_and_is_what_is_kept() {
-    let mut tape = Tape::with_connection();
-    tape.receive(1, GET).send(1, OK).receive(1, GET);
+    let mut events = EventBuilder::with_connection();
+    events.receive(1, GET).send(1, OK).receive(1, GET);
     for max_requests in [0, 1, 2] {
         let settings = TraceSettings { export: true, max_requests, ..settings() };
-        let mut trace = trace_of(&tape, settings);
+        let mut trace = trace_of(&events, settings);
         let mut taken = Vec::new();
         trace.take_finished(|request| taken.push(request));
         assert_eq!(taken.len(), 1);
-        trace.close(tape.now);
+        trace.close(events.now);
         trace.take_finished(|request| taken.push(request));
         assert_eq!(
             taken.iter().map(|request| request.outcome).collect::<Vec<_>>(),
             [Outcome::Complete, Outcome::StillOpen]
         );
-        let summary = trace.finish(tape.now);
+        let summary = trace.finish(events.now);
         assert_eq!((summary.totals.requests, summary.requests.len()), (2, max_requests));
         assert!(summary.requests.iter().all(|kept| taken.iter().any(|taken| Arc::ptr_eq(kept, taken))));
     }
@@ -91,16 +91,16 @@ fn what_ends_is_handed_out_once_and_is_what_is_kept() {
 
 #[test]
 fn without_export_nothing_is_held_and_with_it_no_more_than_there_is_room_for() {
-    let mut tape = Tape::with_connection();
+    let mut events = EventBuilder::with_connection();
     for _ in 0..70_000 {
-        tape.receive(1, GET).send(1, OK);
+        events.receive(1, GET).send(1, OK);
     }
-    let mut trace = trace_of(&tape, settings());
+    let mut trace = trace_of(&events, settings());
     trace.take_finished(|request| unreachable!("{request:?}"));
-    let mut trace = trace_of(&tape, TraceSettings { export: true, max_requests: 10, ..settings() });
+    let mut trace = trace_of(&events, TraceSettings { export: true, max_requests: 10, ..settings() });
     let mut taken = 0;
     trace.take_finished(|_| taken += 1);
     assert!(taken > 0);
     assert_eq!(taken + trace.finished_dropped(), 70_000);
-    assert_eq!(trace.finish(tape.now).totals.requests, 70_000);
+    assert_eq!(trace.finish(events.now).totals.requests, 70_000);
 }

@@ -15,15 +15,15 @@ fn after_refusal(head: &str, sent: &str, answers: usize, expected: &[&str]) -> S
     let mut summary = Summary::default();
     for step in [1, 2, 3, 7, 1000] {
         summary = check(
-            |tape| {
-                tape.receive(1, head).send(1, REFUSED);
+            |events| {
+                events.receive(1, head).send(1, REFUSED);
                 for piece in sent.as_bytes().chunks(step) {
-                    tape.receive(1, piece);
+                    events.receive(1, piece);
                 }
                 for _ in 0..answers {
-                    tape.send(1, OK);
+                    events.send(1, OK);
                 }
-                tape.client_closes(1).over(1)
+                events.client_closes(1).over(1)
             },
             expected,
         );
@@ -43,9 +43,9 @@ fn content_that_is_left_out_is_no_part_of_the_next_request() {
     }
     // One after the other, and with an empty line between them.
     check(
-        |tape| {
-            tape.receive(1, PUT).send(1, REFUSED).receive(1, GET_B).send(1, OK);
-            tape.receive(1, CHUNKED_PUT).send(1, REFUSED).receive(1, ["\r\n", GET].concat()).send(1, OK)
+        |events| {
+            events.receive(1, PUT).send(1, REFUSED).receive(1, GET_B).send(1, OK);
+            events.receive(1, CHUNKED_PUT).send(1, REFUSED).receive(1, ["\r\n", GET].concat()).send(1, OK)
         },
         &[rows[0], rows[1], rows[0], rows[2]],
     );
@@ -68,9 +68,9 @@ fn content_that_is_sent_all_the_same_is_content() {
     after_refusal(CHUNKED_PUT, &[CHUNKS, GET_B].concat(), 1, &["PUT /a 417 complete 5 0", "GET /b 200 complete 0 2"]);
     // Its last byte, and the first of what follows, have the times of the calls that brought them.
     let summary = check(
-        |tape| {
-            tape.receive(1, PUT).send(1, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok").receive(1, "he");
-            tape.receive(1, "lloG").receive(1, &GET_B[1..]).send(1, ["ok", OK].concat())
+        |events| {
+            events.receive(1, PUT).send(1, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok").receive(1, "he");
+            events.receive(1, "lloG").receive(1, &GET_B[1..]).send(1, ["ok", OK].concat())
         },
         &["PUT /a 200 complete 5 4", "GET /b 200 complete 0 2"],
     );
@@ -85,40 +85,42 @@ fn content_that_the_client_could_not_leave_out_is_content() {
     let rows = [row.as_str(), "GET /b 200 complete 0 2"];
     // It was told to continue.
     check(
-        |tape| tape.receive(1, &put).send(1, CONTINUE).send(1, REFUSED).receive(1, text).receive(1, GET_B).send(1, OK),
+        |events| {
+            events.receive(1, &put).send(1, CONTINUE).send(1, REFUSED).receive(1, text).receive(1, GET_B).send(1, OK)
+        },
         &rows,
     );
     // It had sent it before the answer, which the server gave before it looked.
     check(
-        |tape| {
-            tape.receive(1, &put);
-            let before = tape.now + 1;
-            tape.send(1, REFUSED).receive_late(1, text, before).receive(1, GET_B).send(1, OK)
+        |events| {
+            events.receive(1, &put);
+            let before = events.now + 1;
+            events.send(1, REFUSED).receive_late(1, text, before).receive(1, GET_B).send(1, OK)
         },
         &rows,
     );
     // It did not wait at all.
-    check(|tape| tape.receive(1, [&put, text].concat()).send(1, REFUSED).receive(1, GET_B).send(1, OK), &rows);
-    check(|tape| tape.receive(1, [&put, text, GET_B].concat()).send(1, REFUSED).send(1, OK), &rows);
+    check(|events| events.receive(1, [&put, text].concat()).send(1, REFUSED).receive(1, GET_B).send(1, OK), &rows);
+    check(|events| events.receive(1, [&put, text, GET_B].concat()).send(1, REFUSED).send(1, OK), &rows);
     // It left it out, and said so with all that follows.
     let ahead = ["PUT /a 417 complete 0 0", "GET /b 200 complete 0 2"];
-    check(|tape| tape.receive(1, [PUT, GET_B].concat()).send(1, REFUSED).send(1, OK), &ahead);
-    check(|tape| tape.receive(1, [CHUNKED_PUT, GET_B].concat()).send(1, REFUSED).send(1, OK), &ahead);
+    check(|events| events.receive(1, [PUT, GET_B].concat()).send(1, REFUSED).send(1, OK), &ahead);
+    check(|events| events.receive(1, [CHUNKED_PUT, GET_B].concat()).send(1, REFUSED).send(1, OK), &ahead);
 }
 
 #[test]
 fn content_that_was_waited_for() {
     for (head, body) in [(PUT, "hello"), (CHUNKED_PUT, CHUNKS)] {
         check(
-            |tape| tape.receive(1, head).send(1, CONTINUE).receive(1, body).send(1, OK).receive(1, GET).send(1, OK),
+            |events| events.receive(1, head).send(1, CONTINUE).receive(1, body).send(1, OK).receive(1, GET).send(1, OK),
             &["PUT /a 200 complete 5 2", "GET /a 200 complete 0 2"],
         );
     }
     // HTTP/1.0 knows nothing of it.
     let old = PUT.replace("HTTP/1.1", "HTTP/1.0");
-    check(|tape| tape.receive(1, old).send(1, REFUSED).receive(1, "GET /"), &["PUT /a 417 complete 5 0"]);
+    check(|events| events.receive(1, old).send(1, REFUSED).receive(1, "GET /"), &["PUT /a 417 complete 5 0"]);
     let summary = check(
-        |tape| tape.receive(1, PUT).unseen(Up, 1, 5).send(1, OK).receive(1, GET).send(1, OK),
+        |events| events.receive(1, PUT).unseen(Up, 1, 5).send(1, OK).receive(1, GET).send(1, OK),
         &["PUT /a 200 complete 5 2", "GET /a 200 complete 0 2"],
     );
     assert_eq!(summary.unseen, Unseen::default());
@@ -128,5 +130,5 @@ fn content_that_was_waited_for() {
 fn what_ends_before_it_can_be_told() {
     after_refusal(PUT, "hel", 0, &["PUT /a 417 complete 3 0"]);
     after_refusal(PUT, "GET /b HT", 0, &["PUT /a 417 complete 0 0"]);
-    check(|tape| tape.receive(1, PUT).reset(1), &["PUT /a - client closed 0 -"]);
+    check(|events| events.receive(1, PUT).reset(1), &["PUT /a - client closed 0 -"]);
 }

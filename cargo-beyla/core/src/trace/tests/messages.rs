@@ -4,10 +4,10 @@ use super::*;
 
 #[test]
 fn one_request_and_its_times() {
-    let mut tape = Tape::new();
-    tape.listen(8080).open(1).receive(1, GET).send(1, OK);
-    tape.over(1);
-    let summary = tape.summary();
+    let mut events = EventBuilder::new();
+    events.listen(8080).open(1).receive(1, GET).send(1, OK);
+    events.over(1);
+    let summary = events.summary();
     let [request] = &summary.requests[..] else { panic!("one request") };
     assert_eq!(line(request), "GET /a 200 complete 0 2");
     assert_eq!(
@@ -29,9 +29,9 @@ fn one_request_and_its_times() {
 #[test]
 fn keep_alive_and_only_the_first_request_has_been_accepted() {
     let summary = check(
-        |tape| {
-            tape.receive(1, GET).send(1, OK).receive(1, "PUT /b HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc");
-            tape.send(1, "HTTP/1.0 503 No\r\nContent-Length: 0\r\n\r\n")
+        |events| {
+            events.receive(1, GET).send(1, OK).receive(1, "PUT /b HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc");
+            events.send(1, "HTTP/1.0 503 No\r\nContent-Length: 0\r\n\r\n")
         },
         &["GET /a 200 complete 0 2", "PUT /b 503 complete 3 0"],
     );
@@ -43,9 +43,9 @@ fn keep_alive_and_only_the_first_request_has_been_accepted() {
 #[test]
 fn pipelining() {
     let summary = check(
-        |tape| {
-            tape.receive(1, ["GET /1 HTTP/1.1\r\n\r\n\r\nGET /2 HTTP/1.1\r\n\r\nHEAD /3 HT", ""].concat());
-            tape.send(1, OK).receive(1, "TP/1.1\r\n\r\n").send(1, [OK, "HTTP/1.1 204 No\r\n\r\n"].concat())
+        |events| {
+            events.receive(1, ["GET /1 HTTP/1.1\r\n\r\n\r\nGET /2 HTTP/1.1\r\n\r\nHEAD /3 HT", ""].concat());
+            events.send(1, OK).receive(1, "TP/1.1\r\n\r\n").send(1, [OK, "HTTP/1.1 204 No\r\n\r\n"].concat())
         },
         &["GET /1 200 complete 0 2", "GET /2 200 complete 0 2", "HEAD /3 204 complete 0 0"],
     );
@@ -54,30 +54,30 @@ fn pipelining() {
 
 #[test]
 fn each_request_has_its_own_arrival() {
-    let mut tape = Tape::with_connection();
-    tape.arrive_behind(1, GET.len() as u32);
-    tape.now += 100;
-    tape.receive(1, [GET, GET].concat()).send(1, [OK, OK].concat());
+    let mut events = EventBuilder::with_connection();
+    events.arrive_behind(1, GET.len() as u32);
+    events.now += 100;
+    events.receive(1, [GET, GET].concat()).send(1, [OK, OK].concat());
     // What came in the midst of a request is not the arrival of the next.
-    tape.arrive_behind(1, 5);
-    tape.receive(1, &GET[..10]).receive(1, [&GET[10..], GET].concat());
+    events.arrive_behind(1, 5);
+    events.receive(1, &GET[..10]).receive(1, [&GET[10..], GET].concat());
     let arrived: Vec<_> =
-        tape.summary().requests.iter().map(|request| (request.boundaries.arrived, request.boundaries.read)).collect();
-    // The tape lets the unread bytes arrive 10 ns before each call that reads them.
+        events.summary().requests.iter().map(|request| (request.boundaries.arrived, request.boundaries.read)).collect();
+    // The builder has the unread bytes arrive 10 ns before each call that reads them.
     assert_eq!(arrived, [(Some(1130), 1140), (Some(1020), 1140), (Some(1180), 1190), (Some(1200), 1210)]);
 }
 
 #[test]
 fn chunks_both_ways() {
     check(
-        |tape| {
-            tape.receive(
+        |events| {
+            events.receive(
                 1,
                 "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n3;x=y\r\nabc\r\n",
             );
-            tape.receive(1, "2\r\nde\r\n0\r\nTrailer: t\r\n\r\n");
-            tape.send(1, "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n").send(1, "a\r\n0123456789\r\n");
-            tape.send(1, "0\r\n").send(1, "\r\n").receive(1, GET).send(1, OK)
+            events.receive(1, "2\r\nde\r\n0\r\nTrailer: t\r\n\r\n");
+            events.send(1, "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n").send(1, "a\r\n0123456789\r\n");
+            events.send(1, "0\r\n").send(1, "\r\n").receive(1, GET).send(1, OK)
         },
         &["POST / 200 complete 5 10", "GET /a 200 complete 0 2"],
     );
@@ -86,11 +86,11 @@ fn chunks_both_ways() {
 #[test]
 fn responses_without_content() {
     check(
-        |tape| {
-            tape.receive(1, "HEAD /h HTTP/1.1\r\n\r\n").send(1, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
-            tape.receive(1, GET).send(1, "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
-            tape.receive(1, GET).send(1, "HTTP/1.1 204 No Content\r\n\r\n");
-            tape.receive(1, GET).send(1, OK)
+        |events| {
+            events.receive(1, "HEAD /h HTTP/1.1\r\n\r\n").send(1, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+            events.receive(1, GET).send(1, "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
+            events.receive(1, GET).send(1, "HTTP/1.1 204 No Content\r\n\r\n");
+            events.receive(1, GET).send(1, OK)
         },
         &["HEAD /h 200 complete 0 0", "GET /a 304 complete 0 0", "GET /a 204 complete 0 0", "GET /a 200 complete 0 2"],
     );
@@ -100,14 +100,15 @@ fn responses_without_content() {
 fn expect_continue_begins_the_response_with_the_final_one() {
     let head = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
     let summary = check(
-        |tape| tape.receive(1, head).send(1, "HTTP/1.1 100 Continue\r\n\r\n").receive(1, "body").send(1, OK),
+        |events| events.receive(1, head).send(1, "HTTP/1.1 100 Continue\r\n\r\n").receive(1, "body").send(1, OK),
         &["POST / 200 complete 4 2"],
     );
     let boundaries = summary.requests[0].boundaries;
     assert_eq!((boundaries.received, boundaries.responded), (Some(1070), Some(1080)));
     let summary = check(
-        |tape| {
-            tape.receive(1, head)
+        |events| {
+            events
+                .receive(1, head)
                 .receive(1, "body")
                 .send(1, ["HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", OK].concat())
         },
@@ -119,11 +120,11 @@ fn expect_continue_begins_the_response_with_the_final_one() {
 #[test]
 fn methods_and_targets() {
     check(
-        |tape| {
+        |events| {
             for line in ["OPTIONS *", "M-SEARCH http://h/x?q", "GET http://h", "X!# /p?", "PROPFIND /%20"] {
-                tape.receive(1, format!("{line} HTTP/1.1\r\n\r\n")).send(1, OK);
+                events.receive(1, format!("{line} HTTP/1.1\r\n\r\n")).send(1, OK);
             }
-            tape
+            events
         },
         &[
             "OPTIONS * 200 complete 0 2",
@@ -141,13 +142,13 @@ fn the_longest_head_and_one_byte_more() {
         let padding = "x".repeat(length - "GET / HTTP/1.1\r\na:\r\n\r\n".len());
         format!("GET / HTTP/1.1\r\na:{padding}\r\n\r\n")
     };
-    check(|tape| tape.receive(1, head(16384)).send(1, OK), &["GET / 200 complete 0 2"]);
+    check(|events| events.receive(1, head(16384)).send(1, OK), &["GET / 200 complete 0 2"]);
     let summary = check(
-        |tape| {
+        |events| {
             for piece in head(16385).as_bytes().chunks(1000) {
-                tape.receive(1, piece);
+                events.receive(1, piece);
             }
-            tape.send(1, "HTTP/1.1 431 Too Large\r\n\r\n").server_closes(1).over(1)
+            events.send(1, "HTTP/1.1 431 Too Large\r\n\r\n").server_closes(1).over(1)
         },
         &["GET / 431 complete ? 0"],
     );
@@ -159,10 +160,10 @@ fn the_longest_head_and_one_byte_more() {
 fn an_early_response() {
     let post = "POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc";
     let summary = check(
-        |tape| tape.receive(1, post).send(1, OK).receive(1, "defghij").receive(1, GET).send(1, OK),
+        |events| events.receive(1, post).send(1, OK).receive(1, "defghij").receive(1, GET).send(1, OK),
         &["POST / 200 complete 10 2", "GET /a 200 complete 0 2"],
     );
     let boundaries = summary.requests[0].boundaries;
     assert_eq!((boundaries.received, boundaries.responded), (Some(1040), Some(1040)));
-    check(|tape| tape.receive(1, post).send(1, OK).server_closes(1).over(1), &["POST / 200 complete 3 2"]);
+    check(|events| events.receive(1, post).send(1, OK).server_closes(1).over(1), &["POST / 200 complete 3 2"]);
 }

@@ -23,11 +23,11 @@ fn the_client_is_the_one_that_the_proxy_names() {
     {
         for step in [1, 2, 5, 13, 50, 1000] {
             let summary = check(
-                |tape| {
+                |events| {
                     for piece in [header, GET.as_bytes()].concat().chunks(step) {
-                        tape.receive(1, piece);
+                        events.receive(1, piece);
                     }
-                    tape.send(1, OK).receive(1, GET).send(1, OK).client_closes(1).over(1)
+                    events.send(1, OK).receive(1, GET).send(1, OK).client_closes(1).over(1)
                 },
                 &["GET /a 200 complete 0 2"; 2],
             );
@@ -41,17 +41,17 @@ fn the_client_is_the_one_that_the_proxy_names() {
 #[test]
 fn a_request_arrives_with_its_own_first_byte() {
     let together =
-        check(|tape| tape.receive(1, [V1, GET.as_bytes()].concat()).send(1, OK), &["GET /a 200 complete 0 2"]);
+        check(|events| events.receive(1, [V1, GET.as_bytes()].concat()).send(1, OK), &["GET /a 200 complete 0 2"]);
     assert_eq!((together.requests[0].boundaries.arrived, together.requests[0].boundaries.read), (Some(1020), 1030));
-    let apart = check(|tape| tape.receive(1, V1).receive(1, GET).send(1, OK), &["GET /a 200 complete 0 2"]);
+    let apart = check(|events| events.receive(1, V1).receive(1, GET).send(1, OK), &["GET /a 200 complete 0 2"]);
     assert_eq!((apart.requests[0].boundaries.arrived, apart.requests[0].boundaries.read), (Some(1040), 1050));
     assert_eq!(apart.requests[0].boundaries.connected, Some(1000));
     // What looks like a header at first is no less on time.
     let post = "POST / HTTP/1.1\r\n\r\n";
     let torn =
-        check(|tape| tape.receive(1, &post[..1]).receive(1, &post[1..]).send(1, OK), &["POST / 200 complete 0 2"]);
+        check(|events| events.receive(1, &post[..1]).receive(1, &post[1..]).send(1, OK), &["POST / 200 complete 0 2"]);
     assert_eq!((torn.requests[0].boundaries.arrived, torn.requests[0].boundaries.read), (Some(1020), 1030));
-    check(|tape| tape.receive(1, "\r\n").receive(1, GET).send(1, OK), &["GET /a 200 complete 0 2"]);
+    check(|events| events.receive(1, "\r\n").receive(1, GET).send(1, OK), &["GET /a 200 complete 0 2"]);
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn what_a_proxy_adds_is_passed_over_even_where_it_is_not_captured() {
     header.resize(16 + 60_012, b'G');
     for step in [1000, 20_000, 100_000] {
         let summary = check(
-            |tape| {
+            |events| {
                 for piece in header.chunks(step) {
-                    tape.receive(1, piece);
+                    events.receive(1, piece);
                 }
-                tape.receive(1, GET).send(1, OK)
+                events.receive(1, GET).send(1, OK)
             },
             &["GET /a 200 complete 0 2"],
         );
@@ -75,20 +75,20 @@ fn what_a_proxy_adds_is_passed_over_even_where_it_is_not_captured() {
 
 #[test]
 fn what_comes_behind_a_proxy_is_no_less_told() {
-    let tls = check(|tape| tape.receive(1, V2).receive(1, "\x16\x03\x01\x02").client_closes(1).over(1), &[]);
+    let tls = check(|events| events.receive(1, V2).receive(1, "\x16\x03\x01\x02").client_closes(1).over(1), &[]);
     assert_eq!(tls.unseen, Unseen { tls_connections: 1, ..Unseen::default() });
     // A proxy that only looks whether the server is there.
-    let probe = check(|tape| tape.receive(1, LOCAL).client_closes(1).over(1), &[]);
+    let probe = check(|events| events.receive(1, LOCAL).client_closes(1).over(1), &[]);
     assert_eq!(probe.unseen, Unseen::default());
-    let broken = check(|tape| tape.receive(1, "PROXY TCP4 nobody\r\n").client_closes(1).over(1), &[]);
+    let broken = check(|events| events.receive(1, "PROXY TCP4 nobody\r\n").client_closes(1).over(1), &[]);
     assert_eq!(broken.unseen, Unseen { unreadable_connections: 1, ..Unseen::default() });
-    let half = check(|tape| tape.receive(1, &V2[..14]).client_closes(1).over(1), &[]);
+    let half = check(|events| events.receive(1, &V2[..14]).client_closes(1).over(1), &[]);
     assert_eq!(half.unseen.unreadable_connections, 1);
 }
 
 #[test]
 fn a_connection_that_was_met_before_its_first_byte() {
-    let mut tape = Tape::new();
-    tape.join(1).receive(1, [V1, GET.as_bytes()].concat()).send(1, OK);
-    assert_eq!(ends(&tape.summary()), [("192.0.2.7:50001".to_owned(), Some("127.0.0.1:50000".to_owned()))]);
+    let mut events = EventBuilder::new();
+    events.join(1).receive(1, [V1, GET.as_bytes()].concat()).send(1, OK);
+    assert_eq!(ends(&events.summary()), [("192.0.2.7:50001".to_owned(), Some("127.0.0.1:50000".to_owned()))]);
 }

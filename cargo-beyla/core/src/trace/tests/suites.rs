@@ -13,7 +13,7 @@ const PARENT: &str = "GET /a HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb2
 /// A run of tests; the process of test `n` is `n + 1`, and so is its connection.
 struct Run {
     trace: Trace,
-    tape: Tape,
+    events: EventBuilder,
     played: usize,
 }
 
@@ -22,7 +22,7 @@ impl Run {
         let routes = RouteTable::new(&[]).expect("no patterns");
         let within = Some(Within { folders: vec!["/target".into()], itself: false });
         let settings = TraceSettings { export: true, seed, within, ..TraceSettings::new(routes, usize::MAX) };
-        Self { trace: Trace::new(settings), tape: Tape::new(), played: 0 }
+        Self { trace: Trace::new(settings), events: EventBuilder::new(), played: 0 }
     }
 
     fn starts(&mut self, test: u32) {
@@ -33,7 +33,7 @@ impl Run {
 
     /// One of no process.
     fn test(&self, test: u32) -> TestStarted<'static> {
-        TestStarted { time_ns: self.tape.now, test: TestId(test), pid: 0, round: 0, binary: "shop", name: "" }
+        TestStarted { time_ns: self.events.now, test: TestId(test), pid: 0, round: 0, binary: "shop", name: "" }
     }
 
     fn begins(&mut self, started: TestStarted<'_>) {
@@ -41,12 +41,12 @@ impl Run {
     }
 
     fn executes(&mut self, process: u32, pid: u32) {
-        let executed = Executed { time_ns: self.tape.now, process, pid, path: "/target/debug/deps/shop" };
+        let executed = Executed { time_ns: self.events.now, process, pid, path: "/target/debug/deps/shop" };
         self.trace.record(&Event::Executed(executed));
     }
 
     fn owns(&mut self, test: u32, connection: u64) {
-        let header = Header { time_ns: self.tape.now, connection, ..Header::default() };
+        let header = Header { time_ns: self.events.now, connection, ..Header::default() };
         self.trace.record(&Event::Owner(records::Owner { header, process: test + 1, pid: test + 1 }));
     }
 
@@ -54,26 +54,26 @@ impl Run {
     fn serves(&mut self, test: u32, requests: &[&str], answered: bool) {
         let connection = u64::from(test) + 1;
         self.owns(test, connection);
-        self.tape.open(connection);
+        self.events.open(connection);
         for request in requests {
-            self.tape.receive(connection, request);
+            self.events.receive(connection, request);
             if answered {
-                self.tape.send(connection, OK);
+                self.events.send(connection, OK);
             }
         }
         self.play();
     }
 
     fn play(&mut self) {
-        while let Ok(Some((event, size))) = Event::decode(&self.tape.bytes[self.played..]) {
+        while let Ok(Some((event, size))) = Event::decode(&self.events.bytes[self.played..]) {
             self.trace.record(&event);
             self.played += size;
         }
     }
 
     fn ends(&mut self, test: u32, result: TestResult) {
-        self.tape.now += 100;
-        let ended = TestEnded { time_ns: self.tape.now, test: TestId(test), result: Some(result), reason: "why" };
+        self.events.now += 100;
+        let ended = TestEnded { time_ns: self.events.now, test: TestId(test), result: Some(result), reason: "why" };
         self.trace.record(&Event::TestEnded(ended));
     }
 
@@ -103,7 +103,7 @@ fn those_that_served_or_failed_are_handed_out_once() {
     // One that outlived its test, which had passed without any as far as was known.
     run.serves(0, &[GET], true);
     assert_eq!(run.names(), ["t0"]);
-    let now = run.tape.now;
+    let now = run.events.now;
     run.trace.close(now);
     let [last] = &run.ended()[..] else { unreachable!("one was under way") };
     assert_eq!((&*last.name, last.result, last.ended_ns), ("t3", None, now));
@@ -123,7 +123,7 @@ fn a_binary_without_a_list_is_a_failure_and_nobody_s_test() {
     let [ended] = &run.ended()[..] else { unreachable!("it failed") };
     assert_eq!((ended.result, ended.reason.as_deref()), (Some(TestResult::Unlisted), Some("why")));
     assert_eq!(run.trace.requests_of(TestId(0)), 0);
-    let now = run.tape.now;
+    let now = run.events.now;
     let summary = &run.trace.finish(now).tests[0];
     assert_eq!((summary.result, summary.reason.as_deref()), (Some(TestResult::Unlisted), Some("why")));
     assert_eq!(TestResult::Unlisted.label(), "failed");
@@ -132,18 +132,18 @@ fn a_binary_without_a_list_is_a_failure_and_nobody_s_test() {
 #[test]
 fn a_pause_counts_in_no_test_and_not_in_the_run() {
     let mut run = Run::new(None);
-    let began = run.tape.now;
+    let began = run.events.now;
     for test in 0..3 {
         run.starts(test);
-        run.tape.now += 100;
+        run.events.now += 100;
     }
     // The first ends before it, the others last through it; the last begins within it, as far as its record says.
     run.ends(0, TestResult::Passed);
-    let (from_ns, to_ns) = (run.tape.now - 250, run.tape.now + 1000);
-    run.tape.now = to_ns;
+    let (from_ns, to_ns) = (run.events.now - 250, run.events.now + 1000);
+    run.events.now = to_ns;
     run.trace.record(&Event::Paused(Paused { from_ns, to_ns }));
     run.ends(1, TestResult::Passed);
-    let now = run.tape.now;
+    let now = run.events.now;
     let summary = run.trace.finish(now);
     assert_eq!((summary.paused_ns, now - began), (1250, 1500));
     let durations: Vec<u64> = summary.tests.iter().map(|test| test.duration_ns).collect();
@@ -155,7 +155,7 @@ fn one_is_ended_by_the_run_with_its_requests() {
     let mut run = Run::new(Some(7));
     run.starts(0);
     run.serves(0, &[GET], false);
-    let now = run.tape.now;
+    let now = run.events.now;
     run.trace.close(now);
     let mut requests = Vec::new();
     run.trace.take_finished(|request| requests.push(request));
@@ -176,7 +176,7 @@ fn its_requests_hang_under_its_root_and_in_the_report_too() {
     let ended = run.ended();
     assert_eq!((ended[0].result, ended[1].result), (Some(TestResult::Killed(101)), Some(TestResult::Passed)));
     assert!(ended[0].started_ns < ended[0].ended_ns && ended[0].span.trace_id != ended[1].span.trace_id);
-    let requests = run.trace.finish(run.tape.now).requests;
+    let requests = run.trace.finish(run.events.now).requests;
     let contexts: Vec<_> = requests.iter().map(|request| request.trace.as_deref().expect("there is a seed")).collect();
     for (context, test) in [(contexts[0], &ended[0]), (contexts[2], &ended[1])] {
         assert_eq!((context.trace_id, context.parent()), (test.span.trace_id, Some(test.span.span_id)));
@@ -193,7 +193,7 @@ fn without_a_seed_there_are_no_spans() {
     run.serves(0, &[GET, PARENT], true);
     run.ends(0, TestResult::Failed(101));
     assert!(run.ended().is_empty());
-    let requests = run.trace.finish(run.tape.now).requests;
+    let requests = run.trace.finish(run.events.now).requests;
     assert_eq!(requests[0].trace, None);
     assert_eq!(requests[1].trace.as_ref().map(|trace| trace.test), Some(None));
 }
@@ -201,17 +201,17 @@ fn without_a_seed_there_are_no_spans() {
 #[test]
 fn findings_about_all_requests_name_the_tests_that_suffer() {
     const WAIT: u64 = 10_000_000;
-    let mut run = Run { tape: Tape::explained(), ..Run::new(None) };
+    let mut run = Run { events: EventBuilder::explained(), ..Run::new(None) };
     for test in 0..5 {
         run.starts(test);
     }
     for (test, wait) in [(1, 0), (2, WAIT), (3, WAIT), (4, WAIT)] {
         let connection = u64::from(test) + 1;
         run.owns(test, connection);
-        run.tape.open_after(connection, wait).receive(connection, GET).send(connection, OK);
+        run.events.open_after(connection, wait).receive(connection, GET).send(connection, OK);
         run.play();
     }
-    let now = run.tape.now;
+    let now = run.events.now;
     let findings = run.trace.finish(now).explained.expect("it was asked for").findings;
     let [found] = &findings[..] else { panic!("{findings:?}") };
     assert_eq!((found.kind, &found.tests[..]), (FindingKind::AcceptWait, &[2, 3, 4].map(TestId)[..]));

@@ -11,14 +11,14 @@ fn answered(received: impl AsRef<[u8]>, answer: &str, row: &str) -> Summary {
     let mut summary = Summary::default();
     for step in [1, 2, 100, 100_000] {
         summary = check(
-            |tape| {
+            |events| {
                 for piece in received.as_ref().chunks(step) {
-                    tape.receive(1, piece);
+                    events.receive(1, piece);
                 }
                 for piece in answer.as_bytes().chunks(step) {
-                    tape.send(1, piece);
+                    events.send(1, piece);
                 }
-                tape.server_closes(1).over(1)
+                events.server_closes(1).over(1)
             },
             &[row],
         );
@@ -46,11 +46,11 @@ fn half_a_head() {
 
 #[test]
 fn the_server_has_waited_for_the_rest() {
-    let mut tape = Tape::with_connection();
-    tape.receive(1, "GET /a HTTP/1.1\r\nHo");
-    tape.now += 5000;
-    tape.send(1, LATE).server_closes(1).over(1);
-    let summary = tape.summary();
+    let mut events = EventBuilder::with_connection();
+    events.receive(1, "GET /a HTTP/1.1\r\nHo");
+    events.now += 5000;
+    events.send(1, LATE).server_closes(1).over(1);
+    let summary = events.summary();
     let boundaries = summary.requests[0].boundaries;
     assert_eq!((boundaries.connected, boundaries.arrived, boundaries.read), (Some(1000), Some(1020), 1030));
     assert_eq!((boundaries.received, boundaries.responded, boundaries.ended), (Some(6040), Some(6040), 6050));
@@ -75,7 +75,7 @@ fn a_head_that_is_broken() {
     let old = answered("\x01\x02\x03\x04", &BAD.replace("1.1", "1.0"), "- - 400 complete ? 3");
     assert_eq!(old.requests[0].protocol, "http/1.0");
     let boundaries =
-        check(|tape| tape.receive(1, "?\x01").send(1, BAD), &["- - 400 complete ? 3"]).requests[0].boundaries;
+        check(|events| events.receive(1, "?\x01").send(1, BAD), &["- - 400 complete ? 3"]).requests[0].boundaries;
     assert_eq!((boundaries.read, boundaries.received, boundaries.responded), (1030, Some(1040), Some(1040)));
 }
 
@@ -101,15 +101,15 @@ fn another_protocol_that_is_answered() {
 #[test]
 fn behind_requests_that_can_be_read() {
     let summary = check(
-        |tape| {
-            tape.receive(1, GET).send(1, OK).receive(1, [GET, "GET /b HTTP/9\r\n\r\n"].concat());
-            tape.send(1, [OK, BAD].concat()).server_closes(1).over(1)
+        |events| {
+            events.receive(1, GET).send(1, OK).receive(1, [GET, "GET /b HTTP/9\r\n\r\n"].concat());
+            events.send(1, [OK, BAD].concat()).server_closes(1).over(1)
         },
         &["GET /a 200 complete 0 2", "GET /a 200 complete 0 2", "GET /b 400 complete ? 3"],
     );
     assert_eq!(summary.unseen, Unseen::default());
     let half = check(
-        |tape| tape.receive(1, GET).send(1, OK).receive(1, "GET /b").send(1, LATE).server_closes(1).over(1),
+        |events| events.receive(1, GET).send(1, OK).receive(1, "GET /b").send(1, LATE).server_closes(1).over(1),
         &["GET /a 200 complete 0 2", "GET - 408 complete 0 4"],
     );
     assert_eq!(half.requests[1].boundaries.connected, None);
@@ -118,7 +118,7 @@ fn behind_requests_that_can_be_read() {
 #[test]
 fn a_server_that_reads_on() {
     let summary = check(
-        |tape| tape.receive(1, "GET /b HTTP/9\r\n\r\n").send(1, BAD).receive(1, GET).send(1, OK),
+        |events| events.receive(1, "GET /b HTTP/9\r\n\r\n").send(1, BAD).receive(1, GET).send(1, OK),
         &["GET /b 400 complete ? 3", "GET /a 200 complete 0 2"],
     );
     assert_eq!(summary.unseen, Unseen::default());
@@ -127,13 +127,13 @@ fn a_server_that_reads_on() {
 #[test]
 fn without_an_answer_it_is_told_as_before() {
     let unreadable = Unseen { unreadable_connections: 1, ..Unseen::default() };
-    let silent = check(|tape| tape.receive(1, "GET /b HTTP/9\r\n\r\n").server_closes(1).over(1), &[]);
+    let silent = check(|events| events.receive(1, "GET /b HTTP/9\r\n\r\n").server_closes(1).over(1), &[]);
     assert_eq!(silent.unseen, unreadable);
-    let other = check(|tape| tape.receive(1, "?\x01").send(1, "+PONG\r\n").receive(1, GET).send(1, OK), &[]);
+    let other = check(|events| events.receive(1, "?\x01").send(1, "+PONG\r\n").receive(1, GET).send(1, OK), &[]);
     assert_eq!(other.unseen, unreadable);
-    let half_an_answer = check(|tape| tape.receive(1, "?\x01").send(1, &BAD[..20]).server_closes(1).over(1), &[]);
+    let half_an_answer = check(|events| events.receive(1, "?\x01").send(1, &BAD[..20]).server_closes(1).over(1), &[]);
     assert_eq!(half_an_answer.unseen, unreadable);
     // And half a head that nobody answers is nothing.
-    let half = check(|tape| tape.receive(1, "GET /b HT").send(1, "HTTP/1.1 100 Continue\r\n\r\n").over(1), &[]);
+    let half = check(|events| events.receive(1, "GET /b HT").send(1, "HTTP/1.1 100 Continue\r\n\r\n").over(1), &[]);
     assert_eq!(half.unseen, Unseen::default());
 }

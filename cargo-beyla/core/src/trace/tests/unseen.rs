@@ -3,7 +3,11 @@
 use super::*;
 
 #[track_caller]
-fn check_unseen(build: impl FnOnce(&mut Tape) -> &mut Tape, expected: &[&str], missing_bytes: u64) -> Summary {
+fn check_unseen(
+    build: impl FnOnce(&mut EventBuilder) -> &mut EventBuilder,
+    expected: &[&str],
+    missing_bytes: u64,
+) -> Summary {
     let summary = check(build, expected);
     let unseen = Unseen { missing_bytes, ..Default::default() };
     assert_eq!(summary.unseen, unseen);
@@ -13,7 +17,7 @@ fn check_unseen(build: impl FnOnce(&mut Tape) -> &mut Tape, expected: &[&str], m
 #[test]
 fn an_upload_that_was_spliced_has_its_size_and_not_its_end() {
     let summary = check_unseen(
-        |tape| tape.receive(1, POST_1000).unseen(Up, 1, 1000).send(1, OK).receive(1, GET).send(1, OK),
+        |events| events.receive(1, POST_1000).unseen(Up, 1, 1000).send(1, OK).receive(1, GET).send(1, OK),
         &["POST / 200 complete 1000 2", "GET /a 200 complete 0 2"],
         0,
     );
@@ -25,23 +29,23 @@ fn an_upload_that_was_spliced_has_its_size_and_not_its_end() {
 fn a_response_of_which_bytes_moved_unseen() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab";
     check_unseen(
-        |tape| tape.receive(1, GET).send(1, head).unseen(Down, 1, 5).send(1, "hij").receive(1, GET).send(1, OK),
+        |events| events.receive(1, GET).send(1, head).unseen(Down, 1, 5).send(1, "hij").receive(1, GET).send(1, OK),
         &["GET /a 200 complete 0 10", "GET /a 200 complete 0 2"],
         5,
     );
     check_unseen(
-        |tape| tape.receive(1, GET).send(1, head).unseen(Down, 1, 8).receive(1, GET).send(1, OK),
+        |events| events.receive(1, GET).send(1, head).unseen(Down, 1, 8).receive(1, GET).send(1, OK),
         &["GET /a 200 not seen 0 10", "GET /a 200 complete 0 2"],
         8,
     );
     let summary = check_unseen(
-        |tape| tape.receive(1, GET).unseen(Down, 1, 40).receive(1, GET).send(1, OK),
+        |events| events.receive(1, GET).unseen(Down, 1, 40).receive(1, GET).send(1, OK),
         &["GET /a - not seen 0 -", "GET /a 200 complete 0 2"],
         40,
     );
     assert_eq!(summary.requests[0].boundaries.phases().handle, None);
     check_unseen(
-        |tape| tape.receive(1, GET).unseen(Down, 1, 40).server_closes(1).over(1),
+        |events| events.receive(1, GET).unseen(Down, 1, 40).server_closes(1).over(1),
         &["GET /a - not seen 0 -"],
         40,
     );
@@ -50,21 +54,21 @@ fn a_response_of_which_bytes_moved_unseen() {
 #[test]
 fn requests_that_moved_unseen_and_their_responses() {
     check_unseen(
-        |tape| {
-            tape.receive(1, GET).send(1, OK).unseen(Up, 1, 30).unseen(Down, 1, 50);
-            tape.receive(1, GET).send(1, OK).receive(1, GET).send(1, OK)
+        |events| {
+            events.receive(1, GET).send(1, OK).unseen(Up, 1, 30).unseen(Down, 1, 50);
+            events.receive(1, GET).send(1, OK).receive(1, GET).send(1, OK)
         },
         &["GET /a 200 complete 0 2"; 3],
         80,
     );
     check_unseen(
-        |tape| tape.receive(1, GET).send(1, OK).unseen(Up, 1, 30).send(1, OK).receive(1, GET).send(1, OK),
+        |events| events.receive(1, GET).send(1, OK).unseen(Up, 1, 30).send(1, OK).receive(1, GET).send(1, OK),
         &["GET /a 200 complete 0 2"; 2],
         30,
     );
     // The FIN takes one number of those at the end.
     check_unseen(
-        |tape| tape.receive(1, GET).send(1, OK).unseen(Up, 1, 9).client_closes(1).over(1),
+        |events| events.receive(1, GET).send(1, OK).unseen(Up, 1, 9).client_closes(1).over(1),
         &["GET /a 200 complete 0 2"],
         8,
     );
@@ -73,10 +77,10 @@ fn requests_that_moved_unseen_and_their_responses() {
 #[test]
 fn bytes_that_moved_unseen_in_the_midst_of_heads() {
     check_unseen(
-        |tape| {
+        |events| {
             // What is answered is a request.
-            tape.receive(1, "GET /b HT").unseen(Up, 1, 10).send(1, OK).receive(1, GET);
-            tape.send(1, "HTTP/1.1 20").unseen(Down, 1, 7).send(1, "\r\n\r\nok").receive(1, GET).send(1, OK)
+            events.receive(1, "GET /b HT").unseen(Up, 1, 10).send(1, OK).receive(1, GET);
+            events.send(1, "HTTP/1.1 20").unseen(Down, 1, 7).send(1, "\r\n\r\nok").receive(1, GET).send(1, OK)
         },
         &["GET /b 200 complete 0 2", "GET /a - not seen 0 -", "GET /a 200 complete 0 2"],
         17,
@@ -85,24 +89,24 @@ fn bytes_that_moved_unseen_in_the_midst_of_heads() {
 
 #[test]
 fn a_connection_whose_beginning_was_lost() {
-    let mut tape = Tape::new();
-    tape.open(1);
-    tape.bytes.clear();
-    tape.receive(1, "tail of a body").receive(1, GET).send(1, OK);
+    let mut events = EventBuilder::new();
+    events.open(1);
+    events.bytes.clear();
+    events.receive(1, "tail of a body").receive(1, GET).send(1, OK);
     // What was not seen from the start cannot be told from another protocol.
-    assert_eq!(tape.summary().totals.connections, 1);
-    let mut tape = Tape::new();
-    tape.open(1);
-    tape.bytes.clear();
-    tape.receive(1, GET).send(1, OK);
-    assert_eq!(lines(&tape), ["GET /a 200 complete 0 2"]);
+    assert_eq!(events.summary().totals.connections, 1);
+    let mut events = EventBuilder::new();
+    events.open(1);
+    events.bytes.clear();
+    events.receive(1, GET).send(1, OK);
+    assert_eq!(lines(&events), ["GET /a 200 complete 0 2"]);
 }
 
 #[test]
 fn what_could_not_be_recorded_is_passed_on() {
-    let mut tape = Tape::with_connection();
-    tape.lost(5).lost(4).io_uring().io_uring();
+    let mut events = EventBuilder::with_connection();
+    events.lost(5).lost(4).io_uring().io_uring();
     let unseen =
         Unseen { lost_records: 5, skipped_probes: 3, untracked_connections: 2, io_urings: 2, ..Default::default() };
-    assert_eq!(tape.summary().unseen, unseen);
+    assert_eq!(events.summary().unseen, unseen);
 }

@@ -1,10 +1,10 @@
-//! Properties that hold for any events in any order: the parts sum to `handle` (see [`crate::tape`]).
+//! What holds for any events in any order: the parts sum to `handle` (see [`crate::replay`]).
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::tape::summary_of;
+use crate::replay::summary_of;
 
 use super::*;
 
@@ -59,36 +59,36 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-fn tape_of(steps: &[Step]) -> Tape {
-    let mut tape = Tape::explained();
-    tape.open(2);
+fn events_of(steps: &[Step]) -> EventBuilder {
+    let mut events = EventBuilder::explained();
+    events.open(2);
     for Step { thread, pause, back, lost, what } in steps {
-        tape.now = tape.now.saturating_sub(*back);
-        tape.on(*thread).pause(*pause);
-        let before = tape.bytes.len();
+        events.now = events.now.saturating_sub(*back);
+        events.on(*thread).pause(*pause);
+        let before = events.bytes.len();
         let cut = |text: &'static str, length: usize| &text[..text.len().min(length)];
         match *what {
-            What::Task(flags, task, vtable) => tape.task(flags, task, vtable),
+            What::Task(flags, task, vtable) => events.task(flags, task, vtable),
             What::OffCpu(length, woken, call) => {
-                let begin = tape.now;
-                tape.now += length;
-                tape.off_cpu(begin, if woken > length { 0 } else { begin + woken }, call)
+                let begin = events.now;
+                events.now += length;
+                events.off_cpu(begin, if woken > length { 0 } else { begin + woken }, call)
             }
-            What::Stack(flags, stack, lock) => tape.unwound(flags, stack, lock),
-            What::Sending(connection) => tape.sending(connection),
-            What::SendBlocked(connection) => tape.send_blocked(connection),
-            What::Receive(connection, length) => tape.receive(connection, cut(GET, length)),
-            What::Send(connection, length) => tape.send(connection, cut(OK, length)),
-            What::Close(connection, 0) => tape.client_closes(connection),
-            What::Close(connection, 1) => tape.server_closes(connection),
-            What::Close(connection, 2) => tape.over(connection),
-            What::Close(connection, _) => tape.reset(connection),
+            What::Stack(flags, stack, lock) => events.unwound(flags, stack, lock),
+            What::Sending(connection) => events.sending(connection),
+            What::SendBlocked(connection) => events.send_blocked(connection),
+            What::Receive(connection, length) => events.receive(connection, cut(GET, length)),
+            What::Send(connection, length) => events.send(connection, cut(OK, length)),
+            What::Close(connection, 0) => events.client_closes(connection),
+            What::Close(connection, 1) => events.server_closes(connection),
+            What::Close(connection, 2) => events.over(connection),
+            What::Close(connection, _) => events.reset(connection),
         };
         if *lost {
-            tape.bytes.truncate(before);
+            events.bytes.truncate(before);
         }
     }
-    tape
+    events
 }
 
 proptest! {
@@ -96,8 +96,8 @@ proptest! {
 
     #[test]
     fn the_parts_sum_to_handle_whatever_happens(steps in vec(step(), 0..150), now in prop_oneof![3 => Just(None), 1 => any::<u64>().prop_map(Some)]) {
-        let tape = tape_of(&steps);
-        let (summary, rest) = summary_of(&tape.bytes, now.unwrap_or(tape.now + 10), usize::MAX);
+        let events = events_of(&steps);
+        let (summary, rest) = summary_of(&events.bytes, now.unwrap_or(events.now + 10), usize::MAX);
         prop_assert!(rest.is_empty());
         let explained = explained(&summary);
         let with_handle = |request: &&std::sync::Arc<crate::model::request::Request>| {
@@ -117,7 +117,7 @@ proptest! {
         for step in &mut steps {
             (step.lost, step.back) = (false, 0);
         }
-        let summary = tape_of(&steps).summary();
+        let summary = events_of(&steps).summary();
         prop_assert_eq!(explained(&summary).requests_not_opened, 0);
     }
 
@@ -127,11 +127,11 @@ proptest! {
         damage in vec((any::<proptest::sample::Index>(), any::<u8>()), 1..30),
         now in any::<u64>(),
     ) {
-        let mut tape = tape_of(&steps);
+        let mut events = events_of(&steps);
         for (place, byte) in damage {
-            let place = place.index(tape.bytes.len());
-            tape.bytes[place] = byte;
+            let place = place.index(events.bytes.len());
+            events.bytes[place] = byte;
         }
-        summary_of(&tape.bytes, now, 5);
+        summary_of(&events.bytes, now, 5);
     }
 }

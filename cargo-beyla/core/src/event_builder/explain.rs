@@ -1,8 +1,8 @@
-//! The records of `--explain`. They take no time themselves: see [`Tape::pause`].
+//! The events of `--explain`. They take no time themselves: see [`EventBuilder::pause`].
 
 use cargo_beyla_events::{self as records, Header, NO_SYSTEM_CALL, stack, task};
 
-use super::Tape;
+use super::EventBuilder;
 use crate::event::{Event, StackFrames, TaskType, UnwoundStack};
 use crate::model::stack::{Frame, Whose};
 
@@ -21,12 +21,12 @@ pub(crate) fn system(function: &str) -> Frame {
     Frame { function: function.into(), source: None, whose: Whose::System }
 }
 
-impl Tape {
-    /// A tape of a run with `--explain`, with connection 1 open.
+impl EventBuilder {
+    /// A run with `--explain`, in which connection 1 is open.
     pub(crate) fn explained() -> Self {
-        let mut tape = Self::new();
-        tape.explain().open(1);
-        tape
+        let mut events = Self::new();
+        events.explain().open(1);
+        events
     }
 
     /// From here on the run is one with `--explain`.
@@ -116,7 +116,7 @@ impl Tape {
         self.push(&Event::UnwoundStack(UnwoundStack { time_ns, occasion, thread, stack, lock }))
     }
 
-    /// A send call begins, and nothing is told of its end.
+    /// A send call begins, and its end is not recorded.
     pub(crate) fn sending(&mut self, connection: u64) -> &mut Self {
         self.sending_at(connection, self.now)
     }

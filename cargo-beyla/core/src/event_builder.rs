@@ -1,9 +1,8 @@
-//! Records as the kernel side makes them, for tests.
+//! Builds the events of a run for tests, as the kernel side records them.
 
-pub(crate) mod explain;
+mod explain;
 
 use std::collections::HashMap;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
@@ -13,21 +12,17 @@ use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation, frame
 use crate::model::connection::Endpoint;
 use crate::transport::segment::Direction;
 
-use crate::exchange::route::RouteTable;
-use crate::model::explanation::{Cause, Explanation, Parts, Place, Wait};
-use crate::model::summary::{RouteSummary, Summary};
-use crate::model::system_call::Architecture;
-use crate::trace::{Trace, TraceSettings};
+pub(crate) use explain::{library, own, system};
 
-/// A recording in the making. Each operation takes 10 ns and each pause between two takes 10 ns.
+/// The records of a run, one after the other. Each operation takes 10 ns, and 10 ns go by between two.
 #[derive(Debug, Default)]
-pub(crate) struct Tape {
+pub(crate) struct EventBuilder {
     pub(crate) bytes: Vec<u8>,
     /// The time of the last record, in nanoseconds.
     pub(crate) now: u64,
     /// The thread that does what follows.
     thread: u32,
-    /// Whether the records of `--explain` are told, too.
+    /// Whether the run is one with `--explain`.
     pub(crate) explained: bool,
     /// How long the next connection waits to be accepted, if not 10 ns.
     accept_ns: Option<u64>,
@@ -47,16 +42,16 @@ struct Ends {
     last: Option<Direction>,
 }
 
-impl Tape {
+impl EventBuilder {
     pub(crate) fn new() -> Self {
         Self { now: 1000, thread: 1, ..Self::default() }
     }
 
-    /// A tape with connection 1 open.
+    /// A run in which connection 1 is open.
     pub(crate) fn with_connection() -> Self {
-        let mut tape = Self::new();
-        tape.open(1);
-        tape
+        let mut events = Self::new();
+        events.open(1);
+        events
     }
 
     /// The client connects, and 10 ns later the server accepts.
@@ -65,7 +60,7 @@ impl Tape {
         self.open_with(connection, end(8080), end(50000))
     }
 
-    /// The same, but the server accepts so many nanoseconds later.
+    /// The same, but the server accepts `wait_ns` later.
     pub(crate) fn open_after(&mut self, connection: u64, wait_ns: u64) -> &mut Self {
         self.accept_ns = Some(wait_ns);
         self.open(connection)
@@ -123,7 +118,7 @@ impl Tape {
         self.transfer(Direction::Response, connection, data.as_ref(), usize::MAX)
     }
 
-    /// Moves bytes, of which at most `most` are captured.
+    /// Moves bytes, and captures at most `most` of them.
     pub(crate) fn transfer(&mut self, direction: Direction, connection: u64, data: &[u8], most: usize) -> &mut Self {
         let ends = self.connections.get_mut(&connection).expect("an open connection");
         if ends.last.replace(direction) != Some(direction) {
@@ -132,24 +127,23 @@ impl Tape {
         let allowed = (ends.budget.max(CAPTURE_CONTINUED) as usize).min(CAPTURE_MAX).min(most);
         let captured = data.len().min(allowed);
         ends.budget = ends.budget.saturating_sub(captured as u32);
-        self.moved(direction, connection, data, Captured::first(&data[..captured]))
+        self.operation(direction, connection, data, Captured::first(&data[..captured]))
     }
 
-    /// Moves bytes, of which these pieces are captured.
-    pub(crate) fn transfer_pieces(
+    /// Moves bytes, and captures these pieces of them.
+    pub(crate) fn transfer_in_pieces(
         &mut self,
         direction: Direction,
         connection: u64,
         data: &[u8],
-        pieces: impl IntoIterator<Item = Range<usize>>,
+        pieces: &[Range<usize>],
     ) -> &mut Self {
-        let pieces = pieces.into_iter().map(|piece| (piece.start as u32, &data[piece]));
-        let framed = frame_pieces(pieces);
-        let captured = Captured::in_pieces(&framed, data.len() as u32).expect("pieces of the data");
-        self.moved(direction, connection, data, captured)
+        let framed = frame_pieces(pieces.iter().map(|piece| (piece.start as u32, &data[piece.clone()])));
+        let captured = Captured::in_pieces(&framed, data.len() as u32).expect("pieces in order");
+        self.operation(direction, connection, data, captured)
     }
 
-    fn moved(&mut self, direction: Direction, connection: u64, data: &[u8], captured: Captured<'_>) -> &mut Self {
+    fn operation(&mut self, direction: Direction, connection: u64, data: &[u8], captured: Captured<'_>) -> &mut Self {
         let ends = self.connections.get_mut(&connection).expect("an open connection");
         let begun = self.now + 10;
         self.now += 20;
@@ -166,7 +160,7 @@ impl Tape {
             Direction::Response => (begun, 0),
         };
         let tail = match data.last_chunk() {
-            Some(tail) if captured.beginning().len() < data.len() => *tail,
+            Some(tail) if captured.pieces().map(|(_, bytes)| bytes.len()).sum::<usize>() < data.len() => *tail,
             _ => [0; 8],
         };
         if self.explained && direction == Direction::Response {
@@ -191,14 +185,14 @@ impl Tape {
         })
     }
 
-    /// Bytes reach a queue that holds so many unread ones.
+    /// Bytes reach a queue that holds `unread` bytes.
     pub(crate) fn arrive_behind(&mut self, connection: u64, unread: u32) -> &mut Self {
         self.now += 10;
         let sequence = self.connections[&connection].received.wrapping_add(unread);
         self.push(&Event::Arrival(records::Arrival { header: self.header(connection), sequence, reserved: 0 }))
     }
 
-    /// Bytes move and no record tells of them.
+    /// Bytes move, and the record of it is lost.
     pub(crate) fn unseen(&mut self, direction: Direction, connection: u64, length: u32) -> &mut Self {
         let ends = self.connections.get_mut(&connection).expect("an open connection");
         let position = match direction {
@@ -265,80 +259,5 @@ impl Tape {
     fn push(&mut self, event: &Event<'_>) -> &mut Self {
         event.encode(&mut self.bytes);
         self
-    }
-
-    /// What a trace makes of it, ended 10 ns after the last record.
-    pub(crate) fn summary(&self) -> Summary {
-        self.summary_keeping(usize::MAX)
-    }
-
-    /// The same, recorded on a machine of this architecture.
-    pub(crate) fn summary_on(&self, architecture: Architecture) -> Summary {
-        let routes = RouteTable::new(&[]).expect("no patterns");
-        let settings = TraceSettings { architecture, ..TraceSettings::new(routes, usize::MAX) };
-        summary_with(&self.bytes, self.now + 10, settings).0
-    }
-
-    pub(crate) fn summary_keeping(&self, max_requests: usize) -> Summary {
-        let (summary, rest) = summary_of(&self.bytes, self.now + 10, max_requests);
-        assert!(rest.is_empty());
-        summary
-    }
-}
-
-/// What a trace makes of bytes, up to the first that are no record; and these.
-pub(crate) fn summary_of(bytes: &[u8], now_ns: u64, max_requests: usize) -> (Summary, &[u8]) {
-    let routes = RouteTable::new(&[]).expect("no patterns");
-    summary_with(bytes, now_ns, TraceSettings::new(routes, max_requests))
-}
-
-fn summary_with(mut bytes: &[u8], now_ns: u64, settings: TraceSettings) -> (Summary, &[u8]) {
-    let mut trace = Trace::new(settings);
-    while let Ok(Some((event, size))) = Event::decode(bytes) {
-        trace.record(&event);
-        bytes = &bytes[size..];
-    }
-    let summary = trace.finish(now_ns);
-    for request in &summary.requests {
-        assert_sound(request);
-    }
-    let totals = summary.totals;
-    assert_eq!(totals.requests, summary.requests.len() as u64 + totals.requests_not_kept);
-    for (total, of_route) in [
-        (totals.requests, (|route| route.count) as fn(&RouteSummary) -> u64),
-        (totals.errors, |route| route.errors),
-        (totals.incomplete, |route| route.incomplete),
-    ] {
-        assert_eq!(total, summary.routes.iter().map(of_route).sum::<u64>());
-    }
-    (summary, bytes)
-}
-
-/// What is told of the parts lies within them.
-fn assert_within(parts: &Parts, places: &[Place], waits: &[Wait], depth: usize) {
-    let (running, off): (Vec<&Place>, Vec<&Place>) = places.iter().partition(|place| place.cause == Cause::Running);
-    assert!(running.iter().map(|place| place.ns).sum::<u64>() <= parts.running, "{places:?} {parts:?}");
-    assert!(off.iter().map(|place| place.ns).sum::<u64>() <= parts.blocked, "{places:?} {parts:?}");
-    assert!(waits.iter().map(|wait| wait.ns).sum::<u64>() <= parts.waiting, "{waits:?} {parts:?}");
-    assert!(places.len() <= 8 && waits.len() <= 8 && (depth < 4 || waits.is_empty()));
-    for wait in waits {
-        assert!(wait.parts.sum() <= wait.ns, "{wait:?}");
-        assert_within(&wait.parts, &wait.places, &wait.waits, depth + 1);
-    }
-}
-
-/// Phases sum to the total and boundaries never decrease.
-pub(crate) fn assert_sound(request: &crate::model::request::Request) {
-    let boundaries = &request.boundaries;
-    assert_eq!(boundaries.phases().sum(), boundaries.total(), "{request:?}");
-    let in_order =
-        [boundaries.arrived, Some(boundaries.read), boundaries.received, boundaries.responded, Some(boundaries.ended)];
-    assert!(in_order.iter().flatten().is_sorted(), "{request:?}");
-    assert!([boundaries.connected, boundaries.accepted].iter().flatten().is_sorted(), "{request:?}");
-    assert!(boundaries.accepted.is_none_or(|accepted| accepted <= boundaries.read), "{request:?}");
-    if let Some(explanation) = &request.explanation {
-        let Explanation { parts, places, waits, .. } = &**explanation;
-        assert_eq!(Some(parts.sum()), boundaries.phases().handle, "{request:?}");
-        assert_within(parts, places, waits, 0);
     }
 }
