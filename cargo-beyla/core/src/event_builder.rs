@@ -136,9 +136,9 @@ impl EventBuilder {
         direction: Direction,
         connection: u64,
         data: &[u8],
-        pieces: impl IntoIterator<Item = Range<usize>>,
+        pieces: &[Range<usize>],
     ) -> &mut Self {
-        let framed = frame_pieces(pieces.into_iter().map(|piece| (piece.start as u32, &data[piece])));
+        let framed = frame_pieces(pieces.iter().map(|piece| (piece.start as u32, &data[piece.clone()])));
         let captured = Captured::in_pieces(&framed, data.len() as u32).expect("pieces in order");
         self.operation(direction, connection, data, captured)
     }

@@ -68,7 +68,8 @@ pub(super) fn likeness(bytes: &[u8]) -> Likeness {
 /// Whether so many bytes lead into the midst of a method that is written as all are.
 pub(super) fn is_method_cut_at(bytes: &[u8], length: usize) -> bool {
     let method = first_line(bytes).0.split(|&byte| byte == b' ').next().unwrap_or_default();
-    length < method.len() && !method.iter().any(u8::is_ascii_lowercase)
+    let start = empty_lines(bytes);
+    (start + 1..start + method.len()).contains(&length) && !method.iter().any(u8::is_ascii_lowercase)
 }
 
 /// What a request line says, as far as it can be read.
@@ -114,10 +115,14 @@ fn is_known(method: &[u8]) -> bool {
     KNOWN.iter().any(|known| known.as_bytes() == method)
 }
 
+/// How many bytes the empty lines have that these begin with.
+fn empty_lines(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len())
+}
+
 /// The first line that is not empty, without its end, and whether it has one.
 fn first_line(bytes: &[u8]) -> (&[u8], bool) {
-    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
-    let bytes = &bytes[start..];
+    let bytes = &bytes[empty_lines(bytes)..];
     let end = memchr::memchr(b'\n', bytes);
     let line = &bytes[..end.unwrap_or(bytes.len())];
     (line.strip_suffix(b"\r").unwrap_or(line), end.is_some())
@@ -178,6 +183,14 @@ mod tests {
             assert_eq!(likeness(text.as_bytes()), expected, "{text:?}");
         }
         assert_eq!(likeness("x".repeat(METHOD_MAX + 1).as_bytes()), Likeness::None);
+    }
+
+    #[test]
+    fn a_method_is_cut_within_it() {
+        let cut_at = |text: &str| (0..9).filter(|at| is_method_cut_at(text.as_bytes(), *at)).collect::<Vec<_>>();
+        assert_eq!(cut_at("POST / HTTP/1.1\r\n"), [1, 2, 3]);
+        assert_eq!(cut_at("\r\n\nPOST / HTTP/1.1\r\n"), [4, 5, 6]);
+        assert!(cut_at("Post / HTTP/1.1\r\n").is_empty());
     }
 
     #[test]

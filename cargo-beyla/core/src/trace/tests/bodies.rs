@@ -116,12 +116,12 @@ fn a_chunked_body_of_any_size_has_its_size_where_its_size_lines_were_captured() 
     let chunk = [line.as_bytes(), &vec![b'x'; 0x10000], b"\r\n"].concat();
     let chunks = chunk.repeat(8);
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let lines = || (0..8).map(|n| n * chunk.len()..n * chunk.len() + line.len());
+    let lines: Vec<_> = (0..8).map(|n| n * chunk.len()..n * chunk.len() + line.len()).collect();
     let summary = check(
         |events| {
             events.receive(1, GET).send(1, head);
             for _ in 0..20 {
-                events.transfer_in_pieces(Down, 1, &chunks, lines());
+                events.transfer_in_pieces(Down, 1, &chunks, &lines);
             }
             events.send(1, "0\r\n\r\n").receive(1, GET).send(1, OK)
         },
@@ -131,7 +131,7 @@ fn a_chunked_body_of_any_size_has_its_size_where_its_size_lines_were_captured() 
     // One size line is missing.
     check(
         |events| {
-            events.receive(1, GET).send(1, head).transfer_in_pieces(Down, 1, &chunks, lines().skip(1));
+            events.receive(1, GET).send(1, head).transfer_in_pieces(Down, 1, &chunks, &lines[1..]);
             events.send(1, "0\r\n\r\n").receive(1, GET).send(1, OK)
         },
         &["GET /a 200 complete 0 ?", "GET /a 200 complete 0 2"],
@@ -147,7 +147,7 @@ fn a_head_is_read_from_whichever_pieces_hold_it() {
     let summary = check(
         |events| {
             let pieces = [0..8192, 8192..head.len(), head.len()..head.len() + 256];
-            events.receive(1, GET).transfer_in_pieces(Down, 1, &response, pieces).receive(1, GET).send(1, OK)
+            events.receive(1, GET).transfer_in_pieces(Down, 1, &response, &pieces).receive(1, GET).send(1, OK)
         },
         &["GET /a 200 complete 0 100000", "GET /a 200 complete 0 2"],
     );
@@ -157,8 +157,16 @@ fn a_head_is_read_from_whichever_pieces_hold_it() {
     check(
         |events| {
             let pieces = [0..POST_1000.len(), POST_1000.len() + 1000..pipelined.len()];
-            events.transfer_in_pieces(Up, 1, &pipelined, pieces).send(1, [OK, OK].concat())
+            events.transfer_in_pieces(Up, 1, &pipelined, &pieces).send(1, [OK, OK].concat())
         },
         &["POST / 200 complete 1000 2", "GET /a 200 complete 0 2"],
     );
+}
+
+#[test]
+fn a_head_that_is_captured_as_a_piece_is_read() {
+    let mut events = EventBuilder::with_connection();
+    let post = [POST_1000, &"x".repeat(1000)].concat();
+    events.transfer_in_pieces(Up, 1, post.as_bytes(), &[0..POST_1000.len(), 500..516]).send(1, OK);
+    assert_eq!(lines(&events), ["POST / 200 complete 1000 2"]);
 }

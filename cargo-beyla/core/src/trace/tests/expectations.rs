@@ -59,7 +59,7 @@ fn content_that_is_left_out_is_no_part_of_the_next_request() {
 #[test]
 fn content_that_is_sent_all_the_same_is_content() {
     let put = |length: usize| PUT.replace('5', &length.to_string());
-    for body in ["hello", "{\"a\":1}", "GET /", "a=b", "GET /x HTTP/1.1\r\n", "\r\n\r\nx", "hello world", "h"] {
+    for body in ["hello", "{\"a\":1}", "GET /", "a=b", "GET /x HTTP/1.1\r\n", "\r\n\r\nx", "\n", "hello world", "h"] {
         let row = format!("PUT /a 417 complete {} 0", body.len());
         let rows = [&row, "GET /b 200 complete 0 2"];
         after_refusal(&put(body.len()), &[body, GET_B].concat(), 1, &rows);

@@ -42,7 +42,7 @@ fn seeds_of_the_fuzzer() {
         }),
         ("pieces", |events| {
             let post = [POST_1000, &"x".repeat(1000)].concat();
-            events.transfer_in_pieces(Up, 1, post.as_bytes(), [0..9, 9..300, 1000..1016]).send(1, OK)
+            events.transfer_in_pieces(Up, 1, post.as_bytes(), &[0..9, 9..300, 1000..1016]).send(1, OK)
         }),
         ("explain", explain),
     ];
