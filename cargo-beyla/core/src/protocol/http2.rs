@@ -1,0 +1,2 @@
+//! HTTP/2: RFC 9113.
+mod hpack;
