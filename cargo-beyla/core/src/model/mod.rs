@@ -4,6 +4,7 @@ pub mod boundaries;
 pub mod duration;
 pub mod explanation;
 pub mod finding;
+pub mod grpc;
 pub mod request;
 pub mod summary;
 pub mod system_call;

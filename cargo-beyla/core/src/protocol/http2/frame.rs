@@ -211,7 +211,8 @@ mod tests {
         let ping = [&header(8, 6, 1, 0)[..], b"12345678"].concat();
         let headers = [&header(1, 1, 5, 3)[..], b"\x82"].concat();
         let data = header(16_384, 0, 0, 3);
-        for bytes in [ping.clone(), [&ping[..], &headers, &data, b"beginning"].concat(), [&ping[..], b"\0\0"].concat()] {
+        for bytes in [ping.clone(), [&ping[..], &headers, &data, b"beginning"].concat(), [&ping[..], b"\0\0"].concat()]
+        {
             assert!(begins(&bytes), "{bytes:?}");
         }
         for bytes in [

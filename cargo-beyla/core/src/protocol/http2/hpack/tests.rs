@@ -109,16 +109,8 @@ const CONTROL: &str = "cache-control: private";
 
 /// With a table of 256 bytes, so that entries are evicted.
 const RESPONSES: [(&[&str], &[&str], usize); 3] = [
-    (
-        &[":status: 302", CONTROL, FIRST_DATE, LOCATION],
-        &[LOCATION, FIRST_DATE, CONTROL, ":status: 302"],
-        222,
-    ),
-    (
-        &[":status: 307", CONTROL, FIRST_DATE, LOCATION],
-        &[":status: 307", LOCATION, FIRST_DATE, CONTROL],
-        222,
-    ),
+    (&[":status: 302", CONTROL, FIRST_DATE, LOCATION], &[LOCATION, FIRST_DATE, CONTROL, ":status: 302"], 222),
+    (&[":status: 307", CONTROL, FIRST_DATE, LOCATION], &[":status: 307", LOCATION, FIRST_DATE, CONTROL], 222),
     (
         &[":status: 200", CONTROL, LAST_DATE, LOCATION, "content-encoding: gzip", COOKIE],
         &[COOKIE, "content-encoding: gzip", LAST_DATE],
