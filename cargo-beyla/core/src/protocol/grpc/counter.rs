@@ -184,19 +184,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_the_content_is_cut(lengths in proptest::collection::vec(0u32..40, 0..8), cuts in proptest::collection::vec(1usize..9, 1..400)) {
+        fn however_the_content_is_cut_and_whatever_is_hidden(
+            lengths in proptest::collection::vec(0u32..40, 0..8),
+            cuts in proptest::collection::vec((1usize..9, any::<bool>()), 1..400),
+        ) {
             let content: Vec<u8> = lengths.iter().flat_map(|&length| message(1, length)).collect();
-            let mut counter = MessageCounter::new(Encoding::Binary);
+            let (mut whole, mut holed) =
+                (MessageCounter::new(Encoding::Binary), MessageCounter::new(Encoding::Binary));
             let mut rest = &content[..];
-            for cut in cuts.iter().cycle() {
+            for (cut, hidden) in cuts.iter().cycle() {
                 let (first, others) = rest.split_at((*cut).min(rest.len()));
-                counter.read(first);
+                whole.read(first);
+                if *hidden {
+                    holed.skip(first.len() as u64);
+                } else {
+                    holed.read(first);
+                }
                 rest = others;
                 if rest.is_empty() {
                     break;
                 }
             }
-            prop_assert_eq!(counter.ending().messages, Some(lengths.len() as u64));
+            let count = Some(lengths.len() as u64);
+            prop_assert_eq!(whole.ending().messages, count);
+            // Absent, and never wrong.
+            prop_assert!(holed.ending().messages.is_none_or(|messages| Some(messages) == count));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::messages::{Messages, Note, RequestHead, ResponseHead, UNREAD};
 use super::side::BlockOf;
 use super::stream::Stream;
-use super::{Http2, STREAMS_MAX};
+use super::{Http2, STREAMS_MAX, exchange};
 use crate::transport::segment::Direction;
 
 impl Http2 {
@@ -57,11 +57,10 @@ impl Http2 {
             return;
         }
         self.last_opened = of.stream;
-        self.any_request = true;
         if self.streams.len() >= STREAMS_MAX && !self.make_room(messages) {
             return messages.unread();
         }
-        let exchange = self.exchange(of.stream);
+        let exchange = exchange(of.stream);
         let fields = &self.fields;
         if fields.is_partial {
             messages.note(Note::PartialHead);
@@ -99,7 +98,7 @@ impl Http2 {
 
     /// What a server sends: a head, one of those before the final one, or trailers.
     fn response_block(&mut self, of: BlockOf, time_ns: Option<u64>, messages: &mut dyn Messages) {
-        let exchange = self.exchange(of.stream);
+        let exchange = exchange(of.stream);
         let fields = &self.fields;
         let Some(stream) = self.streams.get_mut(&of.stream).filter(|stream| !stream.response.is_ended) else {
             return;
@@ -135,12 +134,15 @@ impl Http2 {
 
     /// Lets go of the streams whose responses may have gone by unseen. Whether there were any.
     fn make_room(&mut self, messages: &mut dyn Messages) -> bool {
+        if !std::mem::take(&mut self.any_doubtful) {
+            return false;
+        }
         let doubtful = self.streams.iter().filter(|(_, stream)| stream.is_doubtful);
         let mut doubtful: Vec<_> = doubtful.map(|(&number, _)| number).collect();
         doubtful.sort_unstable();
         for number in &doubtful {
             self.streams.remove(number);
-            messages.unseen(self.exchange(*number));
+            messages.unseen(exchange(*number));
         }
         !doubtful.is_empty()
     }

@@ -20,19 +20,11 @@ pub trait Messages {
     fn request(&mut self, stream: StreamId, head: &RequestHead<'_>);
     fn response(&mut self, stream: StreamId, head: &ResponseHead);
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd);
-    fn reset(&mut self, stream: StreamId, reset: &Reset);
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished);
     fn unseen(&mut self, stream: StreamId);
     fn unread(&mut self);
     fn give_up(&mut self, reason: GivenUp);
     fn note(&mut self, note: Note);
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reset {
-    pub by: Party,
-    pub time_ns: u64,
-    pub request_body: Option<u64>,
-    pub response_body: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

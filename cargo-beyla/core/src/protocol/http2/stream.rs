@@ -1,6 +1,6 @@
 //! One stream: RFC 9113, section 5.1.
 
-use super::messages::{MessageEnd, Party, Reset, Unfinished, UnfinishedResponse};
+use super::messages::{MessageEnd, Unfinished, UnfinishedResponse};
 use crate::protocol::grpc::{Encoding, Ending, MessageCounter};
 use crate::transport::segment::Direction;
 
@@ -52,10 +52,6 @@ impl Stream {
 
     pub(super) fn is_closed(&self) -> bool {
         self.request.is_ended && self.response.is_ended
-    }
-
-    pub(super) fn reset(&self, by: Party, time_ns: u64) -> Reset {
-        Reset { by, time_ns, request_body: self.request.body, response_body: self.response.body }
     }
 
     pub(super) fn unfinished(&self) -> Unfinished {

@@ -8,7 +8,9 @@ mod splits;
 
 use cargo_beyla_events::Transfer;
 
-use super::messages::{MessageEnd, RequestHead, Reset, ResponseHead};
+use super::frame::PREFACE;
+use super::messages::{GivenUp, MessageEnd, Note, Party, RequestHead, ResponseHead};
+use super::side::KEPT_MAX;
 use super::*;
 use crate::model::request::Endpoint;
 use crate::transport::connection::Connection as Streams;
@@ -101,8 +103,8 @@ impl Messages for Found {
         self.ends.push((stream.0, direction, end.time_ns));
     }
 
-    fn reset(&mut self, stream: StreamId, reset: &Reset) {
-        let Reset { by, request_body, response_body, .. } = reset;
+    fn reset(&mut self, stream: StreamId, by: Party, _: u64, unfinished: &Unfinished) {
+        let Unfinished { request_body, response_body, .. } = unfinished;
         self.lines.push(format!("{}: reset by {by:?}, {request_body:?} {response_body:?}", stream.0));
     }
 

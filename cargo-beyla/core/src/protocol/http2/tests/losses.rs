@@ -162,3 +162,18 @@ fn a_block_that_breaks_off_is_a_request_unread() {
     wire.call(REQUEST, &get(ONLY, 7, "/7"));
     assert_eq!(wire.lines(), ["unread", "7: GET /7, 60 bytes", "7: Request ends, Some(0)"]);
 }
+
+#[test]
+fn streams_that_may_be_over_make_room() {
+    let mut wire = Wire::begun();
+    for stream in 0..STREAMS_MAX as u32 {
+        wire.call(REQUEST, &get(ONLY, 2 * stream + 1, "/"));
+    }
+    wire.gap(RESPONSE, &status(ONLY, 1, "200"));
+    wire.call(RESPONSE, &status(HEAD, 3, "200"));
+    wire.lines();
+    wire.call(REQUEST, &get(ONLY, 2 * STREAMS_MAX as u32 + 1, "/"));
+    let lines = wire.lines();
+    assert_eq!((&*lines[0], &*lines[1], lines.len()), ("1: unseen", "5: unseen", STREAMS_MAX - 1 + 2));
+    assert_eq!(wire.http2.streams.len(), 2);
+}
