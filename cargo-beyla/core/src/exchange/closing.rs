@@ -2,14 +2,8 @@
 
 use crate::protocol::message::UnfinishedResponse;
 
+use crate::model::connection::Party;
 use crate::model::request::Outcome;
-
-/// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Party {
-    Client,
-    Server,
-}
 
 /// How a connection is being closed.
 #[derive(Clone, Copy, Debug, Default)]

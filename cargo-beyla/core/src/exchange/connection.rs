@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use cargo_beyla_events::{DELIVERY_AWAITED, State, Transfer, tcp_state};
 
-use crate::protocol::http1::{Heads, Http1};
+use crate::protocol::detect::Detector;
 use crate::protocol::message::{
-    GivenUp, MessageEnd, Messages, Protocol, RequestHead, ResponseHead, UnfinishedResponse,
+    GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished, UnfinishedResponse,
 };
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Direction;
 
-use crate::exchange::closing::{Closing, Party};
-use crate::exchange::in_flight::Exchange;
+use crate::exchange::closing::Closing;
+use crate::exchange::in_flight::{Exchange, GrpcCall};
 use crate::exchange::ledger::Ledger;
 use crate::exchange::trace_context::Caller;
 use crate::model::boundaries::Boundaries;
+use crate::model::connection::{Party, StreamId};
 use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
 use crate::runtime::explain::Arrived;
 
@@ -29,7 +30,7 @@ const LAST_ACK: u8 = 9;
 #[derive(Debug)]
 pub(crate) struct Connection {
     streams: Streams,
-    protocol: Http1,
+    protocol: Detector,
     /// Whether it was open before anybody watched.
     before: bool,
     exchanges: Exchanges,
@@ -45,6 +46,8 @@ struct Exchanges {
     /// When the connection was established and accepted, in nanoseconds, until its first request.
     opened: Option<(Option<u64>, u64)>,
     under_way: VecDeque<Exchange>,
+    /// Whether there has been a request.
+    any_request: bool,
     /// Return of the last receive call, in nanoseconds.
     received_ns: u64,
     /// The thread that made it.
@@ -72,12 +75,13 @@ impl Connection {
     ) -> Self {
         Self {
             streams,
-            protocol: if before { Http1::joined() } else { Http1::default() },
+            protocol: if before { Detector::joined() } else { Detector::default() },
             before,
             exchanges: Exchanges {
                 info: Arc::new(info),
                 opened,
                 under_way: VecDeque::new(),
+                any_request: false,
                 received_ns: 0,
                 receiver: 0,
                 last_arrived_ns: None,
@@ -114,7 +118,7 @@ impl Connection {
         direction: Direction,
         transfer: &Transfer,
         data: &[u8],
-        heads: &mut Heads,
+        shared: &mut Shared,
         ledger: &mut Ledger,
     ) {
         if direction == Direction::Request && transfer.length == 0 {
@@ -150,7 +154,7 @@ impl Connection {
             book.ledger.miss(unaccounted(&self.protocol, direction, moved.missing));
             self.protocol.gap(direction, moved.missing, &mut book);
         }
-        self.protocol.segment(&moved.segment, heads, &mut book);
+        self.protocol.segment(&moved.segment, shared, &mut book);
         if direction == Direction::Response {
             self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
             self.not_answered(ledger);
@@ -198,7 +202,8 @@ impl Connection {
     /// Nothing follows any more: what is under way ends as the connection did, or stays open.
     pub(crate) fn bury(mut self, now_ns: u64, ledger: &mut Ledger) {
         self.stop(now_ns, ledger);
-        ledger.unseen.unjoined_connections += u64::from(self.before && self.protocol.is_without_requests());
+        ledger.unseen.unjoined_connections +=
+            u64::from(self.before && self.protocol.has_begun() && !self.exchanges.any_request);
         if let Some((received, sent)) = self.end
             && self.protocol.is_reading()
         {
@@ -216,10 +221,10 @@ impl Connection {
 
     fn stop(&mut self, now_ns: u64, ledger: &mut Ledger) {
         self.exchanges.room(now_ns);
-        let unfinished = self.protocol.stop(&mut self.exchanges.book(ledger));
+        self.protocol.stop(&mut self.exchanges.book(ledger));
         let exchanges = &mut self.exchanges;
-        let mut current = Some(unfinished.response);
         for mut exchange in exchanges.under_way.drain(..) {
+            let unfinished = self.protocol.unfinished(exchange.stream);
             if !exchange.received {
                 exchange.request_bytes.body = unfinished.request_body;
             }
@@ -228,7 +233,8 @@ impl Connection {
                 if let Some(bytes) = &mut exchange.response_bytes {
                     bytes.body = unfinished.response_body;
                 }
-                let response = current.take().filter(|response| begun || *response == UnfinishedResponse::Unseen);
+                let response =
+                    Some(unfinished.response).filter(|response| begun || *response == UnfinishedResponse::Unseen);
                 let sent = exchanges.sent.filter(|_| begun);
                 let (outcome, ended_ns) = self.closing.outcome(response, sent, now_ns);
                 exchange.end(outcome, ended_ns.max(sent.map_or(0, |(_, end)| end)));
@@ -239,7 +245,7 @@ impl Connection {
 }
 
 /// How many of `missing` bytes are not known to be content of a request.
-fn unaccounted(protocol: &Http1, direction: Direction, missing: u64) -> u64 {
+fn unaccounted(protocol: &Detector, direction: Direction, missing: u64) -> u64 {
     match direction {
         Direction::Request => missing.saturating_sub(protocol.announced_content()),
         Direction::Response => missing,
@@ -259,9 +265,14 @@ struct Book<'a> {
 }
 
 impl Book<'_> {
-    /// The oldest exchange without a whole response.
-    fn unanswered(&mut self) -> Option<&mut Exchange> {
-        self.exchanges.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
+    /// An exchange that is under way.
+    fn exchange(&mut self, stream: StreamId) -> Option<&mut Exchange> {
+        self.exchanges.under_way.iter_mut().find(|exchange| exchange.stream == stream)
+    }
+
+    /// An exchange that is under way and has no whole response.
+    fn unanswered(&mut self, stream: StreamId) -> Option<&mut Exchange> {
+        self.exchange(stream).filter(|exchange| exchange.outcome.is_none())
     }
 
     /// Takes the return of the last send call for the end of what a client has not been seen to have.
@@ -273,9 +284,71 @@ impl Book<'_> {
     }
 
     fn enter_finished(&mut self) {
-        while let Some(first) = self.exchanges.under_way.front_mut().filter(|first| first.is_over()) {
-            self.ledger.enter(first, &self.exchanges.info);
-            self.exchanges.under_way.pop_front();
+        let Exchanges { info, under_way, .. } = &mut *self.exchanges;
+        under_way.retain_mut(|exchange| {
+            let is_over = exchange.is_over();
+            if is_over {
+                self.ledger.enter(exchange, info);
+            }
+            !is_over
+        });
+    }
+
+    /// Enters an exchange if nothing more belongs to it. Those of HTTP/2 end in any order.
+    fn enter_if_over(&mut self, stream: StreamId) {
+        let Exchanges { info, under_way, .. } = &mut *self.exchanges;
+        let is_over = |exchange: &Exchange| exchange.stream == stream && exchange.is_over();
+        if let Some(at) = under_way.iter().position(is_over)
+            && let Some(mut exchange) = under_way.remove(at)
+        {
+            self.ledger.enter(&mut exchange, info);
+        }
+    }
+
+    fn request_end(&mut self, stream: StreamId, end: &MessageEnd) {
+        if let Some(last) = self.exchanges.under_way.iter_mut().rfind(|exchange| exchange.stream == stream)
+            && !last.received
+        {
+            last.received = true;
+            last.request_bytes.body = end.body;
+            last.boundaries.received = end.time_ns;
+            if let Some(grpc) = &mut last.grpc {
+                grpc.request_messages = end.grpc.messages;
+            }
+            if let (Some(explain), Some(time_ns)) = (&mut self.ledger.explain, end.time_ns) {
+                let arrived = self.exchanges.last_arrived_ns.unwrap_or(time_ns);
+                last.upload_ns = arrived.saturating_sub(last.boundaries.read);
+                if let (Some(slot), None) = (last.opened, last.status) {
+                    explain.received(slot, self.exchanges.receiver, time_ns, last.line.statistics);
+                }
+            }
+            self.enter_if_over(stream);
+        }
+    }
+
+    fn response_end(&mut self, stream: StreamId, end: &MessageEnd) {
+        let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
+        let (received_ns, undelivered) = (self.exchanges.received_ns, self.exchanges.undelivered);
+        if let Some(exchange) = self.unanswered(stream) {
+            if let Some(bytes) = &mut exchange.response_bytes {
+                bytes.body = end.body;
+            }
+            if let Some(grpc) = &mut exchange.grpc {
+                grpc.response_messages = end.grpc.messages;
+                grpc.status = end.grpc.status;
+            }
+            if !exchange.received {
+                // Answered before it was whole; it may never be.
+                exchange.boundaries.received = Some(received_ns);
+            }
+            match end.time_ns {
+                Some(time_ns) => {
+                    exchange.end(Outcome::Complete, time_ns);
+                    exchange.undelivered = undelivered;
+                }
+                None => exchange.end(Outcome::NotSeen, last_sent),
+            }
+            self.enter_if_over(stream);
         }
     }
 }
@@ -286,7 +359,7 @@ impl Messages for Book<'_> {
         info.proxy = Some(std::mem::replace(&mut info.client, client));
     }
 
-    fn request(&mut self, head: &RequestHead<'_>) {
+    fn request(&mut self, stream: StreamId, head: &RequestHead<'_>) {
         // Who asks for more has the answer to what it asked for before.
         self.await_no_more();
         let ledger = &mut *self.ledger;
@@ -295,7 +368,9 @@ impl Messages for Book<'_> {
             Some((connected, accepted)) => (connected, Some(accepted)),
             None => (None, None),
         };
+        self.exchanges.any_request = true;
         self.exchanges.under_way.push_back(Exchange {
+            stream,
             id: ledger.totals.requests,
             protocol: head.protocol,
             line: ledger.lines.get(head, &ledger.routes, &mut ledger.statistics),
@@ -316,6 +391,7 @@ impl Messages for Book<'_> {
             opened: None,
             upload_ns: 0,
             stalled_ns: 0,
+            grpc: head.grpc.map(GrpcCall::new).map(Box::new),
         });
         if let (Some(explain), Some(exchange)) = (&mut ledger.explain, self.exchanges.under_way.back_mut()) {
             let (thread, at) = (self.exchanges.receiver, self.exchanges.received_ns);
@@ -323,27 +399,9 @@ impl Messages for Book<'_> {
         }
     }
 
-    fn request_end(&mut self, end: MessageEnd) {
-        if let Some(last) = self.exchanges.under_way.back_mut()
-            && !last.received
-        {
-            last.received = true;
-            last.request_bytes.body = end.body;
-            last.boundaries.received = end.time_ns;
-            if let (Some(explain), Some(time_ns)) = (&mut self.ledger.explain, end.time_ns) {
-                let arrived = self.exchanges.last_arrived_ns.unwrap_or(time_ns);
-                last.upload_ns = arrived.saturating_sub(last.boundaries.read);
-                if let (Some(slot), None) = (last.opened, last.status) {
-                    explain.received(slot, self.exchanges.receiver, time_ns, last.line.statistics);
-                }
-            }
-            self.enter_finished();
-        }
-    }
-
-    fn response(&mut self, head: &ResponseHead) {
-        if let Some(exchange) = self.unanswered() {
-            exchange.status = Some(head.status);
+    fn response(&mut self, stream: StreamId, head: &ResponseHead) {
+        if let Some(exchange) = self.unanswered(stream) {
+            exchange.status = head.status;
             exchange.boundaries.responded = Some(head.begin_ns);
             exchange.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
             if let Some(slot) = exchange.opened
@@ -354,42 +412,51 @@ impl Messages for Book<'_> {
         }
     }
 
-    fn response_end(&mut self, end: MessageEnd) {
-        let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
-        let (received_ns, undelivered) = (self.exchanges.received_ns, self.exchanges.undelivered);
-        if let Some(exchange) = self.unanswered() {
-            if let Some(bytes) = &mut exchange.response_bytes {
-                bytes.body = end.body;
-            }
-            if !exchange.received {
-                // Answered before it was whole; it may never be.
-                exchange.boundaries.received = Some(received_ns);
-            }
-            match end.time_ns {
-                Some(time_ns) => {
-                    exchange.end(Outcome::Complete, time_ns);
-                    exchange.undelivered = undelivered;
-                }
-                None => exchange.end(Outcome::NotSeen, last_sent),
-            }
-            self.enter_finished();
+    fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd) {
+        match direction {
+            Direction::Request => self.request_end(stream, end),
+            Direction::Response => self.response_end(stream, end),
         }
     }
 
-    fn request_unread(&mut self) {
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished) {
+        if let Some(exchange) = self.exchange(stream) {
+            if exchange.outcome.is_none() {
+                let outcome = match by {
+                    Party::Client => Outcome::ClientClosed,
+                    Party::Server => Outcome::ServerClosed,
+                };
+                exchange.end(outcome, time_ns);
+                if let Some(bytes) = &mut exchange.response_bytes {
+                    bytes.body = unfinished.response_body;
+                }
+            }
+            if !exchange.received {
+                exchange.request_bytes.body = unfinished.request_body;
+            }
+            exchange.received = true;
+            self.enter_if_over(stream);
+        }
+    }
+
+    fn unread(&mut self) {
         self.ledger.unseen.unread_requests += 1;
     }
 
-    fn response_unseen(&mut self) {
+    fn unseen(&mut self, stream: StreamId) {
         let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
-        if let Some(exchange) = self.unanswered() {
+        if let Some(exchange) = self.unanswered(stream) {
             let ended_ns = exchange.status.map_or(0, |_| last_sent);
             exchange.end(Outcome::NotSeen, ended_ns);
             if let Some(bytes) = &mut exchange.response_bytes {
                 bytes.body = None;
             }
-            self.enter_finished();
+            self.enter_if_over(stream);
         }
+    }
+
+    fn note(&mut self, note: Note) {
+        self.ledger.note(note);
     }
 
     fn give_up(&mut self, reason: GivenUp) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::protocol::message::GivenUp;
+use crate::protocol::message::{GivenUp, Note};
 
 use crate::analysis::keeper::Keeper;
 use crate::analysis::recent::Recent;
@@ -101,8 +101,17 @@ impl Ledger {
         let count = match reason {
             GivenUp::Upgraded => &mut self.unseen.upgraded_connections,
             GivenUp::Tls => &mut self.unseen.tls_connections,
-            GivenUp::Http2 => &mut self.unseen.http2_connections,
             GivenUp::Unreadable => &mut self.unseen.unreadable_connections,
+        };
+        *count += 1;
+    }
+
+    /// Counts what is no request.
+    pub(crate) fn note(&mut self, note: Note) {
+        let count = match note {
+            Note::Pushed => &mut self.unseen.pushed_responses,
+            Note::PartialHead => &mut self.unseen.partial_heads,
+            Note::Tunnel => &mut self.unseen.upgraded_connections,
         };
         *count += 1;
     }

@@ -10,7 +10,7 @@ use cargo_beyla_events::{Lost, State, Transfer, tcp_state};
 use hashbrown::{HashMap, HashSet};
 
 use crate::event::decode::{Event, Listen, Open};
-use crate::protocol::http1::Heads;
+use crate::protocol::message::Shared;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Direction;
 
@@ -78,7 +78,7 @@ pub const BLOCK_THRESHOLD: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Trace {
     connections: HashMap<u64, Connection>,
-    heads: Heads,
+    shared: Shared,
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
     listening: Vec<Listener>,
@@ -113,7 +113,7 @@ impl Trace {
     pub fn new(settings: TraceSettings) -> Self {
         Self {
             connections: HashMap::new(),
-            heads: Heads::default(),
+            shared: Shared::default(),
             closed: VecDeque::new(),
             listening: Vec::new(),
             stopping_ns: u64::MAX,
@@ -364,7 +364,7 @@ impl Trace {
     fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8]) {
         let id = transfer.header.connection;
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
+            connection.moved(direction, transfer, data, &mut self.shared, &mut self.ledger);
         } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX && !self.foreign.contains(&id) {
             // The record that opened it was lost, and with it the addresses of its ends.
             let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
@@ -380,7 +380,7 @@ impl Trace {
             };
             self.follow(&open, Streams::default(), None, None);
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.moved(direction, transfer, data, &mut self.heads, &mut self.ledger);
+                connection.moved(direction, transfer, data, &mut self.shared, &mut self.ledger);
             }
         }
     }

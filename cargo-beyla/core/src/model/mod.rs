@@ -1,6 +1,7 @@
 //! What all the others talk about: plain data.
 
 pub mod boundaries;
+pub mod connection;
 pub mod duration;
 pub mod explanation;
 pub mod finding;

@@ -115,8 +115,10 @@ pub struct Unseen {
     pub upgraded_connections: u64,
     /// Connections that spoke TLS.
     pub tls_connections: u64,
-    /// Connections that spoke HTTP/2 from the start.
-    pub http2_connections: u64,
+    /// Heads of HTTP/2 with fields that are not known, since they refer to what was not seen.
+    pub partial_heads: u64,
+    /// Responses that servers pushed, which nobody asked for.
+    pub pushed_responses: u64,
     /// Connections that spoke something else, or HTTP/1 that could not be read.
     pub unreadable_connections: u64,
     /// Requests, or runs of them, that were not read: their heads lie in what was not captured of a call.

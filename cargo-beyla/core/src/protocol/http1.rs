@@ -8,24 +8,26 @@
 mod body;
 mod chunked;
 mod expectation;
-mod gather;
 mod head;
+mod head_cache;
+mod head_end;
 mod line;
-mod memo;
 mod requests;
 mod responses;
+mod side;
 mod unread;
 
 use std::collections::VecDeque;
 
-use super::message::{GivenUp, MessageEnd, Messages, Protocol, Unfinished, UnfinishedResponse};
-use super::proxy;
+use super::candidate::Candidate;
+use super::message::{GivenUp, MessageEnd, Messages, Protocol, Shared, Unfinished, UnfinishedResponse, Upgrade};
+use crate::model::connection::StreamId;
 use crate::transport::segment::{Direction, Segment};
-use body::Body;
-use expectation::Expectation;
+use side::{Side, Start, State};
 use unread::Unread;
 
-pub use memo::Heads;
+pub(super) use head::{begins_request, may_begin_response};
+pub use head_cache::Heads;
 
 /// Requests that may wait for their responses at a time; no client sends more ahead.
 const PENDING_MAX: usize = 4096;
@@ -35,19 +37,25 @@ const PENDING_MAX: usize = 4096;
 pub struct Http1 {
     requests: Side,
     responses: Side,
-    /// The requests that have no whole response yet.
+    /// The requests that have no whole response yet, in their order.
     pending: VecDeque<Expected>,
     /// What came behind them and could not be read.
     unread: Option<Box<Unread>>,
+    /// The request that came last.
+    last_request: Option<StreamId>,
     /// Whether any bytes have come from the client.
     begun: bool,
-    /// Whether any request has.
-    any_request: bool,
     /// Offset behind the last byte that was received.
     received: u64,
     /// Offset of the segment in which the last head of a request ended.
     last_head_in: Option<u64>,
     reading: Reading,
+    /// The protocols that may take the connection over.
+    successors: &'static [Candidate],
+    /// The last request that asked for one of them, and its head.
+    asks_for_successor: Option<(StreamId, Box<[u8]>)>,
+    /// What takes the connection over within the operation at hand.
+    upgrade: Option<Box<Upgrade>>,
 }
 
 /// What of a connection is read.
@@ -57,52 +65,6 @@ enum Reading {
     /// It was said why it is not read, but answers may still be.
     Told,
     Nothing,
-}
-
-/// One direction.
-#[derive(Debug, Default)]
-struct Side {
-    state: State,
-    /// The beginning of a head that is not whole, or of what cannot be told from one yet.
-    head: Vec<u8>,
-    /// Where the message that is being read began.
-    start: Start,
-    /// Whether the message that is being read was guessed to begin where it did.
-    guessed: bool,
-    /// When the last call returned that moved bytes, in nanoseconds.
-    last_ns: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    /// At the beginning of a connection, where a proxy may say who is behind it.
-    Opening,
-    /// In what a proxy has added to that: bytes that are still to come.
-    Proxied { left: u64 },
-    /// Before or in the head of a message.
-    #[default]
-    Head,
-    /// Before its content, which the client may leave out.
-    Expecting(Box<Expectation>),
-    /// In its content.
-    Body(Body),
-    /// Out of step.
-    Lost,
-    /// Not read any further.
-    Over,
-}
-
-/// The call that moved the first byte of a message.
-#[derive(Clone, Copy, Debug, Default)]
-struct Start {
-    /// Its offset.
-    offset: u64,
-    /// When that byte reached the receive queue, in nanoseconds.
-    arrived: Option<u64>,
-    /// Entry of the call, in nanoseconds.
-    entered: u64,
-    /// Return of the call, in nanoseconds.
-    returned: u64,
 }
 
 /// The methods that change what a response means.
@@ -118,6 +80,7 @@ enum Method {
 /// What a request says of its response.
 #[derive(Clone, Copy, Debug)]
 struct Expected {
+    stream: StreamId,
     method: Method,
     /// What follows the request may be of another protocol.
     upgrade: bool,
@@ -125,13 +88,6 @@ struct Expected {
     pipelined: bool,
     /// Bytes that may have been its response moved unseen.
     maybe_unseen: bool,
-}
-
-impl Start {
-    /// The byte at this offset of the request direction begins it.
-    fn of(segment: &Segment<'_>, offset: u64) -> Self {
-        Self { offset, arrived: segment.arrived_at(offset), entered: segment.begin_ns, returned: segment.end_ns }
-    }
 }
 
 impl Method {
@@ -144,54 +100,48 @@ impl Method {
     }
 }
 
-impl Default for Http1 {
-    /// Of a connection that is seen from its beginning.
-    fn default() -> Self {
-        Self::beginning_in(State::Opening)
-    }
-}
-
 impl Http1 {
-    /// Of a connection that was met in the midst: what comes first may be the rest of a request.
-    pub fn joined() -> Self {
-        Self::beginning_in(State::Lost)
-    }
-
-    fn beginning_in(state: State) -> Self {
+    /// Of a connection that is seen from its beginning, which may go on in one of these protocols.
+    pub fn new(successors: &'static [Candidate]) -> Self {
         Self {
-            requests: Side { state, ..Side::default() },
+            requests: Side::default(),
             responses: Side::default(),
             pending: VecDeque::new(),
             unread: None,
+            last_request: None,
             begun: false,
-            any_request: false,
             received: 0,
             last_head_in: None,
             reading: Reading::All,
+            successors,
+            asks_for_successor: None,
+            upgrade: None,
         }
     }
 
-    /// Whether bytes have come from the client and no request was found among them.
-    pub fn is_without_requests(&self) -> bool {
-        self.begun && !self.any_request
+    /// Of a connection that was met in the midst: what comes first may be the rest of a request.
+    pub fn joined(successors: &'static [Candidate]) -> Self {
+        let mut joined = Self::new(successors);
+        joined.requests.state = State::Lost;
+        joined
     }
 }
 
 impl Protocol for Http1 {
-    type Shared = Heads;
-
-    fn segment(&mut self, segment: &Segment<'_>, heads: &mut Heads, messages: &mut dyn Messages) {
+    fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        shared: &mut Shared,
+        messages: &mut dyn Messages,
+    ) -> Option<Box<Upgrade>> {
         if !self.is_reading() {
-            return;
+            return None;
         }
+        let heads = &mut shared.http1;
         match segment.direction {
             Direction::Request => {
-                // It was met before its first byte.
-                if !self.begun && matches!(self.requests.state, State::Lost) && proxy::begins(segment.data) {
-                    self.requests.state = State::Opening;
-                }
                 self.begun = true;
-                self.received = segment.start.saturating_add(segment.data.len() as u64).saturating_add(segment.skipped);
+                self.received = segment.end();
                 self.response_ends_with_turn(segment.data, messages);
             }
             Direction::Response => self.response_ends_with_next(segment.data, messages),
@@ -206,6 +156,7 @@ impl Protocol for Http1 {
         let offset = segment.start.saturating_add(segment.data.len() as u64).saturating_add(hidden);
         self.read(&tail[tail.len() - known..], offset, segment, heads, messages);
         self.end_operation(segment, messages);
+        self.upgrade.take()
     }
 
     fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages) {
@@ -231,31 +182,34 @@ impl Protocol for Http1 {
         }
     }
 
-    fn response_begun(&self) -> Option<u64> {
-        (!self.responses.head.is_empty()).then_some(self.responses.start.entered)
+    fn response_begun(&self) -> Option<(StreamId, u64)> {
+        let front = self.pending.front().filter(|_| !self.responses.head.is_empty())?;
+        Some((front.stream, self.responses.start.entered))
     }
 
     fn is_reading(&self) -> bool {
         self.reading != Reading::Nothing
     }
 
-    fn stop(&mut self, messages: &mut dyn Messages) -> Unfinished {
+    fn stop(&mut self, messages: &mut dyn Messages) {
         self.settle_expectation(messages);
-        self.check_partial_request(messages);
+        self.check_partial_request();
         self.forget_unread(messages);
-        let size = |state: &State| match state {
-            State::Body(body) => body.size(),
-            State::Expecting(_) => Some(0),
-            _ => None,
+    }
+
+    fn unfinished(&self, stream: StreamId) -> Unfinished {
+        let request_body = self.requests.content().filter(|_| self.last_request == Some(stream));
+        let Some(front) = self.pending.front().filter(|front| front.stream == stream) else {
+            return Unfinished { request_body, ..Unfinished::UNKNOWN };
         };
         let response = match &self.responses.state {
             State::Body(body) if body.is_unseen() => UnfinishedResponse::Unseen,
             State::Body(body) if body.is_lost() => UnfinishedResponse::Unknown,
             State::Body(body) if body.is_until_close() => UnfinishedResponse::Close,
-            State::Lost if self.pending.front().is_some_and(|front| front.maybe_unseen) => UnfinishedResponse::Unseen,
+            State::Lost if front.maybe_unseen => UnfinishedResponse::Unseen,
             _ => UnfinishedResponse::Bytes,
         };
-        Unfinished { request_body: size(&self.requests.state), response_body: size(&self.responses.state), response }
+        Unfinished { request_body, response_body: self.responses.content(), response }
     }
 }
 
@@ -280,34 +234,20 @@ impl Http1 {
             let side = self.side(segment.direction);
             let rest = match &mut side.state {
                 State::Lost | State::Over => return,
-                State::Opening => self.read_opening(input, offset, segment, messages),
-                State::Proxied { left } => {
-                    let taken = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
-                    *left -= taken as u64;
-                    if *left == 0 {
-                        side.state = State::Head;
-                    }
-                    &input[taken..]
-                }
                 State::Expecting(_) => self.read_expected(input, offset, segment, messages),
                 State::Body(body) => {
                     let rest = &input[body.read(input)..];
                     if body.is_whole() {
                         let body = body.size();
                         let time_ns = Some(segment.end_ns);
-                        self.end(segment.direction, MessageEnd { body, time_ns }, messages);
+                        self.end(segment.direction, MessageEnd::new(body, time_ns), messages);
                     }
                     rest
                 }
                 State::Head if side.head.is_empty() && matches!(input[0], b'\r' | b'\n') => &input[1..],
                 State::Head => {
                     if side.head.is_empty() {
-                        side.start = match segment.direction {
-                            Direction::Request => Start::of(segment, offset),
-                            Direction::Response => {
-                                Start { offset, arrived: None, entered: segment.begin_ns, returned: segment.end_ns }
-                            }
-                        };
+                        side.start = Start::of(segment, offset);
                     }
                     match segment.direction {
                         Direction::Request => self.read_request_head(input, segment, heads, messages),
@@ -317,6 +257,9 @@ impl Http1 {
             };
             offset = offset.saturating_add((input.len() - rest.len()) as u64);
             input = rest;
+            if let Some(upgrade) = &mut self.upgrade {
+                upgrade.response_from = offset;
+            }
         }
     }
 
@@ -331,25 +274,17 @@ impl Http1 {
         let side = self.side(direction);
         let in_head = !side.head.is_empty();
         let left = match &mut side.state {
-            State::Proxied { left } => {
-                let taken = length.min(*left);
-                *left -= taken;
-                if *left == 0 {
-                    side.state = State::Head;
-                }
-                length - taken
-            }
             State::Body(body) => match body.hide(length, time_ns.is_none()) {
                 body::Hidden::Within => return,
                 body::Hidden::Ended { left } => {
                     let body = body.size();
-                    self.end(direction, MessageEnd { body, time_ns }, messages);
+                    self.end(direction, MessageEnd::new(body, time_ns), messages);
                     left
                 }
             },
             // Whatever the call moved, it did not begin with a message.
             State::Lost if time_ns.is_some() => return,
-            State::Opening | State::Head | State::Expecting(_) | State::Lost => length,
+            State::Head | State::Expecting(_) | State::Lost => length,
             State::Over => return,
         };
         if left > 0 {
@@ -360,7 +295,7 @@ impl Http1 {
                     if in_head {
                         self.miss_request();
                     } else {
-                        messages.request_unread();
+                        messages.unread();
                     }
                     self.requests.lose();
                 }
@@ -381,20 +316,25 @@ impl Http1 {
         let side = self.side(segment.direction);
         side.last_ns = Some(segment.end_ns);
         if matches!(&side.state, State::Body(body) if body.ends_with_operation()) {
-            let end = MessageEnd { body: None, time_ns: Some(segment.end_ns) };
+            let end = MessageEnd::new(None, Some(segment.end_ns));
             self.end(segment.direction, end, messages);
         }
     }
 
     fn give_up(&mut self, reason: GivenUp, messages: &mut dyn Messages) {
-        while self.pending.pop_front().is_some() {
-            messages.response_unseen();
+        self.close(messages);
+        self.tell(reason, messages);
+        self.reading = Reading::Nothing;
+    }
+
+    /// Reads nothing from here on.
+    fn close(&mut self, messages: &mut dyn Messages) {
+        while let Some(Expected { stream, .. }) = self.pending.pop_front() {
+            messages.unseen(stream);
         }
         self.requests.close();
         self.responses.close();
         self.forget_unread(messages);
-        self.tell(reason, messages);
-        self.reading = Reading::Nothing;
     }
 
     /// Says why the connection is not read, or not from here on; once.
@@ -403,35 +343,5 @@ impl Http1 {
             self.reading = Reading::Told;
             messages.give_up(reason);
         }
-    }
-}
-
-impl Side {
-    /// A call moved bytes in this direction.
-    fn begin_operation(&mut self, segment: &Segment<'_>) {
-        let begins = match segment.direction {
-            Direction::Request => head::begins_request,
-            Direction::Response => head::begins_response,
-        };
-        match &mut self.state {
-            State::Lost if begins(segment.data) => {
-                self.state = State::Head;
-                self.guessed = true;
-            }
-            State::Body(body) => body.operation(),
-            _ => {}
-        }
-    }
-
-    /// Is out of step from here on.
-    fn lose(&mut self) {
-        self.head = Vec::new();
-        self.state = State::Lost;
-    }
-
-    /// Reads nothing from here on.
-    fn close(&mut self) {
-        self.head = Vec::new();
-        self.state = State::Over;
     }
 }

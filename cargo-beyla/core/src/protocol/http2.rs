@@ -13,26 +13,45 @@
 
 mod blocks;
 mod fields;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod frame;
 mod frames;
 mod hpack;
-mod messages;
 mod side;
 mod stream;
 mod streams;
 
 use hashbrown::HashMap;
 
+use super::candidate::{Beginning, Candidate, Likeness, likeness};
+use super::message::{Messages, Protocol, Shared, Unfinished, Upgrade};
+use crate::model::connection::StreamId;
 use crate::transport::segment::{Direction, Segment};
 use fields::Fields;
-use frame::Kind;
-pub use frame::{PREFACE, begins};
-use messages::{Messages, StreamId, Unfinished, UnfinishedResponse};
+use frame::{Kind, PREFACE};
 use side::{Side, State};
 use stream::Stream;
 
 /// The streams that may be open at a time; servers allow a few hundred. Requests beyond are counted and not read.
 const STREAMS_MAX: usize = 4096;
+
+/// HTTP/2 with prior knowledge (RFC 9113, section 3.3), or after an upgrade from HTTP/1 (RFC 7540, section 3.2).
+pub const CANDIDATE: Candidate = Candidate {
+    begins: |direction, bytes| match direction {
+        Direction::Request => likeness(bytes, PREFACE),
+        Direction::Response => Likeness::None,
+    },
+    resumes: |direction, bytes| frame::begins(bytes) || (direction == Direction::Request && bytes.starts_with(PREFACE)),
+    token: Some("h2c"),
+    open: |beginning| {
+        Box::new(match beginning {
+            Beginning::First(held) => Http2::after(held.len()),
+            Beginning::Midst => Http2::joined(),
+            Beginning::Upgraded(_) => Http2::upgraded(),
+        })
+    },
+};
 
 /// Reads one connection.
 #[derive(Debug)]
@@ -53,11 +72,16 @@ pub struct Http2 {
 impl Default for Http2 {
     /// Of a connection that is seen from its beginning.
     fn default() -> Self {
-        Self::new(Side::new(State::Preface { matched: 0 }), Side::new(State::FRAME))
+        Self::after(0)
     }
 }
 
 impl Http2 {
+    /// Of a connection that is seen from its beginning, from behind these bytes of the client's preface on.
+    fn after(matched: usize) -> Self {
+        Self::new(Side::new(State::Preface { matched: matched.min(PREFACE.len()) }), Side::new(State::FRAME))
+    }
+
     /// Of a connection that was met in the midst.
     pub fn joined() -> Self {
         Self::new(Side::joined(), Side::joined())
@@ -85,12 +109,6 @@ impl Http2 {
         }
     }
 
-    /// A call moved bytes.
-    pub fn segment(&mut self, segment: &Segment<'_>, messages: &mut dyn Messages) {
-        let end = segment.start.saturating_add(segment.data.len() as u64).saturating_add(segment.skipped);
-        self.operation(segment, std::iter::once((segment.start, segment.data)), end, messages);
-    }
-
     /// A call moved bytes up to the offset `end`, and these pieces of them were captured, each with its offset.
     fn operation<'a>(
         &mut self,
@@ -112,22 +130,37 @@ impl Http2 {
         self.hide(direction, end.saturating_sub(at), Some(segment), messages);
     }
 
-    /// Bytes moved that no record told of.
-    pub fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages) {
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::Request => &mut self.requests,
+            Direction::Response => &mut self.responses,
+        }
+    }
+}
+
+impl Protocol for Http2 {
+    fn segment(&mut self, segment: &Segment<'_>, _: &mut Shared, messages: &mut dyn Messages) -> Option<Box<Upgrade>> {
+        self.operation(segment, std::iter::once((segment.start, segment.data)), segment.end(), messages);
+        None
+    }
+
+    fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages) {
         self.hide(direction, length, None, messages);
     }
 
-    /// How many of the bytes that the client sends next are content, by the length of the frame at hand.
-    pub fn announced_content(&self) -> u64 {
+    /// Which of the bytes that move unseen are content, only frames tell that may be among them.
+    fn awaits_content(&self) -> bool {
+        false
+    }
+
+    fn announced_content(&self) -> u64 {
         match &self.requests.state {
             State::Payload(payload) if payload.header.kind == Kind::Data => payload.left.into(),
             _ => 0,
         }
     }
 
-    /// The response whose first byte was sent and whose head is not whole yet, and the entry of the send call that
-    /// carried that byte, in nanoseconds.
-    pub fn response_begun(&self) -> Option<(StreamId, u64)> {
+    fn response_begun(&self) -> Option<(StreamId, u64)> {
         let (stream, start) = match (&self.responses.block, &self.responses.state) {
             (Some(block), _) if !block.of.is_promise => (block.of.stream, block.of.start),
             (None, State::Payload(payload)) if payload.header.kind == Kind::Headers => {
@@ -139,23 +172,15 @@ impl Http2 {
         waits.then(|| (exchange(stream), start.entered))
     }
 
-    /// Whether the connection is still read.
-    pub fn is_reading(&self) -> bool {
+    fn is_reading(&self) -> bool {
         self.is_reading
     }
 
-    /// What is missing of an exchange that has not ended, now that nothing follows.
-    pub fn unfinished(&self, stream: StreamId) -> Unfinished {
-        let open = u32::try_from(stream.0).ok().and_then(|number| self.streams.get(&number));
-        let none = Unfinished { request_body: None, response_body: None, response: UnfinishedResponse::Unknown };
-        open.map_or(none, Stream::unfinished)
-    }
+    fn stop(&mut self, _: &mut dyn Messages) {}
 
-    fn side(&mut self, direction: Direction) -> &mut Side {
-        match direction {
-            Direction::Request => &mut self.requests,
-            Direction::Response => &mut self.responses,
-        }
+    fn unfinished(&self, stream: StreamId) -> Unfinished {
+        let open = u32::try_from(stream.0).ok().and_then(|number| self.streams.get(&number));
+        open.map_or(Unfinished::UNKNOWN, Stream::unfinished)
     }
 }
 

@@ -1,36 +1,65 @@
 //! What a protocol makes of a connection's byte streams.
 
+use super::grpc;
+use super::http1::Heads;
 use super::trace_context::TraceHeaders;
+use crate::model::connection::{Party, StreamId};
 use crate::model::request::Endpoint;
 use crate::transport::segment::{Direction, Segment};
 
-/// Reads the messages of one connection. Responses answer requests in the order of these.
-pub trait Protocol {
-    /// What the connections of a run have in common.
-    type Shared;
-
-    /// A call moved bytes.
-    fn segment(&mut self, segment: &Segment<'_>, shared: &mut Self::Shared, messages: &mut dyn Messages);
+/// Reads the messages of one connection. It knows neither which transport carried the bytes nor which end of the
+/// connection the traced process is.
+pub trait Protocol: std::fmt::Debug + Send {
+    /// An operation moved bytes. Returns what the connection goes on in, once another protocol takes it over.
+    fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        shared: &mut Shared,
+        messages: &mut dyn Messages,
+    ) -> Option<Box<Upgrade>>;
 
     /// Bytes moved that no record told of.
     fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages);
 
-    /// Whether content of the last request has yet to come.
+    /// Whether content of a request has yet to come.
     fn awaits_content(&self) -> bool;
 
-    /// How many bytes of the last request's content are still to come by the length that was announced:
-    /// they are counted even if they move unseen, as splice(2) moves them.
+    /// How many of the bytes that the client sends next are content by a length that was announced: they are counted
+    /// even if they move unseen, as splice(2) moves them.
     fn announced_content(&self) -> u64;
 
-    /// Entry of the send call that carried the first byte of a response whose head is not whole yet, in
-    /// nanoseconds.
-    fn response_begun(&self) -> Option<u64>;
+    /// The response whose first byte was sent and whose head is not whole yet, and the entry of the send call that
+    /// carried that byte, in nanoseconds.
+    fn response_begun(&self) -> Option<(StreamId, u64)>;
 
     /// Whether the connection is still read; if not, it has been given up or taken over.
     fn is_reading(&self) -> bool;
 
-    /// Nothing follows any more. Says what is unfinished.
-    fn stop(&mut self, messages: &mut dyn Messages) -> Unfinished;
+    /// Nothing follows any more.
+    fn stop(&mut self, messages: &mut dyn Messages);
+
+    /// What is missing of an exchange that was under way when [`Self::stop`] was called.
+    fn unfinished(&self, stream: StreamId) -> Unfinished;
+}
+
+/// What the connections of a run have in common, a field for each protocol that has something.
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub(super) http1: Heads,
+}
+
+/// A connection goes on in another protocol, by agreement (RFC 9110, section 7.8), from a byte of the response direction
+/// on; in the request direction from the next operation on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The protocol that takes over, as its token in `Upgrade` fields.
+    pub token: &'static str,
+    /// The exchange whose request asked for it. That request is whole; its response comes in the new protocol.
+    pub stream: StreamId,
+    /// The head of that request.
+    pub request: Box<[u8]>,
+    /// Offset of the new protocol's first byte in the response direction.
+    pub response_from: u64,
 }
 
 /// Takes the messages of one connection as they are read.
@@ -38,23 +67,27 @@ pub trait Messages {
     /// A proxy says, before the first request, who sends what follows: not the other end of the socket.
     fn client(&mut self, client: Endpoint);
 
-    /// A request's head is whole.
-    fn request(&mut self, head: &RequestHead<'_>);
+    /// The head of a request is whole: an exchange begins.
+    fn request(&mut self, stream: StreamId, head: &RequestHead<'_>);
 
-    /// The last request is whole.
-    fn request_end(&mut self, end: MessageEnd);
+    /// The head of the final response is whole.
+    fn response(&mut self, stream: StreamId, head: &ResponseHead);
 
-    /// The head of the final response to the oldest unanswered request is whole.
-    fn response(&mut self, head: &ResponseHead);
+    /// The request or the response is whole.
+    fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd);
 
-    /// That response is whole.
-    fn response_end(&mut self, end: MessageEnd);
+    /// One end breaks the exchange off and leaves the connection open. Its response may be whole already: then only the
+    /// rest of its request does not come.
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished);
+
+    /// The rest of the response has gone by unseen, in part or as a whole.
+    fn unseen(&mut self, stream: StreamId);
 
     /// A request, or several, began in or reached into bytes that were not captured: nothing else is told of them.
-    fn request_unread(&mut self);
+    fn unread(&mut self);
 
-    /// The response to the oldest unanswered request has gone by unseen, in part or as a whole.
-    fn response_unseen(&mut self);
+    /// Something that belongs to no exchange, or that is counted beside it.
+    fn note(&mut self, note: Note);
 
     /// The connection is not read any further: once at most.
     fn give_up(&mut self, reason: GivenUp);
@@ -66,7 +99,7 @@ pub const UNREAD: &str = "-";
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
-    /// `http/1.0` or `http/1.1`.
+    /// `http/1.0`, `http/1.1` or `http/2`.
     pub protocol: &'static str,
     /// As it was sent; [`UNREAD`] if it cannot be read.
     pub method: &'a str,
@@ -82,13 +115,15 @@ pub struct RequestHead<'a> {
     pub read_ns: u64,
     /// The trace that it belongs to, if it says so.
     pub trace: Option<TraceHeaders<'a>>,
+    /// What it says of the call, if its content are messages of gRPC.
+    pub grpc: Option<grpc::Call>,
 }
 
 /// The head of a final response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead {
-    /// The status code.
-    pub status: u16,
+    /// The status code; `None` if it refers to what was not seen.
+    pub status: Option<u16>,
     /// Bytes of the head.
     pub bytes: u64,
     /// Entry of the send call that carried its first byte, in nanoseconds.
@@ -102,6 +137,26 @@ pub struct MessageEnd {
     pub body: Option<u64>,
     /// Return of the call that moved its last byte, in nanoseconds; `None` if that was not seen.
     pub time_ns: Option<u64>,
+    /// What its content and its trailers say of a gRPC call.
+    pub grpc: grpc::Ending,
+}
+
+impl MessageEnd {
+    /// The end of a message that is none of gRPC.
+    pub fn new(body: Option<u64>, time_ns: Option<u64>) -> Self {
+        Self { body, time_ns, grpc: grpc::Ending::default() }
+    }
+}
+
+/// What is counted, but is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The server sends a response that nobody asked for.
+    Pushed,
+    /// Fields of a head are not known: they refer to what was not seen.
+    PartialHead,
+    /// An exchange has become a tunnel, by agreement, and others go on beside it.
+    Tunnel,
 }
 
 /// Why a connection is not read any further.
@@ -111,21 +166,24 @@ pub enum GivenUp {
     Upgraded,
     /// It speaks TLS.
     Tls,
-    /// It speaks HTTP/2 from the start.
-    Http2,
     /// It speaks something else, or HTTP/1 that cannot be read.
     Unreadable,
 }
 
-/// What is left of the messages of a connection that ended.
+/// What is missing of an exchange whose connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Content of the last request so far, if it is not whole; `None` where the framing was lost.
+    /// Content of the request so far, if it is not whole; `None` where the framing was lost.
     pub request_body: Option<u64>,
-    /// Content of the response that is being sent so far; `None` where the framing was lost.
+    /// Content of the response so far, if it has begun; `None` where the framing was lost.
     pub response_body: Option<u64>,
-    /// What that response wants.
+    /// What the response wants.
     pub response: UnfinishedResponse,
+}
+
+impl Unfinished {
+    /// Of an exchange that the protocol knows nothing of.
+    pub const UNKNOWN: Self = Self { request_body: None, response_body: None, response: UnfinishedResponse::Bytes };
 }
 
 /// What a response wants that has not ended when its connection does.

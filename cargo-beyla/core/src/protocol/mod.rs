@@ -1,5 +1,7 @@
-//! Byte streams -> messages; one file a protocol, one trait. Pure.
+//! Byte streams -> messages; one folder a protocol, one trait. `detect` chooses the protocol of a connection.
 
+pub mod candidate;
+pub mod detect;
 pub mod grpc;
 pub mod http1;
 pub mod http2;

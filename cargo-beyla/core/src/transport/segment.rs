@@ -33,6 +33,27 @@ pub struct Segment<'a> {
 }
 
 impl Segment<'_> {
+    /// The part of it that lies at or behind this offset.
+    #[must_use]
+    pub fn from(mut self, offset: u64) -> Self {
+        let cut = offset.saturating_sub(self.start);
+        let data = usize::try_from(cut).map_or(self.data.len(), |cut| cut.min(self.data.len()));
+        self.data = &self.data[data..];
+        self.skipped = self.skipped.saturating_sub(cut - data as u64);
+        self.start = self.start.max(offset);
+        self
+    }
+
+    /// Bytes that it moved.
+    pub fn length(&self) -> u64 {
+        self.skipped.saturating_add(self.data.len() as u64)
+    }
+
+    /// The offset behind the last of its bytes.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.length())
+    }
+
     /// When the byte at this offset of the request direction reached the receive queue, in
     /// nanoseconds, if known.
     pub fn arrived_at(&self, offset: u64) -> Option<u64> {
@@ -41,7 +62,6 @@ impl Segment<'_> {
 
     /// When the last of its bytes reached the receive queue, in nanoseconds, if known.
     pub fn last_arrived(&self) -> Option<u64> {
-        let length = self.skipped.saturating_add(self.data.len() as u64);
-        self.arrived_at(self.start.saturating_add(length).saturating_sub(1))
+        self.arrived_at(self.end().saturating_sub(1))
     }
 }

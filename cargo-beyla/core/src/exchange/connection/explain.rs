@@ -2,9 +2,8 @@
 
 use cargo_beyla_events::Sending;
 
-use crate::exchange::closing::Party;
 use crate::exchange::ledger::Ledger;
-use crate::protocol::message::Protocol;
+use crate::model::connection::Party;
 
 use super::{Connection, Exchanges};
 
@@ -33,7 +32,7 @@ impl Connection {
         let unanswered = self.exchanges.under_way.iter().filter(|exchange| exchange.status.is_none());
         for slot in unanswered.take(UNANSWERED_MAX).filter_map(|exchange| exchange.opened) {
             // Only the first of them can have begun.
-            explain.sending(slot, at, begun.take());
+            explain.sending(slot, at, begun.take().map(|(_, at)| at));
         }
     }
 

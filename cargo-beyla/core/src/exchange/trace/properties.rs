@@ -245,6 +245,12 @@ proptest! {
         exchanges in vec((refused(), exchange()), 1..5),
         pieces in vec(prop_oneof![Just(1), 1..50usize, Just(usize::MAX)], 1..20),
     ) {
+        // Empty lines as long as the content that is left out can be taken for it.
+        let is_ambiguous = |((content, omitted), next): &((Content, bool), Exchange)| {
+            let blank = next.request.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+            *omitted && matches!(content, Content::Length(bytes) if bytes.len() == blank)
+        };
+        prop_assume!(!exchanges.iter().any(is_ambiguous));
         let mut tape = Tape::with_connection();
         let mut pieces = pieces.iter().cycle();
         let mut expected: Vec<Expected> = Vec::new();

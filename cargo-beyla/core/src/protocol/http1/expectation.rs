@@ -5,11 +5,12 @@
 //! where the content would end. Where both readings are possible, it counts whether the client could know of the
 //! answer when it sent these bytes.
 
+use super::Http1;
 use super::body::Body;
-use super::gather::{HEAD_MAX, end_of_head};
 use super::head::{self, Framing};
+use super::head_end::{HEAD_MAX, end_of_head};
 use super::line::{Likeness, Said, is_method_cut_at, likeness};
-use super::{Http1, Start, State};
+use super::side::{Start, State};
 use crate::protocol::message::{MessageEnd, Messages};
 use crate::transport::segment::Segment;
 
@@ -171,7 +172,7 @@ impl Http1 {
         let held = std::mem::take(&mut side.head);
         let mut read = 0;
         let end = if follows == Follows::Request {
-            MessageEnd { body: Some(0), time_ns: Some(*head_ns) }
+            MessageEnd::new(Some(0), Some(*head_ns))
         } else {
             read = body.read(&held);
             if !body.is_whole() {
@@ -180,7 +181,7 @@ impl Http1 {
                 return;
             }
             side.start = behind.take().unwrap_or(side.start);
-            MessageEnd { body: body.size(), time_ns: *whole_ns }
+            MessageEnd::new(body.size(), *whole_ns)
         };
         let rest = held[read..].iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         side.head = rest.map(|rest| held[read + rest..].to_vec()).unwrap_or_default();

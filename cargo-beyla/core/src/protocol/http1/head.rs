@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, ParserConfig};
 
-use super::gather::HEAD_MAX;
+use super::head_end::HEAD_MAX;
 use crate::protocol::trace_context::{STATE_FIELDS, TraceHeaders, TraceParent};
 
 /// Header fields that the first try has room for.
@@ -35,6 +35,8 @@ pub(super) struct Request {
     pub(super) framing: Framing,
     /// Whether it asks for another protocol.
     pub(super) upgrade: bool,
+    /// The protocols that it asks for, in its field `Upgrade`.
+    protocols: Span,
     /// Whether its client waits with the content until it is told to continue.
     pub(super) expects: bool,
     /// What it says of the trace that it belongs to: `traceparent`, and where each `tracestate` stands.
@@ -56,6 +58,8 @@ const _: () = assert!(HEAD_MAX <= u16::MAX as usize);
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) framing: Framing,
+    /// The protocol that it switches to, in its field `Upgrade`.
+    protocol: Span,
 }
 
 /// What cannot be read as HTTP/1.
@@ -77,6 +81,25 @@ impl Request {
     pub(super) fn trace<'a>(&self, head: &'a [u8]) -> Option<TraceHeaders<'a>> {
         self.trace.map(|(parent, states)| TraceHeaders { parent, states: states.map(|state| state.bytes(head)) })
     }
+}
+
+impl Request {
+    /// Whether it asks for the protocol with this token.
+    pub(super) fn asks_for(&self, token: &str, head: &[u8]) -> bool {
+        names(self.protocols.bytes(head), token)
+    }
+}
+
+impl Response {
+    /// Whether it switches to the protocol with this token.
+    pub(super) fn switches_to(&self, token: &str, head: &[u8]) -> bool {
+        names(self.protocol.bytes(head), token)
+    }
+}
+
+/// Whether a list has this token; protocols are named without regard to case.
+fn names(list: &[u8], token: &str) -> bool {
+    list.split(|&byte| byte == b',').any(|named| named.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 impl Span {
@@ -128,7 +151,7 @@ pub(super) fn may_become_response(bytes: &[u8]) -> bool {
 }
 
 /// Whether a segment begins with a request line, and an HTTP/1 one.
-pub(super) fn begins_request(bytes: &[u8]) -> bool {
+pub(in crate::protocol) fn begins_request(bytes: &[u8]) -> bool {
     let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     line.len() < bytes.len() && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"))
@@ -140,7 +163,7 @@ pub(super) fn begins_response(bytes: &[u8]) -> bool {
 }
 
 /// Whether these bytes can become a status line of HTTP/1.
-pub(super) fn may_begin_response(bytes: &[u8]) -> bool {
+pub(in crate::protocol) fn may_begin_response(bytes: &[u8]) -> bool {
     bytes.starts_with(&STATUS_LINE[..bytes.len().min(STATUS_LINE.len())])
 }
 
@@ -196,9 +219,15 @@ fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> 
         target: Span::of(target.as_bytes(), bytes),
         framing: framing(head.headers, head.version)?,
         upgrade: method == "CONNECT" || values(head.headers, "upgrade").next().is_some(),
+        protocols: protocols(head.headers, bytes),
         expects: head.version == Some(1) && expects_continue(head.headers),
         trace: trace(head.headers, bytes),
     }))
+}
+
+/// What the field `Upgrade` of a head says.
+fn protocols(fields: &[Header<'_>], head: &[u8]) -> Span {
+    values(fields, "upgrade").next().map_or_else(Span::default, |value| Span::of(value, head))
 }
 
 /// What a head says of its trace. Several parents are none, and without one the states say nothing.
@@ -224,7 +253,8 @@ fn response_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) ->
     let Some(status) = head.code else {
         return Ok(None);
     };
-    Ok(Some(Response { status, framing: framing(head.headers, head.version)? }))
+    let framing = framing(head.headers, head.version)?;
+    Ok(Some(Response { status, framing, protocol: protocols(head.headers, bytes) }))
 }
 
 /// RFC 9112, section 6.3: `Transfer-Encoding` wins over `Content-Length`.

@@ -2,57 +2,17 @@
 
 use super::body::Body;
 use super::expectation::Expectation;
-use super::gather::{Gathered, gather};
 use super::head::{self, Framing, Request, Unreadable};
-use super::memo::Heads;
+use super::head_cache::Heads;
+use super::head_end::{Found, find_head};
+use super::side::State;
 use super::unread::{Otherwise, Unread, Why};
-use super::{Expected, Http1, Method, PENDING_MAX, Start, State};
+use super::{Expected, Http1, Method, PENDING_MAX};
+use crate::model::connection::StreamId;
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead};
-use crate::protocol::proxy;
-use crate::transport::segment::Segment;
+use crate::transport::segment::{Direction, Segment};
 
 impl Http1 {
-    /// Reads the first bytes of a connection, which may be a proxy's; what is left of the input.
-    pub(super) fn read_opening<'a>(
-        &mut self,
-        input: &'a [u8],
-        offset: u64,
-        segment: &Segment<'_>,
-        messages: &mut dyn Messages,
-    ) -> &'a [u8] {
-        let side = &mut self.requests;
-        let before = side.head.len();
-        if before == 0 {
-            if !proxy::may_begin(input) {
-                side.state = State::Head;
-                return input;
-            }
-            side.start = Start::of(segment, offset);
-        }
-        side.head.extend_from_slice(&input[..input.len().min(proxy::READ_MAX - before)]);
-        match proxy::read(&side.head) {
-            proxy::Read::Partial => &[],
-            proxy::Read::None => {
-                // Empty lines before a request are none of it.
-                let start = side.head[..before].iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
-                side.head.truncate(before);
-                side.head.drain(..start.unwrap_or(before));
-                side.state = State::Head;
-                input
-            }
-            proxy::Read::Header { length, client } => {
-                side.head = Vec::new();
-                let here = (length - before).min(input.len());
-                let left = (length - before - here) as u64;
-                side.state = if left == 0 { State::Head } else { State::Proxied { left } };
-                if let Some(client) = client {
-                    messages.client(client);
-                }
-                &input[here..]
-            }
-        }
-    }
-
     /// Reads on in the head of a request; what is left of the input.
     pub(super) fn read_request_head<'a>(
         &mut self,
@@ -69,27 +29,27 @@ impl Http1 {
         }
         let mut buffer = std::mem::take(&mut self.requests.head);
         let before = buffer.len();
-        match gather(&mut buffer, input) {
-            Gathered::Head(bytes, rest) => {
+        match find_head(&mut buffer, input) {
+            Found::Head(bytes, rest) => {
                 let rest = &input[input.len() - rest.len()..];
                 match heads.requests.read(bytes) {
                     Ok(head) => self.request_head(bytes, head, segment, messages),
-                    Err(Unreadable) => self.refuse_request(bytes, Why::Broken, messages),
+                    Err(Unreadable) => self.refuse_request(bytes, Why::Broken),
                 }
                 rest
             }
-            Gathered::Partial => {
+            Found::Partial => {
                 // Not at each byte that comes, or the work would grow with the square of the length.
                 if before.next_power_of_two() < buffer.len() && !head::may_become_request(&buffer) {
-                    self.refuse_request(&buffer, Why::Broken, messages);
+                    self.refuse_request(&buffer, Why::Broken);
                 } else {
                     self.requests.head = buffer;
                 }
                 &[]
             }
-            Gathered::TooLong => {
+            Found::TooLong => {
                 let bytes = if buffer.is_empty() { input } else { &buffer };
-                self.refuse_request(bytes, Why::TooLong, messages);
+                self.refuse_request(bytes, Why::TooLong);
                 &[]
             }
         }
@@ -101,30 +61,38 @@ impl Http1 {
         }
         let start = self.requests.start;
         let pipelined = self.last_head_in.replace(segment.start) == Some(segment.start);
-        self.any_request = true;
         self.requests.guessed = false;
         self.forget_unread(messages);
         if !pipelined {
             self.forget_unseen_responses(messages);
         }
         let method = head.method(bytes);
-        self.pending.push_back(Expected {
+        let stream = self.begin_exchange(Expected {
+            stream: StreamId::default(),
             method: Method::named(method),
             upgrade: head.upgrade,
             pipelined,
             maybe_unseen: false,
         });
+        let mut tokens = self.successors.iter().filter_map(|successor| successor.token);
+        if head.upgrade && tokens.any(|token| head.asks_for(token, bytes)) {
+            self.asks_for_successor = Some((stream, bytes.into()));
+        }
         let (path, query) = head::split_target(head.target(bytes));
-        messages.request(&RequestHead {
-            protocol: head.protocol,
-            method,
-            path,
-            query,
-            bytes: bytes.len() as u64,
-            arrived_ns: start.arrived,
-            read_ns: start.returned,
-            trace: head.trace(bytes),
-        });
+        messages.request(
+            stream,
+            &RequestHead {
+                protocol: head.protocol,
+                method,
+                path,
+                query,
+                bytes: bytes.len() as u64,
+                arrived_ns: start.arrived,
+                read_ns: start.returned,
+                trace: head.trace(bytes),
+                grpc: None,
+            },
+        );
         let (body, length) = match head.framing {
             Framing::Unsaid => (Body::of_length(0), None),
             _ if method == "CONNECT" => (Body::of_length(0), None),
@@ -133,7 +101,7 @@ impl Http1 {
             Framing::Undelimited => (Body::lost(), None),
         };
         if body.is_whole() {
-            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
+            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
             self.end_request(end, messages);
         } else if head.expects && !body.is_lost() {
             self.requests.state = State::Expecting(Expectation::new(body, length, segment.end_ns).into());
@@ -142,11 +110,22 @@ impl Http1 {
         }
     }
 
+    /// Numbers a request and waits for its response.
+    pub(super) fn begin_exchange(&mut self, expected: Expected) -> StreamId {
+        let StreamId(last) = self.last_request.unwrap_or_default();
+        let stream = StreamId(last + 1);
+        self.last_request = Some(stream);
+        self.pending.push_back(Expected { stream, ..expected });
+        stream
+    }
+
     /// The last request is whole.
     pub(super) fn end_request(&mut self, end: MessageEnd, messages: &mut dyn Messages) {
         let was_lost = matches!(&self.requests.state, State::Body(body) if body.is_lost());
         self.requests.state = if was_lost { State::Lost } else { State::Head };
-        messages.request_end(end);
+        if let Some(stream) = self.last_request {
+            messages.end(stream, Direction::Request, &end);
+        }
     }
 
     /// The final response begins: a request whose framing was lost has ended before.
@@ -155,33 +134,25 @@ impl Http1 {
             && body.is_lost()
         {
             let time_ns = self.requests.last_ns.filter(|_| !body.is_unseen());
-            self.end_request(MessageEnd { body: None, time_ns }, messages);
+            self.end_request(MessageEnd::new(None, time_ns), messages);
         }
     }
 
     /// A head that is not whole is looked at once more.
-    pub(super) fn check_partial_request(&mut self, messages: &mut dyn Messages) {
+    pub(super) fn check_partial_request(&mut self) {
         if !self.requests.head.is_empty() && !head::may_become_request(&self.requests.head) {
             let head = std::mem::take(&mut self.requests.head);
-            self.refuse_request(&head, Why::Broken, messages);
+            self.refuse_request(&head, Why::Broken);
         }
     }
 
     /// These bytes are no request that could be read. The server may say so, or else.
-    fn refuse_request(&mut self, bytes: &[u8], why: Why, messages: &mut dyn Messages) {
+    fn refuse_request(&mut self, bytes: &[u8], why: Why) {
         if self.requests.guessed || self.pending.iter().any(|expected| expected.upgrade) {
             self.requests.lose();
             return;
         }
-        let reason = match bytes {
-            [0x16, 0x03, ..] if !self.any_request => GivenUp::Tls,
-            _ if !self.any_request && bytes.starts_with(b"PRI * HTTP/2") => GivenUp::Http2,
-            _ => GivenUp::Unreadable,
-        };
-        if reason != GivenUp::Unreadable {
-            self.tell(reason, messages);
-        }
-        let unread = Unread::new(bytes, self.requests.start, why, Otherwise::GiveUp(reason));
+        let unread = Unread::new(bytes, self.requests.start, why, Otherwise::GiveUp);
         self.unread = Some(unread.into());
         self.requests.close();
     }

@@ -1,12 +1,13 @@
 //! The response direction.
 
 use super::body::Body;
-use super::gather::{Gathered, gather};
 use super::head::{self, Framing, Response, Unreadable};
-use super::memo::Heads;
-use super::{Http1, Method, State};
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, ResponseHead};
-use crate::transport::segment::Segment;
+use super::head_cache::Heads;
+use super::head_end::{Found, find_head};
+use super::side::State;
+use super::{Expected, Http1, Method, Reading};
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, ResponseHead, Upgrade};
+use crate::transport::segment::{Direction, Segment};
 
 impl Http1 {
     /// Reads on in the head of a response; what is left of the input.
@@ -37,8 +38,8 @@ impl Http1 {
         }
         let mut buffer = std::mem::take(&mut self.responses.head);
         let before = buffer.len();
-        match gather(&mut buffer, input) {
-            Gathered::Head(bytes, rest) => {
+        match find_head(&mut buffer, input) {
+            Found::Head(bytes, rest) => {
                 let rest = &input[input.len() - rest.len()..];
                 match heads.responses.read(bytes) {
                     Ok(head) => self.response_head(bytes, head, segment, messages),
@@ -46,7 +47,7 @@ impl Http1 {
                 }
                 rest
             }
-            Gathered::Partial => {
+            Found::Partial => {
                 // Not at each byte, as for requests.
                 if before.next_power_of_two() < buffer.len() && !head::may_become_response(&buffer) {
                     self.refuse_response(messages);
@@ -55,7 +56,7 @@ impl Http1 {
                 }
                 &[]
             }
-            Gathered::TooLong => {
+            Found::TooLong => {
                 self.refuse_response(messages);
                 &[]
             }
@@ -69,22 +70,29 @@ impl Http1 {
             self.interim(head.status);
             return;
         }
+        if head.status == 101 && self.hand_over(bytes, head, messages) {
+            return;
+        }
         let begin_ns = self.responses.start.entered;
-        let response = ResponseHead { status: head.status, bytes: bytes.len() as u64, begin_ns };
-        if self.pending.is_empty() {
+        let response = ResponseHead { status: Some(head.status), bytes: bytes.len() as u64, begin_ns };
+        let request_end = if self.pending.is_empty() {
             let protocol = if bytes.starts_with(b"HTTP/1.0") { "http/1.0" } else { "http/1.1" };
-            self.answer_unread(&response, protocol, messages);
+            self.answer_unread(&response, protocol, messages)
         } else {
             if self.pending.len() == 1 {
                 self.request_ends_with_turn(messages);
                 self.expectation_answered(begin_ns);
             }
-            messages.response(&response);
-        }
+            None
+        };
         let Some(&expected) = self.pending.front() else {
             self.responses.lose();
             return;
         };
+        messages.response(expected.stream, &response);
+        if let Some(end) = request_end {
+            messages.end(expected.stream, Direction::Request, &end);
+        }
         let upgraded = head.status == 101 || (expected.method == Method::Connect && (200..300).contains(&head.status));
         let body = match head.framing {
             _ if upgraded || expected.method == Method::Head || matches!(head.status, 204 | 304) => Body::of_length(0),
@@ -93,7 +101,7 @@ impl Http1 {
             Framing::Unsaid | Framing::Undelimited => Body::until_close(),
         };
         if body.is_whole() {
-            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
+            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
             self.end_response(end, messages);
         } else {
             self.responses.state = State::Body(body);
@@ -107,8 +115,23 @@ impl Http1 {
     pub(super) fn end_response(&mut self, end: MessageEnd, messages: &mut dyn Messages) {
         let was_lost = matches!(&self.responses.state, State::Body(body) if body.is_lost());
         self.responses.state = if was_lost { State::Lost } else { State::Head };
+        if let Some(Expected { stream, .. }) = self.pending.pop_front() {
+            messages.end(stream, Direction::Response, &end);
+        }
+    }
+
+    /// The server switches protocols. Whether the connection goes on in one that is read: what was asked for is then
+    /// answered there.
+    fn hand_over(&mut self, bytes: &[u8], head: Response, messages: &mut dyn Messages) -> bool {
+        let mut tokens = self.successors.iter().filter_map(|successor| successor.token);
+        let Some(token) = tokens.find(|token| head.switches_to(token, bytes)) else { return false };
+        let Some(Expected { stream, .. }) = self.pending.front() else { return false };
+        let Some((_, request)) = self.asks_for_successor.take_if(|(asks, _)| asks == stream) else { return false };
+        self.upgrade = Some(Upgrade { token, stream: *stream, request, response_from: 0 }.into());
         self.pending.pop_front();
-        messages.response_end(end);
+        self.close(messages);
+        self.reading = Reading::Nothing;
+        true
     }
 
     /// Bytes come from the client: a response whose framing was lost has ended before, if these begin
@@ -117,7 +140,7 @@ impl Http1 {
         let begins = match self.requests.state {
             State::Head => self.requests.head.is_empty(),
             State::Lost | State::Expecting(_) => head::begins_request(data),
-            State::Opening | State::Proxied { .. } | State::Body(_) | State::Over => false,
+            State::Body(_) | State::Over => false,
         };
         if begins && self.pending.len() == 1 {
             self.end_lost_response(messages);
@@ -136,7 +159,7 @@ impl Http1 {
             && body.is_lost()
         {
             let time_ns = self.responses.last_ns.filter(|_| !body.is_unseen());
-            self.end_response(MessageEnd { body: None, time_ns }, messages);
+            self.end_response(MessageEnd::new(None, time_ns), messages);
         }
     }
 
@@ -147,9 +170,9 @@ impl Http1 {
         // Of the requests that wait, the last may not have been answered yet: bytes that moved unseen may
         // have been responses to those before it, or to some that were not seen themselves.
         let spare = unseen && !in_head && self.pending.back().is_some_and(|last| !last.pipelined);
-        while self.pending.len() > usize::from(spare) {
-            self.pending.pop_front();
-            messages.response_unseen();
+        let unseen = self.pending.len() - usize::from(spare);
+        for Expected { stream, .. } in self.pending.drain(..unseen) {
+            messages.unseen(stream);
         }
         if let Some(last) = self.pending.front_mut() {
             last.maybe_unseen = true;
@@ -161,8 +184,8 @@ impl Http1 {
         if !matches!(self.responses.state, State::Lost) {
             return;
         }
-        while self.pending.pop_front_if(|front| front.maybe_unseen).is_some() {
-            messages.response_unseen();
+        while let Some(Expected { stream, .. }) = self.pending.pop_front_if(|front| front.maybe_unseen) {
+            messages.unseen(stream);
         }
     }
 

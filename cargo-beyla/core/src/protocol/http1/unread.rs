@@ -2,7 +2,9 @@
 //! another protocol (400, 505), or too long (414, 431). With its answer such a request counts as any other.
 
 use super::line::Said;
-use super::{Expected, Http1, Method, Start, State, head};
+use super::side::{Start, State};
+use super::{Expected, Http1, Method, head};
+use crate::model::connection::StreamId;
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead, UNREAD};
 
 /// A request that has turned out to be unreadable and has no answer yet.
@@ -28,7 +30,7 @@ pub(super) enum Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Otherwise {
     /// The connection is given up.
-    GiveUp(GivenUp),
+    GiveUp,
     /// A request is missing.
     Missing,
 }
@@ -45,24 +47,25 @@ impl Unread {
 impl Http1 {
     /// Whether a response may be the answer to a request that is not read.
     pub(super) fn may_answer_unread(&self) -> bool {
-        let is_partial = matches!(self.requests.state, State::Opening | State::Head | State::Expecting(_));
+        let is_partial = matches!(self.requests.state, State::Head | State::Expecting(_));
         self.unread.is_some() || (is_partial && !self.requests.head.is_empty())
     }
 
-    /// The head of a final response to a request that is not read.
+    /// The head of a final response to a request that is not read: that request begins now, and has ended with what is
+    /// returned.
     pub(super) fn answer_unread(
         &mut self,
         response: &ResponseHead,
         protocol: &'static str,
         messages: &mut dyn Messages,
-    ) {
+    ) -> Option<MessageEnd> {
         self.settle_expectation(messages);
         // A head that is broken may not have been looked at since.
-        self.check_partial_request(messages);
+        self.check_partial_request();
         let half = std::mem::take(&mut self.requests.head);
         let (unread, body) = match self.unread.take() {
             Some(unread) => (*unread, None),
-            None if half.is_empty() => return,
+            None if half.is_empty() => return None,
             None => (Unread::new(&half, self.requests.start, Why::Broken, Otherwise::Missing), Some(0)),
         };
         let received_ns = match unread.why {
@@ -70,28 +73,31 @@ impl Http1 {
             Why::Broken => Some(response.begin_ns),
             Why::TooLong => self.requests.last_ns,
         };
-        self.any_request = true;
         self.requests.lose();
         let said = Said::of(&unread.line);
         let (path, query) = said.target.map_or((UNREAD, None), head::split_target);
-        self.pending.push_back(Expected {
+        let stream = self.begin_exchange(Expected {
+            stream: StreamId::default(),
             method: Method::named(said.method.unwrap_or_default()),
             upgrade: false,
             pipelined: false,
             maybe_unseen: false,
         });
-        messages.request(&RequestHead {
-            protocol: said.protocol.unwrap_or(protocol),
-            method: said.method.unwrap_or(UNREAD),
-            path,
-            query,
-            bytes: self.received.saturating_sub(unread.start.offset),
-            arrived_ns: unread.start.arrived,
-            read_ns: unread.start.returned,
-            trace: None,
-        });
-        messages.response(response);
-        messages.request_end(MessageEnd { body, time_ns: received_ns });
+        messages.request(
+            stream,
+            &RequestHead {
+                protocol: said.protocol.unwrap_or(protocol),
+                method: said.method.unwrap_or(UNREAD),
+                path,
+                query,
+                bytes: self.received.saturating_sub(unread.start.offset),
+                arrived_ns: unread.start.arrived,
+                read_ns: unread.start.returned,
+                trace: None,
+                grpc: None,
+            },
+        );
+        Some(MessageEnd::new(body, received_ns))
     }
 
     /// Whether the connection is to be given up unless the answer can be read.
@@ -102,8 +108,8 @@ impl Http1 {
     /// There is no answer to it, or none that can be read.
     pub(super) fn forget_unread(&mut self, messages: &mut dyn Messages) {
         match self.unread.take().map(|unread| unread.otherwise) {
-            Some(Otherwise::GiveUp(reason)) => self.tell(reason, messages),
-            Some(Otherwise::Missing) => messages.request_unread(),
+            Some(Otherwise::GiveUp) => self.tell(GivenUp::Unreadable, messages),
+            Some(Otherwise::Missing) => messages.unread(),
             None => {}
         }
     }

@@ -1,9 +1,9 @@
 //! Header blocks -> heads and trailers: RFC 9113, section 8.1.
 
-use super::messages::{Messages, Note, RequestHead, ResponseHead, UNREAD};
 use super::side::BlockOf;
 use super::stream::Stream;
 use super::{Http2, STREAMS_MAX, exchange};
+use crate::protocol::message::{Messages, Note, RequestHead, ResponseHead, UNREAD};
 use crate::transport::segment::Direction;
 
 impl Http2 {

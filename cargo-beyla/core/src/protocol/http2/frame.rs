@@ -1,7 +1,7 @@
 //! Frames: RFC 9113, sections 4 and 6.
 
 /// What a client sends before its first frame: section 3.4.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of a frame before its payload.
 pub(super) const HEADER: usize = 9;
@@ -139,7 +139,7 @@ const RESERVED: u32 = 1 << 31;
 
 /// Whether frames begin here: these bytes, the first that a call moved, are a chain of frames that both ends would
 /// take, as far as they go. They must hold the first of them whole, or its first bytes at least.
-pub fn begins(bytes: &[u8]) -> bool {
+pub(super) fn begins(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     let mut any = false;
     while let Some((first, payload)) = rest.split_first_chunk::<HEADER>() {

@@ -2,19 +2,21 @@
 
 use super::Http2;
 use super::frame::{HEADER, Header, Kind, PREFACE, begins};
-use super::messages::{GivenUp, Messages};
 use super::side::{Block, BlockOf, Content, KEPT_MAX, Payload, Start, State};
+use crate::protocol::message::{GivenUp, Messages};
 use crate::transport::segment::{Direction, Segment};
 
 impl Http2 {
     /// A call begins with these bytes: a direction that is out of step goes on, if they begin frames.
     pub(super) fn step_in(&mut self, direction: Direction, bytes: &[u8]) {
+        let is_first = self.last_opened == 0 && direction == Direction::Request;
         let side = self.side(direction);
         if !matches!(side.state, State::Lost) {
             return;
         }
-        if direction == Direction::Request && bytes.starts_with(PREFACE) {
-            side.state = State::Preface { matched: 0 };
+        if is_first && bytes.starts_with(PREFACE) {
+            // It was met before its first byte.
+            *self = Self::default();
         } else if begins(bytes) {
             side.state = State::FRAME;
         }

@@ -1,7 +1,7 @@
 //! One stream: RFC 9113, section 5.1.
 
-use super::messages::{MessageEnd, Unfinished, UnfinishedResponse};
 use crate::protocol::grpc::{Encoding, Ending, MessageCounter};
+use crate::protocol::message::{MessageEnd, Unfinished, UnfinishedResponse};
 use crate::transport::segment::Direction;
 
 /// A stream that the client opened and that is not closed.

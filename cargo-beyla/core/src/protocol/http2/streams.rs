@@ -1,8 +1,9 @@
 //! How streams end: RFC 9113, section 5.1.
 
-use super::messages::{Messages, Party};
 use super::side::State;
 use super::{Http2, exchange};
+use crate::model::connection::Party;
+use crate::protocol::message::Messages;
 use crate::transport::segment::Direction;
 
 impl Http2 {

@@ -8,43 +8,21 @@ mod splits;
 
 use cargo_beyla_events::Transfer;
 
-use super::frame::PREFACE;
-use super::messages::{GivenUp, MessageEnd, Note, Party, RequestHead, ResponseHead};
+use super::fixtures::*;
 use super::side::KEPT_MAX;
 use super::*;
+use crate::model::connection::Party;
 use crate::model::request::Endpoint;
+use crate::protocol::message::{GivenUp, MessageEnd, Note, RequestHead, ResponseHead, UnfinishedResponse};
 use crate::transport::connection::Connection as Streams;
 
 pub(super) const REQUEST: Direction = Direction::Request;
 pub(super) const RESPONSE: Direction = Direction::Response;
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const PRIORITY: u8 = 0x20;
 /// A head that is whole, with content behind it.
 const HEAD: u8 = END_HEADERS;
 /// A head that is all of its message.
 const ONLY: u8 = END_HEADERS | END_STREAM;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, l0, l1, l2] = (payload.len() as u32).to_be_bytes();
-    [&[l0, l1, l2, kind, flags][..], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A header block of literals that are not added to the table.
-fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
-    let text = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
-    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
-}
-
-fn headers(flags: u8, stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
-    frame(1, flags, stream, &literals(fields))
-}
-
-fn data(flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
-    frame(0, flags, stream, content)
-}
 
 fn get(flags: u8, stream: u32, path: &str) -> Vec<u8> {
     headers(flags, stream, &[(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "a")])
@@ -56,10 +34,6 @@ fn post(stream: u32, path: &str) -> Vec<u8> {
 
 fn status(flags: u8, stream: u32, status: &str) -> Vec<u8> {
     headers(flags, stream, &[(":status", status)])
-}
-
-fn reset(stream: u32) -> Vec<u8> {
-    frame(3, 0, stream, &[0, 0, 0, 8])
 }
 
 /// What is found on a connection, a line each, and the moments apart.

@@ -16,10 +16,6 @@ fn answer(flags: u8, stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
     headers(flags, stream, &[&[(":status", "200"), ("content-type", "application/grpc")], more].concat())
 }
 
-fn message(length: usize) -> Vec<u8> {
-    [&[1][..], &(length as u32).to_be_bytes(), &vec![b'm'; length]].concat()
-}
-
 #[test]
 fn messages_are_counted_and_the_status_is_in_the_trailers() {
     let mut wire = Wire::begun();

@@ -19,13 +19,13 @@ const LENGTH_MAX: usize = 1024;
 /// The heads of all connections of a run.
 #[derive(Debug, Default)]
 pub struct Heads {
-    pub(super) requests: Memo<Request>,
-    pub(super) responses: Memo<Response>,
+    pub(super) requests: HeadCache<Request>,
+    pub(super) responses: HeadCache<Response>,
 }
 
 /// The heads of one direction and what they say.
 #[derive(Debug)]
-pub(super) struct Memo<T> {
+pub(super) struct HeadCache<T> {
     places: Vec<Place<T>>,
     /// The place of the head that came last.
     last: usize,
@@ -57,7 +57,7 @@ impl Head for Response {
     }
 }
 
-impl<T: Head> Memo<T> {
+impl<T: Head> HeadCache<T> {
     /// The head at the beginning of `input`, if it is the one that came last, and what it says. A head
     /// ends where its own bytes tell, so its end need not be looked for.
     pub(super) fn again<'a>(&self, input: &'a [u8]) -> Option<(&'a [u8], T)> {
@@ -88,7 +88,7 @@ impl<T: Head> Memo<T> {
     }
 }
 
-impl<T: Clone> Default for Memo<T> {
+impl<T: Clone> Default for HeadCache<T> {
     fn default() -> Self {
         let free = Place { head: Vec::new(), says: None };
         Self { places: vec![free; PLACES], last: 0, hasher: DefaultHashBuilder::default() }
@@ -105,14 +105,14 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_what_was_read() {
-        let mut memo = Memo::<Response>::default();
+        let mut cache = HeadCache::<Response>::default();
         for round in 0..3 {
             for length in 0..2 * PLACES as u64 {
                 let head = head(length);
-                let says = memo.read(head.as_bytes());
+                let says = cache.read(head.as_bytes());
                 assert_eq!(says, head::response(head.as_bytes()), "{round}");
                 let input = head.clone() + "body";
-                let (again, says_again) = memo.again(input.as_bytes()).expect("the same head");
+                let (again, says_again) = cache.again(input.as_bytes()).expect("the same head");
                 assert_eq!((again, Ok(says_again)), (head.as_bytes(), says));
             }
         }
@@ -120,20 +120,20 @@ mod tests {
 
     #[test]
     fn another_head_is_not_the_last_one() {
-        let mut memo = Memo::<Response>::default();
-        assert!(memo.again(b"").is_none());
-        memo.read(head(1).as_bytes()).expect("a head");
-        assert!(memo.again(head(11).as_bytes()).is_none());
-        assert!(memo.again(&head(1).as_bytes()[..20]).is_none());
-        assert!(memo.read(b"HTTP/1.1 OK\r\n\r\n").is_err());
-        assert!(memo.read(b"HTTP/1.1 OK\r\n\r\n").is_err());
+        let mut cache = HeadCache::<Response>::default();
+        assert!(cache.again(b"").is_none());
+        cache.read(head(1).as_bytes()).expect("a head");
+        assert!(cache.again(head(11).as_bytes()).is_none());
+        assert!(cache.again(&head(1).as_bytes()[..20]).is_none());
+        assert!(cache.read(b"HTTP/1.1 OK\r\n\r\n").is_err());
+        assert!(cache.read(b"HTTP/1.1 OK\r\n\r\n").is_err());
     }
 
     #[test]
     fn long_heads_are_read_each_time() {
-        let mut memo = Memo::<Request>::default();
+        let mut cache = HeadCache::<Request>::default();
         let head = format!("GET /a HTTP/1.1\r\nCookie: {}\r\n\r\n", "x".repeat(LENGTH_MAX));
-        assert_eq!(memo.read(head.as_bytes()).map(|says| says.target(head.as_bytes()).len()), Ok(2));
-        assert!(memo.places.iter().all(|place| place.head.is_empty()));
+        assert_eq!(cache.read(head.as_bytes()).map(|says| says.target(head.as_bytes()).len()), Ok(2));
+        assert!(cache.places.iter().all(|place| place.head.is_empty()));
     }
 }

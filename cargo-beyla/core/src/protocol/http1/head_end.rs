@@ -7,7 +7,7 @@ pub(super) const HEAD_MAX: usize = 16 * 1024;
 
 /// A buffer and new input, taken together.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Gathered<'a> {
+pub(super) enum Found<'a> {
     /// There is a whole head, and the input behind it.
     Head(&'a [u8], &'a [u8]),
     /// All of the input is in the buffer now, and there is no whole head in it.
@@ -17,15 +17,15 @@ pub(super) enum Gathered<'a> {
 }
 
 /// Looks for the end of a head; copies only what is left over for later.
-pub(super) fn gather<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Gathered<'a> {
+pub(super) fn find_head<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Found<'a> {
     if buffer.is_empty() {
         return match end_of_head(input, 0) {
-            Some(end) if end <= HEAD_MAX => Gathered::Head(&input[..end], &input[end..]),
+            Some(end) if end <= HEAD_MAX => Found::Head(&input[..end], &input[end..]),
             None if input.len() <= HEAD_MAX => {
                 buffer.extend_from_slice(input);
-                Gathered::Partial
+                Found::Partial
             }
-            _ => Gathered::TooLong,
+            _ => Found::TooLong,
         };
     }
     let before = buffer.len();
@@ -33,9 +33,9 @@ pub(super) fn gather<'a>(buffer: &'a mut Vec<u8>, input: &'a [u8]) -> Gathered<'
     buffer.extend_from_slice(&input[..taken]);
     // The end may have begun among the bytes that were there before.
     match end_of_head(buffer, before.saturating_sub(2)) {
-        Some(end) if end <= HEAD_MAX => Gathered::Head(&buffer[..end], &input[end.saturating_sub(before)..]),
-        None if buffer.len() <= HEAD_MAX => Gathered::Partial,
-        _ => Gathered::TooLong,
+        Some(end) if end <= HEAD_MAX => Found::Head(&buffer[..end], &input[end.saturating_sub(before)..]),
+        None if buffer.len() <= HEAD_MAX => Found::Partial,
+        _ => Found::TooLong,
     }
 }
 
@@ -61,9 +61,9 @@ mod tests {
         let text = b"GET / HTTP/1.1\r\na: b\r\n\r\nrest";
         for cut in 1..text.len() - 4 {
             let mut buffer = Vec::new();
-            assert_eq!(gather(&mut buffer, &text[..cut]), Gathered::Partial);
-            let whole = gather(&mut buffer, &text[cut..]);
-            assert_eq!(whole, Gathered::Head(&text[..text.len() - 4], b"rest"), "{cut}");
+            assert_eq!(find_head(&mut buffer, &text[..cut]), Found::Partial);
+            let whole = find_head(&mut buffer, &text[cut..]);
+            assert_eq!(whole, Found::Head(&text[..text.len() - 4], b"rest"), "{cut}");
         }
     }
 
@@ -76,11 +76,11 @@ mod tests {
             for cut in [0, 1, 100, HEAD_MAX - 1] {
                 let mut buffer = Vec::new();
                 if cut > 0 {
-                    assert_eq!(gather(&mut buffer, &text.as_bytes()[..cut]), Gathered::Partial);
+                    assert_eq!(find_head(&mut buffer, &text.as_bytes()[..cut]), Found::Partial);
                 }
-                let whole = gather(&mut buffer, &text.as_bytes()[cut..]);
-                assert_eq!(matches!(whole, Gathered::Head(..)), fits, "{length} {cut}");
-                assert_eq!(whole == Gathered::TooLong, !fits, "{length} {cut}");
+                let whole = find_head(&mut buffer, &text.as_bytes()[cut..]);
+                assert_eq!(matches!(whole, Found::Head(..)), fits, "{length} {cut}");
+                assert_eq!(whole == Found::TooLong, !fits, "{length} {cut}");
             }
         }
     }

@@ -1,0 +1,320 @@
+//! Chooses the protocol of a connection by the first bytes of either side.
+//!
+//! A new protocol is one folder and one line in [`PROTOCOLS`]. What none of them recognises is HTTP/1's: whether bytes
+//! are HTTP/1 that is broken, only an answer in HTTP/1 tells. So HTTP/1 reads along until another protocol is
+//! recognised, and even then until the server has spoken: a server that does not know what the client speaks says so
+//! in HTTP/1.
+
+mod unsupported;
+mod view;
+
+use super::candidate::{Beginning, Candidate, Likeness};
+use super::http1::{self, Http1};
+use super::http2;
+use super::message::{Messages, Protocol, Shared, Unfinished, Upgrade};
+use super::proxy;
+use crate::model::connection::StreamId;
+use crate::transport::segment::{Direction, Segment};
+use view::View;
+
+/// The protocols beside HTTP/1.
+const PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS];
+
+/// What numbers of HTTP/1 exchanges begin behind where another protocol has begun to number them: those of HTTP/2 have
+/// 31 bits.
+const OVERRULED: u64 = 1 << 32;
+
+/// Reads one connection, in the protocol that it turns out to speak.
+#[derive(Debug)]
+pub struct Detector {
+    candidates: &'static [Candidate],
+    opening: Opening,
+    reader: Box<dyn Protocol>,
+    /// HTTP/1, as long as another protocol reads and the server has not spoken.
+    fallback: Option<Box<dyn Protocol>>,
+    /// Whether any bytes have come from the client.
+    begun: bool,
+    /// Whether it was said why the connection is not read.
+    is_given_up: bool,
+    /// What is added to the reader's numbers of exchanges.
+    numbered_behind: u64,
+}
+
+/// How far the beginning of a connection is known.
+#[derive(Debug)]
+enum Opening {
+    /// The client has sent these bytes, which may become the beginning of several protocols.
+    Open { held: Vec<u8>, may_be_proxied: bool },
+    /// A proxy has said who is behind it, and adds to that: bytes that are still to come.
+    Proxied { left: u64 },
+    /// It was met in its midst, and nothing that was recognised has come since.
+    Joined,
+    /// The protocol is chosen.
+    Known,
+}
+
+impl Opening {
+    fn first(may_be_proxied: bool) -> Self {
+        Self::Open { held: Vec::new(), may_be_proxied }
+    }
+}
+
+impl Default for Detector {
+    /// Of a connection that is seen from its beginning.
+    fn default() -> Self {
+        Self::among(PROTOCOLS)
+    }
+}
+
+impl Detector {
+    /// Of a connection that was met in its midst.
+    pub fn joined() -> Self {
+        Self::joined_among(PROTOCOLS)
+    }
+
+    fn among(candidates: &'static [Candidate]) -> Self {
+        Self {
+            candidates,
+            opening: Opening::first(true),
+            reader: Box::new(Http1::new(candidates)),
+            fallback: None,
+            begun: false,
+            is_given_up: false,
+            numbered_behind: 0,
+        }
+    }
+
+    fn joined_among(candidates: &'static [Candidate]) -> Self {
+        let reader = Box::new(Http1::joined(candidates));
+        Self { opening: Opening::Joined, reader, ..Self::among(candidates) }
+    }
+
+    /// An operation moved bytes.
+    pub fn segment(&mut self, segment: &Segment<'_>, shared: &mut Shared, messages: &mut dyn Messages) {
+        if !self.is_reading() {
+            return;
+        }
+        if matches!(self.opening, Opening::Known) && self.fallback.is_none() {
+            self.read(segment, shared, messages);
+        } else {
+            match segment.direction {
+                Direction::Request => self.client_speaks(segment, shared, messages),
+                Direction::Response => self.server_speaks(segment, shared, messages),
+            }
+        }
+        self.begun |= segment.direction == Direction::Request;
+    }
+
+    /// Bytes moved that no record told of.
+    pub fn gap(&mut self, direction: Direction, mut length: u64, messages: &mut dyn Messages) {
+        if !self.is_reading() || length == 0 {
+            return;
+        }
+        if direction == Direction::Request {
+            self.begun = true;
+            length -= self.pass_over_proxied(length);
+            if length > 0 && matches!(self.opening, Opening::Open { .. }) {
+                self.opening = Opening::Known;
+            }
+        }
+        if let Some(fallback) = &mut self.fallback {
+            fallback.gap(direction, length, messages);
+        }
+        let mut view = self.view(messages);
+        self.reader.gap(direction, length, &mut view);
+    }
+
+    /// Nothing follows any more.
+    pub fn stop(&mut self, messages: &mut dyn Messages) {
+        self.fallback = None;
+        let mut view = self.view(messages);
+        self.reader.stop(&mut view);
+    }
+
+    /// As [`Protocol::unfinished`].
+    pub fn unfinished(&self, stream: StreamId) -> Unfinished {
+        self.own(stream).map_or(Unfinished::UNKNOWN, |stream| self.reader.unfinished(stream))
+    }
+
+    /// As [`Protocol::awaits_content`].
+    pub fn awaits_content(&self) -> bool {
+        self.reader.awaits_content()
+    }
+
+    /// As [`Protocol::announced_content`].
+    pub fn announced_content(&self) -> u64 {
+        self.reader.announced_content()
+    }
+
+    /// As [`Protocol::response_begun`].
+    pub fn response_begun(&self) -> Option<(StreamId, u64)> {
+        let (StreamId(stream), begin_ns) = self.reader.response_begun()?;
+        Some((StreamId(stream + self.numbered_behind), begin_ns))
+    }
+
+    /// Whether the connection is still read; if not, it has been given up or taken over.
+    pub fn is_reading(&self) -> bool {
+        self.reader.is_reading() || self.fallback.is_some()
+    }
+
+    /// Whether any bytes have come from the client.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// The reader's own number of an exchange, if it is one of the reader's.
+    fn own(&self, StreamId(stream): StreamId) -> Option<StreamId> {
+        stream.checked_sub(self.numbered_behind).filter(|&own| own > 0).map(StreamId)
+    }
+
+    fn view<'a>(&self, messages: &'a mut dyn Messages) -> View<'a> {
+        View::new(messages, self.numbered_behind, self.is_given_up)
+    }
+
+    /// The reader reads on; another takes its place if it hands the connection over.
+    fn read(&mut self, segment: &Segment<'_>, shared: &mut Shared, messages: &mut dyn Messages) {
+        let upgrade = if self.numbered_behind == 0 && !self.is_given_up {
+            self.reader.segment(segment, shared, messages)
+        } else {
+            let mut view = self.view(messages);
+            self.reader.segment(segment, shared, &mut view)
+        };
+        if let Some(upgrade) = upgrade {
+            self.upgrade(&upgrade, segment, shared, messages);
+        }
+    }
+
+    fn upgrade(&mut self, upgrade: &Upgrade, segment: &Segment<'_>, shared: &mut Shared, messages: &mut dyn Messages) {
+        let Some(candidate) = self.candidates.iter().find(|candidate| candidate.token == Some(upgrade.token)) else {
+            return;
+        };
+        self.reader = (candidate.open)(&Beginning::Upgraded(upgrade));
+        // The new protocol's first exchange is the one that asked for it.
+        self.numbered_behind += upgrade.stream.0 - 1;
+        let rest = segment.from(upgrade.response_from);
+        if rest.length() > 0 {
+            self.read(&rest, shared, messages);
+        }
+    }
+
+    /// Bytes of the client come while it is not known yet what it speaks, or whether the server speaks that.
+    fn client_speaks(&mut self, segment: &Segment<'_>, shared: &mut Shared, messages: &mut dyn Messages) {
+        let passed_over = self.pass_over_proxied(segment.length());
+        let segment = &segment.from(segment.start.saturating_add(passed_over));
+        if segment.length() == 0 {
+            return;
+        }
+        match &mut self.opening {
+            Opening::Open { held, may_be_proxied } => {
+                let before = held.len();
+                let room = proxy::READ_MAX.saturating_sub(before);
+                held.extend_from_slice(&segment.data[..segment.data.len().min(room)]);
+                let proxy = if *may_be_proxied { proxy::read(held) } else { proxy::Read::None };
+                if let proxy::Read::Header { length, client } = proxy {
+                    if let Some(client) = client {
+                        messages.client(client);
+                    }
+                    self.opening = Opening::Proxied { left: (length - before) as u64 };
+                    self.reader = Box::new(Http1::new(self.candidates));
+                    return self.client_speaks(segment, shared, messages);
+                }
+                *may_be_proxied = proxy == proxy::Read::Partial;
+                let (likeness, candidate) = recognise(self.candidates, Direction::Request, held);
+                if let (Likeness::Whole, Some(candidate)) = (likeness, candidate) {
+                    let reader = (candidate.open)(&Beginning::First(&held[..before]));
+                    self.fallback = Some(std::mem::replace(&mut self.reader, reader));
+                }
+                let is_open = *may_be_proxied || likeness == Likeness::Partial;
+                if !is_open || segment.skipped > 0 {
+                    self.opening = Opening::Known;
+                }
+            }
+            Opening::Joined if !self.begun && proxy::begins(segment.data) => {
+                // It was met before its first byte.
+                self.opening = Opening::first(true);
+                self.reader = Box::new(Http1::new(self.candidates));
+                return self.client_speaks(segment, shared, messages);
+            }
+            Opening::Joined => self.resume(segment),
+            Opening::Proxied { .. } | Opening::Known => {}
+        }
+        if let Some(fallback) = &mut self.fallback {
+            // It takes these bytes for a broken request, of which it says nothing before the server answers.
+            fallback.segment(segment, shared, messages);
+        }
+        self.read(segment, shared, messages);
+    }
+
+    /// Bytes of the server come while it is not known yet what the client speaks, or whether the server speaks that.
+    fn server_speaks(&mut self, segment: &Segment<'_>, shared: &mut Shared, messages: &mut dyn Messages) {
+        if let Some(fallback) = &mut self.fallback {
+            if segment.data.is_empty() {
+                fallback.segment(segment, shared, messages);
+            } else if http1::may_begin_response(segment.data) {
+                self.overrule();
+            } else {
+                self.fallback = None;
+            }
+        } else {
+            match &self.opening {
+                Opening::Open { .. } if !self.begun => {
+                    if let (Likeness::Whole, Some(candidate)) =
+                        recognise(self.candidates, segment.direction, segment.data)
+                    {
+                        self.reader = (candidate.open)(&Beginning::First(&[]));
+                        self.opening = Opening::Known;
+                    }
+                }
+                Opening::Open { held, .. } if !held.is_empty() => self.opening = Opening::Known,
+                Opening::Joined => self.resume(segment),
+                Opening::Open { .. } | Opening::Proxied { .. } | Opening::Known => {}
+            }
+        }
+        self.read(segment, shared, messages);
+    }
+
+    /// The server answers in HTTP/1 to what was taken for another protocol.
+    fn overrule(&mut self) {
+        if let Some(http1) = self.fallback.take() {
+            self.is_given_up = !self.reader.is_reading();
+            self.numbered_behind = OVERRULED;
+            self.reader = http1;
+        }
+    }
+
+    /// An operation begins on a connection that was met in its midst.
+    fn resume(&mut self, segment: &Segment<'_>) {
+        let resumes = |candidate: &&Candidate| (candidate.resumes)(segment.direction, segment.data);
+        if let Some(candidate) = self.candidates.iter().find(resumes) {
+            self.reader = (candidate.open)(&Beginning::Midst);
+            self.opening = Opening::Known;
+        } else if segment.direction == Direction::Request && http1::begins_request(segment.data) {
+            self.opening = Opening::Known;
+        }
+    }
+
+    /// How many of the bytes that the client sends next are what a proxy has added.
+    fn pass_over_proxied(&mut self, length: u64) -> u64 {
+        let Opening::Proxied { left } = &mut self.opening else { return 0 };
+        let passed_over = length.min(*left);
+        *left -= passed_over;
+        if *left == 0 {
+            self.opening = Opening::first(false);
+        }
+        passed_over
+    }
+}
+
+/// How much these first bytes of a connection in one direction are like those of the protocols, and the one that they
+/// are most like.
+fn recognise(
+    candidates: &'static [Candidate],
+    direction: Direction,
+    bytes: &[u8],
+) -> (Likeness, Option<&'static Candidate>) {
+    let likeness = |candidate: &'static Candidate| ((candidate.begins)(direction, bytes), Some(candidate));
+    candidates.iter().map(likeness).max_by_key(|(likeness, _)| *likeness).unwrap_or((Likeness::None, None))
+}
+
+#[cfg(test)]
+mod tests;

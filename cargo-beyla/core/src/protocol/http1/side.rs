@@ -1,0 +1,98 @@
+//! One direction of a connection: which part of a message its next byte belongs to.
+
+use super::body::Body;
+use super::expectation::Expectation;
+use super::head;
+use crate::transport::segment::{Direction, Segment};
+
+/// One direction.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    pub(super) state: State,
+    /// The beginning of a head that is not whole, or of what cannot be told from one yet.
+    pub(super) head: Vec<u8>,
+    /// Where the message that is being read began.
+    pub(super) start: Start,
+    /// Whether the message that is being read was guessed to begin where it did.
+    pub(super) guessed: bool,
+    /// When the last call returned that moved bytes, in nanoseconds.
+    pub(super) last_ns: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum State {
+    /// Before or in the head of a message.
+    #[default]
+    Head,
+    /// Before its content, which the client may leave out.
+    Expecting(Box<Expectation>),
+    /// In its content.
+    Body(Body),
+    /// Out of step.
+    Lost,
+    /// Not read any further.
+    Over,
+}
+
+/// The call that moved the first byte of a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Start {
+    /// The byte's offset.
+    pub(super) offset: u64,
+    /// When it reached the receive queue, in nanoseconds. Only of requests.
+    pub(super) arrived: Option<u64>,
+    /// Entry of the call, in nanoseconds.
+    pub(super) entered: u64,
+    /// Return of the call, in nanoseconds.
+    pub(super) returned: u64,
+}
+
+impl Start {
+    /// The byte at this offset of the segment begins the message.
+    pub(super) fn of(segment: &Segment<'_>, offset: u64) -> Self {
+        let arrived = match segment.direction {
+            Direction::Request => segment.arrived_at(offset),
+            Direction::Response => None,
+        };
+        Self { offset, arrived, entered: segment.begin_ns, returned: segment.end_ns }
+    }
+}
+
+impl Side {
+    /// A call moved bytes in this direction.
+    pub(super) fn begin_operation(&mut self, segment: &Segment<'_>) {
+        let begins = match segment.direction {
+            Direction::Request => head::begins_request,
+            Direction::Response => head::begins_response,
+        };
+        match &mut self.state {
+            State::Lost if begins(segment.data) => {
+                self.state = State::Head;
+                self.guessed = true;
+            }
+            State::Body(body) => body.operation(),
+            _ => {}
+        }
+    }
+
+    /// Content of the message that is being read so far; `None` where the framing was lost.
+    pub(super) fn content(&self) -> Option<u64> {
+        match &self.state {
+            State::Body(body) => body.size(),
+            State::Expecting(_) => Some(0),
+            _ => None,
+        }
+    }
+
+    /// Is out of step from here on.
+    pub(super) fn lose(&mut self) {
+        self.head = Vec::new();
+        self.state = State::Lost;
+    }
+
+    /// Reads nothing from here on.
+    pub(super) fn close(&mut self) {
+        self.head = Vec::new();
+        self.state = State::Over;
+    }
+}
