@@ -7,7 +7,7 @@
 //!     RUSTC_BOOTSTRAP=1 cargo fuzz run records fuzz/corpus/records fuzz/seeds/records -- -max_total_time=60
 #![no_main]
 
-use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::event::Event;
 use cargo_beyla_core::exchange::route::RouteTable;
 use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 use libfuzzer_sys::fuzz_target;

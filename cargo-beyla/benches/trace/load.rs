@@ -1,9 +1,10 @@
 //! The records of a server under load.
 
-use cargo_beyla_events::{
-    AF_INET, Endpoint, Header, Open, Sending, State, TaskChange, Transfer, kind, task, tcp_state,
-};
-use zerocopy::{Immutable, IntoBytes};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use cargo_beyla_core::event::{Captured, Event, Open, Operation};
+use cargo_beyla_core::model::request::Endpoint;
+use cargo_beyla_events::{Header, Sending, State, TaskChange, Transfer, task, tcp_state};
 
 /// Connections that are open at a time; each is asked once a round.
 const CONNECTIONS: u64 = 64;
@@ -62,8 +63,7 @@ impl Load {
     pub(crate) fn next_batch(&mut self) -> &[u8] {
         self.records.clear();
         if self.shape.explain && self.requests == 0 {
-            let header = self.header::<Header>(kind::EXPLAINED, 0, b"");
-            self.push(&header, b"");
+            self.push(&Event::Explained(""));
         }
         for _ in 0..4 {
             self.add_round();
@@ -95,10 +95,17 @@ impl Load {
 
     fn open(&mut self, connection: u64, at: usize) {
         self.moved[at] = (0, 0);
-        let end = Endpoint { family: AF_INET, port: 8080, ..Default::default() };
-        let header = self.header::<Open>(kind::OPEN, connection, b"");
-        let established_ns = self.now_ns;
-        self.push(&Open { header, established_ns, local: end, remote: end, ..Default::default() }, b"");
+        let end = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)));
+        self.push(&Event::Open(Open {
+            time_ns: self.now_ns,
+            connection,
+            established_ns: Some(self.now_ns),
+            server: end.clone(),
+            client: end,
+            receive_sequence: 0,
+            send_sequence: 0,
+            before: false,
+        }));
     }
 
     fn receive(&mut self, connection: u64, at: usize) {
@@ -118,16 +125,16 @@ impl Load {
         let start = *received;
         *received = start.wrapping_add(data.len() as u32);
         let transfer = Transfer {
-            header: self.header::<Transfer>(kind::RECEIVE, connection, data.as_bytes()),
+            header: self.header(connection, 0),
             arrival_ns: self.now_ns - 2_000,
             arrival_sequence: start,
             end_sequence: self.moved[at].0,
             length: data.len() as u32,
-            captured: data.len() as u32,
             thread: 1,
             ..Default::default()
         };
-        self.push(&transfer, data.as_bytes());
+        let captured = Captured::first(data.as_bytes());
+        self.push(&Event::Receive(Operation { transfer, captured }));
     }
 
     fn send(&mut self, connection: u64, at: usize) {
@@ -135,9 +142,8 @@ impl Load {
         if self.shape.explain {
             self.task(task::WOKEN, at as u64, 0);
             self.task(task::RUNNING, at as u64, 0);
-            let mut header = self.header::<Sending>(kind::SENDING, connection, b"");
-            header.time_ns += took / 2;
-            self.push(&Sending { header, thread: 1, reserved: 0 }, b"");
+            let header = self.header(connection, took / 2);
+            self.push(&Event::Sending(Sending { header, thread: 1, reserved: 0 }));
         }
         let second = self.now_ns / 1_000_000_000 % 60;
         let data = format!(
@@ -147,19 +153,16 @@ impl Load {
         let sent = &mut self.moved[at].1;
         *sent = sent.wrapping_add(data.len() as u32);
         let transfer = Transfer {
-            header: Header {
-                time_ns: self.now_ns + took,
-                ..self.header::<Transfer>(kind::SEND, connection, data.as_bytes())
-            },
+            header: self.header(connection, took),
             begin_ns: self.now_ns + took / 2,
             end_sequence: self.moved[at].1,
             received_sequence: self.moved[at].0,
             length: data.len() as u32,
-            captured: data.len() as u32,
             thread: 1,
             ..Default::default()
         };
-        self.push(&transfer, data.as_bytes());
+        let captured = Captured::first(data.as_bytes());
+        self.push(&Event::Send(Operation { transfer, captured }));
         self.task(task::IDLE, at as u64, took);
     }
 
@@ -168,15 +171,14 @@ impl Load {
         if !self.shape.explain {
             return;
         }
-        let mut header = self.header::<TaskChange>(kind::TASK, 0, b"");
-        (header.flags, header.time_ns) = (change, header.time_ns + later_ns);
-        self.push(&TaskChange { header, task: 64 * (at + 1), vtable: 64, thread: 1, process: 0 }, b"");
+        let header = Header { flags: change, ..self.header(0, later_ns) };
+        self.push(&Event::Task(TaskChange { header, task: 64 * (at + 1), vtable: 64, thread: 1, process: 0 }));
     }
 
     fn close(&mut self, connection: u64, at: usize) {
         let (receive_sequence, send_sequence) = self.moved[at];
         let state = State {
-            header: Header { time_ns: self.now_ns + 200_000, ..self.header::<State>(kind::STATE, connection, b"") },
+            header: self.header(connection, 200_000),
             old: tcp_state::ESTABLISHED,
             new: tcp_state::CLOSE,
             // Each with the end of its stream.
@@ -184,17 +186,16 @@ impl Load {
             send_sequence: send_sequence + 1,
             ..Default::default()
         };
-        self.push(&state, b"");
+        self.push(&Event::State(state));
     }
 
-    fn header<T>(&self, kind: u16, connection: u64, trailing: &[u8]) -> Header {
-        let size = (size_of::<T>() + trailing.len()) as u32;
-        Header { kind, flags: 0, size, time_ns: self.now_ns, connection }
+    /// Of what happens so long after the present moment.
+    fn header(&self, connection: u64, later_ns: u64) -> Header {
+        Header { time_ns: self.now_ns + later_ns, connection, ..Header::default() }
     }
 
-    fn push(&mut self, record: &(impl IntoBytes + Immutable), trailing: &[u8]) {
-        self.records.extend_from_slice(record.as_bytes());
-        self.records.extend_from_slice(trailing);
+    fn push(&mut self, event: &Event<'_>) {
+        event.encode(&mut self.records);
     }
 
     /// xorshift64: the same in every run.

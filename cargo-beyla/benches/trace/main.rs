@@ -7,7 +7,7 @@ mod load;
 
 use std::time::Duration;
 
-use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::event::Event;
 use cargo_beyla_core::exchange::route::RouteTable;
 use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 

@@ -1,13 +1,15 @@
 //! Records as the kernel side makes them, for tests.
 
-mod explain;
+pub(crate) mod explain;
 
 use std::collections::HashMap;
 
-use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, kind, tcp_state};
-use zerocopy::{Immutable, IntoBytes};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::event::decode::Event;
+use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, Header, tcp_state};
+
+use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation};
+use crate::model::request::Endpoint;
 use crate::transport::segment::Direction;
 
 use crate::exchange::route::RouteTable;
@@ -58,13 +60,8 @@ impl Tape {
 
     /// The client connects, and 10 ns later the server accepts.
     pub(crate) fn open(&mut self, connection: u64) -> &mut Self {
-        let end = |port| records::Endpoint {
-            family: records::AF_INET,
-            port,
-            address: [127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            reserved: 0,
-        };
-        self.open_with(connection, end(8080), end(50000), b"")
+        let end = |port| Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        self.open_with(connection, end(8080), end(50000))
     }
 
     /// The same, but the server accepts so many nanoseconds later.
@@ -79,46 +76,34 @@ impl Tape {
         self.open(connection)
     }
 
-    pub(crate) fn open_unix(&mut self, connection: u64, path: &[u8]) -> &mut Self {
-        let end = records::Endpoint { family: records::AF_UNIX, ..Default::default() };
-        self.open_with(connection, end, end, path)
+    pub(crate) fn open_unix(&mut self, connection: u64, path: &str) -> &mut Self {
+        self.open_with(connection, Endpoint::Unix(path.to_owned()), Endpoint::Unix(String::new()))
     }
 
-    fn open_with(
-        &mut self,
-        connection: u64,
-        local: records::Endpoint,
-        remote: records::Endpoint,
-        path: &[u8],
-    ) -> &mut Self {
+    fn open_with(&mut self, connection: u64, server: Endpoint, client: Endpoint) -> &mut Self {
         // So that sequence numbers wrap soon.
         let first = u32::MAX - 50;
         let ends = Ends { received: first, sent: first, budget: CAPTURE_TURN, last: None };
         self.connections.insert(connection, ends);
         let established_ns = self.now;
         self.now += self.accept_ns.take().unwrap_or(10);
-        let mut header = self.header::<records::Open>(kind::OPEN, connection, path);
-        let joins = std::mem::take(&mut self.joins);
-        if joins {
-            header.flags = records::OPEN_BEFORE;
-        }
-        let record = records::Open {
-            header,
-            established_ns: if joins { 0 } else { established_ns },
-            local,
-            remote,
+        let before = std::mem::take(&mut self.joins);
+        self.push(&Event::Open(Open {
+            time_ns: self.now,
+            connection,
+            established_ns: (!before).then_some(established_ns),
+            server,
+            client,
             receive_sequence: first,
             send_sequence: first,
-        };
-        self.push(&record, path)
+            before,
+        }))
     }
 
     pub(crate) fn listen(&mut self, port: u16) -> &mut Self {
-        let record = records::Listen {
-            header: self.header::<records::Listen>(kind::LISTEN, 0, b""),
-            local: records::Endpoint { family: records::AF_INET, port, ..Default::default() },
-        };
-        self.push(&record, b"")
+        let local = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+        let time_ns = self.now;
+        self.push(&Event::Listen(Listen { time_ns, local, process: 0, ipv6_only: false, before: false }))
     }
 
     /// Bytes arrive after 10 ns and are read after 10 more.
@@ -156,19 +141,19 @@ impl Tape {
         *position = start.wrapping_add(data.len() as u32);
         let end_sequence = *position;
         let received_sequence = ends.received;
-        let (kind, begin_ns, arrival_ns) = match direction {
-            Direction::Request => (kind::RECEIVE, 0, self.arrived_ns.take().unwrap_or(begun)),
-            Direction::Response => (kind::SEND, begun, 0),
+        let (begin_ns, arrival_ns) = match direction {
+            Direction::Request => (0, self.arrived_ns.take().unwrap_or(begun)),
+            Direction::Response => (begun, 0),
         };
         let tail = match data.last_chunk() {
             Some(tail) if captured < data.len() => *tail,
             _ => [0; 8],
         };
         if self.explained && direction == Direction::Response {
-            self.send_call(kind::SENDING, connection, begun);
+            self.sending_at(connection, begun);
         }
-        let record = records::Transfer {
-            header: self.header::<records::Transfer>(kind, connection, &data[..captured]),
+        let transfer = records::Transfer {
+            header: self.header(connection),
             begin_ns,
             arrival_ns,
             arrival_sequence: start,
@@ -179,18 +164,18 @@ impl Tape {
             thread: self.thread,
             tail,
         };
-        self.push(&record, &data[..captured])
+        let operation = Operation { transfer, captured: Captured::first(&data[..captured]) };
+        self.push(&match direction {
+            Direction::Request => Event::Receive(operation),
+            Direction::Response => Event::Send(operation),
+        })
     }
 
     /// Bytes reach a queue that holds so many unread ones.
     pub(crate) fn arrive_behind(&mut self, connection: u64, unread: u32) -> &mut Self {
         self.now += 10;
-        let record = records::Arrival {
-            header: self.header::<records::Arrival>(kind::ARRIVAL, connection, b""),
-            sequence: self.connections[&connection].received.wrapping_add(unread),
-            reserved: 0,
-        };
-        self.push(&record, b"")
+        let sequence = self.connections[&connection].received.wrapping_add(unread);
+        self.push(&Event::Arrival(records::Arrival { header: self.header(connection), sequence, reserved: 0 }))
     }
 
     /// Bytes move and no record tells of them.
@@ -233,8 +218,8 @@ impl Tape {
     fn state(&mut self, connection: u64, new: u8, error: u8) -> &mut Self {
         self.now += 10;
         let ends = &self.connections[&connection];
-        let record = records::State {
-            header: self.header::<records::State>(kind::STATE, connection, b""),
+        let state = records::State {
+            header: self.header(connection),
             old: tcp_state::ESTABLISHED,
             new,
             error,
@@ -242,37 +227,23 @@ impl Tape {
             send_sequence: ends.sent,
             ..Default::default()
         };
-        self.push(&record, b"")
+        self.push(&Event::State(state))
     }
 
     pub(crate) fn lost(&mut self, records: u64) -> &mut Self {
-        let record = records::Lost {
-            header: self.header::<records::Lost>(kind::LOST, 0, b""),
-            records,
-            connections: 2,
-            skipped: 3,
-        };
-        self.push(&record, b"")
+        self.push(&Event::Lost(Lost { records, connections: 2, skipped: 3 }))
     }
 
     pub(crate) fn io_uring(&mut self) -> &mut Self {
-        let header = self.header::<records::Header>(kind::IO_URING, 0, b"");
-        self.push(&header, b"")
+        self.push(&Event::IoUring(Moment { time_ns: self.now }))
     }
 
-    fn header<T>(&self, kind: u16, connection: u64, trailing: &[u8]) -> records::Header {
-        records::Header {
-            kind,
-            flags: 0,
-            size: (size_of::<T>() + trailing.len()) as u32,
-            time_ns: self.now,
-            connection,
-        }
+    fn header(&self, connection: u64) -> Header {
+        Header { time_ns: self.now, connection, ..Header::default() }
     }
 
-    fn push(&mut self, record: &(impl IntoBytes + Immutable), trailing: &[u8]) -> &mut Self {
-        self.bytes.extend_from_slice(record.as_bytes());
-        self.bytes.extend_from_slice(trailing);
+    fn push(&mut self, event: &Event<'_>) -> &mut Self {
+        event.encode(&mut self.bytes);
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
-use cargo_beyla_core::event::decode::Paused;
+use cargo_beyla_core::event::Paused;
 
 /// How often both are read. One good reading is enough, and nine of ten are good even on a busy machine.
 const READINGS: usize = 10;
@@ -66,9 +66,9 @@ impl Pause {
         Self { since: Instant::now(), from_ns: monotonic_ns() }
     }
 
-    /// How long it was, and the record of it.
+    /// How long it was, and from when until when.
     pub(super) fn end(self) -> (Duration, Paused) {
-        (self.since.elapsed(), Paused::new(self.from_ns, monotonic_ns()))
+        (self.since.elapsed(), Paused { from_ns: self.from_ns, to_ns: monotonic_ns() })
     }
 }
 

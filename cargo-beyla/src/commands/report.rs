@@ -17,7 +17,6 @@ use crate::report::terminal::TerminalOptions;
 use crate::report::verdicts::Verdicts;
 use crate::report::{json as report_json, terminal};
 use cargo_beyla_core::analysis::suite::Within;
-use cargo_beyla_core::event::decode::Event;
 use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 use cargo_beyla_core::model::summary::Summary;
 
@@ -41,11 +40,8 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
         trace_settings.architecture = architecture;
     }
     let mut trace = Trace::new(trace_settings);
-    while let Some(record) = recording.next_record()? {
-        // A record that its own size belies says nothing; those beside it are whole.
-        if let Ok(Some((event, _))) = Event::decode(record) {
-            trace.record(&event);
-        }
+    while let Some(event) = recording.next_event()? {
+        trace.record(&event);
     }
     let ended_monotonic_ns = recording.run().started_monotonic_ns.saturating_add(recording.duration_ns());
     let exit = match recording.ending() {

@@ -9,10 +9,8 @@ mod stopping;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use cargo_beyla_events::{Header, kind};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
-use zerocopy::IntoBytes;
 
 use self::load::Load;
 use self::probes::Probes;
@@ -28,7 +26,7 @@ use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::report::live::{Live, LiveCounters};
 use crate::report::run_info::Exit;
-use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::event::{Event, Moment};
 use cargo_beyla_core::exchange::trace::Trace;
 use cargo_beyla_core::model::request::{Endpoint, Listener};
 
@@ -257,8 +255,8 @@ impl<'a> Session<'a> {
         self.suspend_live();
         let pause = Pause::begin();
         self.server.stop_with_it();
-        let (paused, record) = pause.end();
-        self.probes.tell(&mut self.trace, &Event::Paused(record), record.as_bytes());
+        let (paused, interval) = pause.end();
+        self.probes.tell(&mut self.trace, &Event::Paused(interval));
         self.started += paused;
         self.listening = self.listening.map(|listening| listening + paused);
         self.stopping.resume(paused);
@@ -278,14 +276,7 @@ impl<'a> Session<'a> {
         if self.server.own().is_none() {
             return;
         }
-        let header = Header {
-            kind: kind::STOPPING,
-            size: size_of::<Header>() as u32,
-            time_ns: monotonic_ns(),
-            ..Header::default()
-        };
-        let event = Event::Stopping { time_ns: header.time_ns };
-        self.probes.tell(&mut self.trace, &event, header.as_bytes());
+        self.probes.tell(&mut self.trace, &Event::Stopping(Moment { time_ns: monotonic_ns() }));
     }
 
     fn look_at_deadlines(&mut self) -> Result<(), Error> {

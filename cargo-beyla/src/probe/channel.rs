@@ -4,20 +4,23 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use cargo_beyla_events::{Header, kind};
+use cargo_beyla_core::event::Event;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use zerocopy::IntoBytes;
 
 /// The most bytes of a first message: a verifier has much to say.
 const FIRST_MAX: usize = 4096;
 
-/// A record that is a header alone, followed by a text, cut to what a first message has room for.
-pub fn message(kind: u16, text: &str) -> Vec<u8> {
-    let text = &text[..text.floor_char_boundary(FIRST_MAX - size_of::<Header>())];
-    let size = (size_of::<Header>() + text.len()) as u32;
-    let mut record = Header { kind, size, ..Header::default() }.as_bytes().to_vec();
-    record.extend_from_slice(text.as_bytes());
-    record
+/// What the header of a record takes of a first message.
+const HEADER: usize = size_of::<cargo_beyla_events::Header>();
+
+/// The record that says why the helper failed.
+pub fn failed(message: &str) -> Vec<u8> {
+    Event::Failed(cut(message)).to_record()
+}
+
+/// As much of a text as a first message has room for.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(FIRST_MAX - HEADER)]
 }
 
 /// Says that all is attached: how bytes are captured, and the ring buffer, of `size` bytes.
@@ -28,7 +31,7 @@ pub fn message(kind: u16, text: &str) -> Vec<u8> {
 /// If the parent no longer reads.
 pub fn send_ready(channel: RawFd, capture: &str, ring: RawFd, size: u32, unseen: &[String]) -> io::Result<()> {
     let lines: Vec<String> = std::iter::once(format!("{capture} {size}")).chain(unseen.iter().cloned()).collect();
-    let record = message(kind::READY, &lines.join("\n"));
+    let record = Event::Ready(cut(&lines.join("\n"))).to_record();
     let fds = [ring];
     sendmsg::<()>(channel, &[IoSlice::new(&record)], &[ControlMessage::ScmRights(&fds)], MsgFlags::MSG_NOSIGNAL, None)?;
     Ok(())
@@ -59,11 +62,10 @@ pub fn receive_first(channel: &impl AsRawFd) -> io::Result<(Vec<u8>, Option<Owne
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cargo_beyla_core::event::decode::Event;
 
     #[test]
     fn a_long_text_is_cut_to_what_is_read_at_once() {
-        let record = message(kind::FAILED, &"ä".repeat(FIRST_MAX));
+        let record = failed(&"ä".repeat(FIRST_MAX));
         assert!(record.len() <= FIRST_MAX);
         let decoded = Event::decode(&record);
         assert!(

@@ -17,7 +17,7 @@ use super::requirements::require;
 use super::ring_buffer::RingBuffer;
 use super::starting::{self, Asking, Greeted, ended_without_a_word, failure};
 use crate::error::Error;
-use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::event::Event;
 
 /// A running helper. Dropping it closes its stdin, at which it ends.
 #[derive(Debug)]
@@ -127,12 +127,11 @@ impl Helper {
         Ok(Attached { capture: capture.to_owned(), ring, unseen: lines.map(str::to_owned).collect() })
     }
 
-    /// Reads what the helper has written, waiting if nothing is there, and shows each whole record to
-    /// `take`; `false` at the end.
+    /// Reads what the helper has written, waiting if nothing is there, and shows each event to `take`; `false` at the end.
     ///
     /// # Errors
     /// If it could not be read.
-    pub fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
+    pub fn read(&mut self, mut take: impl FnMut(&Event<'_>)) -> io::Result<bool> {
         let mut buffer = [0; 4096];
         let count = loop {
             match self.channel.read(&mut buffer) {
@@ -144,8 +143,8 @@ impl Helper {
         };
         self.pending.extend_from_slice(&buffer[..count]);
         let mut taken = 0;
-        while let Ok(Some((_, size))) = Event::decode(&self.pending[taken..]) {
-            take(&self.pending[taken..taken + size]);
+        while let Ok(Some((event, size))) = Event::decode(&self.pending[taken..]) {
+            take(&event);
             taken += size;
         }
         self.pending.drain(..taken);

@@ -5,7 +5,6 @@
 //! in whatever way; then every probe is gone.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileTypeExt;
@@ -14,16 +13,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aya::maps::RingBuf;
-use cargo_beyla_events::{
-    AF_INET, AF_INET6, AF_UNIX, Endpoint, Header, LISTENED_BEFORE, LISTENS_ON_IPV6_ONLY, Listen, Lost, kind,
-};
+use cargo_beyla_core::event::{Event, Listen, Lost};
+use cargo_beyla_core::model::request::Endpoint;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Pid, setpgid};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use zerocopy::{FromBytes, IntoBytes};
 
-use super::channel::{message, send_ready};
+use super::channel::{failed, send_ready};
 use super::executable::{Executable, Executables};
 use super::greeting::Greeting;
 use super::programs::{Programs, ProgramsError};
@@ -74,7 +71,7 @@ pub fn run() -> ExitCode {
     let result = output.map_err(HelperError::from).and_then(|mut output| {
         serve(&mut output).inspect_err(|error| {
             // The parent shows it; if that is gone, nobody is left to tell.
-            let _ = output.write_all(&message(kind::FAILED, &error.to_string()));
+            let _ = output.write_all(&failed(&error.to_string()));
         })
     });
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(UNSUPPORTED) }
@@ -205,12 +202,12 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         programs.add_listening_port(listener.address.port())?;
     }
     hand_over(output, &programs, &unseen)?;
-    let before = if arguments.attach { 0 } else { LISTENED_BEFORE };
-    for listener in tcp {
-        output.write_all(listen(listener, before).as_bytes())?;
+    let before = !arguments.attach;
+    for TcpListener { address, ipv6_only } in tcp {
+        output.write_all(&listens(Endpoint::Tcp(*address), *ipv6_only, before))?;
     }
     for path in unix {
-        output.write_all(&listen_unix(path, before))?;
+        output.write_all(&listens(Endpoint::Unix(path.clone()), false, before))?;
     }
 
     // System calls are watched until the process is known, by the first that it makes.
@@ -266,7 +263,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         let over = told_to_end || process_ended;
         if over || counted.elapsed() >= COUNT_EVERY {
             counted = Instant::now();
-            output.write_all(lost(&programs).as_bytes())?;
+            output.write_all(&lost(&programs))?;
         }
         if over {
             return Ok(());
@@ -311,13 +308,11 @@ impl Milestones {
     fn take(ring: &mut RingBuf<aya::maps::MapData>) -> Self {
         let mut milestones = Self::default();
         while let Some(record) = ring.next() {
-            let Ok((header, _)) = Header::read_from_prefix(&record) else { continue };
-            match header.kind {
-                kind::EXEC => milestones.executed = true,
-                kind::LISTEN => {
+            match Event::decode(&record) {
+                Ok(Some((Event::Exec(_), _))) => milestones.executed = true,
+                Ok(Some((Event::Listen(listen), _))) => {
                     milestones.listening = true;
-                    milestones.listening_unix |=
-                        Listen::read_from_prefix(&record).is_ok_and(|(listen, _)| listen.local.family == AF_UNIX);
+                    milestones.listening_unix |= matches!(listen.local, Endpoint::Unix(_));
                 }
                 _ => {}
             }
@@ -326,40 +321,15 @@ impl Milestones {
     }
 }
 
-fn listen(listener: &TcpListener, before: u16) -> Listen {
-    let TcpListener { address, ipv6_only } = listener;
-    let flags = before | if *ipv6_only { LISTENS_ON_IPV6_ONLY } else { 0 };
-    let header = Header { kind: kind::LISTEN, flags, size: size_of::<Listen>() as u32, ..Header::default() };
-    let mut local = Endpoint { port: address.port(), ..Endpoint::NONE };
-    match address.ip() {
-        IpAddr::V4(ip) => {
-            local.family = AF_INET;
-            local.address[..4].copy_from_slice(&ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            local.family = AF_INET6;
-            local.address = ip.octets();
-        }
-    }
-    Listen { header, local }
+/// The record of a socket that listens already.
+fn listens(local: Endpoint, ipv6_only: bool, before: bool) -> Vec<u8> {
+    Event::Listen(Listen { time_ns: 0, local, process: 0, ipv6_only, before }).to_record()
 }
 
-fn listen_unix(path: &str, before: u16) -> Vec<u8> {
-    // An abstract name begins with a zero byte.
-    let name = match path.strip_prefix('@') {
-        Some(name) => format!("\0{name}"),
-        None => path.to_owned(),
-    };
-    let size = (size_of::<Listen>() + name.len()) as u32;
-    let header = Header { kind: kind::LISTEN, flags: before, size, ..Header::default() };
-    let listen = Listen { header, local: Endpoint { family: AF_UNIX, ..Endpoint::NONE } };
-    [listen.as_bytes(), name.as_bytes()].concat()
-}
-
-fn lost(programs: &Programs) -> Lost {
+/// The record of what could not be recorded so far.
+fn lost(programs: &Programs) -> Vec<u8> {
     let (records, connections) = programs.lost().unwrap_or_default();
-    let header = Header { kind: kind::LOST, size: size_of::<Lost>() as u32, ..Header::default() };
-    Lost { header, records, connections, skipped: programs.skipped() }
+    Event::Lost(Lost { records, connections, skipped: programs.skipped() }).to_record()
 }
 
 /// Refuses a process that does not belong to the user who asked, or may do more than this user.

@@ -1,8 +1,7 @@
-//! The records of a run in a file, so that it can be reported again.
+//! The events of a run in a file, so that it can be reported again.
 //!
-//! The file is a line that says what it is, a line of JSON ([`RunInfo`]), the records as the probes
-//! wrote them, and one more record, which tells how the run ended. A file without it was
-//! cut short; what it holds is still good.
+//! The file is a line that says what it is, a line of JSON ([`RunInfo`]), the records of the events, and one more record,
+//! which tells how the run ended. A file without it was cut short; what it holds is still good.
 
 mod read;
 mod write;
@@ -17,9 +16,6 @@ pub use write::Recorder;
 
 /// The first line.
 const MAGIC: &[u8] = b"cargo-beyla recording 1\n";
-
-/// The largest record there can be; a size beyond it is damage.
-pub const RECORD_MAX: usize = 128 * 1024;
 
 /// `Header::kind` of [`End`], beyond those that the probes use.
 const END: u16 = 200;

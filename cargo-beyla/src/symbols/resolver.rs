@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::mem::size_of;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cargo_beyla_events as records;
-use records::kind;
+use cargo_beyla_events::Vtable;
 
 use super::images::{Code, Images};
 use super::origin::Origin;
 use super::process::Process;
 use super::symbolizer::Symbolizer;
 use super::task_types;
+use cargo_beyla_core::event::{CopiedStack, UnwoundStack};
 use cargo_beyla_core::model::explanation::Frame;
 
 /// The most different stacks that are kept; those beyond have number 0.
@@ -68,22 +67,19 @@ impl Symbols {
 
     /// Which stack it is that was copied: those with the same frames have the same number, and one of which no
     /// frame is known has 0.
-    pub fn unwind(&mut self, pid: u32, stack: &records::Stack, copied: &[u8]) -> records::UnwoundStack {
+    pub fn unwind(&mut self, pid: u32, stack: &CopiedStack<'_>) -> UnwoundStack {
+        let CopiedStack { registers, bytes } = stack;
         let process = process(&mut self.processes, pid);
-        let frames = process.unwind(stack, copied, &mut self.images);
+        let frames = process.unwind(registers, bytes, &mut self.images);
         let number = self.number(frames);
         let lock =
             number.checked_sub(1).and_then(|index| self.stacks.get(index as usize)).is_some_and(|(_, lock)| *lock);
-        let header = records::Header {
-            kind: kind::UNWOUND_STACK,
-            size: size_of::<records::UnwoundStack>() as u32,
-            ..stack.header
-        };
-        records::UnwoundStack { header, thread: stack.thread, stack: number, lock: lock.into(), reserved: 0 }
+        let header = registers.header;
+        UnwoundStack { time_ns: header.time_ns, occasion: header.flags, thread: registers.thread, stack: number, lock }
     }
 
     /// Remembers a task's table of functions, to name its type.
-    pub fn add_task_type(&mut self, pid: u32, vtable: &records::Vtable) {
+    pub fn add_task_type(&mut self, pid: u32, vtable: &Vtable) {
         let full = self.tables.len() >= TABLES_MAX;
         if let Entry::Vacant(entry) = self.tables.entry(vtable.vtable)
             && !full

@@ -128,31 +128,3 @@ pub struct Sending {
     /// Zero.
     pub reserved: u32,
 }
-
-/// A stack of which the frames are known: takes the place of [`Stack`] once that is read.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct UnwoundStack {
-    /// `kind::UNWOUND_STACK`; `flags` and `time_ns` as in [`Stack`].
-    pub header: Header,
-    /// The thread, as in [`TaskChange`].
-    pub thread: u32,
-    /// Which stack it is: those with the same frames have the same number; 0 where there are none.
-    pub stack: u32,
-    /// 1 if the thread is acquiring a lock, else 0.
-    pub lock: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-/// The frames of an [`UnwoundStack`], or the name of a task's type. Followed by text.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct Name {
-    /// `kind::STACK_FRAMES` or `kind::TASK_TYPE`.
-    pub header: Header,
-    /// [`UnwoundStack::stack`], or [`TaskChange::vtable`].
-    pub of: u64,
-}

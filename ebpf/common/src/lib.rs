@@ -48,69 +48,58 @@ pub mod tcp_state {
     pub const LISTEN: u8 = 10;
 }
 
-/// The values of [`Header::kind`].
-pub mod kind {
+macro_rules! kinds {
+    ($($(#[$meaning:meta])* $name:ident = $number:literal;)*) => {
+        /// The values of [`Header::kind`]. Those of records that only the user side writes begin at 100.
+        pub mod kind {
+            $($(#[$meaning])* pub const $name: u16 = $number;)*
+
+            /// All of them. The user side does not compile if it cannot decode one.
+            pub const ALL: &[u16] = &[$($name),*];
+        }
+    };
+}
+
+kinds! {
     /// [`super::Listen`]: a socket of the process began to listen.
-    pub const LISTEN: u16 = 1;
+    LISTEN = 1;
     /// [`super::Open`]: the process touched a connection for the first time.
-    pub const OPEN: u16 = 2;
+    OPEN = 2;
     /// [`super::Arrival`]: bytes reached a receive queue that already held unread ones.
-    pub const ARRIVAL: u16 = 3;
+    ARRIVAL = 3;
     /// [`super::Transfer`]: a receive call returned.
-    pub const RECEIVE: u16 = 4;
+    RECEIVE = 4;
     /// [`super::Transfer`]: a send call returned.
-    pub const SEND: u16 = 5;
+    SEND = 5;
     /// [`super::State`]: one end of a connection closed.
-    pub const STATE: u16 = 6;
+    STATE = 6;
     /// [`super::Header`] alone: the process created an io_uring.
-    pub const IO_URING: u16 = 7;
+    IO_URING = 7;
     /// [`super::Header`] alone: the process executed its program; `connection` is 0.
-    pub const EXEC: u16 = 8;
+    EXEC = 8;
     /// [`super::TaskChange`]
-    pub const TASK: u16 = 9;
+    TASK = 9;
     /// [`super::Vtable`]
-    pub const VTABLE: u16 = 10;
+    VTABLE = 10;
     /// [`super::OffCpu`]
-    pub const OFF_CPU: u16 = 11;
+    OFF_CPU = 11;
     /// [`super::Stack`]
-    pub const STACK: u16 = 12;
+    STACK = 12;
     /// [`super::Sending`]: a send call begins. Only under `--explain`.
-    pub const SENDING: u16 = 13;
+    SENDING = 13;
     /// [`super::Sending`]: a send call found no room. Only under `--explain`.
-    pub const SEND_BLOCKED: u16 = 14;
-    /// [`super::Owner`]: whose a connection is, if it is not that of the process which starts the others.
-    pub const OWNER: u16 = 15;
+    SEND_BLOCKED = 14;
+    /// [`super::Owner`]: the process that a connection belongs to, if it is not the one that starts the others.
+    OWNER = 15;
     /// [`super::Forked`]
-    pub const FORKED: u16 = 16;
+    FORKED = 16;
     /// [`super::Executed`]
-    pub const EXECUTED: u16 = 17;
+    EXECUTED = 17;
     /// [`super::Exited`]
-    pub const EXITED: u16 = 18;
-    /// [`super::Arrival`] at a client on this machine: it has all that a send call moved that returned before, up to
-    /// `sequence`. Only where that call says [`super::DELIVERY_AWAITED`].
-    pub const DELIVERED: u16 = 19;
-    /// [`super::Lost`]: what could not be recorded, written by the probe helper.
-    pub const LOST: u16 = 100;
-    /// [`super::Header`] and the way of capture in UTF-8: every probe is attached, says the probe helper.
-    pub const READY: u16 = 101;
-    /// [`super::Header`] alone, written by the parent: the server is told to end, so what it closes from
-    /// here on says nothing of the requests.
-    pub const STOPPING: u16 = 103;
-    /// [`super::Header`] and a message in UTF-8: the probe helper failed.
-    pub const FAILED: u16 = 102;
-    /// [`super::UnwoundStack`], written by the parent in the place of [`STACK`].
-    pub const UNWOUND_STACK: u16 = 104;
-    /// [`super::Name`] and the frames in UTF-8, written by the parent.
-    pub const STACK_FRAMES: u16 = 105;
-    /// [`super::Name`] and the name in UTF-8, written by the parent in the place of [`VTABLE`].
-    pub const TASK_TYPE: u16 = 106;
-    /// [`super::Header`] and, in UTF-8, what `--explain` cannot see, if anything: written by the parent before
-    /// the process begins.
-    pub const EXPLAINED: u16 = 107;
-    /// [`super::TestStarted`], written by the parent.
-    pub const TEST_STARTED: u16 = 108;
-    /// [`super::TestEnded`], written by the parent.
-    pub const TEST_ENDED: u16 = 109;
+    EXITED = 18;
+    /// [`super::Arrival`] at a client on this machine: it has everything that send calls moved which returned before, up
+    /// to `sequence`. Only where such a call is marked [`super::DELIVERY_AWAITED`].
+    DELIVERED = 19;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -119,6 +108,9 @@ pub const ARRIVAL_UNKNOWN: u16 = 1;
 /// A flag of a sent [`Transfer`]: the client is on this machine and did not have the last byte yet when the call
 /// returned. When it does is told by [`kind::DELIVERED`].
 pub const DELIVERY_AWAITED: u16 = 1;
+
+/// A flag of a received or sent [`Transfer`]: what follows it are [`Piece`]s, and not the first bytes that moved.
+pub const CAPTURED_PIECES: u16 = 1 << 8;
 
 /// A flag of a [`Listen`]: the socket listens on addresses of IPv6 alone, and not on those of IPv4 as well.
 pub const LISTENS_ON_IPV6_ONLY: u16 = 1;
@@ -137,7 +129,7 @@ pub const OPEN_BEFORE: u16 = 1;
 pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
-    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`LISTENS_ON_IPV6_ONLY`],
+    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`LISTENS_ON_IPV6_ONLY`],
     /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], one of [`task`] or of [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
@@ -241,12 +233,25 @@ pub struct Transfer {
     pub received_sequence: u32,
     /// Bytes moved; 0 only for a receive call that met the end of the stream.
     pub length: u32,
-    /// The first so many of them follow this structure.
+    /// The number of bytes that follow this structure. Without [`CAPTURED_PIECES`] these are the first bytes moved, at
+    /// most `length`. With it they are [`Piece`]s, each followed by its bytes.
     pub captured: u32,
     /// The thread that made the call, as its process numbers it at the root of PID namespaces.
     pub thread: u32,
-    /// The last eight bytes moved, where `captured < length` and they could be read; zeros elsewhere.
+    /// The last eight bytes moved, where not all of them are captured and these could be read; zeros elsewhere.
     pub tail: [u8; 8],
+}
+
+/// A part of the bytes that a call moved, captured without a gap. Its bytes follow, and zeros up to a multiple of
+/// eight. The pieces of a [`Transfer`] are in the order of the stream and do not overlap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Piece {
+    /// Where it begins: the number of bytes that the call moved before it.
+    pub offset: u32,
+    /// The number of its bytes.
+    pub length: u32,
 }
 
 /// One end of a connection closed.
@@ -271,21 +276,6 @@ pub struct State {
     pub send_sequence: u32,
     /// Zero.
     pub reserved2: u32,
-}
-
-/// What could not be recorded so far in this run.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct Lost {
-    /// `kind::LOST`.
-    pub header: Header,
-    /// Records for which the ring buffer had no room.
-    pub records: u64,
-    /// Connections that the table of connections had no room for.
-    pub connections: u64,
-    /// Times the kernel skipped one of our programs because it was already running on that CPU.
-    pub skipped: u64,
 }
 
 /// What the programs must know of the running kernel and of the process, set before they are loaded.

@@ -4,19 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cargo_beyla_events::{self as records, Executed, Exited, Forked, TestEnded, TestStarted, test_result};
+use cargo_beyla_events::{self as records, Exited, Forked};
 use hashbrown::HashMap;
 
 use crate::analysis::statistics::{Ended, Times};
-use crate::event::decode::Paused;
+use crate::event::{Executed, Paused, TestEnded, TestStarted};
 use crate::exchange::trace_context::TestSpan;
 use crate::model::summary::Distribution;
 
 /// The processes that are remembered at a time; more than a machine lets a user have by default.
 const PROCESSES_MAX: usize = 64 * 1024;
-
-/// What the parent alone writes beside [`test_result`]: the binary did not list its tests.
-const UNLISTED: u32 = 5;
 
 /// The tests that are told apart.
 const TESTS_MAX: usize = 1024 * 1024;
@@ -66,28 +63,6 @@ impl TestResult {
             Self::Failed(_) | Self::Unlisted => "failed",
             Self::Killed(_) => "killed",
             Self::TimedOut => "timed out",
-        }
-    }
-
-    /// As a record has it: one of [`test_result`] or `UNLISTED`, and the exit code or the signal.
-    pub fn to_record(self) -> (u32, i32) {
-        match self {
-            Self::Passed => (test_result::PASSED, 0),
-            Self::Failed(code) => (test_result::FAILED, code),
-            Self::Killed(signal) => (test_result::KILLED, signal),
-            Self::TimedOut => (test_result::TIMED_OUT, 0),
-            Self::Unlisted => (UNLISTED, 0),
-        }
-    }
-
-    fn of_record(ended: &TestEnded) -> Option<Self> {
-        match ended.result {
-            test_result::PASSED => Some(Self::Passed),
-            test_result::FAILED => Some(Self::Failed(ended.code)),
-            test_result::KILLED => Some(Self::Killed(ended.code)),
-            test_result::TIMED_OUT => Some(Self::TimedOut),
-            UNLISTED => Some(Self::Unlisted),
-            _ => None,
         }
     }
 }
@@ -200,21 +175,21 @@ impl Suite {
         Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new(), ended: Vec::new() }
     }
 
-    pub(crate) fn test_started(&mut self, started: &TestStarted, binary: &str, name: &str) {
-        if started.test as usize != self.tests.len() || self.tests.len() >= TESTS_MAX {
+    pub(crate) fn test_started(&mut self, started: &TestStarted<'_>) {
+        if started.test.0 as usize != self.tests.len() || self.tests.len() >= TESTS_MAX {
             return;
         }
         // 0 is no process: nobody is run for a binary without a list.
         if started.pid != 0 {
-            self.roots.insert(started.pid, TestId(started.test));
+            self.roots.insert(started.pid, started.test);
         }
         self.tests.push(Test {
-            binary: binary.into(),
-            name: name.into(),
+            binary: started.binary.into(),
+            name: started.name.into(),
             round: started.round,
             result: None,
             reason: None,
-            started_ns: started.header.time_ns,
+            started_ns: started.time_ns,
             paused_ns: 0,
             ended_ns: None,
             requests: 0,
@@ -225,13 +200,13 @@ impl Suite {
         });
     }
 
-    pub(crate) fn test_ended(&mut self, ended: &TestEnded, reason: &str) {
-        if let Some(test) = self.tests.get_mut(ended.test as usize) {
-            test.result = TestResult::of_record(ended);
-            test.reason = (!reason.is_empty()).then(|| reason.into());
-            test.ended_ns = Some(ended.header.time_ns);
+    pub(crate) fn test_ended(&mut self, ended: &TestEnded<'_>) {
+        if let Some(test) = self.tests.get_mut(ended.test.0 as usize) {
+            test.result = ended.result;
+            test.reason = (!ended.reason.is_empty()).then(|| ended.reason.into());
+            test.ended_ns = Some(ended.time_ns);
             if test.tell() {
-                self.ended.push(TestId(ended.test));
+                self.ended.push(ended.test);
             }
         }
     }
@@ -280,13 +255,13 @@ impl Suite {
         }
     }
 
-    pub(crate) fn executed(&mut self, executed: &Executed, path: &Path) {
+    pub(crate) fn executed(&mut self, executed: &Executed<'_>) {
         if self.processes.len() >= PROCESSES_MAX && !self.processes.contains_key(&executed.process) {
             return;
         }
         let process = self.processes.entry(executed.process).or_default();
         process.pid = executed.pid;
-        process.followed = self.within.folders.iter().any(|folder| path.starts_with(folder));
+        process.followed = self.within.folders.iter().any(|folder| Path::new(executed.path).starts_with(folder));
         if process.test.is_none() {
             process.test = self.roots.get(&executed.pid).copied();
         }

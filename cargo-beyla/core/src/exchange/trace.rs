@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cargo_beyla_events::{Lost, State, Transfer, tcp_state};
+use cargo_beyla_events::{State, tcp_state};
 use hashbrown::{HashMap, HashSet};
 
-use crate::event::decode::{Event, Listen, Open};
+use crate::event::{Event, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
 use crate::protocol::message::Shared;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Direction;
@@ -142,10 +141,10 @@ impl Trace {
                     connection.delivered(arrival.sequence, arrival.header.time_ns, &mut self.ledger);
                 }
             }
-            Event::Receive(transfer, data) => self.moved(Direction::Request, transfer, data),
-            Event::Send(transfer, data) => self.moved(Direction::Response, transfer, data),
+            Event::Receive(operation) => self.moved(Direction::Request, operation),
+            Event::Send(operation) => self.moved(Direction::Response, operation),
             Event::State(state) => self.state(state),
-            Event::IoUring { .. } => self.ledger.unseen.io_urings += 1,
+            Event::IoUring(_) => self.ledger.unseen.io_urings += 1,
             Event::Lost(lost) => {
                 self.lost.records = self.lost.records.max(lost.records);
                 self.lost.connections = self.lost.connections.max(lost.connections);
@@ -155,7 +154,7 @@ impl Trace {
                 self.paused_ns = self.paused_ns.saturating_add(paused.after(0));
                 self.suite(event);
             }
-            Event::Stopping { time_ns } => self.stopping_ns = self.stopping_ns.min(*time_ns),
+            Event::Stopping(Moment { time_ns }) => self.stopping_ns = self.stopping_ns.min(*time_ns),
             Event::Sending(sending) => {
                 if let Some(connection) = self.connections.get_mut(&sending.header.connection) {
                     connection.sending(sending, &mut self.ledger);
@@ -171,10 +170,10 @@ impl Trace {
                 self.ledger.explain.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_)
-            | Event::TaskType { .. }
+            | Event::TaskType(_)
             | Event::OffCpu(_)
             | Event::UnwoundStack(_)
-            | Event::StackFrames { .. } => self.explain(event),
+            | Event::StackFrames(_) => self.explain(event),
             Event::Owner(owner) => {
                 if let Some(suite) = &mut self.ledger.suite {
                     suite.owns(owner);
@@ -184,17 +183,17 @@ impl Trace {
                 }
             }
             Event::Forked(_)
-            | Event::Executed(..)
+            | Event::Executed(_)
             | Event::Exited(_)
-            | Event::TestStarted { .. }
-            | Event::TestEnded { .. } => self.suite(event),
+            | Event::TestStarted(_)
+            | Event::TestEnded(_) => self.suite(event),
             // The first two are for the symbols to make others of.
-            Event::Stack(..)
+            Event::Stack(_)
             | Event::Vtable(_)
-            | Event::Exec { .. }
+            | Event::Exec(_)
             | Event::Ready(_)
             | Event::Failed(_)
-            | Event::Unknown => {}
+            | Event::Unknown(_) => {}
         }
     }
 
@@ -205,10 +204,10 @@ impl Trace {
         };
         match event {
             Event::Task(change) => explain.task(change),
-            Event::TaskType { vtable, name } => explain.task_type(*vtable, name),
+            Event::TaskType(TaskType { vtable, name }) => explain.task_type(*vtable, name),
             Event::OffCpu(off) => explain.off_cpu(off),
             Event::UnwoundStack(stack) => explain.stack(stack),
-            Event::StackFrames { stack, frames } => explain.frames(*stack, frames),
+            Event::StackFrames(StackFrames { stack, frames }) => explain.frames(*stack, frames),
             _ => {}
         }
     }
@@ -220,15 +219,15 @@ impl Trace {
         };
         match event {
             Event::Forked(forked) => suite.forked(forked),
-            Event::Executed(executed, path) => suite.executed(executed, Path::new(path)),
+            Event::Executed(executed) => suite.executed(executed),
             Event::Exited(exited) => {
                 suite.exited(exited);
                 if let Some(explain) = &mut self.ledger.explain {
                     explain.process_ended(exited.process, exited.header.time_ns);
                 }
             }
-            Event::TestStarted { started, binary, name } => suite.test_started(started, binary, name),
-            Event::TestEnded { ended, reason } => suite.test_ended(ended, reason),
+            Event::TestStarted(started) => suite.test_started(started),
+            Event::TestEnded(ended) => suite.test_ended(ended),
             Event::Paused(paused) => suite.paused(paused),
             _ => {}
         }
@@ -361,7 +360,9 @@ impl Trace {
         self.connections.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }
 
-    fn moved(&mut self, direction: Direction, transfer: &Transfer, data: &[u8]) {
+    fn moved(&mut self, direction: Direction, operation: &Operation<'_>) {
+        let Operation { transfer, captured } = operation;
+        let data = captured.beginning();
         let id = transfer.header.connection;
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.moved(direction, transfer, data, &mut self.shared, &mut self.ledger);

@@ -207,20 +207,6 @@ pub enum Whose {
     System,
 }
 
-impl Whose {
-    fn digit(self) -> &'static str {
-        match self {
-            Self::Library => "0",
-            Self::Workspace => "1",
-            Self::System => "2",
-        }
-    }
-
-    fn of_digit(digit: &str) -> Self {
-        [Self::Workspace, Self::System].into_iter().find(|whose| whose.digit() == digit).unwrap_or(Self::Library)
-    }
-}
-
 /// The frames of a stack by which a reader finds the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Landmarks<'a> {
@@ -245,47 +231,9 @@ impl<'a> Landmarks<'a> {
     }
 }
 
-/// One frame a line, its fields divided by tabs: `whose` (1 of the workspace, 0 of a library, 2 of the system),
-/// function, file, line; the last two are empty where they are not known.
-pub fn write_frames(frames: &[Frame]) -> String {
-    let mut text = String::new();
-    for Frame { function, source, whose } in frames {
-        let (file, line) = source.as_ref().map_or(("", String::new()), |(file, line)| (file, line.to_string()));
-        let clean = |field: &str| field.replace(['\t', '\n'], " ");
-        text.extend([whose.digit(), "\t", &clean(function), "\t", &clean(file), "\t", &line, "\n"]);
-    }
-    text
-}
-
-/// The reverse of [`write_frames`]; lines that are no frames are left out.
-pub fn read_frames(text: &str) -> Vec<Frame> {
-    let frame = |line: &str| {
-        let mut fields = line.split('\t');
-        let (whose, function, file, number) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        let source = number.parse().ok().map(|number| (file.into(), number));
-        Some(Frame { function: function.into(), source, whose: Whose::of_digit(whose) })
-    };
-    text.lines().filter_map(frame).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames_survive_being_written() {
-        let frames = [
-            Frame { function: "std::thread::sleep".into(), source: None, whose: Whose::System },
-            Frame { function: "a\tb".into(), source: Some(("src/main.rs".into(), 42)), whose: Whose::Workspace },
-            Frame { function: "tokio::spawn".into(), source: None, whose: Whose::Library },
-        ];
-        let read = read_frames(&write_frames(&frames));
-        assert_eq!(read[0], frames[0]);
-        assert_eq!(read[1], Frame { function: "a b".into(), ..frames[1].clone() });
-        assert_eq!(read[2], frames[2]);
-        assert_eq!(read_frames("7\tx\t\t\n")[0].whose, Whose::Library);
-        assert!(read_frames("1\tx\n\n\u{0}").is_empty());
-    }
 
     fn frames(frames: &[(Whose, &str)]) -> Vec<Frame> {
         let frame =

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use crate::event::decode::unix_name;
+use crate::event::unix_name;
 use crate::model::request::Endpoint;
 
 /// The longest first version, with the end of its line: section 2.1.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::analysis::findings::{Findings, Known};
 use crate::analysis::statistics::Statistics;
+use crate::model::explanation::Frame;
 use crate::model::request::Request;
 use crate::model::summary::{Explained, Totals};
 use crate::model::system_call::Architecture;
@@ -67,8 +68,8 @@ impl Explain {
         self.texts.unseen(unseen);
     }
 
-    /// The frames of a stack, as text.
-    pub(crate) fn frames(&mut self, stack: u32, frames: &str) {
+    /// The frames of a stack.
+    pub(crate) fn frames(&mut self, stack: u32, frames: &[Frame]) {
         self.texts.frames(stack, frames);
     }
 

@@ -1,8 +1,25 @@
 //! The records of `--explain`. They take no time themselves: see [`Tape::pause`].
 
-use cargo_beyla_events::{self as records, NO_SYSTEM_CALL, kind, stack, task};
+use cargo_beyla_events::{self as records, Header, NO_SYSTEM_CALL, stack, task};
 
 use super::Tape;
+use crate::event::{Event, StackFrames, TaskType, UnwoundStack};
+use crate::model::explanation::{Frame, Whose};
+
+/// A frame of the user's own code.
+pub(crate) fn own(function: &str, file: &str, line: u32) -> Frame {
+    Frame { function: function.into(), source: Some((file.into(), line)), whose: Whose::Workspace }
+}
+
+/// A frame of a library, without debug information.
+pub(crate) fn library(function: &str) -> Frame {
+    Frame { function: function.into(), source: None, whose: Whose::Library }
+}
+
+/// A frame of the standard library or of the system, without debug information.
+pub(crate) fn system(function: &str) -> Frame {
+    Frame { function: function.into(), source: None, whose: Whose::System }
+}
 
 impl Tape {
     /// A tape of a run with `--explain`, with connection 1 open.
@@ -15,7 +32,7 @@ impl Tape {
     /// From here on the run is one with `--explain`.
     pub(crate) fn explain(&mut self) -> &mut Self {
         self.explained = true;
-        self.text(kind::EXPLAINED, None, "")
+        self.push(&Event::Explained(""))
     }
 
     /// What follows happens on this thread.
@@ -31,10 +48,8 @@ impl Tape {
     }
 
     pub(crate) fn task(&mut self, change: u16, task: u64, vtable: u64) -> &mut Self {
-        let mut header = self.header::<records::TaskChange>(kind::TASK, 0, b"");
-        header.flags = change;
-        let record = records::TaskChange { header, task, vtable, thread: self.thread, process: 0 };
-        self.push(&record, b"")
+        let header = Header { flags: change, ..self.header(0) };
+        self.push(&Event::Task(records::TaskChange { header, task, vtable, thread: self.thread, process: 0 }))
     }
 
     /// The thread begins to poll a task, whose type is that of all tasks in the same hundred.
@@ -82,8 +97,8 @@ impl Tape {
     }
 
     pub(crate) fn off_cpu(&mut self, begin_ns: u64, woken_ns: u64, system_call: i32) -> &mut Self {
-        let header = self.header::<records::OffCpu>(kind::OFF_CPU, 0, b"");
-        self.push(&records::OffCpu { header, begin_ns, woken_ns, thread: self.thread, system_call }, b"")
+        let header = self.header(0);
+        self.push(&Event::OffCpu(records::OffCpu { header, begin_ns, woken_ns, thread: self.thread, system_call }))
     }
 
     /// The stack of the sleep that begins now.
@@ -96,44 +111,32 @@ impl Tape {
         self.unwound(stack::SAMPLE, stack, false)
     }
 
-    pub(crate) fn unwound(&mut self, flags: u16, stack: u32, lock: bool) -> &mut Self {
-        let mut header = self.header::<records::UnwoundStack>(kind::UNWOUND_STACK, 0, b"");
-        header.flags = flags;
-        let record = records::UnwoundStack { header, thread: self.thread, stack, lock: u32::from(lock), reserved: 0 };
-        self.push(&record, b"")
+    pub(crate) fn unwound(&mut self, occasion: u16, stack: u32, lock: bool) -> &mut Self {
+        let (time_ns, thread) = (self.now, self.thread);
+        self.push(&Event::UnwoundStack(UnwoundStack { time_ns, occasion, thread, stack, lock }))
     }
 
     /// A send call begins, and nothing is told of its end.
     pub(crate) fn sending(&mut self, connection: u64) -> &mut Self {
-        self.send_call(kind::SENDING, connection, self.now)
+        self.sending_at(connection, self.now)
+    }
+
+    pub(super) fn sending_at(&mut self, connection: u64, time_ns: u64) -> &mut Self {
+        let header = Header { time_ns, ..self.header(connection) };
+        self.push(&Event::Sending(records::Sending { header, thread: self.thread, reserved: 0 }))
     }
 
     pub(crate) fn send_blocked(&mut self, connection: u64) -> &mut Self {
-        self.send_call(kind::SEND_BLOCKED, connection, self.now)
+        let header = self.header(connection);
+        self.push(&Event::SendBlocked(records::Sending { header, thread: self.thread, reserved: 0 }))
     }
 
-    pub(super) fn send_call(&mut self, kind: u16, connection: u64, time_ns: u64) -> &mut Self {
-        let mut header = self.header::<records::Sending>(kind, connection, b"");
-        header.time_ns = time_ns;
-        let record = records::Sending { header, thread: self.thread, reserved: 0 };
-        self.push(&record, b"")
-    }
-
-    /// Frames as `own function file line`, one a line.
-    pub(crate) fn stack_frames(&mut self, stack: u32, frames: &str) -> &mut Self {
-        self.text(kind::STACK_FRAMES, Some(stack.into()), &frames.replace(' ', "\t"))
+    /// The innermost frame comes first.
+    pub(crate) fn stack_frames(&mut self, stack: u32, frames: &[Frame]) -> &mut Self {
+        self.push(&Event::StackFrames(StackFrames { stack, frames: frames.into() }))
     }
 
     pub(crate) fn task_type(&mut self, vtable: u64, name: &str) -> &mut Self {
-        self.text(kind::TASK_TYPE, Some(vtable), name)
-    }
-
-    fn text(&mut self, kind: u16, of: Option<u64>, text: &str) -> &mut Self {
-        if let Some(of) = of {
-            let header = self.header::<records::Name>(kind, 0, text.as_bytes());
-            return self.push(&records::Name { header, of }, text.as_bytes());
-        }
-        let header = self.header::<records::Header>(kind, 0, text.as_bytes());
-        self.push(&header, text.as_bytes())
+        self.push(&Event::TaskType(TaskType { vtable, name }))
     }
 }

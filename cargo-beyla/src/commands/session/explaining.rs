@@ -2,21 +2,13 @@
 
 use std::collections::HashMap;
 
-use cargo_beyla_events::{Header, Name, kind};
-use zerocopy::IntoBytes;
-
-use crate::probe::channel::message;
 use crate::symbols::resolver::Symbols;
-use cargo_beyla_core::event::decode::Event;
-use cargo_beyla_core::model::explanation::write_frames;
+use cargo_beyla_core::event::{Event, StackFrames, TaskType};
 
 /// The processes that are known at a time.
 const PROCESSES_MAX: usize = 64 * 1024;
 
-/// The most text of a record, in bytes.
-const TEXT_MAX: usize = 60 * 1024;
-
-/// Puts what records say in addresses into what anybody can read.
+/// Puts what events say in addresses into what anybody can read.
 pub(in crate::commands) struct Explaining {
     symbols: Symbols,
     /// The process that starts the others; `None` if that is not traced itself.
@@ -33,36 +25,36 @@ impl Explaining {
     }
 
     /// Shows to `take` that the run is one with `--explain`.
-    pub(super) fn begin(&self, mut take: impl FnMut(&Event<'_>, &[u8])) {
-        take(&Event::Explained(&self.unseen), &message(kind::EXPLAINED, &self.unseen));
+    pub(super) fn begin(&self, mut take: impl FnMut(&Event<'_>)) {
+        take(&Event::Explained(&self.unseen));
     }
 
-    /// Shows an event and its record to `take`: others in the place of those that only this run can read.
-    pub(super) fn translate(&mut self, event: &Event<'_>, record: &[u8], mut take: impl FnMut(&Event<'_>, &[u8])) {
+    /// Shows an event to `take`: another in the place of one that only this run can read.
+    pub(super) fn translate(&mut self, event: &Event<'_>, mut take: impl FnMut(&Event<'_>)) {
         match event {
-            Event::Stack(stack, copied) => {
-                let unwound = self.symbols.unwind(self.number(stack.process), stack, copied);
-                take(&Event::UnwoundStack(unwound), unwound.as_bytes());
+            Event::Stack(stack) => {
+                let unwound = self.symbols.unwind(self.number(stack.registers.process), stack);
+                take(&Event::UnwoundStack(unwound));
             }
             Event::Vtable(vtable) => self.symbols.add_task_type(self.number(vtable.process), vtable),
             Event::Forked(forked) => {
                 // Until it tells its own number: it has mapped what the other has.
                 self.add(forked.child, self.number(forked.parent));
-                take(event, record);
+                take(event);
             }
             Event::Owner(owner) => {
                 self.add(owner.process, owner.pid);
-                take(event, record);
+                take(event);
             }
-            Event::Executed(executed, _) => {
+            Event::Executed(executed) => {
                 self.add(executed.process, executed.pid);
-                take(event, record);
+                take(event);
             }
             Event::Exited(exited) => {
                 self.processes.remove(&exited.process);
-                take(event, record);
+                take(event);
             }
-            _ => take(event, record),
+            _ => take(event),
         }
     }
 
@@ -78,26 +70,12 @@ impl Explaining {
     }
 
     /// Shows the names of all that was met to `take`.
-    pub(super) fn finish(mut self, mut take: impl FnMut(&Event<'_>, &[u8])) {
+    pub(super) fn finish(mut self, mut take: impl FnMut(&Event<'_>)) {
         for (stack, frames) in self.symbols.take_stacks() {
-            let mut frames = write_frames(&frames);
-            // Whole lines, the innermost: a record's size is bounded.
-            if let Some(end) = frames.get(..frames.floor_char_boundary(TEXT_MAX)).and_then(|text| text.rfind('\n')) {
-                frames.truncate(end + 1);
-            }
-            let event = Event::StackFrames { stack, frames: &frames };
-            take(&event, &named(kind::STACK_FRAMES, stack.into(), &frames));
+            take(&Event::StackFrames(StackFrames { stack, frames: frames.into() }));
         }
         for (vtable, name) in self.symbols.take_task_types() {
-            let event = Event::TaskType { vtable, name: &name };
-            take(&event, &named(kind::TASK_TYPE, vtable, &name));
+            take(&Event::TaskType(TaskType { vtable, name: &name }));
         }
     }
-}
-
-fn named(kind: u16, of: u64, text: &str) -> Vec<u8> {
-    let size = (size_of::<Name>() + text.len()) as u32;
-    let mut record = Name { header: Header { kind, size, ..Header::default() }, of }.as_bytes().to_vec();
-    record.extend_from_slice(text.as_bytes());
-    record
 }

@@ -4,10 +4,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cargo_beyla_events::{Executed, Header};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use zerocopy::IntoBytes;
 
 use super::super::status::Status;
 use super::explaining::Explaining;
@@ -16,7 +14,7 @@ use crate::probe::client::Helper;
 use crate::probe::ring_buffer::RingBuffer;
 use crate::report::recording::Recorder;
 use crate::report::run_info::Exit;
-use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::event::{Event, Executed};
 use cargo_beyla_core::exchange::trace::Trace;
 
 /// How long records wait: the programs do not wake us for them. At a hundred thousand requests a second
@@ -60,7 +58,7 @@ impl Probes {
     /// Tells what comes before the first record.
     pub(in crate::commands) fn begin(&mut self, trace: &mut Trace) {
         if let Some(explaining) = self.explaining.take() {
-            explaining.begin(|event, record| self.tell(trace, event, record));
+            explaining.begin(|event| self.tell(trace, event));
             self.explaining = Some(explaining);
         }
     }
@@ -95,23 +93,23 @@ impl Probes {
     /// Takes what the kernel has recorded.
     pub(in crate::commands) fn take(&mut self, trace: &mut Trace) {
         let Self { ring, explaining, recorder, failure, folders, .. } = self;
-        let mut tell = |event: &Event<'_>, record: &[u8]| {
+        let mut tell = |event: &Event<'_>| {
             trace.record(event);
-            write(recorder, failure, record);
+            write(recorder, failure, event);
         };
         self.busy = ring.drain(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
             let program = match &event {
-                Event::Executed(executed, given) => program(executed, given, folders),
+                Event::Executed(executed) => program(executed, folders),
                 _ => None,
             };
-            let (event, record) = match &program {
-                Some((executed, path, record)) => (Event::Executed(*executed, path), &record[..]),
-                None => (event, record),
+            let event = match (event, &program) {
+                (Event::Executed(executed), Some(path)) => Event::Executed(Executed { path, ..executed }),
+                (event, _) => event,
             };
             match explaining {
-                Some(explaining) => explaining.translate(&event, record, &mut tell),
-                None => tell(&event, record),
+                Some(explaining) => explaining.translate(&event, &mut tell),
+                None => tell(&event),
             }
         });
     }
@@ -119,13 +117,12 @@ impl Probes {
     /// Takes what the helper has to say.
     pub(in crate::commands) fn hear(&mut self, trace: &mut Trace, status: Status) -> Result<(), Error> {
         let Self { helper, recorder, failure, .. } = self;
-        let more = helper.read(|record| {
-            let Ok(Some((event, _))) = Event::decode(record) else { return };
-            if let Event::Failed(message) = &event {
+        let more = helper.read(|event| {
+            if let Event::Failed(message) = event {
                 status.warn(message);
             }
-            trace.record(&event);
-            write(recorder, failure, record);
+            trace.record(event);
+            write(recorder, failure, event);
         });
         self.helper_ended = !more.map_err(|source| Error::System { what: "reading from the probe helper", source })?;
         Ok(())
@@ -137,9 +134,9 @@ impl Probes {
     }
 
     /// Tells an event of our own.
-    pub(in crate::commands) fn tell(&mut self, trace: &mut Trace, event: &Event<'_>, record: &[u8]) {
+    pub(in crate::commands) fn tell(&mut self, trace: &mut Trace, event: &Event<'_>) {
         trace.record(event);
-        write(&mut self.recorder, &mut self.failure, record);
+        write(&mut self.recorder, &mut self.failure, event);
     }
 
     /// Takes what is left, and ends the helper; whether that ended as it should.
@@ -151,7 +148,7 @@ impl Probes {
         self.take(trace);
         let well = self.helper.wait().is_ok_and(|status| status.success());
         if let Some(explaining) = self.explaining.take() {
-            explaining.finish(|event, record| self.tell(trace, event, record));
+            explaining.finish(|event| self.tell(trace, event));
         }
         Ok(well)
     }
@@ -164,20 +161,16 @@ impl Probes {
 
 /// What a process executes, by a path that no change of folder or link has made another. Of one that has ended or is in
 /// another namespace, the path as it was given must do, which may be relative to any of `folders`.
-fn program(executed: &Executed, given: &str, folders: &[PathBuf]) -> Option<(Executed, String, Vec<u8>)> {
+fn program(executed: &Executed<'_>, folders: &[PathBuf]) -> Option<String> {
     let running = std::fs::read_link(format!("/proc/{}/exe", executed.pid)).ok();
     // An absolute path takes the place of the folder.
-    let found = running.or_else(|| folders.iter().find_map(|folder| folder.join(given).canonicalize().ok()))?;
-    let path = found.into_os_string().into_string().ok()?;
-    let header = Header { size: (size_of::<Executed>() + path.len()) as u32, ..executed.header };
-    let executed = Executed { header, ..*executed };
-    let record = [executed.as_bytes(), path.as_bytes()].concat();
-    Some((executed, path, record))
+    let found = running.or_else(|| folders.iter().find_map(|folder| folder.join(executed.path).canonicalize().ok()))?;
+    found.into_os_string().into_string().ok()
 }
 
-fn write(recorder: &mut Option<Recorder>, failure: &mut Option<Error>, record: &[u8]) {
+fn write(recorder: &mut Option<Recorder>, failure: &mut Option<Error>, event: &Event<'_>) {
     if let Some(open) = recorder
-        && let Err(error) = open.write(record)
+        && let Err(error) = open.record(event)
     {
         *failure = Some(error);
         *recorder = None;

@@ -3,10 +3,8 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use cargo_beyla_events::{Header, TestEnded, TestStarted, kind};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
-use zerocopy::IntoBytes;
 
 use super::super::clocks::{Pause, monotonic_ns};
 use super::super::exports::Takers;
@@ -17,7 +15,7 @@ use crate::error::Error;
 use crate::launch::runner::{Happened, Runner, TestName};
 use crate::launch::signals::{Received, Signals, stop_by};
 use cargo_beyla_core::analysis::suite::{TestId, TestResult};
-use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::event::{Event, TestEnded, TestStarted};
 use cargo_beyla_core::exchange::trace::Trace;
 
 /// The tests of a run, while they run.
@@ -134,22 +132,14 @@ impl<'a> Session<'a> {
 
     fn tell_start(&mut self, test: TestId, pid: u32, at: Instant) {
         let Some(TestName { binary, name, round, unlisted: _ }) = self.runner.name(test) else { return };
-        let names = format!("{binary}\n{name}");
-        let size = (size_of::<TestStarted>() + names.len()) as u32;
-        let header = Header { kind: kind::TEST_STARTED, size, time_ns: monotonic_of(at), ..Header::default() };
-        let started = TestStarted { header, test: test.0, pid, round, reserved: 0 };
-        let record = [started.as_bytes(), names.as_bytes()].concat();
-        self.probes.tell(&mut self.trace, &Event::TestStarted { started, binary, name }, &record);
+        let started = TestStarted { time_ns: monotonic_of(at), test, pid, round, binary, name };
+        self.probes.tell(&mut self.trace, &Event::TestStarted(started));
     }
 
     fn tell_end(&mut self, test: TestId, result: TestResult, at: Instant) {
         let reason = self.runner.name(test).and_then(|name| name.unlisted).unwrap_or_default();
-        let size = (size_of::<TestEnded>() + reason.len()) as u32;
-        let header = Header { kind: kind::TEST_ENDED, size, time_ns: monotonic_of(at), ..Header::default() };
-        let (result, code) = result.to_record();
-        let ended = TestEnded { header, test: test.0, result, code, reserved: 0 };
-        let record = [ended.as_bytes(), reason.as_bytes()].concat();
-        self.probes.tell(&mut self.trace, &Event::TestEnded { ended, reason }, &record);
+        let ended = TestEnded { time_ns: monotonic_of(at), test, result: Some(result), reason };
+        self.probes.tell(&mut self.trace, &Event::TestEnded(ended));
     }
 
     fn take_signals(&mut self) -> Result<(), Error> {
@@ -179,8 +169,8 @@ impl<'a> Session<'a> {
             // Nobody could have continued us, so nobody will continue them.
             self.runner.send_to_all(Signal::SIGCONT as i32);
         }
-        let (paused, record) = pause.end();
-        self.probes.tell(&mut self.trace, &Event::Paused(record), record.as_bytes());
+        let (paused, interval) = pause.end();
+        self.probes.tell(&mut self.trace, &Event::Paused(interval));
         self.runner.resume(paused);
         self.progress.resume(paused);
     }

@@ -3,12 +3,10 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use cargo_beyla_events::{Header, TestEnded, TestStarted};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, waitpid};
-use zerocopy::IntoBytes;
 
 use super::super::clocks::{Pause, monotonic_ns};
 use super::super::session::probes::Probes;
@@ -18,8 +16,8 @@ use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::stand_in::StandIn;
 use crate::report::run_info::Exit;
-use cargo_beyla_core::analysis::suite::TestResult;
-use cargo_beyla_core::event::decode::Event;
+use cargo_beyla_core::analysis::suite::{TestId, TestResult};
+use cargo_beyla_core::event::{Event, TestEnded, TestStarted};
 use cargo_beyla_core::exchange::trace::Trace;
 
 /// The probes, before and while the binary runs.
@@ -51,9 +49,9 @@ impl Watching {
     pub(super) fn follow(mut self, pid: Pid, binary: &str, test: Option<&str>) -> End {
         self.probes.begin(&mut self.trace);
         if let Some(name) = test {
-            let header = Header { time_ns: monotonic_ns(), ..Header::default() };
-            let started = TestStarted { header, test: 0, pid: pid.as_raw() as u32, round: 0, reserved: 0 };
-            self.trace.record(&Event::TestStarted { started, binary, name });
+            let (time_ns, pid) = (monotonic_ns(), pid.as_raw() as u32);
+            let started = TestStarted { time_ns, test: TestId(0), pid, round: 0, binary, name };
+            self.trace.record(&Event::TestStarted(started));
         }
         let exit = self.watch(pid).unwrap_or_else(|error| {
             self.status.warn(format_args!("requests from here on are not seen: {error}"));
@@ -67,15 +65,14 @@ impl Watching {
             Err(error) => self.status.warn(error),
         }
         if test.is_some() {
-            let (result, code) = match exit {
+            let result = match exit {
                 Exit::Code(0) => TestResult::Passed,
                 Exit::Code(code) => TestResult::Failed(code),
                 Exit::Signal(signal) => TestResult::Killed(signal),
-            }
-            .to_record();
-            let header = Header { time_ns: ended_monotonic_ns, ..Header::default() };
-            let ended = TestEnded { header, test: 0, result, code, reserved: 0 };
-            self.trace.record(&Event::TestEnded { ended, reason: "" });
+            };
+            let ended =
+                TestEnded { time_ns: ended_monotonic_ns, test: TestId(0), result: Some(result), reason: "" };
+            self.trace.record(&Event::TestEnded(ended));
         }
         End { exit, trace: self.trace, ended_monotonic_ns }
     }
@@ -104,7 +101,7 @@ impl Watching {
                 let pause = Pause::begin();
                 binary.stop();
                 let (_, paused) = pause.end();
-                self.probes.tell(&mut self.trace, &Event::Paused(paused), paused.as_bytes());
+                self.probes.tell(&mut self.trace, &Event::Paused(paused));
             }
         }
     }

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use cargo_beyla_events::{Header, kind};
+use cargo_beyla_events::Header;
 use zerocopy::FromBytes;
 
-use super::{END, End, Exit, MAGIC, RECORD_MAX, RunInfo};
+use super::{END, End, Exit, MAGIC, RunInfo};
 use crate::error::Error;
+use cargo_beyla_core::event::{Event, RECORD_MAX};
 
 /// The longest second line there can be; a path takes up to 4 KiB, escaped six times that.
 const RUN_INFO_MAX: u64 = 64 * 1024;
@@ -78,9 +79,10 @@ impl<R: BufRead> Recording<R> {
         &self.run
     }
 
-    /// The next record, header and all; `None` at the end. Only its size is checked. A recording with `--explain`
-    /// that does not say its architecture is refused: the numbers of its system calls could be anything's.
-    pub fn next_record(&mut self) -> Result<Option<&[u8]>, Error> {
+    /// The next event; `None` at the end. A record that cannot be decoded is [`Event::Unknown`]: those beside it are
+    /// whole. A recording with `--explain` that does not say its architecture is refused: the numbers of its system
+    /// calls could mean anything.
+    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         if self.ending.is_some() {
             return Ok(None);
         }
@@ -88,14 +90,17 @@ impl<R: BufRead> Recording<R> {
         if self.ending.is_some() {
             return Ok(None);
         }
-        let kind = Header::read_from_prefix(&self.record).map(|(header, _)| header.kind);
-        if kind == Ok(kind::EXPLAINED) && self.run.architecture.is_none() {
+        let event = match Event::decode(&self.record) {
+            Ok(Some((event, _))) => event,
+            Ok(None) | Err(_) => Event::Unknown(&self.record),
+        };
+        if matches!(event, Event::Explained(_)) && self.run.architecture.is_none() {
             return Err(Error::NoArchitecture { path: self.path.clone() });
         }
-        Ok(Some(&self.record))
+        Ok(Some(event))
     }
 
-    /// How the recording ends; `None` before [`Self::next_record`] has come there.
+    /// How the recording ends; `None` before [`Self::next_event`] has come there.
     pub fn ending(&self) -> Option<&Ending> {
         self.ending.as_ref()
     }

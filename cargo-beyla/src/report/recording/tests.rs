@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use cargo_beyla_events::kind;
+use cargo_beyla_events::{State, Transfer, kind};
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
@@ -9,31 +9,41 @@ use super::*;
 use crate::error::Error;
 use crate::report::fixtures;
 use crate::report::run_info::Seed;
+use cargo_beyla_core::event::{Captured, Event, Moment, Operation, RECORD_MAX};
 use cargo_beyla_core::model::system_call::Architecture;
 
-/// A record of `kind` with `extra` bytes after its header.
-fn record(kind: u16, time_ns: u64, extra: &[u8]) -> Vec<u8> {
-    let size = (size_of::<Header>() + extra.len()) as u32;
-    let header = Header { kind, flags: 0, size, time_ns, connection: 0 };
-    [header.as_bytes(), extra].concat()
-}
+const CAPTURED: [u8; 20_000] = [7; 20_000];
 
-fn records() -> [Vec<u8>; 3] {
+fn events() -> [Event<'static>; 3] {
+    let header = |kind, size, time_ns| Header { kind, flags: 0, size, time_ns, connection: 0 };
+    let size = size_of::<Transfer>() + CAPTURED.len();
+    let transfer = Transfer {
+        header: header(kind::SEND, size as u32, fixtures::START + 30),
+        length: 20_000,
+        captured: 20_000,
+        ..Transfer::default()
+    };
+    let state =
+        State { header: header(kind::STATE, size_of::<State>() as u32, fixtures::START + 20), ..State::default() };
     [
-        record(kind::READY, fixtures::START + 10, b""),
-        record(kind::SEND, fixtures::START + 30, &vec![7; 20_000]),
-        record(kind::STATE, fixtures::START + 20, b"odd"),
+        Event::Exec(Moment { time_ns: fixtures::START + 10 }),
+        Event::Send(Operation { transfer, captured: Captured::first(&CAPTURED) }),
+        Event::State(state),
     ]
 }
 
-/// A whole recording of [`records`].
+fn records() -> Vec<u8> {
+    events().iter().flat_map(Event::to_record).collect()
+}
+
+/// A whole recording of [`events`].
 fn recorded(exit: Option<Exit>) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.beyla");
     let mut recorder = Recorder::create(&path, &fixtures::run()).unwrap();
-    let [first, rest @ ..] = records();
-    recorder.write(&first).unwrap();
-    recorder.write(&rest.concat()).unwrap();
+    for event in events() {
+        recorder.record(&event).unwrap();
+    }
     recorder.finish(fixtures::START + 100, exit).unwrap();
     std::fs::read(&path).unwrap()
 }
@@ -42,15 +52,16 @@ fn open(bytes: &[u8]) -> Result<Recording<&[u8]>, Error> {
     Recording::new(Path::new("run.beyla"), bytes)
 }
 
-/// Every record, and how it ends.
-fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, Ending, u64) {
+/// How many of [`events`] it begins with, and how it ends.
+fn read(bytes: &[u8]) -> (usize, Ending, u64) {
     let mut recording = open(bytes).unwrap();
-    let mut records = Vec::new();
-    while let Some(record) = recording.next_record().unwrap() {
-        records.push(record.to_vec());
+    let mut count = 0;
+    while let Some(event) = recording.next_event().unwrap() {
+        assert_eq!(Some(&event), events().get(count));
+        count += 1;
     }
-    assert!(recording.next_record().unwrap().is_none());
-    (records, recording.ending().unwrap().clone(), recording.duration_ns())
+    assert!(recording.next_event().unwrap().is_none());
+    (count, recording.ending().unwrap().clone(), recording.duration_ns())
 }
 
 #[test]
@@ -59,19 +70,18 @@ fn what_is_written_is_read() {
         let bytes = recorded(exit);
         assert_eq!(open(&bytes).unwrap().run(), &fixtures::run());
         let complete = Ending::Complete { end_monotonic_ns: fixtures::START + 100, exit };
-        assert_eq!(read(&bytes), (records().to_vec(), complete, 100));
+        assert_eq!(read(&bytes), (3, complete, 100));
     }
 }
 
 #[test]
 fn a_recording_cut_anywhere_is_good_up_to_there() {
     let bytes = recorded(None);
-    let start = bytes.len() - size_of::<End>() - records().concat().len();
+    let start = bytes.len() - size_of::<End>() - records().len();
     for length in start..bytes.len() {
         let (read, ending, duration_ns) = read(&bytes[..length]);
-        assert_eq!(read, records()[..read.len()]);
         assert!(matches!(ending, Ending::CutShort { .. }), "{length}: {ending:?}");
-        assert_eq!(duration_ns, [0, 10, 30, 30][read.len()]);
+        assert_eq!(duration_ns, [0, 10, 30, 30][read]);
     }
     for length in 0..start - 1 {
         assert!(matches!(open(&bytes[..length]), Err(Error::NotARecording { .. })), "{length}");
@@ -86,9 +96,26 @@ fn an_impossible_size_ends_it() {
         let header = Header { kind: kind::SEND, size, ..Header::default() };
         bytes.extend(header.as_bytes());
         let (read, ending, _) = read(&bytes);
-        assert_eq!(read, records());
+        assert_eq!(read, 3);
         assert!(matches!(ending, Ending::CutShort { .. }), "{ending:?}");
     }
+}
+
+/// Its own size belies it.
+#[test]
+fn a_record_that_cannot_be_is_unknown_and_those_beside_it_are_read() {
+    let begin = recorded(None);
+    let begin = &begin[..begin.len() - size_of::<End>()];
+    let header = Header { kind: kind::STATE, size: size_of::<Header>() as u32 + 3, ..Header::default() };
+    let odd = [header.as_bytes(), b"odd"].concat();
+    let bytes = [begin, &odd, &events()[0].to_record()].concat();
+    let mut recording = open(&bytes).unwrap();
+    for event in events() {
+        assert_eq!(recording.next_event().unwrap(), Some(event));
+    }
+    assert_eq!(recording.next_event().unwrap(), Some(Event::Unknown(&odd)));
+    assert_eq!(recording.next_event().unwrap(), Some(events()[0].clone()));
+    assert!(recording.next_event().unwrap().is_none());
 }
 
 #[test]
@@ -114,7 +141,7 @@ fn only_the_owner_reads_it_even_if_it_was_there_before() {
     Recorder::create(&path, &fixtures::run()).unwrap().finish(0, None).unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(Recording::open(&path).unwrap().next_record().unwrap().is_none());
+    assert!(Recording::open(&path).unwrap().next_event().unwrap().is_none());
 }
 
 #[test]
@@ -133,7 +160,7 @@ proptest! {
         }
         bytes.extend(garbage);
         if let Ok(mut recording) = open(&bytes) {
-            while recording.next_record().unwrap().is_some() {}
+            while recording.next_event().unwrap().is_some() {}
             recording.duration_ns();
         }
     }
@@ -170,11 +197,11 @@ fn a_recording_says_its_architecture() {
 fn one_that_does_not_is_refused_where_that_matters() {
     let run = RunInfo { architecture: None, ..fixtures::run() };
     let begin = [MAGIC, &serde_json::to_vec(&run).unwrap(), b"\n"].concat();
-    let plain = [&begin[..], &records().concat()].concat();
-    assert_eq!(read(&plain).0, records());
-    let explained = [&begin[..], &records()[0], &record(kind::EXPLAINED, fixtures::START + 20, b"")].concat();
+    let plain = [&begin[..], &records()].concat();
+    assert_eq!(read(&plain).0, 3);
+    let explained = [&begin[..], &events()[0].to_record(), &Event::Explained("").to_record()].concat();
     let mut recording = open(&explained).unwrap();
-    assert_eq!(recording.next_record().unwrap(), Some(&records()[0][..]));
-    let error = recording.next_record().unwrap_err();
+    assert_eq!(recording.next_event().unwrap(), Some(events()[0].clone()));
+    let error = recording.next_event().unwrap_err();
     assert!(error.to_string().contains("run.beyla does not say on which architecture it was made"), "{error}");
 }

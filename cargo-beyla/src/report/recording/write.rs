@@ -9,6 +9,7 @@ use zerocopy::IntoBytes;
 
 use super::{End, Exit, MAGIC, RunInfo};
 use crate::error::Error;
+use cargo_beyla_core::event::Event;
 
 /// What is written goes to the kernel in pieces of this size, or when the run ends.
 const BUFFER: usize = 256 * 1024;
@@ -21,6 +22,8 @@ const MODE: u32 = 0o600;
 pub struct Recorder {
     path: PathBuf,
     file: BufWriter<File>,
+    /// The record that is being written.
+    record: Vec<u8>,
 }
 
 impl Recorder {
@@ -40,19 +43,22 @@ impl Recorder {
         file.write_all(MAGIC)?;
         serde_json::to_writer(&mut file, run)?;
         file.write_all(b"\n")?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file, record: Vec::new() })
     }
 
-    /// Adds whole records, back to back.
-    pub fn write(&mut self, records: &[u8]) -> Result<(), Error> {
-        self.file.write_all(records).map_err(|source| failed(&self.path, source))
+    /// Adds an event.
+    pub fn record(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        self.record.clear();
+        event.encode(&mut self.record);
+        self.file.write_all(&self.record).map_err(|source| failed(&self.path, source))
     }
 
     /// Ends the recording of a run that ended at `end_monotonic_ns` (`CLOCK_MONOTONIC`), the server
     /// like `exit` where that is known.
     pub fn finish(mut self, end_monotonic_ns: u64, exit: Option<Exit>) -> Result<(), Error> {
-        self.write(End::new(end_monotonic_ns, exit).as_bytes())?;
-        self.file.flush().map_err(|source| failed(&self.path, source))
+        let end = End::new(end_monotonic_ns, exit);
+        let written = self.file.write_all(end.as_bytes()).and_then(|()| self.file.flush());
+        written.map_err(|source| failed(&self.path, source))
     }
 }
 

@@ -5,7 +5,7 @@ mod programs;
 use std::path::Path;
 use std::time::Duration;
 
-use cargo_beyla_events::{Header, STACK_MAX, Stack, VTABLE_WORDS, Vtable};
+use cargo_beyla_events::{Header, STACK_MAX, Stack, VTABLE_WORDS, Vtable, stack};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -79,7 +79,7 @@ impl Drop for Child {
 fn registers(pid: Pid) -> Stack {
     let registers = ptrace::getregs(pid).expect("its registers");
     Stack {
-        header: Header { time_ns: 7, flags: 1, ..Header::default() },
+        header: Header { time_ns: 7, flags: stack::SLEEP, ..Header::default() },
         instruction: registers.rip,
         stack_pointer: registers.rsp,
         frame_pointer: registers.rbp,
@@ -92,7 +92,7 @@ fn registers(pid: Pid) -> Stack {
 fn registers(pid: Pid) -> Stack {
     let registers = ptrace::getregset::<ptrace::regset::NT_PRSTATUS>(pid).expect("its registers");
     Stack {
-        header: Header { time_ns: 7, flags: 1, ..Header::default() },
+        header: Header { time_ns: 7, flags: stack::SLEEP, ..Header::default() },
         instruction: registers.pc,
         stack_pointer: registers.sp,
         frame_pointer: registers.regs[29],
@@ -111,13 +111,12 @@ fn symbols() -> Symbols {
 #[test]
 fn a_sleeping_thread_is_found_where_it_sleeps() {
     let child = Child::fork(sleep_in_a_function_with_a_name);
-    let (stack, copied) = child.stack();
+    let (registers, bytes) = child.stack();
+    let stack = CopiedStack { registers, bytes: &bytes };
     let mut symbols = symbols();
-    let unwound = symbols.unwind(child.pid(), &stack, &copied);
-    assert_eq!(unwound, symbols.unwind(child.pid(), &stack, &copied), "the same frames have the same number");
-    assert_eq!((unwound.stack, unwound.lock, unwound.thread), (1, 0, 3));
-    assert_eq!((unwound.header.kind, unwound.header.flags, unwound.header.time_ns), (kind::UNWOUND_STACK, 1, 7));
-    assert_eq!(unwound.header.size as usize, size_of_val(&unwound));
+    let unwound = symbols.unwind(child.pid(), &stack);
+    assert_eq!(unwound, symbols.unwind(child.pid(), &stack), "the same frames have the same number");
+    assert_eq!(unwound, UnwoundStack { time_ns: 7, occasion: stack::SLEEP, thread: 3, stack: 1, lock: false });
 
     let mut stacks = symbols.take_stacks();
     assert!(symbols.take_stacks().is_empty(), "each is given once");
@@ -139,9 +138,9 @@ fn a_thread_that_waits_for_a_lock_is_told_from_others() {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let held = LOCK.lock().expect("nobody panics with it");
     let child = Child::fork(|| drop(LOCK.lock()));
-    let (stack, copied) = child.stack();
+    let (registers, bytes) = child.stack();
     drop(held);
-    assert_eq!(symbols().unwind(child.pid(), &stack, &copied).lock, 1);
+    assert!(symbols().unwind(child.pid(), &CopiedStack { registers, bytes: &bytes }).lock);
 }
 
 #[test]
@@ -172,9 +171,10 @@ fn the_type_of_a_task_is_named() {
 #[test]
 fn what_is_not_known_has_no_number() {
     let mut symbols = symbols();
-    let nowhere = Stack { instruction: 0x10, stack_pointer: 0x1000, ..Stack::default() };
-    assert_eq!(symbols.unwind(std::process::id(), &nowhere, &[]).stack, 0);
-    assert_eq!(symbols.unwind(u32::MAX, &nowhere, &[]).stack, 0, "no such process");
+    let registers = Stack { instruction: 0x10, stack_pointer: 0x1000, ..Stack::default() };
+    let nowhere = CopiedStack { registers, bytes: &[] };
+    assert_eq!(symbols.unwind(std::process::id(), &nowhere).stack, 0);
+    assert_eq!(symbols.unwind(u32::MAX, &nowhere).stack, 0, "no such process");
     symbols.add_task_type(u32::MAX, &Vtable { words: [1; VTABLE_WORDS], ..Vtable::default() });
     assert!(symbols.take_stacks().is_empty() && symbols.take_task_types().is_empty());
 }
@@ -191,8 +191,9 @@ fn a_stack_of_any_content_is_unwound() {
         let words = offsets.iter().flat_map(|offset| (code + offset).to_le_bytes());
         let copied: Vec<u8> = bytes.into_iter().chain(words).collect();
         for (stack_pointer, frame_pointer) in [(stack_pointer, frame_pointer), (0x7000, 0x7000 + frame_pointer % 512)] {
-            let stack = Stack { instruction: code, stack_pointer, frame_pointer, link: code, ..Stack::default() };
-            let unwound = symbols.borrow_mut().unwind(std::process::id(), &stack, &copied);
+            let registers = Stack { instruction: code, stack_pointer, frame_pointer, link: code, ..Stack::default() };
+            let stack = CopiedStack { registers, bytes: &copied };
+            let unwound = symbols.borrow_mut().unwind(std::process::id(), &stack);
             prop_assert!(unwound.stack > 0, "its first frame is known");
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Threads: when they are off the CPU, and the stacks that were seen of them.
 
-use cargo_beyla_events::{OffCpu, UnwoundStack, stack};
+use cargo_beyla_events::{OffCpu, stack};
 
 use crate::analysis::findings::{Findings, GroupId, Key, Lasted};
+use crate::event::UnwoundStack;
 use crate::model::explanation::Cause;
 use crate::model::finding::FindingKind;
 
@@ -59,17 +60,17 @@ impl Explain {
     /// A thread's stack.
     pub(crate) fn stack(&mut self, record: &UnwoundStack) {
         let Some(thread) = self.threads.get_mut(record.thread) else { return };
-        let at = record.header.time_ns;
+        let at = record.time_ns;
         let current = thread.current.and_then(|task| self.tasks.get_mut(task));
         let task = current.filter(|task| task.polled.is_some_and(|(by, _)| by == record.thread));
-        match record.header.flags {
+        match record.occasion {
             // What it sleeps for is told when it wakes up; until then, this is what is known.
             stack::SLEEP => {
                 if let Some(task) = task {
                     task.unit.clock.switch(at, Part::Blocked);
                 }
                 if thread.unit.open > 0 {
-                    thread.unit.clock.switch(at, if record.lock == 1 { Part::Blocked } else { Part::Waiting });
+                    thread.unit.clock.switch(at, if record.lock { Part::Blocked } else { Part::Waiting });
                 }
                 thread.sleeps(record);
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::explanation::{Awaited, Delay, Frame, Holder, Place, Wait, read_frames};
+use crate::model::explanation::{Awaited, Delay, Frame, Holder, Place, Wait};
 use crate::model::finding::Finding;
 use crate::model::request::Request;
 use crate::model::summary::Explained;
@@ -33,23 +33,23 @@ impl Texts {
         }
     }
 
-    pub(super) fn frames(&mut self, stack: u32, frames: &str) {
-        if stack == 0 || self.stacks.len() >= EACH_MAX || self.stacks.contains_key(&stack) || !self.fits(frames) {
-            return;
+    pub(super) fn frames(&mut self, stack: u32, frames: &[Frame]) {
+        let frames = &frames[..frames.len().min(FRAMES_MAX)];
+        let text = |frame: &Frame| frame.function.len() + frame.source.as_ref().map_or(0, |(file, _)| file.len());
+        let known = stack == 0 || self.stacks.contains_key(&stack);
+        if !known && self.stacks.len() < EACH_MAX && self.fits(frames.iter().map(text).sum()) {
+            self.stacks.insert(stack, frames.to_vec());
         }
-        let mut frames = read_frames(frames);
-        frames.truncate(FRAMES_MAX);
-        self.stacks.insert(stack, frames);
     }
 
     pub(super) fn task_type(&mut self, vtable: u64, name: &str) {
-        if self.types.len() < EACH_MAX && !self.types.contains_key(&vtable) && self.fits(name) {
+        if self.types.len() < EACH_MAX && !self.types.contains_key(&vtable) && self.fits(name.len()) {
             self.types.insert(vtable, name.into());
         }
     }
 
-    fn fits(&mut self, text: &str) -> bool {
-        self.bytes = self.bytes.saturating_add(text.len());
+    fn fits(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
         self.bytes <= BYTES_MAX
     }
 
@@ -109,16 +109,17 @@ impl Used {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::explanation::Whose;
 
     #[test]
     fn texts_are_bounded() {
         let mut texts = Texts::default();
-        let line = "1\tf\t\t\n";
-        texts.frames(0, line);
-        texts.frames(1, &line.repeat(2 * FRAMES_MAX));
+        let frames = vec![Frame { function: "f".into(), source: None, whose: Whose::Workspace }; 2 * FRAMES_MAX];
+        texts.frames(0, &frames);
+        texts.frames(1, &frames);
         assert_eq!((texts.stacks.len(), texts.stacks[&1].len()), (1, FRAMES_MAX));
         for n in 0..2 * EACH_MAX as u32 {
-            texts.frames(n, line);
+            texts.frames(n, &frames[..1]);
             texts.task_type(n.into(), "name");
         }
         assert_eq!((texts.stacks.len(), texts.types.len()), (EACH_MAX, EACH_MAX));

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use cargo_beyla_events::UnwoundStack;
 use hashbrown::HashMap;
 
+use crate::event::UnwoundStack;
 use crate::analysis::findings::GroupId;
 use crate::model::explanation::Cause;
 
@@ -182,8 +182,8 @@ impl Thread {
 
     /// The stack of the sleep that began at `begin`, and whether it acquires a lock.
     pub(super) fn woke_up(&mut self, begin: u64) -> (u32, bool) {
-        let of_sleep = self.asleep.take().filter(|record| record.header.time_ns == begin);
-        of_sleep.map_or((0, false), |record| (record.stack, record.lock == 1))
+        let of_sleep = self.asleep.take().filter(|record| record.time_ns == begin);
+        of_sleep.map_or((0, false), |record| (record.stack, record.lock))
     }
 }
 

@@ -72,9 +72,9 @@ impl Workspace {
     fn place(&self, root: &Path, crates: &[&str]) -> Found {
         let program = Command::new(self.folder.path().join("program")).spawn().expect("it starts");
         let child = Child(Pid::from_raw(program.id() as i32));
-        let (stack, copied) = child.stack();
+        let (registers, bytes) = child.stack();
         let mut symbols = Symbols::new(root.to_owned(), crates.iter().map(|&name| name.to_owned()).collect());
-        assert!(symbols.unwind(child.pid(), &stack, &copied).stack > 0);
+        assert!(symbols.unwind(child.pid(), &CopiedStack { registers, bytes: &bytes }).stack > 0);
         let frames = symbols.take_stacks().remove(0).1;
         let Landmarks { function, call } = Landmarks::of(&frames);
         let name = |frame: Option<&Frame>| frame.and_then(Frame::name).map(str::to_owned);

@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn unix_sockets() {
     let mut tape = Tape::new();
-    tape.open_unix(1, b"/run/a.sock").receive(1, GET).send(1, OK).receive(1, GET).over(1);
-    tape.open_unix(2, b"\0b").receive(2, GET).end_of_stream(2).over(2);
+    tape.open_unix(1, "/run/a.sock").receive(1, GET).send(1, OK).receive(1, GET).over(1);
+    tape.open_unix(2, "@b").receive(2, GET).end_of_stream(2).over(2);
     assert_eq!(lines(&tape), ["GET /a 200 complete 0 2", "GET /a - server closed 0 -", "GET /a - client closed 0 -"]);
     let servers = tape.summary().requests.iter().map(|r| r.connection.server.to_string()).collect::<Vec<_>>();
     assert_eq!(servers, ["unix:/run/a.sock", "unix:/run/a.sock", "unix:@b"]);

@@ -1,6 +1,7 @@
 //! What the fuzzer begins with.
 
 use super::*;
+use crate::tape::explain::own;
 
 /// Run by hand, with `--ignored`, when the records change: the fuzzer begins with what these hold.
 #[test]
@@ -11,7 +12,7 @@ fn seeds_of_the_fuzzer() {
         tape.on(2).running(900).falls_asleep(1, true).sleep(0, 20_000_000, 5).woken(7).terminal(900);
         tape.on(3).running(200).preempted(2_000_000).sample(2).woken(7).idle(200);
         tape.on(1).running(7).send(1, OK).send_blocked(1).receive(1, GET).sleep(1, 30_000_000, 0).send(1, OK).idle(7);
-        tape.stack_frames(1, "1 f a.rs 3\n").task_type(1002, "app::work")
+        tape.stack_frames(1, &[own("f", "a.rs", 3)]).task_type(1002, "app::work")
     };
     let seeds: [(&str, Build); 10] = [
         ("keep-alive", |tape| tape.receive(1, GET).send(1, OK).receive(1, GET).send(1, OK).client_closes(1).over(1)),
@@ -33,7 +34,7 @@ fn seeds_of_the_fuzzer() {
             tape.receive(1, GET).send(1, CHUNKED).transfer(Down, 1, &[b'x'; 99], 9).send(1, "xx\r\n0\r\n\r\n").over(1)
         }),
         ("unix", |tape| {
-            tape.open_unix(2, b"/run/a.sock").receive(2, GET).send(2, OK).end_of_stream(2).lost(1).io_uring()
+            tape.open_unix(2, "/run/a.sock").receive(2, GET).send(2, OK).end_of_stream(2).lost(1).io_uring()
         }),
         ("explain", explain),
     ];

@@ -1,12 +1,10 @@
 //! The tests that requests belong to, and which of them are handed out when they are over.
 
-use cargo_beyla_events::{self as records, Executed, Header, TestEnded, TestStarted, test_result};
-
-use zerocopy::IntoBytes;
+use cargo_beyla_events::{self as records, Header};
 
 use super::*;
 use crate::analysis::suite::{EndedTest, TestId, TestResult, Within};
-use crate::event::decode::Paused;
+use crate::event::{Executed, Paused, TestEnded, TestStarted};
 use crate::model::finding::FindingKind;
 
 const PARENT: &str = "GET /a HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
@@ -26,23 +24,35 @@ impl Run {
         Self { trace: Trace::new(settings), tape: Tape::new(), played: 0 }
     }
 
-    fn header(&self) -> Header {
-        Header { time_ns: self.tape.now, ..Header::default() }
+    fn starts(&mut self, test: u32) {
+        let (name, pid) = (format!("t{test}"), test + 1);
+        self.begins(TestStarted { pid, name: &name, ..self.test(test) });
+        self.executes(pid, pid);
     }
 
-    fn starts(&mut self, test: u32) {
-        let header = self.header();
-        let pid = test + 1;
-        let started = TestStarted { header, test, pid, round: 0, reserved: 0 };
-        self.trace.record(&Event::TestStarted { started, binary: "shop", name: &format!("t{test}") });
-        self.trace.record(&Event::Executed(Executed { header, process: pid, pid }, "/target/debug/deps/shop"));
+    /// One of no process.
+    fn test(&self, test: u32) -> TestStarted<'static> {
+        TestStarted { time_ns: self.tape.now, test: TestId(test), pid: 0, round: 0, binary: "shop", name: "" }
+    }
+
+    fn begins(&mut self, started: TestStarted<'_>) {
+        self.trace.record(&Event::TestStarted(started));
+    }
+
+    fn executes(&mut self, process: u32, pid: u32) {
+        let executed = Executed { time_ns: self.tape.now, process, pid, path: "/target/debug/deps/shop" };
+        self.trace.record(&Event::Executed(executed));
+    }
+
+    fn owns(&mut self, test: u32, connection: u64) {
+        let header = Header { time_ns: self.tape.now, connection, ..Header::default() };
+        self.trace.record(&Event::Owner(records::Owner { header, process: test + 1, pid: test + 1 }));
     }
 
     /// Its connection is opened, and this is sent on it; the answers follow if it is answered.
     fn serves(&mut self, test: u32, requests: &[&str], answered: bool) {
         let connection = u64::from(test) + 1;
-        let header = Header { connection, ..self.header() };
-        self.trace.record(&Event::Owner(records::Owner { header, process: test + 1, pid: test + 1 }));
+        self.owns(test, connection);
         self.tape.open(connection);
         for request in requests {
             self.tape.receive(connection, request);
@@ -60,11 +70,11 @@ impl Run {
         }
     }
 
-    fn ends(&mut self, test: u32, result: u32) {
+    fn ends(&mut self, test: u32, result: TestResult) {
         self.tape.now += 100;
-        let header = self.header();
-        let ended = TestEnded { header, test, result, code: 101, reserved: 0 };
-        self.trace.record(&Event::TestEnded { ended, reason: "why" });
+        let ended =
+            TestEnded { time_ns: self.tape.now, test: TestId(test), result: Some(result), reason: "why" };
+        self.trace.record(&Event::TestEnded(ended));
     }
 
     fn ended(&mut self) -> Vec<EndedTest> {
@@ -86,7 +96,7 @@ fn those_that_served_or_failed_are_handed_out_once() {
     }
     run.serves(1, &[GET], true);
     assert!(run.ended().is_empty());
-    for (test, result) in [(0, test_result::PASSED), (1, test_result::PASSED), (2, test_result::FAILED)] {
+    for (test, result) in [(0, TestResult::Passed), (1, TestResult::Passed), (2, TestResult::Failed(101))] {
         run.ends(test, result);
     }
     assert_eq!(run.names(), ["t1", "t2"]);
@@ -105,12 +115,10 @@ fn those_that_served_or_failed_are_handed_out_once() {
 #[test]
 fn a_binary_without_a_list_is_a_failure_and_nobody_s_test() {
     let mut run = Run::new(Some(7));
-    let header = run.header();
-    let started = TestStarted { header, test: 0, pid: 0, round: 0, reserved: 0 };
-    run.trace.record(&Event::TestStarted { started, binary: "shop", name: "(list of tests)" });
-    run.ends(0, TestResult::Unlisted.to_record().0);
+    run.begins(TestStarted { name: "(list of tests)", ..run.test(0) });
+    run.ends(0, TestResult::Unlisted);
     // A process whose own number is not known is not its process.
-    run.trace.record(&Event::Executed(Executed { header, process: 1, pid: 0 }, "/target/debug/deps/shop"));
+    run.executes(1, 0);
     run.serves(0, &[GET], true);
     let [ended] = &run.ended()[..] else { unreachable!("it failed") };
     assert_eq!((ended.result, ended.reason.as_deref()), (Some(TestResult::Unlisted), Some("why")));
@@ -130,13 +138,11 @@ fn a_pause_counts_in_no_test_and_not_in_the_run() {
         run.tape.now += 100;
     }
     // The first ends before it, the others last through it; the last begins within it, as far as its record says.
-    run.ends(0, test_result::PASSED);
-    let (from, to) = (run.tape.now - 250, run.tape.now + 1000);
-    run.tape.now = to;
-    let record = Paused::new(from, to);
-    let (event, _) = Event::decode(record.as_bytes()).expect("a record").expect("all of it");
-    run.trace.record(&event);
-    run.ends(1, test_result::PASSED);
+    run.ends(0, TestResult::Passed);
+    let (from_ns, to_ns) = (run.tape.now - 250, run.tape.now + 1000);
+    run.tape.now = to_ns;
+    run.trace.record(&Event::Paused(Paused { from_ns, to_ns }));
+    run.ends(1, TestResult::Passed);
     let now = run.tape.now;
     let summary = run.trace.finish(now);
     assert_eq!((summary.paused_ns, now - began), (1250, 1500));
@@ -165,8 +171,8 @@ fn its_requests_hang_under_its_root_and_in_the_report_too() {
     run.starts(1);
     run.serves(0, &[GET, PARENT], true);
     run.serves(1, &[GET], true);
-    run.ends(0, test_result::KILLED);
-    run.ends(1, test_result::PASSED);
+    run.ends(0, TestResult::Killed(101));
+    run.ends(1, TestResult::Passed);
     let ended = run.ended();
     assert_eq!((ended[0].result, ended[1].result), (Some(TestResult::Killed(101)), Some(TestResult::Passed)));
     assert!(ended[0].started_ns < ended[0].ended_ns && ended[0].span.trace_id != ended[1].span.trace_id);
@@ -185,7 +191,7 @@ fn without_a_seed_there_are_no_spans() {
     let mut run = Run::new(None);
     run.starts(0);
     run.serves(0, &[GET, PARENT], true);
-    run.ends(0, test_result::FAILED);
+    run.ends(0, TestResult::Failed(101));
     assert!(run.ended().is_empty());
     let requests = run.trace.finish(run.tape.now).requests;
     assert_eq!(requests[0].trace, None);
@@ -201,8 +207,7 @@ fn findings_about_all_requests_name_the_tests_that_suffer() {
     }
     for (test, wait) in [(1, 0), (2, WAIT), (3, WAIT), (4, WAIT)] {
         let connection = u64::from(test) + 1;
-        let header = Header { connection, ..run.header() };
-        run.trace.record(&Event::Owner(records::Owner { header, process: test + 1, pid: test + 1 }));
+        run.owns(test, connection);
         run.tape.open_after(connection, wait).receive(connection, GET).send(connection, OK);
         run.play();
     }

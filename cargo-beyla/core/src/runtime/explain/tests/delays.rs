@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::explanation::{Delay, Holder};
+use crate::tape::explain::{library, own, system};
 
 fn delays(summary: &Summary, id: u64) -> Vec<(String, u64)> {
     let by = |delay: Delay| match delay.by {
@@ -82,7 +83,7 @@ fn what_is_done_in_place_holds_nothing_up() {
         tape.sleep(SLEEP, 20 * MS, 0).send(1, OK).idle(7);
         if !early {
             stand_in(&mut tape);
-            tape.stack_frames(1, "0 tokio::task::block_in_place  \n1 app::f src/main.rs 3\n");
+            tape.stack_frames(1, &[library("tokio::task::block_in_place"), own("app::f", "src/main.rs", 3)]);
         }
         tape.running(8);
         let before = tape.now;
@@ -94,7 +95,8 @@ fn what_is_done_in_place_holds_nothing_up() {
     // The stack tells it by itself.
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).falls_asleep(1, false).sleep(SLEEP, 20 * MS, 0).send(1, OK).idle(7);
-    tape.stack_frames(1, "0 std::thread::sleep  \n1 app::f src/main.rs 3\n0 tokio::task::block_in_place  \n");
+    let own = own("app::f", "src/main.rs", 3);
+    tape.stack_frames(1, &[library("std::thread::sleep"), own, library("tokio::task::block_in_place")]);
     assert_eq!(told(&tape.summary()), []);
 }
 
@@ -114,7 +116,8 @@ fn a_task_that_gives_way_is_scheduled_and_delayed_by_those_that_come_first() {
             tape.running(task).falls_asleep(stack, false).sleep(SLEEP, 20 * MS, 0).terminal(task);
         }
         for stack in [1, 2] {
-            tape.stack_frames(stack, &format!("2 sleep  \n1 app::sleeps src/main.rs 3\n0 tokio::way{stack}  \n"));
+            let way = library(&format!("tokio::way{stack}"));
+            tape.stack_frames(stack, &[system("sleep"), own("app::sleeps", "src/main.rs", 3), way]);
         }
         tape.woken(7).pause(50).running(7).send(1, OK).idle(7).task_type(1001, "app::sleeps");
         assert_eq!(parts(&tape), [2 * MS + ENTRY, 0, 0, 100 * MS + 50, 0]);

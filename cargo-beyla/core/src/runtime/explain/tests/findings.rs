@@ -1,6 +1,7 @@
 //! What is found wrong.
 
 use super::*;
+use crate::tape::explain::{library, own};
 
 /// A request of 1 ms on the task with this number, and what happens in its poll.
 fn request(tape: &mut Tape, task: u64, head: &str, poll: impl FnOnce(&mut Tape) -> &mut Tape) {
@@ -34,9 +35,9 @@ fn blocking_calls_are_told_by_route_and_place() {
     }
     request(&mut tape, 7, GET, |tape| tape.sleep(SLEEP, 10 * MS - 1, 0));
     request(&mut tape, 7, GET_B, |tape| tape.falls_asleep(3, false).sleep(SLEEP, 12 * MS, 0));
-    let own = "1 app::f src/main.rs 3\n";
-    tape.stack_frames(1, &format!("0 std::thread::sleep  \n{own}")).stack_frames(2, &format!("0 other  \n{own}"));
-    tape.stack_frames(3, "1 app::f src/main.rs 4\n");
+    tape.stack_frames(1, &[library("std::thread::sleep"), own("app::f", "src/main.rs", 3)]);
+    tape.stack_frames(2, &[library("other"), own("app::f", "src/main.rs", 3)]);
+    tape.stack_frames(3, &[own("app::f", "src/main.rs", 4)]);
     let summary = tape.summary();
     let route = |route: &str| Some(format!("GET {route}"));
     assert_eq!(
@@ -66,7 +67,7 @@ fn short_calls_that_hold_a_worker_up_together_are_told() {
         }
         tape
     });
-    tape.stack_frames(1, "1 app::query src/main.rs 3\n").stack_frames(2, "1 app::other src/main.rs 9\n");
+    tape.stack_frames(1, &[own("app::query", "src/main.rs", 3)]).stack_frames(2, &[own("app::other", "src/main.rs", 9)]);
     let summary = tape.summary();
     assert_eq!(told(&summary), [(FindingKind::BlockingCall, Some("GET /a".to_owned()), 1, 1, 10 * MS, 2 * MS)]);
     assert_eq!(explained(&summary).findings[0].place.map(|place| place.stack), Some(1));
@@ -88,7 +89,7 @@ fn polls_that_compute_for_long() {
     }
     request(&mut tape, 7, GET, |tape| tape.pause(8 * MS).preempted(5 * MS));
     for stack in 2..5 {
-        tape.stack_frames(stack, &format!("1 app::spin src/main.rs {stack}\n"));
+        tape.stack_frames(stack, &[own("app::spin", "src/main.rs", stack)]);
     }
     let summary = tape.summary();
     // The send calls belong to the polls.

@@ -1,6 +1,7 @@
 //! Waits for other tasks.
 
 use super::*;
+use crate::tape::explain::own;
 
 fn wait(summary: &Summary) -> Wait {
     let waits = of(summary, 1).waits;
@@ -99,7 +100,7 @@ fn only_the_texts_that_are_referred_to_are_kept() {
     tape.running(7).receive(1, GET).spawned(200).idle(7);
     tape.on(2).running(200).falls_asleep(5, false).sleep(SLEEP, MS, 0).woken(7).terminal(200);
     tape.on(1).running(7).send(1, OK).idle(7);
-    tape.stack_frames(5, "1 app::f src/main.rs 3\n").stack_frames(6, "1 app::g src/main.rs 4\n");
+    tape.stack_frames(5, &[own("app::f", "src/main.rs", 3)]).stack_frames(6, &[own("app::g", "src/main.rs", 4)]);
     tape.task_type(1002, "app::work::{async_fn}").task_type(1000, "app::other");
     let summary = tape.summary();
     let explained = explained(&summary);
