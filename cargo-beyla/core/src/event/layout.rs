@@ -32,7 +32,9 @@ pub enum DecodeError {
         carried: usize,
     },
     /// The pieces that a transfer carries overlap, are out of order, or lie beyond what it moved.
-    #[error("a transfer of {length} bytes carries a piece of {piece} bytes from byte {offset} on that cannot be its own")]
+    #[error(
+        "a transfer of {length} bytes carries a piece of {piece} bytes from byte {offset} on that cannot be its own"
+    )]
     Piece {
         /// Bytes moved, as the record has it.
         length: u32,

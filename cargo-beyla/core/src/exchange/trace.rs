@@ -169,11 +169,9 @@ impl Trace {
                 let new = || Box::new(Explain::new(self.block_threshold, self.architecture));
                 self.ledger.explain.get_or_insert_with(new).unseen(unseen);
             }
-            Event::Task(_)
-            | Event::TaskType(_)
-            | Event::OffCpu(_)
-            | Event::UnwoundStack(_)
-            | Event::StackFrames(_) => self.explain(event),
+            Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
+                self.explain(event)
+            }
             Event::Owner(owner) => {
                 if let Some(suite) = &mut self.ledger.suite {
                     suite.owns(owner);
@@ -182,11 +180,9 @@ impl Trace {
                     self.owners.insert(owner.header.connection, owner.process);
                 }
             }
-            Event::Forked(_)
-            | Event::Executed(_)
-            | Event::Exited(_)
-            | Event::TestStarted(_)
-            | Event::TestEnded(_) => self.suite(event),
+            Event::Forked(_) | Event::Executed(_) | Event::Exited(_) | Event::TestStarted(_) | Event::TestEnded(_) => {
+                self.suite(event)
+            }
             // The first two are for the symbols to make others of.
             Event::Stack(_)
             | Event::Vtable(_)

@@ -70,8 +70,7 @@ impl Watching {
                 Exit::Code(code) => TestResult::Failed(code),
                 Exit::Signal(signal) => TestResult::Killed(signal),
             };
-            let ended =
-                TestEnded { time_ns: ended_monotonic_ns, test: TestId(0), result: Some(result), reason: "" };
+            let ended = TestEnded { time_ns: ended_monotonic_ns, test: TestId(0), result: Some(result), reason: "" };
             self.trace.record(&Event::TestEnded(ended));
         }
         End { exit, trace: self.trace, ended_monotonic_ns }

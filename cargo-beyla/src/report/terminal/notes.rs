@@ -72,11 +72,17 @@ fn sentences(summary: &Summary) -> Vec<String> {
                 connections(number)
             )
         }),
-        (unseen.http2_connections, &|number| {
+        (unseen.partial_heads, &|number| {
             format!(
-                "{} spoke HTTP/2, which is not read yet: those requests are missing. Use \
-                 HTTP/1.1, as in `curl --http1.1`.",
-                connections(number)
+                "{} of HTTP/2 refer to what passed before anybody watched, or unseen: methods, paths and statuses may \
+                 be missing there.",
+                counted(number, "header")
+            )
+        }),
+        (unseen.pushed_responses, &|number| {
+            format!(
+                "{} of HTTP/2 that the server pushed, without a request, are not rows.",
+                counted(number, "response")
             )
         }),
         (unseen.upgraded_connections, &|number| {
@@ -106,7 +112,7 @@ fn sentences(summary: &Summary) -> Vec<String> {
         (unseen.unjoined_connections, &|number| {
             format!(
                 "On {} open before anybody watched, no request was found: what was under way at the beginning is not \
-                 in this report, nor is TLS, HTTP/2 or another protocol.",
+                 in this report, nor is TLS or another protocol.",
                 if number == 1 { "1 connection that was".into() } else { format!("{} that were", connections(number)) }
             )
         }),

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use crate::event::UnwoundStack;
 use crate::analysis::findings::GroupId;
+use crate::event::UnwoundStack;
 use crate::model::explanation::Cause;
 
 use super::clock::Part;

@@ -72,8 +72,7 @@ impl Run {
 
     fn ends(&mut self, test: u32, result: TestResult) {
         self.tape.now += 100;
-        let ended =
-            TestEnded { time_ns: self.tape.now, test: TestId(test), result: Some(result), reason: "why" };
+        let ended = TestEnded { time_ns: self.tape.now, test: TestId(test), result: Some(result), reason: "why" };
         self.trace.record(&Event::TestEnded(ended));
     }
 

@@ -67,7 +67,8 @@ fn short_calls_that_hold_a_worker_up_together_are_told() {
         }
         tape
     });
-    tape.stack_frames(1, &[own("app::query", "src/main.rs", 3)]).stack_frames(2, &[own("app::other", "src/main.rs", 9)]);
+    tape.stack_frames(1, &[own("app::query", "src/main.rs", 3)])
+        .stack_frames(2, &[own("app::other", "src/main.rs", 9)]);
     let summary = tape.summary();
     assert_eq!(told(&summary), [(FindingKind::BlockingCall, Some("GET /a".to_owned()), 1, 1, 10 * MS, 2 * MS)]);
     assert_eq!(explained(&summary).findings[0].place.map(|place| place.stack), Some(1));
