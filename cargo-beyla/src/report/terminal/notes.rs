@@ -29,7 +29,7 @@ pub(super) fn notes(summary: &Summary, paint: Paint, width: usize) -> Option<Str
 fn sentences(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
     let connections = |number: u64| counted(number, "connection");
-    let notes: [(u64, &dyn Fn(u64) -> String); 13] = [
+    let notes: [(u64, &dyn Fn(u64) -> String); 14] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
