@@ -1,5 +1,5 @@
-//! Records -> requests, from bytes that may be anything: they neither panic nor break the promise that
-//! phases sum to the total and the parts of `handle` to it.
+//! Bytes of any content, as records: events are made of them, and requests of these. Nothing panics, what is decoded is
+//! encoded to what decodes to the same, phases sum to the total, and the parts of `handle` sum to `handle`.
 //!
 //! With cargo-fuzz installed, in the root of the repository:
 //!
@@ -16,7 +16,11 @@ fuzz_target!(|bytes: &[u8]| {
     let routes = RouteTable::new(&["/users/{id}".into()]).expect("a valid pattern");
     let mut trace = Trace::new(TraceSettings::new(routes, 8));
     let mut rest = bytes;
+    let mut record = Vec::new();
     while let Ok(Some((event, size))) = Event::decode(rest) {
+        record.clear();
+        event.encode(&mut record);
+        assert_eq!(Event::decode(&record), Ok(Some((event.clone(), record.len()))));
         trace.record(&event);
         rest = &rest[size..];
     }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use cargo_beyla_core::event::{Captured, Event, Open, Operation};
-use cargo_beyla_core::model::request::Endpoint;
+use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_events::{Header, Sending, State, TaskChange, Transfer, task, tcp_state};
 
 /// Connections that are open at a time; each is asked once a round.

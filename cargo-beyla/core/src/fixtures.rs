@@ -8,12 +8,13 @@ pub use explained::{explained, explained_without_lines};
 
 use crate::analysis::baseline::compare::{Comparison, Evidence, Row, Subject, Verdict};
 use crate::analysis::baseline::estimate::{Change, Direction};
-use crate::analysis::suite::{EndedTest, Owner, TestId, TestResult, TestSummary};
-use crate::exchange::trace_context::TestSpan;
 use crate::model::boundaries::Boundaries;
-use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome, Request};
-use crate::model::summary::{Distribution, RouteSummary, Summary, Totals, Unseen};
-use crate::protocol::trace_context::{SpanId, TraceId};
+use crate::model::connection::{ConnectionInfo, Endpoint, Owner};
+use crate::model::duration::Distribution;
+use crate::model::request::{MessageBytes, Outcome, Request};
+use crate::model::summary::{RouteSummary, Summary, Totals, Unseen};
+use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
+use crate::model::trace_context::{SpanId, TestSpan, TraceId};
 
 /// The start of the run by `CLOCK_MONOTONIC`.
 pub const START: u64 = 1_000_000_000;

@@ -5,11 +5,12 @@ pub(crate) mod explain;
 use std::collections::HashMap;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 
 use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, Header, tcp_state};
 
-use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation};
-use crate::model::request::Endpoint;
+use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation, frame_pieces};
+use crate::model::connection::Endpoint;
 use crate::transport::segment::Direction;
 
 use crate::exchange::route::RouteTable;
@@ -131,6 +132,25 @@ impl Tape {
         let allowed = (ends.budget.max(CAPTURE_CONTINUED) as usize).min(CAPTURE_MAX).min(most);
         let captured = data.len().min(allowed);
         ends.budget = ends.budget.saturating_sub(captured as u32);
+        self.moved(direction, connection, data, Captured::first(&data[..captured]))
+    }
+
+    /// Moves bytes, of which these pieces are captured.
+    pub(crate) fn transfer_pieces(
+        &mut self,
+        direction: Direction,
+        connection: u64,
+        data: &[u8],
+        pieces: impl IntoIterator<Item = Range<usize>>,
+    ) -> &mut Self {
+        let pieces = pieces.into_iter().map(|piece| (piece.start as u32, &data[piece]));
+        let framed = frame_pieces(pieces);
+        let captured = Captured::in_pieces(&framed, data.len() as u32).expect("pieces of the data");
+        self.moved(direction, connection, data, captured)
+    }
+
+    fn moved(&mut self, direction: Direction, connection: u64, data: &[u8], captured: Captured<'_>) -> &mut Self {
+        let ends = self.connections.get_mut(&connection).expect("an open connection");
         let begun = self.now + 10;
         self.now += 20;
         let position = match direction {
@@ -146,7 +166,7 @@ impl Tape {
             Direction::Response => (begun, 0),
         };
         let tail = match data.last_chunk() {
-            Some(tail) if captured < data.len() => *tail,
+            Some(tail) if captured.beginning().len() < data.len() => *tail,
             _ => [0; 8],
         };
         if self.explained && direction == Direction::Response {
@@ -160,11 +180,11 @@ impl Tape {
             end_sequence,
             received_sequence,
             length: data.len() as u32,
-            captured: captured as u32,
+            captured: 0,
             thread: self.thread,
             tail,
         };
-        let operation = Operation { transfer, captured: Captured::first(&data[..captured]) };
+        let operation = Operation { transfer, captured };
         self.push(&match direction {
             Direction::Request => Event::Receive(operation),
             Direction::Response => Event::Send(operation),

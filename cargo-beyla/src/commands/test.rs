@@ -40,9 +40,10 @@ use crate::report::run_info::RunInfo;
 use crate::workspace::tests::arguments::HarnessArguments;
 use crate::workspace::tests::build::Compiled;
 use crate::workspace::tests::{BuiltTests, TestWorkspace, is_part};
-use cargo_beyla_core::analysis::suite::{TestId, Within};
+use cargo_beyla_core::analysis::suite::Within;
 use cargo_beyla_core::exchange::trace::TraceSettings;
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::test::TestId;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;

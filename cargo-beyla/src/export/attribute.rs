@@ -6,8 +6,9 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::resource::{number, text};
+use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::grpc::{is_server_error, status_name};
-use cargo_beyla_core::model::request::{Endpoint, Outcome, Request};
+use cargo_beyla_core::model::request::{Outcome, Request};
 
 /// Query parameters whose values are secrets, by the semantic conventions.
 const SECRETS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];

@@ -29,8 +29,8 @@ use crate::console::color::moves_cursor;
 use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::report::run_info::RunInfo;
-use cargo_beyla_core::analysis::suite::EndedTest;
 use cargo_beyla_core::model::request::Request;
+use cargo_beyla_core::model::test::EndedTest;
 
 /// So long after the deadline, the thread is not waited for any more.
 const GRACE: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use cargo_beyla_core::analysis::suite::EndedTest;
 use cargo_beyla_core::model::request::Request;
+use cargo_beyla_core::model::test::EndedTest;
 
 /// Something that has ended, on its way to a receiver.
 #[derive(Clone, Debug)]

@@ -5,8 +5,7 @@ use opentelemetry::{Context, SpanId, TraceId};
 use opentelemetry_sdk::trace::{Sampler as SdkSampler, SamplingDecision, ShouldSample};
 
 use super::settings::Sampler;
-use cargo_beyla_core::exchange::trace_context::{Caller, TestSpan, TraceContext};
-use cargo_beyla_core::protocol::trace_context::TraceId as Id;
+use cargo_beyla_core::model::trace_context::{Caller, TestSpan, TraceContext, TraceId as Id};
 
 /// Decides by the samplers of the OpenTelemetry SDK.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ impl Sampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cargo_beyla_core::protocol::trace_context as ids;
+    use cargo_beyla_core::model::trace_context as ids;
 
     fn context(trace: u128, sampled: Option<bool>) -> TraceContext {
         let caller = sampled.map(|sampled| Caller { span_id: ids::SpanId::of(1), sampled, state: None });

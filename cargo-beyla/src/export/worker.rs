@@ -22,8 +22,8 @@ use super::sampling::Sampling;
 use super::traces::batch::Without;
 use super::traces::pipeline::{Pipeline, Waiting};
 use crate::report::run_info::RunInfo;
-use cargo_beyla_core::analysis::suite::EndedTest;
 use cargo_beyla_core::model::request::Request;
+use cargo_beyla_core::model::test::EndedTest;
 
 /// The first pause between two looks at the server's process; they grow, so that a short run is seen as well.
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);

@@ -34,7 +34,7 @@ use super::user::InvokingUser;
 use crate::error::Error;
 use crate::workspace::program::Program;
 use crate::workspace::tests::list::Unlisted;
-use cargo_beyla_core::analysis::suite::{TestId, TestResult};
+use cargo_beyla_core::model::test::{TestId, TestResult};
 
 /// How long a test that has taken too long has, from SIGTERM to SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);

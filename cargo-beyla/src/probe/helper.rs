@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::RingBuf;
 use cargo_beyla_core::event::{Event, Listen, Lost};
-use cargo_beyla_core::model::request::Endpoint;
+use cargo_beyla_core::model::connection::Endpoint;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Pid, setpgid};

@@ -8,9 +8,9 @@ use super::units::{counted, time};
 use super::verdicts::Verdicts;
 use cargo_beyla_core::analysis::baseline::compare::{Subject, Verdict};
 use cargo_beyla_core::analysis::budget::judge::Outcome;
-use cargo_beyla_core::analysis::suite::TestResult;
 use cargo_beyla_core::model::finding::FindingKind;
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::test::TestResult;
 
 /// GitHub shows ten of each kind a step; so many are written.
 const OF_A_KIND_MAX: usize = 10;

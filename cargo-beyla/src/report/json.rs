@@ -21,9 +21,11 @@ use verdicts::BudgetRow;
 use super::run_info::{Exit, RunInfo, Traced};
 use super::verdicts::Verdicts;
 use cargo_beyla_core::model::boundaries::Phases;
+use cargo_beyla_core::model::connection::Endpoint;
+use cargo_beyla_core::model::duration::Distribution;
 use cargo_beyla_core::model::grpc::Grpc;
-use cargo_beyla_core::model::request::{Endpoint, MessageBytes, Request};
-use cargo_beyla_core::model::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
+use cargo_beyla_core::model::request::{MessageBytes, Request};
+use cargo_beyla_core::model::summary::{Explained, RouteSummary, Summary, Unseen};
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;

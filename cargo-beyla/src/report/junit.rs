@@ -9,9 +9,9 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use super::run_info::RunInfo;
 use super::units::time;
-use cargo_beyla_core::analysis::suite::{TestId, TestResult, TestSummary};
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::test::{TestId, TestResult, TestSummary};
 
 /// Of one test, so many requests are told one by one: the slowest.
 const REQUESTS_MAX: usize = 20;

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::names;
 use super::remapped::Remapped;
-use cargo_beyla_core::model::explanation::Whose;
+use cargo_beyla_core::model::stack::Whose;
 
 /// What cargo keeps sources of others in, within its home: see `cargo help` on `CARGO_HOME`.
 const STORES: [[&str; 2]; 2] = [["registry", "src"], ["git", "checkouts"]];

@@ -13,7 +13,7 @@ use super::process::Process;
 use super::symbolizer::Symbolizer;
 use super::task_types;
 use cargo_beyla_core::event::{CopiedStack, UnwoundStack};
-use cargo_beyla_core::model::explanation::Frame;
+use cargo_beyla_core::model::stack::Frame;
 
 /// The most different stacks that are kept; those beyond have number 0.
 const STACKS_MAX: usize = 4096;

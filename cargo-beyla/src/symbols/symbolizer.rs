@@ -18,7 +18,7 @@ use super::names;
 use super::origin::{self, Origin};
 use super::remapped::Remapped;
 use super::type_names;
-use cargo_beyla_core::model::explanation::{Frame, Whose};
+use cargo_beyla_core::model::stack::{Frame, Whose};
 
 /// The functions whose files are looked at, to see what stands for the workspace's folder.
 const FILES_MAX: usize = 1000;

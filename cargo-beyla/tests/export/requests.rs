@@ -7,11 +7,11 @@ use cargo_beyla::export::exporter::{Checked, Exporter};
 use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
 use cargo_beyla::export::settings::{Compression, ExportSettings, OtlpExport, Protocol, Resource, TlsFiles};
 use cargo_beyla::report::run_info::{RunInfo, Traced};
-use cargo_beyla_core::analysis::suite::{EndedTest, TestResult};
-use cargo_beyla_core::exchange::trace_context::{TestSpan, TraceContext};
 use cargo_beyla_core::model::boundaries::Boundaries;
-use cargo_beyla_core::model::request::{self, ConnectionInfo, Endpoint, MessageBytes, Request};
-use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
+use cargo_beyla_core::model::connection::{ConnectionInfo, Endpoint};
+use cargo_beyla_core::model::request::{self, MessageBytes, Request};
+use cargo_beyla_core::model::test::{EndedTest, TestResult};
+use cargo_beyla_core::model::trace_context::{SpanId, TestSpan, TraceContext, TraceId};
 
 /// Long enough for everything that goes well.
 pub const PATIENCE: Duration = Duration::from_secs(20);

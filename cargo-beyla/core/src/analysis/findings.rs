@@ -1,203 +1,206 @@
-//! What is wrong with a run: counted over all requests as they go by, in bounded memory.
+//! What the runtime observed -> findings, the worst first.
+//!
+//! A blocking call, for example: [`crate::runtime::polls`] observes it when a poll ends, and at the end of the run
+//! [`explained`] makes a finding of the observations that lead to one place of the code.
 
-mod report;
-
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::cmp::Reverse;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::analysis::statistics::RouteId;
-use crate::analysis::suite::TestId;
-use crate::model::boundaries::Boundaries;
-use crate::model::explanation::{Cause, Parts};
-use crate::model::finding::FindingKind;
-use crate::runtime::explain::Counted;
+use crate::model::explanation::{Cause, Place};
+use crate::model::finding::{Delayed, Finding, FindingKind};
+use crate::model::request::{Request, RouteId};
+use crate::model::summary::{Explained, Totals};
+use crate::runtime::observations::{AffectedRequests, DurationStats, Observation, ObservationKey, Observations};
+use crate::runtime::tracker::RuntimeResults;
 
-pub(crate) use report::Known;
+use super::code_sites::{self, CodeSite, Stacks};
+use super::routes::RouteStatistics;
 
-/// The groups that are told apart; what comes later is put together by route.
-const GROUPS_MAX: usize = 4096;
+/// A finding without a route must affect at least this many requests, and at least this part of all, in percent.
+const AFFECTED_MIN: u64 = 3;
+const AFFECTED_PERCENT: u64 = 1;
 
-/// The routes that a group is known to delay.
-const DELAYED_MAX: usize = 32;
+/// Locks are a finding if they take at least this part of the route's `handle` time, in percent.
+const LOCK_PERCENT: u128 = 10;
 
-/// What is asked of a transfer before a client is called slow, in thresholds.
-const SLOW_CLIENT: u64 = 10;
+/// Short waits for locks are a finding only if they sum to this many times the threshold, over all requests of the
+/// route.
+const LOCK_THRESHOLDS: u64 = 10;
 
-/// What has been found so far.
-#[derive(Debug)]
-pub(crate) struct Findings {
-    /// In nanoseconds.
+/// What findings refer to.
+struct Known<'a> {
+    statistics: &'a RouteStatistics,
+    totals: &'a Totals,
+    stacks: &'a Stacks,
+    /// A delay of this length, in nanoseconds, is worth a finding.
     threshold: u64,
-    groups: Vec<Group>,
-    by_key: HashMap<Key, GroupId>,
-    runtime_saturated: Sufferers,
-    cpu_saturated: Sufferers,
-    accept_wait: Sufferers,
-    slow_uploads: HashMap<RouteId, Sufferers>,
-    slow_readers: HashMap<RouteId, Sufferers>,
 }
 
-/// Things of one kind, found in one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct GroupId(u32);
-
-/// What a group has in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    pub(crate) kind: FindingKind,
-    /// `None` of what is done for no request.
-    pub(crate) route: Option<RouteId>,
-    pub(crate) cause: Cause,
-    pub(crate) stack: u32,
-}
-
-#[derive(Debug)]
-struct Group {
-    key: Key,
-    tally: Tally,
-    /// How often, which may be several times in one request.
+/// Observations that are one to the user.
+struct Merged {
+    key: ObservationKey,
+    durations: DurationStats,
     times: u32,
-    delayed: Vec<(RouteId, Tally)>,
+    /// The total of the observation that `key` belongs to.
+    largest: u64,
+    delayed: HashMap<RouteId, DurationStats>,
 }
 
-/// How many requests, how long in all, and how long at most, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    count: u64,
-    total: u64,
-    max: u64,
+/// What `--explain` has to say at the end of a run. `requests` are those that are kept one by one; their places are
+/// merged where they are one place to the user.
+pub(crate) fn explained(
+    results: RuntimeResults,
+    statistics: &RouteStatistics,
+    totals: &Totals,
+    requests: &mut [Arc<Request>],
+) -> Explained {
+    let RuntimeResults { observations, mut symbols, unseen, requests_not_opened } = results;
+    let stacks = &symbols.stacks;
+    for request in requests.iter_mut() {
+        code_sites::merge(request, stacks);
+    }
+    let known = Known { statistics, totals, stacks, threshold: observations.threshold() };
+    let mut findings = findings(&observations, &known);
+    for finding in &mut findings {
+        finding.tests.extend(code_sites::tests_of(finding, requests, stacks));
+    }
+    symbols.retain_referenced(&findings, requests);
+    Explained { findings, unseen, requests_not_opened, stacks: symbols.stacks, task_types: symbols.task_types }
 }
 
-/// Requests that suffered something, and the tests that they are of.
-#[derive(Clone, Debug, Default)]
-struct Sufferers {
-    tally: Tally,
-    tests: BTreeSet<TestId>,
+/// The finding that cost the most time comes first.
+fn findings(observations: &Observations, known: &Known<'_>) -> Vec<Finding> {
+    let mut findings = findings_of_polls(observations.of_polls(), known);
+    let requests = known.totals.requests;
+    findings.extend(without_route(FindingKind::RuntimeSaturated, &observations.runtime_saturated, requests));
+    findings.extend(without_route(FindingKind::CpuSaturated, &observations.cpu_saturated, requests));
+    findings.extend(without_route(FindingKind::AcceptWait, &observations.accept_wait, known.totals.connections));
+    for (kind, routes) in
+        [(FindingKind::SlowUpload, &observations.slow_uploads), (FindingKind::SlowReader, &observations.slow_readers)]
+    {
+        findings.extend(routes.iter().map(|(route, affected)| Finding {
+            route: Some(known.statistics.name(*route)),
+            of: known.statistics.count(*route),
+            ..affecting(kind, affected)
+        }));
+    }
+    findings.sort_by(|a, b| cost(b).cmp(&cost(a)).then_with(|| (a.kind, &a.route).cmp(&(b.kind, &b.route))));
+    findings
 }
 
-/// How long something lasted in one poll, in nanoseconds: in all, and at a time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lasted {
-    pub(crate) total: u64,
-    pub(crate) max: u64,
+fn findings_of_polls(observations: &[Observation], known: &Known<'_>) -> Vec<Finding> {
+    let mut merged: HashMap<(FindingKind, Option<RouteId>, Cause, CodeSite<'_>), Merged> = HashMap::new();
+    for observation in observations {
+        let ObservationKey { kind, route, cause, stack } = observation.key;
+        if kind != FindingKind::LockContention && code_sites::is_block_in_place(stack, known.stacks) {
+            continue;
+        }
+        let site = CodeSite::of(cause, stack, known.stacks);
+        let place = merged.entry((kind, route, cause, site)).or_insert_with(|| Merged {
+            key: observation.key,
+            durations: DurationStats::default(),
+            times: 0,
+            largest: 0,
+            delayed: HashMap::new(),
+        });
+        place.add(observation);
+    }
+    let mut locked: HashMap<Option<RouteId>, u64> = HashMap::new();
+    for place in merged.values().filter(|place| place.key.kind == FindingKind::LockContention) {
+        let sum = locked.entry(place.key.route).or_default();
+        *sum = sum.saturating_add(place.durations.total);
+    }
+    let matters = |place: &Merged| match place.key.kind {
+        FindingKind::LockContention => {
+            let in_all = locked.get(&place.key.route).copied().unwrap_or(0);
+            place.durations.max >= known.threshold
+                || (is_contended(place.key.route, in_all, known)
+                    && u128::from(place.durations.total) * 100 >= u128::from(in_all) * LOCK_PERCENT)
+        }
+        _ => true,
+    };
+    merged.into_values().filter(matters).map(|place| place.finding(known)).collect()
 }
 
-/// What counts of a request that has ended. Times are nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Suffered<'a> {
-    pub(crate) route: RouteId,
-    pub(crate) test: Option<TestId>,
-    pub(crate) boundaries: &'a Boundaries,
-    /// What `handle` consisted of, if that is known.
-    pub(crate) parts: Option<Parts>,
-    /// How long it was scheduled, without the moments that every await takes.
-    pub(crate) starved: u64,
-    /// How much of that while a poll held its thread up with which something is wrong.
-    pub(crate) blamed: u64,
-    /// How long its connection waited to be accepted while such a poll held the thread up.
-    pub(crate) accept_blamed: u64,
-    /// How long the server waited for the last byte of the request after it had read the first.
-    pub(crate) upload: u64,
-    /// How long the server waited for room to send in.
-    pub(crate) stalled: u64,
+/// Whether the requests of a route spend too much of their time on locks: `locked` in all, in nanoseconds.
+fn is_contended(route: Option<RouteId>, locked: u64, known: &Known<'_>) -> bool {
+    let handled = route.map_or(0, |route| known.statistics.handled(route));
+    u128::from(locked) * 100 >= handled * LOCK_PERCENT
+        && handled > 0
+        && locked >= known.threshold.saturating_mul(LOCK_THRESHOLDS)
 }
 
-impl Findings {
-    pub(crate) fn new(threshold: Duration) -> Self {
-        Self {
-            threshold: u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX).max(1),
-            groups: Vec::new(),
-            by_key: HashMap::new(),
-            runtime_saturated: Sufferers::default(),
-            cpu_saturated: Sufferers::default(),
-            accept_wait: Sufferers::default(),
-            slow_uploads: HashMap::new(),
-            slow_readers: HashMap::new(),
+impl Merged {
+    fn add(&mut self, observation: &Observation) {
+        let DurationStats { count, total, max } = observation.durations;
+        if total > self.largest {
+            self.largest = total;
+            self.key = observation.key;
+        }
+        self.durations.add(count, total, max);
+        self.times = self.times.saturating_add(observation.times);
+        for (route, durations) in &observation.delayed {
+            self.delayed.entry(*route).or_default().add(durations.count, durations.total, durations.max);
         }
     }
 
-    /// What lasts so long is told of, in nanoseconds.
-    pub(crate) fn threshold(&self) -> u64 {
-        self.threshold
-    }
-
-    /// Something was found. `request` knows what has been found in the same request before; without one,
-    /// each time counts.
-    pub(crate) fn found(&mut self, key: Key, lasted: Lasted, request: Option<&mut Counted>) -> GroupId {
-        let id = self.group(key);
-        let first = request.is_none_or(|request| request.first(id));
-        let group = &mut self.groups[id.0 as usize];
-        group.times = group.times.saturating_add(1);
-        group.tally.add(u64::from(first), lasted.total, lasted.max);
-        id
-    }
-
-    fn group(&mut self, key: Key) -> GroupId {
-        let full = self.groups.len() >= GROUPS_MAX && !self.by_key.contains_key(&key);
-        let key = if full { Key { cause: Cause::Unknown, stack: 0, ..key } } else { key };
-        *self.by_key.entry(key).or_insert_with(|| {
-            self.groups.push(Group { key, tally: Tally::default(), times: 0, delayed: Vec::new() });
-            GroupId(self.groups.len() as u32 - 1)
-        })
-    }
-
-    /// A poll that counts in this group held up a request of this route.
-    pub(crate) fn delayed(&mut self, group: GroupId, route: RouteId, ns: u64) {
-        let Some(group) = self.groups.get_mut(group.0 as usize) else { return };
-        let room = group.delayed.len() < DELAYED_MAX;
-        match group.delayed.iter_mut().find(|(known, _)| *known == route) {
-            Some((_, tally)) => tally.add(1, ns, ns),
-            None if room => {
-                group.delayed.push((route, Tally { count: 1, total: ns, max: ns }));
-            }
-            None => {}
-        }
-    }
-
-    /// A request has ended.
-    pub(crate) fn ended(&mut self, suffered: &Suffered<'_>) {
-        let Suffered { route, test, boundaries, parts, starved, blamed, accept_blamed, upload, stalled } = *suffered;
-        if let Some(parts) = parts {
-            let scheduled = starved.min(parts.scheduled).saturating_sub(blamed);
-            self.runtime_saturated.add_if_long(scheduled, self.threshold, test);
-            self.cpu_saturated.add_if_long(parts.runnable, self.threshold, test);
-        }
-        if let Some(wait) = boundaries.accept_wait() {
-            self.accept_wait.add_if_long(wait.saturating_sub(accept_blamed), self.threshold, test);
-        }
-        let total = boundaries.total();
-        let slow = |length: u64| length >= self.threshold.saturating_mul(SLOW_CLIENT) && length >= total / 2;
-        let phases = boundaries.phases();
-        if boundaries.received.is_some() && slow(upload.min(phases.receive.unwrap_or(0))) {
-            let length = phases.receive.unwrap_or(0);
-            self.slow_uploads.entry(route).or_default().add(length, test);
-        }
-        if slow(stalled.min(phases.respond.unwrap_or(0))) {
-            let length = phases.respond.unwrap_or(0);
-            self.slow_readers.entry(route).or_default().add(length, test);
+    fn finding(self, known: &Known<'_>) -> Finding {
+        let ObservationKey { kind, route, cause, stack } = self.key;
+        let of = route.map_or(self.durations.count, |route| known.statistics.count(route));
+        let mut delayed: Vec<_> = self
+            .delayed
+            .into_iter()
+            .map(|(route, DurationStats { count, total, max })| {
+                // Several of the merged observations may have delayed the same request.
+                let count = count.min(known.statistics.count(route));
+                let max_ns = max.max(total / count.max(1));
+                let (method, route) = known.statistics.name(route);
+                Delayed { method, route, count, total_ns: total, max_ns }
+            })
+            .collect();
+        delayed.sort_by(|a, b| {
+            (Reverse(a.total_ns), &a.method, &a.route).cmp(&(Reverse(b.total_ns), &b.method, &b.route))
+        });
+        Finding {
+            route: route.map(|route| known.statistics.name(route)),
+            place: Some(Place { cause, stack, ns: self.durations.total, count: self.times }),
+            // Several of the merged observations may have counted the same request.
+            count: self.durations.count.min(of),
+            of,
+            delayed,
+            ..finding(kind, self.durations)
         }
     }
 }
 
-impl Tally {
-    fn add(&mut self, count: u64, total: u64, max: u64) {
-        self.count = self.count.saturating_add(count);
-        self.total = self.total.saturating_add(total);
-        self.max = self.max.max(max);
+/// A finding about the run as a whole, if it affects enough of the `of` requests or connections.
+fn without_route(kind: FindingKind, affected: &AffectedRequests, of: u64) -> Option<Finding> {
+    let count = affected.durations.count;
+    let enough = count >= AFFECTED_MIN && count.saturating_mul(100) >= of.saturating_mul(AFFECTED_PERCENT);
+    enough.then(|| Finding { of, ..affecting(kind, affected) })
+}
+
+fn affecting(kind: FindingKind, affected: &AffectedRequests) -> Finding {
+    Finding { tests: affected.tests.iter().copied().collect(), ..finding(kind, affected.durations) }
+}
+
+fn finding(kind: FindingKind, durations: DurationStats) -> Finding {
+    Finding {
+        kind,
+        route: None,
+        place: None,
+        count: durations.count,
+        of: durations.count,
+        total_ns: durations.total,
+        max_ns: durations.max,
+        delayed: Vec::new(),
+        tests: Vec::new(),
     }
 }
 
-impl Sufferers {
-    fn add(&mut self, length: u64, test: Option<TestId>) {
-        self.tally.add(1, length, length);
-        self.tests.extend(test);
-    }
-
-    fn add_if_long(&mut self, length: u64, threshold: u64, test: Option<TestId>) {
-        if length >= threshold {
-            self.add(length, test);
-        }
-    }
+/// The time that it cost in all, in nanoseconds.
+fn cost(finding: &Finding) -> u64 {
+    finding.delayed.iter().fold(finding.total_ns, |sum, delayed| sum.saturating_add(delayed.total_ns))
 }

@@ -2,8 +2,10 @@
 
 pub mod baseline;
 pub mod budget;
+pub mod code_sites;
+mod distribution;
 pub(crate) mod findings;
-pub(crate) mod keeper;
-pub(crate) mod recent;
-pub mod statistics;
+pub(crate) mod recent_latencies;
+pub mod routes;
+pub(crate) mod slowest_requests;
 pub mod suite;

@@ -28,8 +28,7 @@ impl<'a> Captured<'a> {
     /// Pieces of the `length` bytes that moved, as [`frame_pieces`] writes them.
     ///
     /// # Errors
-    /// If these are no such pieces: one overlaps another, comes after it in the stream, or does not lie within `length`
-    /// or within `bytes`.
+    /// If these are no such pieces: one overlaps or precedes the one before it, or reaches beyond `length` or `bytes`.
     pub fn in_pieces(bytes: &'a [u8], length: u32) -> Result<Self, DecodeError> {
         let wrong = |piece: Piece| DecodeError::Piece { length, offset: piece.offset, piece: piece.length };
         let mut end = 0;

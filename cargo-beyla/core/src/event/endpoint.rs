@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use cargo_beyla_events as records;
 
-use crate::model::request::Endpoint;
+use crate::model::connection::Endpoint;
 
 /// The longest name of a Unix socket that is kept, in bytes of UTF-8. `sockaddr_un` has room for 108, of which each takes
 /// three where it is no text.

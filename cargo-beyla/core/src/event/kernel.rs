@@ -6,7 +6,7 @@ use records::{Header, Transfer};
 use super::captured::Captured;
 use super::endpoint::{from_endpoint, to_endpoint};
 use super::layout::{DecodeError, Layout, append, append_text, split, split_text, structures};
-use crate::model::request::Endpoint;
+use crate::model::connection::Endpoint;
 
 structures! {
     records::Arrival,

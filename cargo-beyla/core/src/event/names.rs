@@ -6,7 +6,7 @@ use cargo_beyla_events::Header;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::layout::{DecodeError, Layout, RECORD_MAX, append, append_text, split_text, structures};
-use crate::model::explanation::{Frame, Whose};
+use crate::model::stack::{Frame, Whose};
 
 /// [`NameRecord`] and frames in UTF-8: see [`write_frames`].
 pub(super) const STACK_FRAMES: u16 = 105;

@@ -4,7 +4,7 @@ use cargo_beyla_events::Header;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::layout::{DecodeError, Layout, append_text, split_text, structures};
-use crate::analysis::suite::{TestId, TestResult};
+use crate::model::test::{TestId, TestResult};
 
 /// [`StartedRecord`] and a text in UTF-8: the test's binary, a line feed, and its name.
 pub(super) const TEST_STARTED: u16 = 108;

@@ -7,8 +7,8 @@ use cargo_beyla_events::{self as records, Header, kind};
 use zerocopy::IntoBytes;
 
 use super::*;
-use crate::model::explanation::{Frame, Whose};
-use crate::model::request::Endpoint;
+use crate::model::connection::Endpoint;
+use crate::model::stack::{Frame, Whose};
 
 fn header(kind: u16, size: usize) -> Header {
     Header { kind, size: size as u32, time_ns: 7, connection: 3, ..Default::default() }

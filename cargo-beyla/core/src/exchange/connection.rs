@@ -5,23 +5,24 @@ mod explain;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cargo_beyla_events::{DELIVERY_AWAITED, State, Transfer, tcp_state};
+use cargo_beyla_events::{DELIVERY_AWAITED, State, tcp_state};
 
+use crate::event::Operation;
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{
     GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished, UnfinishedResponse,
 };
 use crate::transport::connection::Connection as Streams;
-use crate::transport::segment::Direction;
+use crate::transport::segment::{Direction, Io};
 
 use crate::exchange::closing::Closing;
 use crate::exchange::in_flight::{Exchange, GrpcCall};
 use crate::exchange::ledger::Ledger;
-use crate::exchange::trace_context::Caller;
 use crate::model::boundaries::Boundaries;
-use crate::model::connection::{Party, StreamId};
-use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
-use crate::runtime::explain::Arrived;
+use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
+use crate::model::request::{MessageBytes, Outcome};
+use crate::model::trace_context::Caller;
+use crate::runtime::tracker::ReadRequest;
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 const LAST_ACK: u8 = 9;
@@ -113,29 +114,24 @@ impl Connection {
     }
 
     /// A receive or send call returned.
-    pub(crate) fn moved(
-        &mut self,
-        direction: Direction,
-        transfer: &Transfer,
-        data: &[u8],
-        shared: &mut Shared,
-        ledger: &mut Ledger,
-    ) {
-        if direction == Direction::Request && transfer.length == 0 {
+    pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, shared: &mut Shared, ledger: &mut Ledger) {
+        let Operation { transfer, captured } = operation;
+        let direction = self.streams.direction(io);
+        if io == Io::Receive && transfer.length == 0 {
             self.client_closes(transfer.header.time_ns, ledger);
             return;
         }
         // What the server had received when it sent, it may have received unseen. Only content is taken
         // so: another thread's receive call may be under way, whose record would come too late then.
         if direction == Direction::Response && self.protocol.awaits_content() {
-            let missing = self.streams.missing_until(Direction::Request, transfer.received_sequence);
+            let missing = self.streams.missing_until(Io::Receive, transfer.received_sequence);
             self.missed(Direction::Request, missing, ledger);
         }
         if direction == Direction::Request {
             self.exchanges.received_ns = transfer.header.time_ns;
             self.exchanges.receiver = transfer.thread;
         }
-        let Some(moved) = self.streams.moved(direction, transfer, data) else {
+        let Some(moved) = self.streams.moved(io, transfer, *captured) else {
             return;
         };
         // The outcome of what was under way when the server closed its end stands.
@@ -172,7 +168,7 @@ impl Connection {
         }
         match state.new {
             tcp_state::CLOSE_WAIT => {
-                self.streams.client_finished();
+                self.streams.peer_finished();
                 self.client_closes(time_ns, ledger);
                 return false;
             }
@@ -188,7 +184,7 @@ impl Connection {
         let fin = u32::from(over && matches!(self.exchanges.info.server, Endpoint::Tcp(_)));
         // After a reset a send call may yet return that was under way.
         if state.error == 0 && !self.closing.is_over() {
-            let missing = self.streams.missing_until(Direction::Response, state.send_sequence.wrapping_sub(fin));
+            let missing = self.streams.missing_until(Io::Send, state.send_sequence.wrapping_sub(fin));
             self.missed(Direction::Response, missing, ledger);
         }
         self.closing.over(time_ns);
@@ -207,8 +203,8 @@ impl Connection {
         if let Some((received, sent)) = self.end
             && self.protocol.is_reading()
         {
-            ledger.miss(self.streams.lag(Direction::Request, received));
-            ledger.miss(self.streams.lag(Direction::Response, sent));
+            ledger.miss(self.streams.lag(Io::Receive, received));
+            ledger.miss(self.streams.lag(Io::Send, sent));
         }
     }
 
@@ -395,7 +391,7 @@ impl Messages for Book<'_> {
         });
         if let (Some(explain), Some(exchange)) = (&mut ledger.explain, self.exchanges.under_way.back_mut()) {
             let (thread, at) = (self.exchanges.receiver, self.exchanges.received_ns);
-            exchange.opened = explain.read(&Arrived { thread, at, boundaries: &exchange.boundaries });
+            exchange.opened = explain.read(&ReadRequest { thread, at, boundaries: &exchange.boundaries });
         }
     }
 

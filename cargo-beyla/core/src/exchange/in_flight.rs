@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::lines::Line;
-use crate::exchange::trace_context::{Caller, Identities};
+use crate::exchange::trace_context::Identities;
 use crate::model::boundaries::Boundaries;
-use crate::model::connection::StreamId;
+use crate::model::connection::{ConnectionInfo, StreamId};
 use crate::model::grpc::{Grpc, is_server_error};
-use crate::model::request::{ConnectionInfo, MessageBytes, Outcome, Request};
+use crate::model::request::{MessageBytes, Outcome, Request};
+use crate::model::trace_context::{Caller, TraceId};
 use crate::protocol::grpc;
-use crate::protocol::trace_context::TraceId;
-use crate::runtime::explain::Slot;
+use crate::runtime::tracker::RequestSlot;
 
 /// A request and what has been seen of its response.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Exchange {
     /// The client is on this machine and does not have the last byte yet: its sequence number, plus one.
     pub(crate) undelivered: Option<u32>,
     /// What `--explain` knows of it.
-    pub(crate) opened: Option<Slot>,
+    pub(crate) opened: Option<RequestSlot>,
     /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
     pub(crate) upload_ns: u64,
     /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.

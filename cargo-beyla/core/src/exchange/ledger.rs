@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::protocol::message::{GivenUp, Note};
 
-use crate::analysis::keeper::Keeper;
-use crate::analysis::recent::Recent;
-use crate::analysis::statistics::{Ended, Statistics};
+use crate::analysis::recent_latencies::RecentLatencies;
+use crate::analysis::routes::{CountedRequest, RouteStatistics};
+use crate::analysis::slowest_requests::SlowestRequests;
 use crate::analysis::suite::Suite;
 use crate::exchange::finished::Finished;
 use crate::exchange::in_flight::Exchange;
@@ -14,18 +14,19 @@ use crate::exchange::lines::Lines;
 use crate::exchange::route::RouteTable;
 use crate::exchange::trace::TraceSettings;
 use crate::exchange::trace_context::Identities;
-use crate::model::request::{ConnectionInfo, Outcome};
+use crate::model::connection::ConnectionInfo;
+use crate::model::request::Outcome;
 use crate::model::summary::{Totals, Unseen};
-use crate::runtime::explain::Explain;
+use crate::runtime::tracker::{EndedRequest, RuntimeTracker};
 
 /// What all connections write to.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) routes: RouteTable,
     pub(crate) lines: Lines,
-    pub(crate) keeper: Keeper,
-    pub(crate) statistics: Statistics,
-    pub(crate) recent: Recent,
+    pub(crate) keeper: SlowestRequests,
+    pub(crate) statistics: RouteStatistics,
+    pub(crate) recent: RecentLatencies,
     pub(crate) totals: Totals,
     pub(crate) unseen: Unseen,
     pub(crate) finished: Finished,
@@ -33,7 +34,7 @@ pub(crate) struct Ledger {
     /// Whether requests are asked which trace they belong to.
     pub(crate) track_request_headers: bool,
     /// Only of a run with `--explain`.
-    pub(crate) explain: Option<Box<Explain>>,
+    pub(crate) explain: Option<Box<RuntimeTracker>>,
     /// Only of a run that traces tests.
     pub(crate) suite: Option<Suite>,
 }
@@ -44,9 +45,9 @@ impl Ledger {
         Self {
             routes,
             lines: Lines::default(),
-            keeper: Keeper::new(max_requests),
-            statistics: Statistics::default(),
-            recent: Recent::default(),
+            keeper: SlowestRequests::new(max_requests),
+            statistics: RouteStatistics::default(),
+            recent: RecentLatencies::default(),
             totals: Totals::default(),
             unseen: Unseen::default(),
             finished: Finished::new(export),
@@ -65,9 +66,14 @@ impl Ledger {
         self.totals.errors += u64::from(error);
         self.totals.incomplete += u64::from(outcome != Outcome::Complete);
         let test = connection.owner.and_then(|owner| owner.test);
-        let parts = self.explain.as_mut().and_then(|explain| explain.ended(exchange, test));
-        let ended = Ended { outcome, error, boundaries: &exchange.boundaries, parts };
-        self.statistics.add(exchange.line.statistics, &ended);
+        let route = exchange.line.statistics;
+        let boundaries = &exchange.boundaries;
+        let parts = self.explain.as_mut().and_then(|explain| {
+            let (slot, upload_ns, stalled_ns) = (exchange.opened, exchange.upload_ns, exchange.stalled_ns);
+            explain.ended(&EndedRequest { slot, route, test, boundaries, upload_ns, stalled_ns })
+        });
+        let ended = CountedRequest { outcome, error, boundaries, parts };
+        self.statistics.add(route, &ended);
         if let Some(suite) = &mut self.suite
             && let Some(test) = test
         {
@@ -82,7 +88,7 @@ impl Ledger {
         let request = || {
             let mut request = exchange.to_request(connection, identities);
             if let (Some(explain), Some(slot)) = (explain, opened) {
-                request.explanation = explain.explanation(slot, statistics).map(Arc::new);
+                request.explanation = explain.explanation(slot, |route| statistics.name(route)).map(Arc::new);
             }
             request
         };

@@ -7,9 +7,10 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::protocol::message::RequestHead;
 
-use crate::analysis::statistics::{RouteId, Statistics};
+use crate::analysis::routes::RouteStatistics;
 use crate::exchange::intern::Interner;
 use crate::exchange::route::RouteTable;
+use crate::model::request::RouteId;
 
 /// The lines known at most.
 const KNOWN_MAX: usize = 4096;
@@ -42,7 +43,7 @@ impl Lines {
         &mut self,
         head: &RequestHead<'_>,
         routes: &RouteTable,
-        statistics: &mut Statistics,
+        statistics: &mut RouteStatistics,
     ) -> Arc<Line> {
         let hash = self.hasher.hash_one((head.method, head.path, head.query));
         if let Some(known) = self.known.find(hash, |line| line.is_of(head)) {
@@ -87,7 +88,7 @@ mod tests {
         let routes = RouteTable::new(&[]).expect("no patterns");
         let queries: Vec<_> = (0..2 * KNOWN_MAX).map(|n| n.to_string()).collect();
         let long = "x".repeat(LENGTH_MAX + 1);
-        let (mut lines, mut statistics) = (Lines::default(), Statistics::default());
+        let (mut lines, mut statistics) = (Lines::default(), RouteStatistics::default());
         let mut get = |method, path, query| {
             let head = RequestHead {
                 protocol: "",

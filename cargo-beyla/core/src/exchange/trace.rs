@@ -11,16 +11,19 @@ use hashbrown::{HashMap, HashSet};
 use crate::event::{Event, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
 use crate::protocol::message::Shared;
 use crate::transport::connection::Connection as Streams;
-use crate::transport::segment::Direction;
+use crate::transport::segment::Io;
 
-use crate::analysis::suite::{EndedTest, Owner, TestId, Within};
+use crate::analysis::findings;
+use crate::analysis::suite::Within;
 use crate::exchange::connection::Connection;
 use crate::exchange::ledger::Ledger;
 use crate::exchange::route::RouteTable;
-use crate::model::request::{ConnectionInfo, Endpoint, Listener, Request};
+use crate::model::connection::{ConnectionInfo, Endpoint, Listener, Owner, Role};
+use crate::model::request::Request;
 use crate::model::summary::Summary;
 use crate::model::system_call::Architecture;
-use crate::runtime::explain::Explain;
+use crate::model::test::{EndedTest, TestId};
+use crate::runtime::tracker::RuntimeTracker;
 
 /// The connections that are followed at a time; more than a process may have open by default.
 const CONNECTIONS_MAX: usize = 256 * 1024;
@@ -141,8 +144,8 @@ impl Trace {
                     connection.delivered(arrival.sequence, arrival.header.time_ns, &mut self.ledger);
                 }
             }
-            Event::Receive(operation) => self.moved(Direction::Request, operation),
-            Event::Send(operation) => self.moved(Direction::Response, operation),
+            Event::Receive(operation) => self.moved(Io::Receive, operation),
+            Event::Send(operation) => self.moved(Io::Send, operation),
             Event::State(state) => self.state(state),
             Event::IoUring(_) => self.ledger.unseen.io_urings += 1,
             Event::Lost(lost) => {
@@ -166,7 +169,7 @@ impl Trace {
                 }
             }
             Event::Explained(unseen) => {
-                let new = || Box::new(Explain::new(self.block_threshold, self.architecture));
+                let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
                 self.ledger.explain.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
@@ -293,7 +296,8 @@ impl Trace {
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         let mut requests = keeper.into_requests();
-        let explained = explain.map(|explain| explain.finish(&statistics, &totals, &mut requests));
+        let explained =
+            explain.map(|explain| findings::explained(explain.finish(), &statistics, &totals, &mut requests));
         Summary {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),
@@ -337,7 +341,7 @@ impl Trace {
             },
             _ => None,
         };
-        let streams = Streams::new(open.receive_sequence, open.send_sequence);
+        let streams = Streams::new(Role::Server, open.receive_sequence, open.send_sequence);
         self.follow(open, streams, Some((open.established_ns, open.time_ns)), owner);
     }
 
@@ -356,12 +360,11 @@ impl Trace {
         self.connections.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }
 
-    fn moved(&mut self, direction: Direction, operation: &Operation<'_>) {
-        let Operation { transfer, captured } = operation;
-        let data = captured.beginning();
+    fn moved(&mut self, io: Io, operation: &Operation<'_>) {
+        let transfer = &operation.transfer;
         let id = transfer.header.connection;
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.moved(direction, transfer, data, &mut self.shared, &mut self.ledger);
+            connection.moved(io, operation, &mut self.shared, &mut self.ledger);
         } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX && !self.foreign.contains(&id) {
             // The record that opened it was lost, and with it the addresses of its ends.
             let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
@@ -375,9 +378,9 @@ impl Trace {
                 send_sequence: 0,
                 before: false,
             };
-            self.follow(&open, Streams::default(), None, None);
+            self.follow(&open, Streams::unknown(Role::Server), None, None);
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.moved(direction, transfer, data, &mut self.shared, &mut self.ledger);
+                connection.moved(io, operation, &mut self.shared, &mut self.ledger);
             }
         }
     }

@@ -11,41 +11,9 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::analysis::suite::TestId;
-use crate::protocol::trace_context::{SpanId, TraceHeaders, TraceId, combine_states};
-
-/// Where a request stands in a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceContext {
-    /// The caller's, else the test's, else one of its own.
-    pub trace_id: TraceId,
-    /// Of the server span.
-    pub span_id: SpanId,
-    /// Who sent the request, if it says so.
-    pub caller: Option<Caller>,
-    /// The root span of the test that it belongs to, in a run of tests that exports traces.
-    pub test: Option<TestSpan>,
-}
-
-/// The root span of a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TestSpan {
-    /// The trace that it begins.
-    pub trace_id: TraceId,
-    /// Its own.
-    pub span_id: SpanId,
-}
-
-/// Who sent a request, by its `traceparent` and `tracestate`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The span that sent it.
-    pub span_id: SpanId,
-    /// Whether the caller records that span.
-    pub sampled: bool,
-    /// The valid members of `tracestate`, in one.
-    pub state: Option<Arc<str>>,
-}
+use crate::model::test::TestId;
+use crate::model::trace_context::{Caller, SpanId, TestSpan, TraceContext, TraceId};
+use crate::protocol::trace_context::{TraceHeaders, combine_states};
 
 /// The spans within a server span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,16 +26,6 @@ pub enum Child {
 }
 
 impl TraceContext {
-    /// The span that the server span is a child of: the caller's, for it has caused the request; else the test's.
-    pub fn parent(&self) -> Option<SpanId> {
-        self.caller.as_ref().map(|caller| caller.span_id).or(self.test.map(|test| test.span_id))
-    }
-
-    /// The test's root span, where it is not in this trace: the caller's trace leads to the test by a link.
-    pub fn link(&self) -> Option<TestSpan> {
-        self.test.filter(|_| self.caller.is_some())
-    }
-
     /// The id of a span within the server span.
     pub fn child(&self, child: Child) -> SpanId {
         let trace = self.trace_id.bytes();

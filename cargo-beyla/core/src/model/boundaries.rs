@@ -2,8 +2,8 @@
 
 /// The moments of a server request, in nanoseconds of `CLOCK_MONOTONIC`.
 ///
-/// Each is `None` where it is not known. Those that are known never decrease from one field to the
-/// next, but for one thing: a request may arrive before its connection is accepted.
+/// A moment that is not known is `None`. The known moments never decrease from one field to the next, with one
+/// exception: a request may arrive before its connection is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Boundaries {
     /// The connection reached ESTABLISHED. Only on the first request of a connection.
@@ -13,52 +13,49 @@ pub struct Boundaries {
     pub accepted: Option<u64>,
     /// The request's first byte reached the socket's receive queue.
     pub arrived: Option<u64>,
-    /// Return of the receive call that brought the request's first byte.
+    /// The receive call that brought the request's first byte returned.
     pub read: u64,
-    /// Return of the receive call that brought the request's last byte; `None` while it has not come,
-    /// or where the call was not seen.
+    /// The receive call that brought the request's last byte returned; `None` until then, or if the call was not seen.
     pub received: Option<u64>,
-    /// Entry of the first send call that carries bytes of the (final) response.
+    /// The first send call that carries bytes of the (final) response began.
     pub responded: Option<u64>,
-    /// When a client on this machine had the last byte of the response; for any other the return of the last send call
-    /// of the response; or, where the exchange broke off, the moment it
-    /// did.
+    /// A client on this machine had the last byte of the response; for any other client, the last send call of the
+    /// response returned. If the exchange broke off, the moment at which it did.
     pub ended: u64,
 }
 
 /// The parts of a request's total time, in nanoseconds; they sum to it exactly.
 ///
-/// A part is `None` where one of its boundaries is not known; its time then belongs to the next part
-/// that is.
+/// If one of its boundaries is not known, a part is `None`, and its time counts in the next known part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
-    /// The kernel had the request, the server did not look.
+    /// The request was in the kernel's receive queue, and the server had not read any of it.
     pub queue: Option<u64>,
     /// The server was receiving the request.
     pub receive: Option<u64>,
-    /// The application was at work.
+    /// The application was working on the response.
     pub handle: Option<u64>,
     /// The server was sending the response.
     pub respond: Option<u64>,
 }
 
 impl Boundaries {
-    /// When the request's clock starts: on arrival, or where that is not known, when it was read.
+    /// When the request's time starts: on arrival or, if that is not known, when it was read.
     pub fn start(&self) -> u64 {
         self.arrived.unwrap_or(self.read)
     }
 
-    /// Total request time in nanoseconds: what a client feels, the network excepted.
+    /// The total request time in nanoseconds: what the client waits, without the network.
     pub fn total(&self) -> u64 {
         self.ended.saturating_sub(self.start())
     }
 
-    /// From established to accepted, in nanoseconds; no part of the total.
+    /// From established to accepted, in nanoseconds. This time does not belong to the total.
     pub fn accept_wait(&self) -> Option<u64> {
         self.accepted?.checked_sub(self.connected?)
     }
 
-    /// The parts of the total.
+    /// The phases of the total.
     pub fn phases(&self) -> Phases {
         let mut from = self.read;
         let mut until = |boundary: u64| {
@@ -67,7 +64,7 @@ impl Boundaries {
             length
         };
         let queue = self.arrived.map(|arrived| self.read.saturating_sub(arrived));
-        // What ends the exchange ends the phase that it was in.
+        // The end of the exchange ends the phase that it is in.
         let receive = match (self.received, self.responded) {
             (Some(received), _) => Some(until(received)),
             (None, None) => Some(until(self.ended)),
@@ -75,7 +72,7 @@ impl Boundaries {
         };
         let handle = match (self.received, self.responded) {
             (_, Some(responded)) => Some(until(responded)),
-            // Lost sight of once it was received, it was not seen in the application's hands at all.
+            // If nothing was seen of it after it was received, then nothing was seen of this phase.
             (Some(received), None) => (self.ended > received).then(|| until(self.ended)),
             (None, None) => None,
         };
@@ -85,7 +82,7 @@ impl Boundaries {
 }
 
 impl Phases {
-    /// Name and length of each phase, in the order in which they follow one another.
+    /// The name and the length of each phase, in order of time.
     pub fn named(&self) -> [(&'static str, Option<u64>); 4] {
         [("queue", self.queue), ("receive", self.receive), ("handle", self.handle), ("respond", self.respond)]
     }

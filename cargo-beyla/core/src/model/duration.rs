@@ -1,6 +1,21 @@
-//! Lengths of time as people write them.
+//! Durations: how people write one, and how many are summarised.
 
 use std::time::Duration;
+
+/// A distribution of times in nanoseconds. Percentiles have three significant digits; the rest is exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distribution {
+    /// The median.
+    pub p50: u64,
+    /// The 90th percentile.
+    pub p90: u64,
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+    /// The mean.
+    pub mean: f64,
+}
 
 /// `500ms`, `1.5s`, `1m30s`, `2h`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -19,7 +34,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
             "s" => number,
             "m" => number * 60.0,
             "h" => number * 3600.0,
-            // Only where it stands alone.
+            // A number without a unit must stand alone.
             "" if rest.len() == text.len() => number,
             _ => return None,
         };

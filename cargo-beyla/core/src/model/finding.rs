@@ -1,45 +1,45 @@
-//! What `--explain` finds wrong.
+//! What `--explain` finds wrong with a run.
 
 use std::sync::Arc;
 
-use crate::analysis::suite::TestId;
 use crate::model::explanation::Place;
+use crate::model::test::TestId;
 
 /// One thing that made requests slow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What it is.
     pub kind: FindingKind,
-    /// Method and route of the requests that do it, or suffer it; `None` where it is of all.
+    /// Method and route of the requests that do it or suffer from it; `None` if it concerns all of them.
     pub route: Option<(Arc<str>, Arc<str>)>,
-    /// Where in the code, if that was seen.
+    /// The place in the code, if it was seen.
     pub place: Option<Place>,
-    /// How many requests of the route it was seen in. Without a route, of all; of what tasks do that handle no
-    /// request, how many polls. Where one request met it by several stacks that lead to one place, it may count
-    /// more than once, up to `of`.
+    /// The requests of the route in which it was seen; without a route, all requests in which it was seen. If tasks do
+    /// it that handle no request, the polls in which it was seen. A request that met it by several stacks which lead
+    /// to one place may count more than once, up to `of`.
     pub count: u64,
-    /// How many requests there were; of polls, the same as `count`.
+    /// All requests of the route, or of the run. For polls, the same as `count`.
     pub of: u64,
-    /// How long it lasted in all, in nanoseconds.
+    /// The sum of its time, in nanoseconds.
     pub total_ns: u64,
     /// The longest time, in nanoseconds.
     pub max_ns: u64,
-    /// The requests that it held up, by route: the one with the most delay in all first.
+    /// The requests that it held up, by route: the route with the largest sum of delays first.
     pub delayed: Vec<Delayed>,
-    /// The tests whose requests do it, or suffer it, in a run of tests.
+    /// The tests whose requests do it or suffer from it, in a run of tests.
     pub tests: Vec<TestId>,
 }
 
 /// What a [`Finding`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FindingKind {
-    /// A call that blocks, on a worker of the async runtime.
+    /// A worker of the async runtime makes a call that blocks.
     BlockingCall,
     /// A poll that computes for long.
     CpuBoundPoll,
-    /// Tasks are woken and wait for a worker, and no single poll is to blame.
+    /// Woken tasks wait for a worker, and no single poll is to blame.
     RuntimeSaturated,
-    /// Threads want a CPU and get none.
+    /// Threads are ready to run, and all CPUs are busy.
     CpuSaturated,
     /// Connections wait to be accepted.
     AcceptWait,
@@ -52,7 +52,7 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// As it stands in the JSON report.
+    /// Its name in the JSON report.
     pub fn label(self) -> &'static str {
         match self {
             Self::BlockingCall => "blocking-call",
@@ -74,10 +74,10 @@ pub struct Delayed {
     pub method: Arc<str>,
     /// The route.
     pub route: Arc<str>,
-    /// How many.
+    /// The number of requests.
     pub count: u64,
-    /// How long in all, in nanoseconds.
+    /// The sum of their delays, in nanoseconds.
     pub total_ns: u64,
-    /// The longest, in nanoseconds.
+    /// The longest delay, in nanoseconds.
     pub max_ns: u64,
 }

@@ -1,4 +1,4 @@
-//! What all the others talk about: plain data.
+//! The plain data that all layers talk about. Nothing here imports anything of the crate outside this folder.
 
 pub mod boundaries;
 pub mod connection;
@@ -7,5 +7,8 @@ pub mod explanation;
 pub mod finding;
 pub mod grpc;
 pub mod request;
+pub mod stack;
 pub mod summary;
 pub mod system_call;
+pub mod test;
+pub mod trace_context;

@@ -1,69 +1,19 @@
-//! A request as it is kept and reported.
+//! A request, as it is kept and reported.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::analysis::suite::Owner;
-use crate::exchange::trace_context::TraceContext;
 use crate::model::boundaries::Boundaries;
-use crate::model::connection::StreamId;
+use crate::model::connection::{ConnectionInfo, StreamId};
 use crate::model::explanation::Explanation;
 use crate::model::grpc::{Grpc, is_server_error};
-use crate::protocol::message::UNREAD;
+use crate::model::trace_context::TraceContext;
 
-/// One end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Endpoint {
-    /// TCP over IPv4 or IPv6; an IPv4 address mapped into IPv6 is shown as IPv4.
-    Tcp(SocketAddr),
-    /// A Unix socket: its path, an abstract name with a leading `@`, or empty if it has none.
-    Unix(String),
-}
+/// Stands for a method or a path that could not be read.
+pub const UNREAD: &str = "-";
 
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(formatter),
-            Self::Unix(path) if path.is_empty() => formatter.write_str("unix:"),
-            Self::Unix(path) => write!(formatter, "unix:{path}"),
-        }
-    }
-}
-
-/// A socket on which the server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Where.
-    pub local: Endpoint,
-    /// Whether it listens on addresses of IPv6 alone, and not on those of IPv4 as well.
-    pub ipv6_only: bool,
-    /// Whether it listened before the server began, which was given it.
-    pub before: bool,
-    /// The process that listens, if it is not the one that was started.
-    pub pid: Option<u32>,
-}
-
-/// A connection that the server accepted, shared by its requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionInfo {
-    /// Counts from 1 in the order in which the server touched them.
-    pub id: u64,
-    /// The server's end.
-    pub server: Endpoint,
-    /// The client's end; behind a proxy that speaks the PROXY protocol, what that says of it.
-    pub client: Endpoint,
-    /// Such a proxy's end.
-    pub proxy: Option<Endpoint>,
-    /// Whose it is, in a run that traces several processes.
-    pub owner: Option<Owner>,
-}
-
-impl ConnectionInfo {
-    /// The other end of the server's socket: the client, or the proxy.
-    pub fn peer(&self) -> &Endpoint {
-        self.proxy.as_ref().unwrap_or(&self.client)
-    }
-}
+/// A route of a run: method and path with its variable parts folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteId(pub usize);
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,15 +24,14 @@ pub enum Outcome {
     ClientClosed,
     /// The server closed the connection before it had sent the whole response.
     ServerClosed,
-    /// The run ended first.
+    /// The run ended before the exchange did.
     StillOpen,
-    /// Bytes of the exchange were not seen (lost records, or moved by `io_uring`), so its end is not
-    /// known.
+    /// Bytes of the exchange were not seen, as records were lost or `io_uring` moved them, so its end is not known.
     NotSeen,
 }
 
 impl Outcome {
-    /// As it stands in reports.
+    /// Its name in reports.
     pub fn label(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -97,18 +46,18 @@ impl Outcome {
 /// Bytes of a message as they went over the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageBytes {
-    /// The start line and the header fields, up to and with the empty line; of a request that could not be read, all
-    /// that was received before it was answered.
+    /// The start line and the header fields, up to and including the empty line. If a request could not be read, all
+    /// bytes that were received before the answer.
     pub header: u64,
-    /// The content, without the framing of chunks and without trailers; `None` where the framing was
-    /// lost sight of.
+    /// The content, without the framing of chunks and without trailers; `None` if bytes went by unseen and the framing
+    /// was lost.
     pub body: Option<u64>,
 }
 
 /// One request and its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Counts from 1 in the order in which requests were read.
+    /// Counts requests from 1 in the order in which they were read.
     pub id: u64,
     /// The connection it came on.
     pub connection: Arc<ConnectionInfo>,
@@ -118,29 +67,29 @@ pub struct Request {
     pub stream: Option<StreamId>,
     /// Of a gRPC call: what it says beside its path.
     pub grpc: Option<Box<Grpc>>,
-    /// As it was sent; `-` if it could not be read.
+    /// The method as it was sent; [`UNREAD`] if it could not be read.
     pub method: Arc<str>,
-    /// The target's path, without its query; the whole target where it has no path (`*`,
-    /// `host:port`); `-` if it could not be read.
+    /// The target's path, without its query; the whole target if it has no path (`*`, `host:port`); [`UNREAD`] if it
+    /// could not be read.
     pub path: Arc<str>,
-    /// What followed the `?`.
+    /// The target's query, without the `?`.
     pub query: Option<Arc<str>>,
     /// The path with its variable parts folded.
     pub route: Arc<str>,
-    /// Of the final response; `None` if none was seen.
+    /// The status of the final response; `None` if no response was seen.
     pub status: Option<u16>,
     /// How the exchange ended.
     pub outcome: Outcome,
     /// The moments that bound it.
     pub boundaries: Boundaries,
-    /// Sizes of the request.
+    /// The size of the request.
     pub request_bytes: MessageBytes,
-    /// Sizes of the response; `None` if none was seen.
+    /// The size of the response; `None` if no response was seen.
     pub response_bytes: Option<MessageBytes>,
-    /// What its `handle` phase consisted of, where that is known.
+    /// What its `handle` phase consisted of, if that is known.
     pub explanation: Option<Arc<Explanation>>,
-    /// Where it stands in a trace: of every request in a run that exports traces, else of those that came
-    /// with a valid `traceparent`.
+    /// Its place in a trace. In a run that exports traces, every request has one; otherwise those that came with a
+    /// valid `traceparent`.
     pub trace: Option<Box<TraceContext>>,
 }
 
@@ -164,7 +113,7 @@ impl Request {
             || self.outcome == Outcome::ServerClosed
     }
 
-    /// What it holds in memory, in bytes, more or less: what it shares with others is counted in full.
+    /// The memory that it takes, in bytes, approximately. What it shares with other requests counts in full.
     pub fn memory(&self) -> usize {
         let texts = self.path.len() + self.query.as_ref().map_or(0, |query| query.len()) + self.route.len();
         let trace = self.trace.as_ref().map_or(0, |trace| {

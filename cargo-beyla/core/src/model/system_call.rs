@@ -1,4 +1,4 @@
-//! System calls: each architecture's kernel numbers them in its own way.
+//! System calls. The kernel numbers them differently on each architecture.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,19 +9,19 @@ use syscalls::{aarch64, x86_64};
 /// The architecture of the machine on which a run was traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Architecture {
-    /// Of Intel and AMD.
+    /// Intel's and AMD's.
     X86_64,
-    /// Of Arm.
+    /// Arm's.
     Aarch64,
 }
 
 impl Architecture {
-    /// That of this machine.
+    /// The architecture of this machine.
     pub const HERE: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
 
     const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
 
-    /// As `uname -m` and Rust's targets have it.
+    /// Its name in `uname -m` and in Rust's targets.
     pub fn label(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -55,14 +55,14 @@ impl<'de> Deserialize<'de> for Architecture {
 /// A system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SystemCall {
-    /// Whose kernel was called.
+    /// The architecture of the machine that made the call.
     pub architecture: Architecture,
-    /// Its number there.
+    /// Its number on that architecture.
     pub number: i32,
 }
 
 impl SystemCall {
-    /// One of this machine's kernel.
+    /// A system call of this machine.
     #[cfg(any(test, feature = "fixtures"))]
     pub const fn here(number: i32) -> Self {
         Self { architecture: Architecture::HERE, number }
@@ -78,7 +78,7 @@ impl SystemCall {
     }
 }
 
-/// Its name, or the number of one that has none.
+/// Its name, or its number if it has no name.
 impl fmt::Display for SystemCall {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

@@ -207,8 +207,7 @@ impl Detector {
         match &mut self.opening {
             Opening::Open { held, may_be_proxied } => {
                 let before = held.len();
-                let room = proxy::READ_MAX.saturating_sub(before);
-                held.extend_from_slice(&segment.data[..segment.data.len().min(room)]);
+                let is_whole = hold(held, segment);
                 let proxy = if *may_be_proxied { proxy::read(held) } else { proxy::Read::None };
                 if let proxy::Read::Header { length, client } = proxy {
                     if let Some(client) = client {
@@ -225,11 +224,11 @@ impl Detector {
                     self.fallback = Some(std::mem::replace(&mut self.reader, reader));
                 }
                 let is_open = *may_be_proxied || likeness == Likeness::Partial;
-                if !is_open || segment.skipped > 0 {
+                if !is_open || !is_whole {
                     self.opening = Opening::Known;
                 }
             }
-            Opening::Joined if !self.begun && proxy::begins(segment.data) => {
+            Opening::Joined if !self.begun && proxy::begins(segment.beginning()) => {
                 // It was met before its first byte.
                 self.opening = Opening::first(true);
                 self.reader = Box::new(Http1::new(self.candidates));
@@ -248,9 +247,9 @@ impl Detector {
     /// Bytes of the server come while it is not known yet what the client speaks, or whether the server speaks that.
     fn server_speaks(&mut self, segment: &Segment<'_>, shared: &mut Shared, messages: &mut dyn Messages) {
         if let Some(fallback) = &mut self.fallback {
-            if segment.data.is_empty() {
+            if segment.beginning().is_empty() {
                 fallback.segment(segment, shared, messages);
-            } else if http1::may_begin_response(segment.data) {
+            } else if http1::may_begin_response(segment.beginning()) {
                 self.overrule();
             } else {
                 self.fallback = None;
@@ -259,7 +258,7 @@ impl Detector {
             match &self.opening {
                 Opening::Open { .. } if !self.begun => {
                     if let (Likeness::Whole, Some(candidate)) =
-                        recognise(self.candidates, segment.direction, segment.data)
+                        recognise(self.candidates, segment.direction, segment.beginning())
                     {
                         self.reader = (candidate.open)(&Beginning::First(&[]));
                         self.opening = Opening::Known;
@@ -284,11 +283,11 @@ impl Detector {
 
     /// An operation begins on a connection that was met in its midst.
     fn resume(&mut self, segment: &Segment<'_>) {
-        let resumes = |candidate: &&Candidate| (candidate.resumes)(segment.direction, segment.data);
+        let resumes = |candidate: &&Candidate| (candidate.resumes)(segment.direction, segment.beginning());
         if let Some(candidate) = self.candidates.iter().find(resumes) {
             self.reader = (candidate.open)(&Beginning::Midst);
             self.opening = Opening::Known;
-        } else if segment.direction == Direction::Request && http1::begins_request(segment.data) {
+        } else if segment.direction == Direction::Request && http1::begins_request(segment.beginning()) {
             self.opening = Opening::Known;
         }
     }
@@ -303,6 +302,20 @@ impl Detector {
         }
         passed_over
     }
+}
+
+/// Adds what is known of a segment's first bytes without a gap, as far as there is room. Whether that is all of them.
+fn hold(held: &mut Vec<u8>, segment: &Segment<'_>) -> bool {
+    let mut end = segment.start;
+    for (offset, bytes) in segment.pieces() {
+        let room = proxy::READ_MAX.saturating_sub(held.len()).min(bytes.len());
+        if offset != end {
+            break;
+        }
+        held.extend_from_slice(&bytes[..room]);
+        end += room as u64;
+    }
+    end == segment.end()
 }
 
 /// How much these first bytes of a connection in one direction are like those of the protocols, and the one that they

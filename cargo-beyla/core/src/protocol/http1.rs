@@ -8,8 +8,9 @@
 mod body;
 mod chunked;
 mod expectation;
+mod expecting;
 mod head;
-mod head_cache;
+pub(super) mod head_cache;
 mod head_end;
 mod line;
 mod requests;
@@ -23,11 +24,11 @@ use super::candidate::Candidate;
 use super::message::{GivenUp, MessageEnd, Messages, Protocol, Shared, Unfinished, UnfinishedResponse, Upgrade};
 use crate::model::connection::StreamId;
 use crate::transport::segment::{Direction, Segment};
-use side::{Side, Start, State};
+use head_cache::Heads;
+use side::{Side, State};
 use unread::Unread;
 
 pub(super) use head::{begins_request, may_begin_response};
-pub use head_cache::Heads;
 
 /// Requests that may wait for their responses at a time; no client sends more ahead.
 const PENDING_MAX: usize = 4096;
@@ -90,6 +91,27 @@ struct Expected {
     maybe_unseen: bool,
 }
 
+/// The call that moved the first byte of a message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    /// The byte's offset.
+    offset: u64,
+    /// When it reached the receive queue of the traced process, in nanoseconds, if it did and that is known.
+    arrived: Option<u64>,
+    /// Entry of the call, in nanoseconds.
+    entered: u64,
+    /// Return of the call, in nanoseconds.
+    returned: u64,
+}
+
+impl Start {
+    /// The byte at this offset of the segment begins the message.
+    fn of(segment: &Segment<'_>, offset: u64) -> Self {
+        let arrived = segment.arrived_at(offset);
+        Self { offset, arrived, entered: segment.begin_ns, returned: segment.end_ns }
+    }
+}
+
 impl Method {
     fn named(method: &str) -> Self {
         match method {
@@ -142,19 +164,18 @@ impl Protocol for Http1 {
             Direction::Request => {
                 self.begun = true;
                 self.received = segment.end();
-                self.response_ends_with_turn(segment.data, messages);
+                self.response_ends_with_turn(segment.beginning(), messages);
             }
-            Direction::Response => self.response_ends_with_next(segment.data, messages),
+            Direction::Response => self.response_ends_with_next(segment.beginning(), messages),
         }
         self.side(segment.direction).begin_operation(segment);
-        self.read(segment.data, segment.start, segment, heads, messages);
-        // Where the last bytes are known, fewer are hidden.
-        let tail = segment.tail.as_ref().map_or(&[][..], |tail| tail.as_slice());
-        let known = tail.len().min(usize::try_from(segment.skipped).unwrap_or(usize::MAX));
-        let hidden = segment.skipped - known as u64;
-        self.hide(segment.direction, hidden, Some(segment.end_ns), messages);
-        let offset = segment.start.saturating_add(segment.data.len() as u64).saturating_add(hidden);
-        self.read(&tail[tail.len() - known..], offset, segment, heads, messages);
+        let mut offset = segment.start;
+        for (start, bytes) in segment.pieces() {
+            self.hide(segment.direction, start - offset, Some(segment.end_ns), messages);
+            self.read(bytes, start, segment, heads, messages);
+            offset = start + bytes.len() as u64;
+        }
+        self.hide(segment.direction, segment.end() - offset, Some(segment.end_ns), messages);
         self.end_operation(segment, messages);
         self.upgrade.take()
     }

@@ -109,17 +109,11 @@ impl Http2 {
         }
     }
 
-    /// A call moved bytes up to the offset `end`, and these pieces of them were captured, each with its offset.
-    fn operation<'a>(
-        &mut self,
-        segment: &Segment<'_>,
-        pieces: impl Iterator<Item = (u64, &'a [u8])>,
-        end: u64,
-        messages: &mut dyn Messages,
-    ) {
+    /// A call moved bytes.
+    fn operation(&mut self, segment: &Segment<'_>, messages: &mut dyn Messages) {
         let direction = segment.direction;
         let mut at = segment.start;
-        for (offset, bytes) in pieces {
+        for (offset, bytes) in segment.pieces() {
             if offset == segment.start {
                 self.step_in(direction, bytes);
             }
@@ -127,7 +121,7 @@ impl Http2 {
             self.read(bytes, offset, segment, messages);
             at = offset.saturating_add(bytes.len() as u64);
         }
-        self.hide(direction, end.saturating_sub(at), Some(segment), messages);
+        self.hide(direction, segment.end().saturating_sub(at), Some(segment), messages);
     }
 
     fn side(&mut self, direction: Direction) -> &mut Side {
@@ -140,7 +134,7 @@ impl Http2 {
 
 impl Protocol for Http2 {
     fn segment(&mut self, segment: &Segment<'_>, _: &mut Shared, messages: &mut dyn Messages) -> Option<Box<Upgrade>> {
-        self.operation(segment, std::iter::once((segment.start, segment.data)), segment.end(), messages);
+        self.operation(segment, messages);
         None
     }
 

@@ -1,10 +1,9 @@
 //! What a protocol makes of a connection's byte streams.
 
 use super::grpc;
-use super::http1::Heads;
+use super::http1::head_cache::Heads;
 use super::trace_context::TraceHeaders;
-use crate::model::connection::{Party, StreamId};
-use crate::model::request::Endpoint;
+use crate::model::connection::{Endpoint, Party, StreamId};
 use crate::transport::segment::{Direction, Segment};
 
 /// Reads the messages of one connection. It knows neither which transport carried the bytes nor which end of the
@@ -93,17 +92,14 @@ pub trait Messages {
     fn give_up(&mut self, reason: GivenUp);
 }
 
-/// What stands for a method or a path that could not be read.
-pub const UNREAD: &str = "-";
-
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// `http/1.0`, `http/1.1` or `http/2`.
     pub protocol: &'static str,
-    /// As it was sent; [`UNREAD`] if it cannot be read.
+    /// As it was sent; `-` if it cannot be read.
     pub method: &'a str,
-    /// The target's path without its query, or the whole target where it has no path; [`UNREAD`] if it cannot be read.
+    /// The target's path without its query, or the whole target where it has no path; `-` if it cannot be read.
     pub path: &'a str,
     /// What followed the `?`.
     pub query: Option<&'a str>,

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::event::unix_name;
-use crate::model::request::Endpoint;
+use crate::model::connection::Endpoint;
 
 /// The longest first version, with the end of its line: section 2.1.
 const LINE_MAX: usize = 107;

@@ -3,7 +3,7 @@
 //! What does not follow the recommendation is as good as absent: the request then begins a trace of its
 //! own, which is what the recommendation asks of whoever takes part.
 
-use std::fmt;
+use crate::model::trace_context::{SpanId, TraceId};
 
 /// Fields of `tracestate` that a request may have; the lists of more are not kept.
 pub const STATE_FIELDS: usize = 4;
@@ -16,14 +16,6 @@ const MEMBERS_MAX: usize = 32;
 
 /// `00-` and two ids and two digits, with the dashes between.
 const LENGTH: usize = 55;
-
-/// Of a trace: never all zeros.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TraceId([u8; 16]);
-
-/// Of a span: never all zeros.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SpanId([u8; 8]);
 
 /// A valid `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,40 +35,6 @@ pub struct TraceHeaders<'a> {
     pub parent: TraceParent,
     /// The values of `tracestate`, in their order; empty where there are none.
     pub states: [&'a [u8]; STATE_FIELDS],
-}
-
-impl TraceId {
-    /// `None` if they are all zeros.
-    pub fn new(bytes: [u8; 16]) -> Option<Self> {
-        (bytes != [0; 16]).then_some(Self(bytes))
-    }
-
-    /// Of a number, such as a hash; 0 gives the id that 1 does.
-    pub fn of(number: u128) -> Self {
-        Self(number.max(1).to_be_bytes())
-    }
-
-    /// As they go over the wire.
-    pub fn bytes(self) -> [u8; 16] {
-        self.0
-    }
-}
-
-impl SpanId {
-    /// `None` if they are all zeros.
-    pub fn new(bytes: [u8; 8]) -> Option<Self> {
-        (bytes != [0; 8]).then_some(Self(bytes))
-    }
-
-    /// Of a number, such as a hash; 0 gives the id that 1 does.
-    pub fn of(number: u64) -> Self {
-        Self(number.max(1).to_be_bytes())
-    }
-
-    /// As they go over the wire.
-    pub fn bytes(self) -> [u8; 8] {
-        self.0
-    }
 }
 
 impl TraceParent {
@@ -151,34 +109,6 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
         *byte = value(high)? << 4 | value(low)?;
     }
     Some(bytes)
-}
-
-fn write_hex(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-}
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, formatter)
-    }
-}
-
-impl fmt::Display for SpanId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, formatter)
-    }
-}
-
-impl fmt::Debug for TraceId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
-
-impl fmt::Debug for SpanId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use cargo_beyla_events::{self as records, Header, NO_SYSTEM_CALL, stack, task};
 
 use super::Tape;
 use crate::event::{Event, StackFrames, TaskType, UnwoundStack};
-use crate::model::explanation::{Frame, Whose};
+use crate::model::stack::{Frame, Whose};
 
 /// A frame of the user's own code.
 pub(crate) fn own(function: &str, file: &str, line: u32) -> Frame {

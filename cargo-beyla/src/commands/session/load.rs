@@ -16,7 +16,7 @@ use crate::launch::signals::Received;
 use crate::launch::suspended::Stdout;
 use crate::launch::terminal;
 use crate::launch::user::InvokingUser;
-use cargo_beyla_core::model::request::{Endpoint, Listener};
+use cargo_beyla_core::model::connection::{Endpoint, Listener};
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: i32 = 128;

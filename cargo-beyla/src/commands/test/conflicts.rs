@@ -4,7 +4,7 @@
 use memchr::memmem;
 
 use crate::launch::runner::output::Excerpt;
-use cargo_beyla_core::analysis::suite::TestId;
+use cargo_beyla_core::model::test::TestId;
 
 /// What programs say where the kernel says EADDRINUSE: the C libraries' words, Rust's name and that of the constant.
 const IN_USE: [&str; 4] = ["address already in use", "address in use", "addrinuse", "addressinuse"];

@@ -11,7 +11,7 @@ use crate::launch::runner::output::{Excerpt, TestOutput};
 use crate::launch::runner::{Options, Runner};
 use crate::report::units::{bytes, count, counted, duration, time};
 use crate::workspace::tests::arguments::HarnessArguments;
-use cargo_beyla_core::analysis::suite::{TestId, TestResult};
+use cargo_beyla_core::model::test::{TestId, TestResult};
 
 /// The failed tests whose output is kept, and so many bytes of each: where more fail, all have one reason.
 const OUTPUTS_MAX: usize = 500;

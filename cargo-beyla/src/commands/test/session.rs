@@ -14,9 +14,9 @@ use super::progress::Progress;
 use crate::error::Error;
 use crate::launch::runner::{Happened, Runner, TestName};
 use crate::launch::signals::{Received, Signals, stop_by};
-use cargo_beyla_core::analysis::suite::{TestId, TestResult};
 use cargo_beyla_core::event::{Event, TestEnded, TestStarted};
 use cargo_beyla_core::exchange::trace::Trace;
+use cargo_beyla_core::model::test::{TestId, TestResult};
 
 /// The tests of a run, while they run.
 pub(super) struct Session<'a> {

@@ -16,9 +16,9 @@ use crate::error::Error;
 use crate::launch::signals::Signals;
 use crate::launch::stand_in::StandIn;
 use crate::report::run_info::Exit;
-use cargo_beyla_core::analysis::suite::{TestId, TestResult};
 use cargo_beyla_core::event::{Event, TestEnded, TestStarted};
 use cargo_beyla_core::exchange::trace::Trace;
+use cargo_beyla_core::model::test::{TestId, TestResult};
 
 /// The probes, before and while the binary runs.
 pub(super) struct Watching {

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::exemplar::Value;
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar as ExemplarMessage, HistogramDataPoint};
 
-use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
+use cargo_beyla_core::model::trace_context::{SpanId, TraceId};
 
 /// Where the buckets of a distribution end, in the unit that is counted.
 #[derive(Debug)]

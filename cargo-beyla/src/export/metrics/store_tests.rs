@@ -4,8 +4,7 @@ use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
 use super::*;
 use crate::config::attributes::selections_of;
 use crate::report::fixtures;
-use cargo_beyla_core::exchange::trace_context::TraceContext;
-use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
+use cargo_beyla_core::model::trace_context::{SpanId, TraceContext, TraceId};
 
 fn store() -> Store {
     selecting("{}")

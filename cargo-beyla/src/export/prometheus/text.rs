@@ -181,8 +181,7 @@ mod tests {
     use crate::export::metrics::store::Store;
     use crate::export::resource;
     use crate::report::fixtures;
-    use cargo_beyla_core::exchange::trace_context::TraceContext;
-    use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
+    use cargo_beyla_core::model::trace_context::{SpanId, TraceContext, TraceId};
 
     fn written(format: Format) -> String {
         // No process has this id, so that nothing of the text depends on the machine.

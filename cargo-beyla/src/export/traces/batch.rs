@@ -89,8 +89,7 @@ mod tests {
     use crate::config::attributes::selections_of;
     use crate::export::inbox::BOUNDS;
     use crate::report::fixtures;
-    use cargo_beyla_core::exchange::trace_context::TraceContext;
-    use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
+    use cargo_beyla_core::model::trace_context::{SpanId, TraceContext, TraceId};
 
     fn queue(requests: u64, path: &str) -> Queue {
         let mut queue = Queue::new(BOUNDS);

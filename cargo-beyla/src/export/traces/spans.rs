@@ -34,9 +34,9 @@ use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 use super::explained;
 use crate::export::attribute::{Attribute, known_method, route};
 use crate::report::run_info::RunInfo;
-use cargo_beyla_core::exchange::trace_context::{Child, TestSpan, TraceContext};
+use cargo_beyla_core::exchange::trace_context::Child;
 use cargo_beyla_core::model::request::{Outcome, Request};
-use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
+use cargo_beyla_core::model::trace_context::{SpanId, TestSpan, TraceContext, TraceId};
 
 /// What W3C Trace Context calls the flag of a trace that is recorded.
 pub(super) const SAMPLED: u32 = 1;

@@ -5,11 +5,11 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;
 use crate::report::fixtures;
-use cargo_beyla_core::exchange::trace_context::Caller;
+use cargo_beyla_core::model::connection::{ConnectionInfo, Endpoint};
 use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, Unit};
-use cargo_beyla_core::model::request::{ConnectionInfo, Endpoint};
+use cargo_beyla_core::model::request::UNREAD;
 use cargo_beyla_core::model::system_call::SystemCall;
-use cargo_beyla_core::protocol::message::UNREAD;
+use cargo_beyla_core::model::trace_context::Caller;
 
 /// The fixture's first request, with ids and with every boundary at another time.
 fn request() -> Request {

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 use super::spans::SAMPLED;
 use crate::export::resource::{number, text};
 use crate::report::run_info::RunInfo;
-use cargo_beyla_core::analysis::suite::{EndedTest, TestResult};
+use cargo_beyla_core::model::test::{EndedTest, TestResult};
 
 /// The span that begins the trace of a test; the requests of the test hang under it.
 pub(super) fn test_span(test: &EndedTest, run: &RunInfo) -> Span {

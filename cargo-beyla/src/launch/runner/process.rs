@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::launch::family::{Bond, Family};
 use crate::launch::spawn::Spawn;
 use crate::launch::suspended::Stdout;
-use cargo_beyla_core::analysis::suite::{TestId, TestResult};
+use cargo_beyla_core::model::test::{TestId, TestResult};
 
 /// How far a test was stopped that takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

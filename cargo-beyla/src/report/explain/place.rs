@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use crate::report::text::{escape, shorten};
-use cargo_beyla_core::model::explanation::{Cause, Frame, Landmarks, Place};
+use cargo_beyla_core::analysis::code_sites::Landmarks;
+use cargo_beyla_core::model::explanation::{Cause, Place};
+use cargo_beyla_core::model::stack::Frame;
 use cargo_beyla_core::model::summary::Explained;
 
 /// Columns of the name of a function, or of a file; generics make names of any length.
@@ -82,7 +84,7 @@ mod tests {
     use syscalls::Sysno;
 
     use super::*;
-    use cargo_beyla_core::model::explanation::Whose;
+    use cargo_beyla_core::model::stack::Whose;
     use cargo_beyla_core::model::system_call::SystemCall;
 
     fn of(number: i32) -> Cause {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::TotalNs;
 use crate::report::run_info::{Exit, RunInfo};
-use cargo_beyla_core::analysis::suite::{TestResult, TestSummary};
+use cargo_beyla_core::model::test::{TestResult, TestSummary};
 
 #[derive(Serialize)]
 pub(super) struct TestRow<'a> {

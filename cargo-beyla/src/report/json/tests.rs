@@ -6,8 +6,7 @@ use super::*;
 use crate::report::fixtures;
 use cargo_beyla_core::analysis::budget::judge::judge;
 use cargo_beyla_core::analysis::budget::parse::parse;
-use cargo_beyla_core::exchange::trace_context::{Caller, TestSpan, TraceContext};
-use cargo_beyla_core::protocol::trace_context::{SpanId, TraceId};
+use cargo_beyla_core::model::trace_context::{Caller, SpanId, TestSpan, TraceContext, TraceId};
 use serde_json::{Value, json};
 
 fn report(summary: &Summary, exit: Option<Exit>) -> Value {

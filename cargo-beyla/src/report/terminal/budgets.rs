@@ -9,9 +9,9 @@ use crate::report::text::{self, escape, shorten};
 use crate::report::units::{count, time};
 use cargo_beyla_core::analysis::budget::judge::{BudgetVerdict, Outcome, Subject, Value};
 use cargo_beyla_core::analysis::budget::metric::Metric;
-use cargo_beyla_core::analysis::suite::{TestId, TestSummary};
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::test::{TestId, TestSummary};
 
 /// Of one budget, so many routes or tests are named that break it.
 const VALUES_SHOWN: usize = 5;

@@ -7,9 +7,9 @@ use crate::report::explain::place::Spot;
 use crate::report::explain::sentence::{sentence, title};
 use crate::report::text;
 use crate::report::units::counted;
-use cargo_beyla_core::analysis::suite::TestSummary;
 use cargo_beyla_core::model::finding::Finding;
 use cargo_beyla_core::model::summary::Explained;
+use cargo_beyla_core::model::test::TestSummary;
 
 /// Further ones are only counted: what is worth mending comes first.
 const FINDINGS_SHOWN: usize = 10;

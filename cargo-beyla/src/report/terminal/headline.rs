@@ -4,9 +4,9 @@ use crate::report::colors::{Paint, Role};
 use crate::report::run_info::{Exit, RunInfo, Traced};
 use crate::report::text;
 use crate::report::units::{count, counted, duration, rate};
-use cargo_beyla_core::analysis::suite::{TestResult, TestSummary};
-use cargo_beyla_core::model::request::Endpoint;
+use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::test::{TestResult, TestSummary};
 
 /// Counts and rate, then what it was that ran.
 pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit: Option<Exit>, paint: Paint) -> String {

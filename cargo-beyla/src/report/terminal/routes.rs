@@ -8,7 +8,8 @@ use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{count, counted, share, time};
-use cargo_beyla_core::model::summary::{Distribution, RouteSummary};
+use cargo_beyla_core::model::duration::Distribution;
+use cargo_beyla_core::model::summary::RouteSummary;
 
 /// More routes than these are summed up in a line: a client that tries paths at random makes
 /// thousands.

@@ -7,7 +7,7 @@ use crate::report::colors::{Paint, Role};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{count, counted, time};
-use cargo_beyla_core::analysis::suite::{TestResult, TestSummary};
+use cargo_beyla_core::model::test::{TestResult, TestSummary};
 
 /// More tests than these are summed up in a line.
 const TESTS_SHOWN: usize = 25;

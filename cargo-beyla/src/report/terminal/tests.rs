@@ -5,9 +5,10 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::report::fixtures;
-use cargo_beyla_core::analysis::suite::{TestResult, TestSummary};
-use cargo_beyla_core::model::request::{Endpoint, Outcome};
+use cargo_beyla_core::model::connection::Endpoint;
+use cargo_beyla_core::model::request::Outcome;
 use cargo_beyla_core::model::summary::Unseen;
+use cargo_beyla_core::model::test::{TestResult, TestSummary};
 
 const SECONDS: u64 = 1_000_000_000;
 
@@ -143,7 +144,7 @@ fn long_paths(methods: [&str; 3], lengths: std::ops::RangeInclusive<usize>) -> (
         request.boundaries.accepted = Some(request.boundaries.start() - 100_000);
         request.boundaries.connected = Some(request.boundaries.start() - 13_100_000);
         request.outcome = Outcome::ClientClosed;
-        fixtures::assign(&mut request, cargo_beyla_core::analysis::suite::TestId(1));
+        fixtures::assign(&mut request, cargo_beyla_core::model::test::TestId(1));
         summary.requests.push(request.into());
         summary.routes.push(fixtures::route(method, &path, 1));
         paths.push(path);

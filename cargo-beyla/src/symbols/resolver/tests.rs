@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use syscalls::Sysno;
 
 use super::*;
-use cargo_beyla_core::model::explanation::{Landmarks, Whose};
+use cargo_beyla_core::analysis::code_sites::Landmarks;
+use cargo_beyla_core::model::stack::Whose;
 
 /// Of [`sleep_in_a_function_with_a_name`], the line of its call.
 const SLEEPS_AT: u32 = line!() + 4;

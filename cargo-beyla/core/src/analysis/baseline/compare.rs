@@ -1,4 +1,4 @@
-//! Two runs side by side: a row for each route and test of either.
+//! Two runs side by side: one row for each route and test of either run.
 
 use std::collections::BTreeMap;
 
@@ -6,33 +6,33 @@ use crate::analysis::baseline::estimate;
 use crate::analysis::baseline::estimate::{Change, Direction};
 use crate::analysis::baseline::samples::{RouteSamples, Samples, TestRound, TestSamples};
 
-/// What was compared with a baseline.
+/// The comparison of a run with a baseline.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// What the baseline is called.
+    /// The name of the baseline.
     pub baseline: String,
     /// When it was saved, in nanoseconds since the Unix epoch.
     pub saved_unix_ns: u64,
-    /// The rows: slower ones first, those with the largest change before others.
+    /// The rows, in the order of their verdicts; within a verdict, the largest change comes first.
     pub rows: Vec<Row>,
 }
 
-/// A route or a test, then and now.
+/// A route or a test in both runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// What it is about.
+    /// The route or the test.
     pub subject: Subject,
     /// Values and rounds in the baseline.
     pub before: Evidence,
     /// Values and rounds now.
     pub now: Evidence,
-    /// What there is to say of it.
+    /// Whether it changed.
     pub verdict: Verdict,
-    /// By how much; `None` where that was not to be told.
+    /// By how much it changed; `None` if there are too few values to say.
     pub change: Option<Change>,
 }
 
-/// What a row is about.
+/// The times that a row compares.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The total times of a route's requests.
@@ -49,7 +49,7 @@ pub enum Subject {
         /// The test's name within it.
         name: String,
     },
-    /// How long a test took.
+    /// The duration of a test.
     TestDuration {
         /// The test binary.
         binary: String,
@@ -58,34 +58,34 @@ pub enum Subject {
     },
 }
 
-/// What a side of a row is made of.
+/// The number of values on one side of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// How many values there were.
+    /// The number of values.
     pub count: u64,
-    /// In how many rounds.
+    /// The number of rounds that had any.
     pub rounds: usize,
 }
 
-/// What there is to say of a row.
+/// Whether a row changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Surely and relevantly slower.
+    /// It is slower: surely, and by a relevant amount.
     Slower,
-    /// Surely and relevantly faster.
+    /// It is faster: surely, and by a relevant amount.
     Faster,
-    /// The baseline has nothing of the kind.
+    /// The baseline does not have it.
     New,
     /// Only the baseline has it.
     Gone,
-    /// Too few requests to tell.
+    /// There are too few requests to say.
     TooFew,
     /// No change was seen.
     NoChange,
 }
 
 impl Verdict {
-    /// As it stands in reports.
+    /// Its name in reports.
     pub fn label(self) -> &'static str {
         match self {
             Self::Slower => "slower",
@@ -99,13 +99,13 @@ impl Verdict {
 }
 
 impl Comparison {
-    /// How many rows have this verdict.
+    /// The number of rows with this verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.rows.iter().filter(|row| row.verdict == verdict).count()
     }
 }
 
-/// The values of a row by round, and what they stand for.
+/// The values of one side of a row, by round, and the number of requests that they stand for.
 #[derive(Clone, Debug, Default)]
 struct Values {
     rounds: Vec<Vec<u64>>,
@@ -126,8 +126,8 @@ pub fn compare(baseline: &Samples, now: &Samples, name: &str, saved_unix_ns: u64
             rows.entry(subject).or_default()[side] = values;
         }
     }
-    let told = |[before, now]: &[Values; 2]| estimate::compare(&before.rounds, &now.rounds, 1).is_some();
-    let number = rows.values().filter(|values| told(values)).count();
+    let comparable = |[before, now]: &[Values; 2]| estimate::compare(&before.rounds, &now.rounds, 1).is_some();
+    let number = rows.values().filter(|values| comparable(values)).count();
     let mut rows: Vec<Row> = rows.into_iter().map(|(subject, values)| row(subject, &values, number)).collect();
     let extent = |row: &Row| row.change.map_or(0.0, |change| (change.now_ns - change.baseline_ns).abs());
     rows.sort_by(|a, b| {
@@ -167,7 +167,7 @@ fn subjects(samples: &Samples) -> impl Iterator<Item = (Subject, Values)> {
         let (binary, name) = (binary.clone(), name.clone());
         let duration = Subject::TestDuration { binary: binary.clone(), name: name.clone() };
         let requests = Subject::TestRequests { binary, name };
-        // How long a test without requests takes is for others to watch.
+        // The duration of a test without requests does not concern this tool.
         let any = rounds.iter().any(|round| round.requests > 0);
         let rows = [(requests, values(|round| round.sum_ns)), (duration, values(|round| round.duration_ns))];
         rows.into_iter().filter(move |_| any)

@@ -1,78 +1,79 @@
-//! What changed between two runs, and how sure that is.
+//! Estimates what changed between two runs, and how sure that is.
 //!
-//! Times count as `ln(time + 1 ms)`. On that scale a factor is the same step for slow routes, as it should be for times,
-//! which are skewed to the right; and what happens far below a millisecond, where a scheduler's whim doubles a time,
-//! counts for little. A relevant change is [`MARGIN`] of it: a fifth of the time and a fifth of a millisecond.
+//! Times count as `ln(time + 1 ms)`. Times are skewed to the right; on this scale a factor is a step of the same size
+//! for all slow routes. Far below a millisecond, where scheduling alone may double a time, differences hardly count. A
+//! change is relevant if it exceeds [`MARGIN`]: a fifth of the time plus a fifth of a millisecond.
 //!
-//! Of each round the trimmed mean counts: on a busy machine one request in ten waits ten times its time.
+//! Each round counts by its trimmed mean: on a busy machine, one request in ten takes ten times as long.
 //!
-//! Requests of one run are not independent: a busy machine slows all of them. So the unit is the round. The variance
-//! between rounds is estimated from both runs together and, as a few rounds tell little of it, moderated by what would
-//! be expected of a quiet machine (Smyth 2004). What no number of rounds can show is how the machine changed between
-//! the two runs: that much is assumed. With one round in each run, all of the variance between rounds is assumed.
+//! The requests of one run are not independent: a busy machine slows all of them. So rounds are compared, not requests.
+//! The variance between rounds is estimated from both runs together. A few rounds say little about it, so the estimate
+//! is moderated by what a quiet machine would show (Smyth 2004). No number of rounds can show how the machine changed
+//! between the two runs, so that variance is assumed. With one round in each run, all variance between rounds is
+//! assumed.
 //!
-//! The interval is Student's t, at a level that holds for all rows at once (Bonferroni). A change is told if the whole of
-//! it lies beyond the margin, and the lower quartile moved as far: load from elsewhere delays some requests by much,
-//! a change of the code most of them.
+//! The interval is Student's t, at a level that holds for all rows at once (Bonferroni). A change counts if the whole
+//! interval lies beyond the margin and the lower quartile moved as far. Load from elsewhere delays some requests by
+//! much; a change of the code delays most of them.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// What is added to each time before its logarithm is taken, in nanoseconds.
+/// Added to each time before its logarithm is taken, in nanoseconds.
 const OFFSET_NS: f64 = 1e6;
 
-/// The relevant change: what people act upon, and more than a machine's own mood makes out as a rule.
+/// The relevant change: large enough that people act on it, and usually larger than what a machine causes by itself.
 pub const MARGIN: f64 = 0.2;
 
-/// The probability that one or more of the rows tells a change where there is none.
+/// The probability that at least one row shows a change where there is none.
 const ALPHA: f64 = 0.05;
 
-/// The standard deviation between rounds that is expected of a quiet machine, on the scale of logarithms: where there is
-/// one round on each side, nothing else is known of it.
+/// The standard deviation between rounds that is expected on a quiet machine, on the scale of logarithms. With one
+/// round on each side, nothing else is known about it.
 const ROUNDS: f64 = 0.1;
 
-/// So many degrees of freedom that expectation is worth where rounds tell as well.
+/// The degrees of freedom that this expectation counts for beside measured rounds.
 const ROUNDS_FREEDOM: f64 = 4.0;
 
-/// The standard deviation of a machine's change between two runs, with rounds on both sides.
+/// The standard deviation of the machine's change between two runs, with rounds on both sides.
 const DRIFT: f64 = 0.05;
 
-/// The part of a round's values that is cut off at each end: what waited for another program to have its turn.
+/// The part of a round's values that is cut off at each end: they waited for another program's turn on the CPU.
 const TRIMMED: f64 = 0.2;
 
-/// With fewer values and fewer rounds than these on one side, nothing is said.
+/// With fewer values and fewer rounds than these on one side, the two sides are not compared.
 const VALUES_MIN: usize = 5;
 const ROUNDS_MIN: usize = 3;
 
-/// Beyond this Student's t is the normal distribution.
+/// With more degrees of freedom, Student's t is the normal distribution.
 const FREEDOM_MAX: f64 = 1e6;
 
-/// A difference of two runs.
+/// The difference between two runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
-    /// The typical time of the baseline, in nanoseconds: of values that are no less than some milliseconds, their
-    /// geometric mean, without the fifths at both ends.
+    /// The typical time of the baseline, in nanoseconds. For times of some milliseconds and more, this is the geometric
+    /// mean without the fifths at both ends.
     pub baseline_ns: f64,
-    /// That of now.
+    /// The typical time now, in nanoseconds.
     pub now_ns: f64,
-    /// The interval that holds their difference, in nanoseconds, for all rows at once with 95 %.
+    /// The interval in which the difference lies, in nanoseconds: with 95 % confidence for all rows at once.
     pub interval_ns: (f64, f64),
-    /// What there is to say of it.
+    /// The direction, if there is one.
     pub direction: Direction,
 }
 
-/// Where times went.
+/// The direction in which times changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// They are surely and relevantly shorter.
+    /// They are shorter: surely, and by a relevant amount.
     Faster,
-    /// They are surely and relevantly longer.
+    /// They are longer: surely, and by a relevant amount.
     Slower,
     /// Neither is sure.
     NoChange,
 }
 
-/// Compares the values of a row, by round and in nanoseconds; `rows` is how many are compared beside one another.
-/// `None` if there are too few to tell.
+/// Compares the values of a row, by round and in nanoseconds. `rows` is the number of rows that are compared. `None` if
+/// there are too few values.
 pub fn compare(baseline: &[Vec<u64>], now: &[Vec<u64>], rows: usize) -> Option<Change> {
     let (baseline, now) = (Side::new(baseline)?, Side::new(now)?);
     let difference = now.mean - baseline.mean;
@@ -114,7 +115,7 @@ fn uncertainty(baseline: &Side, now: &Side) -> (f64, f64) {
         return (variance, if weight > 0.0 { variance.powi(2) / weight } else { FREEDOM_MAX });
     }
     let between = sides.iter().map(|side| side.between()).sum::<f64>() / between_freedom;
-    // The centre of a round's requests varies by itself.
+    // The centre of a round varies as its requests do.
     let inner = sides.iter().map(|side| side.within()).sum::<f64>() / 2.0;
     let expected = ROUNDS.powi(2) + inner;
     let freedom = ROUNDS_FREEDOM + between_freedom;
@@ -127,9 +128,9 @@ fn uncertainty(baseline: &Side, now: &Side) -> (f64, f64) {
 /// One of the two runs, on the scale of logarithms.
 struct Side {
     rounds: Vec<Round>,
-    /// The mean of their centres.
+    /// The mean of the centres of the rounds.
     mean: f64,
-    /// Of all values.
+    /// The lower quartile of all values.
     quartile: f64,
 }
 
@@ -141,7 +142,7 @@ struct Round {
 }
 
 impl Round {
-    /// Of values in their order (Yuen 1974). Where one is left, its variance is 0.
+    /// Makes a round of sorted values (Yuen 1974). If only one value is left, the variance is 0.
     fn new(sorted: &[f64]) -> Self {
         let cut = match sorted.len() {
             0..3 => 0,
@@ -149,7 +150,7 @@ impl Round {
         };
         let kept = &sorted[cut..sorted.len() - cut];
         let centre = kept.iter().sum::<f64>() / kept.len() as f64;
-        // What was cut off counts as what is next to it.
+        // A value that was cut off counts as the nearest one that was not.
         let bounds = (kept[0], kept[kept.len() - 1]);
         let winsorized = || sorted.iter().map(|value| value.clamp(bounds.0, bounds.1));
         let mean = winsorized().sum::<f64>() / sorted.len() as f64;

@@ -1,6 +1,6 @@
 use super::*;
 
-/// How the machine of a simulation varies; standard deviations of logarithms.
+/// How the simulated machine varies, as standard deviations of logarithms.
 #[derive(Clone, Copy)]
 struct Machine {
     /// From run to run.
@@ -9,17 +9,18 @@ struct Machine {
     round: f64,
     /// From request to request.
     request: f64,
-    /// One request in so many waits up to so many milliseconds more.
+    /// One request in this many takes longer, by up to this many milliseconds.
     straggler: (usize, f64),
 }
 
-/// As a laptop is, and as a virtual machine that shares its CPUs.
+/// A laptop.
 const QUIET: Machine = Machine { run: 0.05, round: 0.05, request: 0.25, straggler: (200, 5.0) };
+/// A virtual machine that shares its CPUs.
 const NOISY: Machine = Machine { run: 0.12, round: 0.12, request: 0.45, straggler: (20, 5.0) };
-/// As a machine is that compiles meanwhile.
+/// A machine that compiles meanwhile.
 const LOADED: Machine = Machine { run: 0.1, round: 0.1, request: 0.3, straggler: (8, 30.0) };
 
-/// What is run.
+/// The load of a run.
 #[derive(Clone, Copy)]
 struct Load {
     routes: usize,
@@ -32,7 +33,7 @@ fn normal(random: &mut fastrand::Rng) -> f64 {
     (-2.0 * radius.ln()).sqrt() * angle.cos()
 }
 
-/// The times of each route, by round; the first route takes so many milliseconds, all others 0.3 ms and more.
+/// The times of each route, by round. The first route takes `first_ms` milliseconds, all others 0.3 ms and more.
 fn run(machine: Machine, load: Load, first_ms: (f64, f64), random: &mut fastrand::Rng) -> Vec<Vec<Vec<u64>>> {
     let shift = machine.run * normal(random);
     let rounds: Vec<f64> = (0..load.rounds).map(|_| shift + machine.round * normal(random)).collect();
@@ -52,9 +53,9 @@ fn run(machine: Machine, load: Load, first_ms: (f64, f64), random: &mut fastrand
     (0..load.routes).map(|route| of_route(route, random)).collect()
 }
 
-/// Of so many comparisons, how many told this of the first route when it went from one time to the other, and how many
-/// anything of the others.
-fn told(machine: Machine, load: Load, ms: (f64, f64), direction: Direction, comparisons: usize) -> (usize, usize) {
+/// Compares runs in which the first route changes between two times: how many of the comparisons show `direction` for
+/// the first route, and how many show any change for the others.
+fn changes(machine: Machine, load: Load, ms: (f64, f64), direction: Direction, comparisons: usize) -> (usize, usize) {
     let mut random = fastrand::Rng::with_seed(42);
     let (mut first, mut others) = (0, 0);
     for _ in 0..comparisons {
@@ -85,7 +86,7 @@ const COMPARISONS: usize = 100;
 fn where_nothing_changed_no_row_of_a_run_tells_a_change() {
     for machine in [QUIET, NOISY, LOADED] {
         for load in LOADS {
-            let (first, others) = told(machine, load, (0.3, 0.3), Direction::NoChange, COMPARISONS);
+            let (first, others) = changes(machine, load, (0.3, 0.3), Direction::NoChange, COMPARISONS);
             let clean = first - others;
             assert!(clean >= COMPARISONS - 3, "{clean} {}x{}x{}", load.routes, load.rounds, load.requests);
         }
@@ -101,7 +102,7 @@ fn five_milliseconds_more_are_slower_and_five_less_faster() {
             for (ms, direction) in
                 [((0.3, 5.3), Direction::Slower), ((2.0, 7.0), Direction::Slower), ((5.3, 0.3), Direction::Faster)]
             {
-                let (first, _) = told(machine, load, ms, direction, COMPARISONS);
+                let (first, _) = changes(machine, load, ms, direction, COMPARISONS);
                 let of = (load.routes, load.rounds, load.requests);
                 assert!(first >= least, "{first} {of:?} {ms:?}");
             }
@@ -115,7 +116,7 @@ fn too_few_values_tell_nothing() {
     let many = vec![vec![9_000_000; 50]];
     assert_eq!(compare(&few, &many, 1), None);
     assert_eq!(compare(&many, &[], 1), None);
-    // A value a round, as tests have.
+    // One value a round, like tests.
     let rounds = |ms: u64| -> Vec<Vec<u64>> { (0..3).map(|round| vec![ms * 1_000_000 + round]).collect() };
     assert_eq!(compare(&rounds(10), &rounds(40), 1).expect("three rounds").direction, Direction::Slower);
     assert_eq!(compare(&rounds(10), &rounds(40)[..2], 1), None);

@@ -1,4 +1,4 @@
-//! What is kept of a run to compare it with another: request times by route and round, tests by round.
+//! The samples of a run for comparisons with other runs: request times by route and round, tests by round.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,24 +6,24 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::suite::{TestId, TestResult, TestSummary};
 use crate::model::request::{Outcome, Request};
+use crate::model::test::{TestId, TestResult, TestSummary};
 
-/// The times that are kept of one route in one test: beyond these each takes the place of another, at random.
+/// The times that are kept for one route in one test. A further time takes the place of another at random.
 const TIMES_MAX: usize = 1000;
 
 /// The times that are kept in all.
 const ALL_MAX: usize = 1024 * 1024;
 
-/// The routes that are told apart, as in the report.
+/// The routes that are kept apart, as in the report.
 const ROUTES_MAX: usize = 1000;
 
-/// What was measured in one run.
+/// The samples of one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
-    /// By route, in the order of method and route.
+    /// The routes, ordered by method and route.
     pub routes: Vec<RouteSamples>,
-    /// By test, in the order of binary and name.
+    /// The tests, ordered by binary and name.
     pub tests: Vec<TestSamples>,
 }
 
@@ -34,18 +34,18 @@ pub struct RouteSamples {
     pub method: String,
     /// The route.
     pub route: String,
-    /// The rounds that had any.
+    /// The rounds in which there were any.
     pub rounds: Vec<RouteRound>,
 }
 
 /// The requests of a route in one round.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteRound {
-    /// Counts from 0.
+    /// The number of the round, from 0.
     pub round: u32,
-    /// Complete requests.
+    /// The number of complete requests.
     pub count: u64,
-    /// Their total request times in nanoseconds; of many requests, a sample.
+    /// Their total request times in nanoseconds; a sample of them if there are many.
     pub total_ns: Vec<u64>,
 }
 
@@ -63,22 +63,22 @@ pub struct TestSamples {
 /// A test in one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TestRound {
-    /// Counts from 0.
+    /// The number of the round, from 0.
     pub round: u32,
-    /// Requests that it caused.
+    /// The requests that it caused.
     pub requests: u64,
-    /// The sum of their total request times.
+    /// The sum of their total request times, in nanoseconds.
     pub sum_ns: u64,
-    /// How long it took.
+    /// How long the test took, in nanoseconds.
     pub duration_ns: u64,
 }
 
-/// Takes requests as they end.
+/// Collects the samples of a run, as requests end.
 #[derive(Debug, Default)]
 pub struct Collector {
     routes: HashMap<RouteName, ByTest>,
     kept: usize,
-    /// Requests that had no room.
+    /// Requests for which there was no room.
     left_out: u64,
     random: Random,
 }
@@ -86,10 +86,10 @@ pub struct Collector {
 /// Method and route.
 type RouteName = (Arc<str>, Arc<str>);
 
-/// Times by test; those whose test was not seen under `None`.
+/// Times by test; under `None` those whose test is not known.
 type ByTest = HashMap<Option<TestId>, Times>;
 
-/// The same in every run, so that equal runs leave equal samples.
+/// The seed of every run, so that equal runs leave equal samples.
 #[derive(Debug)]
 struct Random(fastrand::Rng);
 
@@ -106,7 +106,7 @@ struct Times {
 }
 
 impl Collector {
-    /// Takes a request that has ended. One without a whole response has no time.
+    /// Adds a request that has ended. A request without a whole response has no time.
     pub fn observe(&mut self, request: &Request) {
         if request.outcome != Outcome::Complete {
             return;
@@ -121,7 +121,7 @@ impl Collector {
         let total = request.boundaries.total();
         times.count += 1;
         if times.kept.len() >= TIMES_MAX {
-            // Each request so far is kept with the same probability (Vitter's algorithm R).
+            // Each request so far stays with the same probability (Vitter's algorithm R).
             let at = self.random.0.u64(..times.count);
             if let Some(place) = usize::try_from(at).ok().and_then(|at| times.kept.get_mut(at)) {
                 *place = total;
@@ -134,17 +134,17 @@ impl Collector {
         }
     }
 
-    /// Counts requests that there was no room for on the way here.
+    /// Counts requests that got lost on the way here, as there was no room for them.
     pub fn lose(&mut self, requests: u64) {
         self.left_out += requests;
     }
 
-    /// Requests that are in no sample, as there were too many, or too many routes or tests.
+    /// The number of requests that are in no sample, as there were too many requests, routes or tests.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// All of it, once the tests of the run are known; without tests it is one round.
+    /// The samples, once the tests of the run are known. A run without tests is one round.
     pub fn finish(self, tests: &[TestSummary]) -> Samples {
         let round = |test: &TestId| tests.get(test.0 as usize).map_or(0, |test| test.round);
         let route = |((method, route), by_test): (RouteName, ByTest)| {
@@ -166,7 +166,7 @@ impl Collector {
     }
 }
 
-/// Those that passed: how long a failed test took says nothing.
+/// The tests that passed; the duration of a failed test says nothing.
 fn of_tests(tests: &[TestSummary]) -> Vec<TestSamples> {
     let mut by_name: BTreeMap<(&str, &str), Vec<TestRound>> = BTreeMap::new();
     for test in tests.iter().filter(|test| test.result == Some(TestResult::Passed)) {
@@ -207,7 +207,7 @@ mod tests {
         let rounds: Vec<_> =
             route.rounds.iter().map(|round| (round.round, round.count, round.total_ns.len())).collect();
         assert_eq!(rounds, [(0, 2000, 1000), (1, 500, 500)]);
-        // A sample of all, not of the first.
+        // It samples all times, not the first ones.
         let late = route.rounds[0].total_ns.iter().filter(|&&ns| ns > 100_000_000).count();
         assert!((400..600).contains(&late), "{late}");
         assert_eq!(samples.tests.len(), 1);

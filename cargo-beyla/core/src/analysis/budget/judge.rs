@@ -1,47 +1,48 @@
-//! Budgets held against a run.
+//! Judges the budgets of a run.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::analysis::budget::metric::Metric;
 use crate::analysis::budget::model::{Budget, Scope};
-use crate::analysis::suite::{TestId, TestSummary};
+use crate::model::duration::Distribution;
 use crate::model::request::Request;
-use crate::model::summary::{Distribution, RouteSummary, Summary};
+use crate::model::summary::{RouteSummary, Summary};
+use crate::model::test::{TestId, TestSummary};
 
-/// The requests that are named of a budget that is broken.
+/// The requests that are named when a budget is broken.
 const REQUESTS_MAX: usize = 5;
 
-/// What came of a budget.
+/// What the judgement of a budget says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetVerdict {
     /// The budget.
     pub budget: Budget,
     /// Whether it holds.
     pub outcome: Outcome,
-    /// Of how many routes, tests or runs it was judged.
+    /// The number of routes, tests or runs for which it was judged.
     pub judged: usize,
-    /// Those of which it does not hold, the worst first; where it holds, the one that is nearest to its bound.
+    /// The values that break it, the worst first. If it holds, the value that is nearest to its bound.
     pub values: Vec<Value>,
-    /// Requests that broke it, the slowest first: a few of those that were kept.
+    /// A few of the requests that broke it, the slowest first.
     pub requests: Vec<Arc<Request>>,
 }
 
 /// Whether a budget holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Of all that it is about.
+    /// It holds for everything in its scope.
     Holds,
-    /// Not of all.
+    /// It does not hold for everything in its scope.
     Broken,
-    /// There was nothing that it is about, and there should have been: this fails the run as well.
+    /// Its scope matched nothing, although it should have: this fails the run as well.
     Unmatched,
-    /// There was nothing that it is about, as only a part of all was run.
+    /// Its scope matched nothing, as only a part of the tests ran.
     NotJudged,
 }
 
 impl Outcome {
-    /// As it stands in reports.
+    /// Its name in reports.
     pub fn label(self) -> &'static str {
         match self {
             Self::Holds => "holds",
@@ -52,16 +53,16 @@ impl Outcome {
     }
 }
 
-/// What a budget was judged of, and by what number.
+/// A number for which a budget was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// What it is a number of.
+    /// The run, route or test that has this number.
     pub subject: Subject,
     /// The number; times are nanoseconds.
     pub value: u64,
 }
 
-/// What has numbers.
+/// What a budget may be judged for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The run.
@@ -84,8 +85,8 @@ impl BudgetVerdict {
     }
 }
 
-/// Judges each budget. A budget that matches nothing holds of nothing and fails, as it would otherwise go unnoticed for
-/// ever, but for counts of requests, which are then 0; of a run that was `partial`, it is not judged.
+/// Judges each budget. A budget whose scope matches nothing fails, as otherwise nobody would ever notice it. There are
+/// two exceptions: a count of requests is 0 then, and in a `partial` run such a budget is not judged.
 pub fn judge(budgets: &[Budget], summary: &Summary, partial: bool) -> Vec<BudgetVerdict> {
     budgets.iter().map(|budget| judge_one(budget, summary, partial)).collect()
 }
@@ -95,7 +96,7 @@ fn judge_one(budget: &Budget, summary: &Summary, partial: bool) -> BudgetVerdict
     let judged = values.len();
     let metric = budget.metric;
     if values.is_empty() && metric == Metric::Requests && matches!(budget.scope, Scope::Routes { .. }) && !partial {
-        // What breaks it is that there is none, of whatever route.
+        // There is no request of any such route, and that breaks it.
         let (outcome, values) = if budget.holds(0) {
             (Outcome::Holds, values)
         } else {
@@ -123,7 +124,7 @@ fn judge_one(budget: &Budget, summary: &Summary, partial: bool) -> BudgetVerdict
     BudgetVerdict { budget: budget.clone(), outcome, judged, values, requests }
 }
 
-/// The numbers that there are; what has no complete request has no times.
+/// The numbers in the scope of a budget. Without a complete request there are no times.
 fn values(budget: &Budget, summary: &Summary) -> Vec<Value> {
     let metric = budget.metric;
     match &budget.scope {
@@ -146,7 +147,7 @@ fn values(budget: &Budget, summary: &Summary) -> Vec<Value> {
     }
 }
 
-/// Requests, and what of them has no time.
+/// Counts of requests; incomplete ones have no time.
 #[derive(Clone, Copy)]
 struct Counts {
     requests: u64,
@@ -185,7 +186,7 @@ fn of_test(metric: Metric, test: &TestSummary) -> Option<u64> {
     }
 }
 
-/// Those of the kept requests that make a number too large.
+/// The requests, among those kept one by one, that make a number too large.
 fn requests(budget: &Budget, broken: &[Value], summary: &Summary) -> Vec<Arc<Request>> {
     if broken.is_empty() || !budget.operator.is_upper_bound() || budget.metric == Metric::Duration {
         return Vec::new();

@@ -1,30 +1,30 @@
-//! What a budget is about: a number of a route, a test or a run.
+//! The numbers of a route, a test or a run that a budget may limit.
 
-/// A number.
+/// A number of a route, a test or a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// The median of the total request times.
     P50,
-    /// Their 90th percentile.
+    /// The 90th percentile of the total request times.
     P90,
-    /// Their 99th percentile.
+    /// The 99th percentile of the total request times.
     P99,
-    /// The largest of them.
+    /// The largest total request time.
     Max,
-    /// Their mean.
+    /// The mean of the total request times.
     Mean,
-    /// Their sum.
+    /// The sum of the total request times.
     Total,
-    /// How many requests there were.
+    /// The number of requests.
     Requests,
-    /// How many of these the server failed.
+    /// The number of requests that the server failed.
     Errors,
     /// How long a test took.
     Duration,
 }
 
 impl Metric {
-    /// The words for them; of two for one, the first is ours.
+    /// The words for them. If there are two for one metric, our own word comes first.
     pub const WORDS: &[(&str, Self)] = &[
         ("p50", Self::P50),
         ("p90", Self::P90),
@@ -38,7 +38,7 @@ impl Metric {
         ("duration", Self::Duration),
     ];
 
-    /// Whether it is a time; else it is a count.
+    /// Whether it is a time; otherwise it is a count.
     pub fn is_time(self) -> bool {
         !matches!(self, Self::Requests | Self::Errors)
     }
@@ -62,7 +62,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// As they are written.
+    /// How they are written.
     pub const WORDS: &[(&str, Self)] = &[
         ("<", Self::Less),
         ("<=", Self::AtMost),
@@ -72,7 +72,7 @@ impl Operator {
         ("!=", Self::Unequal),
     ];
 
-    /// Whether `value` compares so with `bound`.
+    /// Whether `value` compares with `bound` in this way.
     pub fn holds(self, value: u64, bound: u64) -> bool {
         match self {
             Self::Less => value < bound,
@@ -84,7 +84,7 @@ impl Operator {
         }
     }
 
-    /// Whether more of it can break the budget.
+    /// Whether a larger number can break the budget.
     pub fn is_upper_bound(self) -> bool {
         matches!(self, Self::Less | Self::AtMost | Self::Equal)
     }

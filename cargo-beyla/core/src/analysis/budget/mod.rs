@@ -1,6 +1,6 @@
-//! Budgets: what must hold of a run's requests, so that it fails if it does not.
+//! Budgets: limits for the requests of a run. If one is broken, the run fails.
 //!
-//! [`parse`] reads them, and [`judge`] holds them against a run.
+//! [`parse`] reads budgets, and [`judge`] judges a run by them.
 
 pub mod judge;
 pub mod metric;

@@ -1,4 +1,4 @@
-//! A budget, and whom it is about.
+//! A budget, and the routes or tests in its scope.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -7,21 +7,21 @@ use crate::analysis::budget::metric::{Metric, Operator};
 /// What must hold of a run.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    /// What it is called, where it stands in a table.
+    /// Its name, if the settings give it one.
     pub name: Option<String>,
-    /// As it was written.
+    /// The budget as it was written.
     pub text: String,
-    /// Whom it is about.
+    /// What it limits.
     pub scope: Scope,
-    /// Of which number.
+    /// The number that it limits.
     pub metric: Metric,
-    /// How it has to compare.
+    /// How the number has to compare with the bound.
     pub operator: Operator,
-    /// With what; times are nanoseconds.
+    /// The bound; times are nanoseconds.
     pub bound: u64,
 }
 
-/// Two that are written alike are alike.
+/// Budgets that are written alike are equal.
 impl PartialEq for Budget {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, &self.text) == (&other.name, &other.text)
@@ -31,25 +31,25 @@ impl PartialEq for Budget {
 impl Eq for Budget {}
 
 impl Budget {
-    /// Whether a number keeps to it.
+    /// Whether it holds for this number.
     pub fn holds(&self, value: u64) -> bool {
         self.operator.holds(value, self.bound)
     }
 
-    /// Name and text, as it stands in reports.
+    /// Its name and text for reports.
     pub fn label(&self) -> String {
         self.name.as_ref().map_or_else(|| self.text.clone(), |name| format!("{name}: {}", self.text))
     }
 }
 
-/// Whom a budget is about.
+/// What a budget limits.
 #[derive(Clone, Debug)]
 pub enum Scope {
     /// The run as a whole.
     Everything,
     /// Each route that matches, over all rounds.
     Routes {
-        /// The request method; `*` is any.
+        /// The request method; `*` means any.
         method: String,
         /// The route.
         route: Pattern,
@@ -59,7 +59,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether it is about this route.
+    /// Whether this route is in the scope.
     pub fn has_route(&self, of_method: &str, of_route: &str) -> bool {
         match self {
             Self::Everything => true,
@@ -68,13 +68,13 @@ impl Scope {
         }
     }
 
-    /// Whether it is about this test.
+    /// Whether this test is in the scope.
     pub fn has_test(&self, binary: &str, name: &str) -> bool {
         matches!(self, Self::Tests(pattern) if pattern.matches_test(binary, name))
     }
 }
 
-/// A text, or a pattern of texts.
+/// A text, or a pattern that texts match.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
@@ -82,13 +82,13 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Routes as the report names them; only `*` stands for anything, as `{id}` is part of a name.
+    /// A pattern of routes, as the report names them. Only `*` stands for anything, because `{id}` is part of a name.
     pub fn of_routes(text: &str) -> Option<Self> {
         let parts: Vec<String> = text.split('*').map(globset::escape).collect();
         Self::new(text, &parts.join("*"))
     }
 
-    /// A glob with `*`, `?`, `[a-z]` and `{a,b}`.
+    /// A pattern of tests: a glob with `*`, `?`, `[a-z]` and `{a,b}`.
     pub fn of_tests(text: &str) -> Option<Self> {
         Self::new(text, text)
     }
@@ -98,18 +98,18 @@ impl Pattern {
         Some(Self { text: text.to_owned(), glob: glob.compile_matcher() })
     }
 
-    /// It as it was written.
+    /// The pattern as it was written.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is this test, by its name, by its target and name, or by its binary and name.
+    /// Whether this test matches: by its name, by target and name, or by binary and name.
     pub fn matches_test(&self, binary: &str, name: &str) -> bool {
         let target = binary.rsplit("::").next().unwrap_or(binary);
         [name.to_owned(), format!("{target}::{name}"), format!("{binary} {name}")].iter().any(|text| self.matches(text))
     }
 
-    /// Whether it is this text.
+    /// Whether this text matches.
     pub fn matches(&self, text: &str) -> bool {
         self.text == text || self.glob.is_match(text)
     }

@@ -4,7 +4,7 @@ use crate::analysis::budget::metric::{Metric, Operator};
 use crate::analysis::budget::model::{Budget, Pattern, Scope};
 use crate::model::duration::parse_duration;
 
-/// Examples that teach the whole of it.
+/// Examples that show the whole syntax.
 pub const EXAMPLE: &str = "write it as in 'GET /users/{id} p99 < 20ms', 'test api::* requests <= 10' or 'errors == 0'";
 
 /// The longest budget, in bytes.
@@ -13,9 +13,9 @@ const LENGTH_MAX: usize = 1000;
 /// What is wrong with a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Where, in characters from 1.
+    /// The place, in characters from 1.
     pub column: usize,
-    /// What.
+    /// What is wrong there.
     pub message: String,
 }
 
@@ -25,7 +25,7 @@ impl std::fmt::Display for Wrong {
     }
 }
 
-/// Parts of a text that know where they stand in it.
+/// A part of a text that knows its place in it.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     whole: &'a str,
@@ -39,7 +39,7 @@ impl<'a> Part<'a> {
         Self { whole, start: start + (text.len() - text.trim_start().len()), text: text.trim() }
     }
 
-    /// Up to its last word, and that.
+    /// Splits off the last word: what comes before it, and the word.
     fn last_word(self) -> (Self, Self) {
         let at = self
             .text
@@ -49,7 +49,7 @@ impl<'a> Part<'a> {
         (Self::new(self.whole, self.start, before), Self::new(self.whole, before, word))
     }
 
-    /// Its first word, and what follows.
+    /// Splits off the first word: the word, and what follows it.
     fn first_word(self) -> (Self, Self) {
         let end = self.text.find(char::is_whitespace).unwrap_or(self.text.len());
         let (middle, end) = (self.start + end, self.start + self.text.len());
@@ -60,7 +60,7 @@ impl<'a> Part<'a> {
         Wrong { column: 1 + self.whole[..self.start].chars().count(), message: message.into() }
     }
 
-    /// Something else was expected here.
+    /// The error that something else was expected here.
     fn expected(self, expected: &str) -> Wrong {
         let found: String = self.text.chars().take(40).collect();
         let found = if found.is_empty() { "nothing".to_owned() } else { format!("`{}`", found.escape_debug()) };
@@ -74,7 +74,7 @@ pub fn parse(text: &str) -> Result<Budget, Wrong> {
     if text.len() > LENGTH_MAX {
         return Err(whole.wrong(format!("a budget has at most {LENGTH_MAX} bytes")));
     }
-    // Values have none of these, and routes may: so from the end.
+    // Routes may contain these characters and values may not, so the search starts at the end.
     let is_operator = |c: char| matches!(c, '<' | '>' | '=' | '!');
     let Some(last) = text.rfind(is_operator) else {
         let end = Part { whole: text, start: whole.start + whole.text.len(), text: "" };
@@ -130,7 +130,7 @@ fn bound(part: Part<'_>, metric: Metric) -> Result<u64, Wrong> {
         return part.text.replace('_', "").parse().map_err(|_| part.expected("a whole number"));
     }
     let text: String = part.text.split_whitespace().collect();
-    // A number alone would be seconds here, and milliseconds to whoever wrote it.
+    // A number without a unit would mean seconds here, and its author may well mean milliseconds.
     let has_unit = text.ends_with(char::is_alphabetic) || text == "0";
     let time = parse_duration(&text).filter(|_| has_unit);
     let nanoseconds = time.and_then(|time| u64::try_from(time.as_nanos()).ok());

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use crate::analysis::suite::{TestId, TestResult};
+use crate::model::test::{TestId, TestResult};
 
 /// A record of this kind with these words and bytes after its header.
 fn record(kind: u16, flags: u16, time_ns: u64, words: &[u32], text: &str) -> Vec<u8> {

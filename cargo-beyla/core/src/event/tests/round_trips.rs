@@ -34,15 +34,17 @@ fn with_header(kind: u16, size: usize, bytes: &[u8], in_pieces: bool) -> Vec<u8>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn of_records_of_every_kind_and_size(
         bytes in vec(prop_oneof![any::<u8>(), Just(0), Just(b'\t'), Just(b'\n'), Just(b'1')], 1..400),
+        more in vec(size_of::<Header>()..400, 3),
         in_pieces in any::<bool>(),
     ) {
         for &kind in KINDS {
-            let sizes = (size_of::<Header>()..400).chain([RECORD_MAX - 1, RECORD_MAX]);
+            // Of every structure, and others.
+            let sizes = (size_of::<Header>()..160).step_by(8).chain(more.iter().copied()).chain([RECORD_MAX]);
             let decoded: usize = sizes.map(|size| check(&with_header(kind, size, &bytes, in_pieces))).sum();
             prop_assert!(decoded > 0, "no size fits a record of kind {}", kind);
         }

@@ -116,9 +116,52 @@ fn refused() -> impl Strategy<Value = (Content, bool)> {
     (content, any::<bool>())
 }
 
-/// Moves the bytes of exchanges in pieces of any size, the directions in any order; but no response
-/// before its request is whole.
-fn in_pieces(exchanges: &[Exchange], steps: &[(bool, usize)]) -> Tape {
+/// A message whose content is long, and of which the framing is captured.
+#[derive(Clone, Debug)]
+struct Framed {
+    /// The length of its content, or those of its chunks.
+    lengths: Vec<usize>,
+    is_chunked: bool,
+    /// Whether the end of the line behind the data of a chunk is captured.
+    ends_are_captured: bool,
+}
+
+impl Framed {
+    fn size(&self) -> usize {
+        self.lengths.iter().sum()
+    }
+
+    /// Behind the start line; and what of it is not captured.
+    fn write(&self, line: &str) -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
+        let mut bytes = line.as_bytes().to_vec();
+        let mut content = Vec::new();
+        if !self.is_chunked {
+            bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.size()).as_bytes());
+            content.push(bytes.len()..bytes.len() + self.size());
+            bytes.resize(bytes.len() + self.size(), b'x');
+            return (bytes, content);
+        }
+        bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+        for &length in &self.lengths {
+            bytes.extend_from_slice(format!("{length:x}\r\n").as_bytes());
+            let end = bytes.len() + length;
+            content.push(bytes.len()..end + if self.ends_are_captured { 0 } else { 2 });
+            bytes.resize(end, b'x');
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"0\r\n\r\n");
+        (bytes, content)
+    }
+}
+
+fn framed() -> impl Strategy<Value = Framed> {
+    (vec(prop_oneof![1..40usize, 1..60_000usize], 0..4), any::<bool>(), any::<bool>())
+        .prop_map(|(lengths, is_chunked, ends_are_captured)| Framed { lengths, is_chunked, ends_are_captured })
+}
+
+/// Moves the bytes of exchanges in operations of any size, the directions in any order; but no response before its
+/// request is whole. Each operation is captured in pieces of a size.
+fn in_operations(exchanges: &[Exchange], steps: &[(bool, usize, usize)]) -> Tape {
     let mut tape = Tape::with_connection();
     let mut requests = Vec::new();
     let mut responses = Vec::new();
@@ -130,8 +173,8 @@ fn in_pieces(exchanges: &[Exchange], steps: &[(bool, usize)]) -> Tape {
         due.push((requests.len(), responses.len()));
     }
     let (mut received, mut sent) = (0, 0);
-    let rest = [(true, usize::MAX), (false, usize::MAX)];
-    for &(up, length) in steps.iter().chain(&rest) {
+    let rest = [(true, usize::MAX, usize::MAX), (false, usize::MAX, usize::MAX)];
+    for &(up, length, piece) in steps.iter().chain(&rest) {
         let (direction, bytes, from, until) = if up {
             (Direction::Request, &requests, &mut received, requests.len())
         } else {
@@ -140,7 +183,10 @@ fn in_pieces(exchanges: &[Exchange], steps: &[(bool, usize)]) -> Tape {
         };
         let end = from.saturating_add(length).min(until);
         if end > *from {
-            tape.transfer(direction, 1, &bytes[*from..end], usize::MAX);
+            let bytes = &bytes[*from..end];
+            let pieces =
+                (0..bytes.len()).step_by(piece).map(|start| start..bytes.len().min(start.saturating_add(piece)));
+            tape.transfer_pieces(direction, 1, bytes, pieces);
             *from = end;
         }
     }
@@ -224,9 +270,12 @@ proptest! {
     #[test]
     fn any_split_of_the_bytes_gives_the_same_requests(
         exchanges in vec(exchange(), 1..8),
-        steps in vec((any::<bool>(), prop_oneof![Just(1), 1..50usize, 1..2000usize]), 0..150),
+        steps in vec(
+            (any::<bool>(), prop_oneof![Just(1), 1..50usize, 1..2000usize], prop_oneof![1..50usize, Just(usize::MAX)]),
+            0..150,
+        ),
     ) {
-        let summary = in_pieces(&exchanges, &steps).summary();
+        let summary = in_operations(&exchanges, &steps).summary();
         let found: Vec<Expected> = summary.requests.iter().map(|request| (
             request.method.to_string(),
             request.path.to_string(),
@@ -237,6 +286,43 @@ proptest! {
         let expected: Vec<Expected> = exchanges.into_iter().map(|exchange| exchange.expected).collect();
         prop_assert_eq!(found, expected);
         prop_assert!(summary.requests.iter().all(|request| request.outcome == Outcome::Complete));
+        prop_assert_eq!(summary.unseen, Unseen::default());
+    }
+
+    #[test]
+    fn a_body_has_its_size_where_its_framing_was_captured(
+        messages in vec((framed(), framed()), 1..4),
+        operations in vec(prop_oneof![1..40usize, 1..40_000usize], 1..20),
+    ) {
+        let mut tape = Tape::with_connection();
+        let mut operations = operations.iter().cycle();
+        for (request, response) in &messages {
+            for (direction, line, framed) in [
+                (Direction::Request, "PUT / HTTP/1.1\r\n", request),
+                (Direction::Response, "HTTP/1.1 200 OK\r\n", response),
+            ] {
+                let (bytes, content) = framed.write(line);
+                let mut from = 0;
+                while from < bytes.len() {
+                    let to = bytes.len().min(from + operations.next().expect("a cycle"));
+                    let is_content = |at: &usize| content.iter().any(|content| content.contains(&(from + at)));
+                    let captured: Vec<usize> = (0..to - from).filter(|at| !is_content(at)).collect();
+                    let pieces = captured.chunk_by(|a, b| a + 1 == *b).map(|piece| piece[0]..piece[piece.len() - 1] + 1);
+                    tape.transfer_pieces(direction, 1, &bytes[from..to], pieces);
+                    from = to;
+                }
+            }
+        }
+        let summary = tape.summary();
+        let found: Vec<_> = summary.requests.iter().map(|request| (
+            request.outcome,
+            request.request_bytes.body,
+            request.response_bytes.and_then(|bytes| bytes.body),
+        )).collect();
+        let expected: Vec<_> = messages.iter().map(|(request, response)| {
+            (Outcome::Complete, Some(request.size() as u64), Some(response.size() as u64))
+        }).collect();
+        prop_assert_eq!(found, expected);
         prop_assert_eq!(summary.unseen, Unseen::default());
     }
 

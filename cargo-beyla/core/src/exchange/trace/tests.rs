@@ -19,6 +19,7 @@ use super::*;
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::summary::Unseen;
 use crate::tape::Tape;
+use crate::transport::segment::Direction;
 use Direction::{Request as Up, Response as Down};
 
 const GET: &str = "GET /a HTTP/1.1\r\n\r\n";

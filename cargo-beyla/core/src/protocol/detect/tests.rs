@@ -1,11 +1,12 @@
 //! Which protocol reads what, with a made-up one beside those that there are.
 
 use super::*;
-use crate::model::connection::Party;
-use crate::model::request::Endpoint;
+use crate::event::Captured;
+use crate::model::connection::{Endpoint, Party, Role};
 use crate::protocol::candidate::likeness;
 use crate::protocol::message::{GivenUp, MessageEnd, Note, RequestHead, ResponseHead};
 use crate::transport::connection::Connection;
+use crate::transport::segment::Io;
 
 const GET: &str = "GET / HTTP/1.1\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -37,7 +38,7 @@ struct Lines {
 
 impl Protocol for Lines {
     fn segment(&mut self, segment: &Segment<'_>, _: &mut Shared, messages: &mut dyn Messages) -> Option<Box<Upgrade>> {
-        for _ in segment.data.iter().filter(|&&byte| byte == b'\n') {
+        for _ in segment.beginning().iter().filter(|&&byte| byte == b'\n') {
             let stream = &mut self.streams[usize::from(segment.direction == Direction::Response)];
             let end = MessageEnd::new(Some(*stream), None);
             messages.end(StreamId(*stream), segment.direction, &end);
@@ -124,30 +125,30 @@ struct Spoken {
 
 impl Spoken {
     fn on(detector: Detector) -> Self {
-        let connection = Connection::new(0, 0);
+        let connection = Connection::new(Role::Server, 0, 0);
         Self { detector, connection, shared: Shared::default(), log: Log::default(), ends: [0, 0] }
     }
 
-    fn say(&mut self, direction: Direction, bytes: &[u8]) {
-        let end = &mut self.ends[usize::from(direction == Direction::Response)];
+    fn say(&mut self, io: Io, bytes: &[u8]) {
+        let end = &mut self.ends[usize::from(io == Io::Send)];
         let length = bytes.len() as u32;
         *end += length;
         let transfer = cargo_beyla_events::Transfer { end_sequence: *end, length, ..Default::default() };
-        let moved = self.connection.moved(direction, &transfer, bytes).expect("bytes that are new");
+        let moved = self.connection.moved(io, &transfer, Captured::first(bytes)).expect("bytes that are new");
         self.detector.segment(&moved.segment, &mut self.shared, &mut self.log);
     }
 
     /// What the client says, in pieces of a size.
     fn client(&mut self, text: &str, step: usize) -> &mut Self {
         for piece in text.as_bytes().chunks(step) {
-            self.say(Direction::Request, piece);
+            self.say(Io::Receive, piece);
         }
         self
     }
 
     fn server(&mut self, text: &str, step: usize) -> &mut Self {
         for piece in text.as_bytes().chunks(step) {
-            self.say(Direction::Response, piece);
+            self.say(Io::Send, piece);
         }
         self
     }

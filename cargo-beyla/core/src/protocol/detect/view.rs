@@ -1,7 +1,6 @@
 //! What a reader says, as the connection as a whole says it.
 
-use crate::model::connection::{Party, StreamId};
-use crate::model::request::Endpoint;
+use crate::model::connection::{Endpoint, Party, StreamId};
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
 use crate::transport::segment::Direction;
 

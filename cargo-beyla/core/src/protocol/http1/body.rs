@@ -110,8 +110,8 @@ impl Body {
                 }
             }
             Framing::Chunked(chunked) => {
-                if chunked.skip(length) {
-                    self.count = self.count.saturating_add(length);
+                if let Ok(content) = chunked.skip(length) {
+                    self.count = self.count.saturating_add(content);
                 } else {
                     self.framing = Framing::Lost(Recent::default());
                 }
@@ -208,7 +208,7 @@ mod tests {
 
         let mut body = Body::chunked();
         body.read(b"a\r\n01");
-        assert_eq!(body.hide(9, false), Hidden::Within);
+        assert_eq!(body.hide(11, false), Hidden::Within);
         assert!(body.is_lost());
         assert_eq!(body.size(), None);
         body.read(b"abc\r\n0\r\n\r");

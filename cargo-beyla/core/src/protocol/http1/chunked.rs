@@ -65,19 +65,24 @@ impl Chunked {
         Ok(position)
     }
 
-    /// Passes over hidden bytes, if they lie within the data of one chunk.
-    pub(super) fn skip(&mut self, length: u64) -> bool {
-        match self {
-            Self::Data { remaining } if length < *remaining => {
-                *remaining -= length;
-                true
-            }
-            Self::Data { remaining } if length == *remaining => {
-                *self = Self::DataEnd;
-                true
-            }
-            _ => length == 0,
-        }
+    /// Passes over hidden bytes, if they are the rest of a chunk or part of it: its data, and the end of the line behind
+    /// it, which says nothing. How many of them are content.
+    pub(super) fn skip(&mut self, length: u64) -> Result<u64, NotChunked> {
+        let (content, end) = match *self {
+            Self::Data { remaining } => (length.min(remaining), length.saturating_sub(remaining)),
+            Self::DataEnd => (0, length),
+            Self::DataEndFeed => (0, length.saturating_add(1)),
+            _ if length == 0 => return Ok(0),
+            _ => return Err(NotChunked),
+        };
+        *self = match (*self, end) {
+            (Self::Data { remaining }, 0) if content < remaining => Self::Data { remaining: remaining - content },
+            (_, 0) => Self::DataEnd,
+            (_, 1) => Self::DataEndFeed,
+            (_, 2) => Self::default(),
+            _ => return Err(NotChunked),
+        };
+        Ok(content)
     }
 
     pub(super) fn is_whole(self) -> bool {
@@ -152,9 +157,29 @@ mod tests {
     fn the_largest_chunk() {
         let (mut chunked, mut count) = (Chunked::default(), 0);
         assert_eq!(chunked.read(b"ffffffffffffffff\r\nab", &mut count), Ok(20));
-        assert!(chunked.skip(u64::MAX - 3));
-        assert!(!chunked.skip(2));
-        assert!(chunked.skip(1));
+        assert_eq!(chunked.skip(u64::MAX - 3), Ok(u64::MAX - 3));
+        assert_eq!(chunked.skip(1), Ok(1));
         assert_eq!(chunked, Chunked::DataEnd);
+    }
+
+    #[test]
+    fn what_is_hidden_may_end_a_chunk_and_no_more() {
+        for (read, hidden, expected) in [
+            ("5\r\nab", 2, Ok((2, Chunked::Data { remaining: 1 }))),
+            ("5\r\nab", 3, Ok((3, Chunked::DataEnd))),
+            ("5\r\nab", 4, Ok((3, Chunked::DataEndFeed))),
+            ("5\r\nab", 5, Ok((3, Chunked::default()))),
+            ("5\r\nab", 6, Err(NotChunked)),
+            ("5\r\nabcde", 2, Ok((0, Chunked::default()))),
+            ("5\r\nabcde\r", 1, Ok((0, Chunked::default()))),
+            ("5\r\nabcde\r", 2, Err(NotChunked)),
+            ("5\r\nabcde\r\n", 0, Ok((0, Chunked::default()))),
+            ("5\r\nabcde\r\n", 1, Err(NotChunked)),
+            ("5", 1, Err(NotChunked)),
+        ] {
+            let mut chunked = Chunked::default();
+            chunked.read(read.as_bytes(), &mut 0).expect("chunks");
+            assert_eq!(chunked.skip(hidden).map(|content| (content, chunked)), expected, "{read:?} {hidden}");
+        }
     }
 }

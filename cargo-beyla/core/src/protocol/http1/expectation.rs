@@ -5,36 +5,34 @@
 //! where the content would end. Where both readings are possible, it counts whether the client could know of the
 //! answer when it sent these bytes.
 
-use super::Http1;
+use super::Start;
 use super::body::Body;
 use super::head::{self, Framing};
 use super::head_end::{HEAD_MAX, end_of_head};
-use super::line::{Likeness, Said, is_method_cut_at, likeness};
-use super::side::{Start, State};
-use crate::protocol::message::{MessageEnd, Messages};
+use super::line::{Likeness, is_method_cut_at, likeness};
 use crate::transport::segment::Segment;
 
 /// Content of which nothing has come yet.
 #[derive(Debug)]
 pub(super) struct Expectation {
-    body: Body,
+    pub(super) body: Body,
     /// How long it is, if that was announced.
-    length: Option<u64>,
+    pub(super) length: Option<u64>,
     /// Entry of the send call of the final answer, once there is one, in nanoseconds.
-    answered_ns: Option<u64>,
+    pub(super) answered_ns: Option<u64>,
     /// Whether the client was told to continue.
-    continued: bool,
+    pub(super) continued: bool,
     /// Return of the receive call that brought the end of the request's head, in nanoseconds.
-    head_ns: u64,
+    pub(super) head_ns: u64,
     /// If what has been held back is the content: return of the call that brought the last of it, in nanoseconds, and
     /// where what follows it began.
-    whole_ns: Option<u64>,
-    behind: Option<Start>,
+    pub(super) whole_ns: Option<u64>,
+    pub(super) behind: Option<Start>,
 }
 
 /// What stands where the content should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follows {
+pub(super) enum Follows {
     Content,
     /// The next request.
     Request,
@@ -56,7 +54,7 @@ impl Expectation {
     }
 
     /// What these bytes are, which the client sent so that the first arrived at `arrived`, in nanoseconds.
-    fn follows(&self, bytes: &[u8], arrived: Option<u64>) -> Follows {
+    pub(super) fn follows(&self, bytes: &[u8], arrived: Option<u64>) -> Follows {
         let here = likeness(bytes);
         let length = self.length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let behind = length.and_then(|length| bytes.get(length..)).filter(|behind| !behind.is_empty()).map(likeness);
@@ -87,7 +85,7 @@ impl Expectation {
     }
 
     /// Bytes are held back, `before` of which came earlier; `offset` is that of the first that came now.
-    fn hold(&mut self, before: usize, now: usize, offset: u64, segment: &Segment<'_>) {
+    pub(super) fn hold(&mut self, before: usize, now: usize, offset: u64, segment: &Segment<'_>) {
         let Some(length) = self.length.and_then(|length| usize::try_from(length).ok()) else { return };
         if before < length && length <= before + now {
             self.whole_ns = Some(segment.end_ns);
@@ -114,91 +112,4 @@ fn is_behind_head(mut bytes: &[u8], mut length: usize) -> bool {
         (bytes, length) = (bytes.get(size..).unwrap_or_default(), length - size);
     }
     false
-}
-
-impl Http1 {
-    /// Reads where content should stand that the client may have left out; what is left of the input.
-    pub(super) fn read_expected<'a>(
-        &mut self,
-        input: &'a [u8],
-        offset: u64,
-        segment: &Segment<'_>,
-        messages: &mut dyn Messages,
-    ) -> &'a [u8] {
-        let side = &mut self.requests;
-        let State::Expecting(expectation) = &mut side.state else { return input };
-        let before = side.head.len();
-        if before == 0 {
-            side.start = Start::of(segment, offset);
-        } else {
-            side.head.extend_from_slice(&input[..input.len().min((HEAD_MAX + 1).saturating_sub(before))]);
-        }
-        let bytes = if before == 0 { input } else { &side.head };
-        let follows = expectation.follows(bytes, side.start.arrived);
-        if follows == Follows::Open {
-            if before == 0 {
-                side.head = input.to_vec();
-            }
-            expectation.hold(before, input.len(), offset, segment);
-            return &[];
-        }
-        side.head.truncate(before);
-        self.expect_no_more(follows, messages);
-        input
-    }
-
-    /// Whatever has been held back is content.
-    pub(super) fn expect_content(&mut self, messages: &mut dyn Messages) {
-        self.expect_no_more(Follows::Content, messages);
-    }
-
-    /// Nothing more comes that could tell.
-    pub(super) fn settle_expectation(&mut self, messages: &mut dyn Messages) {
-        if let State::Expecting(expectation) = &self.requests.state
-            && !self.requests.head.is_empty()
-        {
-            let (head, arrived) = (&self.requests.head, self.requests.start.arrived);
-            let is_open = expectation.follows(head, arrived) == Follows::Open;
-            let is_whole = expectation.length == Some(head.len() as u64);
-            let is_request = is_open && !is_whole && Said::of(head).is_of_known_method();
-            self.expect_no_more(if is_request { Follows::Request } else { Follows::Content }, messages);
-        }
-    }
-
-    fn expect_no_more(&mut self, follows: Follows, messages: &mut dyn Messages) {
-        let side = &mut self.requests;
-        let State::Expecting(expectation) = &mut side.state else { return };
-        let Expectation { body, whole_ns, behind, head_ns, .. } = &mut **expectation;
-        let held = std::mem::take(&mut side.head);
-        let mut read = 0;
-        let end = if follows == Follows::Request {
-            MessageEnd::new(Some(0), Some(*head_ns))
-        } else {
-            read = body.read(&held);
-            if !body.is_whole() {
-                let body = std::mem::replace(body, Body::of_length(0));
-                side.state = State::Body(body);
-                return;
-            }
-            side.start = behind.take().unwrap_or(side.start);
-            MessageEnd::new(body.size(), *whole_ns)
-        };
-        let rest = held[read..].iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
-        side.head = rest.map(|rest| held[read + rest..].to_vec()).unwrap_or_default();
-        self.end_request(end, messages);
-    }
-
-    /// An interim response with this status.
-    pub(super) fn interim(&mut self, status: u16) {
-        if let State::Expecting(expectation) = &mut self.requests.state {
-            expectation.continued |= status == 100;
-        }
-    }
-
-    /// The final answer to the last request begins.
-    pub(super) fn expectation_answered(&mut self, begin_ns: u64) {
-        if let State::Expecting(expectation) = &mut self.requests.state {
-            expectation.answered_ns.get_or_insert(begin_ns);
-        }
-    }
 }

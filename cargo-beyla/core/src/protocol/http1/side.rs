@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use super::expectation::Expectation;
-use super::head;
+use super::{Start, head};
 use crate::transport::segment::{Direction, Segment};
 
 /// One direction.
@@ -34,30 +34,6 @@ pub(super) enum State {
     Over,
 }
 
-/// The call that moved the first byte of a message.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Start {
-    /// The byte's offset.
-    pub(super) offset: u64,
-    /// When it reached the receive queue, in nanoseconds. Only of requests.
-    pub(super) arrived: Option<u64>,
-    /// Entry of the call, in nanoseconds.
-    pub(super) entered: u64,
-    /// Return of the call, in nanoseconds.
-    pub(super) returned: u64,
-}
-
-impl Start {
-    /// The byte at this offset of the segment begins the message.
-    pub(super) fn of(segment: &Segment<'_>, offset: u64) -> Self {
-        let arrived = match segment.direction {
-            Direction::Request => segment.arrived_at(offset),
-            Direction::Response => None,
-        };
-        Self { offset, arrived, entered: segment.begin_ns, returned: segment.end_ns }
-    }
-}
-
 impl Side {
     /// A call moved bytes in this direction.
     pub(super) fn begin_operation(&mut self, segment: &Segment<'_>) {
@@ -66,7 +42,7 @@ impl Side {
             Direction::Response => head::begins_response,
         };
         match &mut self.state {
-            State::Lost if begins(segment.data) => {
+            State::Lost if begins(segment.beginning()) => {
                 self.state = State::Head;
                 self.guessed = true;
             }

@@ -2,10 +2,11 @@
 //! another protocol (400, 505), or too long (414, 431). With its answer such a request counts as any other.
 
 use super::line::Said;
-use super::side::{Start, State};
-use super::{Expected, Http1, Method, head};
+use super::side::State;
+use super::{Expected, Http1, Method, Start, head};
 use crate::model::connection::StreamId;
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead, UNREAD};
+use crate::model::request::UNREAD;
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead};
 
 /// A request that has turned out to be unreadable and has no answer yet.
 #[derive(Debug)]

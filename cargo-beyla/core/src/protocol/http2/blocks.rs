@@ -3,7 +3,8 @@
 use super::side::BlockOf;
 use super::stream::Stream;
 use super::{Http2, STREAMS_MAX, exchange};
-use crate::protocol::message::{Messages, Note, RequestHead, ResponseHead, UNREAD};
+use crate::model::request::UNREAD;
+use crate::protocol::message::{Messages, Note, RequestHead, ResponseHead};
 use crate::transport::segment::Direction;
 
 impl Http2 {

@@ -1,8 +1,8 @@
 //! What the fields of a header block say, as far as it matters here: RFC 9113, section 8.3.
 
 use super::hpack::Field;
+use crate::model::request::UNREAD;
 use crate::protocol::grpc::{self, Call, Encoding};
-use crate::protocol::message::UNREAD;
 use crate::protocol::trace_context::{STATE_FIELDS, TraceHeaders, TraceParent};
 
 /// The bytes that are copied of one block at most: a path and what comes with it.

@@ -2,7 +2,7 @@
 
 use super::frame::{HEADER, Header};
 use super::hpack::Decoder;
-use crate::transport::segment::{Direction, Segment};
+use crate::transport::segment::Segment;
 
 /// What is kept of a payload that is read whole, and of the header blocks that several make up, in bytes. Servers take
 /// less.
@@ -145,11 +145,7 @@ impl Start {
     const NONE: Self = Self { arrived: None, entered: 0, returned: 0 };
 
     pub(super) fn of(segment: &Segment<'_>, offset: u64) -> Self {
-        let arrived = match segment.direction {
-            Direction::Request => segment.arrived_at(offset),
-            Direction::Response => None,
-        };
-        Self { arrived, entered: segment.begin_ns, returned: segment.end_ns }
+        Self { arrived: segment.arrived_at(offset), entered: segment.begin_ns, returned: segment.end_ns }
     }
 }
 

@@ -11,10 +11,11 @@ use cargo_beyla_events::Transfer;
 use super::fixtures::*;
 use super::side::KEPT_MAX;
 use super::*;
-use crate::model::connection::Party;
-use crate::model::request::Endpoint;
+use crate::event::{Captured, frame_pieces};
+use crate::model::connection::{Endpoint, Party, Role};
 use crate::protocol::message::{GivenUp, MessageEnd, Note, RequestHead, ResponseHead, UnfinishedResponse};
 use crate::transport::connection::Connection as Streams;
+use crate::transport::segment::Io;
 
 pub(super) const REQUEST: Direction = Direction::Request;
 pub(super) const RESPONSE: Direction = Direction::Response;
@@ -110,7 +111,7 @@ struct Wire {
 
 impl Wire {
     fn new(http2: Http2) -> Self {
-        Self { streams: Streams::new(0, 0), ends: [0; 2], calls: 0, http2, found: Found::default() }
+        Self { streams: Streams::new(Role::Server, 0, 0), ends: [0; 2], calls: 0, http2, found: Found::default() }
     }
 
     /// Both prefaces are through.
@@ -138,21 +139,29 @@ impl Wire {
             ..Default::default()
         };
         transfer.header.time_ns = 10 * self.calls + 5;
-        let moved = self.streams.moved(direction, &transfer, &[]).expect("bytes");
-        let segment = moved.segment;
-        let pieces = captured.iter().map(|&(from, to)| (segment.start + from as u64, &bytes[from..to]));
-        self.http2.operation(&segment, pieces, segment.start + bytes.len() as u64, &mut self.found);
+        let pieces = frame_pieces(captured.iter().map(|&(from, to)| (from as u32, &bytes[from..to])));
+        let captured = Captured::in_pieces(&pieces, transfer.length).expect("pieces");
+        let moved = self.streams.moved(io(direction), &transfer, captured).expect("bytes");
+        self.http2.operation(&moved.segment, &mut self.found);
     }
 
     /// Bytes move unseen.
     fn gap(&mut self, direction: Direction, bytes: &[u8]) {
         let end = &mut self.ends[usize::from(direction == RESPONSE)];
         *end += bytes.len() as u32;
-        let length = self.streams.missing_until(direction, *end);
+        let length = self.streams.missing_until(io(direction), *end);
         self.http2.gap(direction, length, &mut self.found);
     }
 
     fn lines(&mut self) -> Vec<String> {
         std::mem::take(&mut self.found.lines)
+    }
+}
+
+/// What a server does in this direction.
+fn io(direction: Direction) -> Io {
+    match direction {
+        Direction::Request => Io::Receive,
+        Direction::Response => Io::Send,
     }
 }

@@ -7,7 +7,7 @@ use crate::report::fixtures;
 use crate::report::text::width;
 use cargo_beyla_core::analysis::budget::judge::judge;
 use cargo_beyla_core::analysis::budget::parse::parse;
-use cargo_beyla_core::analysis::suite::TestId;
+use cargo_beyla_core::model::test::TestId;
 
 fn of_tests(summary: &Summary, verdicts: &Verdicts, columns: usize) -> String {
     let options = TerminalOptions { slowest: 5, color: false, width: Some(columns) };

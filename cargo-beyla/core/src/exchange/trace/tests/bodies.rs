@@ -105,3 +105,56 @@ fn responses_that_end_with_the_connection() {
         check(|tape| tape.receive(1, GET).send(1, head).server_closes(1).over(1), &["GET /a 200 complete 0 4"]);
     assert_eq!(summary.requests[0].boundaries.ended, 1050);
 }
+
+#[test]
+fn a_chunked_body_of_any_size_has_its_size_where_its_size_lines_were_captured() {
+    let line = "10000\r\n";
+    let chunk = [line.as_bytes(), &vec![b'x'; 0x10000], b"\r\n"].concat();
+    let chunks = chunk.repeat(8);
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let lines = || (0..8).map(|n| n * chunk.len()..n * chunk.len() + line.len());
+    let summary = check(
+        |tape| {
+            tape.receive(1, GET).send(1, head);
+            for _ in 0..20 {
+                tape.transfer_pieces(Down, 1, &chunks, lines());
+            }
+            tape.send(1, "0\r\n\r\n").receive(1, GET).send(1, OK)
+        },
+        &[&format!("GET /a 200 complete 0 {}", 20 * 8 * 0x10000), "GET /a 200 complete 0 2"],
+    );
+    assert_eq!(summary.unseen, Unseen::default());
+    // One size line is missing.
+    check(
+        |tape| {
+            tape.receive(1, GET).send(1, head).transfer_pieces(Down, 1, &chunks, lines().skip(1));
+            tape.send(1, "0\r\n\r\n").receive(1, GET).send(1, OK)
+        },
+        &["GET /a 200 complete 0 ?", "GET /a 200 complete 0 2"],
+    );
+}
+
+#[test]
+fn a_head_is_read_from_whichever_pieces_hold_it() {
+    let cookie = "x".repeat(12_000);
+    let head = format!("HTTP/1.1 200 OK\r\nSet-Cookie: {cookie}\r\nContent-Length: 100000\r\n\r\n");
+    let response = [head.as_bytes(), &vec![b'x'; 100_000]].concat();
+    // As writev(2) sends it, of which each vector is captured as far as there is room.
+    let summary = check(
+        |tape| {
+            let pieces = [0..8192, 8192..head.len(), head.len()..head.len() + 256];
+            tape.receive(1, GET).transfer_pieces(Down, 1, &response, pieces).receive(1, GET).send(1, OK)
+        },
+        &["GET /a 200 complete 0 100000", "GET /a 200 complete 0 2"],
+    );
+    assert_eq!(summary.requests[0].response_bytes.map(|bytes| bytes.header), Some(head.len() as u64));
+    // The next request stands behind a body of which nothing was captured.
+    let pipelined = [POST_1000.as_bytes(), &[b'x'; 1000], GET.as_bytes()].concat();
+    check(
+        |tape| {
+            let pieces = [0..POST_1000.len(), POST_1000.len() + 1000..pipelined.len()];
+            tape.transfer_pieces(Up, 1, &pipelined, pieces).send(1, [OK, OK].concat())
+        },
+        &["POST / 200 complete 1000 2", "GET /a 200 complete 0 2"],
+    );
+}

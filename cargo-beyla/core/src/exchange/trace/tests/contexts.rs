@@ -1,7 +1,7 @@
 //! Which trace requests belong to, and how they are handed out while the run goes on.
 
 use super::*;
-use crate::exchange::trace_context::Caller;
+use crate::model::trace_context::Caller;
 
 const PARENT: &str = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
 

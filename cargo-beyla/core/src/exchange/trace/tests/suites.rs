@@ -3,9 +3,10 @@
 use cargo_beyla_events::{self as records, Header};
 
 use super::*;
-use crate::analysis::suite::{EndedTest, TestId, TestResult, Within};
+use crate::analysis::suite::Within;
 use crate::event::{Executed, Paused, TestEnded, TestStarted};
 use crate::model::finding::FindingKind;
+use crate::model::test::{EndedTest, TestId, TestResult};
 
 const PARENT: &str = "GET /a HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
 

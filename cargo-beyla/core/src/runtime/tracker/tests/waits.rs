@@ -42,7 +42,7 @@ fn waits_lie_within_waits() {
 }
 
 #[test]
-fn of_a_task_that_was_there_before_only_its_last_activity_counts() {
+fn only_the_last_activity_of_an_older_task_counts() {
     let mut tape = Tape::explained();
     tape.on(2).running(200).falls_asleep(9, false).sleep(SLEEP, 9 * MS, 0).idle(200);
     tape.on(1).running(7).receive(1, GET).woken(200).idle(7).pause(MS);
@@ -55,7 +55,7 @@ fn of_a_task_that_was_there_before_only_its_last_activity_counts() {
 }
 
 #[test]
-fn what_is_waited_for_again_and_again_is_told_once() {
+fn time_explains_the_wait_of_a_task_only_once() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).spawned(200).idle(7);
     tape.on(2).running(200);
@@ -69,14 +69,14 @@ fn what_is_waited_for_again_and_again_is_told_once() {
 }
 
 #[test]
-fn several_that_wait_for_the_same_are_all_told_of_it() {
+fn one_task_explains_the_waits_of_several() {
     let mut tape = Tape::explained();
     tape.open(2).running(7).receive(1, GET).spawned(200).idle(7).running(8).receive(2, GET).idle(8);
     tape.on(2).running(200).sleep(SLEEP, 2 * MS, 0).woken(7).woken(8).terminal(200);
     tape.on(1).running(7).send(1, OK).idle(7).running(8).send(2, OK).idle(8);
     let summary = tape.summary();
     assert_eq!(of(&summary, 1).waits[0].places.len(), 1);
-    // To the second the task is one that was there before.
+    // For the second one, the task is older than its request.
     let second = &of(&summary, 2).waits[0];
     assert_eq!((second.ns, second.parts.blocked, second.places.len()), (2 * MS, 2 * MS, 1));
 }
@@ -88,14 +88,14 @@ fn waits_lie_within_handle() {
     tape.running(7).idle(7).on(2).running(200).pause(MS).woken(7).on(1).running(7).receive(1, GET).send(1, OK);
     tape.idle(7).on(2).pause(MS).woken(7).idle(200).on(1).running(7).idle(7);
     assert!(of(&tape.summary(), 1).waits.is_empty());
-    // One's own wake is no wait either.
+    // A task that wakes itself does not wait either.
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).woken(7).idle(7).pause(MS).running(7).send(1, OK).idle(7);
     assert!(of(&tape.summary(), 1).waits.is_empty());
 }
 
 #[test]
-fn only_the_texts_that_are_referred_to_are_kept() {
+fn only_referenced_symbols_are_kept() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).spawned(200).idle(7);
     tape.on(2).running(200).falls_asleep(5, false).sleep(SLEEP, MS, 0).woken(7).terminal(200);

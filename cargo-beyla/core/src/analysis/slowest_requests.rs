@@ -1,21 +1,21 @@
-//! The requests that are kept one by one: the slowest.
+//! The slowest requests of a run, which are kept one by one.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::model::request::Request;
 
-/// Keeps the slowest requests; of two that took equally long the earlier, by id, counts as the slower.
+/// Keeps the slowest requests. Of two requests that took equally long, the earlier one (by id) counts as the slower.
 ///
-/// An eighth more than asked for is let in before the fastest go, all at once: a heap would sink each
-/// request through itself, which costs most when it matters most, at high rates.
+/// It lets in an eighth more than it should keep, and then drops the fastest all at once. A heap would sink each
+/// request through itself, which costs the most when it matters the most: at high rates.
 #[derive(Debug)]
-pub(crate) struct Keeper {
-    kept: Vec<Kept>,
-    /// Of those that went: others are written over them.
+pub(crate) struct SlowestRequests {
+    ranked: Vec<Ranked>,
+    /// Requests that were dropped: new ones are written over them.
     spare: Vec<Arc<Request>>,
     max: usize,
-    /// The fastest of the `max` slowest when the fastest went last: what is faster is refused.
+    /// The fastest of the `max` slowest at the last drop: a faster request is refused.
     least: Option<Slowness>,
     offered: u64,
 }
@@ -24,17 +24,18 @@ pub(crate) struct Keeper {
 type Slowness = (u64, Reverse<u64>);
 
 #[derive(Debug)]
-struct Kept {
+struct Ranked {
     slowness: Slowness,
     request: Arc<Request>,
 }
 
-impl Keeper {
+impl SlowestRequests {
+    /// Keeps `max` requests.
     pub(crate) fn new(max: usize) -> Self {
-        Self { kept: Vec::new(), spare: Vec::new(), max, least: None, offered: 0 }
+        Self { ranked: Vec::new(), spare: Vec::new(), max, least: None, offered: 0 }
     }
 
-    /// Offers the request with this id and total time, which is made only if it is let in; then it is
+    /// Offers the request with this id and total time. Only if it is slow enough, `request` makes it, and it is
     /// returned.
     pub(crate) fn offer(&mut self, id: u64, total: u64, request: impl FnOnce() -> Request) -> Option<&Arc<Request>> {
         self.offered += 1;
@@ -42,7 +43,7 @@ impl Keeper {
         if self.max == 0 || self.least.is_some_and(|least| slowness < least) {
             return None;
         }
-        if self.kept.len() > self.max.saturating_add(self.max / 8) {
+        if self.ranked.len() > self.max.saturating_add(self.max / 8) {
             self.drop_fastest();
         }
         let request = match self.spare.pop() {
@@ -56,29 +57,30 @@ impl Keeper {
             },
             None => Arc::new(request()),
         };
-        self.kept.push(Kept { slowness, request });
-        self.kept.last().map(|kept| &kept.request)
+        self.ranked.push(Ranked { slowness, request });
+        self.ranked.last().map(|ranked| &ranked.request)
     }
 
+    /// The number of requests that were offered and are not kept.
     pub(crate) fn not_kept(&self) -> u64 {
-        self.offered - self.kept.len().min(self.max) as u64
+        self.offered - self.ranked.len().min(self.max) as u64
     }
 
-    /// The requests kept, by id.
+    /// The slowest requests, by id.
     pub(crate) fn into_requests(mut self) -> Vec<Arc<Request>> {
         self.drop_fastest();
         self.spare = Vec::new();
-        self.kept.sort_unstable_by_key(|kept| Reverse(kept.slowness.1));
-        self.kept.into_iter().map(|kept| kept.request).collect()
+        self.ranked.sort_unstable_by_key(|ranked| Reverse(ranked.slowness.1));
+        self.ranked.into_iter().map(|ranked| ranked.request).collect()
     }
 
     fn drop_fastest(&mut self) {
-        if self.kept.len() > self.max
+        if self.ranked.len() > self.max
             && let Some(last) = self.max.checked_sub(1)
         {
-            let (_, least, _) = self.kept.select_nth_unstable_by_key(last, |kept| Reverse(kept.slowness));
+            let (_, least, _) = self.ranked.select_nth_unstable_by_key(last, |ranked| Reverse(ranked.slowness));
             self.least = Some(least.slowness);
-            self.spare.extend(self.kept.drain(self.max..).map(|kept| kept.request));
+            self.spare.extend(self.ranked.drain(self.max..).map(|ranked| ranked.request));
         }
     }
 }
@@ -87,7 +89,8 @@ impl Keeper {
 mod tests {
     use super::*;
     use crate::model::boundaries::Boundaries;
-    use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
+    use crate::model::connection::{ConnectionInfo, Endpoint};
+    use crate::model::request::{MessageBytes, Outcome};
 
     fn request(id: u64) -> Request {
         let unnamed = Endpoint::Unix(String::new());
@@ -121,28 +124,28 @@ mod tests {
     fn the_slowest_are_kept_and_of_equals_the_earliest() {
         // Ids in no order, and each total time three times or four.
         let offers: Vec<(u64, u64)> = (0..1000).map(|n| (n * 7 % 1000, n * 13 % 300)).collect();
-        let mut slowest = offers.clone();
-        slowest.sort_unstable_by_key(|&(id, total)| (Reverse(total), id));
+        let mut sorted = offers.clone();
+        sorted.sort_unstable_by_key(|&(id, total)| (Reverse(total), id));
         for max in [0, 1, 2, 7, 8, 100, 999, 1000, usize::MAX] {
-            let mut keeper = Keeper::new(max);
+            let mut slowest = SlowestRequests::new(max);
             for &(id, total) in &offers {
-                keeper.offer(id, total, || request(id));
+                slowest.offer(id, total, || request(id));
             }
-            let mut expected: Vec<_> = slowest.iter().take(max).map(|&(id, _)| id).collect();
+            let mut expected: Vec<_> = sorted.iter().take(max).map(|&(id, _)| id).collect();
             expected.sort_unstable();
-            assert_eq!(keeper.not_kept(), 1000 - expected.len() as u64);
-            let ids: Vec<_> = keeper.into_requests().iter().map(|request| request.id).collect();
+            assert_eq!(slowest.not_kept(), 1000 - expected.len() as u64);
+            let ids: Vec<_> = slowest.into_requests().iter().map(|request| request.id).collect();
             assert_eq!(ids, expected, "{max}");
         }
     }
 
     #[test]
     fn no_more_than_an_eighth_is_kept_in_excess_and_the_fast_are_not_made() {
-        let mut keeper = Keeper::new(80);
+        let mut slowest = SlowestRequests::new(80);
         for id in 0..1000 {
-            keeper.offer(id, id, || request(id));
-            assert!(keeper.kept.len() <= 91);
+            slowest.offer(id, id, || request(id));
+            assert!(slowest.ranked.len() <= 91);
         }
-        keeper.offer(1000, 5, || unreachable!("it is faster than all that are kept"));
+        slowest.offer(1000, 5, || unreachable!("it is faster than all of the slowest"));
     }
 }

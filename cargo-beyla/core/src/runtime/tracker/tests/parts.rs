@@ -5,7 +5,7 @@ use cargo_beyla_events::{NO_SYSTEM_CALL, UNKNOWN_SYSTEM_CALL};
 use super::*;
 
 #[test]
-fn nothing_is_told_of_a_run_without_explain() {
+fn a_run_without_explain_explains_nothing() {
     let mut tape = Tape::with_connection();
     tape.running(7).receive(1, GET).sleep(SLEEP, 20 * MS, 0).sending(1).send(1, OK).idle(7);
     let summary = tape.summary();
@@ -50,13 +50,13 @@ fn off_the_cpu_in_a_poll() {
 }
 
 #[test]
-fn places_are_told_by_cause_and_stack() {
+fn places_by_cause_and_stack() {
     let mut tape = Tape::explained();
     tape.running(7).falls_asleep(9, false).sleep(SLEEP, MS, 0).receive(1, GET);
     tape.falls_asleep(1, false).sleep(SLEEP, 3 * MS, MS).falls_asleep(1, false).sleep(SLEEP, 2 * MS, 0);
     tape.falls_asleep(2, true).sleep(FUTEX, MS, 0).falls_asleep(3, false).sleep(NO_SYSTEM_CALL, 4 * MS, 0);
     tape.sleep(SLEEP, 500, 0).pause(5 * MS).sample(4).pause(MS).sample(4).send(1, OK);
-    // The answer is under way: this is no longer part of how it was handled.
+    // The answer is under way, so this no longer belongs to `handle`.
     tape.falls_asleep(5, false).sleep(SLEEP, 9 * MS, 0).idle(7);
     let place = |cause, stack, ns, count| Place { cause, stack, ns, count };
     assert_eq!(
@@ -81,7 +81,7 @@ fn a_wake_during_a_poll_schedules_the_next_one() {
 }
 
 #[test]
-fn a_wake_that_is_told_after_the_poll_it_led_to_does_not_count_again() {
+fn a_late_record_of_a_wake_does_not_count_again() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).idle(7).pause(MS).on(2).running(7);
     tape.now -= 500;
@@ -92,7 +92,7 @@ fn a_wake_that_is_told_after_the_poll_it_led_to_does_not_count_again() {
 }
 
 #[test]
-fn the_end_of_a_poll_told_late_does_not_end_the_next() {
+fn a_late_record_of_the_end_of_a_poll_does_not_end_the_next() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).pause(MS).woken(7).on(2).running(7);
     tape.now -= 500;
@@ -106,10 +106,10 @@ fn the_end_of_a_poll_told_late_does_not_end_the_next() {
 fn a_worker_polls_within_the_poll_of_its_loop() {
     let mut tape = Tape::explained();
     tape.spawned_blocking(900).running(900).pause(MS).running(7).receive(1, GET).pause(MS).idle(7).pause(MS);
-    // The loop wakes what its I/O driver has news for.
+    // The loop wakes tasks whose I/O is ready.
     tape.woken(7).running(7).send(1, OK).idle(7);
     assert_eq!(parts(&tape), [MS + ENTRY, 0, 0, 0, MS]);
-    // Another worker is known by its type before it has polled anything.
+    // The type shows that a task is a worker loop before that has polled anything.
     tape.on(2).spawned_blocking(901).running(901).on(1).running(7).receive(1, GET).idle(7).pause(MS);
     tape.on(2).woken(7).running(7).send(1, OK).idle(7);
     let second = of(&tape.summary(), 2);
@@ -172,7 +172,7 @@ fn interim_responses_and_heads_in_pieces() {
 }
 
 #[test]
-fn a_task_is_polled_before_its_spawn_is_told() {
+fn a_late_record_of_a_spawn() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).on(2).running(900);
     tape.now -= 5;
@@ -185,7 +185,7 @@ fn a_task_is_polled_before_its_spawn_is_told() {
 }
 
 #[test]
-fn an_address_is_used_again_before_its_last_end_is_told() {
+fn an_address_is_used_again_before_the_record_of_the_last_end() {
     let mut tape = Tape::explained();
     tape.on(2).running(7).pause(100).on(1).spawned(7).running(7);
     tape.now -= 50;
@@ -197,7 +197,7 @@ fn an_address_is_used_again_before_its_last_end_is_told() {
 }
 
 #[test]
-fn the_end_of_a_poll_is_lost() {
+fn the_record_of_the_end_of_a_poll_is_lost() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).pause(MS).running(8).sleep(SLEEP, 2 * MS, 0).idle(8).woken(7).pause(MS);
     tape.running(7).send(1, OK);
@@ -205,7 +205,7 @@ fn the_end_of_a_poll_is_lost() {
 }
 
 #[test]
-fn the_end_of_a_task_of_the_pool_is_lost_and_its_kind_is_no_loop() {
+fn a_lost_record_of_an_end_on_the_pool_makes_no_worker_loop() {
     let mut tape = Tape::explained();
     tape.on(2).spawned_blocking(900).running(900).spawned_blocking(901).running(901).terminal(901);
     tape.on(1).running(7).receive(1, GET).spawned_blocking(902).idle(7).on(2).running(902).pause(MS).woken(7);
@@ -237,7 +237,7 @@ fn requests_without_an_answer() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).pause(MS).idle(7).pause(MS).client_closes(1).over(1);
     assert_eq!(parts(&tape), [MS, 0, 0, 0, MS + 10]);
-    // The task is dropped before, and another takes its address.
+    // The task was dropped before, and another has its address.
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).pause(MS).terminal(7).pause(MS).running(7).pause(MS).reset(1);
     assert_eq!(parts(&tape), [MS, 0, 0, 0, 2 * MS + 10]);
@@ -257,7 +257,7 @@ fn what_cannot_be_opened_is_counted() {
     let summary = tape.summary();
     assert!(summary.requests[0].explanation.is_none());
     assert_eq!(explained(&summary).requests_not_opened, 1);
-    // One that has no such phase does not count.
+    // A request without such a phase does not count.
     let mut tape = Tape::explained();
     tape.receive(1, "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n").pause(MS).over(1);
     assert_eq!(explained(&tape.summary()).requests_not_opened, 0);

@@ -1,4 +1,4 @@
-//! What a task or a thread has spent its time on.
+//! The clock of a task or a thread: how much time it has spent on each part.
 
 use crate::model::explanation::Parts;
 
@@ -12,19 +12,19 @@ pub(super) enum Part {
     Waiting,
 }
 
-/// Counts the time of each part. It never goes back, so the difference of what it shows at two moments
-/// is a partition of the time between them.
+/// Counts the time of each part. It never goes back, so the difference between its readings at two moments divides the
+/// time between them into parts.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
     parts: Parts,
-    /// What time is spent on since `since`.
+    /// The part that counts since `since`.
     part: Part,
     since: u64,
-    /// What the time before `since` was spent on, and how much of it.
+    /// The part that counted before `since`, and for how long.
     before: (Part, u64),
 }
 
-/// What a clock shows at a moment.
+/// The reading of a clock at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reading {
     /// The moment, in nanoseconds.
@@ -45,13 +45,13 @@ impl Clock {
         self.since
     }
 
-    /// From `at` on, time is spent on `part`.
+    /// From `at` on, `part` counts.
     pub(super) fn switch(&mut self, at: u64, part: Part) {
         self.spend(at, self.part);
         self.part = part;
     }
 
-    /// Off the CPU from `begin` on; able to go on from `woken` on, on the CPU again at `end`.
+    /// Counts a time off the CPU: from `begin` on `asleep`, from `woken` on runnable, and from `end` on the CPU again.
     pub(super) fn off_cpu(&mut self, begin: u64, woken: u64, end: u64, asleep: Part) {
         self.spend(begin, self.part);
         self.spend(woken, asleep);
@@ -59,14 +59,14 @@ impl Clock {
         self.part = Part::Running;
     }
 
-    /// What it shows at `at`. A moment that has gone by too far shows as the last it can tell of.
+    /// Its reading at `at`. A moment that lies too far back reads as the earliest one that is known.
     pub(super) fn read(&self, at: u64) -> Reading {
         let mut parts = self.parts;
         if at >= self.since {
             *of(&mut parts, self.part) += at - self.since;
             return Reading { at, parts };
         }
-        // Records of other threads may be ahead by a little.
+        // The records of other threads may be a little ahead.
         let back = self.since - at;
         if back > self.before.1 {
             return Reading { at: self.since, parts };
@@ -86,7 +86,7 @@ impl Clock {
 }
 
 impl Reading {
-    /// What was spent since `earlier`; `None` if that was later.
+    /// The time that each part took since `earlier`; `None` if that reading is a later one.
     pub(super) fn since(&self, earlier: &Self) -> Option<Parts> {
         Some(Parts {
             running: self.parts.running.checked_sub(earlier.parts.running)?,
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_goes_back_and_shows_what_was_a_moment_ago() {
+    fn it_never_goes_back_and_reads_a_moment_ago() {
         let mut clock = Clock::new(Part::Running, 100);
         let start = clock.read(100);
         clock.switch(150, Part::Waiting);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_that_is_told_of_at_its_begin_is_asleep_until_more_is_known() {
+    fn a_sleep_that_has_begun_counts_until_its_end_is_known() {
         let mut clock = Clock::new(Part::Running, 100);
         let start = clock.read(100);
         clock.switch(110, Part::Blocked);

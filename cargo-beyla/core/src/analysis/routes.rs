@@ -1,55 +1,46 @@
-//! Exact counts and distributions by route, in bounded memory.
+//! The statistics of each route: exact counts and the distribution of times, in bounded memory.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use hdrhistogram::Histogram;
 
+use crate::analysis::distribution::Durations;
 use crate::model::boundaries::Boundaries;
+use crate::model::duration::Distribution;
 use crate::model::explanation::Parts;
-use crate::model::request::Outcome;
-use crate::model::summary::{Distribution, RouteSummary};
+use crate::model::request::{Outcome, RouteId};
+use crate::model::summary::RouteSummary;
 
-/// The routes that are told apart; further ones count as [`OTHER`].
+/// The routes that are counted one by one; requests of further routes count as [`OTHER`].
 const ROUTES_MAX: usize = 1000;
 
-/// The method and the route of what had no room of its own.
+/// Method and route of the requests whose route has no room of its own.
 const OTHER: (&str, &str) = ("*", "(other)");
 
-/// Times kept as they are, before a histogram takes less room.
-const FEW: usize = 512;
-
-/// Significant decimal digits of percentiles.
-const DIGITS: u8 = 3;
-
-/// Statistics of all routes.
+/// The statistics of all routes.
 #[derive(Debug, Default)]
-pub struct Statistics {
+pub struct RouteStatistics {
     routes: Vec<Route>,
     by_name: HashMap<(Arc<str>, Arc<str>), RouteId>,
-    /// That of [`OTHER`], once there is no room for more.
+    /// The route [`OTHER`], once there is no room for more.
     other: Option<RouteId>,
 }
 
-/// A route of these statistics, for the requests that count in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RouteId(usize);
-
-/// What counts of a request that has ended.
+/// A request that has ended, as the statistics count it.
 #[derive(Debug)]
-pub struct Ended<'a> {
+pub struct CountedRequest<'a> {
     /// How it ended.
     pub outcome: Outcome,
     /// Whether the server failed it.
     pub error: bool,
     /// Its boundaries.
     pub boundaries: &'a Boundaries,
-    /// What its `handle` phase consisted of, where that is known.
+    /// The parts of its `handle` phase, where they are known.
     pub parts: Option<Parts>,
 }
 
-impl Ended<'_> {
-    /// Whether the whole response was sent; else its times say nothing.
+impl CountedRequest<'_> {
+    /// Whether the whole response was sent; otherwise its times say nothing.
     pub fn is_complete(&self) -> bool {
         self.outcome == Outcome::Complete
     }
@@ -61,27 +52,15 @@ struct Route {
     count: u64,
     errors: u64,
     incomplete: u64,
-    total: Times,
+    total: Durations,
     /// Sum and number of each phase.
     phases: [(u128, u64); 4],
     /// Sum of each part of `handle`, and in how many requests it was opened.
     parts: ([u128; 5], u64),
 }
 
-/// A distribution of times in nanoseconds.
-#[derive(Debug, Default)]
-pub(crate) struct Times {
-    /// All of them, while they are few.
-    few: Vec<u64>,
-    /// All of them, once they are many.
-    many: Option<Histogram<u32>>,
-    sum: u128,
-    count: u64,
-    max: u64,
-}
-
-impl Statistics {
-    /// The route that requests count in which have this method and route.
+impl RouteStatistics {
+    /// The route in which requests with this method and route count.
     pub fn route(&mut self, method: &Arc<str>, route: &Arc<str>) -> RouteId {
         let key = (Arc::clone(method), Arc::clone(route));
         if let Some(&known) = self.by_name.get(&key) {
@@ -103,33 +82,33 @@ impl Statistics {
     }
 
     /// Counts a request.
-    pub fn add(&mut self, route: RouteId, ended: &Ended<'_>) {
+    pub fn add(&mut self, route: RouteId, ended: &CountedRequest<'_>) {
         self.routes[route.0].add(ended);
     }
 
-    /// Method and route.
+    /// The method and the route.
     pub fn name(&self, route: RouteId) -> (Arc<str>, Arc<str>) {
         self.routes[route.0].name.clone()
     }
 
-    /// How many requests it counts.
+    /// The number of its requests.
     pub fn count(&self, route: RouteId) -> u64 {
         self.routes[route.0].count
     }
 
-    /// The sum of its `handle` phases, in nanoseconds.
+    /// The sum of the `handle` phases of its requests, in nanoseconds.
     pub fn handled(&self, route: RouteId) -> u128 {
         self.routes[route.0].phases[2].0
     }
 
     /// The distribution of the total request times of all routes together.
     pub fn total(&self) -> Option<Distribution> {
-        let mut all = Times::default();
+        let mut all = Durations::default();
         self.routes.iter().for_each(|route| all.merge(&route.total));
         all.into_distribution()
     }
 
-    /// The route with the most total time first.
+    /// The route with the most total time comes first.
     pub fn into_summaries(mut self) -> Vec<RouteSummary> {
         let of_name = |(key, RouteId(at))| (key, std::mem::take(&mut self.routes[at]));
         let mut routes: Vec<_> = self.by_name.into_iter().map(of_name).collect();
@@ -151,7 +130,7 @@ impl Statistics {
 }
 
 impl Route {
-    fn add(&mut self, ended: &Ended<'_>) {
+    fn add(&mut self, ended: &CountedRequest<'_>) {
         self.count += 1;
         self.errors += u64::from(ended.error);
         if !ended.is_complete() {
@@ -180,84 +159,11 @@ impl Route {
     }
 }
 
-impl Times {
-    pub(crate) fn add(&mut self, time: u64) {
-        self.sum += u128::from(time);
-        self.count += 1;
-        self.max = self.max.max(time);
-        if self.many.is_none() && self.few.len() >= FEW {
-            self.many = histogram(&self.few);
-            self.few = Vec::new();
-        }
-        match &mut self.many {
-            // It resizes itself, so every value has its place.
-            Some(many) => drop(many.record(time)),
-            None => self.few.push(time),
-        }
-    }
-
-    /// Adds all of the others.
-    fn merge(&mut self, others: &Self) {
-        if self.many.is_none() && (others.many.is_some() || self.few.len() + others.few.len() > FEW) {
-            self.many = histogram(&self.few);
-            self.few = Vec::new();
-        }
-        match (&mut self.many, &others.many) {
-            // It resizes itself.
-            (Some(all), Some(many)) => drop(all.add(many)),
-            (Some(all), None) => {
-                for &time in &others.few {
-                    let _ = all.record(time);
-                }
-            }
-            (None, _) => self.few.extend(&others.few),
-        }
-        self.sum += others.sum;
-        self.count += others.count;
-        self.max = self.max.max(others.max);
-    }
-
-    /// All of them together, in nanoseconds.
-    pub(crate) fn sum(&self) -> u64 {
-        u64::try_from(self.sum).unwrap_or(u64::MAX)
-    }
-
-    pub(crate) fn into_distribution(mut self) -> Option<Distribution> {
-        if self.count == 0 {
-            return None;
-        }
-        self.few.sort_unstable();
-        let percentile = |percent: usize| {
-            if let Some(many) = &self.many {
-                return many.value_at_quantile(percent as f64 / 100.0).min(self.max);
-            }
-            let rank = (self.few.len() * percent).div_ceil(100).max(1);
-            self.few.get(rank - 1).copied().unwrap_or(self.max)
-        };
-        Some(Distribution {
-            p50: percentile(50),
-            p90: percentile(90),
-            p99: percentile(99),
-            max: self.max,
-            mean: self.sum as f64 / self.count as f64,
-        })
-    }
-}
-
-fn histogram(times: &[u64]) -> Option<Histogram<u32>> {
-    let mut histogram = Histogram::new(DIGITS).ok()?;
-    histogram.auto(true);
-    for &time in times {
-        histogram.record(time).ok()?;
-    }
-    Some(histogram)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn add(statistics: &mut Statistics, route: &str, total: u64, outcome: Outcome) {
+    fn add(statistics: &mut RouteStatistics, route: &str, total: u64, outcome: Outcome) {
         let boundaries = Boundaries {
             arrived: Some(10),
             read: 10,
@@ -267,14 +173,15 @@ mod tests {
             ..Default::default()
         };
         let route = statistics.route(&"GET".into(), &route.into());
-        let ended = Ended { outcome, error: outcome == Outcome::ServerClosed, boundaries: &boundaries, parts: None };
+        let ended =
+            CountedRequest { outcome, error: outcome == Outcome::ServerClosed, boundaries: &boundaries, parts: None };
         statistics.add(route, &ended);
     }
 
     #[test]
     fn few_times_are_exact_and_many_to_three_digits() {
         for (count, step, exact) in [(100u64, 1_000_003u64, true), (20_000, 10_007, false)] {
-            let mut statistics = Statistics::default();
+            let mut statistics = RouteStatistics::default();
             for n in 1..=count {
                 add(&mut statistics, "/", n * step, Outcome::Complete);
             }
@@ -300,7 +207,7 @@ mod tests {
     #[test]
     fn the_distribution_of_all_routes_is_that_of_all_requests() {
         for (first, second) in [(10, 20), (300, 300), (10, 2000), (2000, 10), (2000, 3000)] {
-            let (mut apart, mut together) = (Statistics::default(), Statistics::default());
+            let (mut apart, mut together) = (RouteStatistics::default(), RouteStatistics::default());
             for (route, count) in [("/a", first), ("/b", second)] {
                 for n in 1..=count {
                     add(&mut apart, route, n * 10_007, Outcome::Complete);
@@ -309,12 +216,12 @@ mod tests {
             }
             assert_eq!(apart.total(), together.into_summaries()[0].total, "{first} {second}");
         }
-        assert_eq!(Statistics::default().total(), None);
+        assert_eq!(RouteStatistics::default().total(), None);
     }
 
     #[test]
     fn incomplete_requests_count_and_have_no_times() {
-        let mut statistics = Statistics::default();
+        let mut statistics = RouteStatistics::default();
         add(&mut statistics, "/", 5, Outcome::ServerClosed);
         add(&mut statistics, "/", 5, Outcome::ClientClosed);
         let summaries = statistics.into_summaries();
@@ -325,7 +232,7 @@ mod tests {
 
     #[test]
     fn parts_are_means_over_the_complete_requests_that_were_opened() {
-        let mut statistics = Statistics::default();
+        let mut statistics = RouteStatistics::default();
         let route = statistics.route(&"GET".into(), &"/".into());
         let boundaries = Boundaries { received: Some(0), responded: Some(40), ended: 40, ..Default::default() };
         let parts = |running| Some(Parts { running, waiting: 40 - running, ..Parts::default() });
@@ -335,7 +242,7 @@ mod tests {
             (Outcome::Complete, None),
             (Outcome::StillOpen, parts(40)),
         ] {
-            statistics.add(route, &Ended { outcome, error: false, boundaries: &boundaries, parts });
+            statistics.add(route, &CountedRequest { outcome, error: false, boundaries: &boundaries, parts });
         }
         assert_eq!((statistics.count(route), statistics.handled(route)), (4, 120));
         assert_eq!(statistics.into_summaries()[0].handle_mean, Some([15.0, 0.0, 0.0, 0.0, 25.0]));
@@ -343,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_route_with_the_most_time_comes_first_and_the_number_of_routes_is_bounded() {
-        let mut statistics = Statistics::default();
+        let mut statistics = RouteStatistics::default();
         for n in 0..ROUTES_MAX as u64 + 5 {
             add(&mut statistics, &format!("/{n}"), n, Outcome::Complete);
         }
@@ -351,15 +258,5 @@ mod tests {
         assert_eq!(summaries.len(), ROUTES_MAX + 1);
         assert_eq!((&*summaries[0].route, summaries[0].count), ("(other)", 5));
         assert_eq!(&*summaries[1].route, "/999");
-    }
-
-    #[test]
-    fn extreme_times() {
-        let mut statistics = Statistics::default();
-        for n in 0..2 * FEW {
-            add(&mut statistics, "/", if n % 2 == 0 { u64::MAX - 10 } else { 0 }, Outcome::Complete);
-        }
-        let total = statistics.into_summaries()[0].total.expect("times");
-        assert_eq!((total.p50, total.max), (0, u64::MAX - 10));
     }
 }

@@ -3,20 +3,13 @@
 use hashbrown::HashMap;
 
 use super::clock::{Part, Reading};
-use super::unit::Unit;
+use super::scheduling_entity::{SchedulingEntity, TaskRef};
 
 /// The tasks that are known at a time.
 const TASKS_MAX: usize = 256 * 1024;
 
-/// How many are looked at to find one that can be forgotten.
+/// How many tasks are looked at to find one that can be forgotten.
 const LOOKED_AT_MAX: usize = 64;
-
-/// A task, and no other that has the same address later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TaskRef {
-    index: u32,
-    generation: u32,
-}
 
 /// A task.
 #[derive(Debug)]
@@ -27,26 +20,26 @@ pub(super) struct Task {
     pub(super) vtable: u64,
     /// It runs on the pool of threads that may block.
     pub(super) blocking: bool,
-    /// Whether it has come to its end; requests still refer to it.
+    /// It has ended; requests may still refer to it.
     dead: bool,
-    /// What its clock showed when it was born.
+    /// The reading of its clock when it was spawned.
     pub(super) born: Reading,
     /// The thread that polls it, and since when.
     pub(super) polled: Option<(u32, u64)>,
-    /// It has been woken since then.
+    /// It was woken during the current poll.
     pub(super) notified: bool,
-    /// The thread that spawned it, and in which of its polls.
+    /// The thread that spawned it, and the number of the poll in which it did.
     pub(super) spawned_in: Option<(u32, u64)>,
-    pub(super) unit: Unit,
+    pub(super) entity: SchedulingEntity,
 }
 
-/// All that are known.
+/// All tasks that are known.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     slots: Vec<Task>,
     free: Vec<u32>,
     by_address: HashMap<u64, u32>,
-    /// Where the next one to forget is looked for.
+    /// Where the search for the next task to forget begins.
     next: usize,
 }
 
@@ -59,12 +52,13 @@ impl Tasks {
         self.slots.get_mut(task.index as usize).filter(|slot| slot.generation == task.generation)
     }
 
+    /// The task that has this address now.
     pub(super) fn at(&self, address: u64) -> Option<TaskRef> {
         let index = *self.by_address.get(&address)?;
         self.slots.get(index as usize).map(|slot| TaskRef { index, generation: slot.generation })
     }
 
-    /// A new task, which takes the place of one that had its address. `None` if there is no room.
+    /// Adds a task; it replaces a task that had the same address. `None` if there is no room.
     pub(super) fn insert(&mut self, address: u64, part: Part, at: u64) -> Option<TaskRef> {
         if let Some(old) = self.at(address) {
             self.remove(old, at);
@@ -88,14 +82,14 @@ impl Tasks {
         Some(TaskRef { index, generation: slot.generation })
     }
 
-    /// A task is no more. Requests that are measured on it wait in vain from then on.
+    /// A task has ended. Requests that are measured on it wait from then on.
     pub(super) fn remove(&mut self, task: TaskRef, at: u64) {
         let Some(slot) = self.get_mut(task).filter(|slot| !slot.dead) else {
             return;
         };
         slot.dead = true;
         slot.polled = None;
-        slot.unit.clock.switch(at, Part::Waiting);
+        slot.entity.clock.switch(at, Part::Waiting);
         let address = slot.address;
         if self.by_address.get(&address) == Some(&task.index) {
             self.by_address.remove(&address);
@@ -103,11 +97,11 @@ impl Tasks {
         self.release(task);
     }
 
-    /// A request no longer refers to a task.
+    /// A request no longer refers to this task. Once none does, a dead task frees its slot.
     pub(super) fn release(&mut self, task: TaskRef) {
         if let Some(slot) = self.get_mut(task)
             && slot.dead
-            && slot.unit.open == 0
+            && slot.entity.open_requests == 0
         {
             slot.generation = slot.generation.wrapping_add(1);
             self.free.push(task.index);
@@ -118,9 +112,9 @@ impl Tasks {
         for _ in 0..LOOKED_AT_MAX {
             self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
             let Some(slot) = self.slots.get(self.next) else { return };
-            if !slot.dead && slot.polled.is_none() && slot.unit.open == 0 {
+            if !slot.dead && slot.polled.is_none() && slot.entity.open_requests == 0 {
                 let task = TaskRef { index: self.next as u32, generation: slot.generation };
-                let at = slot.unit.clock.since();
+                let at = slot.entity.clock.since();
                 return self.remove(task, at);
             }
         }
@@ -129,28 +123,28 @@ impl Tasks {
 
 impl Task {
     fn new(part: Part, at: u64) -> Self {
-        let unit = Unit::new(part, at);
+        let entity = SchedulingEntity::new(part, at);
         Self {
             generation: 0,
             address: 0,
             vtable: 0,
             blocking: false,
             dead: true,
-            born: unit.clock.read(at),
+            born: entity.clock.read(at),
             polled: None,
             notified: false,
             spawned_in: None,
-            unit,
+            entity,
         }
     }
 
     fn reset(&mut self, address: u64, part: Part, at: u64) {
-        self.unit.reset(part, at);
+        self.entity.reset(part, at);
         self.address = address;
         self.vtable = 0;
         self.blocking = false;
         self.dead = false;
-        self.born = self.unit.clock.read(at);
+        self.born = self.entity.clock.read(at);
         self.polled = None;
         self.notified = false;
         self.spawned_in = None;
@@ -165,11 +159,11 @@ mod tests {
     fn an_address_is_used_again_and_requests_keep_the_task_that_had_it() {
         let mut tasks = Tasks::default();
         let first = tasks.insert(7, Part::Running, 10).expect("room");
-        tasks.get_mut(first).expect("alive").unit.open = 1;
+        tasks.get_mut(first).expect("alive").entity.open_requests = 1;
         let second = tasks.insert(7, Part::Running, 20).expect("room");
         assert_eq!(tasks.at(7), Some(second));
-        assert_eq!(tasks.get(first).expect("referred to").unit.clock.part(), Part::Waiting);
-        tasks.get_mut(first).expect("referred to").unit.open = 0;
+        assert_eq!(tasks.get(first).expect("referred to").entity.clock.part(), Part::Waiting);
+        tasks.get_mut(first).expect("referred to").entity.open_requests = 0;
         tasks.release(first);
         assert!(tasks.get(first).is_none() && tasks.get(second).is_some());
         let third = tasks.insert(8, Part::Running, 30).expect("room");

@@ -1,4 +1,4 @@
-//! What is made of the events of `--explain`, each rule by the records that it is about.
+//! The rules of `--explain`, each shown by the records that it is about.
 
 mod delays;
 mod findings;
@@ -6,12 +6,15 @@ mod parts;
 mod properties;
 mod waits;
 
+use std::time::Duration;
+
 use syscalls::Sysno;
 
 use crate::model::explanation::{Awaited, Cause, Explanation, Parts, Place, Unit, Wait};
 use crate::model::finding::{Finding, FindingKind};
 use crate::model::summary::{Explained, Summary};
 use crate::model::system_call::{Architecture, SystemCall};
+use crate::runtime::tracker::RuntimeTracker;
 use crate::tape::Tape;
 
 const GET: &str = "GET /a HTTP/1.1\r\n\r\n";
@@ -27,7 +30,7 @@ const SLEEP: i32 = Sysno::nanosleep as i32;
 const EPOLL: i32 = Sysno::epoll_pwait as i32;
 const FUTEX: i32 = Sysno::futex as i32;
 
-/// The cause of a sleep in [`SLEEP`].
+/// The cause of a sleep in the system call [`SLEEP`].
 fn slept() -> Cause {
     Cause::SystemCall(SystemCall::here(SLEEP))
 }
@@ -36,14 +39,14 @@ fn explained(summary: &Summary) -> &Explained {
     summary.explained.as_ref().expect("a run with --explain")
 }
 
-/// What is told of the request with this id.
+/// The explanation of the request with this id.
 #[track_caller]
 fn of(summary: &Summary, id: u64) -> Explanation {
     let request = summary.requests.iter().find(|request| request.id == id).expect("such a request");
     request.explanation.as_deref().expect("an explanation").clone()
 }
 
-/// Running, runnable, blocked, scheduled, waiting of a tape's only request.
+/// The parts of a tape's only request, in the order of [`Parts::named`].
 #[track_caller]
 fn parts(tape: &Tape) -> [u64; 5] {
     let summary = tape.summary();
@@ -56,7 +59,7 @@ fn named(parts: &Parts) -> [u64; 5] {
     parts.named().map(|(_, length)| length)
 }
 
-/// Kind, route, count, of, total and longest.
+/// Kind, route, count, of, total and longest time.
 type Told = (FindingKind, Option<String>, u64, u64, u64, u64);
 
 fn told(summary: &Summary) -> Vec<Told> {
@@ -65,4 +68,13 @@ fn told(summary: &Summary) -> Vec<Told> {
         (finding.kind, route, finding.count, finding.of, finding.total_ns, finding.max_ns)
     };
     explained(summary).findings.iter().map(line).collect()
+}
+
+#[test]
+fn the_first_note_of_what_cannot_be_seen_stands() {
+    let mut tracker = RuntimeTracker::new(Duration::from_millis(10), Architecture::HERE);
+    for unseen in ["", "first", "second"] {
+        tracker.unseen(unseen);
+    }
+    assert_eq!(tracker.finish().unseen, "first");
 }

@@ -1,20 +1,20 @@
-//! The requests of the last seconds, for a status line.
+//! How long the requests of the last seconds took, for the status line.
 
 use std::collections::VecDeque;
 
-/// How far back it reaches, in nanoseconds.
+/// The latencies of the last five seconds count. In nanoseconds.
 const WINDOW_NS: u64 = 5_000_000_000;
 
-/// The requests it holds at most; at higher rates it reaches less far back.
+/// The requests that are remembered; at high rates they reach back less far.
 const REQUESTS_MAX: usize = 16 * 1024;
 
-/// When requests ended and how long they took, in nanoseconds.
+/// When the last requests ended and how long they took, in nanoseconds.
 #[derive(Debug, Default)]
-pub(crate) struct Recent {
+pub(crate) struct RecentLatencies {
     ended: VecDeque<(u64, u64)>,
 }
 
-impl Recent {
+impl RecentLatencies {
     pub(crate) fn add(&mut self, ended_ns: u64, total_ns: u64) {
         if self.ended.len() >= REQUESTS_MAX {
             self.ended.pop_front();
@@ -22,7 +22,7 @@ impl Recent {
         self.ended.push_back((ended_ns, total_ns));
     }
 
-    /// The 99th percentile of the total times of those that ended in the last seconds before `now_ns`.
+    /// The 99th percentile of the total times of requests that ended in the last seconds before `now_ns`.
     pub(crate) fn p99(&mut self, now_ns: u64) -> Option<u64> {
         let since = now_ns.saturating_sub(WINDOW_NS);
         while self.ended.front().is_some_and(|&(ended, _)| ended < since) {
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn only_the_last_seconds_count() {
-        let mut recent = Recent::default();
+        let mut recent = RecentLatencies::default();
         assert_eq!(recent.p99(0), None);
         recent.add(1, 1_000_000);
         for total in 1..=100 {

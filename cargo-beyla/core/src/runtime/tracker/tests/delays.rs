@@ -1,4 +1,4 @@
-//! Requests that are held up by polls of others' tasks.
+//! Requests that polls of other tasks hold up.
 
 use super::*;
 use crate::model::explanation::{Delay, Holder};
@@ -12,7 +12,7 @@ fn delays(summary: &Summary, id: u64) -> Vec<(String, u64)> {
     of(summary, id).delays.into_iter().map(by).collect()
 }
 
-/// Task 7 blocks thread 1 for 20 ms after 1 ms, for `GET /a`; `meanwhile` is done 5 ms before its end.
+/// Task 7 handles `GET /a` and blocks thread 1 for 20 ms after 1 ms. `meanwhile` happens 5 ms before the end of that.
 fn block(meanwhile: impl FnOnce(&mut Tape)) -> Tape {
     let mut tape = Tape::explained();
     tape.open(2).running(7).receive(1, GET).pause(MS);
@@ -29,7 +29,7 @@ fn block(meanwhile: impl FnOnce(&mut Tape)) -> Tape {
 fn a_request_that_arrives_while_its_thread_is_blocked() {
     for (thread, expected) in [(1, vec![("GET /a".to_owned(), 20 * MS + 20)]), (2, vec![])] {
         let mut tape = block(|_| {});
-        // It had arrived just after the blocking began.
+        // The request arrived just after the blocking began.
         tape.on(thread).running(8);
         let before = tape.now;
         tape.receive_late(2, GET_B, before - 20 * MS - 20).send(2, OK).idle(8);
@@ -59,7 +59,7 @@ fn a_task_that_is_woken_while_its_thread_is_blocked() {
 }
 
 #[test]
-fn the_polls_of_ones_own_task_and_short_ones_are_no_delay() {
+fn short_polls_and_those_of_the_same_task_are_no_delay() {
     let mut tape = Tape::explained();
     tape.open(2).running(7).receive(1, GET).pause(2 * MS).idle(7).on(2).woken(7);
     tape.on(1).running(8).receive(2, GET_B).pause(900_000).idle(8).running(7).send(1, OK).idle(7);
@@ -69,8 +69,8 @@ fn the_polls_of_ones_own_task_and_short_ones_are_no_delay() {
 }
 
 #[test]
-fn what_is_done_in_place_holds_nothing_up() {
-    // Whether the stand-in is known before the poll ends, or after.
+fn block_in_place_holds_nothing_up() {
+    // The thread that takes over may be known before the poll ends, or after.
     for early in [true, false] {
         let mut tape = Tape::explained();
         tape.open(2).running(7).receive(1, GET).spawned_blocking(900);
@@ -92,7 +92,7 @@ fn what_is_done_in_place_holds_nothing_up() {
         assert_eq!(delays(&summary, 2), [], "{early}");
         assert_eq!(told(&summary).is_empty(), early);
     }
-    // The stack tells it by itself.
+    // The stack alone shows it.
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).falls_asleep(1, false).sleep(SLEEP, 20 * MS, 0).send(1, OK).idle(7);
     let own = own("app::f", "src/main.rs", 3);
@@ -100,10 +100,10 @@ fn what_is_done_in_place_holds_nothing_up() {
     assert_eq!(told(&tape.summary()), []);
 }
 
-/// Since version 1.23 of tokio: the wake comes when the thread has nothing else to do.
+/// Since version 1.23 of tokio, the wake comes when the thread has nothing else to do.
 #[test]
-fn a_task_that_gives_way_is_scheduled_and_delayed_by_those_that_come_first() {
-    // Of both runtimes: whether the thread polls within a loop that is a task itself.
+fn a_task_that_yields_is_scheduled_and_delayed_by_those_that_come_first() {
+    // In both kinds of runtimes: the thread may poll within a loop that is a task itself.
     for in_loop in [true, false] {
         let mut tape = Tape::explained();
         if in_loop {
@@ -111,7 +111,7 @@ fn a_task_that_gives_way_is_scheduled_and_delayed_by_those_that_come_first() {
         }
         tape.running(7).receive(1, GET).pause(MS).deferred(7).pause(MS).idle(7);
         for task in 100..105 {
-            // The worker comes to them by one way and by another.
+            // The worker comes to them by different paths.
             let stack = 1 + u32::from(task == 104);
             tape.running(task).falls_asleep(stack, false).sleep(SLEEP, 20 * MS, 0).terminal(task);
         }
@@ -134,7 +134,7 @@ fn a_task_that_gives_way_is_scheduled_and_delayed_by_those_that_come_first() {
 }
 
 #[test]
-fn what_gives_way_on_another_thread_or_before_it_is_polled_says_nothing() {
+fn a_yield_on_another_thread_or_before_the_poll_says_nothing() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).on(2).deferred(7).on(1).pause(MS).idle(7).deferred(7).pause(3 * MS);
     tape.woken(7).running(7).send(1, OK).idle(7);

@@ -1,9 +1,9 @@
-//! What is found wrong.
+//! Findings.
 
 use super::*;
 use crate::tape::explain::{library, own};
 
-/// A request of 1 ms on the task with this number, and what happens in its poll.
+/// A request of 1 ms, handled by the task with this number; `poll` happens in its poll.
 fn request(tape: &mut Tape, task: u64, head: &str, poll: impl FnOnce(&mut Tape) -> &mut Tape) {
     tape.running(task).receive(1, head).pause(MS);
     poll(tape);
@@ -25,11 +25,11 @@ fn a_healthy_run_has_no_findings() {
 }
 
 #[test]
-fn blocking_calls_are_told_by_route_and_place() {
+fn blocking_calls_by_route_and_place() {
     let mut tape = Tape::explained();
     for n in 0..4u64 {
         request(&mut tape, 7, GET, |tape| {
-            // Twice in the same request, from two stacks of the same function.
+            // Twice in one request, from two stacks of the same function.
             tape.falls_asleep(1, false).sleep(SLEEP, 10 * MS, 0).falls_asleep(2, false).sleep(SLEEP, (10 + n) * MS, 0)
         });
     }
@@ -52,7 +52,7 @@ fn blocking_calls_are_told_by_route_and_place() {
 }
 
 #[test]
-fn short_calls_that_hold_a_worker_up_together_are_told() {
+fn short_calls_that_together_hold_a_worker_up() {
     let mut tape = Tape::explained();
     request(&mut tape, 7, GET, |tape| {
         for _ in 0..5 {
@@ -60,7 +60,7 @@ fn short_calls_that_hold_a_worker_up_together_are_told() {
         }
         tape.falls_asleep(2, false).sleep(SLEEP, MS, 0)
     });
-    // Together they are still short.
+    // These are still short together.
     request(&mut tape, 7, GET_B, |tape| {
         for _ in 0..4 {
             tape.falls_asleep(1, false).sleep(SLEEP, 2 * MS, 0);
@@ -75,7 +75,7 @@ fn short_calls_that_hold_a_worker_up_together_are_told() {
 }
 
 #[test]
-fn a_poll_that_never_ends_is_told() {
+fn a_poll_that_never_ends() {
     let mut tape = Tape::explained();
     tape.running(7).receive(1, GET).falls_asleep(1, false).sleep(SLEEP, 50 * MS, 0);
     let summary = tape.summary();
@@ -102,18 +102,18 @@ fn polls_that_compute_for_long() {
 }
 
 #[test]
-fn a_task_without_requests_may_not_block_either_and_the_pool_and_threads_may() {
+fn a_task_without_requests_must_not_block_and_the_pool_and_threads_may() {
     let mut tape = Tape::explained();
     tape.running(7).sleep(SLEEP, 20 * MS, 0).idle(7);
     tape.spawned_blocking(900).running(900).sleep(SLEEP, 30 * MS, 0).pause(30 * MS).terminal(900);
-    // The record that this one was spawned is lost, but its type is known.
+    // The record of this task's spawn is lost, but its type is known.
     tape.running(901).sleep(SLEEP, 30 * MS, 0).terminal(901);
     tape.receive(1, GET).sleep(SLEEP, 40 * MS, 0).pause(40 * MS).send(1, OK);
     assert_eq!(told(&tape.summary()), [(FindingKind::BlockingCall, None, 1, 1, 20 * MS, 20 * MS)]);
 }
 
 #[test]
-fn locks_that_are_waited_for_long_or_often() {
+fn long_or_frequent_waits_for_locks() {
     fn lock(tape: &mut Tape, ns: u64) -> &mut Tape {
         tape.falls_asleep(1, true).sleep(FUTEX, ns, 0)
     }
@@ -124,7 +124,7 @@ fn locks_that_are_waited_for_long_or_often() {
     lock(&mut tape, 15 * MS);
     tape.send(1, OK);
     assert_eq!(told(&tape.summary()), [(FindingKind::LockContention, route(), 2, 2, 27 * MS, 15 * MS)]);
-    // Whom such a poll delays, it has to answer for.
+    // The poll that waited is to blame for the delays of other requests.
     let mut tape = Tape::explained();
     tape.open(2);
     for _ in 0..3 {
@@ -134,7 +134,7 @@ fn locks_that_are_waited_for_long_or_often() {
     let summary = tape.summary();
     let kinds: Vec<_> = explained(&summary).findings.iter().map(|one| (one.kind, one.delayed[0].count)).collect();
     assert_eq!(kinds, [(FindingKind::LockContention, 3)]);
-    // Each time is short, but half of all time goes there.
+    // Each wait is short, but they take half of all time.
     let many = |count: u32, busy| {
         let mut tape = Tape::explained();
         for _ in 0..count {
@@ -210,7 +210,7 @@ fn slow_clients() {
     tape.receive(1, post).pause(100 * MS).receive(1, "cd").send(1, OK);
     let read = 100 * MS + 20;
     assert_eq!(told(&tape.summary()), [(FindingKind::SlowUpload, Some("POST /up".into()), 1, 1, read, read)]);
-    // The bytes were there all the time: it was the server that did not look.
+    // The bytes were there all the time, and the server did not read them.
     let mut tape = Tape::explained();
     tape.receive(1, post);
     let then = tape.now;
@@ -221,7 +221,7 @@ fn slow_clients() {
     tape.receive(1, GET).send(1, &OK[..OK.len() - 1]).send_blocked(1).pause(100 * MS).send(1, &OK[OK.len() - 1..]);
     let respond = 100 * MS + 30;
     assert_eq!(told(&tape.summary()), [(FindingKind::SlowReader, Some("GET /a".into()), 1, 1, respond, respond)]);
-    // The server took its time.
+    // The server itself was slow.
     let mut tape = Tape::explained();
     tape.receive(1, GET).send(1, &OK[..OK.len() - 1]).pause(100 * MS).send(1, &OK[OK.len() - 1..]);
     assert_eq!(told(&tape.summary()), []);

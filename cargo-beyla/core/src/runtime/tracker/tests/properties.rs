@@ -1,4 +1,4 @@
-//! What holds for any events in any order: the parts sum to `handle` (see [`crate::tape`]).
+//! Properties that hold for any events in any order: the parts sum to `handle` (see [`crate::tape`]).
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -8,12 +8,12 @@ use crate::tape::summary_of;
 
 use super::*;
 
-/// Something that may happen, on a thread, a while after what happened before.
+/// An event on a thread, some time after the previous one.
 #[derive(Clone, Debug)]
 struct Step {
     thread: u32,
     pause: u64,
-    /// The clock steps back first.
+    /// The clock steps back before.
     back: u64,
     /// Its record is lost.
     lost: bool,
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_told_in_order_and_as_a_whole_is_opened(mut steps in vec(step(), 0..150)) {
+    fn requests_are_opened_if_all_records_come_in_order(mut steps in vec(step(), 0..150)) {
         for step in &mut steps {
             (step.lost, step.back) = (false, 0);
         }

@@ -1,48 +1,49 @@
 //! Where a task or a thread has spent its time since a moment, in bounded memory.
 
-use crate::analysis::findings::GroupId;
-use crate::analysis::statistics::RouteId;
 use crate::model::explanation::{Awaited, Cause, Parts, Place, Wait};
+use crate::model::request::RouteId;
 
-/// The places, the waits and the delays that are told apart: of more, the shortest go.
+use super::observations::ObservationId;
+
+/// The places, the waits and the delays that are kept apart; when there are more, the shortest go.
 const EACH_MAX: usize = 24;
 
-/// How deep waits lie within waits.
+/// How deep waits may lie within waits.
 const DEPTH_MAX: usize = 4;
 
 /// Where time was spent since `since`, in nanoseconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct TimeBreakdown {
     pub(super) since: u64,
     pub(super) places: Vec<Place>,
     pub(super) waits: Vec<Wait>,
-    pub(super) delays: Vec<Held>,
-    /// Time in which it was woken and waited for a worker, without the moments that every await takes.
+    pub(super) delays: Vec<PollDelay>,
+    /// Time between a wake and the next poll, without the moments that every await takes.
     pub(super) starved: u64,
 }
 
-/// Time in which a poll of another's task held up the thread that was needed.
+/// Time in which a poll of another task held up the thread that was needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    /// Whose poll that was.
-    pub(super) by: Holder,
-    /// What is found wrong with that poll, if anything.
-    pub(super) group: Option<GroupId>,
+pub(super) struct PollDelay {
+    /// The task whose poll it was.
+    pub(super) by: PollOwner,
+    /// The worst that was observed in that poll, if anything.
+    pub(super) observation: Option<ObservationId>,
     pub(super) ns: u64,
 }
 
-/// Who holds a thread up.
+/// The task that a poll belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holder {
-    /// A task that had received a request of this route last.
+pub(super) enum PollOwner {
+    /// A task whose last request has this route.
     Request(RouteId),
-    /// A task that has received none, by the address of its table of functions.
+    /// A task that has received no request, by the address of its table of functions.
     Task(u64),
 }
 
-impl Tally {
+impl TimeBreakdown {
     /// Begins anew, in the same memory.
-    pub(super) fn begin(&mut self, since: u64) {
+    pub(super) fn restart(&mut self, since: u64) {
         self.since = since;
         self.places.clear();
         self.waits.clear();
@@ -50,7 +51,7 @@ impl Tally {
         self.starved = 0;
     }
 
-    /// The same as `other`, in the same memory.
+    /// Becomes equal to `other`, in the same memory.
     pub(super) fn copy(&mut self, other: &Self) {
         self.since = other.since;
         self.places.clone_from(&other.places);
@@ -91,8 +92,8 @@ pub(super) fn add_wait(waits: &mut Vec<Wait>, new: Wait) {
 }
 
 /// Adds a delay.
-pub(super) fn add_delay(delays: &mut Vec<Held>, new: Held) {
-    match delays.iter_mut().find(|held| (held.by, held.group) == (new.by, new.group)) {
+pub(super) fn add_delay(delays: &mut Vec<PollDelay>, new: PollDelay) {
+    match delays.iter_mut().find(|held| (held.by, held.observation) == (new.by, new.observation)) {
         Some(held) => held.ns = held.ns.saturating_add(new.ns),
         None => push(delays, new, |held| held.ns),
     }
@@ -108,8 +109,8 @@ fn push<T>(all: &mut Vec<T>, new: T, ns: impl Fn(&T) -> u64) {
     }
 }
 
-/// A wait on another task for `ns`, of which these are the parts and the tally.
-pub(super) fn wait(on: Awaited, ns: u64, mut parts: Parts, places: &[Place], waits: &[Wait]) -> Wait {
+/// A wait for another task that took `ns`; meanwhile that task spent its time on these parts, places and waits.
+pub(super) fn wait_for(on: Awaited, ns: u64, mut parts: Parts, places: &[Place], waits: &[Wait]) -> Wait {
     limit(&mut parts, ns);
     Wait { on, ns, count: 1, parts, waits: shallow(waits, DEPTH_MAX - 1), places: places.to_vec() }
 }
@@ -129,7 +130,7 @@ fn shallow(waits: &[Wait], depth: usize) -> Vec<Wait> {
     waits.iter().map(cut).collect()
 }
 
-/// The longest places first, and no more of them than the parts have time for.
+/// Sorts the places, the longest first, and cuts them to the time that the parts have for them.
 pub(super) fn fit_places(places: &mut Vec<Place>, parts: &Parts) {
     places.sort_by_key(|place| std::cmp::Reverse(place.ns));
     let (mut running, mut blocked) = (parts.running, parts.blocked);
@@ -141,7 +142,7 @@ pub(super) fn fit_places(places: &mut Vec<Place>, parts: &Parts) {
     places.retain(|place| place.ns > 0);
 }
 
-/// The longest waits first, and no more of them than there was time for.
+/// Sorts the waits, the longest first, and cuts them to the time that is `left` for them.
 pub(super) fn fit_waits(waits: &mut Vec<Wait>, mut left: u64) {
     waits.sort_by_key(|wait| std::cmp::Reverse(wait.ns));
     for wait in &mut *waits {
@@ -154,7 +155,8 @@ pub(super) fn fit_waits(waits: &mut Vec<Wait>, mut left: u64) {
     waits.retain(|wait| wait.ns > 0);
 }
 
-/// Takes off what is more than `ns`: first of what came first, when the other was new.
+/// Cuts the parts until they sum to at most `ns`. `scheduled` and `waiting` go first: a task is scheduled and waits
+/// before it works for the one that waits for it.
 fn limit(parts: &mut Parts, ns: u64) {
     let mut excess = parts.sum().saturating_sub(ns);
     let Parts { running, runnable, blocked, scheduled, waiting } = parts;
@@ -166,7 +168,7 @@ fn limit(parts: &mut Parts, ns: u64) {
 }
 
 fn add_parts(parts: &mut Parts, more: &Parts) {
-    // Each sum is at most that of waits, which do not overlap; but a recording may hold anything.
+    // Waits do not overlap, so the sum stays below their end; but a recording may hold anything.
     let before = parts.sum();
     let Some(room) = u64::MAX.checked_sub(before) else { return };
     let mut more = *more;
@@ -210,7 +212,7 @@ mod tests {
         let parts = |running, scheduled, waiting| Parts { running, scheduled, waiting, ..Parts::default() };
         let mut inner: Vec<Wait> = Vec::new();
         for _ in 0..6 {
-            inner = vec![wait(Awaited::BlockingPool, 100, parts(50, 30, 100), &[place(1, 7)], &inner)];
+            inner = vec![wait_for(Awaited::BlockingPool, 100, parts(50, 30, 100), &[place(1, 7)], &inner)];
         }
         let depth = std::iter::successors(inner.first(), |wait| wait.waits.first()).count();
         assert_eq!(depth, 4);
@@ -226,7 +228,7 @@ mod tests {
         let most = Parts { blocked: u64::MAX, ..Parts::default() };
         let mut waits = Vec::new();
         for _ in 0..3 {
-            add_wait(&mut waits, wait(Awaited::Task(1), u64::MAX, most, &[], &[]));
+            add_wait(&mut waits, wait_for(Awaited::Task(1), u64::MAX, most, &[], &[]));
         }
         assert_eq!((waits[0].ns, waits[0].parts.sum(), waits[0].count), (u64::MAX, u64::MAX, 3));
     }

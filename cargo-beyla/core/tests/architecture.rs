@@ -1,0 +1,145 @@
+//! The crate is built as it is drawn: data flows one way through its folders, no files import each other in a circle,
+//! and no dependency makes system calls or reads the clock.
+
+#[path = "architecture/imports.rs"]
+mod imports;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use imports::{Imports, read_crate};
+
+/// What the files of each folder may import, beside the folder itself. A module that is no folder here, such as the one
+/// that puts the layers together, may import them all, and none of them may import it.
+const DRAWING: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("event", &["model"]),
+    ("transport", &["event", "model"]),
+    ("protocol", &["event", "transport", "model"]),
+    ("runtime", &["event", "model"]),
+    ("exchange", &["event", "transport", "protocol", "runtime", "model"]),
+    ("analysis", &["event", "transport", "protocol", "exchange", "runtime", "model"]),
+];
+
+/// Imports that break a rule below and are still allowed to. An entry that is no longer needed fails the tests.
+const ALLOWED: &[(&str, &str)] = &[
+    ("exchange::ledger", "analysis::recent_latencies"),
+    ("exchange::ledger", "analysis::routes"),
+    ("exchange::ledger", "analysis::slowest_requests"),
+    ("exchange::ledger", "analysis::suite"),
+    ("exchange::ledger", "exchange::trace"),
+    ("exchange::lines", "analysis::routes"),
+    ("exchange::trace", "analysis::findings"),
+    ("exchange::trace", "analysis::suite"),
+];
+
+/// Crates that make system calls, read the clock, or bring an async runtime.
+const IMPURE: [&str; 8] = ["libc", "nix", "rustix", "aya", "tokio", "mio", "socket2", "chrono"];
+
+fn against_the_drawing(imports: &Imports) -> Vec<String> {
+    let folder = |module: &str| module.split("::").next().unwrap_or_default().to_owned();
+    let drawing: BTreeMap<&str, &[&str]> = DRAWING.iter().copied().collect();
+    let mut against = Vec::new();
+    for (from, to) in imports.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to))) {
+        let (from_folder, to_folder) = (folder(from), folder(to));
+        let allowed = drawing.get(&*from_folder).is_none_or(|allowed| allowed.contains(&&*to_folder));
+        if from_folder != to_folder && !allowed {
+            against.push(format!("{from} imports {to}"));
+        }
+    }
+    against
+}
+
+/// The modules of a circle of imports, if there is one. A parent and its children may import each other.
+fn circle(imports: &Imports) -> Option<Vec<&str>> {
+    fn visit<'a>(module: &'a str, imports: &'a Imports, path: &mut Vec<&'a str>, done: &mut Vec<&'a str>) -> bool {
+        if done.contains(&module) {
+            return false;
+        }
+        if let Some(begin) = path.iter().position(|on_path| *on_path == module) {
+            path.drain(..begin);
+            return true;
+        }
+        path.push(module);
+        let related = |other: &str| {
+            other.starts_with(&format!("{module}::")) || module.starts_with(&format!("{other}::")) || other.is_empty()
+        };
+        for other in imports.get(module).into_iter().flatten().filter(|other| !related(other)) {
+            if visit(other, imports, path, done) {
+                return true;
+            }
+        }
+        path.pop();
+        done.push(module);
+        false
+    }
+    let (mut path, mut done) = (Vec::new(), Vec::new());
+    imports.keys().any(|module| visit(module, imports, &mut path, &mut done)).then_some(path)
+}
+
+fn this_crate() -> Imports {
+    let mut imports = read_crate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    for (from, to) in ALLOWED {
+        let was_there = imports.get_mut(*from).is_some_and(|all| all.remove(*to));
+        assert!(was_there, "{from} no longer imports {to}: take it off the list");
+    }
+    imports
+}
+
+#[test]
+fn imports_follow_the_drawing() {
+    let imports = this_crate();
+    for (folder, _) in DRAWING {
+        assert!(imports.keys().any(|module| module.starts_with(&format!("{folder}::"))), "no folder {folder}");
+    }
+    let against = against_the_drawing(&imports);
+    assert!(against.is_empty(), "against the drawing:\n{}", against.join("\n"));
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    assert_eq!(circle(&this_crate()), None);
+}
+
+#[test]
+fn no_dependency_makes_system_calls() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--package", env!("CARGO_PKG_NAME"), "--edges", "normal", "--target", "all"])
+        .args(["--prefix", "none", "--format", "{p}", "--locked", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).expect("text");
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains(&"hashbrown"), "{tree}");
+    let impure: Vec<_> = IMPURE.iter().filter(|name| names.contains(name)).collect();
+    assert!(impure.is_empty(), "{impure:?}\n{tree}");
+}
+
+fn sample(modules: &[(&str, &[&str])]) -> Imports {
+    let set = |all: &[&str]| all.iter().map(|other| (*other).to_owned()).collect();
+    modules.iter().map(|(module, all)| ((*module).to_owned(), set(all))).collect()
+}
+
+#[test]
+fn an_import_against_the_drawing_is_found() {
+    let of = |from, to| against_the_drawing(&sample(&[(from, &[to])]));
+    assert_eq!(of("model::request", "analysis::suite"), ["model::request imports analysis::suite"]);
+    assert_eq!(of("runtime::tracker", "exchange::trace"), ["runtime::tracker imports exchange::trace"]);
+    assert_eq!(of("exchange::connection", "trace"), ["exchange::connection imports trace"]);
+    for (from, to) in
+        [("analysis::findings", "runtime::tracker"), ("model::a", "model::b"), ("trace", "analysis::suite")]
+    {
+        assert!(of(from, to).is_empty(), "{from} {to}");
+    }
+}
+
+#[test]
+fn a_circle_is_found_except_between_parent_and_child() {
+    assert_eq!(circle(&sample(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])])), Some(vec!["b", "c"]));
+    assert_eq!(circle(&sample(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])])), None);
+    assert_eq!(circle(&sample(&[("a", &["a::b"]), ("a::b", &["a"])])), None);
+    assert_eq!(circle(&sample(&[("a::b", &["a::c"]), ("a::c", &["a::b"])])), Some(vec!["a::b", "a::c"]));
+}
