@@ -388,7 +388,7 @@ fn secret(text: &str) -> Result<Secret, String> {
 mod tests {
     use super::*;
     use crate::config::settings::{LISTEN_TIMEOUT, MAX_REQUESTS, SLOWEST};
-    use cargo_beyla_core::exchange::trace::BLOCK_THRESHOLD;
+    use cargo_beyla_core::trace::BLOCK_THRESHOLD;
 
     #[test]
     fn the_help_tells_the_defaults() {

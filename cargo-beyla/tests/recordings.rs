@@ -10,8 +10,8 @@ use std::path::Path;
 use cargo_beyla::report::recording::{Ending, Recording};
 use cargo_beyla_core::event::Event;
 use cargo_beyla_core::exchange::route::RouteTable;
-use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 use cargo_beyla_core::model::summary::{Summary, Unseen};
+use cargo_beyla_core::trace::{Trace, TraceSettings};
 
 const ROWS: [&str; 8] = [
     "GET /fast - 200 complete 31+0 > 141+5",

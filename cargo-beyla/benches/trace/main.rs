@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cargo_beyla_core::event::Event;
 use cargo_beyla_core::exchange::route::RouteTable;
-use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
+use cargo_beyla_core::trace::{Trace, TraceSettings};
 
 use load::{Load, Shape};
 use nix::time::{ClockId, clock_gettime};

@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: [`event`] decodes records, [`transport`] makes byte streams of them, [`protocol`] messages,
 //! and [`exchange`] requests with their phases; [`runtime`] follows tasks and threads beside them, and [`analysis`]
-//! makes routes, distributions and findings of the requests. All of them speak of what is in [`model`]. Nothing here
+//! makes routes, distributions and findings of the requests. [`trace`] puts them together. All of them speak of what is in [`model`]. Nothing here
 //! makes a system call or reads a clock: every time comes in with an event.
 
 pub mod analysis;
@@ -15,4 +15,5 @@ pub mod protocol;
 mod runtime;
 #[cfg(test)]
 mod tape;
+pub mod trace;
 pub mod transport;

@@ -14,10 +14,10 @@ use crate::model::connection::Endpoint;
 use crate::transport::segment::Direction;
 
 use crate::exchange::route::RouteTable;
-use crate::exchange::trace::{Trace, TraceSettings};
 use crate::model::explanation::{Cause, Explanation, Parts, Place, Wait};
 use crate::model::summary::{RouteSummary, Summary};
 use crate::model::system_call::Architecture;
+use crate::trace::{Trace, TraceSettings};
 
 /// A recording in the making. Each operation takes 10 ns and each pause between two takes 10 ns.
 #[derive(Debug, Default)]

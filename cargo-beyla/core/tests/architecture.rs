@@ -23,16 +23,7 @@ const DRAWING: &[(&str, &[&str])] = &[
 ];
 
 /// Imports that break a rule below and are still allowed to. An entry that is no longer needed fails the tests.
-const ALLOWED: &[(&str, &str)] = &[
-    ("exchange::ledger", "analysis::recent_latencies"),
-    ("exchange::ledger", "analysis::routes"),
-    ("exchange::ledger", "analysis::slowest_requests"),
-    ("exchange::ledger", "analysis::suite"),
-    ("exchange::ledger", "exchange::trace"),
-    ("exchange::lines", "analysis::routes"),
-    ("exchange::trace", "analysis::findings"),
-    ("exchange::trace", "analysis::suite"),
-];
+const ALLOWED: &[(&str, &str)] = &[];
 
 /// Crates that make system calls, read the clock, or bring an async runtime.
 const IMPURE: [&str; 8] = ["libc", "nix", "rustix", "aya", "tokio", "mio", "socket2", "chrono"];

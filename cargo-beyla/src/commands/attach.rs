@@ -21,7 +21,7 @@ use crate::launch::user::InvokingUser;
 use crate::probe::starting::Asking;
 use crate::workspace::sources::Sources;
 use cargo_beyla_core::analysis::suite::Within;
-use cargo_beyla_core::exchange::trace::TraceSettings;
+use cargo_beyla_core::trace::TraceSettings;
 
 /// Watches the server until the user has seen enough, or it ends.
 pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<ExitCode, Error> {

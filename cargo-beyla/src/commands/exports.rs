@@ -19,7 +19,7 @@ use crate::launch::signals::{self, Signals as ReceivedSignals};
 use crate::report::printer::Printer;
 use crate::report::run_info::{RunInfo, Seed};
 use cargo_beyla_core::analysis::baseline::samples::Collector;
-use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
+use cargo_beyla_core::trace::{Trace, TraceSettings};
 
 /// How long the end of a run may take because of exports.
 const PATIENCE: Duration = Duration::from_secs(10);

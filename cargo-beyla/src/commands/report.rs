@@ -17,8 +17,8 @@ use crate::report::terminal::TerminalOptions;
 use crate::report::verdicts::Verdicts;
 use crate::report::{json as report_json, terminal};
 use cargo_beyla_core::analysis::suite::Within;
-use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::trace::{Trace, TraceSettings};
 
 /// Renders the recording.
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {

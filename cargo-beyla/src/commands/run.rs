@@ -24,7 +24,7 @@ use crate::report::run_info::Exit;
 use crate::workspace::build::{self, Built};
 use crate::workspace::select;
 use cargo_beyla_core::analysis::suite::Within;
-use cargo_beyla_core::exchange::trace::TraceSettings;
+use cargo_beyla_core::trace::TraceSettings;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;

@@ -27,8 +27,8 @@ use crate::launch::user::InvokingUser;
 use crate::report::live::{Live, LiveCounters};
 use crate::report::run_info::Exit;
 use cargo_beyla_core::event::{Event, Moment};
-use cargo_beyla_core::exchange::trace::Trace;
 use cargo_beyla_core::model::connection::{Endpoint, Listener};
+use cargo_beyla_core::trace::Trace;
 
 /// After a Unix socket began to listen, or the server was given a socket that did: a TCP port of its own, if there will
 /// be one, does so by then.

@@ -41,9 +41,9 @@ use crate::workspace::tests::arguments::HarnessArguments;
 use crate::workspace::tests::build::Compiled;
 use crate::workspace::tests::{BuiltTests, TestWorkspace, is_part};
 use cargo_beyla_core::analysis::suite::Within;
-use cargo_beyla_core::exchange::trace::TraceSettings;
 use cargo_beyla_core::model::summary::Summary;
 use cargo_beyla_core::model::test::TestId;
+use cargo_beyla_core::trace::TraceSettings;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;

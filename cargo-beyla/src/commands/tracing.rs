@@ -28,8 +28,8 @@ use crate::report::run_info::{Exit, RunInfo, Seed, Traced};
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes;
 use crate::workspace::sources::Sources;
-use cargo_beyla_core::exchange::trace::Trace;
 use cargo_beyla_core::model::system_call::Architecture;
+use cargo_beyla_core::trace::Trace;
 
 /// What the user wants of it.
 #[derive(Clone, Copy)]

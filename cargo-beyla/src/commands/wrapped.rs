@@ -31,7 +31,7 @@ use crate::report::verdicts::Verdicts;
 use crate::report::{json, terminal};
 use crate::workspace::sources::Sources;
 use cargo_beyla_core::analysis::suite::Within;
-use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
+use cargo_beyla_core::trace::{Trace, TraceSettings};
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;

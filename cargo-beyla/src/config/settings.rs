@@ -24,8 +24,8 @@ use crate::cli::test::TestArguments;
 use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
 use cargo_beyla_core::analysis::budget::model::Budget;
-use cargo_beyla_core::exchange::trace::{BLOCK_THRESHOLD, TraceSettings};
 use cargo_beyla_core::model::system_call::Architecture;
+use cargo_beyla_core::trace::{BLOCK_THRESHOLD, TraceSettings};
 
 /// The usual `--slowest`.
 pub const SLOWEST: usize = 10;

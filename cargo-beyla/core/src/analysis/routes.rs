@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use crate::analysis::distribution::Durations;
 use crate::model::boundaries::Boundaries;
 use crate::model::duration::Distribution;
@@ -11,19 +9,14 @@ use crate::model::explanation::Parts;
 use crate::model::request::{Outcome, RouteId};
 use crate::model::summary::RouteSummary;
 
-/// The routes that are counted one by one; requests of further routes count as [`OTHER`].
-const ROUTES_MAX: usize = 1000;
-
-/// Method and route of the requests whose route has no room of its own.
-const OTHER: (&str, &str) = ("*", "(other)");
+/// The method and the route.
+type Name = (Arc<str>, Arc<str>);
 
 /// The statistics of all routes.
 #[derive(Debug, Default)]
 pub struct RouteStatistics {
+    /// By number; those of which no request has ended are empty.
     routes: Vec<Route>,
-    by_name: HashMap<(Arc<str>, Arc<str>), RouteId>,
-    /// The route [`OTHER`], once there is no room for more.
-    other: Option<RouteId>,
 }
 
 /// A request that has ended, as the statistics count it.
@@ -48,7 +41,7 @@ impl CountedRequest<'_> {
 
 #[derive(Debug, Default)]
 struct Route {
-    name: (Arc<str>, Arc<str>),
+    name: Name,
     count: u64,
     errors: u64,
     incomplete: u64,
@@ -60,34 +53,20 @@ struct Route {
 }
 
 impl RouteStatistics {
-    /// The route in which requests with this method and route count.
-    pub fn route(&mut self, method: &Arc<str>, route: &Arc<str>) -> RouteId {
-        let key = (Arc::clone(method), Arc::clone(route));
-        if let Some(&known) = self.by_name.get(&key) {
-            return known;
+    /// Counts a request of a route with this name.
+    pub fn add(&mut self, RouteId(route): RouteId, name: impl FnOnce() -> Name, ended: &CountedRequest<'_>) {
+        if self.routes.len() <= route {
+            self.routes.resize_with(route + 1, Route::default);
         }
-        if self.routes.len() < ROUTES_MAX {
-            return self.insert(key);
+        let route = &mut self.routes[route];
+        if route.count == 0 {
+            route.name = name();
         }
-        let other = self.other.unwrap_or_else(|| self.insert((OTHER.0.into(), OTHER.1.into())));
-        self.other = Some(other);
-        other
-    }
-
-    fn insert(&mut self, key: (Arc<str>, Arc<str>)) -> RouteId {
-        *self.by_name.entry(key).or_insert_with_key(|name| {
-            self.routes.push(Route { name: name.clone(), ..Route::default() });
-            RouteId(self.routes.len() - 1)
-        })
-    }
-
-    /// Counts a request.
-    pub fn add(&mut self, route: RouteId, ended: &CountedRequest<'_>) {
-        self.routes[route.0].add(ended);
+        route.add(ended);
     }
 
     /// The method and the route.
-    pub fn name(&self, route: RouteId) -> (Arc<str>, Arc<str>) {
+    pub fn name(&self, route: RouteId) -> Name {
         self.routes[route.0].name.clone()
     }
 
@@ -109,23 +88,10 @@ impl RouteStatistics {
     }
 
     /// The route with the most total time comes first.
-    pub fn into_summaries(mut self) -> Vec<RouteSummary> {
-        let of_name = |(key, RouteId(at))| (key, std::mem::take(&mut self.routes[at]));
-        let mut routes: Vec<_> = self.by_name.into_iter().map(of_name).collect();
-        routes.sort_by(|(a_key, a), (b_key, b)| {
-            (b.total.sum, b.count).cmp(&(a.total.sum, a.count)).then_with(|| a_key.cmp(b_key))
-        });
-        let summaries = routes.into_iter().map(|((method, route), statistics)| RouteSummary {
-            method,
-            route,
-            count: statistics.count,
-            errors: statistics.errors,
-            incomplete: statistics.incomplete,
-            handle_mean: statistics.handle_mean(),
-            total: statistics.total.into_distribution(),
-            phase_mean: statistics.phases.map(|(sum, count)| (count > 0).then(|| sum as f64 / count as f64)),
-        });
-        summaries.collect()
+    pub fn into_summaries(self) -> Vec<RouteSummary> {
+        let mut routes: Vec<_> = self.routes.into_iter().filter(|route| route.count > 0).collect();
+        routes.sort_by(|a, b| (b.total.sum, b.count).cmp(&(a.total.sum, a.count)).then_with(|| a.name.cmp(&b.name)));
+        routes.into_iter().map(Route::into_summary).collect()
     }
 }
 
@@ -153,9 +119,19 @@ impl Route {
         }
     }
 
-    fn handle_mean(&self) -> Option<[f64; 5]> {
-        let (sums, count) = self.parts;
-        (count > 0).then(|| sums.map(|sum| sum as f64 / count as f64))
+    fn into_summary(self) -> RouteSummary {
+        let (method, route) = self.name;
+        let (parts, opened) = self.parts;
+        RouteSummary {
+            method,
+            route,
+            count: self.count,
+            errors: self.errors,
+            incomplete: self.incomplete,
+            handle_mean: (opened > 0).then(|| parts.map(|sum| sum as f64 / opened as f64)),
+            total: self.total.into_distribution(),
+            phase_mean: self.phases.map(|(sum, count)| (count > 0).then(|| sum as f64 / count as f64)),
+        }
     }
 }
 
@@ -172,10 +148,11 @@ mod tests {
             ended: 10 + total,
             ..Default::default()
         };
-        let route = statistics.route(&"GET".into(), &route.into());
         let ended =
             CountedRequest { outcome, error: outcome == Outcome::ServerClosed, boundaries: &boundaries, parts: None };
-        statistics.add(route, &ended);
+        // One number for each of the routes below.
+        let number = route[1..].parse().unwrap_or(route.len() + usize::from(route.ends_with('b')));
+        statistics.add(RouteId(number), || ("GET".into(), route.into()), &ended);
     }
 
     #[test]
@@ -233,7 +210,7 @@ mod tests {
     #[test]
     fn parts_are_means_over_the_complete_requests_that_were_opened() {
         let mut statistics = RouteStatistics::default();
-        let route = statistics.route(&"GET".into(), &"/".into());
+        let route = RouteId(3);
         let boundaries = Boundaries { received: Some(0), responded: Some(40), ended: 40, ..Default::default() };
         let parts = |running| Some(Parts { running, waiting: 40 - running, ..Parts::default() });
         for (outcome, parts) in [
@@ -242,21 +219,20 @@ mod tests {
             (Outcome::Complete, None),
             (Outcome::StillOpen, parts(40)),
         ] {
-            statistics.add(route, &CountedRequest { outcome, error: false, boundaries: &boundaries, parts });
+            let counted = CountedRequest { outcome, error: false, boundaries: &boundaries, parts };
+            statistics.add(route, || ("GET".into(), "/".into()), &counted);
         }
         assert_eq!((statistics.count(route), statistics.handled(route)), (4, 120));
         assert_eq!(statistics.into_summaries()[0].handle_mean, Some([15.0, 0.0, 0.0, 0.0, 25.0]));
     }
 
     #[test]
-    fn the_route_with_the_most_time_comes_first_and_the_number_of_routes_is_bounded() {
+    fn the_route_with_the_most_time_comes_first() {
         let mut statistics = RouteStatistics::default();
-        for n in 0..ROUTES_MAX as u64 + 5 {
+        for n in 1..=5 {
             add(&mut statistics, &format!("/{n}"), n, Outcome::Complete);
         }
-        let summaries = statistics.into_summaries();
-        assert_eq!(summaries.len(), ROUTES_MAX + 1);
-        assert_eq!((&*summaries[0].route, summaries[0].count), ("(other)", 5));
-        assert_eq!(&*summaries[1].route, "/999");
+        let routes: Vec<_> = statistics.into_summaries().iter().map(|summary| summary.route.to_string()).collect();
+        assert_eq!(routes, ["/5", "/4", "/3", "/2", "/1"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::exchange::lines::Line;
+use crate::exchange::request_lines::RequestLine;
 use crate::exchange::trace_context::Identities;
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, StreamId};
@@ -20,7 +20,7 @@ pub(crate) struct Exchange {
     /// Which exchange of its connection it is.
     pub(crate) stream: StreamId,
     pub(crate) protocol: &'static str,
-    pub(crate) line: Arc<Line>,
+    pub(crate) line: Arc<RequestLine>,
     pub(crate) boundaries: Boundaries,
     pub(crate) request_bytes: MessageBytes,
     /// Whether the request is whole.
@@ -33,8 +33,8 @@ pub(crate) struct Exchange {
     pub(crate) caller: Option<(TraceId, Caller)>,
     /// The client is on this machine and does not have the last byte yet: its sequence number, plus one.
     pub(crate) undelivered: Option<u32>,
-    /// What `--explain` knows of it.
-    pub(crate) opened: Option<RequestSlot>,
+    /// Where the runtime tracker keeps it. Only under `--explain`.
+    pub(crate) runtime_slot: Option<RequestSlot>,
     /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
     pub(crate) upload_ns: u64,
     /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.

@@ -2,12 +2,13 @@
 
 mod closing;
 mod connection;
-mod finished;
+pub(crate) mod connections;
+mod exchanges;
 pub(crate) mod in_flight;
-mod intern;
-mod ledger;
-mod lines;
+mod interner;
 pub mod pattern;
+mod request_lines;
 pub mod route;
-pub mod trace;
+pub(crate) mod route_names;
+pub(crate) mod run_state;
 pub mod trace_context;

@@ -152,6 +152,11 @@ impl Detector {
         Some((StreamId(stream + self.numbered_behind), begin_ns))
     }
 
+    /// As [`Protocol::answers_in_order`].
+    pub fn answers_in_order(&self) -> bool {
+        self.reader.answers_in_order()
+    }
+
     /// Whether the connection is still read; if not, it has been given up or taken over.
     pub fn is_reading(&self) -> bool {
         self.reader.is_reading() || self.fallback.is_some()

@@ -1,9 +1,10 @@
 //! HTTP/1.0 and HTTP/1.1: RFC 9112.
 //!
-//! Each direction is a `Side`: heads are parsed where they lie if a segment holds them whole, and once
-//! only if they come again and again; bodies are counted. A body's length is kept through bytes that were not captured and, with a known length,
-//! through bytes that no record told of. Where a head may have been among those, the side is out of
-//! step and goes on at the next segment that begins with a message.
+//! Each direction is a `Side`: heads are parsed where they lie if a piece holds them whole, and once only if they come
+//! again and again; bodies are counted. A body's length is kept through bytes that were not captured, if these are
+//! content by its length or by the size line of a chunk. With a known length it is kept as well through bytes that no
+//! record told of. Where a head may have been among those, the side is out of step and goes on at the next operation
+//! that begins with a message.
 
 mod body;
 mod chunked;
@@ -145,6 +146,8 @@ impl Http1 {
     pub fn joined(successors: &'static [Candidate]) -> Self {
         let mut joined = Self::new(successors);
         joined.requests.state = State::Lost;
+        // The server may be in the midst of a response.
+        joined.begun = true;
         joined
     }
 }

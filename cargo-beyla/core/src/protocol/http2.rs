@@ -166,6 +166,10 @@ impl Protocol for Http2 {
         waits.then(|| (exchange(stream), start.entered))
     }
 
+    fn answers_in_order(&self) -> bool {
+        false
+    }
+
     fn is_reading(&self) -> bool {
         self.is_reading
     }

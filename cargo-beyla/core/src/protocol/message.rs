@@ -31,6 +31,12 @@ pub trait Protocol: std::fmt::Debug + Send {
     /// carried that byte, in nanoseconds.
     fn response_begun(&self) -> Option<(StreamId, u64)>;
 
+    /// Whether responses come in the order of their requests, so that a client that asks for more has had the answer to
+    /// what it asked for before.
+    fn answers_in_order(&self) -> bool {
+        true
+    }
+
     /// Whether the connection is still read; if not, it has been given up or taken over.
     fn is_reading(&self) -> bool;
 

@@ -15,7 +15,7 @@ use crate::probe::ring_buffer::RingBuffer;
 use crate::report::recording::Recorder;
 use crate::report::run_info::Exit;
 use cargo_beyla_core::event::{Event, Executed};
-use cargo_beyla_core::exchange::trace::Trace;
+use cargo_beyla_core::trace::Trace;
 
 /// How long records wait: the programs do not wake us for them. At a hundred thousand requests a second
 /// the ring buffer is full after some 150 ms.

@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::launch::runner::{Happened, Runner, TestName};
 use crate::launch::signals::{Received, Signals, stop_by};
 use cargo_beyla_core::event::{Event, TestEnded, TestStarted};
-use cargo_beyla_core::exchange::trace::Trace;
 use cargo_beyla_core::model::test::{TestId, TestResult};
+use cargo_beyla_core::trace::Trace;
 
 /// The tests of a run, while they run.
 pub(super) struct Session<'a> {

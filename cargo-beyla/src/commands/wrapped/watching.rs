@@ -17,8 +17,8 @@ use crate::launch::signals::Signals;
 use crate::launch::stand_in::StandIn;
 use crate::report::run_info::Exit;
 use cargo_beyla_core::event::{Event, TestEnded, TestStarted};
-use cargo_beyla_core::exchange::trace::Trace;
 use cargo_beyla_core::model::test::{TestId, TestResult};
+use cargo_beyla_core::trace::Trace;
 
 /// The probes, before and while the binary runs.
 pub(super) struct Watching {

@@ -2,10 +2,10 @@
 
 use cargo_beyla_events::Sending;
 
-use crate::exchange::ledger::Ledger;
+use crate::exchange::run_state::RunState;
 use crate::model::connection::Party;
 
-use super::{Connection, Exchanges};
+use super::Connection;
 
 /// The requests without an answer that are looked at when something happens to their connection: so many
 /// responses a send call is expected to begin.
@@ -13,63 +13,55 @@ const UNANSWERED_MAX: usize = 128;
 
 impl Connection {
     /// A receive call has brought a part of a request: that may be all that the server wants of it.
-    pub(super) fn receiving(&mut self, ledger: &mut Ledger) {
-        if let Some(explain) = &mut ledger.explain
-            && let Some(last) = self.exchanges.under_way.back()
-            && let (false, None, Some(slot)) = (last.received, last.status, last.opened)
+    pub(super) fn receiving(&mut self, state: &mut RunState) {
+        if let Some(runtime) = &mut state.runtime
+            && let Some(last) = self.exchanges.last()
+            && let (false, None, Some(slot)) = (last.received, last.status, last.runtime_slot)
         {
-            let route = last.line.statistics;
-            explain.received(slot, self.exchanges.receiver, self.exchanges.received_ns, route);
+            let route = last.line.route_id;
+            runtime.received(slot, self.exchanges.receiver, self.exchanges.received_ns, route);
         }
     }
 
     /// A send call begins.
-    pub(crate) fn sending(&mut self, sending: &Sending, ledger: &mut Ledger) {
+    pub(crate) fn sending(&mut self, sending: &Sending, state: &mut RunState) {
         let at = sending.header.time_ns;
         self.exchanges.room(at);
-        let Some(explain) = &mut ledger.explain else { return };
-        let mut begun = self.protocol.response_begun();
-        let unanswered = self.exchanges.under_way.iter().filter(|exchange| exchange.status.is_none());
-        for slot in unanswered.take(UNANSWERED_MAX).filter_map(|exchange| exchange.opened) {
-            // Only the first of them can have begun.
-            explain.sending(slot, at, begun.take().map(|(_, at)| at));
+        let Some(runtime) = &mut state.runtime else { return };
+        let begun = self.protocol.response_begun();
+        for exchange in self.exchanges.unanswered().take(UNANSWERED_MAX) {
+            let begun = begun.filter(|(stream, _)| *stream == exchange.stream);
+            if let Some(slot) = exchange.runtime_slot {
+                runtime.sending(slot, at, begun.map(|(_, at)| at));
+            }
         }
     }
 
     /// A send call found no room.
-    pub(crate) fn send_blocked(&mut self, sending: &Sending, ledger: &mut Ledger) {
+    pub(crate) fn send_blocked(&mut self, sending: &Sending, state: &mut RunState) {
         self.exchanges.blocked_ns.get_or_insert(sending.header.time_ns);
-        self.not_answered(ledger);
+        self.not_answered(state);
     }
 
     /// A send call is over: what has no answer is handled on.
-    pub(super) fn not_answered(&mut self, ledger: &mut Ledger) {
-        let Some(explain) = &mut ledger.explain else { return };
-        let begun = self.protocol.response_begun().is_some();
-        let unanswered = self.exchanges.under_way.iter().find(|exchange| exchange.status.is_none());
-        if let Some(slot) = unanswered.and_then(|exchange| exchange.opened) {
-            explain.not_answered(slot, begun);
+    pub(super) fn not_answered(&mut self, state: &mut RunState) {
+        let Some(runtime) = &mut state.runtime else { return };
+        let begun = self.protocol.response_begun().map(|(stream, _)| stream);
+        // Where responses come in order, the others wait for the first.
+        let most = if self.exchanges.is_in_order { 1 } else { UNANSWERED_MAX };
+        for exchange in self.exchanges.unanswered().take(most) {
+            if let Some(slot) = exchange.runtime_slot {
+                runtime.not_answered(slot, begun == Some(exchange.stream));
+            }
         }
     }
 
     /// The client closes its end: what it still waits for may have ended then.
-    pub(super) fn client_closes(&mut self, time_ns: u64, ledger: &mut Ledger) {
+    pub(super) fn client_closes(&mut self, time_ns: u64, state: &mut RunState) {
         self.closing.by(Party::Client, time_ns);
-        let Some(explain) = &mut ledger.explain else { return };
-        let unanswered = self.exchanges.under_way.iter().filter(|exchange| exchange.status.is_none());
-        for slot in unanswered.take(UNANSWERED_MAX).filter_map(|exchange| exchange.opened) {
-            explain.client_closes(slot, time_ns);
-        }
-    }
-}
-
-impl Exchanges {
-    /// There may be room to send in again. How long there was none belongs to the response under way.
-    pub(super) fn room(&mut self, now_ns: u64) {
-        if let Some(since) = self.blocked_ns.take()
-            && let Some(exchange) = self.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
-        {
-            exchange.stalled_ns = exchange.stalled_ns.saturating_add(now_ns.saturating_sub(since));
+        let Some(runtime) = &mut state.runtime else { return };
+        for slot in self.exchanges.unanswered().take(UNANSWERED_MAX).filter_map(|exchange| exchange.runtime_slot) {
+            runtime.client_closes(slot, time_ns);
         }
     }
 }

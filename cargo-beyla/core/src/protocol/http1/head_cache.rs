@@ -18,7 +18,7 @@ const LENGTH_MAX: usize = 1024;
 
 /// The heads of all connections of a run.
 #[derive(Debug, Default)]
-pub struct Heads {
+pub(crate) struct Heads {
     pub(super) requests: HeadCache<Request>,
     pub(super) responses: HeadCache<Response>,
 }

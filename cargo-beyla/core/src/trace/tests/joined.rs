@@ -34,6 +34,12 @@ fn the_rest_of_a_head_is_none_either() {
 }
 
 #[test]
+fn the_rest_of_a_response_is_no_other_protocol() {
+    let summary = joined(|tape| tape.send(1, "rest of a download").send(1, "more").receive(1, GET).send(1, OK));
+    assert_eq!((paths(&summary), summary.unseen), (vec!["GET /a".to_owned()], Unseen::default()));
+}
+
+#[test]
 fn a_connection_without_any_request_is_counted() {
     let summary = joined(|tape| tape.receive(1, "\x17\x03\x03 what TLS looks like").send(1, "\x17\x03\x03"));
     assert_eq!(summary.unseen, Unseen { unjoined_connections: 1, ..Unseen::default() });

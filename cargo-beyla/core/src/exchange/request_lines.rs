@@ -7,9 +7,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::protocol::message::RequestHead;
 
-use crate::analysis::routes::RouteStatistics;
-use crate::exchange::intern::Interner;
+use crate::exchange::interner::Interner;
 use crate::exchange::route::RouteTable;
+use crate::exchange::route_names::RouteNames;
 use crate::model::request::RouteId;
 
 /// The lines known at most.
@@ -20,31 +20,31 @@ const LENGTH_MAX: usize = 256;
 
 /// What a request asks for, and where it counts.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct RequestLine {
     pub(crate) method: Arc<str>,
     pub(crate) path: Arc<str>,
     pub(crate) query: Option<Arc<str>>,
     pub(crate) route: Arc<str>,
-    pub(crate) statistics: RouteId,
+    pub(crate) route_id: RouteId,
 }
 
 /// The lines of a run, as many as it has room for.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
-    known: HashTable<Arc<Line>>,
+pub(crate) struct RequestLines {
+    known: HashTable<Arc<RequestLine>>,
     /// Clients choose the keys, so its seed is random.
     hasher: DefaultHashBuilder,
     interner: Interner,
 }
 
-impl Lines {
+impl RequestLines {
     /// The line of a request; its route is looked up if it is new.
     pub(crate) fn get(
         &mut self,
         head: &RequestHead<'_>,
         routes: &RouteTable,
-        statistics: &mut RouteStatistics,
-    ) -> Arc<Line> {
+        names: &mut RouteNames,
+    ) -> Arc<RequestLine> {
         let hash = self.hasher.hash_one((head.method, head.path, head.query));
         if let Some(known) = self.known.find(hash, |line| line.is_of(head)) {
             return Arc::clone(known);
@@ -55,10 +55,10 @@ impl Lines {
             Some(_) => self.interner.get(head.path),
             None => self.interner.get(&routes.route(head.path)),
         };
-        let line = Arc::new(Line {
+        let line = Arc::new(RequestLine {
             path: self.interner.get(head.path),
             query: head.query.map(|query| self.interner.get(query)),
-            statistics: statistics.route(&method, &route),
+            route_id: names.id(&method, &route),
             method,
             route,
         });
@@ -66,14 +66,15 @@ impl Lines {
             if self.known.len() >= KNOWN_MAX {
                 self.known.clear();
             }
-            let hash_of = |line: &Arc<Line>| self.hasher.hash_one((&*line.method, &*line.path, line.query.as_deref()));
+            let hash_of =
+                |line: &Arc<RequestLine>| self.hasher.hash_one((&*line.method, &*line.path, line.query.as_deref()));
             self.known.insert_unique(hash, Arc::clone(&line), hash_of);
         }
         line
     }
 }
 
-impl Line {
+impl RequestLine {
     fn is_of(&self, head: &RequestHead<'_>) -> bool {
         *self.path == *head.path && self.query.as_deref() == head.query && *self.method == *head.method
     }
@@ -88,7 +89,7 @@ mod tests {
         let routes = RouteTable::new(&[]).expect("no patterns");
         let queries: Vec<_> = (0..2 * KNOWN_MAX).map(|n| n.to_string()).collect();
         let long = "x".repeat(LENGTH_MAX + 1);
-        let (mut lines, mut statistics) = (Lines::default(), RouteStatistics::default());
+        let (mut lines, mut names) = (RequestLines::default(), RouteNames::default());
         let mut get = |method, path, query| {
             let head = RequestHead {
                 protocol: "",
@@ -101,7 +102,7 @@ mod tests {
                 trace: None,
                 grpc: None,
             };
-            let line = lines.get(&head, &routes, &mut statistics);
+            let line = lines.get(&head, &routes, &mut names);
             assert_eq!((&*line.method, &*line.path, line.query.as_deref()), (method, path, query));
             assert!(lines.known.len() <= KNOWN_MAX);
             line

@@ -1,36 +1,31 @@
-//! Events -> requests: the one entrance to the pure core.
+//! Events -> the summary of a run: the one entrance to the pure core.
+//!
+//! Exchanges, the runtime and the analysis stand side by side here: what has ended in [`crate::exchange`] is handed to
+//! [`crate::analysis`] after each event.
 
-use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+mod finished;
+mod requests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use cargo_beyla_events::{State, tcp_state};
+use cargo_beyla_events::tcp_state;
 use hashbrown::{HashMap, HashSet};
-
-use crate::event::{Event, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
-use crate::protocol::message::Shared;
-use crate::transport::connection::Connection as Streams;
-use crate::transport::segment::Io;
 
 use crate::analysis::findings;
 use crate::analysis::suite::Within;
-use crate::exchange::connection::Connection;
-use crate::exchange::ledger::Ledger;
+use crate::event::{Event, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
+use crate::exchange::connections::{CONNECTIONS_MAX, Connections};
 use crate::exchange::route::RouteTable;
-use crate::model::connection::{ConnectionInfo, Endpoint, Listener, Owner, Role};
+use crate::exchange::run_state::RunState;
+use crate::model::connection::Listener;
 use crate::model::request::Request;
-use crate::model::summary::Summary;
+use crate::model::summary::{Summary, Totals};
 use crate::model::system_call::Architecture;
 use crate::model::test::{EndedTest, TestId};
 use crate::runtime::tracker::RuntimeTracker;
-
-/// The connections that are followed at a time; more than a process may have open by default.
-const CONNECTIONS_MAX: usize = 256 * 1024;
-
-/// Connections that are over and remembered for what is still to come of them: a call that was under
-/// way when a reset came, requests that had arrived before it.
-const CLOSED_MAX: usize = 256;
+use crate::transport::segment::Io;
+use requests::EndedRequests;
 
 /// The listening sockets that are named.
 const LISTENING_MAX: usize = 256;
@@ -79,10 +74,9 @@ pub const BLOCK_THRESHOLD: Duration = Duration::from_millis(10);
 /// Makes requests of events.
 #[derive(Debug)]
 pub struct Trace {
-    connections: HashMap<u64, Connection>,
-    shared: Shared,
-    /// Those that are over, the oldest first.
-    closed: VecDeque<u64>,
+    connections: Connections,
+    state: RunState,
+    ended: EndedRequests,
     listening: Vec<Listener>,
     /// When the server was told to end, in nanoseconds.
     stopping_ns: u64,
@@ -95,7 +89,6 @@ pub struct Trace {
     owners: HashMap<u64, u32>,
     /// Connections of programs that are not followed.
     foreign: HashSet<u64>,
-    ledger: Ledger,
 }
 
 /// How a run stands.
@@ -112,11 +105,12 @@ pub struct Live {
 
 impl Trace {
     /// A trace that has seen nothing.
-    pub fn new(settings: TraceSettings) -> Self {
+    pub fn new(mut settings: TraceSettings) -> Self {
+        let ended = EndedRequests::new(&mut settings);
         Self {
-            connections: HashMap::new(),
-            shared: Shared::default(),
-            closed: VecDeque::new(),
+            connections: Connections::default(),
+            state: RunState::new(settings.routes, settings.track_request_headers),
+            ended,
             listening: Vec::new(),
             stopping_ns: u64::MAX,
             paused_ns: 0,
@@ -125,29 +119,48 @@ impl Trace {
             architecture: settings.architecture,
             owners: HashMap::new(),
             foreign: HashSet::new(),
-            ledger: Ledger::new(settings),
         }
     }
 
     /// Takes the next event.
     pub fn record(&mut self, event: &Event<'_>) {
+        self.take(event);
+        if !self.state.ended.is_empty() {
+            self.count_ended();
+        }
+    }
+
+    /// Hands what has ended to the analysis.
+    fn count_ended(&mut self) {
+        let RunState { ended, route_names, runtime, .. } = &mut self.state;
+        for ended in ended.drain(..) {
+            self.ended.add(&ended, route_names, runtime.as_deref_mut());
+        }
+    }
+
+    fn take(&mut self, event: &Event<'_>) {
         match event {
             Event::Listen(listen) => self.listen(listen),
             Event::Open(open) => self.open(open),
             Event::Arrival(arrival) => {
-                if let Some(connection) = self.connections.get_mut(&arrival.header.connection) {
+                if let Some(connection) = self.connections.get_mut(arrival.header.connection) {
                     connection.arrived(arrival.sequence, arrival.header.time_ns);
                 }
             }
             Event::Delivered(arrival) => {
-                if let Some(connection) = self.connections.get_mut(&arrival.header.connection) {
-                    connection.delivered(arrival.sequence, arrival.header.time_ns, &mut self.ledger);
+                if let Some(connection) = self.connections.get_mut(arrival.header.connection) {
+                    connection.delivered(arrival.sequence, arrival.header.time_ns, &mut self.state);
                 }
             }
             Event::Receive(operation) => self.moved(Io::Receive, operation),
             Event::Send(operation) => self.moved(Io::Send, operation),
-            Event::State(state) => self.state(state),
-            Event::IoUring(_) => self.ledger.unseen.io_urings += 1,
+            Event::State(change) => {
+                if change.new == tcp_state::CLOSE {
+                    self.foreign.remove(&change.header.connection);
+                }
+                self.connections.closing(change, self.stopping_ns, &mut self.state);
+            }
+            Event::IoUring(_) => self.state.unseen.io_urings += 1,
             Event::Lost(lost) => {
                 self.lost.records = self.lost.records.max(lost.records);
                 self.lost.connections = self.lost.connections.max(lost.connections);
@@ -159,24 +172,24 @@ impl Trace {
             }
             Event::Stopping(Moment { time_ns }) => self.stopping_ns = self.stopping_ns.min(*time_ns),
             Event::Sending(sending) => {
-                if let Some(connection) = self.connections.get_mut(&sending.header.connection) {
-                    connection.sending(sending, &mut self.ledger);
+                if let Some(connection) = self.connections.get_mut(sending.header.connection) {
+                    connection.sending(sending, &mut self.state);
                 }
             }
             Event::SendBlocked(sending) => {
-                if let Some(connection) = self.connections.get_mut(&sending.header.connection) {
-                    connection.send_blocked(sending, &mut self.ledger);
+                if let Some(connection) = self.connections.get_mut(sending.header.connection) {
+                    connection.send_blocked(sending, &mut self.state);
                 }
             }
             Event::Explained(unseen) => {
                 let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
-                self.ledger.explain.get_or_insert_with(new).unseen(unseen);
+                self.state.runtime.get_or_insert_with(new).unseen(unseen);
             }
             Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
                 self.explain(event)
             }
             Event::Owner(owner) => {
-                if let Some(suite) = &mut self.ledger.suite {
+                if let Some(suite) = &mut self.ended.suite {
                     suite.owns(owner);
                 }
                 if self.owners.len() < CONNECTIONS_MAX {
@@ -198,22 +211,22 @@ impl Trace {
 
     /// Takes an event that only `--explain` is for.
     fn explain(&mut self, event: &Event<'_>) {
-        let Some(explain) = &mut self.ledger.explain else {
+        let Some(runtime) = &mut self.state.runtime else {
             return;
         };
         match event {
-            Event::Task(change) => explain.task(change),
-            Event::TaskType(TaskType { vtable, name }) => explain.task_type(*vtable, name),
-            Event::OffCpu(off) => explain.off_cpu(off),
-            Event::UnwoundStack(stack) => explain.stack(stack),
-            Event::StackFrames(StackFrames { stack, frames }) => explain.frames(*stack, frames),
+            Event::Task(change) => runtime.task(change),
+            Event::TaskType(TaskType { vtable, name }) => runtime.task_type(*vtable, name),
+            Event::OffCpu(off) => runtime.off_cpu(off),
+            Event::UnwoundStack(stack) => runtime.stack(stack),
+            Event::StackFrames(StackFrames { stack, frames }) => runtime.frames(*stack, frames),
             _ => {}
         }
     }
 
     /// Takes an event of a process or of a test.
     fn suite(&mut self, event: &Event<'_>) {
-        let Some(suite) = &mut self.ledger.suite else {
+        let Some(suite) = &mut self.ended.suite else {
             return;
         };
         match event {
@@ -221,8 +234,8 @@ impl Trace {
             Event::Executed(executed) => suite.executed(executed),
             Event::Exited(exited) => {
                 suite.exited(exited);
-                if let Some(explain) = &mut self.ledger.explain {
-                    explain.process_ended(exited.process, exited.header.time_ns);
+                if let Some(runtime) = &mut self.state.runtime {
+                    runtime.process_ended(exited.process, exited.header.time_ns);
                 }
             }
             Event::TestStarted(started) => suite.test_started(started),
@@ -234,7 +247,7 @@ impl Trace {
 
     /// How many requests of a test have ended so far.
     pub fn requests_of(&self, test: TestId) -> u64 {
-        self.ledger.suite.as_ref().map_or(0, |suite| suite.requests_of(test))
+        self.ended.suite.as_ref().map_or(0, |suite| suite.requests_of(test))
     }
 
     /// Where the process listens so far, in the order in which it began to.
@@ -244,28 +257,24 @@ impl Trace {
 
     /// How the run stands at `now_ns`, by the clock of the events.
     pub fn live(&mut self, now_ns: u64) -> Live {
-        Live {
-            requests: self.ledger.totals.requests,
-            errors: self.ledger.totals.errors,
-            p99_ns: self.ledger.recent.p99(now_ns),
-        }
+        Live { requests: self.state.requests, errors: self.ended.errors, p99_ns: self.ended.recent.p99(now_ns) }
     }
 
     /// Hands out the requests that have ended since it did so last. To be called often: what there is no
     /// room for meanwhile is counted in [`Self::finished_dropped`].
     pub fn take_finished(&mut self, take: impl FnMut(Arc<Request>)) {
-        self.ledger.finished.take(take);
+        self.ended.finished.take(take);
     }
 
     /// The requests that [`Self::take_finished`] should have handed out and had no room for.
     pub fn finished_dropped(&self) -> u64 {
-        self.ledger.finished.dropped()
+        self.ended.finished.dropped()
     }
 
     /// Hands out the tests that are over since it did so last, if they have spans: of those that passed, only such
     /// as have served requests.
     pub fn take_ended_tests(&mut self, take: impl FnMut(EndedTest)) {
-        let Ledger { suite, identities, .. } = &mut self.ledger;
+        let EndedRequests { suite, identities, .. } = &mut self.ended;
         if let Some(suite) = suite {
             suite.take_ended(|test| identities.test(test), take);
         }
@@ -273,15 +282,12 @@ impl Trace {
 
     /// Ends what is under way at `now_ns`: it stays open. To be called after the last event.
     pub fn close(&mut self, now_ns: u64) {
-        if let Some(explain) = &mut self.ledger.explain {
-            explain.stop(now_ns);
+        if let Some(runtime) = &mut self.state.runtime {
+            runtime.stop(now_ns);
         }
-        let mut connections: Vec<_> = self.connections.drain().collect();
-        connections.sort_unstable_by_key(|(id, _)| *id);
-        for (_, connection) in connections {
-            connection.bury(now_ns, &mut self.ledger);
-        }
-        if let Some(suite) = &mut self.ledger.suite {
+        self.connections.finish(now_ns, &mut self.state);
+        self.count_ended();
+        if let Some(suite) = &mut self.ended.suite {
             suite.close(now_ns);
         }
     }
@@ -289,15 +295,16 @@ impl Trace {
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let Ledger { keeper, statistics, mut totals, mut unseen, explain, suite, identities, .. } = self.ledger;
+        let RunState { connections, requests, mut unseen, runtime, .. } = self.state;
+        let EndedRequests { slowest, statistics, suite, identities, errors, incomplete, .. } = self.ended;
         let tests = suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
-        totals.requests_not_kept = keeper.not_kept();
+        let totals = Totals { connections, requests, errors, incomplete, requests_not_kept: slowest.not_kept() };
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
-        let mut requests = keeper.into_requests();
+        let mut requests = slowest.into_requests();
         let explained =
-            explain.map(|explain| findings::explained(explain.finish(), &statistics, &totals, &mut requests));
+            runtime.map(|runtime| findings::explained(runtime.finish(), &statistics, &totals, &mut requests));
         Summary {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),
@@ -312,7 +319,7 @@ impl Trace {
     }
 
     fn listen(&mut self, listen: &Listen) {
-        let pid = match &self.ledger.suite {
+        let pid = match &self.ended.suite {
             Some(suite) if listen.process != 0 => match suite.owner(listen.process) {
                 Some(owner) => Some(owner.pid).filter(|&pid| pid != 0),
                 // What a program does that is not followed is none of the server's doing.
@@ -328,10 +335,10 @@ impl Trace {
     }
 
     fn open(&mut self, open: &Open) {
-        let owner = match (self.owners.remove(&open.connection), &self.ledger.suite) {
+        let owner = match (self.owners.remove(&open.connection), &self.ended.suite) {
             (Some(process), Some(suite)) => match suite.owner(process) {
                 None => {
-                    self.ledger.unseen.foreign_connections += 1;
+                    self.state.unseen.foreign_connections += 1;
                     if self.foreign.len() < CONNECTIONS_MAX {
                         self.foreign.insert(open.connection);
                     }
@@ -341,67 +348,12 @@ impl Trace {
             },
             _ => None,
         };
-        let streams = Streams::new(Role::Server, open.receive_sequence, open.send_sequence);
-        self.follow(open, streams, Some((open.established_ns, open.time_ns)), owner);
-    }
-
-    /// `opened` is when it was established and accepted, if that was seen.
-    fn follow(&mut self, open: &Open, streams: Streams, opened: Option<(Option<u64>, u64)>, owner: Option<Owner>) {
-        if self.connections.contains_key(&open.connection) {
-            return;
-        }
-        self.ledger.totals.connections += 1;
-        if self.connections.len() >= CONNECTIONS_MAX {
-            self.ledger.unseen.untracked_connections += 1;
-            return;
-        }
-        let id = self.ledger.totals.connections;
-        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner };
-        self.connections.insert(open.connection, Connection::new(streams, info, opened, open.before));
+        self.connections.open(open, owner, &mut self.state);
     }
 
     fn moved(&mut self, io: Io, operation: &Operation<'_>) {
-        let transfer = &operation.transfer;
-        let id = transfer.header.connection;
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.moved(io, operation, &mut self.shared, &mut self.ledger);
-        } else if transfer.length > 0 && self.connections.len() < CONNECTIONS_MAX && !self.foreign.contains(&id) {
-            // The record that opened it was lost, and with it the addresses of its ends.
-            let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-            let open = Open {
-                time_ns: transfer.header.time_ns,
-                connection: id,
-                established_ns: None,
-                server: unknown.clone(),
-                client: unknown,
-                receive_sequence: 0,
-                send_sequence: 0,
-                before: false,
-            };
-            self.follow(&open, Streams::unknown(Role::Server), None, None);
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.moved(io, operation, &mut self.shared, &mut self.ledger);
-            }
-        }
-    }
-
-    fn state(&mut self, state: &State) {
-        let id = state.header.connection;
-        let Some(connection) = self.connections.get_mut(&id) else {
-            if state.new == tcp_state::CLOSE {
-                self.foreign.remove(&id);
-            }
-            return;
-        };
-        if !connection.state(state, self.stopping_ns, &mut self.ledger) {
-            return;
-        }
-        self.closed.push_back(id);
-        if self.closed.len() > CLOSED_MAX
-            && let Some(oldest) = self.closed.pop_front()
-            && let Some(connection) = self.connections.remove(&oldest)
-        {
-            connection.bury(state.header.time_ns, &mut self.ledger);
+        if self.foreign.is_empty() || !self.foreign.contains(&operation.transfer.header.connection) {
+            self.connections.moved(io, operation, &mut self.state);
         }
     }
 }

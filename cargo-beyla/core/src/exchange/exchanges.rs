@@ -1,0 +1,305 @@
+//! The exchanges that are under way on one connection.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::exchange::in_flight::{Exchange, GrpcCall};
+use crate::exchange::run_state::RunState;
+use crate::model::boundaries::Boundaries;
+use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
+use crate::model::request::{MessageBytes, Outcome};
+use crate::model::trace_context::Caller;
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
+use crate::runtime::tracker::ReadRequest;
+use crate::transport::segment::Direction;
+
+/// The exchanges under way on one connection, by their streams.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    pub(super) info: Arc<ConnectionInfo>,
+    /// When the connection was established and accepted, in nanoseconds, until its first request.
+    opened: Option<(Option<u64>, u64)>,
+    /// Ascending.
+    under_way: VecDeque<Exchange>,
+    /// Whether there has been a request.
+    pub(super) any_request: bool,
+    /// Whether responses come in the order of their requests.
+    pub(super) is_in_order: bool,
+    /// Return of the last receive call, in nanoseconds.
+    pub(super) received_ns: u64,
+    /// The thread that made it.
+    pub(super) receiver: u32,
+    /// When the last byte that it brought reached the receive queue, if known, in nanoseconds. Only under
+    /// `--explain`.
+    pub(super) last_arrived_ns: Option<u64>,
+    /// Since when there is no room to send in, in nanoseconds.
+    pub(super) blocked_ns: Option<u64>,
+    /// Entry and end of the last send call, in nanoseconds.
+    pub(super) sent: Option<(u64, u64)>,
+    /// The end of the send call at hand or the last, as a sequence number, if it is still to be told when the client
+    /// has its bytes.
+    pub(super) undelivered: Option<u32>,
+}
+
+impl Exchanges {
+    /// `opened` is when the connection was established and accepted, in nanoseconds, if that was seen.
+    pub(super) fn new(info: ConnectionInfo, opened: Option<(Option<u64>, u64)>) -> Self {
+        Self {
+            info: Arc::new(info),
+            opened,
+            under_way: VecDeque::new(),
+            any_request: false,
+            is_in_order: true,
+            received_ns: 0,
+            receiver: 0,
+            last_arrived_ns: None,
+            blocked_ns: None,
+            sent: None,
+            undelivered: None,
+        }
+    }
+
+    /// Takes the messages of the connection, on which these exchanges are.
+    pub(super) fn sink<'a>(&'a mut self, state: &'a mut RunState) -> MessageSink<'a> {
+        MessageSink { exchanges: self, state }
+    }
+
+    /// The exchange that began last.
+    pub(super) fn last(&self) -> Option<&Exchange> {
+        self.under_way.back()
+    }
+
+    /// Those without the head of a response, in their order.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = &Exchange> {
+        self.under_way.iter().filter(|exchange| exchange.status.is_none())
+    }
+
+    /// All of them, which leave.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Exchange> {
+        self.under_way.drain(..)
+    }
+
+    /// A client on this machine has what was sent up to a sequence number.
+    pub(super) fn delivered(&mut self, sequence: u32, time_ns: u64, state: &mut RunState) {
+        if self.undelivered == Some(sequence) {
+            self.undelivered = None;
+            self.sent = self.sent.map(|(begin, end)| (begin, end.max(time_ns)));
+        }
+        for exchange in &mut self.under_way {
+            if exchange.undelivered == Some(sequence) {
+                exchange.boundaries.ended = exchange.boundaries.ended.max(time_ns);
+            }
+            // It has what was sent before as well.
+            exchange.undelivered.take_if(|end| self.is_in_order || sequence.wrapping_sub(*end).cast_signed() >= 0);
+        }
+        self.finish_all(state);
+    }
+
+    /// There may be room to send in again. How long there was none belongs to the response under way.
+    pub(super) fn room(&mut self, now_ns: u64) {
+        if let Some(since) = self.blocked_ns.take()
+            && let Some(exchange) = self.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
+        {
+            exchange.stalled_ns = exchange.stalled_ns.saturating_add(now_ns.saturating_sub(since));
+        }
+    }
+
+    /// Where the exchange is, or where it would be.
+    fn place(&self, stream: StreamId) -> Result<usize, usize> {
+        match self.under_way.back() {
+            Some(last) if last.stream == stream => Ok(self.under_way.len() - 1),
+            _ => self.under_way.binary_search_by_key(&stream, |exchange| exchange.stream),
+        }
+    }
+
+    /// An exchange that is under way.
+    fn get(&mut self, stream: StreamId) -> Option<&mut Exchange> {
+        let place = self.place(stream).ok()?;
+        self.under_way.get_mut(place)
+    }
+
+    /// An exchange that is under way and has no whole response.
+    fn without_response(&mut self, stream: StreamId) -> Option<&mut Exchange> {
+        self.get(stream).filter(|exchange| exchange.outcome.is_none())
+    }
+
+    /// Finishes an exchange to which nothing more belongs.
+    fn finish(&mut self, stream: StreamId, state: &mut RunState) {
+        if let Ok(place) = self.place(stream)
+            && self.under_way[place].is_over()
+            && let Some(exchange) = self.under_way.remove(place)
+        {
+            state.finish(exchange, &self.info);
+        }
+    }
+
+    /// Finishes all to which nothing more belongs.
+    fn finish_all(&mut self, state: &mut RunState) {
+        let mut place = 0;
+        while let Some(exchange) = self.under_way.get(place) {
+            if !exchange.is_over() {
+                place += 1;
+            } else if let Some(exchange) = self.under_way.remove(place) {
+                state.finish(exchange, &self.info);
+            }
+        }
+    }
+}
+
+/// Takes the messages of one connection.
+pub(super) struct MessageSink<'a> {
+    exchanges: &'a mut Exchanges,
+    state: &'a mut RunState,
+}
+
+impl MessageSink<'_> {
+    fn request_end(&mut self, stream: StreamId, end: &MessageEnd) {
+        let (received_ns, receiver) = (self.exchanges.last_arrived_ns, self.exchanges.receiver);
+        let Some(exchange) = self.exchanges.get(stream).filter(|exchange| !exchange.received) else { return };
+        exchange.received = true;
+        exchange.request_bytes.body = end.body;
+        exchange.boundaries.received = end.time_ns;
+        if let Some(grpc) = &mut exchange.grpc {
+            grpc.request_messages = end.grpc.messages;
+        }
+        if let (Some(runtime), Some(time_ns)) = (&mut self.state.runtime, end.time_ns) {
+            exchange.upload_ns = received_ns.unwrap_or(time_ns).saturating_sub(exchange.boundaries.read);
+            if let (Some(slot), None) = (exchange.runtime_slot, exchange.status) {
+                runtime.received(slot, receiver, time_ns, exchange.line.route_id);
+            }
+        }
+        self.exchanges.finish(stream, self.state);
+    }
+
+    fn response_end(&mut self, stream: StreamId, end: &MessageEnd) {
+        let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
+        let (received_ns, undelivered) = (self.exchanges.received_ns, self.exchanges.undelivered);
+        let Some(exchange) = self.exchanges.without_response(stream) else { return };
+        if let Some(bytes) = &mut exchange.response_bytes {
+            bytes.body = end.body;
+        }
+        if let Some(grpc) = &mut exchange.grpc {
+            grpc.response_messages = end.grpc.messages;
+            grpc.status = end.grpc.status;
+        }
+        if !exchange.received {
+            // Answered before it was whole; it may never be.
+            exchange.boundaries.received = Some(received_ns);
+        }
+        match end.time_ns {
+            Some(time_ns) => {
+                exchange.end(Outcome::Complete, time_ns);
+                exchange.undelivered = undelivered;
+            }
+            None => exchange.end(Outcome::NotSeen, last_sent),
+        }
+        self.exchanges.finish(stream, self.state);
+    }
+}
+
+impl Messages for MessageSink<'_> {
+    fn client(&mut self, client: Endpoint) {
+        let info = Arc::make_mut(&mut self.exchanges.info);
+        info.proxy = Some(std::mem::replace(&mut info.client, client));
+    }
+
+    fn request(&mut self, stream: StreamId, head: &RequestHead<'_>) {
+        let (exchanges, state) = (&mut *self.exchanges, &mut *self.state);
+        if exchanges.is_in_order {
+            // Who asks for more has the answer to what it asked for before.
+            exchanges.under_way.iter_mut().for_each(|exchange| exchange.undelivered = None);
+            exchanges.finish_all(state);
+        }
+        let Err(place) = exchanges.place(stream) else { return };
+        exchanges.any_request = true;
+        state.requests += 1;
+        let (connected, accepted) = match exchanges.opened.take() {
+            Some((connected, accepted)) => (connected, Some(accepted)),
+            None => (None, None),
+        };
+        let boundaries =
+            Boundaries { connected, accepted, arrived: head.arrived_ns, read: head.read_ns, ..Boundaries::default() };
+        let (thread, at) = (exchanges.receiver, exchanges.received_ns);
+        let read = ReadRequest { thread, at, boundaries: &boundaries };
+        let runtime_slot = state.runtime.as_mut().and_then(|runtime| runtime.read(&read));
+        let exchange = Exchange {
+            id: state.requests,
+            stream,
+            protocol: head.protocol,
+            line: state.request_lines.get(head, &state.routes, &mut state.route_names),
+            boundaries,
+            request_bytes: MessageBytes { header: head.bytes, body: Some(0) },
+            received: false,
+            status: None,
+            response_bytes: None,
+            outcome: None,
+            caller: head.trace.as_ref().filter(|_| state.track_request_headers).map(Caller::of),
+            undelivered: None,
+            runtime_slot,
+            upload_ns: 0,
+            stalled_ns: 0,
+            grpc: head.grpc.map(GrpcCall::new).map(Box::new),
+        };
+        exchanges.under_way.insert(place, exchange);
+    }
+
+    fn response(&mut self, stream: StreamId, head: &ResponseHead) {
+        let Some(exchange) = self.exchanges.without_response(stream) else { return };
+        exchange.status = head.status;
+        exchange.boundaries.responded = Some(head.begin_ns);
+        exchange.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
+        if let (Some(slot), Some(runtime)) = (exchange.runtime_slot, &mut self.state.runtime) {
+            runtime.responded(slot, head.begin_ns);
+        }
+    }
+
+    fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd) {
+        match direction {
+            Direction::Request => self.request_end(stream, end),
+            Direction::Response => self.response_end(stream, end),
+        }
+    }
+
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished) {
+        let Some(exchange) = self.exchanges.get(stream) else { return };
+        if exchange.outcome.is_none() {
+            let outcome = match by {
+                Party::Client => Outcome::ClientClosed,
+                Party::Server => Outcome::ServerClosed,
+            };
+            exchange.end(outcome, time_ns);
+            if let Some(bytes) = &mut exchange.response_bytes {
+                bytes.body = unfinished.response_body;
+            }
+        }
+        if !exchange.received {
+            exchange.request_bytes.body = unfinished.request_body;
+        }
+        // What has not come of the request will not.
+        exchange.received = true;
+        self.exchanges.finish(stream, self.state);
+    }
+
+    fn unseen(&mut self, stream: StreamId) {
+        let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
+        let Some(exchange) = self.exchanges.without_response(stream) else { return };
+        let ended_ns = exchange.status.map_or(0, |_| last_sent);
+        exchange.end(Outcome::NotSeen, ended_ns);
+        if let Some(bytes) = &mut exchange.response_bytes {
+            bytes.body = None;
+        }
+        self.exchanges.finish(stream, self.state);
+    }
+
+    fn unread(&mut self) {
+        self.state.unseen.unread_requests += 1;
+    }
+
+    fn note(&mut self, note: Note) {
+        self.state.note(note);
+    }
+
+    fn give_up(&mut self, reason: GivenUp) {
+        self.state.give_up(reason);
+    }
+}

@@ -1,0 +1,85 @@
+//! What is counted and kept of the requests that have ended.
+
+use std::sync::Arc;
+
+use crate::analysis::recent_latencies::RecentLatencies;
+use crate::analysis::routes::{CountedRequest, RouteStatistics};
+use crate::analysis::slowest_requests::SlowestRequests;
+use crate::analysis::suite::Suite;
+use crate::exchange::route_names::RouteNames;
+use crate::exchange::run_state::Ended;
+use crate::exchange::trace_context::Identities;
+use crate::model::request::Outcome;
+use crate::runtime::tracker::RuntimeTracker;
+
+use super::TraceSettings;
+use super::finished::Finished;
+
+/// The requests of a run that have ended.
+#[derive(Debug)]
+pub(super) struct EndedRequests {
+    pub(super) slowest: SlowestRequests,
+    pub(super) statistics: RouteStatistics,
+    pub(super) recent: RecentLatencies,
+    /// For exporters.
+    pub(super) finished: Finished,
+    pub(super) identities: Identities,
+    /// Only of a run that traces tests.
+    pub(super) suite: Option<Suite>,
+    /// Those that the server failed, and those without a whole response.
+    pub(super) errors: u64,
+    pub(super) incomplete: u64,
+}
+
+impl EndedRequests {
+    pub(super) fn new(settings: &mut TraceSettings) -> Self {
+        Self {
+            slowest: SlowestRequests::new(settings.max_requests),
+            statistics: RouteStatistics::default(),
+            recent: RecentLatencies::default(),
+            finished: Finished::new(settings.export),
+            identities: Identities::new(settings.seed),
+            suite: settings.within.take().map(Suite::new),
+            errors: 0,
+            incomplete: 0,
+        }
+    }
+
+    /// Takes one more.
+    pub(super) fn add(&mut self, ended: &Ended, names: &RouteNames, runtime: Option<&mut RuntimeTracker>) {
+        let Ended { exchange, connection, parts } = ended;
+        let (boundaries, route) = (&exchange.boundaries, exchange.line.route_id);
+        let outcome = exchange.outcome.unwrap_or(Outcome::StillOpen);
+        let error = exchange.is_error();
+        self.errors += u64::from(error);
+        self.incomplete += u64::from(outcome != Outcome::Complete);
+        let counted = CountedRequest { outcome, error, boundaries, parts: *parts };
+        self.statistics.add(route, || names.name(route), &counted);
+        let test = connection.owner.and_then(|owner| owner.test);
+        if let Some(suite) = &mut self.suite
+            && let Some(test) = test
+        {
+            suite.add(test, &counted);
+        }
+        let total = boundaries.total();
+        if outcome == Outcome::Complete {
+            self.recent.add(boundaries.ended, total);
+        }
+        let identities = self.identities;
+        let request = || {
+            let mut request = exchange.to_request(connection, identities);
+            if let (Some(runtime), Some(slot)) = (&runtime, exchange.runtime_slot) {
+                request.explanation = runtime.explanation(slot, |route| names.name(route)).map(Arc::new);
+            }
+            request
+        };
+        let kept = self.slowest.offer(exchange.id, total, request);
+        if self.finished.is_wanted() {
+            let finished = kept.map_or_else(|| Arc::new(request()), Arc::clone);
+            self.finished.push(finished);
+        }
+        if let (Some(runtime), Some(slot)) = (runtime, exchange.runtime_slot) {
+            runtime.forget(slot);
+        }
+    }
+}
