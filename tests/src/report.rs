@@ -86,6 +86,7 @@ pub struct Request {
     pub connection: u64,
     pub pid: u32,
     pub protocol: String,
+    pub stream: Option<u64>,
     pub method: String,
     pub path: String,
     pub query: Option<String>,

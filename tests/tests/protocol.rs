@@ -6,7 +6,7 @@ use beyla_tests::both::both_ways;
 use beyla_tests::client::{Client, get, post};
 use beyla_tests::odd::{answer, header_length, playing};
 use beyla_tests::report::Report;
-use beyla_tests::rows::complete;
+use beyla_tests::rows::{complete, unanswered};
 use beyla_tests::run::{LATENCY_LAB, Run};
 
 /// Plays the steps against a client on one connection; the rows must be those.
@@ -376,14 +376,19 @@ fn what_is_no_http_is_counted_and_not_read() {
 }
 
 #[test]
-fn http_2_with_prior_knowledge_is_counted_and_not_read() {
+fn http_2_with_prior_knowledge_is_read() {
+    // HEADERS that end stream 1, with a method and a path.
+    let request = "\0\0\u{18}\u{1}\u{5}\0\0\0\u{1}\0\u{7}:method\u{3}GET\0\u{5}:path\u{3}/h2";
     exchange_and(
-        &["until:SM\r\n\r\n", "send:a frame", "await-eof"],
+        &["until:/h2", "await-eof"],
         |client| {
-            client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").exactly(7);
+            client.send(&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\0\0\0\u{4}\0\0\0\0\0", request].concat());
         },
-        &[],
-        |report| assert_eq!(report.unseen("http2_connections"), 1),
+        &[unanswered("GET /h2", (request.len(), 0), "client closed")],
+        |report| {
+            let request = &report.requests[0];
+            assert_eq!((&*request.protocol, request.stream), ("http/2", Some(1)));
+        },
     );
 }
 

@@ -36,6 +36,8 @@ pub fn request(id: u64, path: &str) -> Request {
             owner: None,
         }),
         protocol: "http/1.1",
+        stream: None,
+        grpc: None,
         method: "GET".into(),
         path: path.into(),
         query,

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::resource::{number, text};
 use cargo_beyla_core::model::connection::Endpoint;
+use cargo_beyla_core::model::grpc::{is_server_error, status_name};
 use cargo_beyla_core::model::request::{Outcome, Request};
 
 /// Query parameters whose values are secrets, by the semantic conventions.
@@ -193,6 +194,10 @@ pub(super) fn version(protocol: &'static str) -> &'static str {
 
 /// Why the server has failed a request, if it has.
 pub(super) fn error_type(request: &Request) -> Option<Cow<'static, str>> {
+    let grpc = request.grpc.as_ref().and_then(|grpc| grpc.status).filter(|status| is_server_error(*status));
+    if let Some(name) = grpc.and_then(status_name) {
+        return Some(name.into());
+    }
     match request.status.filter(|status| *status >= 500) {
         Some(status) => Some(status.to_string().into()),
         None => request.is_error().then_some("server_closed".into()),

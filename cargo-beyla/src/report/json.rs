@@ -23,6 +23,7 @@ use super::verdicts::Verdicts;
 use cargo_beyla_core::model::boundaries::Phases;
 use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::duration::Distribution;
+use cargo_beyla_core::model::grpc::Grpc;
 use cargo_beyla_core::model::request::{MessageBytes, Request};
 use cargo_beyla_core::model::summary::{Explained, RouteSummary, Summary, Unseen};
 
@@ -190,6 +191,10 @@ struct RequestRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     test: Option<u32>,
     protocol: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc: Option<GrpcRow<'a>>,
     method: &'a str,
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,6 +221,20 @@ struct RequestRow<'a> {
     proxy: Option<DisplayEndpoint<'a>>,
     #[serde(flatten)]
     trace: Option<TraceRow>,
+}
+
+#[derive(Serialize)]
+struct GrpcRow<'a> {
+    service: &'a str,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_messages: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_messages: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ns: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -259,6 +278,8 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         pid: request.connection.owner.map(|owner| owner.pid).filter(|pid| *pid > 0).or(run.pid()),
         test: request.connection.owner.and_then(|owner| owner.test).map(|test| test.0),
         protocol: request.protocol,
+        stream: request.stream.map(|stream| stream.0),
+        grpc: request.grpc.as_deref().map(GrpcRow::from),
         method: &request.method,
         path: &request.path,
         query: request.query.as_deref(),
@@ -291,6 +312,20 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
 impl From<Distribution> for TotalNs {
     fn from(Distribution { p50, p90, p99, max, mean }: Distribution) -> Self {
         Self { p50, p90, p99, max, mean: mean.round() as u64 }
+    }
+}
+
+impl<'a> From<&'a Grpc> for GrpcRow<'a> {
+    fn from(grpc: &'a Grpc) -> Self {
+        let Grpc { service, method, status, request_messages, response_messages, timeout_ns } = grpc;
+        Self {
+            service,
+            method,
+            status: *status,
+            request_messages: *request_messages,
+            response_messages: *response_messages,
+            timeout_ns: *timeout_ns,
+        }
     }
 }
 
@@ -333,7 +368,8 @@ impl Serialize for NonZero<'_> {
             missing_bytes,
             upgraded_connections,
             tls_connections,
-            http2_connections,
+            partial_heads,
+            pushed_responses,
             unreadable_connections,
             unread_requests,
             io_urings,
@@ -347,7 +383,8 @@ impl Serialize for NonZero<'_> {
             ("missing_bytes", missing_bytes),
             ("upgraded_connections", upgraded_connections),
             ("tls_connections", tls_connections),
-            ("http2_connections", http2_connections),
+            ("partial_heads", partial_heads),
+            ("pushed_responses", pushed_responses),
             ("unreadable_connections", unreadable_connections),
             ("unread_requests", unread_requests),
             ("io_urings", io_urings),

@@ -104,6 +104,8 @@ mod tests {
                 owner: None,
             }),
             protocol: "http/1.1",
+            stream: None,
+            grpc: None,
             method: "GET".into(),
             path: "/".into(),
             query: None,

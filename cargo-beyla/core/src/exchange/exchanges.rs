@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::exchange::in_flight::Exchange;
+use crate::exchange::in_flight::{Exchange, GrpcCall};
 use crate::exchange::run_state::RunState;
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
 use crate::model::trace_context::Caller;
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead};
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
 use crate::runtime::tracker::ReadRequest;
 use crate::transport::segment::Direction;
 
@@ -159,6 +159,9 @@ impl MessageSink<'_> {
         exchange.received = true;
         exchange.request_bytes.body = end.body;
         exchange.boundaries.received = end.time_ns;
+        if let Some(grpc) = &mut exchange.grpc {
+            grpc.request_messages = end.grpc.messages;
+        }
         if let (Some(runtime), Some(time_ns)) = (&mut self.state.runtime, end.time_ns) {
             exchange.upload_ns = received_ns.unwrap_or(time_ns).saturating_sub(exchange.boundaries.read);
             if let (Some(slot), None) = (exchange.runtime_slot, exchange.status) {
@@ -174,6 +177,10 @@ impl MessageSink<'_> {
         let Some(exchange) = self.exchanges.without_response(stream) else { return };
         if let Some(bytes) = &mut exchange.response_bytes {
             bytes.body = end.body;
+        }
+        if let Some(grpc) = &mut exchange.grpc {
+            grpc.response_messages = end.grpc.messages;
+            grpc.status = end.grpc.status;
         }
         if !exchange.received {
             // Answered before it was whole; it may never be.
@@ -231,13 +238,14 @@ impl Messages for MessageSink<'_> {
             runtime_slot,
             upload_ns: 0,
             stalled_ns: 0,
+            grpc: head.grpc.map(GrpcCall::new).map(Box::new),
         };
         exchanges.under_way.insert(place, exchange);
     }
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {
         let Some(exchange) = self.exchanges.without_response(stream) else { return };
-        exchange.status = Some(head.status);
+        exchange.status = head.status;
         exchange.boundaries.responded = Some(head.begin_ns);
         exchange.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
         if let (Some(slot), Some(runtime)) = (exchange.runtime_slot, &mut self.state.runtime) {
@@ -252,7 +260,7 @@ impl Messages for MessageSink<'_> {
         }
     }
 
-    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64) {
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished) {
         let Some(exchange) = self.exchanges.get(stream) else { return };
         if exchange.outcome.is_none() {
             let outcome = match by {
@@ -260,6 +268,12 @@ impl Messages for MessageSink<'_> {
                 Party::Server => Outcome::ServerClosed,
             };
             exchange.end(outcome, time_ns);
+            if let Some(bytes) = &mut exchange.response_bytes {
+                bytes.body = unfinished.response_body;
+            }
+        }
+        if !exchange.received {
+            exchange.request_bytes.body = unfinished.request_body;
         }
         // What has not come of the request will not.
         exchange.received = true;
@@ -279,6 +293,10 @@ impl Messages for MessageSink<'_> {
 
     fn unread(&mut self) {
         self.state.unseen.unread_requests += 1;
+    }
+
+    fn note(&mut self, note: Note) {
+        self.state.note(note);
     }
 
     fn give_up(&mut self, reason: GivenUp) {

@@ -1,13 +1,16 @@
 //! A request while it is under way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::exchange::request_lines::RequestLine;
 use crate::exchange::trace_context::Identities;
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, StreamId};
+use crate::model::grpc::{Grpc, is_server_error};
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::trace_context::{Caller, TraceId};
+use crate::protocol::grpc;
 use crate::runtime::tracker::RequestSlot;
 
 /// A request and what has been seen of its response.
@@ -36,6 +39,31 @@ pub(crate) struct Exchange {
     pub(crate) upload_ns: u64,
     /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.
     pub(crate) stalled_ns: u64,
+    /// Of a gRPC call.
+    pub(crate) grpc: Option<Box<GrpcCall>>,
+}
+
+/// What is known of a gRPC call beside its path.
+#[derive(Debug)]
+pub(crate) struct GrpcCall {
+    timeout: Option<Duration>,
+    pub(crate) status: Option<u32>,
+    pub(crate) request_messages: Option<u64>,
+    pub(crate) response_messages: Option<u64>,
+}
+
+impl GrpcCall {
+    pub(crate) fn new(call: grpc::Call) -> Self {
+        Self { timeout: call.timeout, status: None, request_messages: None, response_messages: None }
+    }
+
+    fn to_model(&self, path: &str) -> Option<Box<Grpc>> {
+        let (service, method) = grpc::split_path(path)?;
+        let timeout_ns = self.timeout.map(|timeout| timeout.as_nanos().try_into().unwrap_or(u64::MAX));
+        let Self { status, request_messages, response_messages, .. } = *self;
+        let (service, method) = (service.into(), method.into());
+        Some(Grpc { service, method, status, request_messages, response_messages, timeout_ns }.into())
+    }
 }
 
 impl Exchange {
@@ -51,7 +79,10 @@ impl Exchange {
     }
 
     pub(crate) fn is_error(&self) -> bool {
-        self.outcome == Some(Outcome::ServerClosed) || self.status.is_some_and(|status| status >= 500)
+        let grpc = self.grpc.as_ref().and_then(|grpc| grpc.status);
+        self.outcome == Some(Outcome::ServerClosed)
+            || self.status.is_some_and(|status| status >= 500)
+            || grpc.is_some_and(is_server_error)
     }
 
     /// Puts the boundaries in order. A response that begins before the whole request was received ends
@@ -79,6 +110,8 @@ impl Exchange {
             id: self.id,
             connection: Arc::clone(connection),
             protocol: self.protocol,
+            stream: (self.protocol == "http/2").then_some(self.stream),
+            grpc: self.grpc.as_ref().and_then(|grpc| grpc.to_model(&self.line.path)),
             method: Arc::clone(&self.line.method),
             path: Arc::clone(&self.line.path),
             query: self.line.query.clone(),

@@ -50,7 +50,11 @@ impl RequestLines {
             return Arc::clone(known);
         }
         let method = self.interner.get(head.method);
-        let route = self.interner.get(&routes.route(head.path));
+        // A gRPC method is one by its name, whatever that looks like.
+        let route = match head.grpc {
+            Some(_) => self.interner.get(head.path),
+            None => self.interner.get(&routes.route(head.path)),
+        };
         let line = Arc::new(RequestLine {
             path: self.interner.get(head.path),
             query: head.query.map(|query| self.interner.get(query)),
@@ -87,8 +91,17 @@ mod tests {
         let long = "x".repeat(LENGTH_MAX + 1);
         let (mut lines, mut names) = (RequestLines::default(), RouteNames::default());
         let mut get = |method, path, query| {
-            let head =
-                RequestHead { protocol: "", method, path, query, bytes: 0, arrived_ns: None, read_ns: 0, trace: None };
+            let head = RequestHead {
+                protocol: "",
+                method,
+                path,
+                query,
+                bytes: 0,
+                arrived_ns: None,
+                read_ns: 0,
+                trace: None,
+                grpc: None,
+            };
             let line = lines.get(&head, &routes, &mut names);
             assert_eq!((&*line.method, &*line.path, line.query.as_deref()), (method, path, query));
             assert!(lines.known.len() <= KNOWN_MAX);

@@ -9,7 +9,7 @@ use crate::exchange::route_names::RouteNames;
 use crate::model::connection::ConnectionInfo;
 use crate::model::explanation::Parts;
 use crate::model::summary::Unseen;
-use crate::protocol::message::GivenUp;
+use crate::protocol::message::{GivenUp, Note};
 use crate::runtime::tracker::{EndedRequest, RuntimeTracker};
 
 /// What all connections write to.
@@ -75,8 +75,17 @@ impl RunState {
         let count = match reason {
             GivenUp::Upgraded => &mut self.unseen.upgraded_connections,
             GivenUp::Tls => &mut self.unseen.tls_connections,
-            GivenUp::Http2 => &mut self.unseen.http2_connections,
             GivenUp::Unreadable => &mut self.unseen.unreadable_connections,
+        };
+        *count += 1;
+    }
+
+    /// Counts what is no request.
+    pub(crate) fn note(&mut self, note: Note) {
+        let count = match note {
+            Note::Pushed => &mut self.unseen.pushed_responses,
+            Note::PartialHead => &mut self.unseen.partial_heads,
+            Note::Tunnel => &mut self.unseen.upgraded_connections,
         };
         *count += 1;
     }

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod duration;
 pub mod explanation;
 pub mod finding;
+pub mod grpc;
 pub mod request;
 pub mod stack;
 pub mod summary;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::model::boundaries::Boundaries;
-use crate::model::connection::ConnectionInfo;
+use crate::model::connection::{ConnectionInfo, StreamId};
 use crate::model::explanation::Explanation;
+use crate::model::grpc::{Grpc, is_server_error};
 use crate::model::trace_context::TraceContext;
 
 /// Stands for a method or a path that could not be read.
@@ -60,8 +61,12 @@ pub struct Request {
     pub id: u64,
     /// The connection it came on.
     pub connection: Arc<ConnectionInfo>,
-    /// `http/1.0` or `http/1.1`.
+    /// `http/1.0`, `http/1.1` or `http/2`.
     pub protocol: &'static str,
+    /// Of HTTP/2: the number of its stream.
+    pub stream: Option<StreamId>,
+    /// Of a gRPC call: what it says beside its path.
+    pub grpc: Option<Box<Grpc>>,
     /// The method as it was sent; [`UNREAD`] if it could not be read.
     pub method: Arc<str>,
     /// The target's path, without its query; the whole target if it has no path (`*`, `host:port`); [`UNREAD`] if it
@@ -99,9 +104,13 @@ impl Request {
         Some(&*self.path).filter(|path| *path != UNREAD)
     }
 
-    /// Whether the server failed it: status 500 and above, or closed without a whole response.
+    /// Whether the server failed it: status 500 and above, a gRPC status that means so, or closed without a whole
+    /// response.
     pub fn is_error(&self) -> bool {
-        self.status.is_some_and(|status| status >= 500) || self.outcome == Outcome::ServerClosed
+        let grpc = self.grpc.as_ref().and_then(|grpc| grpc.status);
+        self.status.is_some_and(|status| status >= 500)
+            || grpc.is_some_and(is_server_error)
+            || self.outcome == Outcome::ServerClosed
     }
 
     /// The memory that it takes, in bytes, approximately. What it shares with other requests counts in full.
@@ -111,6 +120,11 @@ impl Request {
             let state = trace.caller.as_ref().and_then(|caller| caller.state.as_ref());
             size_of::<TraceContext>() + state.map_or(0, |state| state.len())
         });
-        size_of::<Self>() + texts + trace + self.explanation.as_ref().map_or(0, |explanation| explanation.memory())
+        let grpc = self.grpc.as_ref().map_or(0, |grpc| size_of::<Grpc>() + grpc.service.len() + grpc.method.len());
+        size_of::<Self>()
+            + grpc
+            + texts
+            + trace
+            + self.explanation.as_ref().map_or(0, |explanation| explanation.memory())
     }
 }

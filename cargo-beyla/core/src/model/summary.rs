@@ -102,8 +102,10 @@ pub struct Unseen {
     pub upgraded_connections: u64,
     /// Connections that spoke TLS.
     pub tls_connections: u64,
-    /// Connections that spoke HTTP/2 from the start.
-    pub http2_connections: u64,
+    /// Heads of HTTP/2 with fields that are not known, since they refer to what was not seen.
+    pub partial_heads: u64,
+    /// Responses that servers pushed, which nobody asked for.
+    pub pushed_responses: u64,
     /// Connections that spoke something else, or HTTP/1 that could not be read.
     pub unreadable_connections: u64,
     /// Requests that were not read, as their heads lie in bytes that were not captured; several in a row may count

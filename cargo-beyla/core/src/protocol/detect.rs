@@ -10,6 +10,7 @@ mod view;
 
 use super::candidate::{Beginning, Candidate, Likeness};
 use super::http1::{self, Http1};
+use super::http2;
 use super::message::{Messages, Protocol, Shared, Unfinished, Upgrade};
 use super::proxy;
 use crate::model::connection::StreamId;
@@ -17,7 +18,7 @@ use crate::transport::segment::{Direction, Segment};
 use view::View;
 
 /// The protocols beside HTTP/1.
-const PROTOCOLS: &[Candidate] = &[unsupported::HTTP2, unsupported::TLS];
+const PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS];
 
 /// What numbers of HTTP/1 exchanges begin behind where another protocol has begun to number them: those of HTTP/2 have
 /// 31 bits.

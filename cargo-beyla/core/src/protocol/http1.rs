@@ -264,7 +264,7 @@ impl Http1 {
                     if body.is_whole() {
                         let body = body.size();
                         let time_ns = Some(segment.end_ns);
-                        self.end(segment.direction, MessageEnd { body, time_ns }, messages);
+                        self.end(segment.direction, MessageEnd::new(body, time_ns), messages);
                     }
                     rest
                 }
@@ -302,7 +302,7 @@ impl Http1 {
                 body::Hidden::Within => return,
                 body::Hidden::Ended { left } => {
                     let body = body.size();
-                    self.end(direction, MessageEnd { body, time_ns }, messages);
+                    self.end(direction, MessageEnd::new(body, time_ns), messages);
                     left
                 }
             },
@@ -340,7 +340,7 @@ impl Http1 {
         let side = self.side(segment.direction);
         side.last_ns = Some(segment.end_ns);
         if matches!(&side.state, State::Body(body) if body.ends_with_operation()) {
-            let end = MessageEnd { body: None, time_ns: Some(segment.end_ns) };
+            let end = MessageEnd::new(None, Some(segment.end_ns));
             self.end(segment.direction, end, messages);
         }
     }

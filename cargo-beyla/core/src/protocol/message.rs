@@ -1,5 +1,6 @@
 //! What a protocol makes of a connection's byte streams.
 
+use super::grpc;
 use super::http1::head_cache::Heads;
 use super::trace_context::TraceHeaders;
 use crate::model::connection::{Endpoint, Party, StreamId};
@@ -80,14 +81,18 @@ pub trait Messages {
     /// The request or the response is whole.
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd);
 
-    /// One end breaks the exchange off and leaves the connection open.
-    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64);
+    /// One end breaks the exchange off and leaves the connection open. Its response may be whole already: then only the
+    /// rest of its request does not come.
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished);
 
     /// The rest of the response has gone by unseen, in part or as a whole.
     fn unseen(&mut self, stream: StreamId);
 
     /// A request, or several, began in or reached into bytes that were not captured: nothing else is told of them.
     fn unread(&mut self);
+
+    /// Something that belongs to no exchange, or that is counted beside it.
+    fn note(&mut self, note: Note);
 
     /// The connection is not read any further: once at most.
     fn give_up(&mut self, reason: GivenUp);
@@ -96,7 +101,7 @@ pub trait Messages {
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
-    /// `http/1.0` or `http/1.1`.
+    /// `http/1.0`, `http/1.1` or `http/2`.
     pub protocol: &'static str,
     /// As it was sent; `-` if it cannot be read.
     pub method: &'a str,
@@ -112,13 +117,15 @@ pub struct RequestHead<'a> {
     pub read_ns: u64,
     /// The trace that it belongs to, if it says so.
     pub trace: Option<TraceHeaders<'a>>,
+    /// What it says of the call, if its content are messages of gRPC.
+    pub grpc: Option<grpc::Call>,
 }
 
 /// The head of a final response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead {
-    /// The status code.
-    pub status: u16,
+    /// The status code; `None` if it refers to what was not seen.
+    pub status: Option<u16>,
     /// Bytes of the head.
     pub bytes: u64,
     /// Entry of the send call that carried its first byte, in nanoseconds.
@@ -132,6 +139,26 @@ pub struct MessageEnd {
     pub body: Option<u64>,
     /// Return of the call that moved its last byte, in nanoseconds; `None` if that was not seen.
     pub time_ns: Option<u64>,
+    /// What its content and its trailers say of a gRPC call.
+    pub grpc: grpc::Ending,
+}
+
+impl MessageEnd {
+    /// The end of a message that is none of gRPC.
+    pub fn new(body: Option<u64>, time_ns: Option<u64>) -> Self {
+        Self { body, time_ns, grpc: grpc::Ending::default() }
+    }
+}
+
+/// What is counted, but is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The server sends a response that nobody asked for.
+    Pushed,
+    /// Fields of a head are not known: they refer to what was not seen.
+    PartialHead,
+    /// An exchange has become a tunnel, by agreement, and others go on beside it.
+    Tunnel,
 }
 
 /// Why a connection is not read any further.
@@ -141,8 +168,6 @@ pub enum GivenUp {
     Upgraded,
     /// It speaks TLS.
     Tls,
-    /// It speaks HTTP/2 from the start.
-    Http2,
     /// It speaks something else, or HTTP/1 that cannot be read.
     Unreadable,
 }

@@ -2,7 +2,9 @@
 
 pub mod candidate;
 pub mod detect;
+pub mod grpc;
 pub mod http1;
+pub mod http2;
 pub mod message;
 pub mod proxy;
 pub mod trace_context;

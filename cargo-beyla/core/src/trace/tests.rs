@@ -4,6 +4,7 @@ mod bodies;
 mod contexts;
 mod endings;
 mod expectations;
+mod http2;
 mod joined;
 mod messages;
 mod proxies;

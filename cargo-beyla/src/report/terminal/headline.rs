@@ -85,8 +85,6 @@ fn why_none(summary: &Summary, tests: bool) -> String {
     };
     if unseen.tls_connections > 0 {
         format!("{} spoke TLS", of_them(unseen.tls_connections))
-    } else if unseen.http2_connections > 0 {
-        format!("{} spoke HTTP/2", of_them(unseen.http2_connections))
     } else if unseen.io_urings > 0 {
         "the server uses io_uring".into()
     } else if unseen.lost_records > 0 || unseen.untracked_connections > 0 {

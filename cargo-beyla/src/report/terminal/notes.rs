@@ -29,7 +29,7 @@ pub(super) fn notes(summary: &Summary, paint: Paint, width: usize) -> Option<Str
 fn sentences(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
     let connections = |number: u64| counted(number, "connection");
-    let notes: [(u64, &dyn Fn(u64) -> String); 13] = [
+    let notes: [(u64, &dyn Fn(u64) -> String); 14] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
@@ -72,11 +72,17 @@ fn sentences(summary: &Summary) -> Vec<String> {
                 connections(number)
             )
         }),
-        (unseen.http2_connections, &|number| {
+        (unseen.partial_heads, &|number| {
             format!(
-                "{} spoke HTTP/2, which is not read yet: those requests are missing. Use \
-                 HTTP/1.1, as in `curl --http1.1`.",
-                connections(number)
+                "{} of HTTP/2 refer to what passed before anybody watched, or unseen: methods, paths and statuses may \
+                 be missing there.",
+                counted(number, "header")
+            )
+        }),
+        (unseen.pushed_responses, &|number| {
+            format!(
+                "{} of HTTP/2 that the server pushed, without a request, are not rows.",
+                counted(number, "response")
             )
         }),
         (unseen.upgraded_connections, &|number| {
@@ -106,7 +112,7 @@ fn sentences(summary: &Summary) -> Vec<String> {
         (unseen.unjoined_connections, &|number| {
             format!(
                 "On {} open before anybody watched, no request was found: what was under way at the beginning is not \
-                 in this report, nor is TLS, HTTP/2 or another protocol.",
+                 in this report, nor is TLS or another protocol.",
                 if number == 1 { "1 connection that was".into() } else { format!("{} that were", connections(number)) }
             )
         }),

@@ -8,6 +8,7 @@ use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{bytes, count, offset, time};
+use cargo_beyla_core::model::grpc::{is_server_error, status_name};
 use cargo_beyla_core::model::request::{Outcome, Request};
 use cargo_beyla_core::model::summary::{Explained, Summary};
 
@@ -252,7 +253,16 @@ impl<'a> Row<'a> {
         lines.into_iter().map(|(line, _)| line).collect()
     }
 
+    /// That of a gRPC call by its name, for the one of HTTP says little there.
     fn status(&self) -> Cell {
+        if let Some(status) = self.request.grpc.as_ref().and_then(|grpc| grpc.status) {
+            let role = match status {
+                0 => Role::Plain,
+                status if is_server_error(status) => Role::Error,
+                _ => Role::Warning,
+            };
+            return Cell::new(role, status_name(status).map_or_else(|| status.to_string(), str::to_owned));
+        }
         match self.request.status {
             Some(status @ 500..) => Cell::new(Role::Error, status.to_string()),
             Some(status @ 400..) => Cell::new(Role::Warning, status.to_string()),

@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Captured;
 use crate::model::connection::{Endpoint, Party, Role};
 use crate::protocol::candidate::likeness;
-use crate::protocol::message::{GivenUp, MessageEnd, RequestHead, ResponseHead};
+use crate::protocol::message::{GivenUp, MessageEnd, Note, RequestHead, ResponseHead};
 use crate::transport::connection::Connection;
 use crate::transport::segment::Io;
 
@@ -40,7 +40,7 @@ impl Protocol for Lines {
     fn segment(&mut self, segment: &Segment<'_>, _: &mut Shared, messages: &mut dyn Messages) -> Option<Box<Upgrade>> {
         for _ in segment.beginning().iter().filter(|&&byte| byte == b'\n') {
             let stream = &mut self.streams[usize::from(segment.direction == Direction::Response)];
-            let end = MessageEnd { body: Some(*stream), time_ns: None };
+            let end = MessageEnd::new(Some(*stream), None);
             messages.end(StreamId(*stream), segment.direction, &end);
             *stream += 1;
         }
@@ -86,14 +86,14 @@ impl Messages for Log {
     }
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {
-        self.0.push(format!("{} {}", stream.0, head.status));
+        self.0.push(format!("{} {}", stream.0, head.status.unwrap_or_default()));
     }
 
     fn end(&mut self, stream: StreamId, direction: Direction, _: &MessageEnd) {
         self.0.push(format!("{} {direction:?} ends", stream.0));
     }
 
-    fn reset(&mut self, stream: StreamId, by: Party, _: u64) {
+    fn reset(&mut self, stream: StreamId, by: Party, _: u64, _: &Unfinished) {
         self.0.push(format!("{} {by:?} resets", stream.0));
     }
 
@@ -103,6 +103,10 @@ impl Messages for Log {
 
     fn unread(&mut self) {
         self.0.push("unread".into());
+    }
+
+    fn note(&mut self, note: Note) {
+        self.0.push(format!("{note:?}"));
     }
 
     fn give_up(&mut self, reason: GivenUp) {
@@ -157,7 +161,7 @@ impl Spoken {
 }
 
 fn beginning() -> Spoken {
-    Spoken::on(Detector::among(&[LINES, unsupported::HTTP2, unsupported::TLS]))
+    Spoken::on(Detector::among(&[LINES, http2::CANDIDATE, unsupported::TLS]))
 }
 
 const STEPS: [usize; 4] = [1, 2, 5, 1000];
@@ -171,7 +175,9 @@ fn the_first_bytes_of_the_client_choose() {
         let line = format!("{before} Request ends");
         beginning().client("GET: lines\n", step).heard(&[&line]);
         beginning().client("\x16\x03\x01", step).heard(&["Tls"]);
-        beginning().client("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", step).heard(&["Http2"]);
+        let head = "\0\0\x16\x01\x05\0\0\0\x01\0\x07:method\x03GET\0\x05:path\x01/";
+        let text = ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", head].concat();
+        beginning().client(&text, step).heard(&["1 GET", "1 Request ends"]);
         beginning().client("PRI * HTTP/3.0\r\n\r\n", step).heard(&["Unreadable"]);
         beginning().client("\0\0\0\x08", step).heard(&["Unreadable"]);
         beginning().client("G", step).heard(&[]);
@@ -226,7 +232,7 @@ fn a_server_that_answers_in_http_1_speaks_http_1() {
 
 #[test]
 fn a_connection_that_was_met_in_its_midst() {
-    let joined = || Spoken::on(Detector::joined_among(&[LINES, unsupported::HTTP2, unsupported::TLS]));
+    let joined = || Spoken::on(Detector::joined_among(&[LINES, http2::CANDIDATE, unsupported::TLS]));
     joined().client("rest\n", 100).client(GET, 100).client("=1\n", 100).heard(&[
         "1 GET",
         "1 Request ends",

@@ -5,14 +5,6 @@ use crate::protocol::candidate::{Candidate, Likeness, likeness};
 use crate::protocol::message::{GivenUp, Messages, Protocol, Shared, Unfinished, Upgrade};
 use crate::transport::segment::{Direction, Segment};
 
-/// HTTP/2 with prior knowledge: RFC 9113, section 3.4.
-pub(super) const HTTP2: Candidate = Candidate {
-    begins: |direction, bytes| from_client(direction, bytes, b"PRI * HTTP/2.0"),
-    resumes: |_, _| false,
-    token: None,
-    open: |_| Box::new(Unsupported { reason: GivenUp::Http2, is_told: false }),
-};
-
 /// A record with a handshake, of any version of TLS: RFC 8446, section 5.1.
 pub(super) const TLS: Candidate = Candidate {
     begins: |direction, bytes| from_client(direction, bytes, &[0x16, 0x03]),

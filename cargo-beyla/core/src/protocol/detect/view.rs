@@ -1,7 +1,7 @@
 //! What a reader says, as the connection as a whole says it.
 
 use crate::model::connection::{Endpoint, Party, StreamId};
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, RequestHead, ResponseHead};
+use crate::protocol::message::{GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
 use crate::transport::segment::Direction;
 
 /// Passes the messages of a reader on that is not the first of its connection.
@@ -40,8 +40,8 @@ impl Messages for View<'_> {
         self.messages.end(self.stream(stream), direction, end);
     }
 
-    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64) {
-        self.messages.reset(self.stream(stream), by, time_ns);
+    fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished) {
+        self.messages.reset(self.stream(stream), by, time_ns, unfinished);
     }
 
     fn unseen(&mut self, stream: StreamId) {
@@ -50,6 +50,10 @@ impl Messages for View<'_> {
 
     fn unread(&mut self) {
         self.messages.unread();
+    }
+
+    fn note(&mut self, note: Note) {
+        self.messages.note(note);
     }
 
     fn give_up(&mut self, reason: GivenUp) {

@@ -65,7 +65,7 @@ impl Http1 {
         let held = std::mem::take(&mut side.head);
         let mut read = 0;
         let end = if follows == Follows::Request {
-            MessageEnd { body: Some(0), time_ns: Some(*head_ns) }
+            MessageEnd::new(Some(0), Some(*head_ns))
         } else {
             read = body.read(&held);
             if !body.is_whole() {
@@ -74,7 +74,7 @@ impl Http1 {
                 return;
             }
             side.start = behind.take().unwrap_or(side.start);
-            MessageEnd { body: body.size(), time_ns: *whole_ns }
+            MessageEnd::new(body.size(), *whole_ns)
         };
         let rest = held[read..].iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         side.head = rest.map(|rest| held[read + rest..].to_vec()).unwrap_or_default();

@@ -90,6 +90,7 @@ impl Http1 {
                 arrived_ns: start.arrived,
                 read_ns: start.returned,
                 trace: head.trace(bytes),
+                grpc: None,
             },
         );
         let (body, length) = match head.framing {
@@ -100,7 +101,7 @@ impl Http1 {
             Framing::Undelimited => (Body::lost(), None),
         };
         if body.is_whole() {
-            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
+            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
             self.end_request(end, messages);
         } else if head.expects && !body.is_lost() {
             self.requests.state = State::Expecting(Expectation::new(body, length, segment.end_ns).into());
@@ -133,7 +134,7 @@ impl Http1 {
             && body.is_lost()
         {
             let time_ns = self.requests.last_ns.filter(|_| !body.is_unseen());
-            self.end_request(MessageEnd { body: None, time_ns }, messages);
+            self.end_request(MessageEnd::new(None, time_ns), messages);
         }
     }
 

@@ -74,7 +74,7 @@ impl Http1 {
             return;
         }
         let begin_ns = self.responses.start.entered;
-        let response = ResponseHead { status: head.status, bytes: bytes.len() as u64, begin_ns };
+        let response = ResponseHead { status: Some(head.status), bytes: bytes.len() as u64, begin_ns };
         let request_end = if self.pending.is_empty() {
             let protocol = if bytes.starts_with(b"HTTP/1.0") { "http/1.0" } else { "http/1.1" };
             self.answer_unread(&response, protocol, messages)
@@ -101,7 +101,7 @@ impl Http1 {
             Framing::Unsaid | Framing::Undelimited => Body::until_close(),
         };
         if body.is_whole() {
-            let end = MessageEnd { body: Some(0), time_ns: Some(segment.end_ns) };
+            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
             self.end_response(end, messages);
         } else {
             self.responses.state = State::Body(body);
@@ -159,7 +159,7 @@ impl Http1 {
             && body.is_lost()
         {
             let time_ns = self.responses.last_ns.filter(|_| !body.is_unseen());
-            self.end_response(MessageEnd { body: None, time_ns }, messages);
+            self.end_response(MessageEnd::new(None, time_ns), messages);
         }
     }
 

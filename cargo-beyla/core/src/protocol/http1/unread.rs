@@ -95,9 +95,10 @@ impl Http1 {
                 arrived_ns: unread.start.arrived,
                 read_ns: unread.start.returned,
                 trace: None,
+                grpc: None,
             },
         );
-        Some(MessageEnd { body, time_ns: received_ns })
+        Some(MessageEnd::new(body, received_ns))
     }
 
     /// Whether the connection is to be given up unless the answer can be read.

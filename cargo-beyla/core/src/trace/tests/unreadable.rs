@@ -29,7 +29,7 @@ fn upgrades_and_tunnels_end_the_reading() {
 fn what_is_not_http_1_is_counted() {
     for (up, down, unseen) in [
         ("\x16\x03\x01\x02", "", Unseen { tls_connections: 1, ..Default::default() }),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", Unseen { http2_connections: 1, ..Default::default() }),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", Unseen::default()),
         ("*1\r\n$4\r\nPING\r\n", "+PONG\r\n", Unseen { unreadable_connections: 1, ..Default::default() }),
         ("", "220 ready\r\n", Unseen { unreadable_connections: 1, ..Default::default() }),
         ("GET /\r\n", "", Unseen { unreadable_connections: 1, ..Default::default() }),
