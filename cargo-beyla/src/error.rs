@@ -22,6 +22,9 @@ pub const BUILD_FAILED: u8 = 101;
 /// Exit code: tests failed, as cargo's own.
 pub const TESTS_FAILED: u8 = 101;
 
+/// What a shell adds to the number of the signal that ended a command: its exit code is then 128 and more.
+pub const SIGNALLED: u8 = 128;
+
 /// What can be expected to go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

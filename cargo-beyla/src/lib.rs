@@ -15,5 +15,6 @@ pub mod export;
 pub mod launch;
 pub mod probe;
 pub mod report;
+mod run;
 pub mod symbols;
 pub mod workspace;

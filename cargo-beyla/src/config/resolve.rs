@@ -7,6 +7,7 @@ use super::endpoint::{self, Endpoint, Path, Signal};
 use super::export::{
     Compression, MetricsExport, OtlpEndpoint, PrometheusExport, Protocol, Sampler, SamplerKind, TlsFiles, TracesExport,
 };
+use super::flags::ExportFlags;
 use super::grafana::GrafanaCloud;
 use super::keys;
 use super::layers::{Layers, in_document};
@@ -16,7 +17,6 @@ use super::proxy::proxy;
 use super::secret::Secret;
 use super::source::{Setting, Source};
 use super::values::{choice, interval, port, scalar};
-use crate::cli::ExportOptions;
 use crate::error::Error;
 
 /// How long a call of OTLP may take, by OpenTelemetry's specification.
@@ -28,7 +28,7 @@ const METRICS_PATH: &str = "/metrics";
 
 /// Resolves what is exported.
 pub(super) struct Resolver<'a, 'b> {
-    pub(super) flags: &'b ExportOptions,
+    pub(super) flags: &'b ExportFlags,
     pub(super) layers: &'b Layers<'a>,
     pub(super) variables: &'b mut OpenTelemetry<'a>,
     pub(super) grafana: Option<GrafanaCloud>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-use super::resource::{number, text};
+use super::key_value::{number, text};
 use cargo_beyla_core::model::request::{Endpoint, Outcome, Request};
 
 /// Query parameters whose values are secrets, by the semantic conventions.

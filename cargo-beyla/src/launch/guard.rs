@@ -16,7 +16,7 @@ use std::sync::Mutex;
 
 use nix::unistd::Pid;
 
-use super::family::{Bond, Family};
+use super::process_tree::{Grouping, ProcessTree};
 
 /// What it is called where processes are listed: another name than ours, so that `pkill cargo-beyla` means us alone.
 const NAME: &str = "beyla-guard";
@@ -33,7 +33,7 @@ pub struct Guard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Message {
     /// Kill these when we are gone.
-    Watch(Family),
+    Watch(ProcessTree),
     /// It has ended.
     Forget(Pid),
     /// Answer whether this signal of this sender has come to you too.
@@ -53,9 +53,9 @@ impl Guard {
         Ok(Self { child: Mutex::new(command.spawn()?), channel: Some(channel) })
     }
 
-    /// Has it kill this family if we end before [`Self::forget`].
-    pub fn watch(&self, family: Family) {
-        self.tell(Message::Watch(family));
+    /// Has it kill this tree if we end before [`Self::forget`].
+    pub fn watch(&self, tree: ProcessTree) {
+        self.tell(Message::Watch(tree));
     }
 
     /// The process and what it has started are no more, or go on without us.
@@ -90,11 +90,11 @@ impl Drop for Guard {
 impl Message {
     fn encode(self) -> [u8; MESSAGE] {
         let numbers = match self {
-            Self::Watch(Family { root, bond }) => {
-                let (kind, by, number) = match bond {
-                    Bond::Group => (0, 0, 0),
-                    Bond::Tree => (1, 0, 0),
-                    Bond::Marked { by, number } => (2, by, number),
+            Self::Watch(ProcessTree { root, grouping }) => {
+                let (kind, by, number) = match grouping {
+                    Grouping::ProcessGroup => (0, 0, 0),
+                    Grouping::Descendants => (1, 0, 0),
+                    Grouping::Marked { by, number } => (2, by, number),
                 };
                 [0, root.as_raw() as u32, kind, by, number]
             }
@@ -118,13 +118,13 @@ impl Message {
         let pid = || i32::try_from(first).ok().filter(|pid| *pid > 1).map(Pid::from_raw);
         match what {
             0 => {
-                let bond = match second {
-                    0 => Bond::Group,
-                    1 => Bond::Tree,
-                    2 => Bond::Marked { by: third, number: fourth },
+                let grouping = match second {
+                    0 => Grouping::ProcessGroup,
+                    1 => Grouping::Descendants,
+                    2 => Grouping::Marked { by: third, number: fourth },
                     _ => return None,
                 };
-                Some(Self::Watch(Family { root: pid()?, bond }))
+                Some(Self::Watch(ProcessTree { root: pid()?, grouping }))
             }
             1 => Some(Self::Forget(pid()?)),
             2 => Some(Self::WasSent { signal: first as i32, sender: second }),
@@ -140,11 +140,11 @@ mod tests {
     #[test]
     fn messages_are_read_as_they_were_written() {
         let root = Pid::from_raw(7);
-        let watch = |bond| Message::Watch(Family { root, bond });
+        let watch = |grouping| Message::Watch(ProcessTree { root, grouping });
         for message in [
-            watch(Bond::Group),
-            watch(Bond::Tree),
-            watch(Bond::Marked { by: 8, number: 9 }),
+            watch(Grouping::ProcessGroup),
+            watch(Grouping::Descendants),
+            watch(Grouping::Marked { by: 8, number: 9 }),
             Message::Forget(root),
             Message::WasSent { signal: 10, sender: 11 },
         ] {

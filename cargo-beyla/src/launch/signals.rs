@@ -15,15 +15,11 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::family::{Bond, Family};
 use super::guard::Guard;
+use super::process_tree::{Grouping, ProcessTree};
+use super::received::{ENDING, Received, STOPPING};
 use super::terminal;
-
-/// Those that ask for an end.
-const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT];
-
-/// Those that ask a process to stop until it is continued.
-const STOPPING: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+use crate::error::Error;
 
 /// Those that are never blocked: nobody can block the first two, and the rest tell of faults of our own.
 const FAULTS: [Signal; 8] = [
@@ -39,59 +35,6 @@ const FAULTS: [Signal; 8] = [
 
 /// A signal that is sent to a group comes to all of its processes within microseconds of each other.
 const GROUP_SETTLES: Duration = Duration::from_millis(1);
-
-/// A signal that has come.
-#[derive(Clone, Copy, Debug)]
-pub struct Received {
-    /// Its number, that of a real-time signal included.
-    pub signal: i32,
-    /// Whether all of our process group has got it, and not we alone.
-    pub reached_group: bool,
-    /// The terminal that we had is gone.
-    pub is_hangup: bool,
-    /// What sigqueue(3) has sent with it.
-    value: Option<usize>,
-}
-
-impl Received {
-    /// Whether it is `signal`.
-    pub fn is(&self, signal: Signal) -> bool {
-        self.signal == signal as i32
-    }
-
-    /// Whether it asks for an end.
-    pub fn asks_for_end(&self) -> bool {
-        ENDING.iter().any(|signal| self.is(*signal))
-    }
-
-    /// Whether it asks to stop until a SIGCONT comes.
-    pub fn asks_to_stop(&self) -> bool {
-        STOPPING.iter().any(|signal| self.is(*signal))
-    }
-
-    /// One that has come to us alone.
-    #[cfg(test)]
-    pub(super) fn alone(signal: Signal) -> Self {
-        Self { signal: signal as i32, reached_group: false, is_hangup: false, value: None }
-    }
-
-    /// Sends the same to a process, which may have ended.
-    pub fn send_to(&self, pid: Pid) {
-        match self.value {
-            // SAFETY: a number of a process, one of a signal, and a value that is not looked at.
-            Some(value) => unsafe {
-                libc::sigqueue(pid.as_raw(), self.signal, libc::sigval { sival_ptr: value as *mut _ });
-            },
-            None => send(pid, self.signal),
-        }
-    }
-}
-
-/// Sends a signal, be it one that has no name, to a process that may have ended.
-pub(super) fn send(pid: Pid, signal: i32) {
-    // SAFETY: two numbers.
-    unsafe { libc::kill(pid.as_raw(), signal) };
-}
 
 /// All signals of this process but those of its own faults, no longer delivered otherwise.
 #[derive(Debug)]
@@ -113,10 +56,11 @@ impl Signals {
     }
 
     /// The same with a guard in our process group.
-    pub fn guarded() -> io::Result<Self> {
-        let mut signals = Self::open()?;
+    pub fn guarded() -> Result<Self, Error> {
+        let failed = |source| Error::System { what: "opening a signal descriptor", source };
+        let mut signals = Self::open().map_err(failed)?;
         // It inherits what is blocked: nothing that is sent to the group ends it.
-        signals.guard = Some(Arc::new(Guard::start()?));
+        signals.guard = Some(Arc::new(Guard::start().map_err(failed)?));
         Ok(signals)
     }
 
@@ -128,7 +72,7 @@ impl Signals {
     /// Has the guard kill a child, with all that it has started, if we end before [`Self::forget`].
     pub fn watch(&self, child: Pid) {
         if let Some(guard) = &self.guard {
-            guard.watch(Family { root: child, bond: Bond::Tree });
+            guard.watch(ProcessTree { root: child, grouping: Grouping::Descendants });
         }
     }
 

@@ -19,31 +19,23 @@ use explain::{ExplainRow, HandleRow, PartsNs};
 use verdicts::BudgetRow;
 
 use super::run_info::{Exit, RunInfo, Traced};
-use super::verdicts::Verdicts;
+use super::run_report::{RunReport, test_id};
 use cargo_beyla_core::model::boundaries::Phases;
 use cargo_beyla_core::model::request::{Endpoint, MessageBytes, Request};
-use cargo_beyla_core::model::summary::{Distribution, Explained, RouteSummary, Summary, Unseen};
+use cargo_beyla_core::model::summary::{Distribution, Explained, RouteSummary, Unseen};
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;
 
-/// Writes the report of a run that lasted `duration_ns`, and a newline. `exit` is `None` where it is
-/// not known how the server ended.
-pub fn write(
-    summary: &Summary,
-    run: &RunInfo,
-    duration_ns: u64,
-    exit: Option<Exit>,
-    verdicts: &Verdicts,
-    writer: impl Write,
-) -> io::Result<()> {
+/// Writes the report, and a newline.
+pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
+    let RunReport { run, summary, verdicts, .. } = report;
     let explained = summary.explained.as_ref();
-    let findings = summary.explained.iter().flat_map(|explained| {
-        let findings = explained.findings.iter();
-        findings.map(move |finding| explain::finding(finding, explained))
-    });
-    let rounds = summary.tests.iter().any(|test| test.round > 0);
-    let report = Report {
+    let rounds = report.is_repeated();
+    let findings = explained
+        .into_iter()
+        .flat_map(|explained| report.findings().iter().map(move |found| explain::finding(found, explained)));
+    let contract = Report {
         schema: SCHEMA,
         version: &run.version,
         target: match &run.traced {
@@ -58,8 +50,8 @@ pub fn write(
             }
         },
         started_unix_ns: run.started_unix_ns,
-        duration_ns,
-        exit,
+        duration_ns: report.duration_ns,
+        exit: report.exit,
         capture: &run.capture,
         totals: Totals {
             requests: summary.totals.requests,
@@ -84,7 +76,7 @@ pub fn write(
     };
     // The serializer writes every token by itself.
     let mut writer = BufWriter::new(writer);
-    serde_json::to_writer(&mut writer, &report)?;
+    serde_json::to_writer(&mut writer, &contract)?;
     writer.write_all(b"\n")?;
     writer.flush()
 }
@@ -255,7 +247,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         id: request.id,
         connection: request.connection.id,
         pid: request.connection.owner.map(|owner| owner.pid).filter(|pid| *pid > 0).or(run.pid()),
-        test: request.connection.owner.and_then(|owner| owner.test).map(|test| test.0),
+        test: test_id(request).map(|test| test.0),
         protocol: request.protocol,
         method: &request.method,
         path: &request.path,

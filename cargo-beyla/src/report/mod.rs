@@ -1,6 +1,7 @@
 //! Requests -> terminal, JSON, recordings.
 
 pub mod annotations;
+mod bar;
 mod colors;
 mod explain;
 #[cfg(test)]
@@ -9,9 +10,11 @@ pub(crate) mod fixtures;
 pub mod json;
 pub mod junit;
 pub mod live;
+mod notes;
 pub mod printer;
 pub mod recording;
 pub mod run_info;
+pub mod run_report;
 mod segments;
 mod table;
 pub mod terminal;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use cargo_beyla_core::analysis::suite::Within;
 use cargo_beyla_core::model::summary::Summary;
 use cargo_beyla_core::model::system_call::Architecture;
 
@@ -53,6 +54,17 @@ pub enum Traced {
         #[serde(default, serialize_with = "lossy_list")]
         within: Vec<PathBuf>,
     },
+}
+
+impl Traced {
+    /// Which processes were followed; `None` in recordings that do not say it, which are of one process alone.
+    pub fn followed(&self) -> Option<Within> {
+        match self {
+            Self::Server { within, .. } if within.is_empty() => None,
+            Self::Server { within, .. } => Some(Within { folders: within.clone(), itself: true }),
+            Self::Tests { within, .. } => Some(Within { folders: within.clone(), itself: false }),
+        }
+    }
 }
 
 /// A random number, drawn once a run. JSON has it as a hexadecimal text: it does not fit a number there.

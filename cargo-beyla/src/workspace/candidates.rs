@@ -2,7 +2,7 @@
 
 use cargo_metadata::{Package, TargetKind as Cargo};
 
-use super::select::TargetKind;
+use super::target::TargetKind;
 use crate::error::Error;
 
 /// The packages that `arguments` leave in question.

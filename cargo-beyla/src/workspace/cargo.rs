@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::cli::BuildOptions;
+use crate::cli::options::BuildOptions;
 use crate::error::Error;
 
 /// The cargo that called us, else the one that is found.

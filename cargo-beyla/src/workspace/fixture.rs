@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::program::Program;
 use super::start;
+use crate::cli::runner::START;
 
 /// What is asked for how cargo starts programs is started by cargo in their place. Here that is the executable of these
 /// tests, which must then answer as the tool does, and not test.
@@ -18,8 +19,8 @@ static ANSWER: extern "C" fn() = answer;
 
 extern "C" fn answer() {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|argument| argument == start::SUBCOMMAND) {
-        let told = start::tell(arguments.next().unwrap_or_default(), arguments.collect());
+    if arguments.next().is_some_and(|argument| argument == START) {
+        let told = start::answer(arguments.next().unwrap_or_default(), arguments.collect());
         std::process::exit(told.is_err().into());
     }
 }

@@ -3,7 +3,7 @@
 //! `cargo run` and `cargo test` start a program with arguments, a folder and an environment that depend on the package,
 //! its build scripts, the layout of the target directory, the toolchain and all of cargo's configuration. So cargo is
 //! asked: it runs once more, with this tool as the runner of the target. The tool writes down how it was started, and
-//! ends ([`tell`]). What cargo builds is not executed meanwhile.
+//! ends ([`answer`]). What cargo builds is not executed meanwhile.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,11 +22,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::cargo;
 use super::program::Program;
 use super::target_runner::{TargetRunners, sets_runner};
-use crate::cli::BuildOptions;
+use crate::cli::options::BuildOptions;
+use crate::cli::runner::START;
 use crate::error::Error;
-
-/// The subcommand that writes down how it was started.
-pub const SUBCOMMAND: &str = "__start";
 
 /// What marks the beginning of an answer among other output.
 const MARK: &[u8] = b"\0cargo-beyla start\0";
@@ -54,7 +52,7 @@ struct Answer {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn tell(target: OsString, arguments: Vec<OsString>) -> io::Result<()> {
+pub fn answer(target: OsString, arguments: Vec<OsString>) -> io::Result<()> {
     let folder = std::env::current_dir()?.into_os_string();
     let answer = Answer { target, folder, arguments, environment: std::env::vars_os().collect() };
     let mut stdout = io::stdout().lock();
@@ -138,10 +136,10 @@ pub(super) fn ask(
     let path = format!("/proc/self/fd/{}", own.as_raw_fd());
     // The environment has the last word on the runner of a target, whatever form it has elsewhere.
     for target in runners.targets() {
-        command.env(TargetRunners::variable(target), format!("{path} {SUBCOMMAND} {target}"));
+        command.env(TargetRunners::variable(target), format!("{path} {START} {target}"));
     }
     // Of a target that we did not expect. The condition always holds, and nobody else has written it like this.
-    command.arg("--config").arg(format!("target.'cfg(not(cargo_beyla))'.runner=['{path}','{SUBCOMMAND}','']"));
+    command.arg("--config").arg(format!("target.'cfg(not(cargo_beyla))'.runner=['{path}','{START}','']"));
     if !arguments.is_empty() {
         command.arg("--").args(arguments);
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cargo_beyla::export::exporter::{Checked, Exporter};
+use cargo_beyla::export::checked::Checked;
+use cargo_beyla::export::exporter::Exporter;
 use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
 use cargo_beyla::export::settings::{Compression, ExportSettings, OtlpExport, Protocol, Resource, TlsFiles};
 use cargo_beyla::report::run_info::{RunInfo, Traced};

@@ -15,7 +15,7 @@ use super::histogram::{DURATION, Exemplar, Histogram, PHASE, SIZE};
 use super::process::{Usage, usage};
 use crate::config::attributes::{AttributeSelection, selects};
 use crate::export::attribute::{Attribute, Value, error_type, method, route, version};
-use crate::export::resource::{flag, number, text};
+use crate::export::key_value::{flag, number, text};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::request::{Outcome, Request};
 

@@ -23,8 +23,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::failure::Failure;
-use super::http::USER_AGENT;
-use super::receiver::Receiver;
+use super::receiver::{Receiver, USER_AGENT};
 use super::tls::Tls;
 use crate::config::proxy::{Credentials, Proxy};
 use crate::export::settings::Protocol;

@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 
-use crate::export::resource::{number, text};
+use crate::export::key_value::{number, text};
 use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Place};
 
 /// The parts of the handle phase, in nanoseconds.

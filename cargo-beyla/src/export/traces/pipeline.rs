@@ -8,12 +8,12 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::batch::{Batch, FULL, Without};
-use crate::export::inbox::{Bounds, Queue};
+use super::batch::{Batch, ExcludedAttributes, FULL};
 use crate::export::item::{Counts, Item};
 use crate::export::otlp::delivery::{Delivery, NotDelivered, Trouble};
 use crate::export::otlp::signal::Rejected;
 use crate::export::outcome::TracesOutcome;
+use crate::export::queue::{BoundedQueue, Bounds};
 use crate::report::run_info::RunInfo;
 
 /// How long something waits for more to be sent with.
@@ -25,7 +25,7 @@ const TOO_MANY: &str = "they came faster than they were taken";
 /// What waits to be sent.
 #[derive(Debug)]
 pub(in crate::export) struct Waiting {
-    queue: RefCell<Queue>,
+    queue: RefCell<BoundedQueue>,
     changed: Notify,
     /// Whether no more will come.
     closed: Cell<bool>,
@@ -122,11 +122,16 @@ pub(in crate::export) struct Pipeline {
     delivery: Delivery,
     run: RunInfo,
     resource: Resource,
-    without: Without,
+    without: ExcludedAttributes,
 }
 
 impl Pipeline {
-    pub(in crate::export) fn new(delivery: Delivery, run: RunInfo, resource: Resource, without: Without) -> Self {
+    pub(in crate::export) fn new(
+        delivery: Delivery,
+        run: RunInfo,
+        resource: Resource,
+        without: ExcludedAttributes,
+    ) -> Self {
         Self { delivery, run, resource, without }
     }
 
@@ -134,7 +139,7 @@ impl Pipeline {
     pub(in crate::export) fn waiting(&self, bounds: Bounds) -> Rc<Waiting> {
         let endpoint = self.delivery.receiver().endpoint.clone();
         Rc::new(Waiting {
-            queue: RefCell::new(Queue::new(bounds)),
+            queue: RefCell::new(BoundedQueue::new(bounds)),
             changed: Notify::new(),
             closed: Cell::new(false),
             outcome: RefCell::new(TracesOutcome { endpoint, ..TracesOutcome::default() }),

@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 
 use super::spans::SAMPLED;
-use crate::export::resource::{number, text};
+use crate::export::key_value::{number, text};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::analysis::suite::{EndedTest, TestResult};
 

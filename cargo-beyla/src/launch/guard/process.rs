@@ -12,7 +12,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::super::family::Family;
+use super::super::process_tree::ProcessTree;
 use super::{MESSAGE, Message, NAME};
 use crate::error::USAGE;
 
@@ -23,8 +23,8 @@ const SIGNALS_MAX: usize = 1024;
 pub fn run() -> ExitCode {
     match guard() {
         Ok(watched) => {
-            for family in watched.values() {
-                family.kill_orphaned();
+            for tree in watched.values() {
+                tree.kill_orphaned();
             }
             ExitCode::SUCCESS
         }
@@ -33,7 +33,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn guard() -> io::Result<HashMap<Pid, Family>> {
+fn guard() -> io::Result<HashMap<Pid, ProcessTree>> {
     // Nothing that is sent to the group ends or stops it.
     SigSet::all().thread_block()?;
     let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -67,8 +67,8 @@ fn guard() -> io::Result<HashMap<Pid, Family>> {
             return Ok(watched);
         }
         match Message::decode(&message) {
-            Some(Message::Watch(family)) => {
-                watched.insert(family.root, family);
+            Some(Message::Watch(tree)) => {
+                watched.insert(tree.root, tree);
             }
             Some(Message::Forget(root)) => {
                 watched.remove(&root);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::report::explain::place::Spot;
-use crate::report::explain::sentence::sentence;
+use crate::report::run_report::FindingReport;
 use cargo_beyla_core::model::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, Wait};
 use cargo_beyla_core::model::finding::{Delayed, Finding};
 use cargo_beyla_core::model::summary::Explained;
@@ -93,7 +93,7 @@ pub(super) struct FindingRow<'a> {
     delayed: Vec<DelayedRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tests: Vec<u32>,
-    message: String,
+    message: &'a str,
 }
 
 #[derive(Serialize)]
@@ -119,8 +119,8 @@ pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) ->
     }
 }
 
-pub(super) fn finding<'a>(finding: &Finding, explained: &'a Explained) -> FindingRow<'a> {
-    let Finding { kind, route: of_route, place: at, count, of, total_ns, max_ns, delayed, tests } = finding;
+pub(super) fn finding<'a>(found: &'a FindingReport, explained: &'a Explained) -> FindingRow<'a> {
+    let Finding { kind, route: of_route, place: at, count, of, total_ns, max_ns, delayed, tests } = &found.finding;
     let delayed = delayed.iter().map(|Delayed { method, route, count, total_ns, max_ns }| DelayedRow {
         route: format!("{method} {route}"),
         count: *count,
@@ -137,7 +137,7 @@ pub(super) fn finding<'a>(finding: &Finding, explained: &'a Explained) -> Findin
         place: at.as_ref().map(|at| place(at, explained)),
         delayed: delayed.collect(),
         tests: tests.iter().map(|test| test.0).collect(),
-        message: sentence(finding, explained),
+        message: &found.sentence,
     }
 }
 

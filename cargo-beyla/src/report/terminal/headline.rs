@@ -1,7 +1,8 @@
 //! The first lines: how much there was, and how it went.
 
 use crate::report::colors::{Paint, Role};
-use crate::report::run_info::{Exit, RunInfo, Traced};
+use crate::report::run_info::{Exit, Traced};
+use crate::report::run_report::RunReport;
 use crate::report::text;
 use crate::report::units::{count, counted, duration, rate};
 use cargo_beyla_core::analysis::suite::{TestResult, TestSummary};
@@ -9,7 +10,9 @@ use cargo_beyla_core::model::request::Endpoint;
 use cargo_beyla_core::model::summary::Summary;
 
 /// Counts and rate, then what it was that ran.
-pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit: Option<Exit>, paint: Paint) -> String {
+pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
+    let RunReport { run, duration_ns, exit, summary, .. } = report;
+    let duration_ns = *duration_ns;
     let totals = &summary.totals;
     let tests = matches!(run.traced, Traced::Tests { .. });
     let mut lines = if totals.requests == 0 {
@@ -45,7 +48,7 @@ pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit:
                 ran.extend([", on ", &listening(&summary.listening)]);
             }
         }
-        None => ran.push_str(&results(&summary.tests)),
+        None => ran.push_str(&results(report)),
     }
     lines.push_str(&paint.paint(Role::Faint, ran));
     lines.push('\n');
@@ -57,7 +60,8 @@ pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit:
 }
 
 /// `, 12 passed, 1 failed`, and in how many rounds.
-fn results(tests: &[TestSummary]) -> String {
+fn results(report: &RunReport) -> String {
+    let tests = &report.summary.tests;
     let mut said = String::new();
     let labels = ["passed", "failed", "killed", "timed out", "not ended"];
     for label in labels {
@@ -67,9 +71,8 @@ fn results(tests: &[TestSummary]) -> String {
             said.extend([", ", &count(number), " ", label]);
         }
     }
-    let rounds = tests.iter().map(|test| u64::from(test.round) + 1).max().unwrap_or(0);
-    if rounds > 1 {
-        said.extend([", in ", &counted(rounds, "round")]);
+    if report.is_repeated() {
+        said.extend([", in ", &counted(report.rounds(), "round")]);
     }
     said
 }

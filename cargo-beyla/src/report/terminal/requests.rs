@@ -2,14 +2,15 @@
 
 use super::remarks::remarks;
 use super::{METHOD_WIDTH, Width};
+use crate::report::bar;
 use crate::report::colors::{Paint, Role};
-use crate::report::run_info::RunInfo;
+use crate::report::run_report::RunReport;
 use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{bytes, count, offset, time};
 use cargo_beyla_core::model::request::{Outcome, Request};
-use cargo_beyla_core::model::summary::{Explained, Summary};
+use cargo_beyla_core::model::summary::Explained;
 
 /// Columns of a time bar.
 const BAR: usize = 24;
@@ -71,28 +72,19 @@ const OF_SLOWEST_OPENED: &[Columns] = &[
 ];
 
 /// A line for each request, in the order in which they came.
-pub(super) fn each(summary: &Summary, run: &RunInfo, paint: Paint, width: Width) -> String {
+pub(super) fn each(report: &RunReport, paint: Paint, width: Width) -> String {
+    let summary = &report.summary;
     let explained = summary.explained.as_ref();
-    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, summary, run)).collect();
+    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, report)).collect();
     let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
     section("Every request, in order", &Listing::new(rows, explained, width), layouts, paint)
 }
 
 /// The slowest requests with a bar of their phases. What there is to remark of them is left out where it
 /// was `told` before.
-pub(super) fn slowest(
-    summary: &Summary,
-    number: usize,
-    told: bool,
-    run: &RunInfo,
-    paint: Paint,
-    width: Width,
-) -> String {
-    let explained = summary.explained.as_ref();
-    let mut slowest: Vec<&Request> = summary.requests.iter().map(AsRef::as_ref).collect();
-    slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
-    slowest.truncate(number);
-    let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, summary, run)).collect();
+pub(super) fn slowest(report: &RunReport, number: usize, told: bool, paint: Paint, width: Width) -> String {
+    let explained = report.summary.explained.as_ref();
+    let rows: Vec<Row<'_>> = report.slowest().take(number).map(|request| Row::new(request, report)).collect();
     let title = match rows.len() {
         1 => "The slowest request".to_owned(),
         number => format!("The {} slowest requests", count(number as u64)),
@@ -105,7 +97,7 @@ fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint
     let (table, columns) = listing.fit(layouts);
     let mut out = paint.paint(Role::Strong, title);
     if columns.bar.is_some() {
-        out.push_str(&segments::legend(&listing.segments, text::width(title), listing.width.columns, paint));
+        out.push_str(&bar::legend(&listing.segments, text::width(title), listing.width.columns, paint));
     }
     out.push('\n');
     table.render(paint, &mut out);
@@ -159,7 +151,7 @@ impl<'a> Listing<'a> {
         table.column(Align::Right, "at", rows().map(|row| Cell::plain(offset(row.offset_ns))));
         table.column(Align::Right, "total", rows().map(|row| Cell::plain(time(row.request.boundaries.total()))));
         if let Some(width) = columns.bar {
-            let bar = |row: &Row<'_>| segments::bar(&row.lengths, &self.segments, width);
+            let bar = |row: &Row<'_>| bar::bar(&row.lengths, &self.segments, width);
             table.column(Align::Left, "phases", rows().map(bar));
         }
         let segments = if columns.segments { &self.segments[..] } else { &[] };
@@ -202,7 +194,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(request: &'a Request, summary: &Summary, run: &RunInfo) -> Self {
+    fn new(request: &'a Request, report: &RunReport) -> Self {
         let boundaries = &request.boundaries;
         let mut target = request.path.to_string();
         if let Some(query) = &request.query {
@@ -219,12 +211,12 @@ impl<'a> Row<'a> {
         let ending = ending.map(|role| (role, request.outcome.label().to_owned()));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (Role::Faint, format!("+ {} accept wait", time(wait))));
-        let test = request.connection.owner.and_then(|owner| summary.tests.get(owner.test?.0 as usize));
+        let test = report.test_of(request);
         let explanation = request.explanation.as_ref();
         Self {
             request,
             lengths: Lengths::of_request(&boundaries.phases(), explanation.map(|explanation| &explanation.parts)),
-            offset_ns: boundaries.start().saturating_sub(run.started_monotonic_ns),
+            offset_ns: boundaries.start().saturating_sub(report.run.started_monotonic_ns),
             target: format!("{method} {}", text::escape(&target)),
             ending,
             accept_wait: wait,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Width;
 use crate::report::colors::{Paint, Role};
+use crate::report::run_report::RunReport;
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{count, counted, time};
@@ -58,7 +59,8 @@ impl Row {
 }
 
 /// The tests that made requests, that with the most time in them first, and how many made none.
-pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: Width) -> String {
+pub(super) fn suite(report: &RunReport, paint: Paint, width: Width) -> String {
+    let tests = &report.summary.tests;
     let mut by_name: BTreeMap<(&str, &str), Row> = BTreeMap::new();
     // Of a binary without a list nothing ran.
     for test in tests.iter().filter(|test| test.result != Some(TestResult::Unlisted)) {
@@ -73,7 +75,7 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: Width) -> String
     if !seen.is_empty() {
         out.push_str(&paint.paint(
             Role::Strong,
-            if tests.iter().any(|test| test.round > 0) {
+            if report.is_repeated() {
                 "Tests, the most time in requests first; durations as their mean"
             } else {
                 "Tests, the most time in requests first"

@@ -1,0 +1,71 @@
+//! The child in whose place the user sees us: what is sent to us is meant for it, and where it stops, we stop.
+
+use std::io;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus, waitpid};
+
+use super::received::Received;
+use super::signals::stop_by;
+
+/// The child in whose place the user sees us.
+#[derive(Clone, Copy, Debug)]
+pub struct ForegroundChild {
+    child: Pid,
+    /// The signal by which we were asked to stop.
+    asked_to_stop: Option<i32>,
+    is_stopped: bool,
+}
+
+impl ForegroundChild {
+    /// For a child that was not waited for.
+    pub fn new(child: Pid) -> Self {
+        Self { child, asked_to_stop: None, is_stopped: false }
+    }
+
+    /// The child.
+    pub fn pid(&self) -> Pid {
+        self.child
+    }
+
+    /// Sends the child what has come to us alone; it has got the rest itself.
+    pub fn pass_on(&mut self, received: &Received) {
+        if received.asks_to_stop() {
+            self.asked_to_stop = Some(received.signal);
+        } else if received.is(Signal::SIGCONT) {
+            self.asked_to_stop = None;
+        }
+        if !received.reached_group {
+            received.send_to(self.child);
+        }
+    }
+
+    /// Looks after the child: how it has ended, if it has.
+    ///
+    /// # Errors
+    /// If it cannot be waited for, which says that somebody else has.
+    pub fn ended(&mut self) -> io::Result<Option<WaitStatus>> {
+        let child = rustix::process::Pid::from_raw(self.child.as_raw());
+        let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+        while let Some((_, status)) = waitpid(child, options)? {
+            if status.exited() || status.signaled() {
+                return Ok(Some(status));
+            }
+            self.is_stopped = status.stopped();
+        }
+        Ok(None)
+    }
+
+    /// Whether the child has stopped, as we were asked to as well.
+    pub fn wants_to_stop(&self) -> bool {
+        self.is_stopped && self.asked_to_stop.is_some()
+    }
+
+    /// Stops us as the child has stopped; returns when somebody has us go on.
+    pub fn stop(&mut self) {
+        if let Some(signal) = self.asked_to_stop.take() {
+            stop_by(signal);
+        }
+    }
+}
