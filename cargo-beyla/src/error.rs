@@ -97,7 +97,7 @@ pub enum Error {
         /// Where we serve metrics ourselves.
         prometheus: Option<SocketAddr>,
     },
-    /// Of itself, or killed.
+    /// The probe helper ended before the run, by itself or because somebody killed it.
     #[error("the probe helper ended before what it traced")]
     HelperEnded,
     /// The machine, or what this process may do on it, is not enough to trace.
@@ -136,7 +136,7 @@ pub enum Error {
         /// What to do instead.
         hint: Option<String>,
     },
-    /// Two reports, each of which wants stdout for itself.
+    /// Two reports that both want stdout.
     #[error("--json - and --junit - cannot both write to stdout: give one of them a file")]
     OneStdout,
     /// A file of ours could not be read or written.
@@ -220,7 +220,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code that tells this failure.
+    /// The exit code for this failure.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BuildFailed { .. } | Self::NoExecutable { .. } | Self::Start { .. } => BUILD_FAILED,

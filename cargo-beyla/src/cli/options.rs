@@ -160,7 +160,7 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
     found.map(|(_, protocol)| *protocol).ok_or_else(|| "expected grpc or http/protobuf".to_owned())
 }
 
-/// What is wrong with it is told later, by one who does not repeat it.
+/// It is checked later, where the message does not repeat the secret.
 #[allow(clippy::unnecessary_wraps)]
 fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))

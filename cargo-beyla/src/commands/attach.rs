@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::AttachArguments;
-use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::console::status::Status;
 use crate::error::{BUDGET_BROKEN, Error};
@@ -16,19 +15,15 @@ use crate::probe::starting::Asking;
 use crate::report::run_info::Traced;
 use crate::run::criteria::Criteria;
 use crate::run::follow_server::FollowServer;
+use crate::run::options::{RunOptions, load_settings};
 use crate::run::outputs::{Outputs, print_settings};
-use crate::run::reporting::Reporting;
 use crate::run::server::Server;
-use crate::run::setup::{Attaching, Setup, Subject, check_exports, open_helper};
+use crate::run::setup::{Attaching, Subject, open_helper};
 use crate::workspace::sources::Sources;
 
 /// Watches the server until the user has seen enough, or it ends.
 pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<ExitCode, Error> {
-    let settings = Settings::load(&arguments.settings(), &Environment::of_process(), None)?;
-    let status = Status { level: settings.log_level.value, ..status };
-    for warning in &settings.warnings {
-        status.warn(warning);
-    }
+    let (settings, status) = load_settings(&arguments.settings(), None, status)?;
     if arguments.export.show_config {
         return print_settings(&settings).map(|()| ExitCode::SUCCESS);
     }
@@ -44,15 +39,8 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
         junit: None,
         user: user.as_ref(),
     };
-    let setup = Setup {
-        settings: &settings,
-        criteria: &criteria,
-        exports: check_exports(&settings, status)?,
-        capture: arguments.capture,
-        record: outputs.record,
-        status,
-    };
-    settings.trace()?;
+    let options = RunOptions { settings: &settings, criteria: &criteria, outputs, capture: arguments.capture, status };
+    let exports = options.check()?;
     outputs.check()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
 
@@ -62,11 +50,11 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     let traced = Traced::Server { pid, executable: executable.clone(), within: folders(&executable) };
     let sources = Sources::around(&executable);
     let subject = Subject::Process { pid, executable, file, runs: true, members: descendants(pid) };
-    let attaching = Attaching { traced, binaries: &[], sources, package: None, signals };
-    let begun = setup.begin(helper, subject, attaching)?;
+    let attaching = Attaching { traced, binaries: &[], sources, package: None, exports, signals };
+    let begun = options.begin(helper, subject, attaching)?;
 
     let server = FollowServer::new(Server::Running(running), &settings, user.as_ref(), outputs.stdout());
-    let outcome = Reporting { settings: &settings, criteria: &criteria, outputs, status }.follow(begun, server)?;
+    let outcome = options.follow(begun, server)?;
     let over_budget = if outcome.is_over_budget { BUDGET_BROKEN } else { 0 };
     Ok(ExitCode::from(outcome.exec_exit_code.filter(|code| *code != 0).unwrap_or(over_budget)))
 }

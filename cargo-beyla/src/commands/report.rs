@@ -3,24 +3,19 @@
 use std::process::ExitCode;
 
 use crate::cli::ReportArguments;
-use crate::config::environment::Environment;
-use crate::config::settings::Settings;
 use crate::console::status::Status;
 use crate::error::Error;
 use crate::report::recording::{Ending, Recording};
 use crate::report::run_info::Seed;
 use crate::report::run_report::RunReport;
+use crate::run::options::load_settings;
 use crate::run::outputs::Outputs;
 use cargo_beyla_core::event::decode::Event;
 use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 
 /// Renders the recording.
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {
-    let settings = Settings::load(&arguments.settings(), &Environment::of_process(), None)?;
-    let status = Status { level: settings.log_level.value, ..status };
-    for warning in &settings.warnings {
-        status.warn(warning);
-    }
+    let (settings, status) = load_settings(&arguments.settings(), None, status)?;
     let report = replay(Recording::open(&arguments.file)?, settings.trace()?, status)?;
     let outputs = Outputs { json: arguments.report.json.as_deref(), ..Outputs::default() };
     outputs.show(&report, &settings, status)?;

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::RunArguments;
-use crate::config::environment::Environment;
-use crate::config::settings::Settings;
 use crate::console::status::Status;
 use crate::error::{BUDGET_BROKEN, Error, SIGNALLED};
 use crate::launch::foreground_child::ForegroundChild;
@@ -16,10 +14,11 @@ use crate::probe::starting::Asking;
 use crate::report::run_info::{Exit, Traced};
 use crate::run::criteria::Criteria;
 use crate::run::follow_server::FollowServer;
+use crate::run::options::{RunOptions, load_settings};
 use crate::run::outputs::{Outputs, print_settings};
-use crate::run::reporting::{Outcome, Reporting};
+use crate::run::reporting::Outcome;
 use crate::run::server::Server;
-use crate::run::setup::{Attaching, Setup, Subject, check_exports, open_helper};
+use crate::run::setup::{Attaching, Subject, open_helper};
 use crate::workspace::build::{self, Built};
 use crate::workspace::select;
 
@@ -28,11 +27,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let user = InvokingUser::detect();
     let as_user = user::applying(user.as_ref());
     let selection = select::select(&arguments.target, as_user)?;
-    let settings = Settings::load(&arguments.settings(), &Environment::of_process(), Some(&selection.manifests))?;
-    let status = Status { level: settings.log_level.value, ..status };
-    for warning in &settings.warnings {
-        status.warn(warning);
-    }
+    let (settings, status) = load_settings(&arguments.settings(), Some(&selection.manifests), status)?;
     if arguments.export.show_config {
         return print_settings(&settings).map(|()| ExitCode::SUCCESS);
     }
@@ -44,15 +39,8 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
         junit: None,
         user: user.as_ref(),
     };
-    let setup = Setup {
-        settings: &settings,
-        criteria: &criteria,
-        exports: check_exports(&settings, status)?,
-        capture: arguments.capture,
-        record: outputs.record,
-        status,
-    };
-    settings.trace()?;
+    let options = RunOptions { settings: &settings, criteria: &criteria, outputs, capture: arguments.capture, status };
+    let exports = options.check()?;
     outputs.check()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
     if let Some(chosen) = &selection.target.chosen {
@@ -73,8 +61,8 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let traced = Traced::Server { pid, executable: executable.clone(), within };
     let subject =
         Subject::Process { pid, executable: executable.clone(), file: executable, runs: false, members: Vec::new() };
-    let attaching = Attaching { traced, binaries: &[], sources: selection.sources, package: None, signals };
-    let ready = setup.begin(helper, subject, attaching).and_then(|begun| {
+    let attaching = Attaching { traced, binaries: &[], sources: selection.sources, package: None, exports, signals };
+    let ready = options.begin(helper, subject, attaching).and_then(|begun| {
         let no_program = || Error::NoExecutable { target: selection.target.name.clone() };
         let program = start.answer(waiting)?.into_iter().next_back().ok_or_else(no_program)?;
         Ok((begun, program))
@@ -94,7 +82,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let server = Server::Own(ForegroundChild::new(suspended.release(program)?));
 
     let server = FollowServer::new(server, &settings, user.as_ref(), outputs.stdout());
-    let outcome = Reporting { settings: &settings, criteria: &criteria, outputs, status }.follow(begun, server)?;
+    let outcome = options.follow(begun, server)?;
     Ok(ExitCode::from(exit_code(&outcome)))
 }
 

@@ -28,9 +28,10 @@ use crate::report::run_info::{Exit, Traced};
 use crate::report::run_report::RunReport;
 use crate::report::{json, terminal};
 use crate::run::criteria::Criteria;
-use crate::run::outputs::terminal_options;
+use crate::run::options::RunOptions;
+use crate::run::outputs::{Outputs, terminal_options};
 use crate::run::run_loop::{Finished, RunLoop};
-use crate::run::setup::{Attaching, Begun, Setup, Subject};
+use crate::run::setup::{Attaching, Begun, Subject};
 use crate::run::test_binary::TestBinary;
 use crate::workspace::sources::Sources;
 
@@ -75,21 +76,21 @@ impl Prepared {
         // Before there are threads.
         let signals = Signals::guarded()?;
         let criteria = Criteria::default();
-        let setup = Setup {
+        let options = RunOptions {
             settings: &settings,
             criteria: &criteria,
-            exports: None,
+            outputs: Outputs::default(),
             capture: Capture::Auto,
-            record: None,
             // How long attaching took is of no interest, time and again.
             status: Status { level: status.level.max(LogLevel::Warn), ..status },
         };
-        let loading = setup.load(helper, Subject::Children)?;
+        let loading = options.load(helper, Subject::Children)?;
         let within = Invocation::within(&planned.executable, &planned.spawns);
         let sources = if settings.explain.value { Sources::around(&planned.executable) } else { Sources::default() };
         let traced = Traced::Tests { workspace: sources.root.clone(), within };
         let binaries = std::slice::from_ref(&planned);
-        let begun = setup.attach(loading, Attaching { traced, binaries, sources, package: None, signals })?;
+        let begun =
+            options.attach(loading, Attaching { traced, binaries, sources, package: None, exports: None, signals })?;
         Ok(Self { settings, begun, executable: planned.executable, status })
     }
 

@@ -8,8 +8,6 @@ use std::process::{Command, ExitCode};
 
 use self::plan::Plan;
 use crate::cli::test::{TestArguments, TestControl};
-use crate::config::environment::Environment;
-use crate::config::settings::Settings;
 use crate::config::test_groups::TestGroup;
 use crate::console::status::Status;
 use crate::error::{BUDGET_BROKEN, Error, SIGNALLED, TESTS_FAILED};
@@ -22,10 +20,11 @@ use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::run_info::Traced;
 use crate::run::criteria::Criteria;
+use crate::run::options::{RunOptions, load_settings};
 use crate::run::outputs::{Outputs, print_settings};
-use crate::run::reporting::{Judged, Reporting};
+use crate::run::reporting::Judged;
 use crate::run::run_loop::RunLoop;
-use crate::run::setup::{Attaching, Begun, Setup, Subject, check_exports, open_helper};
+use crate::run::setup::{Attaching, Begun, Subject, open_helper};
 use crate::run::test_progress::TestProgress;
 use crate::run::test_suite::TestSuite;
 use crate::workspace::test_workspace::arguments::HarnessArguments;
@@ -38,11 +37,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let user = InvokingUser::detect();
     let as_user = user::applying(user.as_ref());
     let workspace = TestWorkspace::read(target, as_user)?;
-    let settings = Settings::load(&arguments.settings(), &Environment::of_process(), Some(&workspace.manifests))?;
-    let status = Status { level: settings.log_level.value, ..status };
-    for warning in &settings.warnings {
-        status.warn(warning);
-    }
+    let (settings, status) = load_settings(&arguments.settings(), Some(&workspace.manifests), status)?;
     if arguments.export.show_config {
         return print_settings(&settings).map(|()| ExitCode::SUCCESS);
     }
@@ -58,21 +53,14 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         junit: arguments.junit.as_deref(),
         user: user.as_ref(),
     };
-    let setup = Setup {
-        settings: &settings,
-        criteria: &criteria,
-        exports: check_exports(&settings, status)?,
-        capture: arguments.capture,
-        record: outputs.record,
-        status,
-    };
-    settings.trace()?;
+    let options = RunOptions { settings: &settings, criteria: &criteria, outputs, capture: arguments.capture, status };
+    let exports = options.check()?;
     let loading = if run.no_run {
         None
     } else {
         outputs.check()?;
         // Before the build: sudo may ask for a password, and the programs load in the meantime.
-        Some(setup.load(open_helper(Asking::OnTerminal, status)?, Subject::Children)?)
+        Some(options.load(open_helper(Asking::OnTerminal, status)?, Subject::Children)?)
     };
     let compiled = workspace.compile(target, run.jobs.map(NonZeroUsize::get), as_user)?;
     let Some(loading) = loading else {
@@ -94,31 +82,30 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
 
     // Before there are threads, and processes that stay behind if we are killed.
     let signals = Signals::guarded()?;
-    let mut options = TestOptions {
+    let mut test_options = TestOptions {
         groups: groups.iter().map(|group| group.max_threads).collect(),
         user: user.clone(),
         guard: signals.guard().cloned(),
-        ..options(&arguments.run, &harness, cpus)
+        ..test_options(&arguments.run, &harness, cpus)
     };
-    if options.inherited.is_some() {
-        options.inherited = Some(outputs.stdout());
+    if test_options.inherited.is_some() {
+        test_options.inherited = Some(outputs.stdout());
     }
-    let progress = TestProgress::new(status, &harness, &options, ignored, outputs.junit.is_some());
+    let progress = TestProgress::new(status, &harness, &test_options, ignored, outputs.junit.is_some());
     let package = workspace.package().map(str::to_owned);
     let within = within(&built.target_directory, &binaries);
     let traced = Traced::Tests { workspace: workspace.sources.root.clone(), within };
-    let attaching = Attaching { traced, binaries: &binaries, sources: workspace.sources, package, signals };
-    let Begun { run, info } = setup.attach(loading, attaching)?;
-    let suite = TestSuite::new(TestRunner::new(binaries, options), progress);
+    let attaching = Attaching { traced, binaries: &binaries, sources: workspace.sources, package, exports, signals };
+    let Begun { run, info } = options.attach(loading, attaching)?;
+    let suite = TestSuite::new(TestRunner::new(binaries, test_options), progress);
     let finished = RunLoop::new(run, suite).run()?;
 
-    let reporting = Reporting { settings: &settings, criteria: &criteria, outputs, status };
     // What was not run cannot be matched.
     let is_partial = |suite: &TestSuite| !all_run || suite.has_failures() || suite.stopped().is_some();
     let Judged { mut report, samples, mut workload, observers, failure, .. } =
-        reporting.judge(finished, info, is_partial);
+        options.judge(finished, info, is_partial);
     report.test_outputs = workload.take_outputs();
-    let written = reporting.show(&report);
+    let written = options.show(&report);
     outputs.hand_over();
     workload.summarise();
     observers.finish(status);
@@ -188,7 +175,7 @@ fn exit_code(failed: bool, over_budget: bool, stopped: Option<i32>) -> ExitCode 
 }
 
 /// How the tests run: where flags say nothing, the variables of the standard harness do.
-fn options(run: &TestControl, harness: &HarnessArguments, cpus: NonZeroUsize) -> TestOptions {
+fn test_options(run: &TestControl, harness: &HarnessArguments, cpus: NonZeroUsize) -> TestOptions {
     let TestControl { jobs, no_fail_fast, no_run: _, timeout, repeat } = *run;
     let variable = |name| std::env::var(name).ok();
     let nocapture = harness.nocapture || variable("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0");

@@ -41,7 +41,7 @@ pub struct Settings {
     pub max_requests: Setting<usize>,
     /// Whether the handler is opened.
     pub explain: Setting<bool>,
-    /// What holds a thread up for so long is named.
+    /// What holds a thread up for this time is named.
     pub block_threshold: Setting<Duration>,
     /// How long the server has until it listens.
     pub listen_timeout: Setting<Duration>,

@@ -1,4 +1,4 @@
-//! Tests that share something, such as a port: of each group so many run at a time.
+//! Tests that share something, such as a port: only a few of each group run at a time.
 
 use std::num::NonZeroUsize;
 

@@ -1,4 +1,4 @@
-//! What is said on stderr beside the report, in cargo's manner.
+//! Lines on stderr beside the report, in cargo's style.
 
 use anstyle::{AnsiColor, Style};
 
@@ -10,7 +10,7 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Writes to stderr. If nobody reads it any more, nobody is left to tell.
+/// Writes to stderr. If nobody reads it any more, that is no failure.
 pub fn write(text: impl AsRef<[u8]>) {
     Stream::Stderr.say(text);
 }
@@ -20,12 +20,12 @@ pub fn write(text: impl AsRef<[u8]>) {
 pub struct Status {
     /// Whether they are coloured.
     pub color: bool,
-    /// How much is said; a failure always is.
+    /// How much is printed; a failure always is.
     pub level: LogLevel,
 }
 
 impl Status {
-    /// A verb, right-aligned as cargo's are, and what it is about.
+    /// A line with a verb, right-aligned as cargo's are.
     pub fn say(self, verb: &str, text: impl std::fmt::Display) {
         if self.level > LogLevel::Info {
             return;
@@ -33,12 +33,12 @@ impl Status {
         write(format!("{} {text}\n", self.paint(VERB, &format!("{verb:>12}"))));
     }
 
-    /// As [`Self::say`], of something that went wrong: it is told however little is said.
+    /// As [`Self::say`], of something that went wrong: this is always printed.
     pub fn say_failed(self, verb: &str, text: impl std::fmt::Display) {
         write(format!("{} {text}\n", self.paint(ERROR, &format!("{verb:>12}"))));
     }
 
-    /// Something that the user should know and that does not end the run.
+    /// A warning: the run goes on.
     pub fn warn(self, text: impl std::fmt::Display) {
         if self.level > LogLevel::Warn {
             return;
@@ -46,7 +46,7 @@ impl Status {
         write(format!("{}: {text}\n", self.paint(WARNING, "warning")));
     }
 
-    /// A failure, and what cures it.
+    /// An error, and the hint that cures it.
     pub fn fail(self, error: &crate::error::Error) {
         write(format!("{}: {error}\n", self.paint(ERROR, "error")));
         if let Some(hint) = error.hint() {
@@ -54,7 +54,7 @@ impl Status {
         }
     }
 
-    /// What cures a failure that was told.
+    /// What cures a failure that was printed before.
     pub fn hint(self, text: impl std::fmt::Display) {
         write(format!("{}: {text}\n", self.paint(HINT, "hint")));
     }

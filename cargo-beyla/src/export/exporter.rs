@@ -3,7 +3,7 @@
 //! [`Checked`] is made before the run and finds what can be found wrong then; [`Exporter::start`] makes
 //! the one thread that does the work, after the server was forked; [`Exporter::offer`] never waits, and
 //! what is held in memory is bounded wherever it waits; [`Exporter::finish`] gives the thread until a
-//! deadline, and tells what became of everything.
+//! deadline, and returns what became of everything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ use crate::report::run_info::RunInfo;
 use cargo_beyla_core::analysis::suite::EndedTest;
 use cargo_beyla_core::model::request::Request;
 
-/// So long after the deadline, the thread is not waited for any more.
+/// How long after the deadline the thread is given up.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What takes longer is shown to go on.
@@ -38,7 +38,7 @@ const SHOW_AFTER: Duration = Duration::from_secs(1);
 /// events would be lost to the report for the sake of spans.
 const NICENESS: i32 = 10;
 
-/// How often the user's wish to end it is looked for.
+/// How often we look whether the user wants to end it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Exports under way.
@@ -50,7 +50,7 @@ pub struct Exporter {
     offered_tests: AtomicU64,
     ending: watch::Sender<Option<End>>,
     outcome: mpsc::Receiver<Outcome>,
-    /// Told if the thread does not answer.
+    /// The outcome if the thread does not answer.
     silent: Outcome,
 }
 
@@ -100,7 +100,7 @@ impl Exporter {
         self.queue.refuse(Counts { requests, tests: 0 });
     }
 
-    /// Sends what is left, for so long at most, and tells what became of everything.
+    /// Sends what is left, for `patience` at most, and returns what became of everything.
     pub fn finish(self, patience: Duration) -> Outcome {
         self.finish_unless(patience, || false)
     }

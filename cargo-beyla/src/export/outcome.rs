@@ -1,4 +1,4 @@
-//! What became of what was to be exported, as the user is told it.
+//! What became of what was to be exported, in sentences for the user.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Outcome {
     pub metrics: Option<MetricsOutcome>,
     /// Of the metrics to be scraped.
     pub prometheus: Option<PrometheusOutcome>,
-    /// The requests that metrics tell without their attributes.
+    /// The requests that are in the metrics without their attributes.
     pub overflowed: u64,
 }
 

@@ -32,7 +32,7 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);
 /// The longest.
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
 
-/// How far the thread is.
+/// How many requests the thread is done with.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) done: AtomicU64,

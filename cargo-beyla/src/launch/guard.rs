@@ -25,16 +25,16 @@ const NAME: &str = "beyla-guard";
 #[derive(Debug)]
 pub struct Guard {
     child: Mutex<Child>,
-    /// Closed, it tells of our end.
+    /// The guard notices our end when this is closed.
     channel: Option<UnixStream>,
 }
 
-/// What we tell it.
+/// What we send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Message {
     /// Kill these when we are gone.
     Watch(ProcessTree),
-    /// It has ended.
+    /// This process has ended.
     Forget(Pid),
     /// Answer whether this signal of this sender has come to you too.
     WasSent { signal: i32, sender: u32 },
@@ -55,24 +55,24 @@ impl Guard {
 
     /// Has it kill this tree if we end before [`Self::forget`].
     pub fn watch(&self, tree: ProcessTree) {
-        self.tell(Message::Watch(tree));
+        self.send(Message::Watch(tree));
     }
 
     /// The process and what it has started are no more, or go on without us.
     pub fn forget(&self, root: Pid) {
-        self.tell(Message::Forget(root));
+        self.send(Message::Forget(root));
     }
 
     /// Whether a signal that has come to us has come to it too.
     pub(super) fn was_sent(&self, signal: i32, sender: u32) -> bool {
         let mut answer = [0];
-        self.tell(Message::WasSent { signal, sender })
+        self.send(Message::WasSent { signal, sender })
             && self.channel.as_ref().is_some_and(|mut channel| channel.read_exact(&mut answer).is_ok())
             && answer == [1]
     }
 
-    /// Whether it could be told. It cannot if somebody has killed it, which is nothing that we could mend.
-    fn tell(&self, message: Message) -> bool {
+    /// Returns whether the message could be sent. It cannot if somebody has killed the guard; we can do nothing about that.
+    fn send(&self, message: Message) -> bool {
         self.channel.as_ref().is_some_and(|mut channel| channel.write_all(&message.encode()).is_ok())
     }
 }

@@ -97,7 +97,7 @@ impl ProcessTree {
         }
     }
 
-    /// Kills a tree whose parent, which started us, has ended: by its members and by its group.
+    /// Kills a tree that another process has started and left behind: one process after the other, and then its group.
     pub(super) fn kill_orphaned(&self) {
         self.kill_members();
         self.kill();

@@ -19,7 +19,7 @@ pub(super) struct Processes(Vec<Process>);
 impl Processes {
     /// Those whose id is `first` or more, which all have that one has started unless ids have begun anew.
     ///
-    /// `None` where `/proc` tells of another namespace: there the numbers are those of others.
+    /// `None` where `/proc` belongs to another PID namespace: its numbers are those of other processes.
     pub(super) fn from(first: i32) -> Option<Self> {
         let own = fs::read_link("/proc/self").ok()?;
         if own.as_os_str() != std::process::id().to_string().as_str() {

@@ -1,4 +1,4 @@
-//! Signals as events that can be waited for, and whom each has reached.
+//! Signals as events that can be waited for, and whether each has reached the server too.
 //!
 //! Under `cargo run` there is one process, which cargo has become: whatever is sent to it reaches the server once. Here
 //! the server is a process of its own beside us, as a rule in the same process group. What the terminal sends, or
@@ -21,7 +21,7 @@ use super::received::{ENDING, Received, STOPPING};
 use super::terminal;
 use crate::error::Error;
 
-/// Those that are never blocked: nobody can block the first two, and the rest tell of faults of our own.
+/// The signals that are never blocked: the first two cannot be, and the others report faults of our own.
 const FAULTS: [Signal; 8] = [
     Signal::SIGKILL,
     Signal::SIGSTOP,

@@ -149,7 +149,7 @@ fn pidfd_inode(pid: Pid) -> Option<u64> {
     Some(rustix::fs::fstat(pidfd).ok()?.st_ino)
 }
 
-/// The words that the child needs, each of which ends with a zero byte.
+/// The words that the child needs. Each ends with a zero byte.
 fn encode(program: Program) -> io::Result<Vec<u8>> {
     let Program { path, arguments, environment, folder, runner: _ } = program;
     let count = OsString::from(arguments.len().to_string());

@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 
 use self::adopted::Adopted;
 use self::output::TestOutput;
-use self::plan::{PlannedBinary, TestEvent, TestName, TestOptions};
+use self::plan::{PlannedBinary, TestEnd, TestEvent, TestName, TestOptions};
 use self::process::{Left, Running};
 use self::queue::{Place, Queue};
 use super::received::Received;
@@ -39,7 +39,7 @@ const LEFT_GRACE: Duration = Duration::from_millis(200);
 /// What stands for the tests of a binary that gave no list of them.
 const LIST_OF_TESTS: &str = "(list of tests)";
 
-/// How often processes left behind are looked after: nobody tells of their end.
+/// How often processes left behind are looked for: no signal reports their end.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs the tests of a plan.
@@ -50,12 +50,12 @@ pub struct TestRunner {
     queue: Queue,
     /// By their ids.
     begun: Vec<Place>,
-    /// The name of what stands for the tests of a binary that gave no list of them, and whether those were told.
+    /// The name of what stands for the tests of a binary that gave no list of them, and whether those were reported.
     list_of_tests: Arc<str>,
-    told: bool,
+    unlisted_reported: bool,
     running: Vec<Running>,
     left: Vec<Left>,
-    /// How often it was told to stop.
+    /// How often [`Self::stop`] was called.
     stops: u32,
     /// What tests have left behind, where it becomes ours.
     adopted: Option<Adopted>,
@@ -73,7 +73,7 @@ impl TestRunner {
             plan,
             options,
             list_of_tests: LIST_OF_TESTS.into(),
-            told: false,
+            unlisted_reported: false,
             running: Vec::new(),
             left: Vec::new(),
             stops: 0,
@@ -81,13 +81,13 @@ impl TestRunner {
     }
 
     /// Does what is due, and waits for nothing: takes note of tests that have ended, stops those that take too long,
-    /// and starts others. To be called after each SIGCHLD, and when [`Self::wake_at`] has come. What has events is
-    /// added to `events`, that before an error as well.
+    /// and starts others. To be called after each SIGCHLD, and when [`Self::wake_at`] has come. What has happened is
+    /// added to `events`, before an error too.
     ///
     /// # Errors
     /// If a test could not be started. Those that run go on.
     pub fn step(&mut self, now: Instant, events: &mut Vec<TestEvent>) -> Result<(), Error> {
-        self.tell_unlisted(events);
+        self.report_unlisted(events);
         self.reap(now, events)?;
         let mut started = false;
         while let Some(begun) = self.take_next() {
@@ -103,7 +103,7 @@ impl TestRunner {
 
     /// When [`Self::step`] wants to be called though no process may have ended.
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
-        if !self.told || (self.has_room() && self.queue.has_next(self.is_idle())) {
+        if !self.unlisted_reported || (self.has_room() && self.queue.has_next(self.is_idle())) {
             return Some(now);
         }
         let left = (!self.left.is_empty()).then(|| now + LOOK);
@@ -118,7 +118,7 @@ impl TestRunner {
 
     /// Whether all is over that will be run.
     pub fn is_over(&self) -> bool {
-        self.told && self.is_idle() && self.queue.is_over()
+        self.unlisted_reported && self.is_idle() && self.queue.is_over()
     }
 
     /// The tests that would have run and did not start.
@@ -173,7 +173,7 @@ impl TestRunner {
         }
     }
 
-    /// All was paused for so long, which counts in no time of theirs.
+    /// Everything was stopped for this time, which counts in no time of the tests.
     pub fn resume(&mut self, paused: Duration) {
         for running in &mut self.running {
             running.resume(paused);
@@ -183,7 +183,7 @@ impl TestRunner {
         }
     }
 
-    /// Whether it was told to stop.
+    /// Whether [`Self::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.stops > 0
     }
@@ -237,8 +237,8 @@ impl TestRunner {
     }
 
     /// Reports the binaries that gave no list of their tests, before any test starts.
-    fn tell_unlisted(&mut self, events: &mut Vec<TestEvent>) {
-        if std::mem::replace(&mut self.told, true) {
+    fn report_unlisted(&mut self, events: &mut Vec<TestEvent>) {
+        if std::mem::replace(&mut self.unlisted_reported, true) {
             return;
         }
         for (test, place) in (0..).map(TestId).zip(&self.begun) {
@@ -246,14 +246,14 @@ impl TestRunner {
                 continue;
             };
             events.push(TestEvent::Started { test, pid: 0, at: *asked });
-            events.push(TestEvent::Ended {
+            events.push(TestEvent::Ended(TestEnd {
                 test,
                 result: TestResult::Unlisted,
                 output: TestOutput::of(output.clone()),
                 at: *ended,
                 took: ended.saturating_duration_since(*asked),
                 leaky: false,
-            });
+            }));
         }
     }
 
@@ -269,9 +269,9 @@ impl TestRunner {
         let binary = &self.plan[begun.binary];
         let running = Running::start(test, binary, &binary.tests[begun.test], &self.options)?;
         self.begun.push(begun);
-        let events = TestEvent::Started { test, pid: running.pid(), at: running.started };
+        let started = TestEvent::Started { test, pid: running.pid(), at: running.started };
         self.running.push(running);
-        Ok(events)
+        Ok(started)
     }
 
     /// Takes the test to start now, if there is one.
@@ -291,13 +291,11 @@ impl TestRunner {
     }
 
     /// It is over with all that it left behind.
-    fn end(&mut self, ended: TestEvent, events: &mut Vec<TestEvent>) {
-        if let TestEvent::Ended { test, .. } = ended
-            && let Some(Place { binary, test, .. }) = self.begun.get(test.0 as usize)
-        {
+    fn end(&mut self, ended: TestEnd, events: &mut Vec<TestEvent>) {
+        if let Some(Place { binary, test, .. }) = self.begun.get(ended.test.0 as usize) {
             self.queue.release(&self.plan[*binary].tests[*test].groups);
         }
-        events.push(ended);
+        events.push(TestEvent::Ended(ended));
     }
 }
 

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::output::Excerpt;
-use super::plan::PlannedTest;
+use super::plan::{PlannedTest, TestEnd};
 use super::*;
 use crate::workspace::fixture::{program, script};
 
@@ -92,7 +92,7 @@ fn run(runner: &mut TestRunner, mut until: impl FnMut(&TestRunner) -> bool) -> B
                     assert_eq!((test.0, pid > 0), (started, runs));
                     started += 1;
                 }
-                TestEvent::Ended { test, result, output, at: _, took, leaky } => {
+                TestEvent::Ended(TestEnd { test, result, output, at: _, took, leaky }) => {
                     let Excerpt { head, .. } = output.read().unwrap();
                     let output = String::from_utf8(head).unwrap();
                     assert!(ends.insert(test, End { result, output, leaky, took }).is_none(), "twice: {test:?}");
@@ -190,7 +190,9 @@ fn of_a_group_one_runs_at_a_time_and_waits_for_what_was_left_behind() {
         for events in all {
             match events {
                 TestEvent::Started { test, .. } => order.push((test.0, "starts")),
-                TestEvent::Ended { test, leaky, .. } => order.push((test.0, if leaky { "was leaky" } else { "ends" })),
+                TestEvent::Ended(TestEnd { test, leaky, .. }) => {
+                    order.push((test.0, if leaky { "was leaky" } else { "ends" }))
+                }
             }
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -12,7 +12,7 @@ use cargo_beyla_core::analysis::suite::TestResult;
 use cargo_beyla_core::model::finding::FindingKind;
 use cargo_beyla_core::model::summary::Summary;
 
-/// GitHub shows ten of each kind a step; so many are written.
+/// How many annotations of each kind are written: GitHub shows ten a step.
 const OF_A_KIND_MAX: usize = 10;
 
 /// Failed tests and broken budgets as errors; what is slower than the baseline, and what blocks async workers, as

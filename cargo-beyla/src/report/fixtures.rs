@@ -32,7 +32,7 @@ pub(crate) fn run_of(pid: u32) -> RunInfo {
     }
 }
 
-/// The report of a run that lasted so long.
+/// The report of a run with this duration.
 pub(crate) fn report(summary: Summary, run: RunInfo, duration_ns: u64) -> RunReport {
     let mut report = RunReport::new(run, summary, 0);
     report.duration_ns = duration_ns;

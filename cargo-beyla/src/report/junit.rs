@@ -13,10 +13,10 @@ use super::units::time;
 use cargo_beyla_core::analysis::suite::{TestId, TestResult, TestSummary};
 use cargo_beyla_core::model::request::Request;
 
-/// Of one test, so many requests are told one by one: the slowest.
+/// How many requests of one test have a property of their own: the slowest.
 const REQUESTS_MAX: usize = 20;
 
-/// Of the output of one test, so many bytes are kept: the last.
+/// How many bytes of a test's output are kept: the last.
 const OUTPUT_MAX: usize = 256 * 1024;
 
 /// Writes a suite a test binary, and a case a test, in each round.

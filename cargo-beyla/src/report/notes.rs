@@ -113,7 +113,7 @@ fn unassigned(summary: &Summary) -> Option<u64> {
     Some(summary.totals.requests.saturating_sub(assigned)).filter(|number| *number > 0 && !summary.tests.is_empty())
 }
 
-/// What `--explain` was asked for and could not tell.
+/// What `--explain` could not find out.
 fn not_explained(explained: &Explained) -> Vec<String> {
     let mut notes: Vec<String> = explained.unseen.lines().map(|line| text::escape(line).into_owned()).collect();
     if explained.requests_not_opened > 0 {

@@ -18,7 +18,7 @@ use super::run_report::RunReport;
 use super::table::Cell;
 use super::text;
 
-/// With so many requests or fewer, each has a line of its own.
+/// Up to this number of requests, each has a line of its own.
 const EACH_REQUEST: u64 = 20;
 
 /// A method is a word of the client's choice, of any length. Of those that are registered, UPDATEREDIRECTREF is the
@@ -28,7 +28,7 @@ const METHOD_WIDTH: usize = 17;
 /// No table is made narrower than this; a narrower terminal breaks the lines.
 const WIDTH_MIN: usize = 80;
 
-/// The width of tables and sentences where no terminal tells another.
+/// The width of tables and sentences without a terminal.
 const WIDTH_OF_A_PIPE: usize = 120;
 
 /// How wide a report is.

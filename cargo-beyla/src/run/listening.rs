@@ -42,7 +42,7 @@ impl Listening {
         self.elapsed().is_some_and(|elapsed| elapsed >= TCP_MAY_FOLLOW || trace.listening().iter().any(is_own_tcp))
     }
 
-    /// Everything was stopped for so long.
+    /// Everything was stopped for this time.
     pub(crate) fn resume(&mut self, paused: Duration) {
         self.since = self.since.map(|since| since + paused);
     }

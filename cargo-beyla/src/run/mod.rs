@@ -12,6 +12,7 @@ mod exec_command;
 pub(crate) mod follow_server;
 mod listening;
 mod observers;
+pub(crate) mod options;
 pub(crate) mod outputs;
 mod own_events;
 mod records;

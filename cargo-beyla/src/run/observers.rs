@@ -72,7 +72,7 @@ impl Observers {
         }
     }
 
-    /// Everything was stopped for so long.
+    /// Everything was stopped for this time.
     pub(crate) fn resume(&mut self, paused: Duration) {
         if let Some(status_line) = &mut self.status_line {
             status_line.resume(paused);

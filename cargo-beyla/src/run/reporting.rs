@@ -1,27 +1,16 @@
 //! The end of a run: it is judged, and reported.
 
-use super::criteria::Criteria;
 use super::follow_server::FollowServer;
 use super::observers::Observers;
-use super::outputs::{Outputs, annotate};
+use super::options::RunOptions;
+use super::outputs::annotate;
 use super::run_loop::{Finished, RunLoop};
 use super::setup::Begun;
 use super::workload::Workload;
-use crate::config::settings::Settings;
-use crate::console::status::Status;
 use crate::error::Error;
 use crate::report::run_info::{Exit, RunInfo};
 use crate::report::run_report::RunReport;
 use cargo_beyla_core::analysis::baseline::samples::Samples;
-
-/// What a run is judged by, and where its reports go.
-#[derive(Clone, Copy)]
-pub(crate) struct Reporting<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) criteria: &'a Criteria,
-    pub(crate) outputs: Outputs<'a>,
-    pub(crate) status: Status,
-}
 
 /// A run that was judged and is still to be reported.
 pub(crate) struct Judged<W> {
@@ -47,7 +36,7 @@ pub(crate) struct Outcome {
     pub(crate) is_over_budget: bool,
 }
 
-impl Reporting<'_> {
+impl RunOptions<'_> {
     /// Judges a run that is over; of one that was partial, budgets may match nothing.
     pub(crate) fn judge<W: Workload>(
         &self,

@@ -64,7 +64,7 @@ impl Server {
         }
     }
 
-    /// A descriptor that is ready to be read once it has ended, if no signal tells that.
+    /// A descriptor that is ready to be read once it has ended, if no signal says so.
     pub(crate) fn end(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Own(_) => None,

@@ -1,24 +1,20 @@
 //! The set-up of a run: the probes are loaded and attached, and what observes the run is started.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::clocks;
-use super::criteria::Criteria;
 use super::observers::Observers;
+use super::options::RunOptions;
 use super::records::Records;
 use super::state::RunState;
 use super::symbolization::Symbolization;
-use crate::config::attributes::AttributeFilter;
-use crate::config::capture::Capture;
 use crate::config::settings::Settings;
-use crate::config::source::Setting;
 use crate::console::status::Status;
 use crate::error::Error;
 use crate::export::checked::Checked;
 use crate::export::exporter::Exporter;
-use crate::export::filter::unknown;
-use crate::export::settings::{ExportSettings, Resource};
+use crate::export::settings::Resource;
 use crate::launch::signals::Signals;
 use crate::launch::test_runner::plan::PlannedBinary;
 use crate::probe::client::{self, Attached, Helper};
@@ -33,18 +29,6 @@ use crate::workspace::sources::Sources;
 use cargo_beyla_core::exchange::trace::{Trace, TraceSettings};
 use cargo_beyla_core::model::system_call::Architecture;
 
-/// What the user has asked for.
-pub(crate) struct Setup<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) criteria: &'a Criteria,
-    /// What is exported; nothing is sent yet.
-    pub(crate) exports: Option<Checked>,
-    pub(crate) capture: Capture,
-    /// The file that records are written to.
-    pub(crate) record: Option<&'a Path>,
-    pub(crate) status: Status,
-}
-
 /// Whose connections and tasks the probes see.
 pub(crate) enum Subject {
     /// One process, and what it starts.
@@ -58,7 +42,7 @@ pub(crate) enum Subject {
         /// The processes that it has started already.
         members: Vec<u32>,
     },
-    /// What this process starts from [`Setup::attach`] on.
+    /// What this process starts from [`RunOptions::attach`] on.
     Children,
 }
 
@@ -80,6 +64,8 @@ pub(crate) struct Attaching<'a> {
     pub(crate) sources: Sources,
     /// The package whose tests run, if it is one alone.
     pub(crate) package: Option<String>,
+    /// What is exported; nothing was sent yet.
+    pub(crate) exports: Option<Checked>,
     pub(crate) signals: Signals,
 }
 
@@ -95,20 +81,9 @@ pub(crate) fn open_helper(asking: Asking, status: Status) -> Result<Helper, Erro
     client::open(asking, |warning| status.warn(warning))
 }
 
-/// Checks what the settings say of exports, and warns of what has no effect.
-pub(crate) fn check_exports(settings: &Settings, status: Status) -> Result<Option<Checked>, Error> {
-    if let Some(Setting { value, source }) = &settings.filters {
-        for AttributeFilter { attribute, .. } in unknown(value) {
-            let attribute = attribute.escape_debug();
-            status.warn(format_args!("{source}: requests have no attribute `{attribute}` to filter by"));
-        }
-    }
-    Checked::new(&ExportSettings::of(settings)?)
-}
-
-impl Setup<'_> {
+impl RunOptions<'_> {
     /// Loads and attaches the probes at once.
-    pub(crate) fn begin(self, helper: Helper, subject: Subject, attaching: Attaching<'_>) -> Result<Begun, Error> {
+    pub(crate) fn begin(&self, helper: Helper, subject: Subject, attaching: Attaching<'_>) -> Result<Begun, Error> {
         let loading = self.load(helper, subject)?;
         self.attach(loading, attaching)
     }
@@ -139,10 +114,10 @@ impl Setup<'_> {
 
     /// Attaches the probes, and starts what is exported. To be called once the server was forked, which wants a process
     /// of one thread, and once signals are blocked, as the thread of the exporter inherits that.
-    pub(crate) fn attach(self, loading: Loading, attaching: Attaching<'_>) -> Result<Begun, Error> {
-        let Self { settings, criteria, exports, capture: _, record, status } = self;
+    pub(crate) fn attach(&self, loading: Loading, attaching: Attaching<'_>) -> Result<Begun, Error> {
+        let Self { settings, criteria, outputs, capture: _, status } = *self;
         let Loading { mut helper, pid, mut programs, took } = loading;
-        let Attaching { traced, binaries, sources, package, signals } = attaching;
+        let Attaching { traced, binaries, sources, package, exports, signals } = attaching;
         let began = Instant::now();
         let explain = settings.explain.value;
         let samples = criteria.collector();
@@ -182,7 +157,7 @@ impl Setup<'_> {
             architecture: Some(Architecture::HERE),
             trace_seed: seed,
         };
-        let recorder = record.map(|path| Recorder::create(path, &info)).transpose()?;
+        let recorder = outputs.record.map(|path| Recorder::create(path, &info)).transpose()?;
         let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
         let records = Records::new(helper, ring, symbolization, recorder, folders);
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;

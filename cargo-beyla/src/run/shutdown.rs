@@ -41,7 +41,7 @@ impl Shutdown {
         }
     }
 
-    /// Everything was stopped for so long.
+    /// Everything was stopped for this time.
     pub(crate) fn resume(&mut self, paused: Duration) {
         if let Some((_, since)) = &mut self.step {
             *since += paused;

@@ -13,7 +13,7 @@ use cargo_beyla_core::exchange::trace::Trace;
 
 /// A run under way.
 pub(crate) struct RunState {
-    /// What the records have told so far.
+    /// What is known from the records so far.
     pub(crate) trace: Trace,
     /// Where they come from.
     pub(crate) records: Records,

@@ -47,7 +47,7 @@ impl Symbolization {
             }
             Event::Vtable(vtable) => self.symbols.add_task_type(self.number(vtable.process), vtable),
             Event::Forked(forked) => {
-                // Until it tells its own number: it has mapped what the other has.
+                // Until a record brings its own process id: it has mapped the same files as its parent.
                 self.add(forked.child, self.number(forked.parent));
                 take(event, record);
             }

@@ -9,7 +9,7 @@ use super::address_conflicts::AddressConflicts;
 use crate::console::status::{self, Status};
 use crate::launch::test_runner::TestRunner;
 use crate::launch::test_runner::output::{Excerpt, TestOutput};
-use crate::launch::test_runner::plan::TestOptions;
+use crate::launch::test_runner::plan::{TestEnd, TestOptions};
 use crate::report::units::{bytes, count, counted, duration, time};
 use crate::workspace::test_workspace::arguments::HarnessArguments;
 use cargo_beyla_core::analysis::suite::{TestId, TestResult};
@@ -82,7 +82,7 @@ impl TestProgress {
         self.took = Some(self.since.elapsed());
     }
 
-    /// Everything was stopped for so long.
+    /// Everything was stopped for this time.
     pub(crate) fn resume(&mut self, paused: Duration) {
         self.since += paused;
         for (_, begun) in &mut self.running {
@@ -115,17 +115,9 @@ impl TestProgress {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn ended(
-        &mut self,
-        runner: &TestRunner,
-        test: TestId,
-        result: TestResult,
-        output: &TestOutput,
-        took: Duration,
-        requests: u64,
-        leaky: bool,
-    ) {
+    pub(crate) fn ended(&mut self, runner: &TestRunner, ended: &TestEnd, requests: u64) {
+        let TestEnd { test, result, output, at: _, took, leaky } = ended;
+        let (test, result, leaky) = (*test, *result, *leaky);
         self.running.retain(|(running, _)| *running != test);
         let name = self.name(runner, test);
         let took = time(took.as_nanos() as u64);

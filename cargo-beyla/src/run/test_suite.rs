@@ -59,13 +59,12 @@ impl TestSuite {
                 }
                 self.progress.started(&self.runner, *test);
             }
-            TestEvent::Ended { test, result, output, at, took, leaky } => {
+            TestEvent::Ended(ended) => {
                 // What its processes did comes before its end.
                 run.drain();
-                let reason = self.runner.name(*test).and_then(|name| name.unlisted).unwrap_or_default();
-                run.emit(&test_ended(*test, *result, monotonic_of(*at), reason));
-                let requests = run.trace.requests_of(*test);
-                self.progress.ended(&self.runner, *test, *result, output, *took, requests, *leaky);
+                let reason = self.runner.name(ended.test).and_then(|name| name.unlisted).unwrap_or_default();
+                run.emit(&test_ended(ended.test, ended.result, monotonic_of(ended.at), reason));
+                self.progress.ended(&self.runner, ended, run.trace.requests_of(ended.test));
             }
         }
     }

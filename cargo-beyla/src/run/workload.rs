@@ -24,7 +24,7 @@ pub(crate) trait Workload {
         Duration::MAX
     }
 
-    /// A descriptor that is ready to be read once it is over, if no signal tells that.
+    /// A descriptor that is ready to be read once it is over, if no signal says so.
     fn end(&self) -> Option<BorrowedFd<'_>> {
         None
     }

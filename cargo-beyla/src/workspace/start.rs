@@ -29,10 +29,10 @@ use crate::error::Error;
 /// What marks the beginning of an answer among other output.
 const MARK: &[u8] = b"\0cargo-beyla start\0";
 
-/// After this time the user is told what is waited for.
+/// After this time the user hears what we wait for.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// How lines of cargo begin that tell why it takes long.
+/// How lines of cargo begin that say why it takes long.
 const DOING: [&str; 3] = ["Blocking", "Compiling", "Downloading"];
 
 /// The most characters of cargo's reasons that are repeated.

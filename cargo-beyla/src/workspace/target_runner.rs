@@ -1,8 +1,8 @@
 //! The runner that cargo's configuration has for what it builds: `target.<triple>.runner`, `target.'cfg(...)'.runner` or
 //! `CARGO_TARGET_<TRIPLE>_RUNNER`.
 //!
-//! Which one it is, cargo does not tell by itself while this tool is the runner ([`super::start`]). Its configuration it
-//! does tell: `cargo config get` has read all files, with those that they include, and the command line. That command
+//! While this tool is the runner ([`super::start`]), cargo does not say which other one is configured. But it prints its
+//! configuration: `cargo config get` has read all files, with those that they include, and the command line. That command
 //! is unstable; where it fails, a runner is known only by its variable.
 
 use std::ffi::OsString;
@@ -53,7 +53,7 @@ impl Questions {
         let ask = |mut command: Command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
             prepare(&mut command);
-            // Without an answer, what it would have told is not known.
+            // Without an answer, nothing is known of runners.
             command.spawn().ok()
         };
         let mut settings = Command::new(cargo::program());

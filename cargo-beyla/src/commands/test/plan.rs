@@ -24,7 +24,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Asks the binaries for their tests, so many at a time; `prepare` has the last word on each command.
+    /// Asks the binaries for their tests, `at_a_time` of them at once; `prepare` has the last word on each command.
     ///
     /// A binary without the standard harness is one test, which gets the user's arguments, whatever they mean to it.
     pub(super) fn make(

@@ -107,7 +107,7 @@ pub(in crate::export) struct Store {
     of: [usize; METRICS.len()],
     /// What the server's process had when it was looked at last.
     usage: Option<Usage>,
-    /// The requests whose attributes are not told by one metric at least.
+    /// The requests whose attributes are missing from one metric at least.
     overflowed: u64,
 }
 
@@ -143,7 +143,7 @@ impl Store {
         self.overflowed += u64::from(overflows);
     }
 
-    /// The requests whose attributes some metrics do not tell, since there are too many sets of them.
+    /// The requests whose attributes are missing from some metrics, since there are too many sets of them.
     pub(in crate::export) fn overflowed(&self) -> u64 {
         self.overflowed
     }
@@ -152,7 +152,7 @@ impl Store {
     pub(in crate::export) fn look_at_process(&mut self) {
         let Some(mut usage) = self.run.pid().and_then(usage) else { return };
         if usage.memory == 0 {
-            // It has just ended: what it had until then tells more.
+            // It has just ended: what it had until then says more.
             usage.memory = self.usage.map_or(0, |before| before.memory);
         }
         self.usage = Some(usage);

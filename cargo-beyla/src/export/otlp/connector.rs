@@ -64,7 +64,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection that can be used.
 pub(super) struct Connection {
     stream: TokioIo<Box<dyn Stream>>,
-    /// Whether requests on it are for a proxy, which must be told the whole URL.
+    /// Whether requests on it are for a proxy, which needs the whole URL.
     is_forwarded: bool,
 }
 

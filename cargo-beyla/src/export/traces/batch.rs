@@ -23,7 +23,7 @@ pub(super) const FULL: usize = SPANS_MAX / 3;
 /// The semantic conventions by which attributes are named.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 
-/// A message, and how many it tells of.
+/// A message, and how many requests and tests are in it.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) items: Counts,

@@ -1,4 +1,4 @@
-//! What `--explain` tells of a request, on its server span.
+//! What `--explain` found out about a request, on its server span.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::Event;

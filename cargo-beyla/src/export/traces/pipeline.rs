@@ -61,7 +61,7 @@ impl Waiting {
         outcome.unwanted += 1;
     }
 
-    /// Takes note that no more will come, and that so many were lost on the way here.
+    /// Notes that no more will come, and how many were lost on the way here.
     pub(in crate::export) fn close(&self, lost: Counts) {
         let mut outcome = self.outcome.borrow_mut();
         outcome.all += lost;
@@ -85,7 +85,7 @@ impl Waiting {
         }
     }
 
-    /// Takes down what became of a message about so many.
+    /// Notes what became of a message, and how many were in it.
     fn account(&self, items: Counts, delivered: &Result<Rejected, NotDelivered>) {
         let mut outcome = self.outcome.borrow_mut();
         match delivered {
@@ -147,7 +147,7 @@ impl Pipeline {
         })
     }
 
-    /// Sends until no more will come, and tells `progress` of each request that is done with.
+    /// Sends until no more will come, and reports each request that is done to `progress`.
     pub(in crate::export) async fn run(mut self, waiting: Rc<Waiting>, progress: impl Fn(u64)) -> TracesOutcome {
         while waiting.ready().await {
             let batch = Batch::fill(&mut waiting.queue.borrow_mut(), &self.run, &self.resource, &self.without);

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-/// So much is kept of the beginning.
+/// How much is kept of the beginning.
 const HEAD_MAX: u64 = 256 * 1024;
 
-/// So much is kept of the end, where failures are told.
+/// How much is kept of the end, where failures are printed.
 const TAIL_MAX: u64 = 768 * 1024;
 
 /// The output of a test: stdout and stderr, in the order in which they were written.

@@ -15,7 +15,7 @@ use crate::workspace::program::Program;
 use crate::workspace::test_workspace::list::Unlisted;
 use cargo_beyla_core::analysis::suite::{TestId, TestResult};
 
-/// A test to be run.
+/// A test that will run.
 #[derive(Clone, Debug)]
 pub struct PlannedTest {
     /// Its name.
@@ -39,22 +39,22 @@ pub struct PlannedBinary {
     pub spawns: Vec<PathBuf>,
     /// Its tests, in the order in which they start.
     pub tests: Vec<PlannedTest>,
-    /// Why its tests are not known. That is a failure of its own, told once and before all others.
+    /// Why its tests are not known. That is a failure of its own, reported once and before all others.
     pub unlisted: Option<Unlisted>,
 }
 
 /// How tests run.
 #[derive(Clone, Debug)]
 pub struct TestOptions {
-    /// So many at a time.
+    /// How many run at a time.
     pub at_a_time: NonZeroUsize,
-    /// Of each group, so many at a time: what a test has left behind counts as well.
+    /// How many of each group run at a time; a test counts until what it left behind has ended too.
     pub groups: Vec<NonZeroUsize>,
-    /// What takes longer is stopped, and has failed.
+    /// A test that takes longer is stopped, and has failed.
     pub timeout: Option<Duration>,
     /// After a failure no other binary is begun; the tests of those that were begun still run.
     pub fail_fast: bool,
-    /// So often, each time when the time before is over.
+    /// How many times everything runs: a round begins when the one before is over.
     pub rounds: NonZeroUsize,
     /// Where the tests' output goes; `None`: it is kept, and comes with the test's end.
     pub inherited: Option<Stdout>,
@@ -73,12 +73,12 @@ impl TestOptions {
     }
 }
 
-/// Something that has events to a test.
+/// Something that has happened to a test.
 #[derive(Debug)]
 pub enum TestEvent {
     /// It has begun.
     Started {
-        /// Which.
+        /// Which test.
         test: TestId,
         /// Its process, and the id of its process group; 0 if nothing was run.
         pid: u32,
@@ -86,20 +86,24 @@ pub enum TestEvent {
         at: Instant,
     },
     /// It is over.
-    Ended {
-        /// Which.
-        test: TestId,
-        /// How it ended.
-        result: TestResult,
-        /// What it printed, if that was kept.
-        output: TestOutput,
-        /// When its process ended.
-        at: Instant,
-        /// How long that took.
-        took: Duration,
-        /// Whether it left processes behind, which then were killed.
-        leaky: bool,
-    },
+    Ended(TestEnd),
+}
+
+/// How a test ended.
+#[derive(Debug)]
+pub struct TestEnd {
+    /// Which test.
+    pub test: TestId,
+    /// The verdict.
+    pub result: TestResult,
+    /// What it printed, if that was kept.
+    pub output: TestOutput,
+    /// When its process ended.
+    pub at: Instant,
+    /// How long that took.
+    pub took: Duration,
+    /// Whether it left processes behind, which then were killed.
+    pub leaky: bool,
 }
 
 /// A test as reports name it.

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, waitpid};
 
 use super::output::TestOutput;
-use super::plan::{PlannedBinary, PlannedTest, TestEvent, TestOptions};
+use super::plan::{PlannedBinary, PlannedTest, TestEnd, TestOptions};
 use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::launch::process_tree::{Grouping, ProcessTree};
@@ -20,8 +20,8 @@ use cargo_beyla_core::analysis::suite::{TestId, TestResult};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopped {
     Not,
-    /// It was told to end.
-    Told(Instant),
+    /// It was asked to end.
+    Asked(Instant),
     Killed,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Running {
     pub(super) tree: ProcessTree,
     output: TestOutput,
     stopped: Stopped,
-    /// For so long all was paused meanwhile.
+    /// For how long everything was stopped since then.
     paused: Duration,
 }
 
@@ -109,9 +109,9 @@ impl Running {
             Stopped::Not => {
                 self.tree.send(Signal::SIGTERM as i32);
                 self.tree.send(Signal::SIGCONT as i32);
-                Stopped::Told(now)
+                Stopped::Asked(now)
             }
-            Stopped::Told(_) | Stopped::Killed => {
+            Stopped::Asked(_) | Stopped::Killed => {
                 self.tree.kill();
                 Stopped::Killed
             }
@@ -122,21 +122,21 @@ impl Running {
     pub(super) fn deadline(&self, timeout: Option<Duration>, grace: Duration) -> Option<Instant> {
         match self.stopped {
             Stopped::Not => self.started.checked_add(timeout?)?.checked_add(self.paused),
-            Stopped::Told(since) => Some(since + grace),
+            Stopped::Asked(since) => Some(since + grace),
             Stopped::Killed => None,
         }
     }
 
-    /// All was paused for so long.
+    /// Everything was stopped for this time.
     pub(super) fn resume(&mut self, paused: Duration) {
         self.paused += paused;
-        if let Stopped::Told(since) = &mut self.stopped {
+        if let Stopped::Asked(since) = &mut self.stopped {
             *since += paused;
         }
     }
 
     /// What is left of one that has ended: others that it has started, or nothing but the news of it.
-    pub(super) fn into_left(self, result: TestResult, now: Instant) -> Result<Left, TestEvent> {
+    pub(super) fn into_left(self, result: TestResult, now: Instant) -> Result<Left, TestEnd> {
         let left = Left {
             at: now,
             tree: self.tree,
@@ -163,9 +163,9 @@ impl Left {
         self.tree.root
     }
 
-    pub(super) fn into_ended(self, leaky: bool) -> TestEvent {
+    pub(super) fn into_ended(self, leaky: bool) -> TestEnd {
         let Self { at, tree: _, test, result, output, took } = self;
-        TestEvent::Ended { test, result, output, at, took, leaky }
+        TestEnd { test, result, output, at, took, leaky }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which test starts next: in the order of the plan, of a group as many at a time as it may have, round by round.
+//! Which test starts next: in the order of the plan, round by round; of each group only as many run at a time as it
+//! allows.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -39,14 +40,14 @@ pub(super) struct Queue {
     round: usize,
     /// How many rounds are to come after this one.
     to_come: usize,
-    /// The binaries of which a test has started in this round.
+    /// The binaries with a test that has started in this round.
     begun: BTreeSet<usize>,
     /// Those that would have run and never will.
     dropped: usize,
 }
 
 impl Queue {
-    /// All tests of a plan, in so many rounds; of each group so many at a time.
+    /// All tests of a plan, in `rounds` rounds; `groups` says how many tests of each group run at a time.
     pub(super) fn new(plan: &[PlannedBinary], groups: &[NonZeroUsize], rounds: NonZeroUsize) -> Self {
         let of_binary = |(index, binary): (usize, &PlannedBinary)| {
             let tests = binary.tests.iter().enumerate();

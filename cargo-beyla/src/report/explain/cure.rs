@@ -69,7 +69,7 @@ fn cure_of_blocking(spot: &Spot<'_>) -> &'static str {
         Cause::PageFault => {
             "a page of memory had to be read: read the file in tokio::task::spawn_blocking, or leave it more memory"
         }
-        // A socket is read and written as a file is; the function tells.
+        // A socket is read and written by the same calls as a file; the function says which it is.
         _ if is_in(&OF_SOCKETS) || spot.call.is_some_and(|call| call.contains("::net::")) => {
             "use an async client for it, or tokio::task::spawn_blocking for calls that must block"
         }

@@ -9,7 +9,7 @@ use cargo_beyla_core::model::summary::Explained;
 /// Columns of the name of a function, or of a file; generics make names of any length.
 const NAME_WIDTH: usize = 56;
 
-/// A place with what its stack tells.
+/// A place, with what its stack says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Spot<'a> {
     /// What was going on.

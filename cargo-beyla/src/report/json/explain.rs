@@ -11,7 +11,7 @@ use cargo_beyla_core::model::explanation::{Awaited, Delay, Explanation, Holder, 
 use cargo_beyla_core::model::finding::{Delayed, Finding};
 use cargo_beyla_core::model::summary::Explained;
 
-/// What of the run `--explain` could not tell.
+/// What `--explain` could not find out about the run.
 #[derive(Serialize)]
 pub(super) struct ExplainRow<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]

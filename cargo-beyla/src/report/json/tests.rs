@@ -139,7 +139,7 @@ fn a_run_of_tests_with_its_verdicts() {
     comparison.rows.truncate(2);
     let verdicts = Verdicts { budgets: judge(&budgets, &summary, false), comparison: Some(comparison) };
     let mut out = Vec::new();
-    let mut report = fixtures::report(summary, fixtures::run_of_tests(), 2_310_000_000);
+    let mut report = fixtures::report(summary.clone(), fixtures::run_of_tests(), 2_310_000_000);
     report.verdicts = verdicts;
     write(&report, &mut out).unwrap();
     let report: Value = serde_json::from_slice(&out).unwrap();

@@ -13,7 +13,7 @@ use cargo_beyla_core::analysis::budget::metric::Metric;
 use cargo_beyla_core::analysis::suite::TestId;
 use cargo_beyla_core::model::request::Request;
 
-/// Of one budget, so many routes or tests are named that break it.
+/// How many routes or tests are named that break one budget.
 const VALUES_SHOWN: usize = 5;
 
 /// Columns of a test's name.

@@ -17,7 +17,7 @@ const WORTH_A_WORD_NS: u64 = 1_000_000;
 /// Nor is one that makes out less of it than the inverse of this.
 const SHARE: u64 = 10;
 
-/// How many tasks are told of that wait for one another.
+/// How many tasks are named that wait for one another.
 const TASKS_SHOWN: usize = 3;
 
 /// Columns of the type of a future.
@@ -58,7 +58,7 @@ fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, 
 fn at_place(place: &Place, explained: &Explained) -> String {
     let length = time(place.ns);
     let mut text = match (place.cause, place.count) {
-        // Samples tell it, and their number says nothing.
+        // The time comes from samples, whose number says nothing.
         (Cause::Running, _) => format!("ran about {length}"),
         (_, 0 | 1) => format!("blocked {length}"),
         (_, number) => format!("blocked {length}, {}", counted(number.into(), "time")),
@@ -74,7 +74,7 @@ fn for_tasks(wait: &Wait, explained: &Explained) -> String {
     let mut text = for_task(wait, explained);
     let mut wait = wait;
     for _ in 1..TASKS_SHOWN {
-        // What took the other task the better part of that time is told, be it a place or a further wait.
+        // A further wait is named if it took the other task most of the time and no place did.
         let further = wait.waits.first().filter(|further| further.ns >= wait.ns / 2);
         let Some(further) = further.filter(|_| place_of(wait).is_none()) else { break };
         text.extend([", which ", &for_task(further, explained)]);

@@ -35,7 +35,7 @@ struct Columns {
     bytes: bool,
 }
 
-/// The layouts of a table of all requests, the one that tells the most first.
+/// The layouts of a table of all requests, the widest first.
 const OF_EACH: &[Columns] = &[
     Columns { bar: None, segments: true, bytes: true },
     Columns { bar: Some(BAR), segments: false, bytes: true },
@@ -81,8 +81,8 @@ pub(super) fn each(report: &RunReport, paint: Paint, width: Width) -> String {
 }
 
 /// The slowest requests with a bar of their phases. What there is to remark of them is left out where it
-/// was `told` before.
-pub(super) fn slowest(report: &RunReport, number: usize, told: bool, paint: Paint, width: Width) -> String {
+/// was `remarked` before.
+pub(super) fn slowest(report: &RunReport, number: usize, remarked: bool, paint: Paint, width: Width) -> String {
     let explained = report.summary.explained.as_ref();
     let rows: Vec<Row<'_>> = report.slowest().take(number).map(|request| Row::new(request, report)).collect();
     let title = match rows.len() {
@@ -90,7 +90,7 @@ pub(super) fn slowest(report: &RunReport, number: usize, told: bool, paint: Pain
         number => format!("The {} slowest requests", count(number as u64)),
     };
     let layouts = if explained.is_some() { OF_SLOWEST_OPENED } else { OF_SLOWEST };
-    section(&title, &Listing::new(rows, explained.filter(|_| !told), width), layouts, paint)
+    section(&title, &Listing::new(rows, explained.filter(|_| !remarked), width), layouts, paint)
 }
 
 fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint) -> String {

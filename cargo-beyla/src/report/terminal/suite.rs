@@ -143,12 +143,12 @@ fn numbers(rows: &[((&str, &str), Row)], slowest: bool) -> Table {
     table
 }
 
-/// A time; that of requests none of which was complete is not known.
+/// A time; it is not known if no request was complete.
 fn known(ns: u64) -> Cell {
     if ns == 0 { Cell::new(Role::Faint, "-") } else { Cell::plain(time(ns)) }
 }
 
-/// Binary and name in so many columns: of both the end tells the most, and the name more than the binary.
+/// Binary and name in at most `columns` columns. The end of each says the most, and the name says more than the binary.
 pub(super) fn label(binary: &str, name: &str, columns: usize) -> String {
     let (binary, name) = (text::escape(binary), text::escape(name));
     let whole = text::width(&binary) + 1 + text::width(&name);

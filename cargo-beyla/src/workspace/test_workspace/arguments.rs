@@ -43,7 +43,7 @@ pub struct HarnessArguments {
     pub nocapture: bool,
     /// The output of tests that passed is shown too.
     pub show_output: bool,
-    /// Tests that passed are not told one by one.
+    /// Tests that passed have no line.
     pub quiet: bool,
     /// So many tests run at a time.
     pub test_threads: Option<NonZeroUsize>,

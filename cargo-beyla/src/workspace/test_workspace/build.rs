@@ -116,7 +116,7 @@ fn units<'a>(metadata: &'a Metadata, artifacts: &'a [Artifact]) -> Result<Vec<Un
     artifacts.iter().filter(|artifact| artifact.profile.test).map(unit).collect()
 }
 
-/// The binaries which an integration test is told of.
+/// The binaries whose paths cargo gives to an integration test.
 fn spawns(artifacts: &[Artifact], package: &Package, kind: Kind) -> Vec<PathBuf> {
     if !matches!(kind, Kind::Test | Kind::Bench) {
         return Vec::new();

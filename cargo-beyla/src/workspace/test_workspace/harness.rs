@@ -1,4 +1,4 @@
-//! `harness = false`: targets whose `main` is their own. Cargo's metadata do not tell; the manifest does.
+//! `harness = false`: targets whose `main` is their own. Cargo's metadata do not say so; the manifest does.
 
 use std::fs::File;
 use std::io::Read;

@@ -26,7 +26,7 @@ const SIZE_MAX: u64 = 64 * 1024 * 1024;
 /// How often the size of an answer is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Of each stream of a binary without a list, so many bytes are kept: the first.
+/// How many bytes are kept of each stream of a binary without a list: the first.
 const OUTPUT_MAX: u64 = 16 * 1024;
 
 /// The tests of a binary that are meant.
