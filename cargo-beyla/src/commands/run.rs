@@ -16,7 +16,7 @@ use crate::run::criteria::Criteria;
 use crate::run::follow_server::FollowServer;
 use crate::run::options::{RunOptions, load_settings};
 use crate::run::outputs::{Outputs, print_settings};
-use crate::run::reporting::Outcome;
+use crate::run::reporting::ServerOutcome;
 use crate::run::server::Server;
 use crate::run::setup::{Attaching, Subject, open_helper};
 use crate::workspace::build::{self, Built};
@@ -88,8 +88,8 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
 /// The server's own failure comes first. If it ended as it was told to, the command of `--exec` says whether the run was
 /// a success, and then the budgets.
-fn exit_code(outcome: &Outcome) -> u8 {
-    let Outcome { exit, was_stopped, exec_exit_code, is_over_budget } = *outcome;
+fn exit_code(outcome: &ServerOutcome) -> u8 {
+    let ServerOutcome { exit, was_stopped, exec_exit_code, is_over_budget } = *outcome;
     let server = match exit {
         None => 0,
         Some(Exit::Signal(_)) if was_stopped => 0,

@@ -82,15 +82,12 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
 
     // Before there are threads, and processes that stay behind if we are killed.
     let signals = Signals::guarded()?;
-    let mut test_options = TestOptions {
+    let test_options = TestOptions {
         groups: groups.iter().map(|group| group.max_threads).collect(),
         user: user.clone(),
         guard: signals.guard().cloned(),
-        ..test_options(&arguments.run, &harness, cpus)
+        ..test_options(&arguments.run, &harness, cpus, outputs.stdout())
     };
-    if test_options.inherited.is_some() {
-        test_options.inherited = Some(outputs.stdout());
-    }
     let progress = TestProgress::new(status, &harness, &test_options, ignored, outputs.junit.is_some());
     let package = workspace.package().map(str::to_owned);
     let within = within(&built.target_directory, &binaries);
@@ -100,21 +97,26 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let suite = TestSuite::new(TestRunner::new(binaries, test_options), progress);
     let finished = RunLoop::new(run, suite).run()?;
 
-    // What was not run cannot be matched.
+    // Budgets about tests that did not run cannot be judged.
     let is_partial = |suite: &TestSuite| !all_run || suite.has_failures() || suite.stopped().is_some();
-    let Judged { mut report, samples, mut workload, observers, failure, .. } =
-        options.judge(finished, info, is_partial);
-    report.test_outputs = workload.take_outputs();
+    report(&options, options.judge(finished, info, is_partial))
+}
+
+/// Reports, and keeps the baseline if all tests have passed.
+fn report(options: &RunOptions<'_>, judged: Judged<TestSuite>) -> Result<ExitCode, Error> {
+    let RunOptions { criteria, outputs, status, .. } = *options;
+    let Judged { mut report, samples, workload: mut suite, observers, failure, .. } = judged;
+    report.test_outputs = suite.take_outputs();
     let written = options.show(&report);
     outputs.hand_over();
-    workload.summarise();
+    suite.summarise();
     observers.finish(status);
-    let (failed, stopped) = (workload.has_failures(), workload.stopped());
+    let (failed, stopped) = (suite.has_failures(), suite.stopped());
     if failure.is_none() && stopped.is_none() {
         if failed || report.summary.tests.is_empty() {
             criteria.warn_unsaved("not all tests have passed, or none ran", status);
         } else {
-            criteria.save(&samples, &report.run, user.as_ref(), status)?;
+            criteria.save(&samples, &report.run, outputs.user, status)?;
         }
     }
     match failure.or(written.err()) {
@@ -125,7 +127,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
 
 /// Warns of test groups whose filter matches no test, which is usually a misspelled filter.
 fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], all_run: bool, status: Status) {
-    // What a binary without a list has may be in any of them.
+    // The tests of a binary without a list may be in any of them.
     if !all_run || binaries.iter().any(|binary| binary.unlisted.is_some()) {
         return;
     }
@@ -137,7 +139,7 @@ fn warn_of_empty(groups: &[&TestGroup], binaries: &[PlannedBinary], all_run: boo
     }
 }
 
-/// Says whose doc tests are left out.
+/// Says which packages have doc tests, which are left to cargo.
 fn say_doc_tests(packages: &[impl std::fmt::Display], status: Status) {
     if let [first, others @ ..] = packages {
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
@@ -175,7 +177,7 @@ fn exit_code(failed: bool, over_budget: bool, stopped: Option<i32>) -> ExitCode 
 }
 
 /// How the tests run: where flags say nothing, the variables of the standard harness do.
-fn test_options(run: &TestControl, harness: &HarnessArguments, cpus: NonZeroUsize) -> TestOptions {
+fn test_options(run: &TestControl, harness: &HarnessArguments, cpus: NonZeroUsize, stdout: Stdout) -> TestOptions {
     let TestControl { jobs, no_fail_fast, no_run: _, timeout, repeat } = *run;
     let variable = |name| std::env::var(name).ok();
     let nocapture = harness.nocapture || variable("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0");
@@ -192,7 +194,7 @@ fn test_options(run: &TestControl, harness: &HarnessArguments, cpus: NonZeroUsiz
         timeout,
         fail_fast: !no_fail_fast,
         rounds: repeat.unwrap_or(NonZeroUsize::MIN),
-        inherited: nocapture.then_some(Stdout::Inherited),
+        inherited: nocapture.then_some(stdout),
         user: None,
         in_our_group: terminal::is_there(),
         guard: None,

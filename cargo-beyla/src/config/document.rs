@@ -1,4 +1,4 @@
-//! A file of settings: what it says under a key, and the keys that nobody knows.
+//! A file of settings: what it says under a key, and its unknown keys.
 
 use std::path::PathBuf;
 

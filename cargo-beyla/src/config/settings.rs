@@ -224,7 +224,7 @@ fn resource(
     };
     let (name, namespace) = (take("service.name"), take("service.namespace"));
     let flag = Setting::of_flag("--service-name", flags.service_name.clone());
-    // Each is validated wherever it stands; the attributes of the resource come after the variable of its own.
+    // Every source is validated, used or not. The name's own variable counts before the attributes of the resource.
     let in_files = layers.get(&keys::SERVICE_NAME, text)?;
     let name = flag.or(layers.variable(&keys::SERVICE_NAME, text)?).or(name).or(in_files);
     let in_files = layers.get(&keys::SERVICE_NAMESPACE, text)?;

@@ -14,7 +14,7 @@ const SECRETS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signat
 /// What the metrics and the spans call a method that is not a known one.
 const OTHER_METHOD: &str = "_OTHER";
 
-/// One of them.
+/// An attribute of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Attribute {
     Method,
@@ -39,7 +39,7 @@ pub(super) enum Attribute {
     Outcome,
 }
 
-/// What it is.
+/// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Value<'a> {
     Text(Cow<'a, str>),
@@ -97,7 +97,7 @@ impl Attribute {
         }
     }
 
-    /// What it is of a request that has it.
+    /// Its value for a request that has it.
     pub(super) fn of(self, request: &Request) -> Option<Value<'_>> {
         let text = |text: &'static str| Value::Text(text.into());
         match self {
@@ -170,7 +170,7 @@ fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
     }
 }
 
-/// The route; one that is exported without has an empty one, and one without a path that was read has none.
+/// The route, unless the request is exported without one, which has an empty route, or its path was not read.
 pub(super) fn route(request: &Request) -> Option<&Arc<str>> {
     request.known_path().map(|_| &request.route).filter(|route| !route.is_empty())
 }

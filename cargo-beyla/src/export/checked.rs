@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::filter::ExportFilter;
 use super::item::Counts;
 use super::otlp::receiver::Receiver;
-use super::outcome::{MetricsOutcome, Outcome, PrometheusOutcome, TracesOutcome};
+use super::outcome::{ExportOutcome, MetricsOutcome, PrometheusOutcome, TracesOutcome};
 use super::prometheus::server::Endpoint;
 use super::settings::{ExportSettings, MetricsExport, Sampler};
 use crate::config::attributes::AttributeSelection;
@@ -42,25 +42,25 @@ impl Checked {
         Ok(any.then_some(checked))
     }
 
-    /// Whether there are spans among them.
+    /// Whether spans are exported.
     pub fn has_traces(&self) -> bool {
         self.traces.is_some()
     }
 
-    /// Where metrics can be scraped.
+    /// The URL at which metrics can be scraped.
     pub fn prometheus_url(&self) -> Option<String> {
         self.prometheus.as_ref().map(Endpoint::url)
     }
 
-    /// The address of that.
+    /// The address at which metrics can be scraped.
     pub fn prometheus_address(&self) -> Option<SocketAddr> {
         self.prometheus.as_ref().map(Endpoint::address)
     }
 
-    /// What became of exports that nobody has worked at.
-    pub(super) fn not_started(&self, reason: &str) -> Outcome {
+    /// The outcome of exports that were never started.
+    pub(super) fn not_started(&self, reason: &str) -> ExportOutcome {
         let lost = [(reason.to_owned(), Counts::default())].into();
-        Outcome {
+        ExportOutcome {
             traces: self.traces.as_ref().map(|receiver| TracesOutcome {
                 endpoint: receiver.endpoint.clone(),
                 lost,

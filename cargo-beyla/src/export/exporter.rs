@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::checked::Checked;
 use super::item::{Counts, Item};
 use super::otlp::delivery::End;
-use super::outcome::Outcome;
+use super::outcome::ExportOutcome;
 use super::queue::{BOUNDS, ExportQueue};
 use super::resource;
 use super::settings::Resource;
@@ -49,9 +49,9 @@ pub struct Exporter {
     offered: AtomicU64,
     offered_tests: AtomicU64,
     ending: watch::Sender<Option<End>>,
-    outcome: mpsc::Receiver<Outcome>,
+    outcome: mpsc::Receiver<ExportOutcome>,
     /// The outcome if the thread does not answer.
-    silent: Outcome,
+    silent: ExportOutcome,
 }
 
 impl Exporter {
@@ -101,12 +101,12 @@ impl Exporter {
     }
 
     /// Sends what is left, for `patience` at most, and returns what became of everything.
-    pub fn finish(self, patience: Duration) -> Outcome {
+    pub fn finish(self, patience: Duration) -> ExportOutcome {
         self.finish_unless(patience, || false)
     }
 
     /// The same, until `interrupted` says that the user does not want to wait.
-    pub fn finish_unless(self, patience: Duration, mut interrupted: impl FnMut() -> bool) -> Outcome {
+    pub fn finish_unless(self, patience: Duration, mut interrupted: impl FnMut() -> bool) -> ExportOutcome {
         let begun = Instant::now();
         let mut end = End { deadline: (begun + patience).into(), is_interrupt: false };
         // The other side sees it, or has gone by itself.
@@ -151,7 +151,7 @@ impl Exporter {
         bar
     }
 
-    fn unanswered(self) -> Outcome {
+    fn unanswered(self) -> ExportOutcome {
         let Self { mut silent, offered, offered_tests, .. } = self;
         if let Some(traces) = &mut silent.traces {
             traces.all = Counts { requests: offered.into_inner(), tests: offered_tests.into_inner() };

@@ -6,7 +6,7 @@ use crate::config::settings::Settings;
 use cargo_beyla_core::exchange::pattern::PathPatterns;
 use cargo_beyla_core::model::request::Request;
 
-/// What a request is exported as.
+/// The signals that a request is exported as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signals {
     /// As spans.
@@ -27,12 +27,12 @@ impl Signals {
 pub struct RequestFilter(Vec<(Attribute, AttributeFilter)>);
 
 impl RequestFilter {
-    /// Those that the filters of the settings accept.
+    /// The requests that the filters of the settings accept.
     pub fn of(settings: &Settings) -> Self {
         settings.filters.as_ref().map_or_else(Self::default, |filters| Self::new(&filters.value))
     }
 
-    /// Those that all of these accept. A filter about what no request has counts for nothing: see
+    /// The requests that all of these filters accept. A filter about an attribute that no request has is ignored: see
     /// [`unknown`].
     pub fn new(filters: &[AttributeFilter]) -> Self {
         let known = filters.iter().filter_map(|filter| Some((attribute(filter)?, filter.clone())));
@@ -72,7 +72,7 @@ pub struct ExportFilter {
 }
 
 impl ExportFilter {
-    /// Those that are accepted; of these, those whose path is `ignored` only as `ignored_as` says.
+    /// The requests that are accepted; those whose path is `ignored` are exported as `ignored_as` says.
     pub fn new(accepted: RequestFilter, ignored: PathPatterns, ignored_as: Signals) -> Self {
         Self { accepted, ignored, ignored_as }
     }
@@ -113,7 +113,7 @@ mod tests {
             ("client.address: {match: 127.*}", true),
             ("server.port: {match: '8080'}", true),
             ("server.port: {not_match: '80*'}", false),
-            // It has none.
+            // The request has no such attribute.
             ("error.type: {match: '?*'}", false),
             ("error.type: {not_match: '5*'}", true),
             // All must accept it.

@@ -27,7 +27,7 @@ pub struct ExportSettings {
     pub prometheus: Option<PrometheusExport>,
     /// The requests that are exported; `None`: all.
     pub filter: Option<ExportFilter>,
-    /// Which attributes the metrics have, and which the spans have not.
+    /// Which attributes the metrics have, and which ones are left out of the spans.
     pub attributes: Vec<AttributeSelection>,
 }
 

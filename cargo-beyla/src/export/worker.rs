@@ -17,7 +17,7 @@ use super::item::Item;
 use super::metrics::pipeline::MetricsPipeline;
 use super::metrics::store::Store;
 use super::otlp::delivery::{Delivery, End, Ending};
-use super::outcome::{Outcome, PrometheusOutcome};
+use super::outcome::{ExportOutcome, PrometheusOutcome};
 use super::queue::{BOUNDS, ExportQueue};
 use super::sampling::Sampling;
 use super::traces::batch::ExcludedAttributes;
@@ -54,7 +54,7 @@ pub(super) struct Shared {
 }
 
 /// Works until the run is over and everything is sent, or the deadline has come.
-pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
+pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> ExportOutcome {
     // Host names are looked up on a thread beside.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
     let runtime = match runtime {
@@ -69,7 +69,7 @@ pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared:
     outcome
 }
 
-async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
+async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> ExportOutcome {
     let Checked { traces, sampler, metrics, prometheus, filter, attributes } = checked;
     let delivery = |receiver| Delivery::new(receiver, shared.ending.clone());
     let counts = metrics.is_some() || prometheus.is_some();
@@ -111,7 +111,7 @@ async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &S
         looks.abort();
     }
     let overflowed = store.map_or(0, |store| store.borrow().overflowed());
-    Outcome { traces, metrics, prometheus, overflowed }
+    ExportOutcome { traces, metrics, prometheus, overflowed }
 }
 
 /// Looks at it time and again.
@@ -184,7 +184,7 @@ impl Intake<'_> {
         self.shared.progress.add(1);
     }
 
-    /// Filters are about requests: a test has none of their attributes.
+    /// Takes a test. No filter applies: filters are about attributes that only requests have.
     fn take_test(&self, test: Arc<EndedTest>) {
         let Some(waiting) = &self.waiting else { return };
         let sampled = self.sampling.samples_test(test.span);

@@ -1,4 +1,5 @@
-//! The child in whose place the user sees us: what is sent to us is meant for it, and where it stops, we stop.
+//! The child that the user takes us for, as cargo would have become it: signals to us are meant for it, and when it stops,
+//! we stop.
 
 use std::io;
 
@@ -9,17 +10,17 @@ use rustix::process::{WaitOptions, WaitStatus, waitpid};
 use super::received::Received;
 use super::signals::stop_by;
 
-/// The child in whose place the user sees us.
+/// The child that the user takes us for.
 #[derive(Clone, Copy, Debug)]
 pub struct ForegroundChild {
     child: Pid,
-    /// The signal by which we were asked to stop.
+    /// The signal that has asked us to stop.
     asked_to_stop: Option<i32>,
     is_stopped: bool,
 }
 
 impl ForegroundChild {
-    /// For a child that was not waited for.
+    /// For a child that nobody has waited for yet.
     pub fn new(child: Pid) -> Self {
         Self { child, asked_to_stop: None, is_stopped: false }
     }
@@ -29,7 +30,7 @@ impl ForegroundChild {
         self.child
     }
 
-    /// Sends the child what has come to us alone; it has got the rest itself.
+    /// Sends the child a signal that was sent to us alone; others have reached it already.
     pub fn pass_on(&mut self, received: &Received) {
         if received.asks_to_stop() {
             self.asked_to_stop = Some(received.signal);
@@ -41,10 +42,10 @@ impl ForegroundChild {
         }
     }
 
-    /// Looks after the child: how it has ended, if it has.
+    /// How the child has ended, if it has.
     ///
     /// # Errors
-    /// If it cannot be waited for, which says that somebody else has.
+    /// If it cannot be waited for, because somebody else has.
     pub fn ended(&mut self) -> io::Result<Option<WaitStatus>> {
         let child = rustix::process::Pid::from_raw(self.child.as_raw());
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
@@ -57,12 +58,12 @@ impl ForegroundChild {
         Ok(None)
     }
 
-    /// Whether the child has stopped, as we were asked to as well.
+    /// Whether the child has stopped because of a signal that we received as well.
     pub fn wants_to_stop(&self) -> bool {
         self.is_stopped && self.asked_to_stop.is_some()
     }
 
-    /// Stops us as the child has stopped; returns when somebody has us go on.
+    /// Stops this process as the child has stopped; returns when somebody continues us.
     pub fn stop(&mut self) {
         if let Some(signal) = self.asked_to_stop.take() {
             stop_by(signal);

@@ -1,9 +1,9 @@
 //! A small process beside us, in our process group, that outlives us by a moment.
 //!
-//! It gets what is sent to the group, and so can say whether a signal came to all of the group or to us alone. And
-//! however we end, be it by SIGKILL, its end of our channel closes: then it kills what we were still to look after, with
-//! all that it has started. (The kernel's own `PR_SET_PDEATHSIG` reaches children, and not the children of these; and to
-//! find those, the way to them must still be there.)
+//! It receives what is sent to the group, so it can say whether a signal was sent to all of the group or to us alone. And
+//! when we end, even by SIGKILL, our channel to it closes: then it kills the processes that we had asked it to watch, with
+//! all that they have started. (The kernel's own `PR_SET_PDEATHSIG` reaches children but not their children, and those can
+//! only be found while their parents are still there.)
 
 pub mod process;
 
@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 
 use super::process_tree::{Grouping, ProcessTree};
 
-/// What it is called where processes are listed: another name than ours, so that `pkill cargo-beyla` means us alone.
+/// Its name in lists of processes: not ours, so that `pkill cargo-beyla` means us alone.
 const NAME: &str = "beyla-guard";
 
 /// A guard that runs.
@@ -36,11 +36,11 @@ enum Message {
     Watch(ProcessTree),
     /// This process has ended.
     Forget(Pid),
-    /// Answer whether this signal of this sender has come to you too.
+    /// Answer whether this signal of this sender has reached you too.
     WasSent { signal: i32, sender: u32 },
 }
 
-/// Five numbers.
+/// The size of a message in bytes: five numbers.
 const MESSAGE: usize = 20;
 
 impl Guard {
@@ -53,17 +53,17 @@ impl Guard {
         Ok(Self { child: Mutex::new(command.spawn()?), channel: Some(channel) })
     }
 
-    /// Has it kill this tree if we end before [`Self::forget`].
+    /// Makes it kill this tree if we end before [`Self::forget`].
     pub fn watch(&self, tree: ProcessTree) {
         self.send(Message::Watch(tree));
     }
 
-    /// The process and what it has started are no more, or go on without us.
+    /// Makes it forget a tree that has ended, or that goes on without us.
     pub fn forget(&self, root: Pid) {
         self.send(Message::Forget(root));
     }
 
-    /// Whether a signal that has come to us has come to it too.
+    /// Whether a signal that we have received has reached the guard too.
     pub(super) fn was_sent(&self, signal: i32, sender: u32) -> bool {
         let mut answer = [0];
         self.send(Message::WasSent { signal, sender })
@@ -80,7 +80,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.channel = None;
-        // It ends when it has done what is left to do.
+        // It ends when it has killed what it watches.
         if let Ok(child) = self.child.get_mut() {
             let _ = child.wait();
         }
@@ -114,7 +114,7 @@ impl Message {
             *number = u32::from_ne_bytes(place.try_into().ok()?);
         }
         let [what, first, second, third, fourth] = numbers;
-        // Anything but a process would be all of a kind: 0 and -1 have meanings of their own for kill(2).
+        // To kill(2), 0, -1 and other negative numbers mean many processes.
         let pid = || i32::try_from(first).ok().filter(|pid| *pid > 1).map(Pid::from_raw);
         match what {
             0 => {

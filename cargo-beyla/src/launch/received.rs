@@ -56,7 +56,7 @@ impl Received {
     }
 }
 
-/// Sends a signal, be it one that has no name, to a process that may have ended.
+/// Sends a signal, which may be a real-time signal, to a process that may have ended.
 pub(super) fn send(pid: Pid, signal: i32) {
     // SAFETY: two numbers.
     unsafe { libc::kill(pid.as_raw(), signal) };

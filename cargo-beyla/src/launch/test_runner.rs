@@ -1,11 +1,11 @@
 //! Runs tests, each in a process of its own, and never waits: whoever owns the loop calls [`TestRunner::step`].
 //!
-//! What a test has started and not ended when it ends itself, it has left behind: that gets a moment to end too, and is
-//! then killed, so that a forgotten server neither holds a port that the next test wants nor outlives the run.
+//! Processes that a test has started and that still run when it ends are left behind: they get a moment to end too, and
+//! are then killed, so that a forgotten server neither holds a port that the next test wants nor outlives the run.
 //!
-//! Without a terminal, a test's process leads a process group, and what it has started is what is in the group. With one,
-//! tests stay in our group (see [`super::terminal`]). There, what they leave behind becomes our child, and is known by a
-//! variable of its environment. In both, what has gone to a session of its own and cuts its ties is not found.
+//! Without a terminal, a test's process leads a process group, and the processes of the group are its own. With one, tests
+//! stay in our group (see [`super::terminal`]): what they leave behind becomes our child, and a variable of its
+//! environment says which test it belongs to. A daemon that leaves its session and its environment is not found.
 //!
 //! Processes are killed when a [`TestRunner`] is dropped, and by the [`super::guard::Guard`] if we are killed ourselves.
 
@@ -36,7 +36,7 @@ const TERM_GRACE: Duration = Duration::from_secs(1);
 /// How long processes that a test has left behind have to end by themselves.
 const LEFT_GRACE: Duration = Duration::from_millis(200);
 
-/// What stands for the tests of a binary that gave no list of them.
+/// The name that stands for the tests of a binary without a list of them.
 const LIST_OF_TESTS: &str = "(list of tests)";
 
 /// How often processes left behind are looked for: no signal reports their end.
@@ -50,7 +50,7 @@ pub struct TestRunner {
     queue: Queue,
     /// By their ids.
     begun: Vec<Place>,
-    /// The name of what stands for the tests of a binary that gave no list of them, and whether those were reported.
+    /// The name that stands for the tests of a binary without a list of them, and whether such binaries were reported.
     list_of_tests: Arc<str>,
     unlisted_reported: bool,
     running: Vec<Running>,
@@ -85,7 +85,7 @@ impl TestRunner {
     /// added to `events`, before an error too.
     ///
     /// # Errors
-    /// If a test could not be started. Those that run go on.
+    /// If a test could not be started. Tests that run go on.
     pub fn step(&mut self, now: Instant, events: &mut Vec<TestEvent>) -> Result<(), Error> {
         self.report_unlisted(events);
         self.reap(now, events)?;
@@ -95,7 +95,7 @@ impl TestRunner {
             started = true;
         }
         if started {
-            // SIGCHLD of those that have ended meanwhile may be lost.
+            // Those that have ended since then may have sent no SIGCHLD of their own.
             self.reap(Instant::now(), events)?;
         }
         Ok(())
@@ -257,7 +257,7 @@ impl TestRunner {
         }
     }
 
-    /// Nobody needs to look after it any more.
+    /// The guard need not watch it any more.
     fn forget(&self, root: Pid) {
         if let Some(guard) = &self.options.guard {
             guard.forget(root);

@@ -191,7 +191,7 @@ fn of_a_group_one_runs_at_a_time_and_waits_for_what_was_left_behind() {
             match events {
                 TestEvent::Started { test, .. } => order.push((test.0, "starts")),
                 TestEvent::Ended(TestEnd { test, leaky, .. }) => {
-                    order.push((test.0, if leaky { "was leaky" } else { "ends" }))
+                    order.push((test.0, if leaky { "was leaky" } else { "ends" }));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::explain::place::Spot;
+use super::finding::place::LocatedPlace;
 use super::run_report::RunReport;
 use super::units::{counted, time};
 use super::verdicts::Verdicts;
@@ -75,7 +75,7 @@ fn blocking_calls(report: &RunReport) -> impl Iterator<Item = String> {
     let blocking = report.findings().iter().filter(|found| found.finding.kind == FindingKind::BlockingCall);
     blocking.map(move |found| {
         let place = found.finding.place.as_ref().zip(explained);
-        let source = place.and_then(|(place, explained)| Spot::of(place, explained).source);
+        let source = place.and_then(|(place, explained)| LocatedPlace::of(place, explained).source);
         // GitHub knows the files of the workspace, whose paths are relative to it.
         let at = source.filter(|(file, _)| Path::new(file).is_relative()).map(|(file, line)| (file, line.to_string()));
         let mut properties: Vec<(&str, &str)> =

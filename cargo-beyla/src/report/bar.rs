@@ -1,6 +1,6 @@
 //! A request's time as a bar that reads without colour, and its legend.
 
-use super::colors::{Paint, Role};
+use super::colors::{Paint, TextStyle};
 use super::segments::{Lengths, Segment};
 use super::table::{Cell, GAP};
 
@@ -23,8 +23,8 @@ pub(super) fn legend(segments: &[Segment], beside: usize, width: usize, paint: P
         };
         used = if start == BENEATH { 0 } else { used } + columns(segment);
         let (name, sign) = segment.name_and_sign();
-        let sign = paint.paint(Role::Segment(*segment), sign);
-        legend.extend([start, &sign, " ", &paint.paint(Role::Faint, name)]);
+        let sign = paint.paint(TextStyle::Segment(*segment), sign);
+        legend.extend([start, &sign, " ", &paint.paint(TextStyle::Faint, name)]);
     }
     legend
 }
@@ -36,7 +36,7 @@ pub(super) fn bar(lengths: &Lengths, segments: &[Segment], columns: usize) -> Ce
     for (&segment, columns) in segments.iter().zip(apportion(&shares, columns)) {
         if columns > 0 {
             let (_, sign) = segment.name_and_sign();
-            bar = bar.and(Role::Segment(segment), sign.to_string().repeat(columns));
+            bar = bar.and(TextStyle::Segment(segment), sign.to_string().repeat(columns));
         }
     }
     bar

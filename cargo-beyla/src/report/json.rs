@@ -4,7 +4,7 @@
 //! made as they are written, so that a report of any length takes no memory of its own.
 
 mod comparison;
-mod explain;
+mod explanation;
 mod suite;
 mod verdicts;
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use comparison::ComparisonRow;
-use explain::{ExplainRow, HandleRow, PartsNs};
+use explanation::{ExplainRow, HandleRow, PartsNs};
 use verdicts::BudgetRow;
 
 use super::run_info::{Exit, RunInfo, Traced};
@@ -34,7 +34,7 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
     let rounds = report.is_repeated();
     let findings = explained
         .into_iter()
-        .flat_map(|explained| report.findings().iter().map(move |found| explain::finding(found, explained)));
+        .flat_map(|explained| report.findings().iter().map(move |found| explanation::finding(found, explained)));
     let contract = Report {
         schema: SCHEMA,
         version: &run.version,
@@ -63,7 +63,7 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
             total_ns: summary.total.map(TotalNs::from),
         },
         unseen: NonZero(&summary.unseen),
-        explain: explained.map(explain::explain),
+        explain: explained.map(explanation::explain),
         routes: List(summary.routes.iter().map(route)),
         tests: match &run.traced {
             Traced::Server { .. } => None,
@@ -262,7 +262,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
             .explanation
             .as_ref()
             .zip(explained)
-            .map(|(handle, explained)| explain::handle(handle, explained)),
+            .map(|(handle, explained)| explanation::handle(handle, explained)),
         connected_unix_ns: boundaries.connected.map(|connected| run.unix_ns(connected)),
         accept_wait_ns: boundaries.accept_wait(),
         request_bytes: request.request_bytes.into(),

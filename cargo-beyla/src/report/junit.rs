@@ -162,7 +162,8 @@ mod tests {
         String::from_utf8(out).expect("XML is UTF-8 here")
     }
 
-    /// Whether a document is one: it is read again, and holds nothing that is not allowed, be it by its number.
+    /// Whether a document is well-formed: it can be read again, and holds no character that is not allowed, nor the
+    /// number of one.
     fn is_well_formed(document: &str) -> bool {
         let report = quick_junit::Report::deserialize_from_str(document);
         let by_number = document.split("&#").skip(1).filter_map(|rest| rest.split(';').next());

@@ -101,7 +101,7 @@ impl Live {
         drop(self);
     }
 
-    /// The same until the next [`Self::update`]: the terminal is another's meanwhile.
+    /// Takes the line away until the next [`Self::update`]: until then the terminal is another's.
     pub fn suspend(&mut self) {
         if let Some(screen) = &mut self.screen
             && let Some((rows, _)) = screen.size.take()

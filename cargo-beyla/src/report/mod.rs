@@ -3,7 +3,7 @@
 pub mod annotations;
 mod bar;
 mod colors;
-mod explain;
+mod finding;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fixtures;

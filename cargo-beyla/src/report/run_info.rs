@@ -22,7 +22,7 @@ pub struct RunInfo {
     pub started_monotonic_ns: u64,
     /// How bytes were captured: `socket` or `syscalls`.
     pub capture: String,
-    /// Of the machine that traced. Recordings of older versions leave it out.
+    /// The architecture of the machine that traced. Recordings of older versions leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
     /// What the ids of the requests' spans come from, if the run exports them.
@@ -41,7 +41,7 @@ pub enum Traced {
         /// Its executable.
         #[serde(serialize_with = "lossy")]
         executable: PathBuf,
-        /// Of what it started, programs in these folders were followed.
+        /// Processes that it started were followed if their programs are in these folders.
         #[serde(default, serialize_with = "lossy_list", skip_serializing_if = "Vec::is_empty")]
         within: Vec<PathBuf>,
     },
@@ -99,7 +99,8 @@ impl RunInfo {
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     }
 
-    /// How long it lasted to its end at `ended_monotonic_ns`, but for the time that all was stopped; in nanoseconds.
+    /// How long the run lasted until `ended_monotonic_ns`, without the time for which everything was stopped; in
+    /// nanoseconds.
     pub fn duration_ns(&self, summary: &Summary, ended_monotonic_ns: u64) -> u64 {
         ended_monotonic_ns.saturating_sub(self.started_monotonic_ns).saturating_sub(summary.paused_ns)
     }

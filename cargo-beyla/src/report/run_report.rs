@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::explain::cure::cure;
-use super::explain::place::Spot;
-use super::explain::sentence::{sentence, title};
+use super::finding::cure::cure;
+use super::finding::place::LocatedPlace;
+use super::finding::sentence::{sentence, title};
 use super::notes;
 use super::run_info::{Exit, RunInfo};
 use super::verdicts::Verdicts;
@@ -112,7 +112,9 @@ fn findings(explained: &Explained) -> impl Iterator<Item = FindingReport> {
         title: title(finding.kind),
         sentence: sentence(finding, explained),
         cure: cure(finding, explained),
-        lacks_debug_information: finding.place.is_some_and(|place| Spot::of(&place, explained).lacks_debug_information),
+        lacks_debug_information: finding
+            .place
+            .is_some_and(|place| LocatedPlace::of(&place, explained).lacks_debug_information),
         finding: finding.clone(),
     })
 }

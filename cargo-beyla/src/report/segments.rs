@@ -9,7 +9,7 @@ use cargo_beyla_core::model::summary::RouteSummary;
 pub(super) enum Segment {
     Queue,
     Receive,
-    /// Where it was not opened.
+    /// The phase as a whole, if it was not opened.
     Handle,
     Running,
     Runnable,
@@ -32,7 +32,7 @@ const ALL: [Segment; 9] = [
     Segment::Respond,
 ];
 
-/// Those of a run in which no `handle` was opened.
+/// The segments of a run in which no `handle` was opened.
 pub(super) const PHASES: [Segment; 4] = [Segment::Queue, Segment::Receive, Segment::Handle, Segment::Respond];
 
 impl Segment {
@@ -67,7 +67,7 @@ impl Segment {
 pub(super) struct Lengths([Option<u64>; ALL.len()]);
 
 impl Lengths {
-    /// Those of a request.
+    /// The segments of a request.
     pub(super) fn of_request(phases: &Phases, parts: Option<&Parts>) -> Self {
         Self::new(phases.named().map(|(_, length)| length), parts.map(|parts| parts.named().map(|(_, length)| length)))
     }

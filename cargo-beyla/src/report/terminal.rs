@@ -21,8 +21,7 @@ use super::text;
 /// Up to this number of requests, each has a line of its own.
 const EACH_REQUEST: u64 = 20;
 
-/// A method is a word of the client's choice, of any length. Of those that are registered, UPDATEREDIRECTREF is the
-/// longest.
+/// The widest method that is shown whole: clients choose any word, and the longest registered one is UPDATEREDIRECTREF.
 const METHOD_WIDTH: usize = 17;
 
 /// No table is made narrower than this; a narrower terminal breaks the lines.
@@ -36,13 +35,12 @@ const WIDTH_OF_A_PIPE: usize = 120;
 struct Width {
     /// Tables choose their columns by it, and sentences wrap.
     columns: usize,
-    /// Nothing is longer than this: what is, loses its middle. Without a terminal nobody breaks lines, and nothing is
-    /// cut.
+    /// The longest line: a longer one loses its middle. Without a terminal nothing breaks lines, so nothing is cut.
     line: usize,
 }
 
 impl Width {
-    /// That of a terminal, if it is one.
+    /// The width for a terminal with these columns, or for no terminal.
     fn of(terminal: Option<usize>) -> Self {
         match terminal.map(|columns| columns.max(WIDTH_MIN)) {
             Some(columns) => Self { columns, line: columns },

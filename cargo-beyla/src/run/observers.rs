@@ -10,7 +10,7 @@ use crate::console::status::{self, Status};
 use crate::error::Error;
 use crate::export::exporter::Exporter;
 use crate::export::filter::RequestFilter;
-use crate::export::outcome::Outcome;
+use crate::export::outcome::ExportOutcome;
 use crate::export::routes::ExportedRoutes;
 use crate::launch::signals::{self, Signals};
 use crate::report::live::{Live, LiveCounters};
@@ -157,7 +157,7 @@ fn finish_export(exporter: Exporter, status: Status) {
     };
     let outcome = exporter.finish_unless(EXPORT_PATIENCE, interrupted);
     let overflow = outcome.overflow();
-    let Outcome { traces, metrics, prometheus, overflowed: _ } = outcome;
+    let ExportOutcome { traces, metrics, prometheus, overflowed: _ } = outcome;
     for (complete, sentence) in [
         traces.map(|traces| (traces.is_complete(), traces.sentence())),
         metrics.map(|metrics| (metrics.is_complete(), metrics.sentence())),

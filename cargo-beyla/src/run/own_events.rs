@@ -13,13 +13,7 @@ pub(crate) fn stopping(time_ns: u64) -> Event<'static> {
 }
 
 /// A test began as the process `pid`; 0 if it has none.
-pub(crate) fn test_started<'a>(
-    test: TestId,
-    round: u32,
-    pid: u32,
-    time_ns: u64,
-    [binary, name]: [&'a str; 2],
-) -> Event<'a> {
+pub(crate) fn test_started(test: TestId, round: u32, pid: u32, time_ns: u64, [binary, name]: [&str; 2]) -> Event<'_> {
     let size = (size_of::<TestStarted>() + binary.len() + 1 + name.len()) as u32;
     let header = Header { kind: kind::TEST_STARTED, size, time_ns, ..Header::default() };
     Event::TestStarted { started: TestStarted { header, test: test.0, pid, round, reserved: 0 }, binary, name }

@@ -40,7 +40,7 @@ struct Recording {
 }
 
 impl Recording {
-    /// Writes an event by its `record`; one of this process has none yet.
+    /// Writes an event; `record` is the kernel's, if it comes from there.
     fn write(&mut self, event: &Event<'_>, record: Option<&[u8]>) {
         let Some(recorder) = &mut self.recorder else { return };
         let written = match record {

@@ -25,7 +25,7 @@ pub(crate) struct Judged<W> {
 }
 
 /// How the run of a server went.
-pub(crate) struct Outcome {
+pub(crate) struct ServerOutcome {
     /// How the server ended, if it was started by us.
     pub(crate) exit: Option<Exit>,
     /// Whether a signal of ours ended it, and the user had not asked for that.
@@ -62,7 +62,7 @@ impl RunOptions<'_> {
     }
 
     /// Follows a server to its end, or to the end of the run, and reports.
-    pub(crate) fn follow(&self, begun: Begun, server: FollowServer<'_>) -> Result<Outcome, Error> {
+    pub(crate) fn follow(&self, begun: Begun, server: FollowServer<'_>) -> Result<ServerOutcome, Error> {
         let Begun { run, info } = begun;
         let finished = RunLoop::new(run, server).run()?;
         let Judged { report, samples, workload, observers, failure, listened } = self.judge(finished, info, |_| false);
@@ -76,7 +76,7 @@ impl RunOptions<'_> {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        written.map(|()| Outcome {
+        written.map(|()| ServerOutcome {
             exit: report.exit,
             was_stopped: workload.was_stopped(),
             exec_exit_code: workload.exec_exit_code(),

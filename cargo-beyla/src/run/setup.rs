@@ -141,7 +141,9 @@ impl RunOptions<'_> {
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
-            expected.iter().for_each(|(executable, file)| symbols.expect(executable, file));
+            for (executable, file) in &expected {
+                symbols.expect(executable, file);
+            }
             symbols
         });
         let Attached { capture, ring, unseen: unseen_by_helper } = helper.wait_until_ready()?;

@@ -11,8 +11,8 @@ use super::program::Program;
 use super::start;
 use crate::cli::runner::START;
 
-/// What is asked for how cargo starts programs is started by cargo in their place. Here that is the executable of these
-/// tests, which must then answer as the tool does, and not test.
+/// To say how it starts programs, cargo starts the tool in their place. In unit tests the tool is the executable of the
+/// tests: then it must answer, and run no test.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static ANSWER: extern "C" fn() = answer;

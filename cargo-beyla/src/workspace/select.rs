@@ -25,7 +25,7 @@ pub struct Selection {
     pub target_directory: PathBuf,
     /// The manifests whose metadata may hold settings.
     pub manifests: Manifests,
-    /// Its package, for what `cargo run` passes on of it.
+    /// Its package.
     pub(super) package: Package,
 }
 

@@ -3,7 +3,7 @@
 //! `cargo run` and `cargo test` start a program with arguments, a folder and an environment that depend on the package,
 //! its build scripts, the layout of the target directory, the toolchain and all of cargo's configuration. So cargo is
 //! asked: it runs once more, with this tool as the runner of the target. The tool writes down how it was started, and
-//! ends ([`answer`]). What cargo builds is not executed meanwhile.
+//! ends ([`answer`]). What cargo has built is not executed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -113,7 +113,7 @@ pub struct Asked {
     runners: TargetRunners,
 }
 
-/// The same options but for runners: one of the command line might have precedence over us.
+/// The same options without runners: one of the command line might have precedence over us.
 pub(super) fn without_runners(options: &BuildOptions) -> BuildOptions {
     let mut options = options.clone();
     options.cargo_config.retain(|setting| !sets_runner(setting, None));
@@ -131,7 +131,7 @@ pub(super) fn ask(
 ) -> Result<Asked, Error> {
     let system = |source| Error::System { what: "asking cargo how it starts programs", source };
     // By a descriptor that cargo inherits, this very program is found: whatever its path, whoever may go there, and
-    // though another may have been installed in its place meanwhile.
+    // even if another was installed in its place since.
     let own = rustix::fs::open("/proc/self/exe", OFlags::PATH, Mode::empty()).map_err(|errno| system(errno.into()))?;
     let path = format!("/proc/self/fd/{}", own.as_raw_fd());
     // The environment has the last word on the runner of a target, whatever form it has elsewhere.
@@ -198,7 +198,7 @@ impl Asked {
         String::from_utf8_lossy(&contents(&self.said).unwrap_or_default()).into_owned()
     }
 
-    /// The program as cargo would have started it, had it not been asked.
+    /// The program as cargo starts it when this tool is not the runner.
     fn program(&self, answer: Answer) -> Program {
         let Answer { target, folder, arguments, mut environment } = answer;
         for target in self.runners.targets() {

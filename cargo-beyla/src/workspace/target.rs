@@ -18,7 +18,7 @@ impl TargetKind {
         }
     }
 
-    /// What a person calls it.
+    /// Its name in messages.
     pub fn noun(self) -> &'static str {
         match self {
             Self::Bin => "binary",
@@ -36,6 +36,6 @@ pub struct Target {
     pub name: String,
     /// Binary or example.
     pub kind: TargetKind,
-    /// Where nobody named it: a sentence that says what was chosen, and why.
+    /// If nobody named it: a sentence that says what was chosen, and why.
     pub chosen: Option<String>,
 }

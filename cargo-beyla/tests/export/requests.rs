@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cargo_beyla::export::checked::Checked;
 use cargo_beyla::export::exporter::Exporter;
-use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
+use cargo_beyla::export::outcome::{ExportOutcome, TracesOutcome};
 use cargo_beyla::export::settings::{Compression, ExportSettings, OtlpExport, Protocol, Resource, TlsFiles};
 use cargo_beyla::report::run_info::{RunInfo, Traced};
 use cargo_beyla_core::analysis::suite::{EndedTest, TestResult};
@@ -124,7 +124,7 @@ pub fn start_of(settings: &ExportSettings, run: &RunInfo) -> Exporter {
 }
 
 /// Exports so many requests.
-pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> Outcome {
+pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> ExportOutcome {
     let exporter = start(settings);
     for id in 1..=requests {
         exporter.offer(&Arc::new(request(id)));

@@ -10,10 +10,10 @@ use crate::launch::test_runner::plan::PlannedBinary;
 use crate::workspace::program::Program;
 use crate::workspace::test_workspace::arguments::HarnessArguments;
 
-/// The digits of the hash that cargo adds to the names of test binaries.
+/// The length of the hash that cargo adds to the names of test binaries.
 const HASH: usize = 16;
 
-/// The most bytes of a file's name that come from that of a test: names of files have at most 255.
+/// The most bytes of a test's name in the name of a file, which can have 255.
 const NAME_MAX: usize = 160;
 
 /// What cargo-nextest calls the binary.
@@ -24,7 +24,7 @@ const NEXTEST_ID: &str = "NEXTEST_BINARY_ID";
 pub(super) struct Invocation {
     program: PathBuf,
     arguments: Vec<OsString>,
-    /// What it is called in reports.
+    /// Its name in reports.
     binary: String,
 }
 
@@ -42,7 +42,7 @@ impl Invocation {
         Ok(Self { program, arguments: arguments.to_vec(), binary })
     }
 
-    /// What it is called in reports.
+    /// Its name in reports.
     pub(super) fn binary(&self) -> &str {
         &self.binary
     }
@@ -52,13 +52,13 @@ impl Invocation {
         self.arguments.iter().any(|argument| argument == "--list")
     }
 
-    /// The test that it is to run, if that is one alone, as cargo-nextest has it.
+    /// The test that it runs, if that is one alone, as under cargo-nextest.
     pub(super) fn test(&self) -> Option<String> {
         let parsed = HarnessArguments::parse(None, &self.arguments).ok()?;
         parsed.only_test().map(str::to_owned)
     }
 
-    /// Where the binary is, by a name that it may heed.
+    /// The path by which the binary is executed: it may look at its own name.
     pub(super) fn path(&self) -> Result<PathBuf, Error> {
         if self.program.as_os_str().as_encoded_bytes().contains(&b'/') {
             return Ok(self.program.clone());
@@ -79,7 +79,7 @@ impl Invocation {
         })
     }
 
-    /// The binary as it is to be started: as this process was.
+    /// How the binary is started: as this process was.
     pub(super) fn program(&self) -> Result<Program, Error> {
         let path = self.path()?;
         let arguments = std::iter::once(path.clone().into()).chain(self.arguments.iter().cloned()).collect();
@@ -87,7 +87,7 @@ impl Invocation {
         Ok(Program { path, arguments, environment: std::env::vars_os().collect(), folder, runner: None })
     }
 
-    /// The folders whose programs are followed: that in which cargo builds, and those of the programs that it names.
+    /// The folders whose programs are followed: the one in which cargo builds, and those of the programs that it names.
     pub(super) fn within(executable: &Path, programs: &[PathBuf]) -> Vec<PathBuf> {
         let named = programs.iter().filter_map(|path| Some(path.canonicalize().ok()?.parent()?.to_owned()));
         let mut folders: Vec<PathBuf> = named.chain([build_folder(executable)]).collect();
@@ -96,7 +96,7 @@ impl Invocation {
         folders
     }
 
-    /// Becomes the binary; why not, if that fails.
+    /// Turns this process into the binary; returns only if that fails.
     pub(super) fn execute(&self) -> Error {
         self.failed(Command::new(&self.program).args(&self.arguments).exec())
     }

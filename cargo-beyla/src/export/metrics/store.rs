@@ -76,7 +76,7 @@ struct Attributes {
     status: Option<u16>,
     error: Option<Cow<'static, str>>,
     version: Option<&'static str>,
-    /// Those that are [`HIDDEN`] by default.
+    /// The attributes that are [`HIDDEN`] by default.
     hidden: Vec<(Attribute, Value<'static>)>,
 }
 
@@ -101,7 +101,7 @@ struct Table {
 #[derive(Debug)]
 pub(in crate::export) struct Store {
     run: RunInfo,
-    /// One, but for metrics that are to have different attributes.
+    /// One set, unless metrics have different attributes.
     tables: Vec<Table>,
     /// The table of each of [`METRICS`].
     of: [usize; METRICS.len()],

@@ -144,7 +144,7 @@ async fn tunnel(
     credentials: Option<&Credentials>,
 ) -> Result<Box<dyn Stream>, BoxError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the connection, or when nobody wants that any more.
+    // It ends with the connection, or when the connection is dropped.
     tokio::spawn(connection.with_upgrades());
     let target = authority(target);
     let mut request = Request::connect(&target)

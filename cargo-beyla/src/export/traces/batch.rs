@@ -14,7 +14,7 @@ use crate::export::queue::BoundedQueue;
 use crate::export::resource::scope;
 use crate::report::run_info::RunInfo;
 
-/// The spans of a message, which are few so that one that is lost is no great loss.
+/// The most spans of a message: few, so that not many are lost with one message.
 const SPANS_MAX: usize = 512;
 
 /// The requests that fill a message: three spans each.

@@ -34,7 +34,7 @@ pub(super) fn test_span(test: &EndedTest, run: &RunInfo) -> Span {
     }
 }
 
-/// Why a test has not passed, if it has not.
+/// Why a test has failed, if it has.
 fn failure(result: Option<TestResult>, reason: Option<&str>) -> Option<String> {
     match result {
         Some(TestResult::Passed) => None,

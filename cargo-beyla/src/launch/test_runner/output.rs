@@ -13,11 +13,11 @@ const TAIL_MAX: u64 = 768 * 1024;
 
 /// The output of a test: stdout and stderr, in the order in which they were written.
 #[derive(Debug)]
-pub struct TestOutput(Kept);
+pub struct TestOutput(Storage);
 
 /// Where it is.
 #[derive(Debug)]
-enum Kept {
+enum Storage {
     InFile(File),
     Here(Vec<u8>),
     Elsewhere,
@@ -37,34 +37,34 @@ pub struct Excerpt {
 impl TestOutput {
     /// A place for it.
     pub(super) fn create() -> io::Result<Self> {
-        Ok(Self(Kept::InFile(tempfile::tempfile()?)))
+        Ok(Self(Storage::InFile(tempfile::tempfile()?)))
     }
 
     /// It went elsewhere.
     pub(super) fn none() -> Self {
-        Self(Kept::Elsewhere)
+        Self(Storage::Elsewhere)
     }
 
     /// That of a binary without a list of its tests.
     pub(super) fn of(bytes: Vec<u8>) -> Self {
-        Self(Kept::Here(bytes))
+        Self(Storage::Here(bytes))
     }
 
     /// What the test writes to, as its stdout and its stderr: both share one position in the file, as they would on a
     /// terminal.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.0 {
-            Kept::InFile(file) => Some(file.as_fd()),
-            Kept::Here(_) | Kept::Elsewhere => None,
+            Storage::InFile(file) => Some(file.as_fd()),
+            Storage::Here(_) | Storage::Elsewhere => None,
         }
     }
 
     /// What was printed, or its beginning and end.
     pub fn read(&self) -> io::Result<Excerpt> {
         let file = match &self.0 {
-            Kept::InFile(file) => file,
-            Kept::Here(bytes) => return Ok(Excerpt { head: bytes.clone(), ..Excerpt::default() }),
-            Kept::Elsewhere => return Ok(Excerpt::default()),
+            Storage::InFile(file) => file,
+            Storage::Here(bytes) => return Ok(Excerpt { head: bytes.clone(), ..Excerpt::default() }),
+            Storage::Elsewhere => return Ok(Excerpt::default()),
         };
         let length = file.metadata()?.len();
         if length <= HEAD_MAX + TAIL_MAX {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn of_very_much_beginning_and_end_are_kept() {
         let output = TestOutput::create().unwrap();
-        let Kept::InFile(file) = &output.0 else { unreachable!("it was created") };
+        let Storage::InFile(file) = &output.0 else { unreachable!("it was created") };
         let mut file: &File = file;
         file.write_all(b"first ").unwrap();
         file.write_all(&vec![b'x'; (HEAD_MAX + TAIL_MAX) as usize]).unwrap();

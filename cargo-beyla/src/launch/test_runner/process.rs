@@ -16,7 +16,7 @@ use crate::launch::spawn::Spawn;
 use crate::launch::suspended::Stdout;
 use cargo_beyla_core::analysis::suite::{TestId, TestResult};
 
-/// How far a test was stopped that takes too long.
+/// What was done to stop a test that takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopped {
     Not,
@@ -37,7 +37,7 @@ pub(super) struct Running {
     paused: Duration,
 }
 
-/// A test that has ended, and what it has started has not.
+/// A test that has ended, while processes that it has started still run.
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) at: Instant,
@@ -135,7 +135,7 @@ impl Running {
         }
     }
 
-    /// What is left of one that has ended: others that it has started, or nothing but the news of it.
+    /// The processes that it has left behind now that it has ended; its end, if there are none.
     pub(super) fn into_left(self, result: TestResult, now: Instant) -> Result<Left, TestEnd> {
         let left = Left {
             at: now,

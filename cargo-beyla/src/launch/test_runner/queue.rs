@@ -71,7 +71,7 @@ impl Queue {
         self.waiting.is_empty() && self.to_come == 0
     }
 
-    /// The tests that have not started, be it that they never will.
+    /// The number of tests that have not started, those included that never will.
     pub(super) fn not_started(&self) -> usize {
         self.waiting.len() + self.to_come * self.tests.len() + self.dropped
     }

@@ -2,8 +2,8 @@
 
 use super::Width;
 use super::suite::label;
-use crate::report::colors::{Paint, Role};
-use crate::report::explain::sentence::route;
+use crate::report::colors::{Paint, TextStyle};
+use crate::report::finding::sentence::route;
 use crate::report::run_report::{RunReport, test_id};
 use crate::report::table::GAP;
 use crate::report::text::{self, escape, shorten};
@@ -33,13 +33,13 @@ pub(super) fn budgets(report: &RunReport, paint: Paint, width: Width) -> Option<
         0 => format!("Budgets: {} of {all} hold", count(holding as u64)),
         failing => format!("Budgets: {} of {all} broken", count(failing as u64)),
     };
-    let mut out = paint.paint(if failing.is_empty() { Role::Strong } else { Role::Error }, title) + "\n";
-    let mut line = |indent: usize, role: Role, text: &str| {
+    let mut out = paint.paint(if failing.is_empty() { TextStyle::Strong } else { TextStyle::Error }, title) + "\n";
+    let mut line = |indent: usize, role: TextStyle, text: &str| {
         let text = shorten(text, width.line - indent);
         out.extend([&*" ".repeat(indent), &*paint.paint(role, text), "\n"]);
     };
     // What is said of it stands beneath it, where a line has no room for both.
-    let mut both = |indent: usize, role: Role, text: &str, gap: &str, more: &str| {
+    let mut both = |indent: usize, role: TextStyle, text: &str, gap: &str, more: &str| {
         let joined = [text, gap, more].concat();
         if more.is_empty() || text::width(&joined) <= width.line - indent {
             line(indent, role, joined.trim_end());
@@ -55,27 +55,39 @@ pub(super) fn budgets(report: &RunReport, paint: Paint, width: Width) -> Option<
                 let nearest = verdict.values.first().map_or(String::new(), |value| {
                     format!("({}{})", if verdict.judged > 1 { "nearest: " } else { "" }, number(verdict, value))
                 });
-                both(2, Role::Faint, &format!("holds   {label}"), "  ", &nearest);
+                both(2, TextStyle::Faint, &format!("holds   {label}"), "  ", &nearest);
             }
             Outcome::NotJudged => {
-                both(2, Role::Faint, &format!("not judged  {label}"), "  ", "(nothing of it was among what was run)");
+                both(
+                    2,
+                    TextStyle::Faint,
+                    &format!("not judged  {label}"),
+                    "  ",
+                    "(nothing of it was among what was run)",
+                );
             }
             Outcome::Unmatched => {
-                both(2, Role::Error, &format!("broken  {label}"), "", "");
-                both(10, Role::Plain, "it matches nothing that was measured: is it spelled as in the report?", "", "");
+                both(2, TextStyle::Error, &format!("broken  {label}"), "", "");
+                both(
+                    10,
+                    TextStyle::Plain,
+                    "it matches nothing that was measured: is it spelled as in the report?",
+                    "",
+                    "",
+                );
             }
             Outcome::Broken => {
-                both(2, Role::Error, &format!("broken  {label}"), "", "");
+                both(2, TextStyle::Error, &format!("broken  {label}"), "", "");
                 for value in verdict.values.iter().take(VALUES_SHOWN) {
-                    both(10, Role::Plain, &number(verdict, value), " ", &of(&value.subject, report));
+                    both(10, TextStyle::Plain, &number(verdict, value), " ", &of(&value.subject, report));
                 }
                 let rest = verdict.values.len().saturating_sub(VALUES_SHOWN);
                 if rest > 0 {
-                    both(10, Role::Faint, &format!("and {} more", count(rest as u64)), "", "");
+                    both(10, TextStyle::Faint, &format!("and {} more", count(rest as u64)), "", "");
                 }
                 for request in &verdict.requests {
                     let (said, test) = said(request, report);
-                    both(12, Role::Faint, &said, "  ", &test);
+                    both(12, TextStyle::Faint, &said, "  ", &test);
                 }
             }
         }

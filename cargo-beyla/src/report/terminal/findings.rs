@@ -1,7 +1,7 @@
 //! What `--explain` finds wrong, and what usually cures it.
 
 use super::suite::label;
-use crate::report::colors::{Paint, Role};
+use crate::report::colors::{Paint, TextStyle};
 use crate::report::run_report::RunReport;
 use crate::report::text;
 use crate::report::units::counted;
@@ -67,7 +67,7 @@ fn within(finding: &Finding, tests: &[TestSummary]) -> Option<String> {
 fn headed(paragraph: &str, title: &str, paint: Paint, width: usize, out: &mut String) {
     for (index, line) in text::wrap(paragraph, width - 2).iter().enumerate() {
         match line.strip_prefix(title) {
-            Some(line) if index == 0 => out.extend([&*paint.paint(Role::Finding, title), line, "\n"]),
+            Some(line) if index == 0 => out.extend([&*paint.paint(TextStyle::Finding, title), line, "\n"]),
             _ => out.extend(["  ", line, "\n"]),
         }
     }
@@ -75,6 +75,6 @@ fn headed(paragraph: &str, title: &str, paint: Paint, width: usize, out: &mut St
 
 fn indented(paragraph: &str, paint: Paint, width: usize, out: &mut String) {
     for line in text::wrap(paragraph, width - 4) {
-        out.extend(["    ", &*paint.paint(Role::Faint, line), "\n"]);
+        out.extend(["    ", &*paint.paint(TextStyle::Faint, line), "\n"]);
     }
 }

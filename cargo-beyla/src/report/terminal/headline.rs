@@ -1,6 +1,6 @@
 //! The first lines: how much there was, and how it went.
 
-use crate::report::colors::{Paint, Role};
+use crate::report::colors::{Paint, TextStyle};
 use crate::report::run_info::{Exit, Traced};
 use crate::report::run_report::RunReport;
 use crate::report::text;
@@ -18,7 +18,7 @@ pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
     let mut lines = if totals.requests == 0 {
         let of = if tests { format!("{}, ", counted(summary.tests.len() as u64, "test")) } else { String::new() };
         let none = format!("No requests in {of}{}:", duration(duration_ns));
-        format!("{} {}\n", paint.paint(Role::Strong, none), why_none(summary, tests))
+        format!("{} {}\n", paint.paint(TextStyle::Strong, none), why_none(summary, tests))
     } else {
         let requests = counted(totals.requests, "request");
         let requests = if tests {
@@ -28,14 +28,14 @@ pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
         } else {
             format!("{requests} in {} ({})", duration(duration_ns), rate(totals.requests, duration_ns))
         };
-        let mut parts = vec![paint.paint(Role::Strong, requests)];
+        let mut parts = vec![paint.paint(TextStyle::Strong, requests)];
         parts.push(match totals.errors {
             0 => "no errors".into(),
-            errors => paint.paint(Role::Error, counted(errors, "error")),
+            errors => paint.paint(TextStyle::Error, counted(errors, "error")),
         });
         if totals.incomplete > 0 {
             let incomplete = format!("{} incomplete", count(totals.incomplete));
-            parts.push(paint.paint(Role::Warning, incomplete));
+            parts.push(paint.paint(TextStyle::Warning, incomplete));
         }
         parts.push(counted(totals.connections, "connection"));
         parts.join(", ") + "\n"
@@ -50,10 +50,10 @@ pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
         }
         None => ran.push_str(&results(report)),
     }
-    lines.push_str(&paint.paint(Role::Faint, ran));
+    lines.push_str(&paint.paint(TextStyle::Faint, ran));
     lines.push('\n');
     if let Some(ending) = exit.and_then(unusual_ending) {
-        lines.push_str(&paint.paint(Role::Error, ending));
+        lines.push_str(&paint.paint(TextStyle::Error, ending));
         lines.push('\n');
     }
     lines

@@ -1,6 +1,6 @@
 //! The section on what was not seen.
 
-use crate::report::colors::{Paint, Role};
+use crate::report::colors::{Paint, TextStyle};
 use crate::report::run_report::RunReport;
 use crate::report::text;
 
@@ -12,7 +12,7 @@ pub(super) fn notes(report: &RunReport, paint: Paint, width: usize) -> Option<St
     if report.notes().is_empty() {
         return None;
     }
-    let mut out = paint.paint(Role::Strong, "Not in this report") + "\n";
+    let mut out = paint.paint(TextStyle::Strong, "Not in this report") + "\n";
     for sentence in report.notes() {
         for (index, line) in text::wrap(sentence, width.min(LINE) - 4).iter().enumerate() {
             out.push_str(if index == 0 { "  - " } else { "    " });

@@ -3,7 +3,7 @@
 use super::remarks::remarks;
 use super::{METHOD_WIDTH, Width};
 use crate::report::bar;
-use crate::report::colors::{Paint, Role};
+use crate::report::colors::{Paint, TextStyle};
 use crate::report::run_report::RunReport;
 use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
@@ -95,7 +95,7 @@ pub(super) fn slowest(report: &RunReport, number: usize, remarked: bool, paint: 
 
 fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint) -> String {
     let (table, columns) = listing.fit(layouts);
-    let mut out = paint.paint(Role::Strong, title);
+    let mut out = paint.paint(TextStyle::Strong, title);
     if columns.bar.is_some() {
         out.push_str(&bar::legend(&listing.segments, text::width(title), listing.width.columns, paint));
     }
@@ -147,7 +147,7 @@ impl<'a> Listing<'a> {
     fn build(&self, columns: Columns) -> Table {
         let rows = || self.rows.iter();
         let mut table = Table::default();
-        table.column(Align::Right, "#", rows().map(|row| Cell::new(Role::Faint, row.request.id.to_string())));
+        table.column(Align::Right, "#", rows().map(|row| Cell::new(TextStyle::Faint, row.request.id.to_string())));
         table.column(Align::Right, "at", rows().map(|row| Cell::plain(offset(row.offset_ns))));
         table.column(Align::Right, "total", rows().map(|row| Cell::plain(time(row.request.boundaries.total()))));
         if let Some(width) = columns.bar {
@@ -157,17 +157,17 @@ impl<'a> Listing<'a> {
         let segments = if columns.segments { &self.segments[..] } else { &[] };
         for &segment in segments {
             let cell = |row: &Row<'_>| match row.lengths.get(segment) {
-                Some(length @ 1..) => Cell::new(Role::Segment(segment), time(length)),
-                Some(0) => Cell::new(Role::Faint, time(0)),
-                None => Cell::new(Role::Faint, "-"),
+                Some(length @ 1..) => Cell::new(TextStyle::Segment(segment), time(length)),
+                Some(0) => Cell::new(TextStyle::Faint, time(0)),
+                None => Cell::new(TextStyle::Faint, "-"),
             };
             table.column(Align::Right, segment.name(), rows().map(cell));
         }
         if columns.bytes {
             let cell = |size: Option<u64>| match size {
                 Some(size @ 1..) => Cell::plain(bytes(size)),
-                Some(0) => Cell::new(Role::Faint, bytes(0)),
-                None => Cell::new(Role::Faint, "-"),
+                Some(0) => Cell::new(TextStyle::Faint, bytes(0)),
+                None => Cell::new(TextStyle::Faint, "-"),
             };
             let sent = |row: &Row<'_>| row.request.response_bytes.and_then(|bytes| bytes.body);
             table.column(Align::Right, "body in", rows().map(|row| cell(row.request.request_bytes.body)));
@@ -187,8 +187,8 @@ struct Row<'a> {
     /// Method and target, fit for a terminal.
     target: String,
     /// Why it is not whole, and how long its connection waited.
-    ending: Option<(Role, String)>,
-    accept_wait: Option<(Role, String)>,
+    ending: Option<(TextStyle, String)>,
+    accept_wait: Option<(TextStyle, String)>,
     /// The name of the test that caused it, fit for a terminal.
     test: Option<String>,
 }
@@ -205,12 +205,12 @@ impl<'a> Row<'a> {
         let method = text::shorten(&method, METHOD_WIDTH);
         let ending = match request.outcome {
             Outcome::Complete => None,
-            Outcome::ServerClosed => Some(Role::Error),
-            Outcome::ClientClosed | Outcome::StillOpen | Outcome::NotSeen => Some(Role::Warning),
+            Outcome::ServerClosed => Some(TextStyle::Error),
+            Outcome::ClientClosed | Outcome::StillOpen | Outcome::NotSeen => Some(TextStyle::Warning),
         };
         let ending = ending.map(|role| (role, request.outcome.label().to_owned()));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
-        let wait = wait.map(|wait| (Role::Faint, format!("+ {} accept wait", time(wait))));
+        let wait = wait.map(|wait| (TextStyle::Faint, format!("+ {} accept wait", time(wait))));
         let test = report.test_of(request);
         let explanation = request.explanation.as_ref();
         Self {
@@ -228,14 +228,14 @@ impl<'a> Row<'a> {
     fn asides(&self, indent: usize, width: Width) -> Vec<Cell> {
         let test = self.test.as_ref().map(|test| {
             let room = width.line.saturating_sub(indent + IN.len());
-            (Role::Faint, format!("{IN}{}", text::shorten_start(test, room)))
+            (TextStyle::Faint, format!("{IN}{}", text::shorten_start(test, room)))
         });
         let mut lines: Vec<(Cell, usize)> = Vec::new();
         for (role, aside) in [&self.ending, &self.accept_wait, &test].into_iter().flatten() {
             let columns = text::width(aside);
             match lines.last_mut() {
                 Some((line, used)) if *used + GAP + columns <= width.columns => {
-                    *line = std::mem::take(line).and(Role::Plain, " ".repeat(GAP)).and(*role, aside);
+                    *line = std::mem::take(line).and(TextStyle::Plain, " ".repeat(GAP)).and(*role, aside);
                     *used += GAP + columns;
                 }
                 _ => lines.push((Cell::plain(" ".repeat(indent)).and(*role, aside), indent + columns)),
@@ -246,8 +246,8 @@ impl<'a> Row<'a> {
 
     fn status(&self) -> Cell {
         match self.request.status {
-            Some(status @ 500..) => Cell::new(Role::Error, status.to_string()),
-            Some(status @ 400..) => Cell::new(Role::Warning, status.to_string()),
+            Some(status @ 500..) => Cell::new(TextStyle::Error, status.to_string()),
+            Some(status @ 400..) => Cell::new(TextStyle::Warning, status.to_string()),
             Some(status) => Cell::plain(status.to_string()),
             None => Cell::plain("-"),
         }

@@ -39,7 +39,7 @@ impl Section {
 }
 
 impl Custom {
-    /// Those of a package; `None` if it has none.
+    /// The targets of a package that bring a `main` of their own; `None` if there are none.
     pub(super) fn of(package: &Package) -> Option<Self> {
         Self::read(package.manifest_path.as_std_path())
     }

@@ -163,7 +163,7 @@ impl Asked {
         arguments: &[&str],
         prepare: &dyn Fn(&mut Command),
     ) -> io::Result<Result<Self, Unlisted>> {
-        // Files, unlike pipes, want nobody who reads them meanwhile.
+        // Unlike pipes, files need no reader while the binary runs.
         let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
         let mut command = binary.program.command();
         command.args(arguments).stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);

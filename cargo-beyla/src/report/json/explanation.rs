@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::report::explain::place::Spot;
+use crate::report::finding::place::LocatedPlace;
 use crate::report::run_report::FindingReport;
 use cargo_beyla_core::model::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, Wait};
 use cargo_beyla_core::model::finding::{Delayed, Finding};
@@ -142,16 +142,16 @@ pub(super) fn finding<'a>(found: &'a FindingReport, explained: &'a Explained) ->
 }
 
 fn place<'a>(place: &Place, explained: &'a Explained) -> PlaceRow<'a> {
-    let spot = Spot::of(place, explained);
+    let located = LocatedPlace::of(place, explained);
     PlaceRow {
-        cause: spot.cause_label(),
-        system_call: spot.system_call(),
+        cause: located.cause_label(),
+        system_call: located.system_call(),
         ns: place.ns,
         count: place.count,
-        call: spot.call,
-        function: spot.function,
-        file: spot.source.map(|(file, _)| file),
-        line: spot.source.map(|(_, line)| line),
+        call: located.call,
+        function: located.function,
+        file: located.source.map(|(file, _)| file),
+        line: located.source.map(|(_, line)| line),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What usually cures a finding.
 
-use super::place::Spot;
+use super::place::LocatedPlace;
 use cargo_beyla_core::model::explanation::Cause;
 use cargo_beyla_core::model::finding::{Finding, FindingKind};
 use cargo_beyla_core::model::summary::Explained;
@@ -35,7 +35,7 @@ const OF_PROCESSES: [&str; 2] = ["wait4", "waitid"];
 pub(in crate::report) fn cure(finding: &Finding, explained: &Explained) -> &'static str {
     match finding.kind {
         FindingKind::BlockingCall => {
-            finding.place.map_or(OTHERWISE, |place| cure_of_blocking(&Spot::of(&place, explained)))
+            finding.place.map_or(OTHERWISE, |place| cure_of_blocking(&LocatedPlace::of(&place, explained)))
         }
         FindingKind::CpuBoundPoll => {
             "move it to tokio::task::spawn_blocking or rayon, or split it with tokio::task::yield_now().await"
@@ -57,20 +57,20 @@ const LOCK: &str = "hold the lock for a shorter time, and never across a slow ca
 const SLEEP: &str = "use tokio::time::sleep, or tokio::task::spawn_blocking for calls that must block";
 const OTHERWISE: &str = "use tokio::task::spawn_blocking for calls that must block; tokio::fs does so for files";
 
-fn cure_of_blocking(spot: &Spot<'_>) -> &'static str {
-    let system_call = spot.system_call().unwrap_or_default();
+fn cure_of_blocking(located: &LocatedPlace<'_>) -> &'static str {
+    let system_call = located.system_call().unwrap_or_default();
     let is_in = |calls: &[&str]| calls.contains(&&*system_call);
-    // The C library sleeps by the one or the other system call, and Rust's `sleep_until` as well.
-    if system_call.ends_with("nanosleep") || spot.call.is_some_and(|call| call.starts_with("std::thread::sleep")) {
+    // The C library and Rust's `sleep_until` sleep by one of two system calls.
+    if system_call.ends_with("nanosleep") || located.call.is_some_and(|call| call.starts_with("std::thread::sleep")) {
         return SLEEP;
     }
-    match spot.cause {
+    match located.cause {
         Cause::Lock => LOCK,
         Cause::PageFault => {
             "a page of memory had to be read: read the file in tokio::task::spawn_blocking, or leave it more memory"
         }
         // A socket is read and written by the same calls as a file; the function says which it is.
-        _ if is_in(&OF_SOCKETS) || spot.call.is_some_and(|call| call.contains("::net::")) => {
+        _ if is_in(&OF_SOCKETS) || located.call.is_some_and(|call| call.contains("::net::")) => {
             "use an async client for it, or tokio::task::spawn_blocking for calls that must block"
         }
         _ if is_in(&OF_THREADS) => {
@@ -90,7 +90,13 @@ mod tests {
     #[test]
     fn cures_of_blocking_calls_fit_the_call() {
         let cure = |cause, call| {
-            cure_of_blocking(&Spot { cause, call, function: None, source: None, lacks_debug_information: false })
+            cure_of_blocking(&LocatedPlace {
+                cause,
+                call,
+                function: None,
+                source: None,
+                lacks_debug_information: false,
+            })
         };
         let of = |call: Sysno| Cause::SystemCall(SystemCall::here(call.id()));
         for (cause, call, expected) in [

@@ -11,7 +11,7 @@ const NAME_WIDTH: usize = 56;
 
 /// A place, with what its stack says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::report) struct Spot<'a> {
+pub(in crate::report) struct LocatedPlace<'a> {
     /// What was going on.
     pub(in crate::report) cause: Cause,
     /// What the function called: see [`Landmarks`].
@@ -24,7 +24,7 @@ pub(in crate::report) struct Spot<'a> {
     pub(in crate::report) lacks_debug_information: bool,
 }
 
-impl<'a> Spot<'a> {
+impl<'a> LocatedPlace<'a> {
     pub(in crate::report) fn of(place: &Place, explained: &'a Explained) -> Self {
         let frames: &[Frame] = explained.stacks.get(&place.stack).map_or(&[], Vec::as_slice);
         let Landmarks { function, call } = Landmarks::of(frames);
@@ -46,7 +46,7 @@ impl<'a> Spot<'a> {
         self.cause.label()
     }
 
-    /// The system call: its name, or the number of one that has none here.
+    /// The name of the system call, or its number if it has no name here.
     pub(in crate::report) fn system_call(&self) -> Option<Cow<'static, str>> {
         let Cause::SystemCall(call) = self.cause else { return None };
         Some(call.name().map_or_else(|| call.number.to_string().into(), Cow::Borrowed))
@@ -96,7 +96,7 @@ mod tests {
 
     fn described(cause: Cause, frames: Vec<Frame>) -> Option<String> {
         let explained = Explained { stacks: [(1, frames)].into(), ..Explained::default() };
-        Spot::of(&Place { cause, stack: 1, ns: 5, count: 1 }, &explained).describe()
+        LocatedPlace::of(&Place { cause, stack: 1, ns: 5, count: 1 }, &explained).describe()
     }
 
     #[test]
@@ -133,7 +133,8 @@ mod tests {
     fn a_missing_line_is_laid_to_missing_debug_information() {
         let lacks = |frames: &[Frame]| {
             let explained = Explained { stacks: [(1, frames.to_vec())].into(), ..Explained::default() };
-            Spot::of(&Place { cause: Cause::Running, stack: 1, ns: 5, count: 1 }, &explained).lacks_debug_information
+            LocatedPlace::of(&Place { cause: Cause::Running, stack: 1, ns: 5, count: 1 }, &explained)
+                .lacks_debug_information
         };
         assert!(lacks(&[frame("std::thread::sleep", Some(7), false), frame("app::block", None, true)]));
         assert!(lacks(&[frame("block", None, false)]));

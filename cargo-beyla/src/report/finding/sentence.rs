@@ -1,6 +1,6 @@
 //! A finding as one sentence with its evidence.
 
-use super::place::Spot;
+use super::place::LocatedPlace;
 use crate::report::text::{escape, shorten};
 use crate::report::units::{count, counted, time};
 use cargo_beyla_core::model::finding::{Delayed, Finding, FindingKind};
@@ -40,7 +40,7 @@ pub(in crate::report) fn sentence(finding: &Finding, explained: &Explained) -> S
     if finding.count > 1 {
         sentence.extend([" (", &time(finding.total_ns), " in all)"]);
     }
-    let place = finding.place.and_then(|place| Spot::of(&place, explained).describe());
+    let place = finding.place.and_then(|place| LocatedPlace::of(&place, explained).describe());
     if let Some(place) = place {
         sentence.extend([": ", &place]);
     }
