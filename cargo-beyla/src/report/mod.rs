@@ -1,4 +1,5 @@
-//! Requests -> terminal, JSON, recordings.
+//! The end of a run as one [`run_report::RunReport`], and its renderers: terminal, JSON, `JUnit`, annotations. Beside them
+//! what is shown while the run goes on (a status line, requests one by one), and recordings.
 
 pub mod annotations;
 mod bar;
