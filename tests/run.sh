@@ -96,6 +96,15 @@ formatting() {
     cargo fmt --check --manifest-path fuzz/Cargo.toml
 }
 
+# One by one, as the tests have the tool build them: together, the libraries would have other features. A test that
+# waits for its server need not wait for the compiler then.
+examples() {
+    local example
+    for example in examples/*/; do
+        cargo build --locked -p "$(basename "$example")"
+    done
+}
+
 install_cargo_fuzz() {
     if cargo fuzz --version 2>/dev/null; then
         return
@@ -117,11 +126,10 @@ main() {
     step "Formatting" formatting
     step "The committed BPF objects match their sources" ebpf/build.sh --check
     step "Clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
-    step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked -p cargo-beyla --no-deps
+    step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked -p cargo-beyla -p cargo-beyla-core --no-deps
     step "What this machine can trace" cargo run --locked -p cargo-beyla -- beyla doctor
-    # Those of the examples are run by the end-to-end tests. In one build with them, the libraries would have other
-    # features, and be built once more.
-    step "Unit tests" cargo test --locked --no-fail-fast -p cargo-beyla -p cargo-beyla-events
+    step "Unit tests" cargo test --locked --no-fail-fast -p cargo-beyla -p cargo-beyla-core -p cargo-beyla-events
+    step "Examples" examples
     # What a shell starts in the background has ^C ignored, and what nohup starts the end of a terminal; so has all that
     # these start.
     step "End-to-end tests" env --default-signal=HUP,INT,QUIT cargo test --locked --no-fail-fast -p beyla-tests

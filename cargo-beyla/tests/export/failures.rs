@@ -34,10 +34,17 @@ fn raw(answer: String) -> String {
     let url = format!("http://{}", listener.local_addr().expect("a socket"));
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            // What is left unread would have the connection reset, and the answer with it.
+            // Who asks may be slow to begin.
+            let mut begun = stream.read(&mut [0; 8192]).is_ok_and(|bytes| bytes > 0);
             let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
-            while stream.read(&mut [0; 8192]).is_ok_and(|bytes| bytes > 0) {}
+            while begun {
+                begun = stream.read(&mut [0; 8192]).is_ok_and(|bytes| bytes > 0);
+            }
             let _ = stream.write_all(answer.as_bytes());
+            // What is left unread would have the connection reset, and the answer with it.
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            while stream.read(&mut [0; 8192]).is_ok_and(|bytes| bytes > 0) {}
         }
     });
     url
