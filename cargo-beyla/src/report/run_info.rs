@@ -130,3 +130,18 @@ pub enum Exit {
     /// By this signal.
     Signal(i32),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_processes_were_followed() {
+        let folders = || vec![PathBuf::from("/work/target")];
+        let server = |within| Traced::Server { pid: 1, executable: "/work/target/debug/server".into(), within };
+        assert_eq!(server(Vec::new()).followed(), None, "a recording that does not say it");
+        assert_eq!(server(folders()).followed(), Some(Within { folders: folders(), itself: true }));
+        let tests = Traced::Tests { workspace: "/work".into(), within: folders() };
+        assert_eq!(tests.followed(), Some(Within { folders: folders(), itself: false }));
+    }
+}

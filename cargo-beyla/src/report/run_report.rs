@@ -118,3 +118,36 @@ fn findings(explained: &Explained) -> impl Iterator<Item = FindingReport> {
         finding: finding.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::report::fixtures;
+
+    #[test]
+    fn the_slowest_come_first_and_know_their_tests() {
+        let report = fixtures::report(fixtures::suite(), fixtures::run_of_tests(), 1);
+        let totals: Vec<u64> = report.slowest().map(|request| request.boundaries.total()).collect();
+        assert!(totals.len() > 1 && totals.is_sorted_by(|a, b| a >= b), "{totals:?}");
+        for request in report.slowest() {
+            let owner = request.connection.owner.and_then(|owner| owner.test);
+            let test = report.test_of(request).map(|test| Arc::clone(&test.name));
+            assert_eq!(test, owner.map(|test| Arc::clone(&report.summary.tests[test.0 as usize].name)));
+        }
+        assert_eq!((report.rounds(), report.is_repeated()), (1, false));
+        let mut repeated = fixtures::suite();
+        repeated.tests[1].round = 2;
+        let repeated = fixtures::report(repeated, fixtures::run_of_tests(), 1);
+        assert_eq!((repeated.rounds(), repeated.is_repeated()), (3, true));
+    }
+
+    #[test]
+    fn the_time_for_which_everything_was_stopped_does_not_count() {
+        let run = fixtures::run();
+        let ended = run.started_monotonic_ns + 5_000;
+        let summary = Summary { paused_ns: 2_000, ..Summary::default() };
+        assert_eq!(RunReport::new(run, summary, ended).duration_ns, 3_000);
+    }
+}
