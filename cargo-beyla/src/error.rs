@@ -22,6 +22,9 @@ pub const BUILD_FAILED: u8 = 101;
 /// Exit code: tests failed, as cargo's own.
 pub const TESTS_FAILED: u8 = 101;
 
+/// What a shell adds to the number of the signal that ended a command: its exit code is then 128 and more.
+pub const SIGNALLED: u8 = 128;
+
 /// What can be expected to go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -94,7 +97,7 @@ pub enum Error {
         /// Where we serve metrics ourselves.
         prometheus: Option<SocketAddr>,
     },
-    /// Of itself, or killed.
+    /// The probe helper ended before the run, by itself or because somebody killed it.
     #[error("the probe helper ended before what it traced")]
     HelperEnded,
     /// The machine, or what this process may do on it, is not enough to trace.
@@ -133,7 +136,7 @@ pub enum Error {
         /// What to do instead.
         hint: Option<String>,
     },
-    /// Two reports, each of which wants stdout for itself.
+    /// Two reports that both want stdout.
     #[error("--json - and --junit - cannot both write to stdout: give one of them a file")]
     OneStdout,
     /// A file of ours could not be read or written.
@@ -217,7 +220,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code that tells this failure.
+    /// The exit code for this failure.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BuildFailed { .. } | Self::NoExecutable { .. } | Self::Start { .. } => BUILD_FAILED,

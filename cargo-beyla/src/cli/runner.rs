@@ -4,6 +4,9 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+/// The subcommand that cargo calls to learn how it starts a program.
+pub const START: &str = "__start";
+
 /// `cargo-beyla __runner BINARY ARGS...`
 #[derive(Debug, Args)]
 pub struct RunnerArguments {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{BuildOptions, Capture, ExportOptions, ReportOptions, parse_duration};
+use super::options::{BuildOptions, ExportOptions, ReportOptions, parse_duration};
+use crate::config::capture::Capture;
 
 /// `cargo beyla test`
 #[derive(Debug, Args)]

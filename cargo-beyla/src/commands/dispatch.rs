@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use super::status::Status;
-use super::{attach, doctor, init, report, run, test, wrapped};
+use super::{attach, doctor, init, report, run, runner, test};
 use crate::cli::runner::StartArguments;
 use crate::cli::{Arguments, Command};
 use crate::config::values::LogLevel;
 use crate::console::color;
+use crate::console::status::Status;
 use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::workspace::start;
@@ -19,12 +19,12 @@ pub fn dispatch(arguments: Arguments) -> ExitCode {
     let result = match command {
         Command::Run(arguments) => run::run(&arguments, status),
         Command::Test(arguments) => test::test(&arguments, status),
-        Command::Runner(arguments) => wrapped::run(&arguments, status),
+        Command::Runner(arguments) => runner::run(&arguments, status),
         Command::Attach(arguments) => attach::attach(&arguments, status),
         Command::Report(arguments) => report::report(&arguments, status),
         Command::Init(arguments) => init::init(&arguments, status),
         Command::Doctor(arguments) => doctor::doctor(&arguments, color::color(choice, Stream::Stdout), status),
-        Command::Start(StartArguments { target, command }) => match start::tell(target, command) {
+        Command::Start(StartArguments { target, command }) => match start::answer(target, command) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(source) => Err(Error::System { what: "writing down how cargo starts a program", source }),
         },

@@ -8,8 +8,8 @@ mod setup;
 use std::process::ExitCode;
 
 use self::diagnosis::{Attempt, diagnosis};
-use super::status::Status;
 use crate::cli::DoctorArguments;
+use crate::console::status::Status;
 use crate::console::stream::Stream;
 use crate::error::{Error, UNSUPPORTED};
 use crate::probe::client::Helper;

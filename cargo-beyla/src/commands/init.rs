@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::status::{Status, write};
 use crate::cli::InitArguments;
+use crate::console::status::{Status, write};
 use crate::error::Error;
 use crate::launch::user::InvokingUser;
 

@@ -11,7 +11,7 @@ use cargo_beyla_core::analysis::budget::parse::{self, parse};
 
 const FLAG: &str = "--budget";
 
-/// Those of the first file that has any, those of each package where several are tested, and those of the flags: what
+/// The budgets of the first file that has any, of each package where several are tested, and of the flags: what
 /// one asks for on the command line does not do away with what the project demands.
 pub(super) fn budgets(flags: &[String], layers: &Layers<'_>) -> Result<Vec<Setting<Budget>>, Error> {
     let mut configured: Vec<_> = layers.get(&BUDGETS, in_file)?.into_iter().collect();

@@ -1,4 +1,4 @@
-//! A file of settings: what it says under a key, and the keys that nobody knows.
+//! A file of settings: what it says under a key, and its unknown keys.
 
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ impl Document {
         Error::Config { place: format!("{}:{at}", self.path.display()), message, hint }
     }
 
-    /// Refuses a key that nobody knows, and tells those that have no meaning here.
+    /// Refuses unknown keys, and returns those that have no meaning here.
     pub(super) fn check(&self) -> Result<Vec<String>, Error> {
         let mut without_meaning = Vec::new();
         match &self.root.value {

@@ -38,13 +38,13 @@ impl Signal {
 /// What becomes of the path of an endpoint, in OTLP over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
-    /// The path of the signal is appended, if it does not stand there yet.
+    /// The path of the signal is appended, unless the endpoint ends with it.
     Base,
-    /// The path of the signal is appended, whatever stands there.
+    /// The path of the signal is appended in any case.
     Appended,
     /// It is used as it is.
     Given,
-    /// It is used as it is; if there is none, that of the signal.
+    /// The path is used as it is; without one, that of the signal is.
     GivenOrSignal,
 }
 

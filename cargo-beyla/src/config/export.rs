@@ -47,7 +47,7 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The files that say whom TLS trusts and who we are, each in PEM.
+/// The files that TLS needs, in PEM: the authorities that it trusts, and our own certificate and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificates to trust; without it, those that the system trusts.

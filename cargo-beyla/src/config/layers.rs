@@ -137,7 +137,7 @@ fn read_yaml(path: &Path, environment: &Environment) -> Result<Document, Error> 
     let invalid = |message| Error::Config { place: path.display().to_string(), message, hint: None };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    // One byte more tells that there is more.
+    // One byte more shows that the file is too long.
     file.take(yaml::SIZE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > yaml::SIZE_MAX {
         return Err(invalid(format!("this file is larger than {} KiB", yaml::SIZE_MAX / 1024)));

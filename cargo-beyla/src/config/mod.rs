@@ -7,10 +7,12 @@
 
 pub mod attributes;
 mod budgets;
+pub mod capture;
 mod document;
 mod endpoint;
 pub mod environment;
 pub mod export;
+pub mod flags;
 mod grafana;
 mod keys;
 pub mod layers;

@@ -16,7 +16,7 @@ const SOCKS_PORT: u16 = 1080;
 pub struct Proxy {
     /// Its scheme (`http`, `https`, or one of `socks4`, `socks4a`, `socks5` and `socks5h`), host and port.
     pub uri: Uri,
-    /// What it is told about who we are.
+    /// The credentials that it asks for.
     pub credentials: Option<Credentials>,
 }
 

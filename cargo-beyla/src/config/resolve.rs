@@ -7,6 +7,7 @@ use super::endpoint::{self, Endpoint, Path, Signal};
 use super::export::{
     Compression, MetricsExport, OtlpEndpoint, PrometheusExport, Protocol, Sampler, SamplerKind, TlsFiles, TracesExport,
 };
+use super::flags::ExportFlags;
 use super::grafana::GrafanaCloud;
 use super::keys;
 use super::layers::{Layers, in_document};
@@ -16,25 +17,24 @@ use super::proxy::proxy;
 use super::secret::Secret;
 use super::source::{Setting, Source};
 use super::values::{choice, interval, port, scalar};
-use crate::cli::ExportOptions;
 use crate::error::Error;
 
 /// How long a call of OTLP may take, by OpenTelemetry's specification.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often metrics are sent, by OpenTelemetry's specification.
 const INTERVAL: Duration = Duration::from_mins(1);
-/// Where Prometheus looks.
+/// The path that Prometheus fetches by default.
 const METRICS_PATH: &str = "/metrics";
 
 /// Resolves what is exported.
 pub(super) struct Resolver<'a, 'b> {
-    pub(super) flags: &'b ExportOptions,
+    pub(super) flags: &'b ExportFlags,
     pub(super) layers: &'b Layers<'a>,
     pub(super) variables: &'b mut OpenTelemetry<'a>,
     pub(super) grafana: Option<GrafanaCloud>,
 }
 
-/// An endpoint, and how near the flags it was named: what is named farther away does not speak of it.
+/// An endpoint, and the layer that names it. Protocols that a lower layer names are not about it.
 struct Found {
     endpoint: Setting<Endpoint>,
     layer: usize,
@@ -249,7 +249,7 @@ impl Resolver<'_, '_> {
         Ok(protocols)
     }
 
-    /// The headers that are named: the common ones first, those of the signal, those of the flags.
+    /// The headers that are named: first the common ones, then those of the signal, then those of the flags.
     fn headers(&mut self, signal: Signal) -> Result<Vec<(String, Setting<Secret>)>, Error> {
         let own = match signal {
             Signal::Traces => "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
@@ -274,7 +274,7 @@ impl Resolver<'_, '_> {
         }
         for given in &self.flags.otlp_headers {
             let parsed = given.reveal().split_once('=').and_then(|(name, value)| header(name.trim(), value.trim()));
-            // What was given may be a secret in the wrong place.
+            // The message does not repeat it, as it may be a secret in the wrong place.
             let (name, value) = parsed.ok_or_else(|| Error::Config {
                 place: "flag --otlp-header".into(),
                 message: "expected NAME=VALUE, as of an HTTP header".into(),
@@ -313,10 +313,10 @@ fn parse_ratio(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
 }
 
-/// Why nobody else sets some headers.
+/// Why some headers cannot be set.
 const OURS: &str = "it says how a message is sent";
 
-/// Whether a header is for the protocol to set, which a second one would break.
+/// Whether only the protocol sets a header: a second one would break the message.
 fn is_ours(name: &str) -> bool {
     matches!(
         name,
@@ -352,7 +352,7 @@ fn jaeger(node: &Node) -> Result<Endpoint, Wrong> {
     Endpoint::jaeger(scalar(node, "HOST:PORT")?).map_err(|message| node.wrong(message))
 }
 
-/// Where Prometheus looks.
+/// A path that Prometheus can fetch.
 fn path(node: &Node) -> Result<String, Wrong> {
     const KIND: &str = "a path such as /metrics";
     let path = scalar(node, KIND)?;

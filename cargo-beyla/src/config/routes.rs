@@ -32,7 +32,7 @@ pub enum Unmatched {
     /// What looks like an id is folded: what [`RouteTable`] does.
     #[default]
     Heuristic,
-    /// It has none.
+    /// Such a path has no route.
     Unset,
     /// The path itself.
     Path,

@@ -1,7 +1,6 @@
 //! One [`Settings`] out of flags, environment, configuration file and Cargo metadata.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 use regex::Regex;
@@ -10,6 +9,7 @@ use super::attributes::{AttributeFilter, AttributeSelection, filters, selections
 use super::budgets::budgets;
 use super::environment::Environment;
 use super::export::{MetricsExport, PrometheusExport, TracesExport};
+use super::flags::{ExportFlags, Flags};
 use super::grafana::GrafanaCloud;
 use super::keys::{self, Key};
 use super::layers::{Layers, Manifests};
@@ -20,8 +20,6 @@ use super::routes::Routes;
 use super::source::Setting;
 use super::test_groups::{TestGroup, test_groups};
 use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
-use crate::cli::test::TestArguments;
-use crate::cli::{AttachArguments, ExportOptions, ReportArguments, ReportOptions, RunArguments, RunControl};
 use crate::error::Error;
 use cargo_beyla_core::analysis::budget::definition::Budget;
 use cargo_beyla_core::model::system_call::Architecture;
@@ -43,7 +41,7 @@ pub struct Settings {
     pub max_requests: Setting<usize>,
     /// Whether the handler is opened.
     pub explain: Setting<bool>,
-    /// What holds a thread up for so long is named.
+    /// What holds a thread up for this time is named.
     pub block_threshold: Setting<Duration>,
     /// How long the server has until it listens.
     pub listen_timeout: Setting<Duration>,
@@ -87,119 +85,14 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-/// The flags that set what can be set elsewhere as well.
-struct Flags<'a> {
-    config: Option<&'a Path>,
-    slowest: Option<usize>,
-    routes: &'a [String],
-    budgets: &'a [String],
-    max_requests: Option<usize>,
-    block_threshold: Option<Duration>,
-    explain: bool,
-    exec: Option<&'a OsString>,
-    duration: Option<Duration>,
-    listen_timeout: Option<Duration>,
-    export: &'a ExportOptions,
-}
-
-impl<'a> Flags<'a> {
-    fn of_run(arguments: &'a RunArguments) -> Self {
-        let RunArguments { run, verdict, report, export, explain, .. } = arguments;
-        let RunControl { exec, duration, listen_timeout } = run;
-        Self {
-            config: export.config.as_deref(),
-            explain: *explain,
-            budgets: &verdict.budgets,
-            exec: exec.as_ref(),
-            duration: *duration,
-            listen_timeout: *listen_timeout,
-            ..Self::of_report(report, export)
-        }
-    }
-
-    fn of_attach(arguments: &'a AttachArguments) -> Self {
-        let AttachArguments { server: _, exec, duration, report, export, explain, record: _, capture: _ } = arguments;
-        Self {
-            config: export.config.as_deref(),
-            explain: *explain,
-            exec: exec.as_ref(),
-            duration: *duration,
-            ..Self::of_report(report, export)
-        }
-    }
-
-    fn of_test(arguments: &'a TestArguments) -> Self {
-        let TestArguments {
-            target: _,
-            filter: _,
-            run: _,
-            verdict,
-            report,
-            explain,
-            record: _,
-            junit: _,
-            export,
-            capture: _,
-            harness_arguments: _,
-        } = arguments;
-        Self {
-            config: export.config.as_deref(),
-            explain: *explain,
-            budgets: &verdict.budgets,
-            ..Self::of_report(report, export)
-        }
-    }
-
-    fn of_report(report: &'a ReportOptions, export: &'a ExportOptions) -> Self {
-        let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
-        Self {
-            config: None,
-            slowest: *slowest,
-            routes,
-            budgets: &[],
-            max_requests: *max_requests,
-            block_threshold: *block_threshold,
-            explain: false,
-            exec: None,
-            duration: None,
-            listen_timeout: None,
-            export,
-        }
-    }
-}
-
 impl Settings {
-    /// The settings of `cargo beyla run`.
-    pub fn of_run(
-        arguments: &RunArguments,
-        environment: &Environment,
-        manifests: Option<&Manifests>,
-    ) -> Result<Self, Error> {
-        Self::load(&Flags::of_run(arguments), environment, manifests)
-    }
-
-    /// The settings of `cargo beyla test`.
-    pub fn of_test(arguments: &TestArguments, environment: &Environment, manifests: &Manifests) -> Result<Self, Error> {
-        Self::load(&Flags::of_test(arguments), environment, Some(manifests))
-    }
-
-    /// The settings of `cargo beyla attach`, which knows no package.
-    pub fn of_attach(arguments: &AttachArguments, environment: &Environment) -> Result<Self, Error> {
-        Self::load(&Flags::of_attach(arguments), environment, None)
-    }
-
-    /// The settings of what cargo or cargo-nextest runs in the place of a binary: nobody types a flag there.
-    pub fn of_runner(environment: &Environment) -> Result<Self, Error> {
-        let (report, export) = (ReportOptions::default(), ExportOptions::default());
-        Self::load(&Flags::of_report(&report, &export), environment, None)
-    }
-
-    /// The settings of `cargo beyla report`, which knows no package.
-    pub fn of_report(arguments: &ReportArguments, environment: &Environment) -> Result<Self, Error> {
-        let ReportArguments { file: _, config, report } = arguments;
-        let no_export = ExportOptions::default();
-        let flags = Flags { config: config.as_deref(), ..Flags::of_report(report, &no_export) };
-        Self::load(&flags, environment, None)
+    /// Reads the environment and the files that `flags` and `manifests` name, and puts all together.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a value is not one of its kind.
+    pub fn load(flags: &Flags, environment: &Environment, manifests: Option<&Manifests>) -> Result<Self, Error> {
+        let layers = Layers::read(flags.config.as_deref(), environment, manifests)?;
+        Self::resolve(flags, &layers)
     }
 
     /// What the core must know.
@@ -216,12 +109,7 @@ impl Settings {
         })
     }
 
-    fn load(flags: &Flags<'_>, environment: &Environment, manifests: Option<&Manifests>) -> Result<Self, Error> {
-        let layers = Layers::read(flags.config, environment, manifests)?;
-        Self::resolve(flags, &layers)
-    }
-
-    fn resolve(flags: &Flags<'_>, layers: &Layers<'_>) -> Result<Self, Error> {
+    fn resolve(flags: &Flags, layers: &Layers<'_>) -> Result<Self, Error> {
         let mut variables = OpenTelemetry::new(layers.environment);
         let mut warnings: Vec<String> = Vec::new();
         for document in &layers.documents {
@@ -241,9 +129,9 @@ impl Settings {
                 ));
             }
         }
-        let (service, attributes) = resource(layers, &mut variables, flags.export)?;
+        let (service, attributes) = resource(layers, &mut variables, &flags.export)?;
         let grafana = GrafanaCloud::load(layers, &mut warnings)?;
-        let mut resolver = Resolver { flags: flags.export, layers, variables: &mut variables, grafana };
+        let mut resolver = Resolver { flags: &flags.export, layers, variables: &mut variables, grafana };
         let traces = resolver.traces()?;
         let metrics = resolver.metrics()?;
         let prometheus = resolver.prometheus()?;
@@ -284,9 +172,9 @@ impl Settings {
                 LISTEN_TIMEOUT,
             )?,
             duration: optional(layers, "--duration", flags.duration, &keys::DURATION, duration)?,
-            exec: optional(layers, "--exec", flags.exec.cloned(), &keys::EXEC, |node| text(node).map(OsString::from))?,
-            routes: Routes::load(flags.routes, layers)?,
-            budgets: budgets(flags.budgets, layers)?,
+            exec: optional(layers, "--exec", flags.exec.clone(), &keys::EXEC, |node| text(node).map(OsString::from))?,
+            routes: Routes::load(&flags.routes, layers)?,
+            budgets: budgets(&flags.budgets, layers)?,
             test_groups: test_groups(layers)?,
             open_port: layers.get(&keys::OPEN_PORT, ports)?,
             executable_name: layers.first_of(&[&keys::EXECUTABLE_NAME, &keys::EXECUTABLE_PATH], regex)?,
@@ -319,7 +207,7 @@ type Attributes = Option<Setting<Vec<(String, String)>>>;
 fn resource(
     layers: &Layers<'_>,
     variables: &mut OpenTelemetry<'_>,
-    flags: &ExportOptions,
+    flags: &ExportFlags,
 ) -> Result<(Service, Attributes), Error> {
     let mut attributes = variables.pairs("OTEL_RESOURCE_ATTRIBUTES");
     let mut take = |name: &str| {
@@ -336,7 +224,7 @@ fn resource(
     };
     let (name, namespace) = (take("service.name"), take("service.namespace"));
     let flag = Setting::of_flag("--service-name", flags.service_name.clone());
-    // Each is validated wherever it stands; the attributes of the resource come after the variable of its own.
+    // Every source is validated, used or not. The name's own variable counts before the attributes of the resource.
     let in_files = layers.get(&keys::SERVICE_NAME, text)?;
     let name = flag.or(layers.variable(&keys::SERVICE_NAME, text)?).or(name).or(in_files);
     let in_files = layers.get(&keys::SERVICE_NAMESPACE, text)?;

@@ -1,8 +1,10 @@
 use std::fmt::Write;
+use std::path::Path;
 
 use clap::Parser;
 
 use super::*;
+use crate::cli::RunArguments;
 use crate::config::layers::parse_yaml;
 use crate::config::manifest;
 use crate::config::show::show;
@@ -36,10 +38,7 @@ impl Given<'_> {
         let path = Path::new("shop/Cargo.toml");
         documents.extend(manifest::parse(self.package, path, manifest::PACKAGE)?);
         documents.extend(manifest::parse(self.workspace, Path::new("Cargo.toml"), manifest::WORKSPACE)?);
-        Settings::resolve(
-            &Flags::of_run(&arguments),
-            &Layers { environment: &environment, documents, several: Vec::new() },
-        )
+        Settings::resolve(&arguments.settings(), &Layers { environment: &environment, documents, several: Vec::new() })
     }
 
     /// What is said when they are refused.

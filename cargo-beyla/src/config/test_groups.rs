@@ -1,4 +1,4 @@
-//! Tests that share something, such as a port: of each group so many run at a time.
+//! Tests that share something, such as a port: only a few of each group run at a time.
 
 use std::num::NonZeroUsize;
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for TestGroup {
     }
 }
 
-/// Those of the first file that has any, and those of each package where several are tested.
+/// The groups of the first file that has any, and of each package where several are tested.
 pub(super) fn test_groups(layers: &Layers<'_>) -> Result<Vec<Setting<TestGroup>>, Error> {
     let mut configured: Vec<_> = layers.get(&TEST_GROUPS, groups)?.into_iter().collect();
     for document in &layers.several {

@@ -1,4 +1,4 @@
-//! YAML -> [`Node`]. The parser tells events with their places; here they become a tree of bounded size.
+//! YAML -> [`Node`]. The parser yields events with their places; here they become a tree of bounded size.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 32;
 /// billions.
 const NODES_MAX: usize = 5_000;
 
-/// Reads a document; `variable` tells what a `${VARIABLE}` stands for.
+/// Reads a document; `variable` returns what a `${VARIABLE}` stands for.
 pub(super) fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Node, Wrong> {
     let mut tree = Tree { open: Vec::new(), anchors: HashMap::new(), root: None, nodes: 0, variable: &variable };
     // Some editors put it there.

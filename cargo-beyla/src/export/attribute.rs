@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-use super::resource::{number, text};
+use super::key_value::{number, text};
 use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::grpc::{is_server_error, status_name};
 use cargo_beyla_core::model::request::{Outcome, Request};
@@ -16,7 +16,7 @@ const SECRETS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signat
 /// What the metrics and the spans call a method that is not a known one.
 const OTHER_METHOD: &str = "_OTHER";
 
-/// One of them.
+/// An attribute of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Attribute {
     Method,
@@ -41,7 +41,7 @@ pub(super) enum Attribute {
     Outcome,
 }
 
-/// What it is.
+/// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Value<'a> {
     Text(Cow<'a, str>),
@@ -99,7 +99,7 @@ impl Attribute {
         }
     }
 
-    /// What it is of a request that has it.
+    /// Its value for a request that has it.
     pub(super) fn of(self, request: &Request) -> Option<Value<'_>> {
         let text = |text: &'static str| Value::Text(text.into());
         match self {
@@ -172,7 +172,7 @@ fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
     }
 }
 
-/// The route; one that is exported without has an empty one, and one without a path that was read has none.
+/// The route, unless the request is exported without one, which has an empty route, or its path was not read.
 pub(super) fn route(request: &Request) -> Option<&Arc<str>> {
     request.known_path().map(|_| &request.route).filter(|route| !route.is_empty())
 }

@@ -3,9 +3,8 @@
 //! [`Checked`] is made before the run and finds what can be found wrong then; [`Exporter::start`] makes
 //! the one thread that does the work, after the server was forked; [`Exporter::offer`] never waits, and
 //! what is held in memory is bounded wherever it waits; [`Exporter::finish`] gives the thread until a
-//! deadline, and tells what became of everything.
+//! deadline, and returns what became of everything.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -14,17 +13,14 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
-use super::inbox::{BOUNDS, Inbox};
+use super::checked::Checked;
 use super::item::{Counts, Item};
-use super::kept::Kept;
 use super::otlp::delivery::End;
-use super::otlp::receiver::Receiver;
-use super::outcome::{MetricsOutcome, Outcome, PrometheusOutcome, TracesOutcome};
-use super::prometheus::server::Endpoint;
+use super::outcome::ExportOutcome;
+use super::queue::{BOUNDS, ExportQueue};
 use super::resource;
-use super::settings::{ExportSettings, MetricsExport, Resource, Sampler};
-use super::worker::{Shared, work};
-use crate::config::attributes::AttributeSelection;
+use super::settings::Resource;
+use super::worker::{Progress, Shared, work};
 use crate::console::color::moves_cursor;
 use crate::console::stream::Stream;
 use crate::error::Error;
@@ -32,7 +28,7 @@ use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::test::EndedTest;
 
-/// So long after the deadline, the thread is not waited for any more.
+/// How long after the deadline the thread is given up.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What takes longer is shown to go on.
@@ -42,112 +38,31 @@ const SHOW_AFTER: Duration = Duration::from_secs(1);
 /// events would be lost to the report for the sake of spans.
 const NICENESS: i32 = 10;
 
-/// How often the user's wish to end it is looked for.
+/// How often we look whether the user wants to end it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Exports that may begin: endpoints make sense, the files for TLS fit, and the port for Prometheus is ours.
-#[derive(Debug)]
-pub struct Checked {
-    pub(super) traces: Option<Receiver>,
-    pub(super) sampler: Sampler,
-    pub(super) metrics: Option<(Receiver, Duration)>,
-    pub(super) prometheus: Option<Endpoint>,
-    pub(super) kept: Option<Kept>,
-    pub(super) attributes: Vec<AttributeSelection>,
-}
 
 /// Exports under way.
 #[derive(Debug)]
 pub struct Exporter {
-    inbox: Arc<Inbox>,
+    queue: Arc<ExportQueue>,
     progress: Arc<Progress>,
     offered: AtomicU64,
     offered_tests: AtomicU64,
     ending: watch::Sender<Option<End>>,
-    outcome: mpsc::Receiver<Outcome>,
-    /// Told if the thread does not answer.
-    silent: Outcome,
-}
-
-/// How far the thread is.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    done: AtomicU64,
-}
-
-impl Progress {
-    /// So many more requests are done with.
-    pub(super) fn add(&self, requests: u64) {
-        self.done.fetch_add(requests, Ordering::Relaxed);
-    }
-}
-
-impl Checked {
-    /// Checks the settings; `None` if nothing is to be exported.
-    pub fn new(settings: &ExportSettings) -> Result<Option<Self>, Error> {
-        let ExportSettings { traces, sampler, metrics, prometheus, kept, attributes } = settings;
-        let metrics = metrics
-            .as_ref()
-            .map(|MetricsExport { otlp, interval }| Receiver::new(otlp).map(|receiver| (receiver, *interval)));
-        let checked = Self {
-            traces: traces.as_ref().map(Receiver::new).transpose()?,
-            sampler: *sampler,
-            metrics: metrics.transpose()?,
-            prometheus: prometheus.as_ref().map(Endpoint::open).transpose()?,
-            kept: kept.clone(),
-            attributes: attributes.clone(),
-        };
-        let any = checked.traces.is_some() || checked.metrics.is_some() || checked.prometheus.is_some();
-        Ok(any.then_some(checked))
-    }
-
-    /// Whether there are spans among them.
-    pub fn has_traces(&self) -> bool {
-        self.traces.is_some()
-    }
-
-    /// Where metrics can be scraped.
-    pub fn prometheus_url(&self) -> Option<String> {
-        self.prometheus.as_ref().map(Endpoint::url)
-    }
-
-    /// The address of that.
-    pub fn prometheus_address(&self) -> Option<SocketAddr> {
-        self.prometheus.as_ref().map(Endpoint::address)
-    }
-
-    /// What became of exports that nobody has worked at.
-    pub(super) fn not_started(&self, reason: &str) -> Outcome {
-        let lost = [(reason.to_owned(), Counts::default())].into();
-        Outcome {
-            traces: self.traces.as_ref().map(|receiver| TracesOutcome {
-                endpoint: receiver.endpoint.clone(),
-                lost,
-                ..TracesOutcome::default()
-            }),
-            metrics: self.metrics.as_ref().map(|(receiver, _)| MetricsOutcome {
-                endpoint: receiver.endpoint.clone(),
-                failure: Some(reason.to_owned()),
-                ..MetricsOutcome::default()
-            }),
-            prometheus: self
-                .prometheus
-                .as_ref()
-                .map(|endpoint| PrometheusOutcome { url: endpoint.url(), ..PrometheusOutcome::default() }),
-            overflowed: 0,
-        }
-    }
+    outcome: mpsc::Receiver<ExportOutcome>,
+    /// The outcome if the thread does not answer.
+    silent: ExportOutcome,
 }
 
 impl Exporter {
     /// Starts the thread, for a run that is known by now.
     pub fn start(checked: Checked, resource: &Resource, run: &RunInfo) -> Result<Self, Error> {
-        let inbox = Arc::new(Inbox::new(BOUNDS));
+        let queue = Arc::new(ExportQueue::new(BOUNDS));
         let progress = Arc::new(Progress::default());
         let (ending, deadline) = watch::channel(None);
         let (answer, outcome) = mpsc::channel();
         let silent = checked.not_started("the exporter does not answer");
-        let shared = Shared { inbox: Arc::clone(&inbox), progress: Arc::clone(&progress), ending: deadline };
+        let shared = Shared { queue: Arc::clone(&queue), progress: Arc::clone(&progress), ending: deadline };
         let (resource, run) = (resource::resource(resource, run), run.clone());
         let thread = std::thread::Builder::new().name("export".to_owned()).spawn(move || {
             // On Linux it is of this thread alone. If it may not be had, all is as without it.
@@ -157,7 +72,7 @@ impl Exporter {
         });
         thread.map_err(|source| Error::System { what: "starting the thread that exports", source })?;
         Ok(Self {
-            inbox,
+            queue,
             progress,
             offered: AtomicU64::new(0),
             offered_tests: AtomicU64::new(0),
@@ -170,28 +85,28 @@ impl Exporter {
     /// Takes a request that has ended. Never waits: what there is no room for is counted.
     pub fn offer(&self, request: &Arc<Request>) {
         self.offered.fetch_add(1, Ordering::Relaxed);
-        self.inbox.offer(Item::Request(Arc::clone(request)));
+        self.queue.offer(Item::Request(Arc::clone(request)));
     }
 
     /// Takes a test that is over, in the same way.
     pub fn offer_test(&self, test: EndedTest) {
         self.offered_tests.fetch_add(1, Ordering::Relaxed);
-        self.inbox.offer(Item::Test(Arc::new(test)));
+        self.queue.offer(Item::Test(Arc::new(test)));
     }
 
     /// Takes note of requests that were lost before they could be offered.
     pub fn lose(&self, requests: u64) {
         self.offered.fetch_add(requests, Ordering::Relaxed);
-        self.inbox.refuse(Counts { requests, tests: 0 });
+        self.queue.refuse(Counts { requests, tests: 0 });
     }
 
-    /// Sends what is left, for so long at most, and tells what became of everything.
-    pub fn finish(self, patience: Duration) -> Outcome {
+    /// Sends what is left, for `patience` at most, and returns what became of everything.
+    pub fn finish(self, patience: Duration) -> ExportOutcome {
         self.finish_unless(patience, || false)
     }
 
     /// The same, until `interrupted` says that the user does not want to wait.
-    pub fn finish_unless(self, patience: Duration, mut interrupted: impl FnMut() -> bool) -> Outcome {
+    pub fn finish_unless(self, patience: Duration, mut interrupted: impl FnMut() -> bool) -> ExportOutcome {
         let begun = Instant::now();
         let mut end = End { deadline: (begun + patience).into(), is_interrupt: false };
         // The other side sees it, or has gone by itself.
@@ -236,7 +151,7 @@ impl Exporter {
         bar
     }
 
-    fn unanswered(self) -> Outcome {
+    fn unanswered(self) -> ExportOutcome {
         let Self { mut silent, offered, offered_tests, .. } = self;
         if let Some(traces) = &mut silent.traces {
             traces.all = Counts { requests: offered.into_inner(), tests: offered_tests.into_inner() };

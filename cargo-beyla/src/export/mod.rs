@@ -4,14 +4,16 @@
 //! [`exporter`].
 
 mod attribute;
+pub mod checked;
 pub mod exporter;
-mod inbox;
+pub mod filter;
 mod item;
-pub mod kept;
+mod key_value;
 mod metrics;
 mod otlp;
 pub mod outcome;
 mod prometheus;
+mod queue;
 mod resource;
 pub mod routes;
 mod sampling;

@@ -1,4 +1,4 @@
-//! What became of what was to be exported, as the user is told it.
+//! What became of what was to be exported, in sentences for the user.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ const OTHER_REASONS: &str = "other reasons";
 
 /// What became of everything that was to be exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ExportOutcome {
     /// Of the spans.
     pub traces: Option<TracesOutcome>,
     /// Of the metrics by OTLP.
     pub metrics: Option<MetricsOutcome>,
     /// Of the metrics to be scraped.
     pub prometheus: Option<PrometheusOutcome>,
-    /// The requests that metrics tell without their attributes.
+    /// The requests that are in the metrics without their attributes.
     pub overflowed: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct TracesOutcome {
     pub endpoint: String,
     /// All that there were.
     pub all: Counts,
-    /// Those whose spans were taken, each once.
+    /// Those whose spans the receiver took, each once.
     pub sent: Counts,
     /// Those that the sampler has left out.
     pub unsampled: Counts,
@@ -45,7 +45,7 @@ pub struct TracesOutcome {
     pub rejected_spans: u64,
     /// What the receiver said of messages that it took.
     pub remark: Option<String>,
-    /// Whether an answer was none of OTLP's, so that nobody knows whether the spans were taken.
+    /// Whether an answer was not one of OTLP's, so that it is unknown whether the spans were taken.
     pub foreign_answer: bool,
     /// Whether a connection broke during an answer, which may have said what was rejected.
     pub answer_cut_off: bool,
@@ -64,7 +64,7 @@ pub struct MetricsOutcome {
     pub rejected_points: u64,
     /// What the receiver said of messages that it took.
     pub remark: Option<String>,
-    /// Whether an answer was none of OTLP's, so that nobody knows whether the metrics were taken.
+    /// Whether an answer was not one of OTLP's, so that it is unknown whether the metrics were taken.
     pub foreign_answer: bool,
     /// Whether a connection broke during an answer, which may have said what was rejected.
     pub answer_cut_off: bool,
@@ -79,7 +79,7 @@ pub struct PrometheusOutcome {
     pub scrapes: u64,
 }
 
-impl Outcome {
+impl ExportOutcome {
     /// What is missing from the metrics, and what cures it; `None` if nothing is.
     pub fn overflow(&self) -> Option<String> {
         let requests = counted(Some(self.overflowed).filter(|requests| *requests > 0)?, "request");

@@ -1,33 +1,14 @@
 //! What the telemetry is of, in OpenTelemetry's words.
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
 
+use super::key_value::{number, text};
 use super::settings::Resource;
 use crate::report::run_info::{RunInfo, Traced};
 
 /// The name by which we go.
 const NAME: &str = "cargo-beyla";
-
-/// An attribute whose value is a text.
-pub(super) fn text(key: &str, value: impl Into<String>) -> KeyValue {
-    attribute(key, Value::StringValue(value.into()))
-}
-
-/// An attribute whose value is a number.
-pub(super) fn number(key: &str, value: u64) -> KeyValue {
-    attribute(key, Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX)))
-}
-
-/// An attribute whose value is yes or no.
-pub(super) fn flag(key: &str, value: bool) -> KeyValue {
-    attribute(key, Value::BoolValue(value))
-}
-
-fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
-}
 
 /// What it is that measures.
 pub(super) fn scope() -> InstrumentationScope {
@@ -72,6 +53,8 @@ fn host_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
     use super::*;
     use crate::report::fixtures;
 

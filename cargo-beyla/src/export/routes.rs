@@ -21,7 +21,7 @@ pub struct ExportedRoutes {
 #[derive(Clone, Debug)]
 enum Otherwise {
     Path,
-    /// Empty if it has none.
+    /// Empty if there is no route.
     Fixed(Arc<str>),
 }
 

@@ -27,8 +27,8 @@ impl Sampling {
 
     /// Whether the request with this context has spans.
     ///
-    /// That of a test without a caller goes with the test's root span: to a sampler that heeds the parent it is a
-    /// local one, decided on by what decides on any root; to another, the trace is the same.
+    /// A test's request without a caller is a child of the test's root span. A sampler that follows the parent decides as
+    /// it has decided on that root; any other sampler looks at the trace's id alone, which is the same.
     pub(super) fn samples(&self, context: &TraceContext) -> bool {
         self.decide(context.trace_id, context.caller.as_ref())
     }

@@ -4,22 +4,23 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
-use super::exporter::{Checked, Progress};
-use super::inbox::{BOUNDS, Inbox};
+use super::checked::Checked;
+use super::filter::{ExportFilter, Signals};
 use super::item::Item;
-use super::kept::{Kept, Signals};
 use super::metrics::pipeline::MetricsPipeline;
 use super::metrics::store::Store;
 use super::otlp::delivery::{Delivery, End, Ending};
-use super::outcome::{Outcome, PrometheusOutcome};
+use super::outcome::{ExportOutcome, PrometheusOutcome};
+use super::queue::{BOUNDS, ExportQueue};
 use super::sampling::Sampling;
-use super::traces::batch::Without;
+use super::traces::batch::ExcludedAttributes;
 use super::traces::pipeline::{Pipeline, Waiting};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::request::Request;
@@ -31,16 +32,29 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);
 /// The longest.
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
 
+/// How many requests the thread is done with.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) done: AtomicU64,
+}
+
+impl Progress {
+    /// So many more requests are done with.
+    pub(super) fn add(&self, requests: u64) {
+        self.done.fetch_add(requests, Ordering::Relaxed);
+    }
+}
+
 /// What the thread shares with the run.
 pub(super) struct Shared {
-    pub(super) inbox: Arc<Inbox>,
+    pub(super) queue: Arc<ExportQueue>,
     pub(super) progress: Arc<Progress>,
     /// How the time ends for what is left, once the run is over.
     pub(super) ending: watch::Receiver<Option<End>>,
 }
 
 /// Works until the run is over and everything is sent, or the deadline has come.
-pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
+pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> ExportOutcome {
     // Host names are looked up on a thread beside.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
     let runtime = match runtime {
@@ -55,13 +69,13 @@ pub(super) fn work(checked: Checked, resource: &Resource, run: &RunInfo, shared:
     outcome
 }
 
-async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> Outcome {
-    let Checked { traces, sampler, metrics, prometheus, kept, attributes } = checked;
+async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &Shared) -> ExportOutcome {
+    let Checked { traces, sampler, metrics, prometheus, filter, attributes } = checked;
     let delivery = |receiver| Delivery::new(receiver, shared.ending.clone());
     let counts = metrics.is_some() || prometheus.is_some();
     let store = counts.then(|| Rc::new(RefCell::new(Store::new(run.clone(), &attributes))));
 
-    let without = Without::new(attributes);
+    let without = ExcludedAttributes::new(attributes);
     let traces = traces.map(|receiver| Pipeline::new(delivery(receiver), run.clone(), resource.clone(), without));
     let waiting = traces.as_ref().map(|traces| traces.waiting(BOUNDS));
     let metrics = metrics.zip(store.clone()).map(|((receiver, interval), store)| {
@@ -74,7 +88,7 @@ async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &S
 
     let counted = Notify::new();
     let intake =
-        Intake { shared, kept, sampling: Sampling::new(sampler), store: store.clone(), waiting: waiting.clone() };
+        Intake { shared, filter, sampling: Sampling::new(sampler), store: store.clone(), waiting: waiting.clone() };
     let serve = scraped.map(|(url, endpoint, scrapes)| {
         let task = tokio::task::spawn_local(endpoint.serve(Rc::clone(&scrapes)));
         (url, task, scrapes)
@@ -97,7 +111,7 @@ async fn export(checked: Checked, resource: &Resource, run: &RunInfo, shared: &S
         looks.abort();
     }
     let overflowed = store.map_or(0, |store| store.borrow().overflowed());
-    Outcome { traces, metrics, prometheus, overflowed }
+    ExportOutcome { traces, metrics, prometheus, overflowed }
 }
 
 /// Looks at it time and again.
@@ -117,7 +131,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {
 /// Takes requests and tests from the run to all who want them.
 struct Intake<'a> {
     shared: &'a Shared,
-    kept: Option<Kept>,
+    filter: Option<ExportFilter>,
     sampling: Sampling,
     store: Option<Rc<RefCell<Store>>>,
     waiting: Option<Rc<Waiting>>,
@@ -125,14 +139,14 @@ struct Intake<'a> {
 
 impl Intake<'_> {
     async fn run(&self) {
-        let inbox = &self.shared.inbox;
+        let queue = &self.shared.queue;
         let mut ending: Ending = self.shared.ending.clone();
         loop {
             let over = tokio::select! {
                 biased;
                 // An error is as good: the run has gone away.
                 _ = ending.wait_for(Option::is_some) => true,
-                () = inbox.filled() => false,
+                () = queue.filled() => false,
             };
             self.take();
             if over {
@@ -140,12 +154,12 @@ impl Intake<'_> {
             }
         }
         if let Some(waiting) = &self.waiting {
-            waiting.close(inbox.refused());
+            waiting.close(queue.refused());
         }
     }
 
     fn take(&self) {
-        for item in self.shared.inbox.take() {
+        for item in self.shared.queue.take() {
             match item {
                 Item::Request(request) => self.take_request(request),
                 Item::Test(test) => self.take_test(test),
@@ -154,7 +168,7 @@ impl Intake<'_> {
     }
 
     fn take_request(&self, request: Arc<Request>) {
-        let signals = self.kept.as_ref().map_or(Signals::ALL, |kept| kept.signals(&request));
+        let signals = self.filter.as_ref().map_or(Signals::ALL, |filter| filter.signals(&request));
         let spans = signals.traces && self.waiting.is_some();
         let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
         if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
@@ -170,7 +184,7 @@ impl Intake<'_> {
         self.shared.progress.add(1);
     }
 
-    /// Filters are about requests: a test has none of their attributes.
+    /// Takes a test. No filter applies: filters are about attributes that only requests have.
     fn take_test(&self, test: Arc<EndedTest>) {
         let Some(waiting) = &self.waiting else { return };
         let sampled = self.sampling.samples_test(test.span);

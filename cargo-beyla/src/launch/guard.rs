@@ -1,9 +1,9 @@
 //! A small process beside us, in our process group, that outlives us by a moment.
 //!
-//! It gets what is sent to the group, and so can say whether a signal came to all of the group or to us alone. And
-//! however we end, be it by SIGKILL, its end of our channel closes: then it kills what we were still to look after, with
-//! all that it has started. (The kernel's own `PR_SET_PDEATHSIG` reaches children, and not the children of these; and to
-//! find those, the way to them must still be there.)
+//! It receives what is sent to the group, so it can say whether a signal was sent to all of the group or to us alone. And
+//! when we end, even by SIGKILL, our channel to it closes: then it kills the processes that we had asked it to watch, with
+//! all that they have started. (The kernel's own `PR_SET_PDEATHSIG` reaches children but not their children, and those can
+//! only be found while their parents are still there.)
 
 pub mod process;
 
@@ -16,31 +16,31 @@ use std::sync::Mutex;
 
 use nix::unistd::Pid;
 
-use super::family::{Bond, Family};
+use super::process_tree::{Grouping, ProcessTree};
 
-/// What it is called where processes are listed: another name than ours, so that `pkill cargo-beyla` means us alone.
+/// Its name in lists of processes: not ours, so that `pkill cargo-beyla` means us alone.
 const NAME: &str = "beyla-guard";
 
 /// A guard that runs.
 #[derive(Debug)]
 pub struct Guard {
     child: Mutex<Child>,
-    /// Closed, it tells of our end.
+    /// The guard notices our end when this is closed.
     channel: Option<UnixStream>,
 }
 
-/// What we tell it.
+/// What we send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Message {
     /// Kill these when we are gone.
-    Watch(Family),
-    /// It has ended.
+    Watch(ProcessTree),
+    /// This process has ended.
     Forget(Pid),
-    /// Answer whether this signal of this sender has come to you too.
+    /// Answer whether this signal of this sender has reached you too.
     WasSent { signal: i32, sender: u32 },
 }
 
-/// Five numbers.
+/// The size of a message in bytes: five numbers.
 const MESSAGE: usize = 20;
 
 impl Guard {
@@ -53,26 +53,26 @@ impl Guard {
         Ok(Self { child: Mutex::new(command.spawn()?), channel: Some(channel) })
     }
 
-    /// Has it kill this family if we end before [`Self::forget`].
-    pub fn watch(&self, family: Family) {
-        self.tell(Message::Watch(family));
+    /// Makes it kill this tree if we end before [`Self::forget`].
+    pub fn watch(&self, tree: ProcessTree) {
+        self.send(Message::Watch(tree));
     }
 
-    /// The process and what it has started are no more, or go on without us.
+    /// Makes it forget a tree that has ended, or that goes on without us.
     pub fn forget(&self, root: Pid) {
-        self.tell(Message::Forget(root));
+        self.send(Message::Forget(root));
     }
 
-    /// Whether a signal that has come to us has come to it too.
+    /// Whether a signal that we have received has reached the guard too.
     pub(super) fn was_sent(&self, signal: i32, sender: u32) -> bool {
         let mut answer = [0];
-        self.tell(Message::WasSent { signal, sender })
+        self.send(Message::WasSent { signal, sender })
             && self.channel.as_ref().is_some_and(|mut channel| channel.read_exact(&mut answer).is_ok())
             && answer == [1]
     }
 
-    /// Whether it could be told. It cannot if somebody has killed it, which is nothing that we could mend.
-    fn tell(&self, message: Message) -> bool {
+    /// Returns whether the message could be sent. It cannot if somebody has killed the guard; we can do nothing about that.
+    fn send(&self, message: Message) -> bool {
         self.channel.as_ref().is_some_and(|mut channel| channel.write_all(&message.encode()).is_ok())
     }
 }
@@ -80,7 +80,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.channel = None;
-        // It ends when it has done what is left to do.
+        // It ends when it has killed what it watches.
         if let Ok(child) = self.child.get_mut() {
             let _ = child.wait();
         }
@@ -90,11 +90,11 @@ impl Drop for Guard {
 impl Message {
     fn encode(self) -> [u8; MESSAGE] {
         let numbers = match self {
-            Self::Watch(Family { root, bond }) => {
-                let (kind, by, number) = match bond {
-                    Bond::Group => (0, 0, 0),
-                    Bond::Tree => (1, 0, 0),
-                    Bond::Marked { by, number } => (2, by, number),
+            Self::Watch(ProcessTree { root, grouping }) => {
+                let (kind, by, number) = match grouping {
+                    Grouping::ProcessGroup => (0, 0, 0),
+                    Grouping::Descendants => (1, 0, 0),
+                    Grouping::Marked { by, number } => (2, by, number),
                 };
                 [0, root.as_raw() as u32, kind, by, number]
             }
@@ -114,17 +114,17 @@ impl Message {
             *number = u32::from_ne_bytes(place.try_into().ok()?);
         }
         let [what, first, second, third, fourth] = numbers;
-        // Anything but a process would be all of a kind: 0 and -1 have meanings of their own for kill(2).
+        // To kill(2), 0, -1 and other negative numbers mean many processes.
         let pid = || i32::try_from(first).ok().filter(|pid| *pid > 1).map(Pid::from_raw);
         match what {
             0 => {
-                let bond = match second {
-                    0 => Bond::Group,
-                    1 => Bond::Tree,
-                    2 => Bond::Marked { by: third, number: fourth },
+                let grouping = match second {
+                    0 => Grouping::ProcessGroup,
+                    1 => Grouping::Descendants,
+                    2 => Grouping::Marked { by: third, number: fourth },
                     _ => return None,
                 };
-                Some(Self::Watch(Family { root: pid()?, bond }))
+                Some(Self::Watch(ProcessTree { root: pid()?, grouping }))
             }
             1 => Some(Self::Forget(pid()?)),
             2 => Some(Self::WasSent { signal: first as i32, sender: second }),
@@ -140,11 +140,11 @@ mod tests {
     #[test]
     fn messages_are_read_as_they_were_written() {
         let root = Pid::from_raw(7);
-        let watch = |bond| Message::Watch(Family { root, bond });
+        let watch = |grouping| Message::Watch(ProcessTree { root, grouping });
         for message in [
-            watch(Bond::Group),
-            watch(Bond::Tree),
-            watch(Bond::Marked { by: 8, number: 9 }),
+            watch(Grouping::ProcessGroup),
+            watch(Grouping::Descendants),
+            watch(Grouping::Marked { by: 8, number: 9 }),
             Message::Forget(root),
             Message::WasSent { signal: 10, sender: 11 },
         ] {

@@ -1,4 +1,5 @@
-//! Where processes listen that run already.
+//! Where processes that run already listen, by `/proc`: the servers that `attach` finds, and sockets that a server is
+//! given. Where a server begins to listen during a run, the kernel's records say.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -26,7 +27,7 @@ pub struct Listening {
 pub struct TcpListener {
     /// Where.
     pub address: SocketAddr,
-    /// Whether it listens on addresses of IPv6 alone, and not on those of IPv4 as well, as far as that can be told.
+    /// Whether it listens on addresses of IPv6 alone, and not on those of IPv4 as well, as far as that is known.
     pub ipv6_only: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The processes of this machine, as far as it takes to find what somebody has started.
+//! The processes of this machine, to find those that a process has started.
 
 use std::fs;
 
@@ -8,18 +8,19 @@ pub(super) struct Process {
     pub(super) pid: i32,
     pub(super) parent: i32,
     pub(super) group: i32,
-    /// It has not ended. In a container whose first process waits for nobody, those that have ended stay for ever.
+    /// Whether it has not ended. In a container whose first process waits for no child, ended ones stay in the list.
     pub(super) lives: bool,
 }
 
-/// A look at them; they change all the time.
+/// The processes at one moment.
 #[derive(Debug)]
 pub(super) struct Processes(Vec<Process>);
 
 impl Processes {
-    /// Those whose id is `first` or more, which all have that one has started unless ids have begun anew.
+    /// The processes whose id is `first` or more. What that process has started is among them, unless the ids have
+    /// started over.
     ///
-    /// `None` where `/proc` tells of another namespace: there the numbers are those of others.
+    /// `None` where `/proc` belongs to another PID namespace: its numbers are those of other processes.
     pub(super) fn from(first: i32) -> Option<Self> {
         let own = fs::read_link("/proc/self").ok()?;
         if own.as_os_str() != std::process::id().to_string().as_str() {
@@ -33,7 +34,7 @@ impl Processes {
         self.0.iter()
     }
 
-    /// What the process `root` has started, and what that has: as far as the way to it has not ended.
+    /// The descendants of the process `root`. Once a process has ended, those below it cannot be found this way.
     pub(super) fn below(&self, root: i32) -> Vec<i32> {
         let mut found = vec![root];
         let mut next = 0;
@@ -48,14 +49,14 @@ impl Processes {
 impl Process {
     fn read(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name before may hold anything, but this is its last parenthesis.
+        // The name in front may hold anything, so only the last parenthesis ends it.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let lives = !matches!(fields.next()?, "Z" | "X");
         let mut number = || fields.next()?.parse().ok();
         Some(Self { pid, parent: number()?, group: number()?, lives })
     }
 
-    /// Whether its environment has an entry, as in `NAME=value`; not if it is not ours to read.
+    /// Whether its environment has an entry, as in `NAME=value`; false if we may not read it.
     pub(super) fn has_variable(&self, entry: &str) -> bool {
         let environment = fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes())

@@ -51,7 +51,7 @@ impl RunningExecutable {
         }
     }
 
-    /// What there is to tell of it.
+    /// What the user should know of it, if anything.
     pub fn remark(&self) -> Option<String> {
         let path = self.path.display();
         match self.fate {

@@ -1,10 +1,9 @@
-//! Signals as events that can be waited for, and whom each has reached.
+//! Signals as events that can be waited for, and whether each has reached the server too.
 //!
-//! Under `cargo run` there is one process, which cargo has become: whatever is sent to it reaches the server once. Here
-//! the server is a process of its own beside us, as a rule in the same process group. What the terminal sends, or
-//! whoever signals the whole group, has reached the server without us; what is sent to our process alone has not, and is
-//! passed on. The kernel does not say which of the two it was. A [`Guard`] can tell: it stands in our group and gets
-//! what the group gets.
+//! Under `cargo run` there is one process, since cargo becomes the server: a signal to it reaches the server once. Here
+//! the server is a process of its own beside us, usually in the same process group. A signal to the whole group, as the
+//! terminal sends it, reaches the server too; a signal to our process alone must be passed on. The kernel does not say
+//! which of the two it was. A [`Guard`] finds out: it is in our group and receives what the group receives.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,17 +14,13 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::family::{Bond, Family};
 use super::guard::Guard;
+use super::process_tree::{Grouping, ProcessTree};
+use super::received::{ENDING, Received, STOPPING};
 use super::terminal;
+use crate::error::Error;
 
-/// Those that ask for an end.
-const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT];
-
-/// Those that ask a process to stop until it is continued.
-const STOPPING: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
-
-/// Those that are never blocked: nobody can block the first two, and the rest tell of faults of our own.
+/// The signals that are never blocked: the first two cannot be, and the others report faults of our own.
 const FAULTS: [Signal; 8] = [
     Signal::SIGKILL,
     Signal::SIGSTOP,
@@ -40,70 +35,17 @@ const FAULTS: [Signal; 8] = [
 /// A signal that is sent to a group comes to all of its processes within microseconds of each other.
 const GROUP_SETTLES: Duration = Duration::from_millis(1);
 
-/// A signal that has come.
-#[derive(Clone, Copy, Debug)]
-pub struct Received {
-    /// Its number, that of a real-time signal included.
-    pub signal: i32,
-    /// Whether all of our process group has got it, and not we alone.
-    pub reached_group: bool,
-    /// The terminal that we had is gone.
-    pub is_hangup: bool,
-    /// What sigqueue(3) has sent with it.
-    value: Option<usize>,
-}
-
-impl Received {
-    /// Whether it is `signal`.
-    pub fn is(&self, signal: Signal) -> bool {
-        self.signal == signal as i32
-    }
-
-    /// Whether it asks for an end.
-    pub fn asks_for_end(&self) -> bool {
-        ENDING.iter().any(|signal| self.is(*signal))
-    }
-
-    /// Whether it asks to stop until a SIGCONT comes.
-    pub fn asks_to_stop(&self) -> bool {
-        STOPPING.iter().any(|signal| self.is(*signal))
-    }
-
-    /// One that has come to us alone.
-    #[cfg(test)]
-    pub(super) fn alone(signal: Signal) -> Self {
-        Self { signal: signal as i32, reached_group: false, is_hangup: false, value: None }
-    }
-
-    /// Sends the same to a process, which may have ended.
-    pub fn send_to(&self, pid: Pid) {
-        match self.value {
-            // SAFETY: a number of a process, one of a signal, and a value that is not looked at.
-            Some(value) => unsafe {
-                libc::sigqueue(pid.as_raw(), self.signal, libc::sigval { sival_ptr: value as *mut _ });
-            },
-            None => send(pid, self.signal),
-        }
-    }
-}
-
-/// Sends a signal, be it one that has no name, to a process that may have ended.
-pub(super) fn send(pid: Pid, signal: i32) {
-    // SAFETY: two numbers.
-    unsafe { libc::kill(pid.as_raw(), signal) };
-}
-
 /// All signals of this process but those of its own faults, no longer delivered otherwise.
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
     guard: Option<Arc<Guard>>,
-    /// Whether a hangup ends us: there was a terminal, and nobody has asked to ignore its end (nohup).
+    /// Whether a hangup ends us: there was a terminal, and the hangup is not ignored (nohup).
     hangup_ends: bool,
 }
 
 impl Signals {
-    /// Blocks them and opens the descriptor. Threads that begin later have them blocked too; there must be none yet.
+    /// Blocks the signals and opens the descriptor. Threads that begin later inherit that; there must be none yet.
     pub fn open() -> io::Result<Self> {
         let set = all();
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -113,10 +55,11 @@ impl Signals {
     }
 
     /// The same with a guard in our process group.
-    pub fn guarded() -> io::Result<Self> {
-        let mut signals = Self::open()?;
-        // It inherits what is blocked: nothing that is sent to the group ends it.
-        signals.guard = Some(Arc::new(Guard::start()?));
+    pub fn guarded() -> Result<Self, Error> {
+        let failed = |source| Error::System { what: "opening a signal descriptor", source };
+        let mut signals = Self::open().map_err(failed)?;
+        // It inherits that the signals are blocked: nothing that is sent to the group ends it.
+        signals.guard = Some(Arc::new(Guard::start().map_err(failed)?));
         Ok(signals)
     }
 
@@ -125,10 +68,10 @@ impl Signals {
         self.guard.as_ref()
     }
 
-    /// Has the guard kill a child, with all that it has started, if we end before [`Self::forget`].
+    /// Makes the guard kill a child, with all that it has started, if we end before [`Self::forget`].
     pub fn watch(&self, child: Pid) {
         if let Some(guard) = &self.guard {
-            guard.watch(Family { root: child, bond: Bond::Tree });
+            guard.watch(ProcessTree { root: child, grouping: Grouping::Descendants });
         }
     }
 
@@ -143,11 +86,11 @@ impl Signals {
     pub fn next(&self) -> io::Result<Option<Received>> {
         while let Some(info) = self.fd.read_signal()? {
             let signal = info.ssi_signo as i32;
-            // A write of ours found no reader, which the write has said already.
+            // A write of ours found no reader, and has returned an error for it.
             if info.ssi_pid == std::process::id() && signal == Signal::SIGPIPE as i32 {
                 continue;
             }
-            // The terminal driver sends in the kernel's name, and to groups.
+            // The terminal's driver sends in the kernel's name, and to whole groups.
             let by_kernel = info.ssi_code == libc::SI_KERNEL;
             let child = signal == Signal::SIGCHLD as i32;
             return Ok(Some(Received {
@@ -166,7 +109,7 @@ impl Signals {
         guard.was_sent(signal, sender)
     }
 
-    /// Whether a signal has come that asks for an end. One that asks to stop is heeded.
+    /// Whether a signal has come that asks for an end. If one asks to stop, this process stops.
     pub fn ask_for_end(&self) -> bool {
         let mut asked = false;
         while let Ok(Some(received)) = self.next() {
@@ -186,14 +129,14 @@ impl AsFd for Signals {
 }
 
 impl Drop for Signals {
-    /// Nobody reads them any more: those that stop us do so by themselves again. The rest stays blocked, so that what
-    /// is left to do is done.
+    /// Signals that stop a process do so again, as nobody reads them any more. The others stay blocked, so that the rest
+    /// of our work is not interrupted.
     fn drop(&mut self) {
         let _ = STOPPING.into_iter().collect::<SigSet>().thread_unblock();
     }
 }
 
-/// Blocks what was blocked at our start and nothing else, for a program that takes our place.
+/// Restores the signal mask that this process was started with, for a program that it becomes.
 pub fn restore_mask() -> io::Result<()> {
     Ok(inherited_mask()?.thread_set_mask()?)
 }
@@ -206,15 +149,15 @@ pub fn inherited_mask() -> io::Result<SigSet> {
     BEFORE.get().map_or_else(|| Ok(SigSet::thread_get_mask()?), |before| Ok(*before))
 }
 
-/// Has the signals that ask for an end do what they do to any process: where the server has ended and the
-/// report is written, nothing is left to put in order first.
+/// Lets the signals that ask for an end do what they do to any process: once the server has ended and the report is
+/// written, nothing has to be put in order first.
 pub fn deliver() -> io::Result<()> {
     let set: SigSet = ENDING.into_iter().chain([Signal::SIGHUP]).collect();
     Ok(set.thread_unblock()?)
 }
 
-/// Stops this process as `signal` does, which is one of those that ask for it. Returns when it goes on; whether it was
-/// stopped at all: one whose group nobody could continue is not.
+/// Stops this process by `signal`, and returns when it is continued. Returns whether it was stopped at all: the kernel
+/// does not stop a process whose group nobody could continue.
 pub fn stop_by(signal: i32) -> bool {
     let Ok(signal) = Signal::try_from(signal) else { return false };
     let set = SigSet::from(signal);
@@ -250,7 +193,7 @@ fn is_ignored(signal: Signal) -> bool {
 /// Ends this process by a signal that has ended another in its place, so that whoever waits for it sees the same.
 /// Returns if the signal does not end a process.
 pub fn end_by(signal: i32) {
-    // The core is the other's, if there is one.
+    // If there is a core dump, the other process has written it.
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     // SAFETY: the default action is no handler, and the set is one of this function's own, which is made before it is
@@ -265,7 +208,7 @@ pub fn end_by(signal: i32) {
     }
 }
 
-/// What [`Signals`] blocks.
+/// The signals that [`Signals`] blocks.
 pub(super) fn all() -> SigSet {
     let mut set = SigSet::all();
     for signal in FAULTS {

@@ -1,8 +1,8 @@
 //! A start without a fork of ours.
 //!
-//! The child of a fork must copy the tables of all our memory, which takes longer than many a test. `posix_spawn` does
-//! not; unlike [`Command`], which uses it too, we can have it start a process with no signal blocked
-//! for our sake, though we block them all. The price is that nothing else can be arranged between the two: for another user it takes a fork.
+//! A fork copies the page tables of all our memory, which takes longer than many tests do. `posix_spawn` does not.
+//! [`Command`] uses it too, but cannot start a process with the signal mask that we were started with, as we block all
+//! signals. `posix_spawn` cannot change the user, so for another user we fork.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -34,7 +34,7 @@ pub(super) struct Spawn<'a> {
     pub(super) stderr: BorrowedFd<'a>,
     /// Whether it leads a process group of its own.
     pub(super) own_group: bool,
-    /// Whose process it is.
+    /// The user that it runs as, if that is another.
     pub(super) user: Option<&'a InvokingUser>,
 }
 

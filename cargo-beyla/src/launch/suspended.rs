@@ -22,7 +22,7 @@ use crate::workspace::program::Program;
 pub enum Stdout {
     /// Where ours goes.
     Inherited,
-    /// Where our standard error goes: ours is the report's.
+    /// Where our standard error goes, as our standard output holds a report.
     ToStderr,
 }
 
@@ -59,7 +59,7 @@ impl Suspended {
             ForkResult::Parent { child } => {
                 drop((preparing, failing));
                 let suspended = Self { pid: child, release: release.into(), failure: failure.into() };
-                // Only then is it the user's, which is what the probe helper asks first.
+                // Only then does it belong to the user, which the probe helper checks first.
                 match std::fs::File::from(prepared).read(&mut [0]).map_err(failed)? {
                     0 => Err(failed(suspended.why_it_failed())),
                     _ => Ok(suspended),
@@ -84,7 +84,7 @@ impl Suspended {
         self.pid
     }
 
-    /// Has it execute a program; returns when it has, or has failed to.
+    /// Makes it execute a program; returns when it has, or has failed to.
     pub fn release(mut self, program: Program) -> Result<Pid, Error> {
         let path = program.path.clone();
         let failed = |source| Error::Launch { executable: path, source };
@@ -102,7 +102,7 @@ impl Suspended {
         let mut code = [0; 4];
         match self.failure.read(&mut code)? {
             4 => {
-                // Nothing else of it is of interest: it has not become the program.
+                // How it ends is of no interest: it has not become the program.
                 let _ = nix::sys::wait::waitpid(self.pid, None);
                 Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code)))
             }
@@ -110,16 +110,16 @@ impl Suspended {
         }
     }
 
-    /// Why it has not even come to wait.
+    /// Why it has ended before it waited for a program.
     fn why_it_failed(mut self) -> io::Error {
         let mut code = libc::EIO.to_ne_bytes();
-        // Unread, it is an error of input and output.
+        // If it cannot be read, it stays an error of input and output.
         let _ = self.failure.read(&mut code);
         let _ = nix::sys::wait::waitpid(self.pid, None);
         io::Error::from_raw_os_error(i32::from_ne_bytes(code))
     }
 
-    /// Gives it up: it ends without having executed anything.
+    /// Ends it before it executes a program.
     pub fn abandon(self) {
         drop(self.release);
         // It ends by itself when its pipe does.
@@ -127,8 +127,8 @@ impl Suspended {
     }
 }
 
-/// Where a variable says that something is meant for this process, which cargo would have turned into the program, it is
-/// for the program's process.
+/// Changes variables that name this process, so that they name the program's: cargo would have turned this process into
+/// the program.
 fn rename_process(environment: &mut [(OsString, OsString)], pid: Pid) {
     let own = nix::unistd::getpid();
     for (name, value) in environment {
@@ -149,7 +149,7 @@ fn pidfd_inode(pid: Pid) -> Option<u64> {
     Some(rustix::fs::fstat(pidfd).ok()?.st_ino)
 }
 
-/// The words that the child needs, each of which ends with a zero byte.
+/// The words that the child needs. Each ends with a zero byte.
 fn encode(program: Program) -> io::Result<Vec<u8>> {
     let Program { path, arguments, environment, folder, runner: _ } = program;
     let count = OsString::from(arguments.len().to_string());
@@ -179,7 +179,7 @@ fn prepare(preparing: &OwnedFd, user: Option<&InvokingUser>, stdout: Stdout) -> 
     if let Some(user) = user {
         user.become_user()?;
     }
-    // What we block, and what Rust's runtime ignores, is none of the server's business.
+    // Signals that we block, and SIGPIPE, which Rust's runtime ignores, must be as usual in the server.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals::inherited_mask()?), None)?;
     // SAFETY: the default action is no handler.
     unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }?;
@@ -198,7 +198,7 @@ fn wait_and_execute(released: OwnedFd) -> io::Error {
     });
     match order {
         Ok(order) => execute(&order),
-        // The parent has given it up, or is gone.
+        // The parent has abandoned it, or is gone.
         Err(error) => error,
     }
 }
@@ -225,7 +225,7 @@ fn execute(order: &[u8]) -> io::Error {
 }
 
 fn write_raw(fd: RawFd, bytes: &[u8]) {
-    // SAFETY: the buffer is as long as is said. That nobody reads is no matter at this point.
+    // SAFETY: the buffer has that length. If nobody reads it, nothing is lost at this point.
     unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
 }
 

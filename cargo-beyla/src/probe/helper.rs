@@ -26,7 +26,7 @@ use super::greeting::Greeting;
 use super::programs::{Programs, ProgramsError};
 use super::request::{self, ProbeArguments, Request};
 use super::requirements::facts::Facts;
-use crate::cli::Capture;
+use crate::config::capture::Capture;
 use crate::error::UNSUPPORTED;
 use crate::launch::listening::{Listening, TcpListener};
 use crate::launch::user::{invoking_uid, permitted_capabilities};

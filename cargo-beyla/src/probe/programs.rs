@@ -12,7 +12,7 @@ use zerocopy::IntoBytes;
 
 use super::kernel_layout::{KernelLayout, LayoutError};
 use super::request::ProbeArguments;
-use crate::cli::Capture;
+use crate::config::capture::Capture;
 use crate::launch::user::{invoking_uid, permitted_capabilities};
 
 #[cfg(target_arch = "x86_64")]

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 use super::executable::Executables;
-use crate::cli::Capture;
+use crate::config::capture::Capture;
 
 /// The most bytes of a line.
 const LENGTH_MAX: u64 = 4 * 1024 * 1024;

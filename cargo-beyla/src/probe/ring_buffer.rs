@@ -10,8 +10,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// How often the run loop drains the ring buffer while there are records: the kernel's programs do not wake it. At a
+/// hundred thousand requests a second the ring buffer is full after some 150 ms.
+pub const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+/// The same while nothing happens, which is also how often the run loop looks at its deadlines.
+pub const IDLE_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Set while the kernel still writes the record.
 const BUSY: u32 = 1 << 31;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::explain::place::Spot;
-use super::explain::sentence::{sentence, title};
+use super::finding::place::LocatedPlace;
+use super::run_report::RunReport;
 use super::units::{counted, time};
 use super::verdicts::Verdicts;
 use cargo_beyla_core::analysis::baseline::compare::{Subject, Verdict};
@@ -12,17 +12,18 @@ use cargo_beyla_core::model::finding::FindingKind;
 use cargo_beyla_core::model::summary::Summary;
 use cargo_beyla_core::model::test::TestResult;
 
-/// GitHub shows ten of each kind a step; so many are written.
+/// How many annotations of each kind are written: GitHub shows ten a step.
 const OF_A_KIND_MAX: usize = 10;
 
 /// Failed tests and broken budgets as errors; what is slower than the baseline, and what blocks async workers, as
 /// warnings. Lines that GitHub understands on stdout and stderr.
-pub fn annotations(summary: &Summary, verdicts: &Verdicts) -> String {
+pub fn annotations(report: &RunReport) -> String {
+    let RunReport { summary, verdicts, .. } = report;
     let mut lines: Vec<String> = Vec::new();
     lines.extend(failed_tests(summary).take(OF_A_KIND_MAX));
     lines.extend(broken_budgets(verdicts).take(OF_A_KIND_MAX));
     lines.extend(slower(verdicts).take(OF_A_KIND_MAX));
-    lines.extend(blocking_calls(summary).take(OF_A_KIND_MAX));
+    lines.extend(blocking_calls(report).take(OF_A_KIND_MAX));
     lines.concat()
 }
 
@@ -69,19 +70,18 @@ fn slower(verdicts: &Verdicts) -> impl Iterator<Item = String> {
     })
 }
 
-fn blocking_calls(summary: &Summary) -> impl Iterator<Item = String> {
-    summary.explained.iter().flat_map(|explained| {
-        let blocking = explained.findings.iter().filter(|finding| finding.kind == FindingKind::BlockingCall);
-        blocking.map(|finding| {
-            let source = finding.place.as_ref().and_then(|place| Spot::of(place, explained).source);
-            // GitHub knows the files of the workspace, whose paths are relative to it.
-            let at =
-                source.filter(|(file, _)| Path::new(file).is_relative()).map(|(file, line)| (file, line.to_string()));
-            let mut properties: Vec<(&str, &str)> =
-                at.iter().flat_map(|(file, line)| [("file", *file), ("line", line.as_str())]).collect();
-            properties.push(("title", title(finding.kind)));
-            line("warning", &properties, &sentence(finding, explained))
-        })
+fn blocking_calls(report: &RunReport) -> impl Iterator<Item = String> {
+    let explained = report.summary.explained.as_ref();
+    let blocking = report.findings().iter().filter(|found| found.finding.kind == FindingKind::BlockingCall);
+    blocking.map(move |found| {
+        let place = found.finding.place.as_ref().zip(explained);
+        let source = place.and_then(|(place, explained)| LocatedPlace::of(place, explained).source);
+        // GitHub knows the files of the workspace, whose paths are relative to it.
+        let at = source.filter(|(file, _)| Path::new(file).is_relative()).map(|(file, line)| (file, line.to_string()));
+        let mut properties: Vec<(&str, &str)> =
+            at.iter().flat_map(|(file, line)| [("file", *file), ("line", line.as_str())]).collect();
+        properties.push(("title", found.title));
+        line("warning", &properties, &found.sentence)
     })
 }
 
@@ -117,7 +117,9 @@ mod tests {
             .map(|text| parse(text).unwrap());
         let budgets = judge(&budgets, &summary, false);
         let verdicts = Verdicts { budgets, comparison: Some(fixtures::comparison()) };
-        insta::assert_snapshot!(annotations(&summary, &verdicts));
+        let mut report = fixtures::report(summary, fixtures::run(), 0);
+        report.verdicts = verdicts;
+        insta::assert_snapshot!(annotations(&report));
     }
 
     #[test]

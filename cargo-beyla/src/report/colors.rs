@@ -8,7 +8,7 @@ use super::segments::Segment;
 
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum TextStyle {
     /// Nothing special.
     Plain,
     /// What the eye should find first.
@@ -33,7 +33,7 @@ pub(super) struct Paint {
 
 impl Paint {
     /// The text in its colour.
-    pub(super) fn paint(self, role: Role, text: impl Display) -> String {
+    pub(super) fn paint(self, role: TextStyle, text: impl Display) -> String {
         let style = role.style();
         if !self.color || style == Style::new() {
             return text.to_string();
@@ -42,7 +42,7 @@ impl Paint {
     }
 }
 
-impl Role {
+impl TextStyle {
     fn style(self) -> Style {
         let of = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
         match self {

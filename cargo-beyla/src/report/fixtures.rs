@@ -4,6 +4,8 @@ pub(crate) use cargo_beyla_core::fixtures::*;
 use cargo_beyla_core::model::system_call::Architecture;
 
 use super::run_info::{RunInfo, Traced};
+use super::run_report::RunReport;
+use cargo_beyla_core::model::summary::Summary;
 
 pub(crate) fn run() -> RunInfo {
     run_of(4242)
@@ -28,4 +30,11 @@ pub(crate) fn run_of(pid: u32) -> RunInfo {
         architecture: Some(Architecture::HERE),
         trace_seed: None,
     }
+}
+
+/// The report of a run with this duration.
+pub(crate) fn report(summary: Summary, run: RunInfo, duration_ns: u64) -> RunReport {
+    let mut report = RunReport::new(run, summary, 0);
+    report.duration_ns = duration_ns;
+    report
 }

@@ -4,7 +4,7 @@
 //! made as they are written, so that a report of any length takes no memory of its own.
 
 mod comparison;
-mod explain;
+mod explanation;
 mod suite;
 mod verdicts;
 
@@ -15,38 +15,30 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use comparison::ComparisonRow;
-use explain::{ExplainRow, HandleRow, PartsNs};
+use explanation::{ExplainRow, HandleRow, PartsNs};
 use verdicts::BudgetRow;
 
 use super::run_info::{Exit, RunInfo, Traced};
-use super::verdicts::Verdicts;
+use super::run_report::{RunReport, test_id};
 use cargo_beyla_core::model::boundaries::Phases;
 use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::duration::Distribution;
 use cargo_beyla_core::model::grpc::Grpc;
 use cargo_beyla_core::model::request::{MessageBytes, Request};
-use cargo_beyla_core::model::summary::{Explained, RouteSummary, Summary, Unseen};
+use cargo_beyla_core::model::summary::{Explained, RouteSummary, Unseen};
 
 /// The version of the contract.
 const SCHEMA: u32 = 1;
 
-/// Writes the report of a run that lasted `duration_ns`, and a newline. `exit` is `None` where it is
-/// not known how the server ended.
-pub fn write(
-    summary: &Summary,
-    run: &RunInfo,
-    duration_ns: u64,
-    exit: Option<Exit>,
-    verdicts: &Verdicts,
-    writer: impl Write,
-) -> io::Result<()> {
+/// Writes the report, and a newline.
+pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
+    let RunReport { run, summary, verdicts, .. } = report;
     let explained = summary.explained.as_ref();
-    let findings = summary.explained.iter().flat_map(|explained| {
-        let findings = explained.findings.iter();
-        findings.map(move |finding| explain::finding(finding, explained))
-    });
-    let rounds = summary.tests.iter().any(|test| test.round > 0);
-    let report = Report {
+    let rounds = report.is_repeated();
+    let findings = explained
+        .into_iter()
+        .flat_map(|explained| report.findings().iter().map(move |found| explanation::finding(found, explained)));
+    let contract = Report {
         schema: SCHEMA,
         version: &run.version,
         target: match &run.traced {
@@ -61,8 +53,8 @@ pub fn write(
             }
         },
         started_unix_ns: run.started_unix_ns,
-        duration_ns,
-        exit,
+        duration_ns: report.duration_ns,
+        exit: report.exit,
         capture: &run.capture,
         totals: Totals {
             requests: summary.totals.requests,
@@ -74,7 +66,7 @@ pub fn write(
             total_ns: summary.total.map(TotalNs::from),
         },
         unseen: NonZero(&summary.unseen),
-        explain: explained.map(explain::explain),
+        explain: explained.map(explanation::explain),
         routes: List(summary.routes.iter().map(route)),
         tests: match &run.traced {
             Traced::Server { .. } => None,
@@ -87,7 +79,7 @@ pub fn write(
     };
     // The serializer writes every token by itself.
     let mut writer = BufWriter::new(writer);
-    serde_json::to_writer(&mut writer, &report)?;
+    serde_json::to_writer(&mut writer, &contract)?;
     writer.write_all(b"\n")?;
     writer.flush()
 }
@@ -276,7 +268,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         id: request.id,
         connection: request.connection.id,
         pid: request.connection.owner.map(|owner| owner.pid).filter(|pid| *pid > 0).or(run.pid()),
-        test: request.connection.owner.and_then(|owner| owner.test).map(|test| test.0),
+        test: test_id(request).map(|test| test.0),
         protocol: request.protocol,
         stream: request.stream.map(|stream| stream.0),
         grpc: request.grpc.as_deref().map(GrpcRow::from),
@@ -293,7 +285,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
             .explanation
             .as_ref()
             .zip(explained)
-            .map(|(handle, explained)| explain::handle(handle, explained)),
+            .map(|(handle, explained)| explanation::handle(handle, explained)),
         connected_unix_ns: boundaries.connected.map(|connected| run.unix_ns(connected)),
         accept_wait_ns: boundaries.accept_wait(),
         request_bytes: request.request_bytes.into(),

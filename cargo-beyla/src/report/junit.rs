@@ -8,32 +8,26 @@ use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::run_info::RunInfo;
+use super::run_report::{RunReport, test_id};
 use super::units::time;
 use cargo_beyla_core::model::request::Request;
-use cargo_beyla_core::model::summary::Summary;
 use cargo_beyla_core::model::test::{TestId, TestResult, TestSummary};
 
-/// Of one test, so many requests are told one by one: the slowest.
+/// How many requests of one test have a property of their own: the slowest.
 const REQUESTS_MAX: usize = 20;
 
-/// Of the output of one test, so many bytes are kept: the last.
+/// How many bytes of a test's output are kept: the last.
 const OUTPUT_MAX: usize = 256 * 1024;
 
-/// Writes a suite a test binary, and a case a test, in each round; `outputs` has what tests wrote.
-pub fn write(
-    summary: &Summary,
-    run: &RunInfo,
-    duration_ns: u64,
-    outputs: &BTreeMap<TestId, String>,
-    writer: impl Write,
-) -> io::Result<()> {
-    let mut requests: BTreeMap<TestId, Vec<&Request>> = BTreeMap::new();
-    for request in &summary.requests {
-        if let Some(test) = request.connection.owner.and_then(|owner| owner.test) {
-            requests.entry(test).or_default().push(request);
+/// Writes a suite a test binary, and a case a test, in each round.
+pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
+    let RunReport { run, summary, test_outputs, .. } = report;
+    let mut slowest: BTreeMap<TestId, Vec<&Request>> = BTreeMap::new();
+    for request in report.slowest() {
+        if let Some(test) = test_id(request) {
+            slowest.entry(test).or_default().push(request);
         }
     }
-    let rounds = summary.tests.iter().any(|test| test.round > 0);
     let mut suites: BTreeMap<&str, (TestSuite, u64)> = BTreeMap::new();
     for (id, test) in (0..).map(TestId).zip(&summary.tests) {
         let (suite, time_ns) = suites.entry(&test.binary).or_insert_with(|| {
@@ -42,27 +36,27 @@ pub fn write(
             (suite, 0)
         });
         *time_ns = time_ns.saturating_add(test.duration_ns);
-        let requests = requests.get(&id).map_or(&[][..], Vec::as_slice);
-        suite.add_test_case(case(test, rounds, run, requests, outputs.get(&id)));
+        let slowest = slowest.get(&id).map_or(&[][..], Vec::as_slice);
+        suite.add_test_case(case(test, report, slowest, test_outputs.get(&id)));
     }
-    let mut report = Report::new(xml(&run.name()));
-    report.set_timestamp(moment(run, run.started_monotonic_ns)).set_time(Duration::from_nanos(duration_ns));
+    let mut document = Report::new(xml(&run.name()));
+    document.set_timestamp(moment(run, run.started_monotonic_ns)).set_time(Duration::from_nanos(report.duration_ns));
     for (mut suite, time_ns) in suites.into_values() {
         suite.set_time(Duration::from_nanos(time_ns));
-        report.add_test_suite(suite);
+        document.add_test_suite(suite);
     }
     let mut writer = BufWriter::new(writer);
-    report.serialize(&mut writer).map_err(io::Error::other)?;
+    document.serialize(&mut writer).map_err(io::Error::other)?;
     writer.flush()
 }
 
-fn case(test: &TestSummary, rounds: bool, run: &RunInfo, requests: &[&Request], output: Option<&String>) -> TestCase {
+fn case(test: &TestSummary, report: &RunReport, slowest: &[&Request], output: Option<&String>) -> TestCase {
     // Binaries are asked for their tests once.
-    let rounds = rounds && test.result != Some(TestResult::Unlisted);
+    let rounds = report.is_repeated() && test.result != Some(TestResult::Unlisted);
     let name = if rounds { format!("{} (round {})", test.name, test.round + 1) } else { test.name.to_string() };
     let mut case = TestCase::new(xml(&name), status(test));
     case.set_classname(xml(&test.binary)).set_time(Duration::from_nanos(test.duration_ns));
-    case.set_timestamp(moment(run, test.started_ns));
+    case.set_timestamp(moment(&report.run, test.started_ns));
     if let Some(output) = output {
         let start = output.ceil_char_boundary(output.len().saturating_sub(OUTPUT_MAX));
         case.set_system_out(xml(&output[start..]));
@@ -76,9 +70,7 @@ fn case(test: &TestSummary, rounds: bool, run: &RunInfo, requests: &[&Request], 
     if let Some(total) = &test.total {
         case.add_property(Property::new("beyla.slowest_ns", total.max.to_string()));
     }
-    let mut slowest = requests.to_vec();
-    slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
-    for (number, request) in (1..).zip(slowest.into_iter().take(REQUESTS_MAX)) {
+    for (number, request) in (1..).zip(slowest.iter().take(REQUESTS_MAX)) {
         case.add_property(Property::new(format!("request.{number}"), xml(&said(request))));
     }
     case
@@ -125,12 +117,15 @@ mod tests {
     use crate::report::fixtures;
     use std::sync::Arc;
 
+    use cargo_beyla_core::model::summary::Summary;
+
     use proptest::prelude::*;
 
     fn written(summary: &Summary) -> String {
-        let outputs = [(TestId(2), "it \x1b[31mpanicked\x1b[0m & <died>\0".to_owned())].into();
+        let mut report = fixtures::report(summary.clone(), fixtures::run_of_tests(), 2_310_000_000);
+        report.test_outputs = [(TestId(2), "it \x1b[31mpanicked\x1b[0m & <died>\0".to_owned())].into();
         let mut out = Vec::new();
-        write(summary, &fixtures::run_of_tests(), 2_310_000_000, &outputs, &mut out).expect("a Vec takes it");
+        write(&report, &mut out).expect("a Vec takes it");
         String::from_utf8(out).expect("XML is UTF-8 here")
     }
 
@@ -160,13 +155,15 @@ mod tests {
         }
         let mut run = fixtures::run_of_tests();
         run.traced = crate::report::run_info::Traced::Tests { workspace: text.into(), within: Vec::new() };
-        let outputs = (0..5).map(|test| (TestId(test), text.to_owned())).collect();
+        let mut report = fixtures::report(summary, run, 1);
+        report.test_outputs = (0..5).map(|test| (TestId(test), text.to_owned())).collect();
         let mut out = Vec::new();
-        write(&summary, &run, 1, &outputs, &mut out).expect("a Vec takes it");
+        write(&report, &mut out).expect("a Vec takes it");
         String::from_utf8(out).expect("XML is UTF-8 here")
     }
 
-    /// Whether a document is one: it is read again, and holds nothing that is not allowed, be it by its number.
+    /// Whether a document is well-formed: it can be read again, and holds no character that is not allowed, nor the
+    /// number of one.
     fn is_well_formed(document: &str) -> bool {
         let report = quick_junit::Report::deserialize_from_str(document);
         let by_number = document.split("&#").skip(1).filter_map(|rest| rest.split(';').next());

@@ -22,7 +22,7 @@ use super::units::{counted, rate, time};
 use crate::console::color::moves_cursor;
 use crate::console::stream::Stream;
 
-/// The rate is that of so much time.
+/// The time over which the rate is counted.
 const WINDOW: Duration = Duration::from_secs(3);
 
 /// The line is not drawn more often than this.
@@ -38,7 +38,7 @@ const WHOLE_SCREEN: &str = "\x1b7\x1b[r\x1b8";
 /// cursor if the server has written nothing since, and no place to clear otherwise.
 const RESIZED: &str = "\x1b7\x1b[r\x1b8\x1b7\x1b[0m\x1b[J\x1b8";
 
-/// What the status line tells, counted from the start of the run.
+/// What the status line shows, counted from the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LiveCounters {
     /// Requests.
@@ -101,7 +101,7 @@ impl Live {
         drop(self);
     }
 
-    /// The same until the next [`Self::update`]: the terminal is another's meanwhile.
+    /// Takes the line away until the next [`Self::update`]: until then the terminal is another's.
     pub fn suspend(&mut self) {
         if let Some(screen) = &mut self.screen
             && let Some((rows, _)) = screen.size.take()
@@ -110,7 +110,7 @@ impl Live {
         }
     }
 
-    /// All was paused for so long.
+    /// Everything was stopped for this time.
     pub fn resume(&mut self, paused: Duration) {
         self.started += paused;
         for (at, _) in &mut self.samples {

@@ -1,17 +1,21 @@
-//! Requests -> terminal, JSON, recordings.
+//! The end of a run as one [`run_report::RunReport`], and its renderers: terminal, JSON, `JUnit`, annotations. Beside them
+//! what is shown while the run goes on (a status line, requests one by one), and recordings.
 
 pub mod annotations;
+mod bar;
 mod colors;
-mod explain;
+mod finding;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fixtures;
 pub mod json;
 pub mod junit;
 pub mod live;
+mod notes;
 pub mod printer;
 pub mod recording;
 pub mod run_info;
+pub mod run_report;
 mod segments;
 mod table;
 pub mod terminal;

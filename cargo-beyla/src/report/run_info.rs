@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use cargo_beyla_core::analysis::suite::Within;
 use cargo_beyla_core::model::summary::Summary;
 use cargo_beyla_core::model::system_call::Architecture;
 
@@ -21,7 +22,7 @@ pub struct RunInfo {
     pub started_monotonic_ns: u64,
     /// How bytes were captured: `socket` or `syscalls`.
     pub capture: String,
-    /// Of the machine that traced. Recordings of older versions leave it out.
+    /// The architecture of the machine that traced. Recordings of older versions leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
     /// What the ids of the requests' spans come from, if the run exports them.
@@ -40,7 +41,7 @@ pub enum Traced {
         /// Its executable.
         #[serde(serialize_with = "lossy")]
         executable: PathBuf,
-        /// Of what it started, programs in these folders were followed.
+        /// Processes that it started were followed if their programs are in these folders.
         #[serde(default, serialize_with = "lossy_list", skip_serializing_if = "Vec::is_empty")]
         within: Vec<PathBuf>,
     },
@@ -53,6 +54,17 @@ pub enum Traced {
         #[serde(default, serialize_with = "lossy_list")]
         within: Vec<PathBuf>,
     },
+}
+
+impl Traced {
+    /// Which processes were followed; `None` in recordings that do not say it, which are of one process alone.
+    pub fn followed(&self) -> Option<Within> {
+        match self {
+            Self::Server { within, .. } if within.is_empty() => None,
+            Self::Server { within, .. } => Some(Within { folders: within.clone(), itself: true }),
+            Self::Tests { within, .. } => Some(Within { folders: within.clone(), itself: false }),
+        }
+    }
 }
 
 /// A random number, drawn once a run. JSON has it as a hexadecimal text: it does not fit a number there.
@@ -87,7 +99,8 @@ impl RunInfo {
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     }
 
-    /// How long it lasted to its end at `ended_monotonic_ns`, but for the time that all was stopped; in nanoseconds.
+    /// How long the run lasted until `ended_monotonic_ns`, without the time for which everything was stopped; in
+    /// nanoseconds.
     pub fn duration_ns(&self, summary: &Summary, ended_monotonic_ns: u64) -> u64 {
         ended_monotonic_ns.saturating_sub(self.started_monotonic_ns).saturating_sub(summary.paused_ns)
     }
@@ -116,4 +129,19 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_processes_were_followed() {
+        let folders = || vec![PathBuf::from("/work/target")];
+        let server = |within| Traced::Server { pid: 1, executable: "/work/target/debug/server".into(), within };
+        assert_eq!(server(Vec::new()).followed(), None, "a recording that does not say it");
+        assert_eq!(server(folders()).followed(), Some(Within { folders: folders(), itself: true }));
+        let tests = Traced::Tests { workspace: "/work".into(), within: folders() };
+        assert_eq!(tests.followed(), Some(Within { folders: folders(), itself: false }));
+    }
 }

@@ -1,9 +1,5 @@
-//! A request's time in segments, and those as a bar that reads without colour.
-//!
-//! The segments are the phases; where `--explain` has opened `handle`, its parts stand in its place.
+//! A request's time in segments: its phases or, where `--explain` has opened `handle`, its parts in the place of that.
 
-use super::colors::{Paint, Role};
-use super::table::{Cell, GAP};
 use cargo_beyla_core::model::boundaries::Phases;
 use cargo_beyla_core::model::explanation::Parts;
 use cargo_beyla_core::model::summary::RouteSummary;
@@ -13,7 +9,7 @@ use cargo_beyla_core::model::summary::RouteSummary;
 pub(super) enum Segment {
     Queue,
     Receive,
-    /// Where it was not opened.
+    /// The phase as a whole, if it was not opened.
     Handle,
     Running,
     Runnable,
@@ -36,15 +32,16 @@ const ALL: [Segment; 9] = [
     Segment::Respond,
 ];
 
-/// Those of a run in which no `handle` was opened.
-const PHASES: [Segment; 4] = [Segment::Queue, Segment::Receive, Segment::Handle, Segment::Respond];
+/// The segments of a run in which no `handle` was opened.
+pub(super) const PHASES: [Segment; 4] = [Segment::Queue, Segment::Receive, Segment::Handle, Segment::Respond];
 
 impl Segment {
     pub(super) fn name(self) -> &'static str {
         self.name_and_sign().0
     }
 
-    fn name_and_sign(self) -> (&'static str, char) {
+    /// Its name, and the sign that it has in a bar.
+    pub(super) fn name_and_sign(self) -> (&'static str, char) {
         match self {
             Self::Queue => ("queue", '░'),
             Self::Receive => ("receive", '<'),
@@ -70,7 +67,7 @@ impl Segment {
 pub(super) struct Lengths([Option<u64>; ALL.len()]);
 
 impl Lengths {
-    /// Those of a request.
+    /// The segments of a request.
     pub(super) fn of_request(phases: &Phases, parts: Option<&Parts>) -> Self {
         Self::new(phases.named().map(|(_, length)| length), parts.map(|parts| parts.named().map(|(_, length)| length)))
     }
@@ -129,80 +126,15 @@ pub(super) fn shown(rows: &[Lengths]) -> Vec<Segment> {
     ALL.into_iter().filter(|&segment| rows.iter().any(|row| counts(row, segment))).collect()
 }
 
-/// The signs of a bar, explained: beside a title that takes `beside` columns, or beneath it where they do not
-/// fit into `width`.
-pub(super) fn legend(segments: &[Segment], beside: usize, width: usize, paint: Paint) -> String {
-    const BESIDE: &str = "    ";
-    const BENEATH: &str = "\n  ";
-    let columns = |segment: &Segment| GAP + 2 + segment.name().len();
-    let needed: usize = segments.iter().map(columns).sum();
-    let fits = beside + BESIDE.len() + needed - GAP <= width;
-    let mut legend = String::new();
-    let mut used = 0;
-    for segment in segments {
-        let start = match used {
-            0 if fits => BESIDE,
-            0 => BENEATH,
-            used if fits || used + columns(segment) <= width => "  ",
-            _ => BENEATH,
-        };
-        used = if start == BENEATH { 0 } else { used } + columns(segment);
-        let (name, sign) = segment.name_and_sign();
-        let sign = paint.paint(Role::Segment(*segment), sign);
-        legend.extend([start, &sign, " ", &paint.paint(Role::Faint, name)]);
-    }
-    legend
-}
-
-/// A bar of `columns` columns, which the segments share in proportion.
-pub(super) fn bar(lengths: &Lengths, segments: &[Segment], columns: usize) -> Cell {
-    let shares: Vec<u64> = segments.iter().map(|&segment| lengths.get(segment).unwrap_or(0)).collect();
-    let mut bar = Cell::default();
-    for (&segment, columns) in segments.iter().zip(apportion(&shares, columns)) {
-        if columns > 0 {
-            let (_, sign) = segment.name_and_sign();
-            bar = bar.and(Role::Segment(segment), sign.to_string().repeat(columns));
-        }
-    }
-    bar
-}
-
-/// Shares `columns` out by the largest remainder, so that they always add up. Nothing is shared out
-/// where there is no time at all.
-fn apportion(lengths: &[u64], columns: usize) -> Vec<usize> {
-    let total: u128 = lengths.iter().map(|&length| u128::from(length)).sum();
-    if total == 0 {
-        return vec![0; lengths.len()];
-    }
-    let exact: Vec<u128> = lengths.iter().map(|&length| u128::from(length) * columns as u128).collect();
-    let mut shares: Vec<usize> = exact.iter().map(|exact| (exact / total) as usize).collect();
-    let mut by_remainder: Vec<usize> = (0..lengths.len()).collect();
-    by_remainder.sort_by_key(|&index| std::cmp::Reverse(exact[index] % total));
-    let left = columns - shares.iter().sum::<usize>();
-    for &index in by_remainder.iter().take(left) {
-        shares[index] += 1;
-    }
-    shares
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     const PARTS: Parts = Parts { running: 1, runnable: 0, blocked: 900, scheduled: 0, waiting: 99 };
 
     fn opened() -> Lengths {
         let phases = Phases { queue: Some(5), receive: None, handle: Some(1000), respond: Some(50) };
         Lengths::of_request(&phases, Some(&PARTS))
-    }
-
-    #[test]
-    fn columns_go_by_length() {
-        assert_eq!(apportion(&[1, 0, 2, 1], 8), [2, 0, 4, 2]);
-        assert_eq!(apportion(&[1, 1, 1, 0], 8), [3, 3, 2, 0]);
-        assert_eq!(apportion(&[0, 0, 1000, 1], 8), [0, 0, 8, 0]);
-        assert_eq!(apportion(&[0; 4], 8), [0; 4]);
     }
 
     #[test]
@@ -234,26 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn a_legend_that_does_not_fit_beside_its_title_is_beneath_it() {
-        let legend = |width| legend(&PHASES, 5, width, Paint { color: false });
-        assert_eq!(legend(48), "    ░ queue  < receive  █ handle  > respond");
-        assert_eq!(legend(47), "\n  ░ queue  < receive  █ handle  > respond");
-        assert_eq!(legend(25), "\n  ░ queue  < receive\n  █ handle  > respond");
-    }
-
-    #[test]
     fn what_is_nowhere_a_hundredth_is_not_shown() {
         let plain = Lengths::of_request(&Phases { handle: Some(1), ..Phases::default() }, None);
         assert_eq!(shown(&[plain]), PHASES);
         assert_eq!(shown(&[opened()]), [Segment::Blocked, Segment::Waiting, Segment::Respond]);
         assert_eq!(shown(&[plain, opened()])[0], Segment::Handle);
-    }
-
-    proptest! {
-        #[test]
-        fn every_column_is_given_once(lengths in any::<[u64; 9]>(), columns in 0usize..100) {
-            let given: usize = apportion(&lengths, columns).iter().sum();
-            prop_assert_eq!(given, if lengths == [0; 9] { 0 } else { columns });
-        }
     }
 }

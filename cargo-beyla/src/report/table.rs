@@ -2,7 +2,7 @@
 
 use comfy_table::CellAlignment;
 
-use super::colors::{Paint, Role};
+use super::colors::{Paint, TextStyle};
 
 /// Columns between two cells.
 pub(super) const GAP: usize = 2;
@@ -16,21 +16,21 @@ pub(super) enum Align {
 
 /// Pieces of text, one after the other, each in its own colour.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cell(Vec<(Role, String)>);
+pub(super) struct Cell(Vec<(TextStyle, String)>);
 
 impl Cell {
     /// A cell of one colour.
-    pub(super) fn new(role: Role, text: impl Into<String>) -> Self {
+    pub(super) fn new(role: TextStyle, text: impl Into<String>) -> Self {
         Self(vec![(role, text.into())])
     }
 
     /// A cell in no colour.
     pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self::new(Role::Plain, text)
+        Self::new(TextStyle::Plain, text)
     }
 
     /// Adds another piece.
-    pub(super) fn and(mut self, role: Role, text: impl Into<String>) -> Self {
+    pub(super) fn and(mut self, role: TextStyle, text: impl Into<String>) -> Self {
         self.0.push((role, text.into()));
         self
     }
@@ -94,7 +94,7 @@ impl Table {
     fn laid_out(&self, paint: Paint) -> comfy_table::Table {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::NOTHING);
-        table.set_header(self.columns.iter().map(|(_, header)| Cell::new(Role::Faint, header).paint(paint)));
+        table.set_header(self.columns.iter().map(|(_, header)| Cell::new(TextStyle::Faint, header).paint(paint)));
         table.add_rows(self.rows.iter().map(|row| row.iter().map(|cell| cell.paint(paint))));
         for (column, (align, _)) in table.column_iter_mut().zip(&self.columns) {
             column.set_padding((GAP as u16, 0));
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn colours_take_no_room() {
         let mut table = Table::default();
-        table.column(Align::Right, "time", [Cell::new(Role::Error, "1").and(Role::Plain, "2")]);
+        table.column(Align::Right, "time", [Cell::new(TextStyle::Error, "1").and(TextStyle::Plain, "2")]);
         let mut out = String::new();
         table.render(Paint { color: true }, &mut out);
         assert_eq!(out, "  \x1b[2mtime\x1b[0m\n    \x1b[31m1\x1b[0m2\n");

@@ -14,23 +14,20 @@ mod suite;
 pub use brief::brief;
 
 use super::colors::Paint;
-use super::run_info::{Exit, RunInfo};
+use super::run_report::RunReport;
 use super::table::Cell;
 use super::text;
-use super::verdicts::Verdicts;
-use cargo_beyla_core::model::summary::Summary;
 
-/// With so many requests or fewer, each has a line of its own.
+/// Up to this number of requests, each has a line of its own.
 const EACH_REQUEST: u64 = 20;
 
-/// A method is a word of the client's choice, of any length. Of those that are registered, UPDATEREDIRECTREF is the
-/// longest.
+/// The widest method that is shown whole: clients choose any word, and the longest registered one is UPDATEREDIRECTREF.
 const METHOD_WIDTH: usize = 17;
 
 /// No table is made narrower than this; a narrower terminal breaks the lines.
 const WIDTH_MIN: usize = 80;
 
-/// The width of tables and sentences where no terminal tells another.
+/// The width of tables and sentences without a terminal.
 const WIDTH_OF_A_PIPE: usize = 120;
 
 /// How wide a report is.
@@ -38,13 +35,12 @@ const WIDTH_OF_A_PIPE: usize = 120;
 struct Width {
     /// Tables choose their columns by it, and sentences wrap.
     columns: usize,
-    /// Nothing is longer than this: what is, loses its middle. Without a terminal nobody breaks lines, and nothing is
-    /// cut.
+    /// The longest line: a longer one loses its middle. Without a terminal nothing breaks lines, so nothing is cut.
     line: usize,
 }
 
 impl Width {
-    /// That of a terminal, if it is one.
+    /// The width for a terminal with these columns, or for no terminal.
     fn of(terminal: Option<usize>) -> Self {
         match terminal.map(|columns| columns.max(WIDTH_MIN)) {
             Some(columns) => Self { columns, line: columns },
@@ -79,40 +75,31 @@ pub struct TerminalOptions {
     pub width: Option<usize>,
 }
 
-/// The human summary of a run that lasted `duration_ns`. `exit` is `None` where it is not known how the server
-/// ended, and of a run of tests.
-pub fn render(
-    summary: &Summary,
-    run: &RunInfo,
-    duration_ns: u64,
-    exit: Option<Exit>,
-    verdicts: &Verdicts,
-    options: &TerminalOptions,
-) -> String {
+/// The report for people.
+pub fn render(report: &RunReport, options: &TerminalOptions) -> String {
+    let RunReport { summary, verdicts, .. } = report;
     let paint = Paint { color: options.color };
     let width = Width::of(options.width);
-    let mut sections = vec![headline::headline(summary, run, duration_ns, exit, paint)];
-    if let Some(explained) = &summary.explained {
-        sections.extend(findings::findings(explained, &summary.tests, paint, width.columns));
-    }
+    let mut sections = vec![headline::headline(report, paint)];
+    sections.extend(findings::findings(report, paint, width.columns));
     if !summary.tests.is_empty() {
-        sections.push(suite::suite(&summary.tests, paint, width));
+        sections.push(suite::suite(report, paint, width));
     }
     if !summary.routes.is_empty() {
         sections.push(routes::routes(&summary.routes, paint, width));
     }
     let each = !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST;
     if each {
-        sections.push(requests::each(summary, run, paint, width));
+        sections.push(requests::each(report, paint, width));
     }
     // The only request has been shown.
     if summary.requests.len() > 1 && options.slowest > 0 {
-        sections.push(requests::slowest(summary, options.slowest, each, run, paint, width));
+        sections.push(requests::slowest(report, options.slowest, each, paint, width));
     }
-    sections.extend(notes::notes(summary, paint, width.columns));
+    sections.extend(notes::notes(report, paint, width.columns));
     // What a reader must not miss comes last.
     sections.extend(verdicts.comparison.iter().map(|known| comparison::comparison(known, paint, width)));
-    sections.extend(budgets::budgets(&verdicts.budgets, summary, paint, width));
+    sections.extend(budgets::budgets(report, paint, width));
     sections.join("\n")
 }
 

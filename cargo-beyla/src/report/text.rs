@@ -43,7 +43,7 @@ pub(super) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let room = columns.saturating_sub(1);
-    // The end of a path tells more than its middle; the beginning tells the most.
+    // The beginning of a path says the most, and its end says more than its middle.
     let tail_room = room / 2;
     let head = fitting(text.chars(), room - tail_room);
     let tail = fitting(text[head..].chars().rev(), tail_room);
@@ -59,7 +59,7 @@ pub(super) fn shorten_start(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(format!("…{}", &text[text.len() - tail..]))
 }
 
-/// How many bytes of the characters fit into so many columns.
+/// How many bytes of the characters fit into `columns` columns.
 fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> usize {
     let mut used = 0;
     let mut bytes = 0;

@@ -8,10 +8,11 @@ use cargo_metadata::{Artifact, TargetKind as Cargo};
 
 use super::cargo;
 use super::messages;
-use super::select::{Selection, TargetKind};
+use super::select::Selection;
 use super::start::{self, Asked};
+use super::target::TargetKind;
 use super::target_runner::Questions;
-use crate::cli::TargetArguments;
+use crate::cli::options::TargetArguments;
 use crate::error::Error;
 
 /// A target that is built.

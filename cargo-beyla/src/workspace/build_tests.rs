@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::*;
-use crate::cli::BuildOptions;
+use crate::cli::options::BuildOptions;
 use crate::workspace::fixture::{package, workspace};
 use crate::workspace::program::Program;
 use crate::workspace::select::select;

@@ -1,15 +1,15 @@
-//! The targets that could be meant, and what to say when none or several are.
+//! The targets that could be meant, and the messages for none and for several.
 
 use cargo_metadata::{Package, TargetKind as Cargo};
 
-use super::select::TargetKind;
+use super::target::TargetKind;
 use crate::error::Error;
 
 /// The packages that `arguments` leave in question.
 pub(super) struct Candidates<'a> {
     /// All packages of the workspace.
     pub(super) members: Vec<&'a Package>,
-    /// Those in question.
+    /// The packages in question.
     pub(super) packages: Vec<&'a Package>,
     /// Whether `-p` was given.
     pub(super) package_named: bool,
@@ -35,7 +35,7 @@ impl<'a> Candidates<'a> {
         Error::Target { message: format!("the workspace has no package `{wanted}`"), hint }
     }
 
-    /// A target was named, and the packages in question have none of that name and kind.
+    /// A target was named, and the packages in question have no such target.
     pub(super) fn missing(&self, missing: &Missing<'_>) -> Error {
         let Missing { kind, name } = *missing;
         let message = match self.packages.iter().find(|package| has_library(package, name)) {
@@ -92,7 +92,7 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// What there is of a kind, or what there is instead.
+    /// The hint that lists the targets of a kind, or what there is instead.
     fn list_of(&self, kind: TargetKind) -> String {
         let here = self.names(kind);
         if !here.is_empty() {
@@ -181,7 +181,7 @@ fn list(names: &[&str]) -> String {
     names.join(", ")
 }
 
-/// As cargo does: a suggestion for a slip of up to three letters, and never for another word.
+/// A suggestion as cargo makes it: for a slip of up to three letters, and never for another word.
 fn did_you_mean(flag: &str, wanted: &str, names: &[&str]) -> Option<String> {
     let limit = (wanted.chars().count() / 2).clamp(1, 3);
     let (distance, closest) = names

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::cli::BuildOptions;
+use crate::cli::options::BuildOptions;
 use crate::error::Error;
 
-/// The cargo that called us, else the one that is found.
+/// The cargo that called us, or else the one in PATH.
 pub(super) fn program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
@@ -30,7 +30,7 @@ pub(super) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// What the options of a build say of it.
+    /// The workspace that the options of a build name.
     pub(super) fn of(options: &'a BuildOptions) -> Self {
         let BuildOptions { manifest_path, locked, offline, frozen, cargo_config, .. } = options;
         Self {
@@ -62,7 +62,7 @@ fn is_of_package(variable: &OsStr) -> bool {
     ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// Says to a command of cargo's how to build.
+/// Adds the options of a build to a command of cargo's.
 pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
     let BuildOptions {
         release,
@@ -102,7 +102,7 @@ pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
     command.args(switches.into_iter().filter(|(_, wanted)| **wanted).map(|(flag, _)| flag));
 }
 
-/// The workspace's members; features play no part as long as dependencies are not asked for.
+/// The workspace's members, without dependencies, so that features make no difference.
 pub(super) fn metadata(wanted: Query<'_>, prepare: &dyn Fn(&mut Command)) -> Result<Metadata, Error> {
     let Query { manifest_path, locked, offline, config } = wanted;
     let mut query = MetadataCommand::new();

@@ -9,17 +9,18 @@ use tempfile::TempDir;
 
 use super::program::Program;
 use super::start;
+use crate::cli::runner::START;
 
-/// What is asked for how cargo starts programs is started by cargo in their place. Here that is the executable of these
-/// tests, which must then answer as the tool does, and not test.
+/// To say how it starts programs, cargo starts the tool in their place. In unit tests the tool is the executable of the
+/// tests: then it must answer, and run no test.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static ANSWER: extern "C" fn() = answer;
 
 extern "C" fn answer() {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|argument| argument == start::SUBCOMMAND) {
-        let told = start::tell(arguments.next().unwrap_or_default(), arguments.collect());
+    if arguments.next().is_some_and(|argument| argument == START) {
+        let told = start::answer(arguments.next().unwrap_or_default(), arguments.collect());
         std::process::exit(told.is_err().into());
     }
 }

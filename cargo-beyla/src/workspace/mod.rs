@@ -11,5 +11,6 @@ pub mod select;
 pub mod sources;
 mod specification;
 pub mod start;
+mod target;
 mod target_runner;
-pub mod tests;
+pub mod test_workspace;

@@ -8,8 +8,8 @@ use std::process::Command;
 /// What it takes to start a program as `cargo run` and `cargo test` do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// What is executed: the built program or, if cargo's configuration has a runner, that. A relative path begins in
-    /// `folder`.
+    /// The executable: the built program, or the runner of cargo's configuration if there is one. A relative path begins
+    /// in `folder`.
     pub path: PathBuf,
     /// Its arguments; the first is its own name.
     pub arguments: Vec<OsString>,

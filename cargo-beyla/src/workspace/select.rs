@@ -8,50 +8,11 @@ use cargo_metadata::{Metadata, Package};
 use super::candidates::{Candidates, Missing};
 use super::cargo::Query;
 use super::sources::Sources;
+use super::target::{Target, TargetKind};
 use super::{cargo, specification};
-use crate::cli::TargetArguments;
+use crate::cli::options::TargetArguments;
 use crate::config::layers::Manifests;
 use crate::error::Error;
-
-/// What kind of target runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetKind {
-    /// `--bin`
-    Bin,
-    /// `--example`
-    Example,
-}
-
-impl TargetKind {
-    /// The flag that names such a target.
-    pub fn flag(self) -> &'static str {
-        match self {
-            Self::Bin => "--bin",
-            Self::Example => "--example",
-        }
-    }
-
-    /// What a person calls it.
-    pub fn noun(self) -> &'static str {
-        match self {
-            Self::Bin => "binary",
-            Self::Example => "example",
-        }
-    }
-}
-
-/// The target to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its package's name.
-    pub package: String,
-    /// Its own name.
-    pub name: String,
-    /// Binary or example.
-    pub kind: TargetKind,
-    /// Where nobody named it: a sentence that says what was chosen, and why.
-    pub chosen: Option<String>,
-}
 
 /// The target to run, and its package.
 #[derive(Clone, Debug)]
@@ -64,7 +25,7 @@ pub struct Selection {
     pub target_directory: PathBuf,
     /// The manifests whose metadata may hold settings.
     pub manifests: Manifests,
-    /// Its package, for what `cargo run` passes on of it.
+    /// Its package.
     pub(super) package: Package,
 }
 

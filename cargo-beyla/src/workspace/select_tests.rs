@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::cli::BuildOptions;
+use crate::cli::options::BuildOptions;
 use crate::workspace::fixture::{package, workspace};
 
 /// A virtual workspace: `api` with two binaries, `web` with one and a library, `core` with a library

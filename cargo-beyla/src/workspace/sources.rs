@@ -22,8 +22,8 @@ impl Sources {
         Self { root: metadata.workspace_root.clone().into(), crates }
     }
 
-    /// Those of an executable that somebody else has built: of the workspace around it, which has the lock file, or
-    /// without one, of the working directory.
+    /// The sources of an executable that somebody else has built: those of the workspace around it, which a lock file
+    /// marks, or without one, those of the working directory.
     pub fn around(executable: &Path) -> Self {
         let workspace = executable.ancestors().skip(1).find(|folder| folder.join("Cargo.lock").is_file());
         let root = workspace.map(Path::to_owned).or_else(|| std::env::current_dir().ok()).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! `cargo run` and `cargo test` start a program with arguments, a folder and an environment that depend on the package,
 //! its build scripts, the layout of the target directory, the toolchain and all of cargo's configuration. So cargo is
 //! asked: it runs once more, with this tool as the runner of the target. The tool writes down how it was started, and
-//! ends ([`tell`]). What cargo builds is not executed meanwhile.
+//! ends ([`answer`]). What cargo has built is not executed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,19 +22,17 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::cargo;
 use super::program::Program;
 use super::target_runner::{TargetRunners, sets_runner};
-use crate::cli::BuildOptions;
+use crate::cli::options::BuildOptions;
+use crate::cli::runner::START;
 use crate::error::Error;
-
-/// The subcommand that writes down how it was started.
-pub const SUBCOMMAND: &str = "__start";
 
 /// What marks the beginning of an answer among other output.
 const MARK: &[u8] = b"\0cargo-beyla start\0";
 
-/// After this time the user is told what is waited for.
+/// After this time the user hears what we wait for.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// How lines of cargo begin that tell why it takes long.
+/// How lines of cargo begin that say why it takes long.
 const DOING: [&str; 3] = ["Blocking", "Compiling", "Downloading"];
 
 /// The most characters of cargo's reasons that are repeated.
@@ -54,7 +52,7 @@ struct Answer {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn tell(target: OsString, arguments: Vec<OsString>) -> io::Result<()> {
+pub fn answer(target: OsString, arguments: Vec<OsString>) -> io::Result<()> {
     let folder = std::env::current_dir()?.into_os_string();
     let answer = Answer { target, folder, arguments, environment: std::env::vars_os().collect() };
     let mut stdout = io::stdout().lock();
@@ -115,7 +113,7 @@ pub struct Asked {
     runners: TargetRunners,
 }
 
-/// The same options but for runners: one of the command line might have precedence over us.
+/// The same options without runners: one of the command line might have precedence over us.
 pub(super) fn without_runners(options: &BuildOptions) -> BuildOptions {
     let mut options = options.clone();
     options.cargo_config.retain(|setting| !sets_runner(setting, None));
@@ -133,15 +131,15 @@ pub(super) fn ask(
 ) -> Result<Asked, Error> {
     let system = |source| Error::System { what: "asking cargo how it starts programs", source };
     // By a descriptor that cargo inherits, this very program is found: whatever its path, whoever may go there, and
-    // though another may have been installed in its place meanwhile.
+    // even if another was installed in its place since.
     let own = rustix::fs::open("/proc/self/exe", OFlags::PATH, Mode::empty()).map_err(|errno| system(errno.into()))?;
     let path = format!("/proc/self/fd/{}", own.as_raw_fd());
     // The environment has the last word on the runner of a target, whatever form it has elsewhere.
     for target in runners.targets() {
-        command.env(TargetRunners::variable(target), format!("{path} {SUBCOMMAND} {target}"));
+        command.env(TargetRunners::variable(target), format!("{path} {START} {target}"));
     }
     // Of a target that we did not expect. The condition always holds, and nobody else has written it like this.
-    command.arg("--config").arg(format!("target.'cfg(not(cargo_beyla))'.runner=['{path}','{SUBCOMMAND}','']"));
+    command.arg("--config").arg(format!("target.'cfg(not(cargo_beyla))'.runner=['{path}','{START}','']"));
     if !arguments.is_empty() {
         command.arg("--").args(arguments);
     }
@@ -200,7 +198,7 @@ impl Asked {
         String::from_utf8_lossy(&contents(&self.said).unwrap_or_default()).into_owned()
     }
 
-    /// The program as cargo would have started it, had it not been asked.
+    /// The program as cargo starts it when this tool is not the runner.
     fn program(&self, answer: Answer) -> Program {
         let Answer { target, folder, arguments, mut environment } = answer;
         for target in self.runners.targets() {

@@ -1,8 +1,8 @@
 //! The runner that cargo's configuration has for what it builds: `target.<triple>.runner`, `target.'cfg(...)'.runner` or
 //! `CARGO_TARGET_<TRIPLE>_RUNNER`.
 //!
-//! Which one it is, cargo does not tell by itself while this tool is the runner ([`super::start`]). Its configuration it
-//! does tell: `cargo config get` has read all files, with those that they include, and the command line. That command
+//! While this tool is the runner ([`super::start`]), cargo does not say which other one is configured. But it prints its
+//! configuration: `cargo config get` has read all files, with those that they include, and the command line. That command
 //! is unstable; where it fails, a runner is known only by its variable.
 
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::cargo;
 use super::program::Program;
 
-/// Cargo and the compiler, asked for what decides about runners. They answer while other things are done.
+/// Questions to cargo and the compiler about what decides on runners. They answer while we do other things.
 pub(super) struct Questions {
     settings: Option<Child>,
     compiler: Option<Child>,
@@ -24,10 +24,10 @@ pub(super) struct Questions {
     command_line: Vec<String>,
 }
 
-/// What decides about runners.
+/// What decides on runners.
 #[derive(Debug, Default)]
 pub(super) struct TargetRunners {
-    /// Cargo's configuration, but for variables.
+    /// Cargo's configuration without variables.
     settings: Table,
     /// The same as cargo has printed it, each value with its origin.
     printed: String,
@@ -53,7 +53,7 @@ impl Questions {
         let ask = |mut command: Command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
             prepare(&mut command);
-            // Without an answer, what it would have told is not known.
+            // Without an answer, nothing is known of runners.
             command.spawn().ok()
         };
         let mut settings = Command::new(cargo::program());
@@ -108,7 +108,7 @@ impl TargetRunners {
         (!is_ours).then_some(Runner { program, words })
     }
 
-    /// That of `target.'cfg(...)'`, if there is one whose condition holds.
+    /// The runner of `target.'cfg(...)'`, if there is one whose condition holds.
     fn by_condition(&self, target: &str) -> Option<Vec<String>> {
         let table = self.settings.get("target")?.as_table()?;
         let conditional: Vec<(CfgExpr, Vec<String>)> = table
@@ -144,7 +144,7 @@ impl TargetRunners {
 }
 
 impl Runner {
-    /// Has it run a program.
+    /// The program as it is started by this runner.
     pub(super) fn run(self, program: Program) -> Program {
         let Self { program: path, words } = self;
         let Program { arguments, environment, folder, .. } = program;
@@ -187,7 +187,7 @@ fn split(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// A target may be the path of its specification.
+/// The name of a target, which may be given as the path of its specification.
 fn short_name(target: &str) -> String {
     match target.strip_suffix(".json") {
         Some(path) => path.rsplit('/').next().unwrap_or(path).to_owned(),

@@ -368,7 +368,7 @@ fn whoever_offers_never_waits_and_memory_is_bounded() {
         exporter.offer(&one);
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    // In the inbox, in the queue behind it, and on the way from one to the other.
+    // In the queue, in the queue behind it, and on the way from one to the other.
     assert!(Arc::strong_count(&one) <= 3 * 65_536 + 1, "{}", Arc::strong_count(&one));
     exporter.lose(5);
     let outcome = exporter.finish(Duration::from_millis(200)).traces.expect("there are spans");

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cargo_beyla::export::exporter::{Checked, Exporter};
+use cargo_beyla::export::checked::Checked;
+use cargo_beyla::export::exporter::Exporter;
 use cargo_beyla::export::settings::{ExportSettings, PrometheusExport, Resource};
 use cargo_beyla_core::model::request::Request;
 use prometheus_parse::{Scrape, Value};

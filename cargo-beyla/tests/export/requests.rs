@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cargo_beyla::export::exporter::{Checked, Exporter};
-use cargo_beyla::export::outcome::{Outcome, TracesOutcome};
+use cargo_beyla::export::checked::Checked;
+use cargo_beyla::export::exporter::Exporter;
+use cargo_beyla::export::outcome::{ExportOutcome, TracesOutcome};
 use cargo_beyla::export::settings::{Compression, ExportSettings, OtlpExport, Protocol, Resource, TlsFiles};
 use cargo_beyla::report::run_info::{RunInfo, Traced};
 use cargo_beyla_core::model::boundaries::Boundaries;
@@ -42,6 +43,8 @@ pub fn request(id: u64) -> Request {
         request_bytes: MessageBytes { header: 78, body: Some(0) },
         response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
         explanation: None,
+        stream: None,
+        grpc: None,
         trace: Some(Box::new(TraceContext {
             trace_id: TraceId::of(u128::from(id) << 64 | 7),
             span_id: SpanId::of(id),
@@ -123,7 +126,7 @@ pub fn start_of(settings: &ExportSettings, run: &RunInfo) -> Exporter {
 }
 
 /// Exports so many requests.
-pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> Outcome {
+pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> ExportOutcome {
     let exporter = start(settings);
     for id in 1..=requests {
         exporter.offer(&Arc::new(request(id)));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cargo_beyla::export::kept::{Accepted, Kept, Signals};
+use cargo_beyla::export::filter::{ExportFilter, RequestFilter, Signals};
 use cargo_beyla::export::outcome::Counts;
 use cargo_beyla::export::settings::{ExportSettings, Protocol, Sampler};
 use cargo_beyla_core::exchange::pattern::PathPatterns;
@@ -162,9 +162,9 @@ fn of_a_test_all_is_sampled_or_nothing() {
 fn what_the_settings_leave_out_is_told() {
     let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
     let ignored = PathPatterns::new(&["/users/1".into(), "/users/2".into()]).expect("patterns");
-    for (of_ignored, sent) in [(Signals::NONE, 3), (Signals { traces: true, metrics: false }, 5)] {
-        let kept = Some(Kept::new(Accepted::default(), ignored.clone(), of_ignored));
-        let settings = ExportSettings { kept, ..traces(&receiver.url(), Protocol::HttpProtobuf) };
+    for (ignored_as, sent) in [(Signals::NONE, 3), (Signals { traces: true, metrics: false }, 5)] {
+        let filter = Some(ExportFilter::new(RequestFilter::default(), ignored.clone(), ignored_as));
+        let settings = ExportSettings { filter, ..traces(&receiver.url(), Protocol::HttpProtobuf) };
         let outcome = export(&settings, 5, PATIENCE).traces.expect("there are spans");
         assert_eq!(
             (outcome.all.requests, outcome.sent.requests, outcome.unwanted, outcome.unsampled.requests),

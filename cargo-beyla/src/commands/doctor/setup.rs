@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use nix::unistd::{Gid, Group, Uid, getgid};
 
-use super::super::status::Status;
+use crate::console::status::Status;
 use crate::error::{Error, UNSUPPORTED, USAGE};
 use crate::launch::user::InvokingUser;
 use crate::probe::client::Helper;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::cli::test::TestArguments;
 use crate::config::test_groups::TestGroup;
 use crate::error::Error;
-use crate::launch::runner::{PlannedBinary, PlannedTest};
-use crate::workspace::tests::TestBinary;
-use crate::workspace::tests::arguments::HarnessArguments;
-use crate::workspace::tests::list::{PATIENCE, list};
+use crate::launch::test_runner::plan::{PlannedBinary, PlannedTest};
+use crate::workspace::test_workspace::TestBinary;
+use crate::workspace::test_workspace::arguments::HarnessArguments;
+use crate::workspace::test_workspace::list::{PATIENCE, list};
 
 /// The shortest time that a binary gets to list its tests, however short `--timeout` is.
 const PATIENCE_MIN: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Asks the binaries for their tests, so many at a time; `prepare` has the last word on each command.
+    /// Asks the binaries for their tests, `at_a_time` of them at once; `prepare` has the last word on each command.
     ///
     /// A binary without the standard harness is one test, which gets the user's arguments, whatever they mean to it.
     pub(super) fn make(

@@ -84,7 +84,7 @@ pub(super) struct Exemplar {
 pub(super) struct Histogram {
     buckets: &'static Buckets,
     counts: Vec<u64>,
-    /// The last of each bucket, with its value.
+    /// The last exemplar of each bucket, with its value.
     exemplars: Vec<Option<(u64, Exemplar)>>,
     sum: u128,
     /// The least and the greatest value.

@@ -1,4 +1,4 @@
-//! Metrics by OTLP: every so often, and once more at the end.
+//! Metrics by OTLP: at an interval, and once more at the end.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -15,7 +15,7 @@ use super::histogram::{DURATION, Exemplar, Histogram, PHASE, SIZE};
 use super::process::{Usage, usage};
 use crate::config::attributes::{AttributeSelection, selects};
 use crate::export::attribute::{Attribute, Value, error_type, method, route, version};
-use crate::export::resource::{flag, number, text};
+use crate::export::key_value::{flag, number, text};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::request::{Outcome, Request};
 
@@ -76,7 +76,7 @@ struct Attributes {
     status: Option<u16>,
     error: Option<Cow<'static, str>>,
     version: Option<&'static str>,
-    /// Those that are [`HIDDEN`] by default.
+    /// The attributes that are [`HIDDEN`] by default.
     hidden: Vec<(Attribute, Value<'static>)>,
 }
 
@@ -101,13 +101,13 @@ struct Table {
 #[derive(Debug)]
 pub(in crate::export) struct Store {
     run: RunInfo,
-    /// One, but for metrics that are to have different attributes.
+    /// One set, unless metrics have different attributes.
     tables: Vec<Table>,
     /// The table of each of [`METRICS`].
     of: [usize; METRICS.len()],
     /// What the server's process had when it was looked at last.
     usage: Option<Usage>,
-    /// The requests whose attributes are not told by one metric at least.
+    /// The requests whose attributes are missing from one metric at least.
     overflowed: u64,
 }
 
@@ -143,7 +143,7 @@ impl Store {
         self.overflowed += u64::from(overflows);
     }
 
-    /// The requests whose attributes some metrics do not tell, since there are too many sets of them.
+    /// The requests whose attributes are missing from some metrics, since there are too many sets of them.
     pub(in crate::export) fn overflowed(&self) -> u64 {
         self.overflowed
     }
@@ -152,7 +152,7 @@ impl Store {
     pub(in crate::export) fn look_at_process(&mut self) {
         let Some(mut usage) = self.run.pid().and_then(usage) else { return };
         if usage.memory == 0 {
-            // It has just ended: what it had until then tells more.
+            // It has just ended: what it had until then says more.
             usage.memory = self.usage.map_or(0, |before| before.memory);
         }
         self.usage = Some(usage);

@@ -23,7 +23,7 @@ impl Attempts {
         }
     }
 
-    /// Sends a message once, and gives the receiver so much time as it was given.
+    /// Sends a message once, and gives the receiver the time of its timeout.
     pub(super) async fn send<S: Signal>(&self, message: &S, receiver: &Receiver) -> Result<Rejected, Failure> {
         let sent = async {
             match self {

@@ -23,8 +23,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::failure::Failure;
-use super::http::USER_AGENT;
-use super::receiver::Receiver;
+use super::receiver::{Receiver, USER_AGENT};
 use super::tls::Tls;
 use crate::config::proxy::{Credentials, Proxy};
 use crate::export::settings::Protocol;
@@ -65,7 +64,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection that can be used.
 pub(super) struct Connection {
     stream: TokioIo<Box<dyn Stream>>,
-    /// Whether requests on it are for a proxy, which must be told the whole URL.
+    /// Whether requests on it are for a proxy, which needs the whole URL.
     is_forwarded: bool,
 }
 
@@ -145,7 +144,7 @@ async fn tunnel(
     credentials: Option<&Credentials>,
 ) -> Result<Box<dyn Stream>, BoxError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the connection, or when nobody wants that any more.
+    // It ends with the connection, or when the connection is dropped.
     tokio::spawn(connection.with_upgrades());
     let target = authority(target);
     let mut request = Request::connect(&target)

@@ -179,7 +179,7 @@ async fn deadline(ending: &mut Ending) -> Instant {
     end.map_or_else(Instant::now, |end| end.deadline)
 }
 
-/// Waits until no time is left: until the deadline, wherever it is moved to.
+/// Waits until the deadline, which may still be moved.
 async fn over(ending: &mut Ending) {
     loop {
         let deadline = deadline(ending).await;

@@ -7,7 +7,7 @@ use super::mistake::mistake;
 use crate::export::settings::{Proxy, Setting};
 use crate::report::text::escape;
 
-/// The longest reason that is told, in characters.
+/// The longest reason that is shown, in characters.
 const REASON_MAX: usize = 200;
 
 /// A message that was not taken.
@@ -67,7 +67,7 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
 
 /// Text that others have written, fit for a line of ours: nothing in it steers the terminal, and it is short.
 pub(super) fn line(text: &str) -> String {
-    // One more than there is room for tells that it is too long.
+    // One more than there is room for shows that it is too long.
     let start: String = text.trim().chars().take(REASON_MAX + 1).collect();
     let start = start.replace(['\n', '\r', '\t'], " ");
     let escaped = escape(&start);

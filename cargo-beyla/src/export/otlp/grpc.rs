@@ -34,7 +34,7 @@ impl Grpc {
         let unencrypted = Uri::from_parts(parts).map_err(|error| refused(&error))?;
         let endpoint = Endpoint::from(unencrypted)
             .origin(receiver.uri.clone())
-            .user_agent(super::http::USER_AGENT)
+            .user_agent(super::receiver::USER_AGENT)
             .map_err(|error| refused(&error))?;
         let channel = endpoint.connect_with_connector_lazy(Connector::new(receiver)?);
         let metadata = MetadataMap::from_headers(receiver.headers.clone());

@@ -15,13 +15,10 @@ use prost::Message;
 
 use super::connector::Connector;
 use super::failure::{Failure, Remedy, innermost};
-use super::receiver::Receiver;
+use super::receiver::{Receiver, USER_AGENT};
 use super::secrets::Secrets;
 use super::signal::{Rejected, Signal};
 use crate::export::settings::{Compression, Credentials};
-
-/// How we name ourselves to receivers.
-pub(super) const USER_AGENT: &str = concat!("cargo-beyla/", env!("CARGO_PKG_VERSION"));
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";

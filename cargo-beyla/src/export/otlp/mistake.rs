@@ -1,7 +1,7 @@
 //! What is wrong with a set-up, in words that say what to look at. The libraries name it in terms of their own, and in
 //! types of crates that are none of our dependencies: their text tells it.
 
-/// What an error of a library comes from, if it is a usual one.
+/// The usual mistake behind an error of a library, if it is one of those.
 pub(super) fn mistake(text: &str) -> Option<&'static str> {
     const CERTIFICATE: &str = "invalid peer certificate: ";
     if let Some((_, certificate)) = text.split_once(CERTIFICATE) {

@@ -10,6 +10,9 @@ use crate::config::secret::masked_url;
 use crate::error::Error;
 use crate::export::settings::{Compression, OtlpExport, Protocol, Proxy, Setting};
 
+/// How we name ourselves to receivers.
+pub(super) const USER_AGENT: &str = concat!("cargo-beyla/", env!("CARGO_PKG_VERSION"));
+
 /// A receiver, as checked before the run.
 #[derive(Clone, Debug)]
 pub(in crate::export) struct Receiver {

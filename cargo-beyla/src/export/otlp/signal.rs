@@ -13,7 +13,8 @@ use tonic::{Extensions, Request, Response, Status};
 use super::failure::line;
 use super::secrets::Secrets;
 
-/// The size of a message in bytes, but for a little: gRPC receivers take up to 4 MiB by default.
+/// The size up to which messages are filled, in bytes. A message may be a little larger; by default, gRPC receivers take
+/// up to 4 MiB.
 pub(in crate::export) const BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A message that a receiver takes.

@@ -1,4 +1,4 @@
-//! TLS: whom we trust, and who we are.
+//! TLS: the authorities that we trust, and our own certificate.
 
 use std::fs::File;
 use std::io::Read;
@@ -165,7 +165,7 @@ fn read(file: &Setting<PathBuf>) -> Result<Vec<u8>, Error> {
     if bytes.len() as u64 > FILE_MAX { Err(wrong(file, "is too large for a file in PEM")) } else { Ok(bytes) }
 }
 
-/// One byte more tells that there is more.
+/// One byte more shows that the file is too long.
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;

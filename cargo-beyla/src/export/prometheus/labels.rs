@@ -104,7 +104,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::export::resource::{flag, number, text};
+    use crate::export::key_value::{flag, number, text};
 
     fn written(attributes: &[KeyValue], le: Option<&str>) -> String {
         let mut out = String::new();

@@ -178,8 +178,8 @@ fn hex(out: &mut String, bytes: &[u8]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::key_value;
     use crate::export::metrics::store::Store;
-    use crate::export::resource;
     use crate::report::fixtures;
     use cargo_beyla_core::model::trace_context::{SpanId, TraceContext, TraceId};
 
@@ -192,7 +192,7 @@ mod tests {
             TraceContext { trace_id: TraceId::of(0xa), span_id: SpanId::of(0xb), caller: None, test: None }.into(),
         );
         store.record(&request, true);
-        let attributes = vec![resource::text("service.name", "shop\n1")];
+        let attributes = vec![key_value::text("service.name", "shop\n1")];
         text(&Resource { attributes, ..Resource::default() }, &store.metrics(5), format)
     }
 

@@ -8,13 +8,13 @@ use prost::Message;
 use super::spans::spans;
 use super::test_span::test_span;
 use crate::config::attributes::AttributeSelection;
-use crate::export::inbox::Queue;
 use crate::export::item::{Counts, Item};
 use crate::export::otlp::signal::BYTES_MAX;
+use crate::export::queue::BoundedQueue;
 use crate::export::resource::scope;
 use crate::report::run_info::RunInfo;
 
-/// The spans of a message, which are few so that one that is lost is no great loss.
+/// The most spans of a message: few, so that not many are lost with one message.
 const SPANS_MAX: usize = 512;
 
 /// The requests that fill a message: three spans each.
@@ -23,7 +23,7 @@ pub(super) const FULL: usize = SPANS_MAX / 3;
 /// The semantic conventions by which attributes are named.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 
-/// A message, and how many it tells of.
+/// A message, and how many requests and tests are in it.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) items: Counts,
@@ -32,9 +32,9 @@ pub(super) struct Batch {
 
 /// The attributes that spans are sent without.
 #[derive(Debug, Default)]
-pub(in crate::export) struct Without(Vec<AttributeSelection>);
+pub(in crate::export) struct ExcludedAttributes(Vec<AttributeSelection>);
 
-impl Without {
+impl ExcludedAttributes {
     /// Of all that is selected, what is said of the spans.
     pub(in crate::export) fn new(mut attributes: Vec<AttributeSelection>) -> Self {
         attributes.retain(|selection| selection.metric == "traces" && !selection.exclude.is_empty());
@@ -53,7 +53,12 @@ impl Without {
 
 impl Batch {
     /// Takes items out of the queue, the spans of each whole, until the message is full.
-    pub(super) fn fill(queue: &mut Queue, run: &RunInfo, resource: &Resource, without: &Without) -> Self {
+    pub(super) fn fill(
+        queue: &mut BoundedQueue,
+        run: &RunInfo,
+        resource: &Resource,
+        without: &ExcludedAttributes,
+    ) -> Self {
         let (mut all, mut items, mut bytes): (Vec<Span>, Counts, usize) = (Vec::new(), Counts::default(), 0);
         while let Some(next) = queue.front() {
             let count = next.count();
@@ -87,12 +92,12 @@ mod tests {
 
     use super::*;
     use crate::config::attributes::selections_of;
-    use crate::export::inbox::BOUNDS;
+    use crate::export::queue::BOUNDS;
     use crate::report::fixtures;
     use cargo_beyla_core::model::trace_context::{SpanId, TraceContext, TraceId};
 
-    fn queue(requests: u64, path: &str) -> Queue {
-        let mut queue = Queue::new(BOUNDS);
+    fn queue(requests: u64, path: &str) -> BoundedQueue {
+        let mut queue = BoundedQueue::new(BOUNDS);
         for id in 1..=requests {
             let mut request = fixtures::request(id, path);
             let (trace_id, span_id) = (TraceId::of(id.into()), SpanId::of(id));
@@ -102,10 +107,10 @@ mod tests {
         queue
     }
 
-    fn sizes(mut queue: Queue) -> Vec<u64> {
+    fn sizes(mut queue: BoundedQueue) -> Vec<u64> {
         let mut sizes = Vec::new();
         while queue.len() > 0 {
-            let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &Without::default());
+            let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &ExcludedAttributes::default());
             assert!(batch.message.encoded_len() < BYTES_MAX + 64 * 1024);
             let spans = &batch.message.resource_spans[0].scope_spans[0].spans;
             assert!(spans.len() <= SPANS_MAX && spans.len() as u64 == 3 * batch.items.requests);
@@ -127,7 +132,7 @@ mod tests {
     fn tests_go_with_their_requests() {
         let mut queue = queue(2, "/");
         assert!(queue.push(Item::Test(Arc::new(fixtures::ended_test(1)))));
-        let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &Without::default());
+        let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &ExcludedAttributes::default());
         assert_eq!(batch.items, Counts { requests: 2, tests: 1 });
         let spans = &batch.message.resource_spans[0].scope_spans[0].spans;
         assert_eq!((spans.len(), spans[6].name.as_str()), (7, "shop::api buys"));
@@ -136,7 +141,7 @@ mod tests {
     #[test]
     fn spans_are_without_what_is_excluded() {
         let selections = "traces: {include: [db.*], exclude: [url_query, client.*]}\n'*': {exclude: ['*']}";
-        let without = Without::new(selections_of(selections));
+        let without = ExcludedAttributes::new(selections_of(selections));
         let mut queue = queue(1, "/a?b=c");
         let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &without);
         let attributes = &batch.message.resource_spans[0].scope_spans[0].spans[0].attributes;

@@ -1,9 +1,9 @@
-//! What `--explain` tells of a request, on its server span.
+//! What `--explain` found out about a request, on its server span.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 
-use crate::export::resource::{number, text};
+use crate::export::key_value::{number, text};
 use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Place};
 
 /// The parts of the handle phase, in nanoseconds.

@@ -8,12 +8,12 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::batch::{Batch, FULL, Without};
-use crate::export::inbox::{Bounds, Queue};
+use super::batch::{Batch, ExcludedAttributes, FULL};
 use crate::export::item::{Counts, Item};
 use crate::export::otlp::delivery::{Delivery, NotDelivered, Trouble};
 use crate::export::otlp::signal::Rejected;
 use crate::export::outcome::TracesOutcome;
+use crate::export::queue::{BoundedQueue, Bounds};
 use crate::report::run_info::RunInfo;
 
 /// How long something waits for more to be sent with.
@@ -25,7 +25,7 @@ const TOO_MANY: &str = "they came faster than they were taken";
 /// What waits to be sent.
 #[derive(Debug)]
 pub(in crate::export) struct Waiting {
-    queue: RefCell<Queue>,
+    queue: RefCell<BoundedQueue>,
     changed: Notify,
     /// Whether no more will come.
     closed: Cell<bool>,
@@ -61,7 +61,7 @@ impl Waiting {
         outcome.unwanted += 1;
     }
 
-    /// Takes note that no more will come, and that so many were lost on the way here.
+    /// Notes that no more will come, and how many were lost on the way here.
     pub(in crate::export) fn close(&self, lost: Counts) {
         let mut outcome = self.outcome.borrow_mut();
         outcome.all += lost;
@@ -85,7 +85,7 @@ impl Waiting {
         }
     }
 
-    /// Takes down what became of a message about so many.
+    /// Notes what became of a message, and how many were in it.
     fn account(&self, items: Counts, delivered: &Result<Rejected, NotDelivered>) {
         let mut outcome = self.outcome.borrow_mut();
         match delivered {
@@ -122,11 +122,16 @@ pub(in crate::export) struct Pipeline {
     delivery: Delivery,
     run: RunInfo,
     resource: Resource,
-    without: Without,
+    without: ExcludedAttributes,
 }
 
 impl Pipeline {
-    pub(in crate::export) fn new(delivery: Delivery, run: RunInfo, resource: Resource, without: Without) -> Self {
+    pub(in crate::export) fn new(
+        delivery: Delivery,
+        run: RunInfo,
+        resource: Resource,
+        without: ExcludedAttributes,
+    ) -> Self {
         Self { delivery, run, resource, without }
     }
 
@@ -134,7 +139,7 @@ impl Pipeline {
     pub(in crate::export) fn waiting(&self, bounds: Bounds) -> Rc<Waiting> {
         let endpoint = self.delivery.receiver().endpoint.clone();
         Rc::new(Waiting {
-            queue: RefCell::new(Queue::new(bounds)),
+            queue: RefCell::new(BoundedQueue::new(bounds)),
             changed: Notify::new(),
             closed: Cell::new(false),
             outcome: RefCell::new(TracesOutcome { endpoint, ..TracesOutcome::default() }),
@@ -142,7 +147,7 @@ impl Pipeline {
         })
     }
 
-    /// Sends until no more will come, and tells `progress` of each request that is done with.
+    /// Sends until no more will come, and reports each request that is done to `progress`.
     pub(in crate::export) async fn run(mut self, waiting: Rc<Waiting>, progress: impl Fn(u64)) -> TracesOutcome {
         while waiting.ready().await {
             let batch = Batch::fill(&mut waiting.queue.borrow_mut(), &self.run, &self.resource, &self.without);

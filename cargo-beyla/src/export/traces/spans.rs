@@ -41,7 +41,7 @@ use cargo_beyla_core::model::trace_context::{SpanId, TestSpan, TraceContext, Tra
 /// What W3C Trace Context calls the flag of a trace that is recorded.
 pub(super) const SAMPLED: u32 = 1;
 
-/// The spans of a request, the server span first; none of one that has no place in a trace.
+/// The spans of a request, the server span first; none if the request has no place in a trace.
 pub(in crate::export) fn spans(request: &Request, run: &RunInfo) -> Vec<Span> {
     let Some(context) = request.trace.as_deref() else {
         return Vec::new();

@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 
 use super::spans::SAMPLED;
-use crate::export::resource::{number, text};
+use crate::export::key_value::{number, text};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::test::{EndedTest, TestResult};
 
@@ -34,7 +34,7 @@ pub(super) fn test_span(test: &EndedTest, run: &RunInfo) -> Span {
     }
 }
 
-/// Why a test has not passed, if it has not.
+/// Why a test has failed, if it has.
 fn failure(result: Option<TestResult>, reason: Option<&str>) -> Option<String> {
     match result {
         Some(TestResult::Passed) => None,

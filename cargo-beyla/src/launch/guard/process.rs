@@ -12,35 +12,35 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::super::family::Family;
+use super::super::process_tree::ProcessTree;
 use super::{MESSAGE, Message, NAME};
 use crate::error::USAGE;
 
-/// The signals that are remembered until somebody asks: far more than anybody sends in a moment.
+/// How many signals are remembered until somebody asks for them: far more than arrive in a moment.
 const SIGNALS_MAX: usize = 1024;
 
-/// Runs the guard until the process that has started it is gone, and then kills what that was to look after.
+/// Runs the guard until the process that has started it is gone, and then kills what it was asked to watch.
 pub fn run() -> ExitCode {
     match guard() {
         Ok(watched) => {
-            for family in watched.values() {
-                family.kill_orphaned();
+            for tree in watched.values() {
+                tree.kill_orphaned();
             }
             ExitCode::SUCCESS
         }
-        // It was started by hand: there is no channel.
+        // There is no channel: it was started by hand.
         Err(_) => ExitCode::from(USAGE),
     }
 }
 
-fn guard() -> io::Result<HashMap<Pid, Family>> {
-    // Nothing that is sent to the group ends or stops it.
+fn guard() -> io::Result<HashMap<Pid, ProcessTree>> {
+    // Nothing that is sent to the group may end or stop the guard.
     SigSet::all().thread_block()?;
     let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
+    // Started as /proc/self/exe, it would be called `exe`. If the name cannot be set, nothing is lost.
     let _ = std::fs::write("/proc/self/comm", NAME);
     let mut channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // Anything else would be read as the end.
+    // If stdin is no socket, the guard was not started by us.
     channel.peer_addr()?;
 
     let mut watched = HashMap::new();
@@ -53,7 +53,7 @@ fn guard() -> io::Result<HashMap<Pid, Family>> {
             Err(errno) => return Err(errno.into()),
         }
         let is_told = ready[1].revents().is_some_and(|events| !events.is_empty());
-        // First: it may be asked for them.
+        // The signals come first, as the message may ask for them.
         while let Ok(Some(info)) = signals.read_signal() {
             if sent.len() < SIGNALS_MAX {
                 sent.push((info.ssi_signo as i32, info.ssi_pid));
@@ -67,8 +67,8 @@ fn guard() -> io::Result<HashMap<Pid, Family>> {
             return Ok(watched);
         }
         match Message::decode(&message) {
-            Some(Message::Watch(family)) => {
-                watched.insert(family.root, family);
+            Some(Message::Watch(tree)) => {
+                watched.insert(tree.root, tree);
             }
             Some(Message::Forget(root)) => {
                 watched.remove(&root);
@@ -76,7 +76,7 @@ fn guard() -> io::Result<HashMap<Pid, Family>> {
             Some(Message::WasSent { signal, sender }) => {
                 let known = sent.iter().position(|one| *one == (signal, sender));
                 known.map(|at| sent.swap_remove(at));
-                // If nobody reads it, the end of the channel is next.
+                // If nobody reads the answer, the channel is about to close.
                 let _ = channel.write_all(&[u8::from(known.is_some())]);
             }
             None => {}

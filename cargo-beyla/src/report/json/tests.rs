@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::report::fixtures;
+use crate::report::verdicts::Verdicts;
 use cargo_beyla_core::analysis::budget::judge::judge;
 use cargo_beyla_core::analysis::budget::parse::parse;
+use cargo_beyla_core::model::summary::Summary;
 use cargo_beyla_core::model::trace_context::{Caller, SpanId, TestSpan, TraceContext, TraceId};
 use serde_json::{Value, json};
 
 fn report(summary: &Summary, exit: Option<Exit>) -> Value {
     let mut out = Vec::new();
-    write(summary, &fixtures::run(), 2_310_000_000, exit, &Verdicts::default(), &mut out).unwrap();
+    let mut report = fixtures::report(summary.clone(), fixtures::run(), 2_310_000_000);
+    report.exit = exit;
+    write(&report, &mut out).unwrap();
     assert_eq!(out.last(), Some(&b'\n'));
     serde_json::from_slice(&out).unwrap()
 }
@@ -134,7 +138,9 @@ fn a_run_of_tests_with_its_verdicts() {
     comparison.rows.truncate(2);
     let verdicts = Verdicts { budgets: judge(&budgets, &summary, false), comparison: Some(comparison) };
     let mut out = Vec::new();
-    write(&summary, &fixtures::run_of_tests(), 2_310_000_000, None, &verdicts, &mut out).unwrap();
+    let mut report = fixtures::report(summary.clone(), fixtures::run_of_tests(), 2_310_000_000);
+    report.verdicts = verdicts;
+    write(&report, &mut out).unwrap();
     let report: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(report["target"], json!({ "workspace": "/work/shop" }));
     assert_eq!(report["requests"][0]["test"], 1);
@@ -143,7 +149,7 @@ fn a_run_of_tests_with_its_verdicts() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&added.into_iter().collect::<BTreeMap<_, _>>()).unwrap());
     summary.tests[1].round = 1;
     let mut out = Vec::new();
-    write(&summary, &fixtures::run_of_tests(), 1, None, &Verdicts::default(), &mut out).unwrap();
+    write(&fixtures::report(summary.clone(), fixtures::run_of_tests(), 1), &mut out).unwrap();
     let report: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!([&report["tests"][0]["round"], &report["tests"][1]["round"]], [0, 1]);
     assert_eq!((report.get("budgets"), report.get("comparison")), (None, None));

@@ -2,25 +2,26 @@
 
 use super::Width;
 use super::suite::label;
-use crate::report::colors::{Paint, Role};
-use crate::report::explain::sentence::route;
+use crate::report::colors::{Paint, TextStyle};
+use crate::report::finding::sentence::route;
+use crate::report::run_report::{RunReport, test_id};
 use crate::report::table::GAP;
 use crate::report::text::{self, escape, shorten};
 use crate::report::units::{count, time};
 use cargo_beyla_core::analysis::budget::judge::{BudgetVerdict, Outcome, Subject, Value};
 use cargo_beyla_core::analysis::budget::metric::Metric;
 use cargo_beyla_core::model::request::Request;
-use cargo_beyla_core::model::summary::Summary;
-use cargo_beyla_core::model::test::{TestId, TestSummary};
+use cargo_beyla_core::model::test::TestId;
 
-/// Of one budget, so many routes or tests are named that break it.
+/// How many routes or tests are named that break one budget.
 const VALUES_SHOWN: usize = 5;
 
 /// Columns of a test's name.
 const TEST_WIDTH: usize = 48;
 
 /// A line for each budget that fails the run, with what breaks it, and one for all others.
-pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Paint, width: Width) -> Option<String> {
+pub(super) fn budgets(report: &RunReport, paint: Paint, width: Width) -> Option<String> {
+    let verdicts = &report.verdicts.budgets;
     if verdicts.is_empty() {
         return None;
     }
@@ -32,13 +33,13 @@ pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Pain
         0 => format!("Budgets: {} of {all} hold", count(holding as u64)),
         failing => format!("Budgets: {} of {all} broken", count(failing as u64)),
     };
-    let mut out = paint.paint(if failing.is_empty() { Role::Strong } else { Role::Error }, title) + "\n";
-    let mut line = |indent: usize, role: Role, text: &str| {
+    let mut out = paint.paint(if failing.is_empty() { TextStyle::Strong } else { TextStyle::Error }, title) + "\n";
+    let mut line = |indent: usize, role: TextStyle, text: &str| {
         let text = shorten(text, width.line - indent);
         out.extend([&*" ".repeat(indent), &*paint.paint(role, text), "\n"]);
     };
     // What is said of it stands beneath it, where a line has no room for both.
-    let mut both = |indent: usize, role: Role, text: &str, gap: &str, more: &str| {
+    let mut both = |indent: usize, role: TextStyle, text: &str, gap: &str, more: &str| {
         let joined = [text, gap, more].concat();
         if more.is_empty() || text::width(&joined) <= width.line - indent {
             line(indent, role, joined.trim_end());
@@ -54,27 +55,39 @@ pub(super) fn budgets(verdicts: &[BudgetVerdict], summary: &Summary, paint: Pain
                 let nearest = verdict.values.first().map_or(String::new(), |value| {
                     format!("({}{})", if verdict.judged > 1 { "nearest: " } else { "" }, number(verdict, value))
                 });
-                both(2, Role::Faint, &format!("holds   {label}"), "  ", &nearest);
+                both(2, TextStyle::Faint, &format!("holds   {label}"), "  ", &nearest);
             }
             Outcome::NotJudged => {
-                both(2, Role::Faint, &format!("not judged  {label}"), "  ", "(nothing of it was among what was run)");
+                both(
+                    2,
+                    TextStyle::Faint,
+                    &format!("not judged  {label}"),
+                    "  ",
+                    "(nothing of it was among what was run)",
+                );
             }
             Outcome::Unmatched => {
-                both(2, Role::Error, &format!("broken  {label}"), "", "");
-                both(10, Role::Plain, "it matches nothing that was measured: is it spelled as in the report?", "", "");
+                both(2, TextStyle::Error, &format!("broken  {label}"), "", "");
+                both(
+                    10,
+                    TextStyle::Plain,
+                    "it matches nothing that was measured: is it spelled as in the report?",
+                    "",
+                    "",
+                );
             }
             Outcome::Broken => {
-                both(2, Role::Error, &format!("broken  {label}"), "", "");
+                both(2, TextStyle::Error, &format!("broken  {label}"), "", "");
                 for value in verdict.values.iter().take(VALUES_SHOWN) {
-                    both(10, Role::Plain, &number(verdict, value), " ", &of(&value.subject, summary));
+                    both(10, TextStyle::Plain, &number(verdict, value), " ", &of(&value.subject, report));
                 }
                 let rest = verdict.values.len().saturating_sub(VALUES_SHOWN);
                 if rest > 0 {
-                    both(10, Role::Faint, &format!("and {} more", count(rest as u64)), "", "");
+                    both(10, TextStyle::Faint, &format!("and {} more", count(rest as u64)), "", "");
                 }
                 for request in &verdict.requests {
-                    let (said, test) = said(request, &summary.tests);
-                    both(12, Role::Faint, &said, "  ", &test);
+                    let (said, test) = said(request, report);
+                    both(12, TextStyle::Faint, &said, "  ", &test);
                 }
             }
         }
@@ -89,26 +102,26 @@ fn number(verdict: &BudgetVerdict, value: &Value) -> String {
     if metric.is_time() { format!("{name} {}", time(value.value)) } else { format!("{name} {}", count(value.value)) }
 }
 
-fn of(subject: &Subject, summary: &Summary) -> String {
+fn of(subject: &Subject, report: &RunReport) -> String {
     match subject {
         Subject::Everything => "in all".to_owned(),
         Subject::Route { method, route: path } => format!("of {}", route(method, path)),
-        Subject::Test(test) => format!("of {}", test_name(*test, &summary.tests)),
+        Subject::Test(test) => format!("of {}", test_name(*test, report)),
     }
 }
 
-fn test_name(test: TestId, tests: &[TestSummary]) -> String {
-    let Some(of) = tests.get(test.0 as usize) else { return "a test".to_owned() };
+fn test_name(test: TestId, report: &RunReport) -> String {
+    let Some(of) = report.summary.tests.get(test.0 as usize) else { return "a test".to_owned() };
     let name = label(&of.binary, &of.name, TEST_WIDTH);
-    if tests.iter().any(|test| test.round > 0) { format!("{name}, round {}", of.round + 1) } else { name }
+    if report.is_repeated() { format!("{name}, round {}", of.round + 1) } else { name }
 }
 
 /// `#12  1.20 ms  200  GET /users/7` and `in shop::api users::create`.
-fn said(request: &Request, tests: &[TestSummary]) -> (String, String) {
+fn said(request: &Request, report: &RunReport) -> (String, String) {
     let status = request.status.map_or_else(|| request.outcome.label().to_owned(), |status| status.to_string());
     let target = route(&request.method, &request.path);
     let said = format!("#{}  {}  {status}  {target}", request.id, time(request.boundaries.total()));
-    let test = request.connection.owner.and_then(|owner| owner.test);
+    let test = test_id(request);
     debug_assert!(!said.contains(text::is_unfit));
-    (said, test.map_or(String::new(), |test| format!("in {}", test_name(test, tests))))
+    (said, test.map_or(String::new(), |test| format!("in {}", test_name(test, report))))
 }

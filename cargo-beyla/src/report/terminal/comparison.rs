@@ -1,8 +1,8 @@
 //! What changed since the baseline.
 
 use super::Width;
-use crate::report::colors::{Paint, Role};
-use crate::report::explain::sentence::route;
+use crate::report::colors::{Paint, TextStyle};
+use crate::report::finding::sentence::route;
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text::{escape, wrap};
 use crate::report::units::{counted, time};
@@ -17,7 +17,7 @@ const ROUTES_NAMED: usize = 5;
 /// A table of what changed, and a line for all that did not.
 pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: Width) -> String {
     let title = format!("Compared with the baseline `{}`", comparison.baseline);
-    let mut out = paint.paint(Role::Strong, title) + "\n";
+    let mut out = paint.paint(TextStyle::Strong, title) + "\n";
     let changed = |row: &&Row| matches!(row.verdict, Verdict::Slower | Verdict::Faster);
     let rows: Vec<&Row> = comparison.rows.iter().filter(changed).collect();
     let (shown, rest) = rows.split_at(rows.len().min(ROWS_SHOWN));
@@ -27,7 +27,7 @@ pub(super) fn comparison(comparison: &Comparison, paint: Paint, width: Width) ->
     let mut faint = |text: String| {
         for (index, line) in wrap(&text, width.columns - 2 * GAP).iter().enumerate() {
             let indent = if index == 0 { GAP } else { 2 * GAP };
-            out.extend([&*" ".repeat(indent), &*paint.paint(Role::Faint, line), "\n"]);
+            out.extend([&*" ".repeat(indent), &*paint.paint(TextStyle::Faint, line), "\n"]);
         }
     };
     if !rest.is_empty() {
@@ -92,7 +92,7 @@ fn table(rows: &[&Row], width: Width) -> Table {
     let changes = || rows.iter().map(|row| row.change);
     let mut table = Table::default();
     let verdict = |row: &&Row| {
-        let role = if row.verdict == Verdict::Slower { Role::Error } else { Role::Plain };
+        let role = if row.verdict == Verdict::Slower { TextStyle::Error } else { TextStyle::Plain };
         Cell::new(role, row.verdict.label())
     };
     let of = |cell: fn((f64, f64), (f64, f64)) -> String| {

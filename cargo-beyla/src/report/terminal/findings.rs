@@ -1,43 +1,41 @@
 //! What `--explain` finds wrong, and what usually cures it.
 
 use super::suite::label;
-use crate::report::colors::{Paint, Role};
-use crate::report::explain::cure::cure;
-use crate::report::explain::place::Spot;
-use crate::report::explain::sentence::{sentence, title};
+use crate::report::colors::{Paint, TextStyle};
+use crate::report::run_report::RunReport;
 use crate::report::text;
 use crate::report::units::counted;
 use cargo_beyla_core::model::finding::Finding;
-use cargo_beyla_core::model::summary::Explained;
 use cargo_beyla_core::model::test::TestSummary;
 
-/// Further ones are only counted: what is worth mending comes first.
+/// Further findings are only counted.
 const FINDINGS_SHOWN: usize = 10;
 
-/// Of a finding, so many tests are named.
+/// How many tests are named with a finding.
 const TESTS_SHOWN: usize = 3;
 
 /// Columns of a test's name.
 const TEST_WIDTH: usize = 48;
 
-/// Two paragraphs a finding, the worst first; `None` if there is nothing to find fault with.
-pub(super) fn findings(explained: &Explained, tests: &[TestSummary], paint: Paint, width: usize) -> Option<String> {
-    let (shown, rest) = explained.findings.split_at(explained.findings.len().min(FINDINGS_SHOWN));
+/// Two paragraphs a finding, the worst first; `None` if nothing was found.
+pub(super) fn findings(report: &RunReport, paint: Paint, width: usize) -> Option<String> {
+    let findings = report.findings();
+    let (shown, rest) = findings.split_at(findings.len().min(FINDINGS_SHOWN));
     if shown.is_empty() {
         return None;
     }
     let mut out = String::new();
-    // Said once, where it is seen first.
-    let without_line = shown.iter().position(|finding| lacks_debug_information(finding, explained));
-    for (index, finding) in shown.iter().enumerate() {
-        headed(&sentence(finding, explained), title(finding.kind), paint, width, &mut out);
+    // The remark on missing lines stands once, where the first one is missing.
+    let without_line = shown.iter().position(|found| found.lacks_debug_information);
+    for (index, found) in shown.iter().enumerate() {
+        headed(&found.sentence, found.title, paint, width, &mut out);
         if without_line == Some(index) {
             indented("(no line: build with debug = \"line-tables-only\" in its profile)", paint, width, &mut out);
         }
-        if let Some(tests) = within(finding, tests) {
+        if let Some(tests) = within(&found.finding, &report.summary.tests) {
             indented(&tests, paint, width, &mut out);
         }
-        indented(cure(finding, explained), paint, width, &mut out);
+        indented(found.cure, paint, width, &mut out);
     }
     if !rest.is_empty() {
         let rest = format!("and {}; the JSON report has all (--json)", counted(rest.len() as u64, "more finding"));
@@ -65,15 +63,11 @@ fn within(finding: &Finding, tests: &[TestSummary]) -> Option<String> {
     }
 }
 
-fn lacks_debug_information(finding: &Finding, explained: &Explained) -> bool {
-    finding.place.is_some_and(|place| Spot::of(&place, explained).lacks_debug_information)
-}
-
 /// A paragraph that begins with its title.
 fn headed(paragraph: &str, title: &str, paint: Paint, width: usize, out: &mut String) {
     for (index, line) in text::wrap(paragraph, width - 2).iter().enumerate() {
         match line.strip_prefix(title) {
-            Some(line) if index == 0 => out.extend([&*paint.paint(Role::Finding, title), line, "\n"]),
+            Some(line) if index == 0 => out.extend([&*paint.paint(TextStyle::Finding, title), line, "\n"]),
             _ => out.extend(["  ", line, "\n"]),
         }
     }
@@ -81,6 +75,6 @@ fn headed(paragraph: &str, title: &str, paint: Paint, width: usize, out: &mut St
 
 fn indented(paragraph: &str, paint: Paint, width: usize, out: &mut String) {
     for line in text::wrap(paragraph, width - 4) {
-        out.extend(["    ", &*paint.paint(Role::Faint, line), "\n"]);
+        out.extend(["    ", &*paint.paint(TextStyle::Faint, line), "\n"]);
     }
 }

@@ -1,7 +1,8 @@
 //! The first lines: how much there was, and how it went.
 
-use crate::report::colors::{Paint, Role};
-use crate::report::run_info::{Exit, RunInfo, Traced};
+use crate::report::colors::{Paint, TextStyle};
+use crate::report::run_info::{Exit, Traced};
+use crate::report::run_report::RunReport;
 use crate::report::text;
 use crate::report::units::{count, counted, duration, rate};
 use cargo_beyla_core::model::connection::Endpoint;
@@ -9,13 +10,15 @@ use cargo_beyla_core::model::summary::Summary;
 use cargo_beyla_core::model::test::{TestResult, TestSummary};
 
 /// Counts and rate, then what it was that ran.
-pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit: Option<Exit>, paint: Paint) -> String {
+pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
+    let RunReport { run, duration_ns, exit, summary, .. } = report;
+    let duration_ns = *duration_ns;
     let totals = &summary.totals;
     let tests = matches!(run.traced, Traced::Tests { .. });
     let mut lines = if totals.requests == 0 {
         let of = if tests { format!("{}, ", counted(summary.tests.len() as u64, "test")) } else { String::new() };
         let none = format!("No requests in {of}{}:", duration(duration_ns));
-        format!("{} {}\n", paint.paint(Role::Strong, none), why_none(summary, tests))
+        format!("{} {}\n", paint.paint(TextStyle::Strong, none), why_none(summary, tests))
     } else {
         let requests = counted(totals.requests, "request");
         let requests = if tests {
@@ -25,14 +28,14 @@ pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit:
         } else {
             format!("{requests} in {} ({})", duration(duration_ns), rate(totals.requests, duration_ns))
         };
-        let mut parts = vec![paint.paint(Role::Strong, requests)];
+        let mut parts = vec![paint.paint(TextStyle::Strong, requests)];
         parts.push(match totals.errors {
             0 => "no errors".into(),
-            errors => paint.paint(Role::Error, counted(errors, "error")),
+            errors => paint.paint(TextStyle::Error, counted(errors, "error")),
         });
         if totals.incomplete > 0 {
             let incomplete = format!("{} incomplete", count(totals.incomplete));
-            parts.push(paint.paint(Role::Warning, incomplete));
+            parts.push(paint.paint(TextStyle::Warning, incomplete));
         }
         parts.push(counted(totals.connections, "connection"));
         parts.join(", ") + "\n"
@@ -45,19 +48,20 @@ pub(super) fn headline(summary: &Summary, run: &RunInfo, duration_ns: u64, exit:
                 ran.extend([", on ", &listening(&summary.listening)]);
             }
         }
-        None => ran.push_str(&results(&summary.tests)),
+        None => ran.push_str(&results(report)),
     }
-    lines.push_str(&paint.paint(Role::Faint, ran));
+    lines.push_str(&paint.paint(TextStyle::Faint, ran));
     lines.push('\n');
     if let Some(ending) = exit.and_then(unusual_ending) {
-        lines.push_str(&paint.paint(Role::Error, ending));
+        lines.push_str(&paint.paint(TextStyle::Error, ending));
         lines.push('\n');
     }
     lines
 }
 
 /// `, 12 passed, 1 failed`, and in how many rounds.
-fn results(tests: &[TestSummary]) -> String {
+fn results(report: &RunReport) -> String {
+    let tests = &report.summary.tests;
     let mut said = String::new();
     let labels = ["passed", "failed", "killed", "timed out", "not ended"];
     for label in labels {
@@ -67,9 +71,8 @@ fn results(tests: &[TestSummary]) -> String {
             said.extend([", ", &count(number), " ", label]);
         }
     }
-    let rounds = tests.iter().map(|test| u64::from(test.round) + 1).max().unwrap_or(0);
-    if rounds > 1 {
-        said.extend([", in ", &counted(rounds, "round")]);
+    if report.is_repeated() {
+        said.extend([", in ", &counted(report.rounds(), "round")]);
     }
     said
 }

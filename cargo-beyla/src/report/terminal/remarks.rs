@@ -1,8 +1,8 @@
 //! What `--explain` has to say beneath the line of a request.
 
-use crate::report::colors::Role;
-use crate::report::explain::place::Spot;
-use crate::report::explain::sentence::route;
+use crate::report::colors::TextStyle;
+use crate::report::finding::place::LocatedPlace;
+use crate::report::finding::sentence::route;
 use crate::report::segments::Segment;
 use crate::report::table::Cell;
 use crate::report::text::{escape, shorten, wrap};
@@ -11,13 +11,13 @@ use cargo_beyla_core::model::explanation::{Awaited, Cause, Explanation, Holder, 
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::summary::Explained;
 
-/// A shorter time is no reason for a request to be slow.
+/// A shorter time does not explain why a request was slow.
 const WORTH_A_WORD_NS: u64 = 1_000_000;
 
-/// Nor is one that makes out less of it than the inverse of this.
+/// Nor does one that is a smaller part of the request than one in this number.
 const SHARE: u64 = 10;
 
-/// How many tasks are told of that wait for one another.
+/// How many tasks are named that wait for one another.
 const TASKS_SHOWN: usize = 3;
 
 /// Columns of the type of a future.
@@ -38,7 +38,7 @@ pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, w
 fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, String)> {
     let Explanation { unit: _, parts: _, places, waits, delays } = explanation;
     // Its length alone is in the bar.
-    let place = places.first().filter(|place| Spot::of(place, explained).describe().is_some());
+    let place = places.first().filter(|place| LocatedPlace::of(place, explained).describe().is_some());
     let place = place.map(|place| {
         let segment = if place.cause == Cause::Running { Segment::Running } else { Segment::Blocked };
         (place.ns, segment, at_place(place, explained))
@@ -58,12 +58,12 @@ fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, 
 fn at_place(place: &Place, explained: &Explained) -> String {
     let length = time(place.ns);
     let mut text = match (place.cause, place.count) {
-        // Samples tell it, and their number says nothing.
+        // The time comes from samples, whose number says nothing.
         (Cause::Running, _) => format!("ran about {length}"),
         (_, 0 | 1) => format!("blocked {length}"),
         (_, number) => format!("blocked {length}, {}", counted(number.into(), "time")),
     };
-    if let Some(place) = Spot::of(place, explained).describe() {
+    if let Some(place) = LocatedPlace::of(place, explained).describe() {
         text.extend([": ", &place]);
     }
     text
@@ -74,7 +74,7 @@ fn for_tasks(wait: &Wait, explained: &Explained) -> String {
     let mut text = for_task(wait, explained);
     let mut wait = wait;
     for _ in 1..TASKS_SHOWN {
-        // What took the other task the better part of that time is told, be it a place or a further wait.
+        // A further wait is named if it took the other task most of the time and no place did.
         let further = wait.waits.first().filter(|further| further.ns >= wait.ns / 2);
         let Some(further) = further.filter(|_| place_of(wait).is_none()) else { break };
         text.extend([", which ", &for_task(further, explained)]);
@@ -115,9 +115,9 @@ fn place_of(wait: &Wait) -> Option<&Place> {
 fn lines_of(segment: Segment, text: &str, indent: usize, width: usize) -> Vec<Cell> {
     let lines = wrap(text, width.saturating_sub(indent + 2));
     let cell = |(index, line): (usize, &String)| match line.split_once(' ') {
-        Some((first, rest)) if index == 0 => {
-            Cell::plain(" ".repeat(indent)).and(Role::Segment(segment), first).and(Role::Plain, format!(" {rest}"))
-        }
+        Some((first, rest)) if index == 0 => Cell::plain(" ".repeat(indent))
+            .and(TextStyle::Segment(segment), first)
+            .and(TextStyle::Plain, format!(" {rest}")),
         _ => Cell::plain(" ".repeat(indent + if index == 0 { 0 } else { 2 }) + line),
     };
     lines.iter().enumerate().map(cell).collect()

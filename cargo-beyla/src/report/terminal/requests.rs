@@ -2,15 +2,16 @@
 
 use super::remarks::remarks;
 use super::{METHOD_WIDTH, Width};
-use crate::report::colors::{Paint, Role};
-use crate::report::run_info::RunInfo;
+use crate::report::bar;
+use crate::report::colors::{Paint, TextStyle};
+use crate::report::run_report::RunReport;
 use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{bytes, count, offset, time};
 use cargo_beyla_core::model::grpc::{is_server_error, status_name};
 use cargo_beyla_core::model::request::{Outcome, Request};
-use cargo_beyla_core::model::summary::{Explained, Summary};
+use cargo_beyla_core::model::summary::Explained;
 
 /// Columns of a time bar.
 const BAR: usize = 24;
@@ -35,7 +36,7 @@ struct Columns {
     bytes: bool,
 }
 
-/// The layouts of a table of all requests, the one that tells the most first.
+/// The layouts of a table of all requests, the widest first.
 const OF_EACH: &[Columns] = &[
     Columns { bar: None, segments: true, bytes: true },
     Columns { bar: Some(BAR), segments: false, bytes: true },
@@ -72,41 +73,32 @@ const OF_SLOWEST_OPENED: &[Columns] = &[
 ];
 
 /// A line for each request, in the order in which they came.
-pub(super) fn each(summary: &Summary, run: &RunInfo, paint: Paint, width: Width) -> String {
+pub(super) fn each(report: &RunReport, paint: Paint, width: Width) -> String {
+    let summary = &report.summary;
     let explained = summary.explained.as_ref();
-    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, summary, run)).collect();
+    let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, report)).collect();
     let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
     section("Every request, in order", &Listing::new(rows, explained, width), layouts, paint)
 }
 
 /// The slowest requests with a bar of their phases. What there is to remark of them is left out where it
-/// was `told` before.
-pub(super) fn slowest(
-    summary: &Summary,
-    number: usize,
-    told: bool,
-    run: &RunInfo,
-    paint: Paint,
-    width: Width,
-) -> String {
-    let explained = summary.explained.as_ref();
-    let mut slowest: Vec<&Request> = summary.requests.iter().map(AsRef::as_ref).collect();
-    slowest.sort_unstable_by_key(|request| (std::cmp::Reverse(request.boundaries.total()), request.id));
-    slowest.truncate(number);
-    let rows: Vec<Row<'_>> = slowest.into_iter().map(|request| Row::new(request, summary, run)).collect();
+/// was `remarked` before.
+pub(super) fn slowest(report: &RunReport, number: usize, remarked: bool, paint: Paint, width: Width) -> String {
+    let explained = report.summary.explained.as_ref();
+    let rows: Vec<Row<'_>> = report.slowest().take(number).map(|request| Row::new(request, report)).collect();
     let title = match rows.len() {
         1 => "The slowest request".to_owned(),
         number => format!("The {} slowest requests", count(number as u64)),
     };
     let layouts = if explained.is_some() { OF_SLOWEST_OPENED } else { OF_SLOWEST };
-    section(&title, &Listing::new(rows, explained.filter(|_| !told), width), layouts, paint)
+    section(&title, &Listing::new(rows, explained.filter(|_| !remarked), width), layouts, paint)
 }
 
 fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint) -> String {
     let (table, columns) = listing.fit(layouts);
-    let mut out = paint.paint(Role::Strong, title);
+    let mut out = paint.paint(TextStyle::Strong, title);
     if columns.bar.is_some() {
-        out.push_str(&segments::legend(&listing.segments, text::width(title), listing.width.columns, paint));
+        out.push_str(&bar::legend(&listing.segments, text::width(title), listing.width.columns, paint));
     }
     out.push('\n');
     table.render(paint, &mut out);
@@ -156,27 +148,27 @@ impl<'a> Listing<'a> {
     fn build(&self, columns: Columns) -> Table {
         let rows = || self.rows.iter();
         let mut table = Table::default();
-        table.column(Align::Right, "#", rows().map(|row| Cell::new(Role::Faint, row.request.id.to_string())));
+        table.column(Align::Right, "#", rows().map(|row| Cell::new(TextStyle::Faint, row.request.id.to_string())));
         table.column(Align::Right, "at", rows().map(|row| Cell::plain(offset(row.offset_ns))));
         table.column(Align::Right, "total", rows().map(|row| Cell::plain(time(row.request.boundaries.total()))));
         if let Some(width) = columns.bar {
-            let bar = |row: &Row<'_>| segments::bar(&row.lengths, &self.segments, width);
+            let bar = |row: &Row<'_>| bar::bar(&row.lengths, &self.segments, width);
             table.column(Align::Left, "phases", rows().map(bar));
         }
         let segments = if columns.segments { &self.segments[..] } else { &[] };
         for &segment in segments {
             let cell = |row: &Row<'_>| match row.lengths.get(segment) {
-                Some(length @ 1..) => Cell::new(Role::Segment(segment), time(length)),
-                Some(0) => Cell::new(Role::Faint, time(0)),
-                None => Cell::new(Role::Faint, "-"),
+                Some(length @ 1..) => Cell::new(TextStyle::Segment(segment), time(length)),
+                Some(0) => Cell::new(TextStyle::Faint, time(0)),
+                None => Cell::new(TextStyle::Faint, "-"),
             };
             table.column(Align::Right, segment.name(), rows().map(cell));
         }
         if columns.bytes {
             let cell = |size: Option<u64>| match size {
                 Some(size @ 1..) => Cell::plain(bytes(size)),
-                Some(0) => Cell::new(Role::Faint, bytes(0)),
-                None => Cell::new(Role::Faint, "-"),
+                Some(0) => Cell::new(TextStyle::Faint, bytes(0)),
+                None => Cell::new(TextStyle::Faint, "-"),
             };
             let sent = |row: &Row<'_>| row.request.response_bytes.and_then(|bytes| bytes.body);
             table.column(Align::Right, "body in", rows().map(|row| cell(row.request.request_bytes.body)));
@@ -196,14 +188,14 @@ struct Row<'a> {
     /// Method and target, fit for a terminal.
     target: String,
     /// Why it is not whole, and how long its connection waited.
-    ending: Option<(Role, String)>,
-    accept_wait: Option<(Role, String)>,
+    ending: Option<(TextStyle, String)>,
+    accept_wait: Option<(TextStyle, String)>,
     /// The name of the test that caused it, fit for a terminal.
     test: Option<String>,
 }
 
 impl<'a> Row<'a> {
-    fn new(request: &'a Request, summary: &Summary, run: &RunInfo) -> Self {
+    fn new(request: &'a Request, report: &RunReport) -> Self {
         let boundaries = &request.boundaries;
         let mut target = request.path.to_string();
         if let Some(query) = &request.query {
@@ -214,18 +206,18 @@ impl<'a> Row<'a> {
         let method = text::shorten(&method, METHOD_WIDTH);
         let ending = match request.outcome {
             Outcome::Complete => None,
-            Outcome::ServerClosed => Some(Role::Error),
-            Outcome::ClientClosed | Outcome::StillOpen | Outcome::NotSeen => Some(Role::Warning),
+            Outcome::ServerClosed => Some(TextStyle::Error),
+            Outcome::ClientClosed | Outcome::StillOpen | Outcome::NotSeen => Some(TextStyle::Warning),
         };
         let ending = ending.map(|role| (role, request.outcome.label().to_owned()));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
-        let wait = wait.map(|wait| (Role::Faint, format!("+ {} accept wait", time(wait))));
-        let test = request.connection.owner.and_then(|owner| summary.tests.get(owner.test?.0 as usize));
+        let wait = wait.map(|wait| (TextStyle::Faint, format!("+ {} accept wait", time(wait))));
+        let test = report.test_of(request);
         let explanation = request.explanation.as_ref();
         Self {
             request,
             lengths: Lengths::of_request(&boundaries.phases(), explanation.map(|explanation| &explanation.parts)),
-            offset_ns: boundaries.start().saturating_sub(run.started_monotonic_ns),
+            offset_ns: boundaries.start().saturating_sub(report.run.started_monotonic_ns),
             target: format!("{method} {}", text::escape(&target)),
             ending,
             accept_wait: wait,
@@ -237,14 +229,14 @@ impl<'a> Row<'a> {
     fn asides(&self, indent: usize, width: Width) -> Vec<Cell> {
         let test = self.test.as_ref().map(|test| {
             let room = width.line.saturating_sub(indent + IN.len());
-            (Role::Faint, format!("{IN}{}", text::shorten_start(test, room)))
+            (TextStyle::Faint, format!("{IN}{}", text::shorten_start(test, room)))
         });
         let mut lines: Vec<(Cell, usize)> = Vec::new();
         for (role, aside) in [&self.ending, &self.accept_wait, &test].into_iter().flatten() {
             let columns = text::width(aside);
             match lines.last_mut() {
                 Some((line, used)) if *used + GAP + columns <= width.columns => {
-                    *line = std::mem::take(line).and(Role::Plain, " ".repeat(GAP)).and(*role, aside);
+                    *line = std::mem::take(line).and(TextStyle::Plain, " ".repeat(GAP)).and(*role, aside);
                     *used += GAP + columns;
                 }
                 _ => lines.push((Cell::plain(" ".repeat(indent)).and(*role, aside), indent + columns)),
@@ -257,15 +249,15 @@ impl<'a> Row<'a> {
     fn status(&self) -> Cell {
         if let Some(status) = self.request.grpc.as_ref().and_then(|grpc| grpc.status) {
             let role = match status {
-                0 => Role::Plain,
-                status if is_server_error(status) => Role::Error,
-                _ => Role::Warning,
+                0 => TextStyle::Plain,
+                status if is_server_error(status) => TextStyle::Error,
+                _ => TextStyle::Warning,
             };
             return Cell::new(role, status_name(status).map_or_else(|| status.to_string(), str::to_owned));
         }
         match self.request.status {
-            Some(status @ 500..) => Cell::new(Role::Error, status.to_string()),
-            Some(status @ 400..) => Cell::new(Role::Warning, status.to_string()),
+            Some(status @ 500..) => Cell::new(TextStyle::Error, status.to_string()),
+            Some(status @ 400..) => Cell::new(TextStyle::Warning, status.to_string()),
             Some(status) => Cell::plain(status.to_string()),
             None => Cell::plain("-"),
         }

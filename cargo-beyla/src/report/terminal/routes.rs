@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{METHOD_WIDTH, Width};
-use crate::report::colors::{Paint, Role};
+use crate::report::colors::{Paint, TextStyle};
 use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
@@ -45,10 +45,10 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> Str
         (build(room.max("route".len())), room)
     };
 
-    let mut out = paint.paint(Role::Strong, "Routes, the most time first");
+    let mut out = paint.paint(TextStyle::Strong, "Routes, the most time first");
     let (whole, room) = build(true, &lengths, &segments);
     if room >= wanted {
-        out.push_str(&paint.paint(Role::Faint, "; phases as their mean share\n"));
+        out.push_str(&paint.paint(TextStyle::Faint, "; phases as their mean share\n"));
         whole.render(paint, &mut out);
     } else {
         out.push('\n');
@@ -65,7 +65,7 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> Str
         };
         for (title, table) in tables {
             out.push('\n');
-            out.push_str(&paint.paint(Role::Strong, title));
+            out.push_str(&paint.paint(TextStyle::Strong, title));
             out.push('\n');
             table.render(paint, &mut out);
         }
@@ -77,7 +77,7 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> Str
             counted(rest.len() as u64, "more route"),
             counted(requests, "request")
         );
-        out.push_str(&paint.paint(Role::Faint, rest));
+        out.push_str(&paint.paint(TextStyle::Faint, rest));
     }
     out
 }
@@ -108,13 +108,17 @@ fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: &[Cow<'_, str
 
 fn time_columns(table: &mut Table, routes: &[RouteSummary]) {
     table.column(Align::Right, "count", routes.iter().map(|route| Cell::plain(count(route.count))));
-    let number = |role: Role, number: u64| match number {
-        0 => Cell::new(Role::Faint, "0"),
+    let number = |role: TextStyle, number: u64| match number {
+        0 => Cell::new(TextStyle::Faint, "0"),
         number => Cell::new(role, count(number)),
     };
-    table.column(Align::Right, "errors", routes.iter().map(|route| number(Role::Error, route.errors)));
+    table.column(Align::Right, "errors", routes.iter().map(|route| number(TextStyle::Error, route.errors)));
     if routes.iter().any(|route| route.incomplete > 0) {
-        table.column(Align::Right, "incomplete", routes.iter().map(|route| number(Role::Warning, route.incomplete)));
+        table.column(
+            Align::Right,
+            "incomplete",
+            routes.iter().map(|route| number(TextStyle::Warning, route.incomplete)),
+        );
     }
     let columns: [(&str, Statistic); 4] = [
         ("p50", |total| total.p50),
@@ -125,7 +129,7 @@ fn time_columns(table: &mut Table, routes: &[RouteSummary]) {
     for (header, of) in columns {
         let cell = |route: &RouteSummary| match &route.total {
             Some(total) => Cell::plain(time(of(total))),
-            None => Cell::new(Role::Faint, "-"),
+            None => Cell::new(TextStyle::Faint, "-"),
         };
         table.column(Align::Right, header, routes.iter().map(cell));
     }
@@ -136,9 +140,9 @@ fn share_columns(table: &mut Table, lengths: &[Lengths], segments: &[Segment]) {
         let cell = |lengths: &Lengths| {
             let whole = lengths.sum() as f64;
             match lengths.get(segment) {
-                Some(part @ 1..) => Cell::new(Role::Segment(segment), share(part as f64, whole)),
-                Some(0) if whole > 0.0 => Cell::new(Role::Faint, share(0.0, whole)),
-                _ => Cell::new(Role::Faint, "-"),
+                Some(part @ 1..) => Cell::new(TextStyle::Segment(segment), share(part as f64, whole)),
+                Some(0) if whole > 0.0 => Cell::new(TextStyle::Faint, share(0.0, whole)),
+                _ => Cell::new(TextStyle::Faint, "-"),
             }
         };
         table.column(Align::Right, segment.name(), lengths.iter().map(cell));

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Width;
-use crate::report::colors::{Paint, Role};
+use crate::report::colors::{Paint, TextStyle};
+use crate::report::run_report::RunReport;
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{count, counted, time};
@@ -49,16 +50,18 @@ impl Row {
     fn status(&self) -> Cell {
         match (self.failure, self.passed) {
             (None, _) => Cell::plain(TestResult::Passed.label()),
-            (Some(failure), 0) => Cell::new(Role::Error, failure),
-            (Some(failure), passed) => {
-                Cell::new(Role::Error, format!("{failure} {} of {}", count(self.rounds - passed), count(self.rounds)))
-            }
+            (Some(failure), 0) => Cell::new(TextStyle::Error, failure),
+            (Some(failure), passed) => Cell::new(
+                TextStyle::Error,
+                format!("{failure} {} of {}", count(self.rounds - passed), count(self.rounds)),
+            ),
         }
     }
 }
 
 /// The tests that made requests, that with the most time in them first, and how many made none.
-pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: Width) -> String {
+pub(super) fn suite(report: &RunReport, paint: Paint, width: Width) -> String {
+    let tests = &report.summary.tests;
     let mut by_name: BTreeMap<(&str, &str), Row> = BTreeMap::new();
     // Of a binary without a list nothing ran.
     for test in tests.iter().filter(|test| test.result != Some(TestResult::Unlisted)) {
@@ -72,8 +75,8 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: Width) -> String
     let mut out = String::new();
     if !seen.is_empty() {
         out.push_str(&paint.paint(
-            Role::Strong,
-            if tests.iter().any(|test| test.round > 0) {
+            TextStyle::Strong,
+            if report.is_repeated() {
                 "Tests, the most time in requests first; durations as their mean"
             } else {
                 "Tests, the most time in requests first"
@@ -89,7 +92,7 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: Width) -> String
             counted(rest.len() as u64, "more test"),
             counted(requests, "request")
         );
-        out.push_str(&paint.paint(Role::Faint, rest));
+        out.push_str(&paint.paint(TextStyle::Faint, rest));
     }
     if !unseen.is_empty() {
         let text = format!(
@@ -97,7 +100,7 @@ pub(super) fn suite(tests: &[TestSummary], paint: Paint, width: Width) -> String
             counted(unseen.len() as u64, "test")
         );
         for line in text::wrap(&text, width.columns.min(LINE) - GAP) {
-            out.extend(["  ", &*paint.paint(Role::Faint, line), "\n"]);
+            out.extend(["  ", &*paint.paint(TextStyle::Faint, line), "\n"]);
         }
     }
     out
@@ -130,8 +133,8 @@ fn numbers(rows: &[((&str, &str), Row)], slowest: bool) -> Table {
         Align::Right,
         "errors",
         of(|row| match row.errors {
-            0 => Cell::new(Role::Faint, "0"),
-            errors => Cell::new(Role::Error, count(errors)),
+            0 => Cell::new(TextStyle::Faint, "0"),
+            errors => Cell::new(TextStyle::Error, count(errors)),
         }),
     );
     if slowest {
@@ -141,12 +144,12 @@ fn numbers(rows: &[((&str, &str), Row)], slowest: bool) -> Table {
     table
 }
 
-/// A time; that of requests none of which was complete is not known.
+/// A time; it is not known if no request was complete.
 fn known(ns: u64) -> Cell {
-    if ns == 0 { Cell::new(Role::Faint, "-") } else { Cell::plain(time(ns)) }
+    if ns == 0 { Cell::new(TextStyle::Faint, "-") } else { Cell::plain(time(ns)) }
 }
 
-/// Binary and name in so many columns: of both the end tells the most, and the name more than the binary.
+/// Binary and name in at most `columns` columns. The end of each says the most, and the name says more than the binary.
 pub(super) fn label(binary: &str, name: &str, columns: usize) -> String {
     let (binary, name) = (text::escape(binary), text::escape(name));
     let whole = text::width(&binary) + 1 + text::width(&name);

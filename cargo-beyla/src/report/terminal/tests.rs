@@ -5,16 +5,20 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::report::fixtures;
+use crate::report::run_info::Exit;
+use crate::report::verdicts::Verdicts;
 use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::request::Outcome;
-use cargo_beyla_core::model::summary::Unseen;
+use cargo_beyla_core::model::summary::{Summary, Unseen};
 use cargo_beyla_core::model::test::{TestResult, TestSummary};
 
 const SECONDS: u64 = 1_000_000_000;
 
 fn rendered(summary: &Summary, width: usize) -> String {
     let options = TerminalOptions { slowest: 5, color: false, width: Some(width) };
-    let text = render(summary, &fixtures::run(), 2_310_000_000, Some(Exit::Code(0)), &Verdicts::default(), &options);
+    let mut report = fixtures::report(summary.clone(), fixtures::run(), 2_310_000_000);
+    report.exit = Some(Exit::Code(0));
+    let text = render(&report, &options);
     assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
     text
 }
@@ -24,7 +28,7 @@ fn zero(change: impl FnOnce(&mut Summary)) -> String {
     let mut summary = fixtures::summary(Vec::new(), Vec::new());
     change(&mut summary);
     let options = TerminalOptions { slowest: 5, color: false, width: Some(100) };
-    let text = render(&summary, &fixtures::run(), 12 * SECONDS, None, &Verdicts::default(), &options);
+    let text = render(&fixtures::report(summary, fixtures::run(), 12 * SECONDS), &options);
     text.lines().next().unwrap().to_owned()
 }
 
@@ -158,7 +162,7 @@ fn nothing_costs_a_path_that_fits_into_a_line() {
     let methods = ["GET", "HEAD", "UPDATEREDIRECTREF"];
     let rendered = |summary: &Summary, width: Option<usize>| {
         let options = TerminalOptions { slowest: 100, color: false, width };
-        render(summary, &fixtures::run_of_tests(), SECONDS, None, &Verdicts::default(), &options)
+        render(&fixtures::report(summary.clone(), fixtures::run_of_tests(), SECONDS), &options)
     };
     for width in [80, 100, 120, 200] {
         // Beneath its row a request is indented by 6, its method takes up to 17 columns, and a space.
@@ -328,7 +332,11 @@ fn many_routes_are_summed_up() {
 #[test]
 fn an_unusual_ending_is_told() {
     let options = TerminalOptions { slowest: 0, color: false, width: Some(80) };
-    let said = |exit| render(&fixtures::healthy(), &fixtures::run(), SECONDS, exit, &Verdicts::default(), &options);
+    let said = |exit| {
+        let mut report = fixtures::report(fixtures::healthy(), fixtures::run(), SECONDS);
+        report.exit = exit;
+        render(&report, &options)
+    };
     assert!(said(Some(Exit::Signal(11))).contains("The server was ended by signal 11 (SIGSEGV)\n"));
     assert!(said(Some(Exit::Signal(77))).contains("The server was ended by signal 77\n"));
     assert!(said(Some(Exit::Code(101))).contains("The server ended with exit code 101\n"));
@@ -342,10 +350,10 @@ fn colours_change_nothing_but_colours() {
     let mut options = TerminalOptions { slowest: 5, color: true, width: Some(100) };
     for summary in [fixtures::healthy(), fixtures::troubled(), fixtures::explained()] {
         options.color = true;
-        let colored = render(&summary, &fixtures::run(), SECONDS, None, &Verdicts::default(), &options);
+        let colored = render(&fixtures::report(summary.clone(), fixtures::run(), SECONDS), &options);
         assert!(colored.contains("\x1b["));
         options.color = false;
-        let plain = render(&summary, &fixtures::run(), SECONDS, None, &Verdicts::default(), &options);
+        let plain = render(&fixtures::report(summary.clone(), fixtures::run(), SECONDS), &options);
         assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
     }
 }

@@ -11,7 +11,9 @@ use cargo_beyla_core::model::test::TestId;
 
 fn of_tests(summary: &Summary, verdicts: &Verdicts, columns: usize) -> String {
     let options = TerminalOptions { slowest: 5, color: false, width: Some(columns) };
-    let text = render(summary, &fixtures::run_of_tests(), 2_310_000_000, None, verdicts, &options);
+    let mut report = fixtures::report(summary.clone(), fixtures::run_of_tests(), 2_310_000_000);
+    report.verdicts = verdicts.clone();
+    let text = render(&report, &options);
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
     for line in text.lines() {
         assert!(width(line) <= columns && !line.ends_with(' '), "{columns}: {line}\n{text}");

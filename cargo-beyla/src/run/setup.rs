@@ -1,0 +1,252 @@
+//! The set-up of a run: the probes are loaded and attached, and what observes the run is started.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::clocks;
+use super::observers::Observers;
+use super::options::RunOptions;
+use super::records::Records;
+use super::state::RunState;
+use super::symbolization::Symbolization;
+use crate::config::settings::Settings;
+use crate::console::status::Status;
+use crate::error::Error;
+use crate::export::checked::Checked;
+use crate::export::exporter::Exporter;
+use crate::export::settings::Resource;
+use crate::launch::signals::Signals;
+use crate::launch::test_runner::plan::PlannedBinary;
+use crate::probe::client::{self, Attached, Helper};
+use crate::probe::executable::Executables;
+use crate::probe::request::ProbeArguments;
+use crate::probe::starting::Asking;
+use crate::report::recording::Recorder;
+use crate::report::run_info::{RunInfo, Seed, Traced};
+use crate::symbols::resolver::Symbols;
+use crate::symbols::task_probes::{self, TaskProbes};
+use crate::workspace::sources::Sources;
+use cargo_beyla_core::model::system_call::Architecture;
+use cargo_beyla_core::trace::{Trace, TraceSettings};
+
+/// Whose connections and tasks the probes see.
+pub(crate) enum Subject {
+    /// One process, and what it starts.
+    Process {
+        pid: u32,
+        executable: PathBuf,
+        /// A path that leads to the executable, if another was built in its place since it was started.
+        file: PathBuf,
+        /// Whether it has executed its program already.
+        runs: bool,
+        /// The processes that it has started already.
+        members: Vec<u32>,
+    },
+    /// What this process starts from [`RunOptions::attach`] on.
+    Children,
+}
+
+/// A helper that loads its programs into the kernel, while we may do something else.
+pub(crate) struct Loading {
+    helper: Helper,
+    /// The traced process, if it is one and there already.
+    pid: Option<u32>,
+    programs: Programs,
+    /// The time that this has taken us.
+    took: Duration,
+}
+
+/// What is known of the run once its programs are built.
+pub(crate) struct Attaching<'a> {
+    pub(crate) traced: Traced,
+    /// The binaries that this process will start.
+    pub(crate) binaries: &'a [PlannedBinary],
+    pub(crate) sources: Sources,
+    /// The package whose tests run, if it is one alone.
+    pub(crate) package: Option<String>,
+    /// What is exported; nothing was sent yet.
+    pub(crate) exports: Option<Checked>,
+    pub(crate) signals: Signals,
+}
+
+/// The probes are attached.
+pub(crate) struct Begun {
+    pub(crate) run: RunState,
+    pub(crate) info: RunInfo,
+}
+
+/// Starts a helper, which is privileged and waits for orders. Best started when the user is about to wait for something
+/// anyway: sudo may ask for a password.
+pub(crate) fn open_helper(asking: Asking, status: Status) -> Result<Helper, Error> {
+    client::open(asking, |warning| status.warn(warning))
+}
+
+impl RunOptions<'_> {
+    /// Loads and attaches the probes at once.
+    pub(crate) fn begin(&self, helper: Helper, subject: Subject, attaching: Attaching<'_>) -> Result<Begun, Error> {
+        let loading = self.load(helper, subject)?;
+        self.attach(loading, attaching)
+    }
+
+    /// Has the helper load its programs.
+    pub(crate) fn load(&self, mut helper: Helper, subject: Subject) -> Result<Loading, Error> {
+        let began = Instant::now();
+        let settings = self.settings;
+        let explain = settings.explain.value;
+        let (pid, runs, members, programs) = match subject {
+            Subject::Process { pid, executable, file, runs, members } => {
+                let programs = if explain { Programs::of_process(executable, file) } else { Programs::default() };
+                (Some(pid), runs, members, programs)
+            }
+            Subject::Children => (None, false, Vec::new(), Programs::default()),
+        };
+        helper.trace(&ProbeArguments {
+            pid: pid.unwrap_or_else(std::process::id),
+            children: pid.is_none(),
+            attach: runs,
+            members,
+            capture: self.capture,
+            explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
+            executables: programs.executables.clone(),
+        })?;
+        Ok(Loading { helper, pid, programs, took: began.elapsed() })
+    }
+
+    /// Attaches the probes, and starts what is exported. To be called once the server was forked, which wants a process
+    /// of one thread, and once signals are blocked, as the thread of the exporter inherits that.
+    pub(crate) fn attach(&self, loading: Loading, attaching: Attaching<'_>) -> Result<Begun, Error> {
+        let Self { settings, criteria, outputs, capture: _, status } = *self;
+        let Loading { mut helper, pid, mut programs, took } = loading;
+        let Attaching { traced, binaries, sources, package, exports, signals } = attaching;
+        let began = Instant::now();
+        let explain = settings.explain.value;
+        let samples = criteria.collector();
+        let seed = exports.as_ref().filter(|exports| exports.has_traces()).map(|_| draw_seed()).transpose()?;
+        let trace = Trace::new(TraceSettings {
+            within: traced.followed(),
+            export: Observers::want_requests(settings, exports.is_some(), samples.is_some()),
+            seed: seed.map(|Seed(seed)| seed),
+            ..settings.trace()?
+        });
+        let mut folders = Vec::new();
+        if pid.is_none() {
+            if explain {
+                programs = Programs::of_binaries(binaries);
+            }
+            helper.begin(&programs.executables)?;
+            folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
+            folders.dedup();
+        }
+        let Programs { expected, mut unseen, executables: _ } = programs;
+        // While the helper attaches.
+        let symbols = explain.then(|| {
+            let mut symbols = Symbols::new(sources.root, sources.crates);
+            for (executable, file) in &expected {
+                symbols.expect(executable, file);
+            }
+            symbols
+        });
+        let Attached { capture, ring, unseen: unseen_by_helper } = helper.wait_until_ready()?;
+        unseen.extend(unseen_by_helper);
+        status.say("Attached", format_args!("probes in {} ms", (took + began.elapsed()).as_millis()));
+        let (started_unix_ns, started_monotonic_ns) = clocks::now();
+        let info = RunInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            traced,
+            started_unix_ns,
+            started_monotonic_ns,
+            capture,
+            architecture: Some(Architecture::HERE),
+            trace_seed: seed,
+        };
+        let recorder = outputs.record.map(|path| Recorder::create(path, &info)).transpose()?;
+        let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
+        let records = Records::new(helper, ring, symbolization, recorder, folders);
+        let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;
+        let observers = Observers::new(settings, &info, exporter, samples)?;
+        Ok(Begun { run: RunState::new(trace, records, signals, observers, status), info })
+    }
+}
+
+fn start_exporter(
+    exports: Checked,
+    package: Option<String>,
+    settings: &Settings,
+    run: &RunInfo,
+    status: Status,
+) -> Result<Exporter, Error> {
+    if let Some(url) = exports.prometheus_url() {
+        status.say("Serving", format_args!("metrics at {url}"));
+    }
+    Exporter::start(exports, &Resource::of(settings, package, run), run)
+}
+
+/// Draws a number that no other run has.
+fn draw_seed() -> Result<Seed, Error> {
+    let mut seed = [0; 16];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    rustix::rand::getrandom(&mut seed, flags)
+        .map_err(|errno| Error::System { what: "drawing a random number", source: errno.into() })?;
+    Ok(Seed(u128::from_ne_bytes(seed)))
+}
+
+/// The functions of tokio in the programs that are traced.
+#[derive(Default)]
+struct Programs {
+    executables: Executables,
+    /// The programs whose symbols will be needed, each with a path that leads to it.
+    expected: Vec<(PathBuf, PathBuf)>,
+    /// Why tasks cannot be told apart, in sentences.
+    unseen: Vec<String>,
+}
+
+impl Programs {
+    fn of_process(executable: PathBuf, file: PathBuf) -> Self {
+        let mut programs = Self::default();
+        let unseen = programs.add(file.clone());
+        programs.unseen.extend(unseen);
+        programs.expected = vec![(executable, file)];
+        programs
+    }
+
+    /// Those in all that tests may execute.
+    fn of_binaries(binaries: &[PlannedBinary]) -> Self {
+        let own = binaries.iter().map(|binary| binary.executable.clone());
+        let spawned = binaries.iter().flat_map(|binary| binary.spawns.iter().cloned());
+        let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let mut programs = Self::default();
+        let mut reason = None;
+        for path in paths {
+            // A program without these functions has no tasks as a rule: a test that blocks on a future spawns none.
+            let unseen = programs.add(path);
+            reason = reason.or(unseen);
+        }
+        programs.expected = programs.executables.paths.iter().map(|path| (path.clone(), path.clone())).collect();
+        programs.unseen.extend(reason.filter(|_| programs.expected.is_empty()));
+        programs
+    }
+
+    /// Adds the functions of a program; returns why it has none.
+    fn add(&mut self, path: PathBuf) -> Option<String> {
+        let TaskProbes { places, unseen } = task_probes::find(&path);
+        if places.is_empty() {
+            return unseen;
+        }
+        let executable = self.executables.paths.len();
+        self.executables.task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
+        self.executables.paths.push(path);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_seeds_are_alike() {
+        assert_ne!(draw_seed().expect("random"), draw_seed().expect("random"));
+    }
+}
