@@ -30,14 +30,14 @@ use requests::EndedRequests;
 /// The listening sockets that are named.
 const LISTENING_MAX: usize = 256;
 
-/// What a trace is told before it begins.
+/// The settings of a trace.
 #[derive(Clone, Debug)]
 pub struct TraceSettings {
-    /// Puts paths into routes.
+    /// Which paths belong to which route.
     pub routes: RouteTable,
     /// How many requests are kept one by one: the slowest.
     pub max_requests: usize,
-    /// What holds a thread up for so long is told of.
+    /// A poll that takes this long or longer blocks its thread.
     pub block_threshold: Duration,
     /// Whether each request that ends is held until [`Trace::take_finished`].
     pub export: bool,
@@ -80,12 +80,12 @@ pub struct Trace {
     listening: Vec<Listener>,
     /// When the server was told to end, in nanoseconds.
     stopping_ns: u64,
-    /// For how long all was stopped.
+    /// For how long everything that is traced was stopped, as by ^Z, in nanoseconds.
     paused_ns: u64,
     lost: Lost,
     block_threshold: Duration,
     architecture: Architecture,
-    /// In a run that traces several processes: whose the connections are that are about to be told of.
+    /// In a run that traces several processes: the process of each connection that is about to be opened.
     owners: HashMap<u64, u32>,
     /// Connections of programs that are not followed.
     foreign: HashSet<u64>,
@@ -96,7 +96,7 @@ pub struct Trace {
 pub struct Live {
     /// Requests so far, those under way included.
     pub requests: u64,
-    /// Of these, those that the server has failed.
+    /// The requests among them that the server has failed.
     pub errors: u64,
     /// The 99th percentile of the total times of the requests completed in the last seconds, in
     /// nanoseconds; `None` if there were none.

@@ -28,7 +28,7 @@ pub(crate) struct Connection {
     before: bool,
     exchanges: Exchanges,
     closing: Closing,
-    /// The last word on how far each direction moved, receive and send, if the connection is over.
+    /// How far each direction had moved when the connection was over, as sequence numbers of receive and send.
     end: Option<(u32, u32)>,
 }
 

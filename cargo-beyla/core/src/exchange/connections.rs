@@ -45,21 +45,25 @@ impl Connections {
     pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, state: &mut RunState) {
         let transfer = &operation.transfer;
         let id = transfer.header.connection;
-        if !self.followed.contains_key(&id) && transfer.length > 0 && self.followed.len() < CONNECTIONS_MAX {
-            // The record that opened it was lost, and with it the addresses of its ends.
-            let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-            let open = Open {
-                time_ns: transfer.header.time_ns,
-                connection: id,
-                established_ns: None,
-                server: unknown.clone(),
-                client: unknown,
-                receive_sequence: 0,
-                send_sequence: 0,
-                before: false,
-            };
-            self.follow(&open, Streams::unknown(Role::Server), None, None, state);
+        if let Some(connection) = self.followed.get_mut(&id) {
+            return connection.moved(io, operation, &mut self.shared, state);
         }
+        if transfer.length == 0 || self.followed.len() >= CONNECTIONS_MAX {
+            return;
+        }
+        // The record that opened it was lost, and with it the addresses of its ends.
+        let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let open = Open {
+            time_ns: transfer.header.time_ns,
+            connection: id,
+            established_ns: None,
+            server: unknown.clone(),
+            client: unknown,
+            receive_sequence: 0,
+            send_sequence: 0,
+            before: false,
+        };
+        self.follow(&open, Streams::unknown(Role::Server), None, None, state);
         if let Some(connection) = self.followed.get_mut(&id) {
             connection.moved(io, operation, &mut self.shared, state);
         }

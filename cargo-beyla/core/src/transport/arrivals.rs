@@ -10,13 +10,13 @@ const KEPT: usize = 1024;
 pub(super) struct Arrivals {
     /// Offset of the first byte, which grows from one to the next, and time in nanoseconds, if known.
     kept: VecDeque<(u64, Option<u64>)>,
-    /// From this offset on arrivals were dropped for want of room.
+    /// From this offset on arrivals were dropped, because there was no room for them.
     unknown_from: Option<u64>,
 }
 
 impl Arrivals {
-    /// Bytes from `offset` on arrived at `time_ns`. They are told in the order in which they arrived, the
-    /// first of those unread excepted.
+    /// Bytes from `offset` on arrived at `time_ns`. Arrivals come in order, except that the first one of those that are
+    /// unread comes with the receive call that takes it.
     pub(super) fn add(&mut self, offset: u64, time_ns: u64) {
         self.insert(offset, Some(time_ns));
     }
@@ -56,7 +56,7 @@ impl Arrivals {
             self.kept.pop_front();
         }
         if self.unknown_from.is_some_and(|unknown| unknown < offset) {
-            // What is kept lies before those dropped and tells nothing of the bytes to come.
+            // What is kept lies before the arrivals that were dropped, and says nothing of later bytes.
             self.kept.clear();
             self.unknown_from = None;
         }
