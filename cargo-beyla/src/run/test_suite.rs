@@ -99,7 +99,7 @@ impl Workload for TestSuite {
     fn receive(&mut self, received: &Received, run: &mut RunState) {
         if received.is(Signal::SIGCHLD) {
             // It has woken the loop, which is all that it is for.
-        } else if received.asks_for_end() || received.is_hangup {
+        } else if ends_tests(received) {
             self.runner.stop(received);
             self.stopped.get_or_insert(received.signal);
         } else if received.asks_to_stop() {
@@ -133,9 +133,21 @@ impl Workload for TestSuite {
         Ok(if self.runner.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn ended(&mut self, _run: &mut RunState) {
+    fn ended(&mut self, run: &mut RunState) {
         self.progress.end();
+        // ^C reaches the last test and us at the same time. We may have seen the test's end before our own signal.
+        while self.has_failures()
+            && let Ok(Some(received)) = run.signals.next()
+        {
+            if ends_tests(&received) {
+                self.stopped.get_or_insert(received.signal);
+            }
+        }
     }
+}
+
+fn ends_tests(received: &Received) -> bool {
+    received.asks_for_end() || received.is_hangup
 }
 
 /// A moment of the past by the clock of the records, which [`Instant`] counts by as well.
