@@ -46,7 +46,7 @@ pub fn status_name(status: u32) -> Option<&'static str> {
 }
 
 /// Whether a status means that the server failed, as OpenTelemetry's semantic conventions for gRPC have it: UNKNOWN,
-/// DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS. The others are the caller's.
+/// `DEADLINE_EXCEEDED`, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and `DATA_LOSS`. The others are the caller's.
 pub fn is_server_error(status: u32) -> bool {
     matches!(status, 2 | 4 | 12..=15)
 }

@@ -26,7 +26,7 @@ pub(crate) fn data(flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
     frame(0, flags, stream, content)
 }
 
-/// RST_STREAM with CANCEL.
+/// `RST_STREAM` with CANCEL.
 pub(crate) fn reset(stream: u32) -> Vec<u8> {
     frame(3, 0, stream, &[0, 0, 0, 8])
 }

@@ -195,7 +195,7 @@ impl Http2 {
         let State::Payload(Payload { header, start, .. }) = std::mem::replace(&mut side.state, State::FRAME) else {
             return;
         };
-        let size = HEADER as u64 + u64::from(header.length);
+        let frame_bytes = HEADER as u64 + u64::from(header.length);
         let time_ns = segment.map(|segment| segment.end_ns);
         match header.kind {
             Kind::Data => {
@@ -207,7 +207,7 @@ impl Http2 {
                 let of = BlockOf {
                     stream: header.stream,
                     start,
-                    size,
+                    size: frame_bytes,
                     ends_stream: header.ends_stream(),
                     is_promise: header.kind == Kind::PushPromise,
                 };
@@ -224,7 +224,7 @@ impl Http2 {
             Kind::Continuation => {
                 // Without a beginning it belongs to a block that went by before.
                 let Some(mut block) = side.block.take() else { return side.hpack.lose() };
-                block.of.size += size;
+                block.of.size += frame_bytes;
                 block.add(bytes, bytes.len() == header.length as usize);
                 if header.ends_headers() {
                     self.block(direction, block.of, &block.bytes, block.is_whole, time_ns, messages);

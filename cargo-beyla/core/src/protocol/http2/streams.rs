@@ -43,7 +43,7 @@ impl Http2 {
         }
     }
 
-    /// RST_STREAM: section 6.4. The response may be whole already; then the rest of the request does not come.
+    /// `RST_STREAM`: section 6.4. The response may be whole already; then the rest of the request does not come.
     pub(super) fn reset(&mut self, direction: Direction, number: u32, time_ns: u64, messages: &mut dyn Messages) {
         if let Some(stream) = self.streams.remove(&number) {
             messages.reset(exchange(number), sender(direction), time_ns, &stream.unfinished());

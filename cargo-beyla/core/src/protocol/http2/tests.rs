@@ -6,6 +6,8 @@ mod endings;
 mod losses;
 mod splits;
 
+use std::fmt::Write;
+
 use cargo_beyla_events::Transfer;
 
 use super::fixtures::*;
@@ -69,10 +71,10 @@ impl Messages for Found {
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd) {
         let mut line = format!("{}: {direction:?} ends, {:?}", stream.0, end.body);
         if let Some(messages) = end.grpc.messages {
-            line += &format!(", {messages} messages");
+            write!(line, ", {messages} messages").expect("a string");
         }
         if let Some(status) = end.grpc.status {
-            line += &format!(", grpc-status {status}");
+            write!(line, ", grpc-status {status}").expect("a string");
         }
         self.lines.push(line);
         self.ends.push((stream.0, direction, end.time_ns));

@@ -14,8 +14,8 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn fields(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, Broken> {
     let mut fields = Vec::new();
     let text = |known: Option<&[u8]>| String::from_utf8_lossy(known.unwrap_or(b"?")).into_owned();
-    let decoded = decoder.decode(block, |field| fields.push(format!("{}: {}", text(field.name), text(field.value))));
-    decoded.map(|()| fields)
+    let result = decoder.decode(block, |field| fields.push(format!("{}: {}", text(field.name), text(field.value))));
+    result.map(|()| fields)
 }
 
 /// Fields, and the dynamic table afterwards, with its size.
