@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::RunArguments;
 use crate::console::status::Status;
-use crate::error::{BUDGET_BROKEN, Error, SIGNALLED};
+use crate::error::{BUDGET_BROKEN, Error};
 use crate::launch::foreground_child::ForegroundChild;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
@@ -17,7 +17,7 @@ use crate::run::follow_server::FollowServer;
 use crate::run::options::{RunOptions, load_settings};
 use crate::run::outputs::{Outputs, print_settings};
 use crate::run::reporting::Outcome;
-use crate::run::server::Server;
+use crate::run::server::{Server, end_like};
 use crate::run::setup::{Attaching, Subject, open_helper};
 use crate::workspace::build::{self, Built};
 use crate::workspace::select;
@@ -83,21 +83,20 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
     let server = FollowServer::new(server, &settings, user.as_ref(), outputs.stdout());
     let outcome = options.follow(begun, server)?;
-    Ok(ExitCode::from(exit_code(&outcome)))
+    Ok(end_like(exit(&outcome)))
 }
 
 /// The server's own failure comes first. If it ended as it was told to, the command of `--exec` says whether the run was
 /// a success, and then the budgets.
-fn exit_code(outcome: &Outcome) -> u8 {
+fn exit(outcome: &Outcome) -> Exit {
     let Outcome { exit, was_stopped, exec_exit_code, is_over_budget } = *outcome;
-    let server = match exit {
-        None => 0,
-        Some(Exit::Signal(_)) if was_stopped => 0,
-        Some(Exit::Code(code)) => code as u8,
-        Some(Exit::Signal(signal)) => SIGNALLED.saturating_add(signal as u8),
-    };
-    let codes = [server, exec_exit_code.unwrap_or(0), if is_over_budget { BUDGET_BROKEN } else { 0 }];
-    codes.into_iter().find(|code| *code != 0).unwrap_or(0)
+    match exit {
+        Some(Exit::Signal(_)) if was_stopped => {}
+        None | Some(Exit::Code(0)) => {}
+        Some(failure) => return failure,
+    }
+    let codes = [exec_exit_code.unwrap_or(0), if is_over_budget { BUDGET_BROKEN } else { 0 }];
+    Exit::Code(codes.into_iter().find(|code| *code != 0).unwrap_or(0).into())
 }
 
 /// The folders whose programs are followed if the server starts them.

@@ -98,6 +98,8 @@ impl Signals {
                 signal,
                 reached_group: !child && (by_kernel || self.reached_group(signal, info.ssi_pid)),
                 is_hangup: signal == Signal::SIGHUP as i32 && self.hangup_ends && !terminal::is_there(),
+                sender: i32::try_from(info.ssi_pid).ok().filter(|pid| *pid > 0 && !by_kernel).map(Pid::from_raw),
+                by_kernel,
                 value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_ptr as usize),
             }));
         }

@@ -123,19 +123,21 @@ impl Workload for FollowServer<'_> {
         self.announce_listening(run);
     }
 
-    /// Under `cargo run` every signal is for the server. So it is here; but one that asks for an end is for us as well.
+    /// Under `cargo run` every signal is for the server. So it is here; but one by which the user asks for an end is for us
+    /// as well. A server that ends its whole group asks nothing of us.
     fn receive(&mut self, received: &Received, run: &mut RunState) {
         if received.is(Signal::SIGCHLD) {
             self.exec.reap(run.signals.guard());
             return;
         }
-        let ends = received.asks_for_end() || (self.is_attached() && received.is_hangup);
+        let ends = (received.asks_for_end() && !self.server.has_sent(received))
+            || (self.is_attached() && received.is_hangup);
         if ends {
             self.note_shutdown(run);
         }
         self.server.pass_on(received);
         if ends {
-            self.shutdown.request();
+            self.shutdown.request(received);
             self.exec.stop();
         } else if received.asks_to_stop() || received.is(Signal::SIGCONT) {
             self.exec.forward(received);
