@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::cli::RunArguments;
 use crate::console::status::Status;
 use crate::error::{BUDGET_BROKEN, Error};
+use crate::launch::descriptors;
 use crate::launch::foreground_child::ForegroundChild;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
@@ -56,6 +57,10 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
     let signals = Signals::guarded()?;
     let suspended = Suspended::fork(user.as_ref(), outputs.stdout())?;
+    if settings.exec.is_none() {
+        // Else the command gets them too.
+        descriptors::close_unneeded();
+    }
     let pid = suspended.pid().as_raw() as u32;
     let within = folders(&selection.target_directory, &executable);
     let traced = Traced::Server { pid, executable: executable.clone(), within };

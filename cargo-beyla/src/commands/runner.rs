@@ -20,6 +20,7 @@ use crate::config::source::Setting;
 use crate::config::values::{LogLevel, TracePrinter};
 use crate::console::status::{Status, write};
 use crate::error::Error;
+use crate::launch::descriptors;
 use crate::launch::signals::{self, Signals};
 use crate::launch::suspended::{Stdout, Suspended};
 use crate::probe::client;
@@ -99,6 +100,7 @@ impl Prepared {
     fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let Self { settings, begun: Begun { run, mut info }, executable, status } = self;
         let suspended = Suspended::fork(None, Stdout::Inherited)?;
+        descriptors::close_unneeded();
         run.signals.watch(suspended.pid());
         let pid = suspended.release(invocation.program()?)?;
         info.traced = Traced::Server { pid: pid.as_raw() as u32, executable, within: Vec::new() };
