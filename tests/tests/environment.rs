@@ -86,6 +86,11 @@ fn given(root: &Path, state: &Path) -> Vec<String> {
         format!("PATH={path}"),
         format!("STATE={}", state.display()),
         "OWN=a b".to_owned(),
+        // The first and the last cargo sets itself, and the others it does not.
+        "CARGO_PKG_NAME=outer".to_owned(),
+        "CARGO_PKG_OWN=kept".to_owned(),
+        "CARGO_MANIFEST_LINKS=kept".to_owned(),
+        "CARGO_MANIFEST_DIR=/outer".to_owned(),
         "nice".to_owned(),
     ];
     words.into_iter().chain(more).collect()
@@ -258,4 +263,21 @@ fn tests_start_as_under_cargo_test() {
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert!(finished.stderr.contains("1 test in ") && finished.stderr.contains("1 passed"), "{}", finished.stderr);
     assert!(finished.stderr.contains("Running tests through `env THROUGH=a runner`"), "{}", finished.stderr);
+}
+
+#[test]
+fn what_the_tool_needs_for_itself_is_not_asked_of_the_user() {
+    let root = state_workspace(&[]);
+    let state = root.path().join("state");
+    // With the second, cargo has nothing left to build, for which it would not suffice.
+    for (given, line) in [
+        (["env", "--ignore-signal=CHLD"].to_vec(), "SigIgn=\t0000000000011000\n"),
+        (["sh", "-c", "ulimit -S -n 24; exec \"$@\"", "sh"].to_vec(), "limit Max open files=24 "),
+    ] {
+        let run = Run::of_workspace(root.path()).environment("STATE", &state).under(given);
+        let finished = run.flags(["--exec", "curl -s $BEYLA_URL/"]).to_end();
+        assert_eq!((finished.code(), finished.report().totals.requests), (0, 1), "{}", finished.stderr);
+        let text = fs::read_to_string(&state).unwrap();
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
 }

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -139,8 +140,32 @@ impl Drop for Signals {
     }
 }
 
-/// Blocks what was blocked at our start and nothing else, for a program that takes our place.
+/// Whether whoever started us has children's ends ignored.
+static CHILDREN_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Has the kernel keep how our children end until we ask, whatever whoever started us wanted.
+pub fn heed_children() {
+    if is_ignored(Signal::SIGCHLD) {
+        CHILDREN_IGNORED.store(true, Ordering::Relaxed);
+        set_children(libc::SIG_DFL);
+    }
+}
+
+/// Undoes [`heed_children`], for a program that is to start as we did.
+pub(super) fn restore_children() {
+    if CHILDREN_IGNORED.load(Ordering::Relaxed) {
+        set_children(libc::SIG_IGN);
+    }
+}
+
+fn set_children(action: libc::sighandler_t) {
+    // SAFETY: neither action is a handler.
+    unsafe { libc::signal(libc::SIGCHLD, action) };
+}
+
+/// Has signals as they were at our start, for a program that takes our place.
 pub fn restore_mask() -> io::Result<()> {
+    restore_children();
     Ok(inherited_mask()?.thread_set_mask()?)
 }
 

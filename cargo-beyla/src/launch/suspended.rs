@@ -181,6 +181,7 @@ fn prepare(preparing: &OwnedFd, user: Option<&InvokingUser>, stdout: Stdout) -> 
     }
     // What we block, and what Rust's runtime ignores, is none of the server's business.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals::inherited_mask()?), None)?;
+    signals::restore_children();
     // SAFETY: the default action is no handler.
     unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }?;
     write_raw(preparing.as_raw_fd(), &[1]);
