@@ -281,3 +281,15 @@ fn what_the_tool_needs_for_itself_is_not_asked_of_the_user() {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
 }
+
+/// The fewest files with which cargo works do not suffice for the probes where nobody may raise the hard limit: that is
+/// said, and the end comes at once.
+#[test]
+fn too_low_a_limit_on_files_is_said() {
+    let root = state_workspace(&[]);
+    let built = Command::new(cargo()).arg("build").current_dir(root.path()).env_remove("CARGO_TARGET_DIR").status();
+    assert!(built.unwrap().success());
+    let limited = ["setpriv", "--bounding-set", "-sys_resource", "sh", "-c", "ulimit -n 32; exec \"$@\"", "sh"];
+    let run = Run::of_workspace(root.path()).under(limited).environment("STATE", root.path().join("state"));
+    run.to_end().failed_with(96, &["Too many open files", "hint: the limit on open files is too low"]);
+}

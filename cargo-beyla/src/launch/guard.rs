@@ -9,6 +9,7 @@
 pub mod process;
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -86,7 +87,10 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        (self.channel, self.witness) = (None, None);
+        for channel in [self.channel.take(), self.witness.take()].into_iter().flatten() {
+            // Not closed alone: a process that was forked and has not executed its program yet has it open too.
+            let _ = channel.shutdown(Shutdown::Both);
+        }
         // It ends when it has done what is left to do.
         if let Ok(child) = self.child.get_mut() {
             let _ = child.wait();
