@@ -11,7 +11,7 @@ use cargo_beyla_core::exchange::pattern::PatternError;
 
 /// Exit code: not enough privilege, or a kernel that cannot do what is needed.
 pub const UNSUPPORTED: u8 = 96;
-/// Exit code: the server never listened.
+/// Exit code: the server never listened, or ended before the command of `--exec` did.
 pub const NEVER_LISTENED: u8 = 97;
 /// Exit code: usage, configuration, or a file that cannot be read or written.
 pub const USAGE: u8 = 98;
@@ -96,6 +96,14 @@ pub enum Error {
         cleanly: bool,
         /// Where we serve metrics ourselves.
         prometheus: Option<SocketAddr>,
+    },
+    /// The server ended by itself, and the command of `--exec` had not.
+    #[error("the server ended before the command of --exec did: {status}")]
+    EndedBeforeExec {
+        /// How it ended.
+        status: String,
+        /// What listens where the server did, as in `process 7 (server) listens on 127.0.0.1:8080`.
+        successor: Option<String>,
     },
     /// The probe helper ended before the run, by itself or because somebody killed it.
     #[error("the probe helper ended before what it traced")]
@@ -224,7 +232,9 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BuildFailed { .. } | Self::NoExecutable { .. } | Self::Start { .. } => BUILD_FAILED,
-            Self::NeverListened { .. } | Self::EndedBeforeListening { .. } => NEVER_LISTENED,
+            Self::NeverListened { .. } | Self::EndedBeforeListening { .. } | Self::EndedBeforeExec { .. } => {
+                NEVER_LISTENED
+            }
             Self::Lacking { .. } | Self::Setup { .. } | Self::Probe { .. } | Self::HelperEnded => UNSUPPORTED,
             Self::CargoNotFound { .. }
             | Self::Metadata(_)
@@ -251,12 +261,20 @@ impl Error {
         match self {
             Self::CargoNotFound { .. } => Some("install Rust with rustup, or set CARGO to cargo's path".into()),
             Self::Target { hint, .. } | Self::Attach { hint, .. } | Self::Baseline { hint, .. } => Some(hint.clone()),
-            Self::NeverListened { .. } => {
-                Some("give it more with --listen-timeout 5m; processes that it starts are not followed".into())
-            }
-            Self::EndedBeforeListening { cleanly: true, .. } => {
-                Some("if it puts itself in the background, have it stay: what it starts is not followed".into())
-            }
+            Self::NeverListened { .. } => Some(
+                "give it more with --listen-timeout 5m; of the processes that it starts, its forks and the programs \
+                     of this workspace are followed"
+                    .into(),
+            ),
+            Self::EndedBeforeListening { cleanly: true, .. } => Some(
+                "if it puts itself in the background, have it stay: the run ends with the process that was started"
+                    .into(),
+            ),
+            Self::EndedBeforeExec { successor: Some(successor), .. } => Some(format!(
+                "{successor}; if the server puts itself in the background, have it stay: the run ends with the process \
+                 that was started"
+            )),
+            Self::EndedBeforeExec { successor: None, .. } => Some("its own output above may say why".into()),
             Self::EndedBeforeListening { cleanly: false, prometheus: Some(address), .. } => Some(format!(
                 "its own output above says why; it may be that its port is in use: metrics are served on {address}, by \
                  --prometheus or its setting"

@@ -86,6 +86,11 @@ fn given(root: &Path, state: &Path) -> Vec<String> {
         format!("PATH={path}"),
         format!("STATE={}", state.display()),
         "OWN=a b".to_owned(),
+        // The first and the last cargo sets itself, and the others it does not.
+        "CARGO_PKG_NAME=outer".to_owned(),
+        "CARGO_PKG_OWN=kept".to_owned(),
+        "CARGO_MANIFEST_LINKS=kept".to_owned(),
+        "CARGO_MANIFEST_DIR=/outer".to_owned(),
         "nice".to_owned(),
     ];
     words.into_iter().chain(more).collect()
@@ -258,4 +263,33 @@ fn tests_start_as_under_cargo_test() {
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert!(finished.stderr.contains("1 test in ") && finished.stderr.contains("1 passed"), "{}", finished.stderr);
     assert!(finished.stderr.contains("Running tests through `env THROUGH=a runner`"), "{}", finished.stderr);
+}
+
+#[test]
+fn what_the_tool_needs_for_itself_is_not_asked_of_the_user() {
+    let root = state_workspace(&[]);
+    let state = root.path().join("state");
+    // With the second, cargo has nothing left to build, for which it would not suffice.
+    for (given, line) in [
+        (["env", "--ignore-signal=CHLD"].to_vec(), "SigIgn=\t0000000000011000\n"),
+        (["sh", "-c", "ulimit -S -n 24; exec \"$@\"", "sh"].to_vec(), "limit Max open files=24 "),
+    ] {
+        let run = Run::of_workspace(root.path()).environment("STATE", &state).under(given);
+        let finished = run.flags(["--exec", "curl -s $BEYLA_URL/"]).to_end();
+        assert_eq!((finished.code(), finished.report().totals.requests), (0, 1), "{}", finished.stderr);
+        let text = fs::read_to_string(&state).unwrap();
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}
+
+/// The fewest files with which cargo works do not suffice for the probes where nobody may raise the hard limit: that is
+/// said, and the end comes at once.
+#[test]
+fn too_low_a_limit_on_files_is_said() {
+    let root = state_workspace(&[]);
+    let built = Command::new(cargo()).arg("build").current_dir(root.path()).env_remove("CARGO_TARGET_DIR").status();
+    assert!(built.unwrap().success());
+    let limited = ["setpriv", "--bounding-set", "-sys_resource", "sh", "-c", "ulimit -n 32; exec \"$@\"", "sh"];
+    let run = Run::of_workspace(root.path()).under(limited).environment("STATE", root.path().join("state"));
+    run.to_end().failed_with(96, &["Too many open files", "hint: the limit on open files is too low"]);
 }

@@ -7,6 +7,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::Duration;
 
 use beyla_tests::fixture::{self, manifest};
 use beyla_tests::run::{Capture, Finished, Run, Running, SOON};
@@ -16,7 +18,9 @@ use beyla_tests::wait::{LONG, poll};
 use tempfile::TempDir;
 
 /// Writes `SIGNAL` into a file for each signal that reaches it, as often as it does; `bare` has no handlers. Ends by
-/// itself at SIGTERM. With `works` it starts a worker of its own.
+/// itself at SIGTERM. With `works` it starts a worker of its own. With `graceful` it takes 700 ms to end; with `prefork` too,
+/// and sends SIGTERM to its group first, as servers do that have workers. With `asks` it sends SIGUSR1 to its parent at
+/// SIGUSR2. With `leaves` it ends after a moment; with `daemon` too, and a fork of it goes on, whose id is in `WORKER`.
 const SERVER: &str = r#"
 use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,9 +33,16 @@ extern "C" fn note(signal: i32) {
 
 extern "C" {
     fn signal(number: i32, handler: usize) -> usize;
+    fn kill(pid: i32, number: i32) -> i32;
+    fn getppid() -> i32;
+    fn fork() -> i32;
+    fn setsid() -> i32;
+    fn close(fd: i32) -> i32;
 }
 
 fn main() {
+    let closed = std::env::var("CLOSED").map(|fd| unsafe { close(fd.parse().unwrap()) });
+    assert_eq!(closed.unwrap_or(0), 0);
     let mode = std::env::args().nth(1).unwrap_or_default();
     if mode != "bare" {
         for number in [1, 6, 10, 12, 13, 14, 15, 18, 28, 36] {
@@ -44,11 +55,37 @@ fn main() {
     }
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     println!("listening {}", listener.local_addr().unwrap());
+    if mode == "deaf" {
+        unsafe { signal(2, 1) };
+    } else if mode == "graceful" || mode == "prefork" {
+        unsafe { signal(2, note as usize) };
+    } else if mode == "leaves" {
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        std::process::exit(0);
+    } else if mode == "daemon" {
+        if unsafe { fork() } > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            std::process::exit(0);
+        }
+        unsafe { setsid() };
+        std::fs::write(std::env::var("WORKER").unwrap(), std::process::id().to_string()).unwrap();
+    }
     loop {
         std::thread::sleep(std::time::Duration::from_millis(5));
         for (number, count) in COUNTS.iter().enumerate() {
             for _ in 0..count.swap(0, Ordering::SeqCst) {
                 std::io::stdout().write_all(format!("got {number}\n").as_bytes()).unwrap();
+                if number == 12 && mode == "asks" {
+                    unsafe { kill(getppid(), 10) };
+                }
+                if mode == "prefork" {
+                    unsafe { signal(15, 1) };
+                    unsafe { kill(0, 15) };
+                }
+                if mode == "graceful" || mode == "prefork" {
+                    std::thread::sleep(std::time::Duration::from_millis(700));
+                    std::process::exit(5);
+                }
                 if number == 15 {
                     std::process::exit(0);
                 }
@@ -186,9 +223,115 @@ fn a_server_that_does_not_handle_one_ends_by_it_and_is_reported() {
         let run = start(&["bare"], &[]);
         send(run.tool_pid() as i32, signal);
         let Finished { status, stderr, json, .. } = run.wait();
-        assert_eq!(status.code(), Some(128 + signal), "{stderr}");
+        assert_eq!(status.signal(), Some(signal), "{stderr}");
         assert!(stderr.contains("No requests") && json.is_some(), "{stderr}");
     }
+}
+
+#[test]
+fn a_server_that_signals_its_group_has_its_time_to_end() {
+    for group in [false, true] {
+        let run = start(&["prefork"], &["--exec", "trap : TERM; sleep 1004"]);
+        let tool = run.tool_pid() as i32;
+        send(if group { -tool } else { tool }, libc::SIGTERM);
+        let finished = run.wait();
+        assert_eq!(finished.code(), 5, "{}", finished.stderr);
+    }
+    // Nobody has asked for its end: the run goes on until it has ended.
+    let run = start(&["prefork"], &[]);
+    let server = server_of(&run);
+    send(server as i32, libc::SIGTERM);
+    let finished = run.wait();
+    assert_eq!(finished.code(), 5, "{}", finished.stderr);
+}
+
+#[test]
+fn one_wish_that_comes_twice_is_one() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        for gap in [0, 1, 3, 100] {
+            let run = start(&["graceful"], &[]);
+            let tool = run.tool_pid() as i32;
+            send(tool, signal);
+            sleep(Duration::from_millis(gap));
+            send(-tool, signal);
+            let finished = run.wait();
+            assert_eq!(finished.code(), 5, "{gap} ms:\n{}", finished.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_later_interrupt_kills_the_server_and_a_later_sigterm_is_its_own_business() {
+    let run = start(&["deaf"], &[]);
+    send(run.tool_pid() as i32, libc::SIGINT);
+    sleep(Duration::from_millis(600));
+    send(run.tool_pid() as i32, libc::SIGINT);
+    let finished = run.wait();
+    assert_eq!(finished.status.signal(), Some(libc::SIGKILL), "{}", finished.stderr);
+
+    let run = start(&["graceful"], &[]);
+    send(run.tool_pid() as i32, libc::SIGTERM);
+    sleep(Duration::from_millis(550));
+    send(run.tool_pid() as i32, libc::SIGTERM);
+    let finished = run.wait();
+    assert_eq!(finished.code(), 5, "{}", finished.stderr);
+}
+
+#[test]
+fn what_the_server_sends_to_its_parent_does_not_come_back() {
+    let run = start(&["asks"], &[]);
+    for times in 1..=3 {
+        send(run.tool_pid() as i32, libc::SIGUSR2);
+        until_it_came(|| run.stdout(), libc::SIGUSR2, times);
+    }
+    sleep(Duration::from_millis(100));
+    send(run.tool_pid() as i32, libc::SIGTERM);
+    let finished = run.wait();
+    assert_eq!(counts(&finished.stdout), [(libc::SIGUSR2, 3), (libc::SIGTERM, 1)].into(), "{}", finished.stderr);
+}
+
+#[test]
+fn a_server_that_ends_before_the_command_does_is_a_failure() {
+    let run = start(&["leaves"], &["--exec", "sleep 1005"]);
+    let finished = run.wait();
+    finished.failed_with(97, &["the server ended before the command of --exec did: it ended with exit code 0"]);
+    assert!(!finished.stderr.contains("nothing connected to the server;"), "{}", finished.stderr);
+    // A command whose last deed is to end the server ends soon after it.
+    let run = start(&[], &["--exec", "kill -TERM $BEYLA_PID; sleep 0.1"]);
+    assert_eq!(run.wait().code(), 0);
+
+    let folder = fixture::folder(&[]);
+    let worker = folder.path().join("worker");
+    let run = Run::of_workspace(workspace()).arguments(["daemon"]).environment("WORKER", &worker);
+    let finished = run.flags(["--exec", "sleep 1006"]).to_end();
+    let daemon = number(&worker);
+    assert!(is_running(daemon), "it is not ours to end");
+    send(daemon as i32, libc::SIGKILL);
+    let listens = format!("process {daemon} (signalled) listens on 127.0.0.1:");
+    finished.failed_with(97, &["the server ended before the command of --exec did", &listens]);
+}
+
+#[test]
+fn what_the_server_has_closed_is_open_nowhere() {
+    let folder = fixture::folder(&[]);
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let script = format!("exec \"$@\" 9>{}", fifo.display());
+    let run = Run::of_workspace(workspace()).under(["sh", "-c", &script, "sh"]).environment("CLOSED", "9");
+    let run = run.flags(["--exec", "exec 9>&-; sleep 1007"]).start_alone();
+    let (sender, ended) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || sender.send(fs::read(fifo)));
+    let read = ended.recv_timeout(LONG).expect("its end comes");
+    assert_eq!(read.expect("a pipe"), b"");
+    reader.join().expect("it has ended").expect("somebody waits");
+    assert!(is_running(server_of(&run)), "{}", run.stderr());
+    run.interrupt();
+    run.wait();
+}
+
+fn server_of(run: &Running) -> u32 {
+    let is_server = |pid: &u32| command_line(*pid).contains("debug/signalled");
+    poll(LONG, || descendants(run.tool_pid()).into_iter().find(is_server)).expect("a server")
 }
 
 fn gone_soon(pids: &[u32]) {
@@ -203,7 +346,8 @@ fn number(path: &Path) -> u32 {
 
 #[test]
 fn no_death_of_the_tool_leaves_anything_of_a_server_behind() {
-    for signal in [libc::SIGKILL, libc::SIGILL] {
+    // With the group dies all that is in it.
+    for (signal, group) in [(libc::SIGKILL, false), (libc::SIGILL, false), (libc::SIGKILL, true)] {
         let folder = fixture::folder(&[]);
         let worker = folder.path().join("worker");
         let run = Run::of_workspace(workspace()).arguments(["works"]).environment("WORKER", &worker);
@@ -215,7 +359,8 @@ fn no_death_of_the_tool_leaves_anything_of_a_server_behind() {
         });
         let all = load.expect("the command runs");
         assert!(all.contains(&worker) && all.len() >= 6, "{all:?}");
-        send(run.tool_pid() as i32, signal);
+        let tool = run.tool_pid() as i32;
+        send(if group { -tool } else { tool }, signal);
         run.kill();
         gone_soon(&all);
     }
@@ -244,7 +389,7 @@ fn a_test_gets_what_is_sent_to_the_tool_and_goes_on() {
 
 #[test]
 fn no_death_of_the_tool_leaves_anything_of_a_test_behind() {
-    for signal in [libc::SIGKILL, libc::SIGILL] {
+    for (signal, group) in [(libc::SIGKILL, false), (libc::SIGILL, false), (libc::SIGKILL, true)] {
         let folder = tests();
         let mut child = test(folder.path(), "starts_others");
         let left = number(&folder.path().join("left"));
@@ -254,7 +399,8 @@ fn no_death_of_the_tool_leaves_anything_of_a_test_behind() {
         pids.push(left);
         pids.extend(descendants(child.id()));
         assert!(pids.iter().all(|pid| is_running(*pid)));
-        send(child.id() as i32, signal);
+        let tool = child.id() as i32;
+        send(if group { -tool } else { tool }, signal);
         assert_eq!(child.wait().expect("a child").signal(), Some(signal));
         gone_soon(&pids);
     }

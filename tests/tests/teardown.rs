@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use beyla_tests::client::get;
+use beyla_tests::fixture::{self, manifest};
 use beyla_tests::odd::{ODD_SERVER, playing};
 use beyla_tests::run::{Capture, Run, Running, SOON};
 use beyla_tests::system::{command_line, descendants, is_running, loaded_programs, programs_held_by};
@@ -88,6 +89,43 @@ fn killed_at_any_time_of_the_start() {
         let held = Held { processes: processes.into_iter().filter(ours).collect(), programs };
         run.kill();
         held.is_gone_soon();
+    }
+}
+
+/// A build script that runs until the folder has a file `over`, and not for ever.
+const SLOW_BUILD: &str = r#"
+fn main() {
+    std::fs::write("begun", "").unwrap();
+    for _ in 0..600 {
+        if std::path::Path::new("over").exists() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+"#;
+
+#[test]
+fn no_death_during_the_build_leaves_cargo_behind() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGKILL] {
+        let folder = fixture::folder(&[
+            ("Cargo.toml", &manifest("slow", "build = \"build.rs\"")),
+            ("build.rs", SLOW_BUILD),
+            ("src/main.rs", "fn main() {}"),
+        ]);
+        let mut run = Run::of_workspace(folder.path()).start_alone();
+        let begun = poll(LONG * 2, || folder.path().join("begun").exists().then_some(()));
+        assert!(begun.is_some(), "{}", run.stderr());
+        let mut processes = descendants(run.tool_pid());
+        // The script itself is left, as it is under cargo.
+        processes.retain(|pid| !command_line(*pid).contains("build-script"));
+        assert!(processes.iter().any(|pid| is_build(&command_line(*pid))), "{processes:?}");
+        // SAFETY: two numbers; the process is a child of this test that was not waited for.
+        assert_eq!(unsafe { libc::kill(run.tool_pid() as i32, signal) }, 0);
+        run.kill();
+        let held = Held { processes, programs: BTreeSet::new() };
+        held.is_gone_soon();
+        std::fs::write(folder.path().join("over"), "").expect("a file");
     }
 }
 

@@ -10,10 +10,12 @@ use crate::console::color;
 use crate::console::status::Status;
 use crate::console::stream::Stream;
 use crate::error::Error;
+use crate::launch::signals;
 use crate::workspace::start;
 
 /// Runs the subcommand.
 pub fn dispatch(arguments: Arguments) -> ExitCode {
+    signals::heed_children();
     let Arguments { color: choice, command } = arguments;
     let status = Status { color: color::color(choice, Stream::Stderr), level: LogLevel::default() };
     let result = match command {

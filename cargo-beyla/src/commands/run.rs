@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use crate::cli::RunArguments;
 use crate::console::status::Status;
-use crate::error::{BUDGET_BROKEN, Error, SIGNALLED};
+use crate::error::{BUDGET_BROKEN, Error};
+use crate::launch::descriptors;
 use crate::launch::foreground_child::ForegroundChild;
 use crate::launch::signals::Signals;
 use crate::launch::suspended::Suspended;
@@ -17,7 +18,7 @@ use crate::run::follow_server::FollowServer;
 use crate::run::options::{RunOptions, load_settings};
 use crate::run::outputs::{Outputs, print_settings};
 use crate::run::reporting::ServerOutcome;
-use crate::run::server::Server;
+use crate::run::server::{Server, end_like};
 use crate::run::setup::{Attaching, Subject, open_helper};
 use crate::workspace::build::{self, Built};
 use crate::workspace::select;
@@ -56,6 +57,10 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
     let signals = Signals::guarded()?;
     let suspended = Suspended::fork(user.as_ref(), outputs.stdout())?;
+    if settings.exec.is_none() {
+        // Else the command gets them too.
+        descriptors::close_unneeded();
+    }
     let pid = suspended.pid().as_raw() as u32;
     let within = folders(&selection.target_directory, &executable);
     let traced = Traced::Server { pid, executable: executable.clone(), within };
@@ -83,21 +88,20 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
 
     let server = FollowServer::new(server, &settings, user.as_ref(), outputs.stdout());
     let outcome = options.follow(begun, server)?;
-    Ok(ExitCode::from(exit_code(&outcome)))
+    Ok(end_like(exit(&outcome)))
 }
 
 /// The server's own failure comes first. If it ended as it was told to, the command of `--exec` says whether the run was
 /// a success, and then the budgets.
-fn exit_code(outcome: &ServerOutcome) -> u8 {
+fn exit(outcome: &ServerOutcome) -> Exit {
     let ServerOutcome { exit, was_stopped, exec_exit_code, is_over_budget } = *outcome;
-    let server = match exit {
-        None => 0,
-        Some(Exit::Signal(_)) if was_stopped => 0,
-        Some(Exit::Code(code)) => code as u8,
-        Some(Exit::Signal(signal)) => SIGNALLED.saturating_add(signal as u8),
-    };
-    let codes = [server, exec_exit_code.unwrap_or(0), if is_over_budget { BUDGET_BROKEN } else { 0 }];
-    codes.into_iter().find(|code| *code != 0).unwrap_or(0)
+    match exit {
+        Some(Exit::Signal(_)) if was_stopped => {}
+        None | Some(Exit::Code(0)) => {}
+        Some(failure) => return failure,
+    }
+    let codes = [exec_exit_code.unwrap_or(0), if is_over_budget { BUDGET_BROKEN } else { 0 }];
+    Exit::Code(codes.into_iter().find(|code| *code != 0).unwrap_or(0).into())
 }
 
 /// The folders whose programs are followed if the server starts them.

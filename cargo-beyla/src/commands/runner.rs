@@ -19,18 +19,20 @@ use crate::config::settings::Settings;
 use crate::config::source::Setting;
 use crate::config::values::{LogLevel, TracePrinter};
 use crate::console::status::{Status, write};
-use crate::error::{Error, SIGNALLED};
+use crate::error::Error;
+use crate::launch::descriptors;
 use crate::launch::signals::{self, Signals};
 use crate::launch::suspended::{Stdout, Suspended};
 use crate::probe::client;
 use crate::probe::starting::Asking;
-use crate::report::run_info::{Exit, Traced};
+use crate::report::run_info::Traced;
 use crate::report::run_report::RunReport;
 use crate::report::{json, terminal};
 use crate::run::criteria::Criteria;
 use crate::run::options::RunOptions;
 use crate::run::outputs::{Outputs, terminal_options};
 use crate::run::run_loop::{Finished, RunLoop};
+use crate::run::server::end_like;
 use crate::run::setup::{Attaching, Begun, Subject};
 use crate::run::test_binary::TestBinary;
 use crate::workspace::sources::Sources;
@@ -98,6 +100,7 @@ impl Prepared {
     fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let Self { settings, begun: Begun { run, mut info }, executable, status } = self;
         let suspended = Suspended::fork(None, Stdout::Inherited)?;
+        descriptors::close_unneeded();
         run.signals.watch(suspended.pid());
         let pid = suspended.release(invocation.program()?)?;
         info.traced = Traced::Server { pid: pid.as_raw() as u32, executable, within: Vec::new() };
@@ -136,16 +139,5 @@ fn write_json(report: &RunReport, folder: &OsStr, name: &str, status: Status) {
     let file = std::fs::create_dir_all(folder).and_then(|()| File::create(&path));
     if let Err(source) = file.and_then(|file| json::write(report, file)) {
         status.warn(Error::File { verb: "write", path, source });
-    }
-}
-
-/// Ends this process by the signal that has ended the other, or returns its exit code.
-fn end_like(exit: Exit) -> ExitCode {
-    match exit {
-        Exit::Code(code) => ExitCode::from(code as u8),
-        Exit::Signal(signal) => {
-            signals::end_by(signal);
-            ExitCode::from(SIGNALLED.saturating_add(signal as u8))
-        }
     }
 }

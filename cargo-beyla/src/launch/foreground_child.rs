@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, waitpid};
 
+use super::processes::descends_from;
 use super::received::Received;
 use super::signals::stop_by;
 
@@ -30,8 +31,19 @@ impl ForegroundChild {
         self.child
     }
 
-    /// Sends the child a signal that was sent to us alone; others have reached it already.
+    /// Whether the child, or what it has started, has sent this.
+    pub fn has_sent(&self, received: &Received) -> bool {
+        received
+            .sender
+            .is_some_and(|sender| sender == self.child || descends_from(sender.as_raw(), self.child.as_raw()))
+    }
+
+    /// Sends the child what has come to us alone; it has got the rest itself. What it sends to its parent is for us, who
+    /// do nothing about it.
     pub fn pass_on(&mut self, received: &Received) {
+        if !received.reached_group && self.has_sent(received) {
+            return;
+        }
         if received.asks_to_stop() {
             self.asked_to_stop = Some(received.signal);
         } else if received.is(Signal::SIGCONT) {

@@ -1,13 +1,15 @@
-//! A small process beside us, in our process group, that outlives us by a moment.
+//! Two small processes beside us, that outlive us by a moment.
 //!
-//! It receives what is sent to the group, so it can say whether a signal was sent to all of the group or to us alone. And
-//! when we end, even by SIGKILL, our channel to it closes: then it kills the processes that we had asked it to watch, with
-//! all that they have started. (The kernel's own `PR_SET_PDEATHSIG` reaches children but not their children, and those can
-//! only be found while their parents are still there.)
+//! The witness stands in our process group. It gets what is sent to the group, and so can say whether a signal came to
+//! all of the group or to us alone. The guard, which it forks, stands in a session of its own, where nothing that is sent
+//! to our group reaches it, SIGKILL included. However we end, its end of our channel closes: then it kills what we were
+//! still to look after, with all that it has started. (The kernel's own `PR_SET_PDEATHSIG` reaches children, and not the children of these; and to
+//! find those, the way to them must still be there.)
 
 pub mod process;
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -27,30 +29,34 @@ pub struct Guard {
     child: Mutex<Child>,
     /// The guard notices our end when this is closed.
     channel: Option<UnixStream>,
+    /// The witness waits for the guard's end when this is closed.
+    witness: Option<UnixStream>,
 }
 
-/// What we send it.
+/// What we send the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Message {
     /// Kill these when we are gone.
     Watch(ProcessTree),
     /// This process has ended.
     Forget(Pid),
-    /// Answer whether this signal of this sender has reached you too.
-    WasSent { signal: i32, sender: u32 },
 }
 
 /// The size of a message in bytes: five numbers.
 const MESSAGE: usize = 20;
 
+/// What we ask the witness: whether a signal with this number of a sender with this id has come to it too.
+const QUESTION: usize = 8;
+
 impl Guard {
-    /// Starts one.
+    /// Starts both.
     pub(super) fn start() -> io::Result<Self> {
-        let (channel, theirs) = UnixStream::pair()?;
+        let (channel, of_guard) = UnixStream::pair()?;
+        let (witness, of_witness) = UnixStream::pair()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0(NAME).args(["beyla", "__guard"]).env_clear().current_dir("/");
-        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self { child: Mutex::new(command.spawn()?), channel: Some(channel) })
+        command.stdin(OwnedFd::from(of_guard)).stdout(OwnedFd::from(of_witness)).stderr(Stdio::null());
+        Ok(Self { child: Mutex::new(command.spawn()?), channel: Some(channel), witness: Some(witness) })
     }
 
     /// Makes it kill this tree if we end before [`Self::forget`].
@@ -63,24 +69,29 @@ impl Guard {
         self.send(Message::Forget(root));
     }
 
-    /// Whether a signal that we have received has reached the guard too.
+    /// Whether a signal that has come to us has come to the witness too. If somebody has killed that, nobody can say.
     pub(super) fn was_sent(&self, signal: i32, sender: u32) -> bool {
+        let Some(mut witness) = self.witness.as_ref() else { return false };
         let mut answer = [0];
-        self.send(Message::WasSent { signal, sender })
-            && self.channel.as_ref().is_some_and(|mut channel| channel.read_exact(&mut answer).is_ok())
-            && answer == [1]
+        let question = [signal as u32, sender].map(u32::to_ne_bytes);
+        witness.write_all(question.as_flattened()).is_ok() && witness.read_exact(&mut answer).is_ok() && answer == [1]
     }
 
-    /// Returns whether the message could be sent. It cannot if somebody has killed the guard; we can do nothing about that.
-    fn send(&self, message: Message) -> bool {
-        self.channel.as_ref().is_some_and(|mut channel| channel.write_all(&message.encode()).is_ok())
+    fn send(&self, message: Message) {
+        if let Some(mut channel) = self.channel.as_ref() {
+            // It fails if somebody has killed the guard, about which we can do nothing.
+            let _ = channel.write_all(&message.encode());
+        }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.channel = None;
-        // It ends when it has killed what it watches.
+        for channel in [self.channel.take(), self.witness.take()].into_iter().flatten() {
+            // Not closed alone: a process that was forked and has not executed its program yet has it open too.
+            let _ = channel.shutdown(Shutdown::Both);
+        }
+        // It ends when it has done what is left to do.
         if let Ok(child) = self.child.get_mut() {
             let _ = child.wait();
         }
@@ -99,7 +110,6 @@ impl Message {
                 [0, root.as_raw() as u32, kind, by, number]
             }
             Self::Forget(root) => [1, root.as_raw() as u32, 0, 0, 0],
-            Self::WasSent { signal, sender } => [2, signal as u32, sender, 0, 0],
         };
         let mut bytes = [0; MESSAGE];
         for (place, number) in bytes.chunks_exact_mut(4).zip(numbers) {
@@ -127,7 +137,6 @@ impl Message {
                 Some(Self::Watch(ProcessTree { root: pid()?, grouping }))
             }
             1 => Some(Self::Forget(pid()?)),
-            2 => Some(Self::WasSent { signal: first as i32, sender: second }),
             _ => None,
         }
     }
@@ -146,7 +155,6 @@ mod tests {
             watch(Grouping::Descendants),
             watch(Grouping::Marked { by: 8, number: 9 }),
             Message::Forget(root),
-            Message::WasSent { signal: 10, sender: 11 },
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }

@@ -2,9 +2,11 @@
 //! given. Where a server begins to listen during a run, the kernel's records say.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
@@ -157,6 +159,24 @@ fn tcp(process: &Process) -> Result<impl Iterator<Item = TcpNetEntry>, ProcError
     Ok(process.tcp()?.into_iter().chain(process.tcp6().unwrap_or_default()))
 }
 
+/// The bytes of the path of a Unix socket that listens: `shown` has another character for those that are not UTF-8.
+pub fn unix_path_bytes(shown: &str) -> OsString {
+    if !shown.contains(char::REPLACEMENT_CHARACTER) {
+        return shown.into();
+    }
+    let listed = std::fs::read("/proc/net/unix").unwrap_or_default();
+    let path = listed.split(|byte| *byte == b'\n').find_map(|line| path_shown_as(line, shown));
+    path.map_or_else(|| shown.into(), |path| OsStr::from_bytes(path).to_owned())
+}
+
+/// Of a line of `/proc/net/unix` the path, if its socket listens and this is what is shown of it.
+fn path_shown_as<'a>(line: &'a [u8], shown: &str) -> Option<&'a [u8]> {
+    let text = String::from_utf8_lossy(line);
+    let (_, path) = unix_listener(&text).filter(|(_, path)| *path == shown)?;
+    // What stands before the path is ASCII.
+    line.get(text.len() - path.len()..)
+}
+
 /// Of a line of `/proc/net/unix`, inode and path, if its socket listens and has a name.
 fn unix_listener(line: &str) -> Option<(u64, &str)> {
     let (mut rest, mut fields) = (line, [""; 7]);
@@ -194,6 +214,18 @@ mod tests {
         ] {
             assert_eq!(unix_listener(line), listener, "{line}");
         }
+    }
+
+    #[test]
+    fn paths_that_are_no_text_keep_their_bytes() {
+        let line = b"ffff: 00000002 00000000 00010000 0001 01 26453 /run/\xff\x01.sock";
+        assert_eq!(path_shown_as(line, "/run/\u{fffd}\u{1}.sock"), Some(&b"/run/\xff\x01.sock"[..]));
+        assert_eq!(path_shown_as(line, "/run/\u{fffd}"), None);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(OsStr::from_bytes(b"\xfe\xff"));
+        let _unix = UnixListener::bind(&path).expect("a free path");
+        assert_eq!(unix_path_bytes(&path.to_string_lossy()), path);
+        assert_eq!(unix_path_bytes("/run/\u{fffd}/none"), "/run/\u{fffd}/none");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+/// The longest way to an ancestor that is looked at. Ids that begin anew meanwhile could lead in a circle.
+const GENERATIONS_MAX: usize = 1000;
+
 /// A process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Process {
@@ -22,8 +25,7 @@ impl Processes {
     ///
     /// `None` where `/proc` belongs to another PID namespace: its numbers are those of other processes.
     pub(super) fn from(first: i32) -> Option<Self> {
-        let own = fs::read_link("/proc/self").ok()?;
-        if own.as_os_str() != std::process::id().to_string().as_str() {
+        if !is_our_proc() {
             return None;
         }
         let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -44,6 +46,18 @@ impl Processes {
         }
         found.split_off(1)
     }
+}
+
+/// Whether the numbers in `/proc` are those of our PID namespace.
+fn is_our_proc() -> bool {
+    fs::read_link("/proc/self").is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
+}
+
+/// Whether the process `pid` is one that `ancestor` has started, or that one of those has, as far as the way to it has
+/// not ended. Not where `/proc` belongs to another PID namespace.
+pub(super) fn descends_from(pid: i32, ancestor: i32) -> bool {
+    let parents = std::iter::successors(Process::read(pid), |process| Process::read(process.parent));
+    is_our_proc() && parents.take(GENERATIONS_MAX).any(|process| process.parent == ancestor)
 }
 
 impl Process {

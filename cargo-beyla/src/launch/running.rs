@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use nix::unistd::Pid;
@@ -109,6 +110,16 @@ impl Running {
             }
         }
     }
+}
+
+/// A process that listens on one of these sockets, if there is one that we may look into, and its name.
+pub fn listens_on(tcp: &[SocketAddr], unix: &[&str]) -> Option<(Pid, String)> {
+    let listens = |process: &Process| {
+        let Listening { tcp: open, unix: paths } = Listening::of_process(process).unwrap_or_default();
+        open.iter().any(|listener| tcp.contains(&listener.address)) || paths.iter().any(|path| unix.contains(&&**path))
+    };
+    let process = procfs::process::all_processes().ok()?.filter_map(Result::ok).find(listens)?;
+    Some((Pid::from_raw(process.pid()), process.stat().map_or_else(|_| "?".to_owned(), |stat| stat.comm)))
 }
 
 /// The processes that a process has started, with all that these have, as far as they still have those who started

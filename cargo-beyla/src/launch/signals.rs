@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -97,6 +98,8 @@ impl Signals {
                 signal,
                 reached_group: !child && (by_kernel || self.reached_group(signal, info.ssi_pid)),
                 is_hangup: signal == Signal::SIGHUP as i32 && self.hangup_ends && !terminal::is_there(),
+                sender: i32::try_from(info.ssi_pid).ok().filter(|pid| *pid > 0 && !by_kernel).map(Pid::from_raw),
+                by_kernel,
                 value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_ptr as usize),
             }));
         }
@@ -136,8 +139,32 @@ impl Drop for Signals {
     }
 }
 
-/// Restores the signal mask that this process was started with, for a program that it becomes.
+/// Whether whoever started us has children's ends ignored.
+static CHILDREN_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Has the kernel keep how our children end until we ask, whatever whoever started us wanted.
+pub fn heed_children() {
+    if is_ignored(Signal::SIGCHLD) {
+        CHILDREN_IGNORED.store(true, Ordering::Relaxed);
+        set_children(libc::SIG_DFL);
+    }
+}
+
+/// Undoes [`heed_children`], for a program that is to start as we did.
+pub(super) fn restore_children() {
+    if CHILDREN_IGNORED.load(Ordering::Relaxed) {
+        set_children(libc::SIG_IGN);
+    }
+}
+
+fn set_children(action: libc::sighandler_t) {
+    // SAFETY: neither action is a handler.
+    unsafe { libc::signal(libc::SIGCHLD, action) };
+}
+
+/// Has signals as they were at our start, for a program that takes our place.
 pub fn restore_mask() -> io::Result<()> {
+    restore_children();
     Ok(inherited_mask()?.thread_set_mask()?)
 }
 

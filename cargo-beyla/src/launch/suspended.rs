@@ -181,6 +181,7 @@ fn prepare(preparing: &OwnedFd, user: Option<&InvokingUser>, stdout: Stdout) -> 
     }
     // Signals that we block, and SIGPIPE, which Rust's runtime ignores, must be as usual in the server.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals::inherited_mask()?), None)?;
+    signals::restore_children();
     // SAFETY: the default action is no handler.
     unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }?;
     write_raw(preparing.as_raw_fd(), &[1]);

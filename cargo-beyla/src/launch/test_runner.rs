@@ -25,7 +25,7 @@ use self::output::TestOutput;
 use self::plan::{PlannedBinary, TestEnd, TestEvent, TestName, TestOptions};
 use self::process::{Left, Running};
 use self::queue::{Place, Queue};
-use super::received::Received;
+use super::received::{EndRequests, Received};
 use crate::error::Error;
 use crate::workspace::test_workspace::list::Unlisted;
 use cargo_beyla_core::model::test::{TestId, TestResult};
@@ -55,8 +55,8 @@ pub struct TestRunner {
     unlisted_reported: bool,
     running: Vec<Running>,
     left: Vec<Left>,
-    /// How often [`Self::stop`] was called.
-    stops: u32,
+    /// Why [`Self::stop`] was called.
+    stops: EndRequests,
     /// What tests have left behind, where it becomes ours.
     adopted: Option<Adopted>,
 }
@@ -76,7 +76,7 @@ impl TestRunner {
             unlisted_reported: false,
             running: Vec::new(),
             left: Vec::new(),
-            stops: 0,
+            stops: EndRequests::default(),
         }
     }
 
@@ -135,13 +135,13 @@ impl TestRunner {
         Some(TestName { binary: &binary.id, name, round: round as u32, unlisted })
     }
 
-    /// Starts no other test, and hands the signal on to all that run, with all that they have started; the second
-    /// time they are killed.
+    /// Starts no other test, and hands the signal on to all that run, with all that they have started; when the user
+    /// insists, they are killed.
     pub fn stop(&mut self, received: &Received) {
-        self.stops += 1;
+        let insists = self.stops.add(received, Instant::now());
         self.queue.close();
         for running in &self.running {
-            if self.stops > 1 {
+            if insists {
                 running.tree.kill();
             } else {
                 running.tree.end(received);
@@ -185,7 +185,7 @@ impl TestRunner {
 
     /// Whether [`Self::stop`] was called.
     pub fn is_stopping(&self) -> bool {
-        self.stops > 0
+        self.stops.any()
     }
 
     fn reap(&mut self, now: Instant, events: &mut Vec<TestEvent>) -> Result<(), Error> {
@@ -204,7 +204,7 @@ impl TestRunner {
             let root = ended.tree.root;
             match ended.into_left(result, now) {
                 // Nobody waits for what a test left behind that was stopped itself.
-                Ok(left) if result == TestResult::TimedOut || self.stops > 0 => {
+                Ok(left) if result == TestResult::TimedOut || self.stops.any() => {
                     left.kill();
                     self.forget(left.root());
                     self.end(left.into_ended(false), events);
@@ -222,7 +222,7 @@ impl TestRunner {
         let mut index = 0;
         while let Some(left) = self.left.get(index) {
             let gone = !left.is_there();
-            if gone || now.duration_since(left.at) >= LEFT_GRACE || self.stops > 0 {
+            if gone || now.duration_since(left.at) >= LEFT_GRACE || self.stops.any() {
                 if !gone {
                     left.kill();
                 }

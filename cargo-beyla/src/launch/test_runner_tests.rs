@@ -254,7 +254,7 @@ fn told_to_stop_it_hands_the_signal_on_and_then_kills() {
     runner.stop(&Received::alone(Signal::SIGTERM));
     ends.extend(run(&mut runner, |runner| runner.running().count() == 1));
     assert_eq!(named(&runner, &ends, "hangs").result, TestResult::Killed(libc::SIGTERM));
-    runner.stop(&Received::alone(Signal::SIGTERM));
+    runner.stop(&Received::by_key(Signal::SIGINT));
     ends.extend(to_end(&mut runner));
     assert_eq!(named(&runner, &ends, "stubborn").result, TestResult::Killed(libc::SIGKILL));
     assert_eq!(runner.not_started(), 1);

@@ -28,6 +28,7 @@ use super::request::{self, ProbeArguments, Request};
 use super::requirements::facts::Facts;
 use crate::config::capture::Capture;
 use crate::error::UNSUPPORTED;
+use crate::launch::descriptors;
 use crate::launch::listening::{Listening, TcpListener};
 use crate::launch::user::{invoking_uid, permitted_capabilities};
 
@@ -38,6 +39,8 @@ const LISTENING_SETTLES: Duration = Duration::from_millis(40);
 const BEGINNING_SETTLES: Duration = Duration::from_secs(2);
 /// How often the helper looks at the clock while there is nothing to wait for.
 const TICK: Duration = Duration::from_millis(20);
+/// The open files that suffice to trace.
+const FILES: u64 = 4096;
 /// Once there is nothing left to decide.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -62,6 +65,7 @@ enum HelperError {
 pub fn run() -> ExitCode {
     end_with_parent();
     ignore_signals();
+    descriptors::close_inherited();
     // Sudo that asks for a password runs in the terminal's foreground. An error says that we lead a group already.
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
@@ -80,6 +84,7 @@ pub fn run() -> ExitCode {
 /// Says how things stand, and does what is asked.
 fn serve(output: &mut std::fs::File) -> Result<(), HelperError> {
     raise_memory_limit();
+    raise_file_limit();
     Greeting::of(Facts::gather().try_bpf(), output.metadata()?.file_type().is_socket()).send(&mut *output)?;
     let asked = request::receive(io::stdin().lock())?;
     match asked {
@@ -95,6 +100,18 @@ fn raise_memory_limit() {
     let Rlimit { current: _, maximum } = getrlimit(Resource::Memlock);
     for raised in [None, maximum] {
         if setrlimit(Resource::Memlock, Rlimit { current: raised, maximum: raised }).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Each map, program and probe is an open file, and the limit is the user's.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let enough = maximum.map(|maximum| maximum.max(FILES));
+    for maximum in [enough, maximum] {
+        // To raise the hard limit as well is a privilege.
+        if current.is_none() || setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
             return;
         }
     }

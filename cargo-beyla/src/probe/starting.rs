@@ -211,10 +211,17 @@ pub fn ended_without_a_word(status: ExitStatus) -> Error {
     failure(&format!("the probe helper ended without a word ({status})"))
 }
 
+/// What the message of an error holds for which the kernel has no descriptor left (EMFILE).
+const TOO_MANY_FILES: &str = "(os error 24)";
+
 /// What the helper failed at.
 pub fn failure(message: &str) -> Error {
-    let hint = "`cargo beyla doctor` says what this machine lacks".to_owned();
-    Error::Probe { message: message.to_owned(), hint: Some(hint) }
+    let hint = if message.contains(TOO_MANY_FILES) {
+        "the limit on open files is too low, and the hard limit too: have it raised to 1024 (`ulimit -Hn` shows it)"
+    } else {
+        "`cargo beyla doctor` says what this machine lacks"
+    };
+    Error::Probe { message: message.to_owned(), hint: Some(hint.to_owned()) }
 }
 
 #[cfg(test)]

@@ -4,19 +4,28 @@ use std::ffi::OsStr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::Pid;
 
 use super::listening::{reachable, unix_path};
 use crate::error::{Error, SIGNALLED};
+use crate::launch::descriptors;
 use crate::launch::guard::Guard;
+use crate::launch::listening::unix_path_bytes;
 use crate::launch::process_tree::{Grouping, ProcessTree};
 use crate::launch::received::Received;
 use crate::launch::suspended::Stdout;
 use crate::launch::terminal;
 use crate::launch::user::InvokingUser;
 use cargo_beyla_core::model::connection::Listener;
+
+/// How long the command may run on when the server has ended, if its own last deed was to end the server.
+const END_FOLLOWS: Duration = Duration::from_millis(300);
+
+/// How often its end is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The command: not started yet, running, or over.
 pub(crate) struct ExecCommand<'a> {
@@ -46,7 +55,7 @@ impl<'a> ExecCommand<'a> {
             shell.env("BEYLA_URL", format!("http://{address}")).env("BEYLA_PORT", address.port().to_string());
         }
         if let Some(path) = unix_path(listening) {
-            shell.env("BEYLA_SOCKET", path);
+            shell.env("BEYLA_SOCKET", unix_path_bytes(path));
         }
         if let Some(user) = self.user {
             user.apply(&mut shell);
@@ -64,6 +73,7 @@ impl<'a> ExecCommand<'a> {
             guard.watch(tree);
         }
         self.child = Some((child, tree));
+        descriptors::close_unneeded();
         Ok(())
     }
 
@@ -77,6 +87,19 @@ impl<'a> ExecCommand<'a> {
                 guard.forget(tree.root);
             }
             self.child = None;
+        }
+    }
+
+    /// Waits for its end, but not for long: it may have seen that the server has ended. Returns whether there is nothing
+    /// left to wait for.
+    pub(crate) fn ends_soon(&mut self, guard: Option<&Arc<Guard>>) -> bool {
+        let since = Instant::now();
+        loop {
+            self.reap(guard);
+            if self.child.is_none() || since.elapsed() >= END_FOLLOWS {
+                return self.child.is_none() && self.command.is_none();
+            }
+            std::thread::sleep(LOOK);
         }
     }
 

@@ -16,11 +16,15 @@ use super::workload::Workload;
 use crate::config::settings::Settings;
 use crate::error::Error;
 use crate::launch::received::Received;
+use crate::launch::running::listens_on;
 use crate::launch::signals::stop_by;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::report::run_info::Exit;
+use crate::report::text::escape;
 use cargo_beyla_core::event::{Event, Moment};
+use cargo_beyla_core::model::connection::Endpoint;
+use cargo_beyla_core::trace::Trace;
 
 /// A server that is followed.
 pub(crate) struct FollowServer<'a> {
@@ -31,6 +35,8 @@ pub(crate) struct FollowServer<'a> {
     listening: Listening,
     started: Instant,
     ending: Option<Ending>,
+    /// Whether the server ended by itself, and the command of `--exec` had not.
+    cut_exec_short: bool,
 }
 
 impl<'a> FollowServer<'a> {
@@ -45,6 +51,7 @@ impl<'a> FollowServer<'a> {
             listening: Listening::default(),
             started: Instant::now(),
             ending: None,
+            cut_exec_short: false,
         }
     }
 
@@ -68,7 +75,8 @@ impl<'a> FollowServer<'a> {
         let own = self.server.pid().as_raw() as u32;
         let status = run.status;
         self.listening.update(&run.trace, |listener| {
-            status.say(verb, format_args!("{on}{} (pid {})", listener.local, listener.pid.unwrap_or(own)));
+            let local = listener.local.to_string();
+            status.say(verb, format_args!("{on}{} (pid {})", escape(&local), listener.pid.unwrap_or(own)));
         });
         if self.listening.elapsed().is_some() {
             run.observers.start_status_line();
@@ -123,19 +131,21 @@ impl Workload for FollowServer<'_> {
         self.announce_listening(run);
     }
 
-    /// Under `cargo run` every signal is for the server. So it is here; but one that asks for an end is for us as well.
+    /// Under `cargo run` every signal is for the server. So it is here; but one by which the user asks for an end is for us
+    /// as well. A server that ends its whole group asks nothing of us.
     fn receive(&mut self, received: &Received, run: &mut RunState) {
         if received.is(Signal::SIGCHLD) {
             self.exec.reap(run.signals.guard());
             return;
         }
-        let ends = received.asks_for_end() || (self.is_attached() && received.is_hangup);
+        let ends =
+            (received.asks_for_end() && !self.server.has_sent(received)) || (self.is_attached() && received.is_hangup);
         if ends {
             self.note_shutdown(run);
         }
         self.server.pass_on(received);
         if ends {
-            self.shutdown.request();
+            self.shutdown.request(received);
             self.exec.stop();
         } else if received.asks_to_stop() || received.is(Signal::SIGCONT) {
             self.exec.forward(received);
@@ -175,6 +185,7 @@ impl Workload for FollowServer<'_> {
     fn ended(&mut self, run: &mut RunState) {
         if let Some(child) = self.server.own() {
             run.signals.forget(child);
+            self.cut_exec_short = !self.shutdown.has_begun() && !self.exec.ends_soon(run.signals.guard());
         }
         self.exec.stop();
     }
@@ -191,6 +202,21 @@ impl Workload for FollowServer<'_> {
                 cleanly: exit == Exit::Code(0),
                 prometheus: self.settings.prometheus.as_ref().map(|prometheus| prometheus.address.value),
             });
+        } else if let Some(exit) = self.exit()
+            && self.cut_exec_short
+        {
+            let early = Error::EndedBeforeExec { status: describe(exit), successor: successor(&run.trace) };
+            if exit == Exit::Code(0) {
+                run.fail(early);
+            } else {
+                // The exit code is the server's own.
+                run.status.warn(early);
+            }
+        } else if !self.shutdown.has_begun()
+            && self.exit() == Some(Exit::Code(0))
+            && let Some(successor) = successor(&run.trace)
+        {
+            run.status.warn(format_args!("the server has ended, and {successor}: what that serves is not seen"));
         }
     }
 
@@ -200,6 +226,20 @@ impl Workload for FollowServer<'_> {
             Some(Ending::Left) | None => None,
         }
     }
+}
+
+/// The process that listens where a server did that has ended, as in `process 7 (server) listens on 127.0.0.1:8080`.
+fn successor(trace: &Trace) -> Option<String> {
+    let (mut tcp, mut unix) = (Vec::new(), Vec::new());
+    for listener in trace.listening() {
+        match &listener.local {
+            Endpoint::Tcp(address) => tcp.push(*address),
+            Endpoint::Unix(path) => unix.push(path.as_str()),
+        }
+    }
+    let (pid, name) = listens_on(&tcp, &unix)?;
+    let place = trace.listening().first()?.local.to_string();
+    Some(format!("process {pid} ({}) listens on {}", escape(&name), escape(&place)))
 }
 
 fn describe(exit: Exit) -> String {

@@ -1,14 +1,17 @@
 //! The server that is traced: started by us, or one that ran before.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ExitCode;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use rustix::process::WaitStatus;
 
+use crate::error::SIGNALLED;
 use crate::launch::foreground_child::ForegroundChild;
 use crate::launch::received::Received;
 use crate::launch::running::Running;
+use crate::launch::signals;
 use crate::report::run_info::Exit;
 
 /// The server that is traced.
@@ -52,6 +55,11 @@ impl Server {
         }
     }
 
+    /// Whether it was started by us and has sent this, itself or by what it has started.
+    pub(crate) fn has_sent(&self, received: &Received) -> bool {
+        matches!(self, Self::Own(child) if child.has_sent(received))
+    }
+
     /// Whether it has stopped because of a signal that we received as well.
     pub(crate) fn wants_to_stop(&self) -> bool {
         matches!(self, Self::Own(child) if child.wants_to_stop())
@@ -84,6 +92,17 @@ impl Server {
                 let mut end = [PollFd::new(running.end.as_fd(), PollFlags::POLLIN)];
                 poll(&mut end, PollTimeout::ZERO).is_ok_and(|ready| ready > 0).then_some(Ending::Ended(None))
             }
+        }
+    }
+}
+
+/// Ends this process by the signal that has ended the other, or returns its exit code.
+pub(crate) fn end_like(exit: Exit) -> ExitCode {
+    match exit {
+        Exit::Code(code) => ExitCode::from(code as u8),
+        Exit::Signal(signal) => {
+            signals::end_by(signal);
+            ExitCode::from(SIGNALLED.saturating_add(signal as u8))
         }
     }
 }

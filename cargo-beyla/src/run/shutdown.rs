@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid};
 
 use crate::console::status::Status;
+use crate::launch::received::{EndRequests, Received};
 use crate::launch::running::descendants;
 use crate::report::run_info::Exit;
 
@@ -22,21 +23,21 @@ const STEPS: [(Signal, Duration); 3] = [
 pub(crate) struct Shutdown {
     /// `None` if it is not ours to end.
     server: Option<Pid>,
-    /// How many signals the user has sent that ask for an end.
-    requests: u32,
+    /// What the user has asked.
+    requests: EndRequests,
     /// The step that we have taken, and when.
     step: Option<(usize, Instant)>,
 }
 
 impl Shutdown {
     pub(crate) fn new(server: Option<Pid>) -> Self {
-        Self { server, requests: 0, step: None }
+        Self { server, requests: EndRequests::default(), step: None }
     }
 
-    /// The user has asked for an end, and the server knows. It has its time; when the user asks again, it is killed.
-    pub(crate) fn request(&mut self) {
-        self.requests += 1;
-        if self.requests > 1 {
+    /// The user has asked for an end, and the server knows. It has its time; when the user insists, it is killed. What a
+    /// further SIGTERM means is for the server to say.
+    pub(crate) fn request(&mut self, received: &Received) {
+        if self.requests.add(received, Instant::now()) && !received.is(Signal::SIGTERM) {
             self.send(Signal::SIGKILL);
         }
     }
@@ -50,12 +51,12 @@ impl Shutdown {
 
     /// Whether the user has asked for an end.
     pub(crate) fn was_requested(&self) -> bool {
-        self.requests > 0
+        self.requests.any()
     }
 
     /// Whether the server was told to end, by anyone.
     pub(crate) fn has_begun(&self) -> bool {
-        self.step.is_some() || self.requests > 0
+        self.step.is_some() || self.requests.any()
     }
 
     /// Tells the server to end, unless somebody has done so.
@@ -81,7 +82,7 @@ impl Shutdown {
 
     /// Whether one of our signals explains how the server ended, and the user had not asked for its end.
     pub(crate) fn explains(&self, exit: Exit) -> bool {
-        let sent = self.step.filter(|_| self.requests == 0).map_or(&[][..], |(step, _)| &STEPS[..=step]);
+        let sent = self.step.filter(|_| !self.requests.any()).map_or(&[][..], |(step, _)| &STEPS[..=step]);
         sent.iter().any(|(signal, _)| exit == Exit::Signal(*signal as i32))
     }
 

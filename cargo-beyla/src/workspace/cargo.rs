@@ -1,10 +1,15 @@
 //! How cargo is called.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cargo_metadata::{Metadata, MetadataCommand};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{getpid, getppid};
 
 use crate::cli::options::BuildOptions;
 use crate::error::Error;
@@ -57,12 +62,24 @@ pub(super) fn leave_out_package(command: &mut Command) {
     }
 }
 
-fn is_of_package(variable: &OsStr) -> bool {
+pub(super) fn is_of_package(variable: &OsStr) -> bool {
     let variable = variable.to_string_lossy();
     ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// Adds the options of a build to a command of cargo's.
+/// Has the kernel kill cargo when we end, in whatever way. To be called last: a change of the user undoes it.
+pub(super) fn end_with_us(command: &mut Command) {
+    let own = getpid();
+    let bind = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // We may have ended before.
+        if getppid() == own { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+    };
+    // SAFETY: system calls.
+    unsafe { command.pre_exec(bind) };
+}
+
+/// Says to a command of cargo's how to build.
 pub(super) fn apply(options: &BuildOptions, command: &mut Command) {
     let BuildOptions {
         release,
@@ -117,6 +134,7 @@ pub(super) fn metadata(wanted: Query<'_>, prepare: &dyn Fn(&mut Command)) -> Res
     let mut command = query.cargo_command();
     configure(config, &mut command);
     prepare(&mut command);
+    end_with_us(&mut command);
     let output = command.stdin(Stdio::null()).output().map_err(not_found)?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);

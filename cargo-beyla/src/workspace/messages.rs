@@ -21,6 +21,7 @@ pub(super) fn of_build(mut command: Command, prepare: &dyn Fn(&mut Command)) -> 
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     cargo::leave_out_package(&mut command);
     prepare(&mut command);
+    cargo::end_with_us(&mut command);
     let mut cargo = command.spawn().map_err(cargo::not_found)?;
     let artifacts = read(&mut cargo);
     let status = cargo.wait().map_err(|source| Error::System { what: "waiting for cargo", source })?;

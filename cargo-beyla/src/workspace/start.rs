@@ -148,6 +148,7 @@ pub(super) fn ask(
     command.stdout(answers.try_clone().map_err(system)?).stderr(said.try_clone().map_err(system)?);
     cargo::leave_out_package(&mut command);
     prepare(&mut command);
+    cargo::end_with_us(&mut command);
     let cargo = command.spawn().map_err(cargo::not_found)?;
     Ok(Asked { cargo, answers, said, runners })
 }
@@ -211,6 +212,12 @@ impl Asked {
                 }
                 _ => variable.as_os_str() != OsStr::new(&name),
             });
+        }
+        // Variables of a package that cargo was not shown reach the program unless cargo has set them itself.
+        for (name, value) in std::env::vars_os().filter(|(name, _)| cargo::is_of_package(name)) {
+            if !environment.iter().any(|(variable, _)| *variable == name) {
+                environment.push((name, value));
+            }
         }
         let path = PathBuf::from(arguments.first().cloned().unwrap_or_default());
         let program = Program { path, arguments, environment, folder: folder.into(), runner: None };

@@ -53,6 +53,7 @@ impl Questions {
         let ask = |mut command: Command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
             prepare(&mut command);
+            cargo::end_with_us(&mut command);
             // Without an answer, nothing is known of runners.
             command.spawn().ok()
         };

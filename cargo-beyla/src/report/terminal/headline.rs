@@ -18,7 +18,7 @@ pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
     let mut lines = if totals.requests == 0 {
         let of = if tests { format!("{}, ", counted(summary.tests.len() as u64, "test")) } else { String::new() };
         let none = format!("No requests in {of}{}:", duration(duration_ns));
-        format!("{} {}\n", paint.paint(TextStyle::Strong, none), why_none(summary, tests))
+        format!("{} {}\n", paint.paint(TextStyle::Strong, none), why_none(summary, tests, exit.is_some()))
     } else {
         let requests = counted(totals.requests, "request");
         let requests = if tests {
@@ -77,8 +77,8 @@ fn results(report: &RunReport) -> String {
     said
 }
 
-/// The likeliest reason why there were no requests.
-fn why_none(summary: &Summary, tests: bool) -> String {
+/// The likeliest reason why there were no requests; of a server that `has_ended`, nothing is said of the time since.
+fn why_none(summary: &Summary, tests: bool, has_ended: bool) -> String {
     let connections = summary.totals.connections;
     let unseen = &summary.unseen;
     let of_them = |number: u64| match (number, connections) {
@@ -103,7 +103,8 @@ fn why_none(summary: &Summary, tests: bool) -> String {
     } else if summary.listening.is_empty() {
         "the server never listened".into()
     } else {
-        let mut reason = "nothing connected to the server".to_owned();
+        let until = if has_ended { " before it ended" } else { "" };
+        let mut reason = format!("nothing connected to the server{until}");
         let tcp = summary.listening.iter().find_map(|endpoint| match endpoint {
             Endpoint::Tcp(address) => Some(address),
             Endpoint::Unix(_) => None,

@@ -270,6 +270,11 @@ fn no_requests() {
     No requests in 12.0 s: too much was lost
     No requests in 12.0 s: its only connection spoke no HTTP/1
     ");
+    let mut ended = fixtures::report(fixtures::summary(Vec::new(), Vec::new()), fixtures::run(), 12 * SECONDS);
+    ended.exit = Some(Exit::Code(0));
+    let text = render(&ended, &TerminalOptions { slowest: 5, color: false, width: Some(100) });
+    let reason = "nothing connected to the server before it ended; try `curl http://127.0.0.1:8080/` while it runs";
+    assert_eq!(text.lines().next(), Some(&*format!("No requests in 12.0 s: {reason}")));
 }
 
 #[test]
