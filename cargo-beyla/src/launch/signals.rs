@@ -137,6 +137,11 @@ impl Drop for Signals {
     }
 }
 
+/// Whether signals that ask for an end may wait for somebody to read them: [`Signals::open`] was called.
+pub fn are_blocked() -> bool {
+    BEFORE.get().is_some()
+}
+
 /// Blocks what was blocked at our start and nothing else, for a program that takes our place.
 pub fn restore_mask() -> io::Result<()> {
     Ok(inherited_mask()?.thread_set_mask()?)
