@@ -22,6 +22,12 @@ use crate::model::boundaries::Boundaries;
 use crate::model::request::{ConnectionInfo, Endpoint, MessageBytes, Outcome};
 use crate::runtime::explain::Arrived;
 
+/// A stand-in for the moment of accept may be too late by so much, in nanoseconds: no such wait is worth a word.
+const ACCEPT_ERROR_NS: u64 = 1_000_000;
+
+/// Or by this part of the whole wait, as a fraction of 1.
+const ACCEPT_ERROR_SHARE: u64 = 4;
+
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 const LAST_ACK: u8 = 9;
 
@@ -42,8 +48,9 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Exchanges {
     info: Arc<ConnectionInfo>,
-    /// When the connection was established and accepted, in nanoseconds, until its first request.
-    opened: Option<(Option<u64>, u64)>,
+    /// When the connection was established and accepted, in nanoseconds, until its first request. What the server did
+    /// first with it stands for accept where that was not seen.
+    opened: Option<(Option<u64>, Option<u64>)>,
     under_way: VecDeque<Exchange>,
     /// Return of the last receive call, in nanoseconds.
     received_ns: u64,
@@ -62,8 +69,8 @@ struct Exchanges {
 }
 
 impl Connection {
-    /// `opened` is when it was established and accepted, in nanoseconds, if that was seen. `before`: it was open
-    /// before anybody watched.
+    /// `opened` is when it was established, and when the server first did anything with it, in nanoseconds, if that was
+    /// seen. `before`: it was open before anybody watched.
     pub(crate) fn new(
         streams: Streams,
         info: ConnectionInfo,
@@ -76,7 +83,7 @@ impl Connection {
             before,
             exchanges: Exchanges {
                 info: Arc::new(info),
-                opened,
+                opened: opened.map(|(established_ns, touched_ns)| (established_ns, Some(touched_ns))),
                 under_way: VecDeque::new(),
                 received_ns: 0,
                 receiver: 0,
@@ -128,6 +135,7 @@ impl Connection {
             self.missed(Direction::Request, missing, ledger);
         }
         if direction == Direction::Request {
+            self.exchanges.received_first(transfer);
             self.exchanges.received_ns = transfer.header.time_ns;
             self.exchanges.receiver = transfer.thread;
         }
@@ -247,6 +255,26 @@ fn unaccounted(protocol: &Http1, direction: Direction, missing: u64) -> u64 {
 }
 
 impl Exchanges {
+    /// A receive call brought bytes. If nothing was seen of the connection before its return, accept was not seen, and
+    /// the call may have begun right after it and waited for the client. Then nobody knows when accept was, unless the
+    /// client took next to none of the time.
+    fn received_first(&mut self, transfer: &Transfer) {
+        let touched_ns = transfer.header.time_ns;
+        if let Some((established_ns, accepted @ Some(_))) = &mut self.opened
+            && *accepted == Some(touched_ns)
+        {
+            let arrived_ns = Some(transfer.arrival_ns).filter(|&arrival_ns| arrival_ns != 0);
+            let stands_for_accept = established_ns.zip(arrived_ns).is_some_and(|(established_ns, arrived_ns)| {
+                let of_client = arrived_ns.saturating_sub(established_ns);
+                let wait = touched_ns.saturating_sub(established_ns);
+                of_client < ACCEPT_ERROR_NS.max(wait / ACCEPT_ERROR_SHARE)
+            });
+            if !stands_for_accept {
+                *accepted = None;
+            }
+        }
+    }
+
     fn book<'a>(&'a mut self, ledger: &'a mut Ledger) -> Book<'a> {
         Book { exchanges: self, ledger }
     }
@@ -291,10 +319,7 @@ impl Messages for Book<'_> {
         self.await_no_more();
         let ledger = &mut *self.ledger;
         ledger.totals.requests += 1;
-        let (connected, accepted) = match self.exchanges.opened.take() {
-            Some((connected, accepted)) => (connected, Some(accepted)),
-            None => (None, None),
-        };
+        let (connected, accepted) = self.exchanges.opened.take().unwrap_or_default();
         self.exchanges.under_way.push_back(Exchange {
             id: ledger.totals.requests,
             protocol: head.protocol,

@@ -346,7 +346,7 @@ impl Trace {
         self.follow(open, streams, Some((open.established_ns, open.time_ns)), owner);
     }
 
-    /// `opened` is when it was established and accepted, if that was seen.
+    /// `opened` is when it was established and touched first, if that was seen.
     fn follow(&mut self, open: &Open, streams: Streams, opened: Option<(Option<u64>, u64)>, owner: Option<Owner>) {
         if self.connections.contains_key(&open.connection) {
             return;

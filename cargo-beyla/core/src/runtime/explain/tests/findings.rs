@@ -184,6 +184,20 @@ fn threads_that_want_a_cpu() {
 }
 
 #[test]
+fn clients_that_take_their_time_before_they_send_accuse_nobody() {
+    let of_clients = |idle, unread| {
+        let mut tape = Tape::explained();
+        for connection in 2..5 {
+            tape.open_by_receive(connection, GET, idle, unread).send(connection, OK);
+        }
+        told(&tape.summary())
+    };
+    assert_eq!(of_clients(300 * MS, 20_000), []);
+    let found = (FindingKind::AcceptWait, None, 3, 4, 3 * 200 * MS, 200 * MS);
+    assert_eq!(of_clients(10_000, 200 * MS - 10_000), [found]);
+}
+
+#[test]
 fn connections_that_wait_to_be_accepted() {
     let mut tape = Tape::explained();
     for connection in 2..5 {
