@@ -11,8 +11,13 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let notes: [(u64, &dyn Fn(u64) -> String); 13] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
-                "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
-                if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) }
+                "{} counted, and not listed one by one: only {} kept. Keep more with --max-requests.",
+                if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) },
+                match summary.requests.len() as u64 {
+                    0 => "their counts and times are".to_owned(),
+                    1 => "the slowest is".to_owned(),
+                    kept => format!("the {} slowest are", count(kept)),
+                }
             )
         }),
         (unseen.lost_records, &|number| {
