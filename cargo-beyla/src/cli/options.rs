@@ -97,7 +97,7 @@ pub struct RunControl {
 #[command(next_help_heading = "Report options")]
 pub struct ReportOptions {
     /// Show the N slowest requests [default: 10]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub slowest: Option<usize>,
     /// Write the JSON report to FILE; `-` is stdout
     #[arg(long, value_name = "FILE|-")]
@@ -107,7 +107,7 @@ pub struct ReportOptions {
     pub routes: Vec<String>,
     /// Keep at most N requests one by one, the slowest first; counts and percentiles stay exact
     /// [default: 100000]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub max_requests: Option<usize>,
     /// With --explain: name what holds a thread up for so long [default: 10ms]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
@@ -151,6 +151,11 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A time in which something is to happen.
 pub(super) fn parse_positive_duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
+}
+
+/// A number of things.
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it must be a number of 0 or more".into())
 }
 
 /// A number of things of which there is at least one.

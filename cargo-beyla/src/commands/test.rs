@@ -89,7 +89,7 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let all_run = !is_part(target) && !harness.choose();
     if left_out > 0 {
         let tests = counted(left_out as u64, "test");
-        status.warn(format_args!("no test is meant: TESTNAME and the arguments after `--` leave out all {tests}"));
+        status.warn(format_args!("no test runs: TESTNAME and the arguments after `--` leave out all {tests}"));
     }
     warn_of_empty(&groups, &binaries, all_run, status);
 
