@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use self::options::{ExportOptions, ReportOptions, RunControl, TargetArguments, parse_positive_duration};
@@ -200,6 +201,15 @@ pub fn parse() -> Arguments {
     match Cargo::try_parse_from(&arguments) {
         Ok(Cargo { command: CargoCommand::Beyla(arguments) }) => with_color_for_cargo(arguments),
         Err(error) => {
+            if let Some(word) = color::misspelt(&arguments).filter(|_| error.kind() == ErrorKind::InvalidValue) {
+                // Nobody has typed --color. These are cargo's own words.
+                let word = word.to_string_lossy();
+                Stream::Stderr.say(format!(
+                    "error: CARGO_TERM_COLOR must be auto, always, or never, but found `{}`\n",
+                    word.escape_debug()
+                ));
+                std::process::exit(crate::error::USAGE.into());
+            }
             let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
             let text = error.render();
             let colored = color::color(color::typed(&arguments), stream);

@@ -161,7 +161,7 @@ impl Workload for FollowServer<'_> {
         }
         match self.ending {
             Some(Ending::Ended(_)) if self.is_attached() => {
-                run.status.say("Server", format_args!("with pid {} has ended by itself", self.server.pid()));
+                run.status.say("Server", format_args!("with pid {} has ended", self.server.pid()));
                 Ok(ControlFlow::Break(()))
             }
             Some(Ending::Ended(_) | Ending::Left) => Ok(ControlFlow::Break(())),

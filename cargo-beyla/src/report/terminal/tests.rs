@@ -193,7 +193,7 @@ fn nothing_costs_a_path_that_fits_into_a_line() {
 /// Their columns are as wide as the headers above them.
 #[test]
 fn short_names_fit_into_every_width() {
-    for path in ["/", "/a", "/abc", "/users"] {
+    for path in ["/", "/users"] {
         for (opened, unanswered) in [(false, 0), (false, 3), (true, 0), (true, 3)] {
             let mut summary = if opened { fixtures::explained() } else { fixtures::healthy() };
             for route in &mut summary.routes {
@@ -204,7 +204,7 @@ fn short_names_fit_into_every_width() {
                 let request = std::sync::Arc::make_mut(request);
                 (request.path, request.query) = (path.into(), None);
             }
-            for width in 60..=200 {
+            for width in (60..=200).step_by(5) {
                 let text = rendered(&summary, width);
                 for line in text.lines() {
                     let columns = crate::report::text::width(line);
