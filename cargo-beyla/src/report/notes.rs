@@ -4,6 +4,15 @@ use super::text;
 use super::units::{bytes, count, counted};
 use cargo_beyla_core::model::summary::{Explained, Summary};
 
+/// What is kept where not all requests are, with its verb.
+fn kept(requests: u64) -> String {
+    match requests {
+        0 => "their counts and times are".to_owned(),
+        1 => "the slowest is".to_owned(),
+        number => format!("the {} slowest are", count(number)),
+    }
+}
+
 /// A plain sentence or two for each thing that was lost or could not be read, and what cures it.
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
@@ -13,11 +22,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
             format!(
                 "{} counted, and not listed one by one: only {} kept. Keep more with --max-requests.",
                 if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) },
-                match summary.requests.len() as u64 {
-                    0 => "their counts and times are".to_owned(),
-                    1 => "the slowest is".to_owned(),
-                    kept => format!("the {} slowest are", count(kept)),
-                }
+                kept(summary.requests.len() as u64)
             )
         }),
         (unseen.lost_records, &|number| {

@@ -412,7 +412,7 @@ mod tests {
         let recording =
             Patient { most: Some(Duration::from_millis(50)), ..open(&path).unwrap().begin_recording().unwrap() };
         let mut recording = recording;
-        let error = recording.write_all(&[0; 300_000]).unwrap_err();
+        let error = recording.write_all(&vec![0; 300_000]).unwrap_err();
         assert!(error.to_string().starts_with("nobody has read from it"), "{error}");
         // And a reader that is gone is an error at once.
         drop(held);
