@@ -9,9 +9,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use self::options::{ExportOptions, ReportOptions, RunControl, TargetArguments, parse_duration};
+use self::options::{ExportOptions, ReportOptions, RunControl, TargetArguments, parse_positive_duration};
 use self::runner::{RunnerArguments, StartArguments};
 use self::test::{TestArguments, VerdictOptions};
 use crate::config::capture::Capture;
@@ -118,7 +119,13 @@ pub struct AttachArguments {
     #[arg(long, value_name = "CMD", help_heading = "Run options")]
     pub exec: Option<OsString>,
     /// End after this time, as in 30s or 5m; without it, ^C ends
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Run options")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse_positive_duration,
+        allow_negative_numbers = true,
+        help_heading = "Run options"
+    )]
     pub duration: Option<Duration>,
     /// What to show.
     #[command(flatten)]
@@ -142,10 +149,10 @@ pub struct AttachArguments {
 #[group(multiple = false)]
 pub struct ServerArguments {
     /// The server's process id
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub pid: Option<u32>,
     /// The TCP port that it listens on [default: `open_port` and `executable_name` of the file of --config]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub port: Option<u16>,
 }
 
@@ -194,6 +201,15 @@ pub fn parse() -> Arguments {
     match Cargo::try_parse_from(&arguments) {
         Ok(Cargo { command: CargoCommand::Beyla(arguments) }) => with_color_for_cargo(arguments),
         Err(error) => {
+            if let Some(word) = color::misspelt(&arguments).filter(|_| error.kind() == ErrorKind::InvalidValue) {
+                // Nobody has typed --color. These are cargo's own words.
+                let word = word.to_string_lossy();
+                Stream::Stderr.say(format!(
+                    "error: CARGO_TERM_COLOR must be auto, always, or never, but found `{}`\n",
+                    word.escape_debug()
+                ));
+                std::process::exit(crate::error::USAGE.into());
+            }
             let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
             let text = error.render();
             let colored = color::color(color::typed(&arguments), stream);

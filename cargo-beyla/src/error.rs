@@ -144,9 +144,14 @@ pub enum Error {
         /// What to do instead.
         hint: Option<String>,
     },
-    /// Two reports that both want stdout.
-    #[error("--json - and --junit - cannot both write to stdout: give one of them a file")]
-    OneStdout,
+    /// Two outputs that are one file, one pipe or stdout.
+    #[error("{} and {} both lead to {}", flags[0], flags[1], path.display())]
+    SameOutput {
+        /// What names them.
+        flags: [&'static str; 2],
+        /// Where both lead.
+        path: PathBuf,
+    },
     /// A file of ours could not be read or written.
     #[error("could not {verb} {path}: {source}")]
     File {
@@ -242,7 +247,7 @@ impl Error {
             | Self::Attach { .. }
             | Self::Launch { .. }
             | Self::TestArgument { .. }
-            | Self::OneStdout
+            | Self::SameOutput { .. }
             | Self::File { .. }
             | Self::NotARecording { .. }
             | Self::NoArchitecture { .. }
@@ -295,13 +300,13 @@ impl Error {
                 Some("something listens there already: choose another port".into())
             }
             Self::NotARecording { .. } => Some("make one with `cargo beyla run --record FILE`".into()),
+            Self::SameOutput { .. } => Some("give each a file of its own".into()),
             Self::NoArchitecture { .. } => Some("record the run again, with this version".into()),
             Self::Metadata(_)
             | Self::BuildFailed { .. }
             | Self::NoExecutable { .. }
             | Self::Start { .. }
             | Self::Launch { .. }
-            | Self::OneStdout
             | Self::File { .. }
             | Self::Listen { .. }
             | Self::System { .. } => None,

@@ -53,6 +53,26 @@ fn a_thread_for_each_connection() {
     threads_block_and_that_is_fine(&play(Run::of(THREADS_SERVER, Capture::Auto)));
 }
 
+/// Their threads wait in a receive call, which is the first that socket tracepoints tell of a connection.
+#[test]
+fn clients_that_are_slow_to_send_accuse_no_accept() {
+    const IDLE: Duration = Duration::from_millis(300);
+    let _alone = alone();
+    let run = Run::of(THREADS_SERVER, Capture::Auto).explain().start();
+    for _ in 0..4 {
+        let mut client = run.connect();
+        std::thread::sleep(IDLE);
+        client.get("/fast");
+    }
+    let report = run.stop();
+    assert_eq!(report.requests.len(), 4);
+    for request in &report.requests {
+        let wait = request.accept_wait_ns.map(Duration::from_nanos);
+        assert!(wait.is_none_or(|wait| wait < IDLE / 3), "the client's own time: {request:#?}");
+    }
+    assert!(!report.has_finding("accept-wait"), "{:#?}", report.findings);
+}
+
 #[test]
 fn a_pool_of_threads() {
     let _alone = alone();

@@ -1,11 +1,12 @@
 //! A recording tells again what the run has told.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use beyla_tests::both::both_ways;
 use beyla_tests::client::post;
 use beyla_tests::fixture;
-use beyla_tests::run::{LATENCY_LAB, Run};
+use beyla_tests::run::{BASIC, Capture, LATENCY_LAB, Run};
 use beyla_tests::tool::tool;
 use serde_json::Value;
 
@@ -37,6 +38,40 @@ fn a_recording_gives_the_same_report() {
         }
         finished.report()
     });
+}
+
+/// However much of it there was room for.
+#[test]
+fn a_recording_on_a_full_disk_is_a_failure() {
+    let folder = fixture::folder(&[]);
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let recording = disk.join("run.beyla");
+    // In a mount namespace of its own, which goes with the tool.
+    let mount = format!("mount -t tmpfs -o size=64k none '{}' && exec \"$@\"", disk.display());
+    let exec = "long=$(head -c 8000 /dev/zero | tr '\\0' a)
+        for i in $(seq 40); do curl -s -H \"x: $long\" $BEYLA_URL/hello >/dev/null; done";
+    let run = Run::of(BASIC, Capture::Auto).under(["unshare", "-m", "sh", "-c", &mount, "sh"]);
+    let run = run.flags(["--record".as_ref(), recording.as_os_str(), "--exec".as_ref(), OsStr::new(exec)]);
+    let finished = run.to_end();
+    finished.failed_with(98, &["error: could not write ", "run.beyla: No space left on device"]);
+    // What was measured is reported.
+    assert_eq!(finished.report().totals.requests, 40);
+}
+
+#[test]
+fn two_outputs_do_not_share_a_file() {
+    let folder = fixture::folder(&[("old", "old")]);
+    let [old, link] = ["old", "link"].map(|name| folder.path().join(name));
+    std::os::unix::fs::symlink(&old, &link).unwrap();
+    let mut command = Command::new(tool());
+    command.current_dir(beyla_tests::tool::root()).args(["beyla", "run", "-p", "basic", "--bin", "server", "--record"]);
+    let output = command.arg(&link).arg("--json").arg(&old).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(98), "{stderr}");
+    assert!(stderr.contains("error: --json and --record both lead to "), "{stderr}");
+    assert!(!stderr.contains("Compiling") && !stderr.contains("Finished"), "before the build: {stderr}");
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "old");
 }
 
 #[test]

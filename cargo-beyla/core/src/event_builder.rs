@@ -113,6 +113,15 @@ impl EventBuilder {
         self.receive(connection, data)
     }
 
+    /// The client connects, its bytes arrive `idle_ns` later, and `unread_ns` after that a receive call returns them,
+    /// which is the first that is seen of the server.
+    pub(crate) fn open_by_receive(&mut self, connection: u64, data: &str, idle_ns: u64, unread_ns: u64) -> &mut Self {
+        let arrived_ns = self.now + idle_ns;
+        self.open_after(connection, idle_ns + unread_ns);
+        self.now -= 20;
+        self.receive_late(connection, data, arrived_ns)
+    }
+
     /// Bytes are sent by a call that begins after 10 ns and takes 10 more.
     pub(crate) fn send(&mut self, connection: u64, data: impl AsRef<[u8]>) -> &mut Self {
         self.transfer(Direction::Response, connection, data.as_ref(), usize::MAX)

@@ -105,6 +105,21 @@ impl Store {
         Ok(Saved { name: name.clone(), saved_unix_ns: document.saved_unix_ns, samples: document.samples })
     }
 
+    /// Checks that a baseline of this name can be written, and leaves everything as it was.
+    pub fn check(&self, name: &Name) -> Result<(), Error> {
+        let made = self.prepare()?;
+        let path = self.path(name);
+        let temporary = self.temporary(name);
+        let created = File::options().write(true).create_new(true).open(&temporary);
+        let checked = created.and_then(|_| fs::remove_file(&temporary)).and_then(|()| {
+            // No file takes the place of a folder.
+            if path.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
+        });
+        // The innermost first. What somebody else has put something into meanwhile stays.
+        made.iter().rev().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
+        checked.map_err(|source| failed(&path, source))
+    }
+
     /// Makes the folder. Those that were not there are returned, the outermost first.
     pub fn prepare(&self) -> Result<Vec<PathBuf>, Error> {
         let missing: Vec<PathBuf> =
@@ -117,13 +132,18 @@ impl Store {
     pub fn save(&self, name: &Name, samples: &Samples, saved_unix_ns: u64) -> Result<PathBuf, Error> {
         let path = self.path(name);
         // A reader meets the old file or the new one; `create_new` follows no link.
-        let temporary = self.folder.join(format!(".{name}.{}.tmp", std::process::id()));
+        let temporary = self.temporary(name);
         let written = write(&temporary, samples, saved_unix_ns).and_then(|()| fs::rename(&temporary, &path));
         if let Err(source) = written {
             let _ = fs::remove_file(&temporary);
             return Err(failed(&path, source));
         }
         Ok(path)
+    }
+
+    /// What is written before it takes the place of the old one.
+    fn temporary(&self, name: &Name) -> PathBuf {
+        self.folder.join(format!(".{name}.{}.tmp", std::process::id()))
     }
 
     fn missing(&self, name: &Name) -> Error {
@@ -187,6 +207,24 @@ mod tests {
             assert_eq!((saved.saved_unix_ns, saved.samples), (saved_unix_ns, samples()));
         }
         assert_eq!(fs::read_dir(store.folder()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before_and_nothing_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("target");
+        let store = Store::within(&target);
+        store.check(&name("main")).unwrap();
+        assert!(!target.exists(), "the folders are gone again");
+        fs::create_dir_all(store.path(&name("folder"))).unwrap();
+        store.check(&name("main")).unwrap();
+        assert_eq!(fs::read_dir(store.folder()).unwrap().count(), 1, "the file is gone again");
+        let said = |store: &Store, text: &str| store.check(&name(text)).unwrap_err().to_string();
+        assert!(said(&store, "folder").contains("folder.json"), "{}", said(&store, "folder"));
+        fs::write(directory.path().join("file"), "").unwrap();
+        let within_a_file = Store::within(&directory.path().join("file"));
+        assert!(said(&within_a_file, "main").starts_with("could not write "));
+        assert_eq!(fs::read_to_string(directory.path().join("file")).unwrap(), "");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The flags that several subcommands share.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub struct TargetArguments {
     #[command(flatten)]
     pub build: BuildOptions,
     /// Number of parallel jobs, defaults to # of CPUs
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     pub jobs: Option<String>,
 }
 
@@ -84,10 +85,10 @@ pub struct RunControl {
     #[arg(long, value_name = "CMD")]
     pub exec: Option<OsString>,
     /// Stop the server so long after it began to listen, as in 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, allow_negative_numbers = true)]
     pub duration: Option<Duration>,
     /// Give up if the server does not listen within this time of its start [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, allow_negative_numbers = true)]
     pub listen_timeout: Option<Duration>,
 }
 
@@ -96,7 +97,7 @@ pub struct RunControl {
 #[command(next_help_heading = "Report options")]
 pub struct ReportOptions {
     /// Show the N slowest requests [default: 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub slowest: Option<usize>,
     /// Write the JSON report to FILE; `-` is stdout
     #[arg(long, value_name = "FILE|-")]
@@ -106,10 +107,10 @@ pub struct ReportOptions {
     pub routes: Vec<String>,
     /// Keep at most N requests one by one, the slowest first; counts and percentiles stay exact
     /// [default: 100000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub max_requests: Option<usize>,
     /// With --explain: name what holds a thread up for so long [default: 10ms]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
     pub block_threshold: Option<Duration>,
 }
 
@@ -145,6 +146,21 @@ pub struct ExportOptions {
 
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse_duration(text).ok_or_else(|| format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h"))
+}
+
+/// A time in which something is to happen.
+pub(super) fn parse_positive_duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
+}
+
+/// A number of things.
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it must be a number of 0 or more".into())
+}
+
+/// A number of things of which there is at least one.
+pub(super) fn parse_positive(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "it must be a number of 1 or more".into())
 }
 
 /// Cargo checks the rest; its `--config` takes the path of a file as well, which stands for too much.

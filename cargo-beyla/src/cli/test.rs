@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::options::{BuildOptions, ExportOptions, ReportOptions, parse_duration};
+use super::options::{BuildOptions, ExportOptions, ReportOptions, parse_positive, parse_positive_duration};
 use crate::config::capture::Capture;
 
 /// `cargo beyla test`
@@ -109,7 +109,7 @@ pub struct TestTargetArguments {
 #[command(next_help_heading = "Run options")]
 pub struct TestControl {
     /// Run and build so much at a time [default: # of CPUs]; `-- --test-threads` says it for the tests alone
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = parse_positive, allow_negative_numbers = true)]
     pub jobs: Option<NonZeroUsize>,
     /// Run all tests regardless of failure
     #[arg(long)]
@@ -118,16 +118,11 @@ pub struct TestControl {
     #[arg(long)]
     pub no_run: bool,
     /// Stop a test that takes longer, as in 30s or 5m; it counts as failed
-    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
     /// Run everything N times
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_positive, allow_negative_numbers = true)]
     pub repeat: Option<NonZeroUsize>,
-}
-
-/// No test ends in no time.
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    parse_duration(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
 }
 
 /// What a run must keep to, and what it is compared with.

@@ -16,7 +16,7 @@ use crate::report::run_info::Traced;
 use crate::run::criteria::Criteria;
 use crate::run::follow_server::FollowServer;
 use crate::run::options::{RunOptions, load_settings};
-use crate::run::outputs::{Outputs, print_settings};
+use crate::run::outputs::{OutputPaths, Outputs, print_settings};
 use crate::run::server::Server;
 use crate::run::setup::{Attaching, Subject, open_helper};
 use crate::workspace::sources::Sources;
@@ -33,15 +33,18 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     }
     let user = InvokingUser::detect();
     let criteria = Criteria::of_settings(&settings);
-    let outputs = Outputs {
-        json: arguments.report.json.as_deref(),
-        record: arguments.record.as_deref(),
-        junit: None,
+    let paths =
+        OutputPaths { json: arguments.report.json.as_deref(), record: arguments.record.as_deref(), junit: None };
+    let outputs = Outputs::open(paths, status)?;
+    let options = RunOptions {
+        settings: &settings,
+        criteria: &criteria,
+        outputs: &outputs,
         user: user.as_ref(),
+        capture: arguments.capture,
+        status,
     };
-    let options = RunOptions { settings: &settings, criteria: &criteria, outputs, capture: arguments.capture, status };
     let exports = options.check()?;
-    outputs.check()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
 
     let signals = Signals::guarded()?;

@@ -18,9 +18,9 @@ const FILES: [(&str, &str); 2] = [
 
 /// What to type next.
 const NEXT: &str = "
-docker compose up -d                        # starts Jaeger; its pages are on http://localhost:16686
-cargo beyla run --jaeger localhost:4318     # sends it the traces of your server
-cargo beyla run --config beyla.yml          # with the settings of beyla.yml; all of them are comments now
+docker compose up -d                     # starts Jaeger: http://localhost:16686
+cargo beyla run --jaeger localhost:4318  # sends it the traces of your server
+cargo beyla run --config beyla.yml       # its settings are all comments now
 ";
 
 /// Writes the files into the working directory: all of them or none.

@@ -9,15 +9,20 @@ use crate::report::recording::{Ending, Recording};
 use crate::report::run_info::Seed;
 use crate::report::run_report::RunReport;
 use crate::run::options::load_settings;
-use crate::run::outputs::Outputs;
+use crate::run::outputs::{OutputPaths, Outputs, first_of};
 use cargo_beyla_core::trace::{Trace, TraceSettings};
 
 /// Renders the recording.
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {
     let (settings, status) = load_settings(&arguments.settings(), None, status)?;
-    let report = replay(Recording::open(&arguments.file)?, settings.trace()?, status)?;
-    let outputs = Outputs { json: arguments.report.json.as_deref(), ..Outputs::default() };
-    outputs.show(&report, &settings, status)?;
+    let recording = Recording::open(&arguments.file)?;
+    let paths = OutputPaths { json: arguments.report.json.as_deref(), ..OutputPaths::default() };
+    let outputs = Outputs::open(paths, status)?;
+    if outputs.json.as_ref().is_some_and(|json| json.is_at(&arguments.file)) {
+        return Err(Error::SameOutput { flags: ["--json", "the recording"], path: arguments.file.clone() });
+    }
+    let report = replay(recording, settings.trace()?, status)?;
+    first_of(outputs.show(&report, &settings, status), status)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,7 +16,7 @@ use crate::report::run_info::{Exit, Traced};
 use crate::run::criteria::Criteria;
 use crate::run::follow_server::FollowServer;
 use crate::run::options::{RunOptions, load_settings};
-use crate::run::outputs::{Outputs, print_settings};
+use crate::run::outputs::{OutputPaths, Outputs, print_settings};
 use crate::run::reporting::ServerOutcome;
 use crate::run::server::{Server, end_like};
 use crate::run::setup::{Attaching, Subject, open_helper};
@@ -34,15 +34,18 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     }
     // Before the build, everything is checked that can be.
     let criteria = Criteria::new(&settings, &arguments.verdict, &selection.target_directory)?;
-    let outputs = Outputs {
-        json: arguments.report.json.as_deref(),
-        record: arguments.record.as_deref(),
-        junit: None,
+    let paths =
+        OutputPaths { json: arguments.report.json.as_deref(), record: arguments.record.as_deref(), junit: None };
+    let outputs = Outputs::open(paths, status)?;
+    let options = RunOptions {
+        settings: &settings,
+        criteria: &criteria,
+        outputs: &outputs,
         user: user.as_ref(),
+        capture: arguments.capture,
+        status,
     };
-    let options = RunOptions { settings: &settings, criteria: &criteria, outputs, capture: arguments.capture, status };
     let exports = options.check()?;
-    outputs.check()?;
     let helper = open_helper(Asking::OnTerminal, status)?;
     if let Some(chosen) = &selection.target.chosen {
         status.say("Selected", chosen);

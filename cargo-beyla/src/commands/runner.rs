@@ -81,7 +81,8 @@ impl Prepared {
         let options = RunOptions {
             settings: &settings,
             criteria: &criteria,
-            outputs: Outputs::default(),
+            outputs: &Outputs::default(),
+            user: None,
             capture: Capture::Auto,
             // How long attaching took is of no interest, time and again.
             status: Status { level: status.level.max(LogLevel::Warn), ..status },
@@ -110,13 +111,14 @@ impl Prepared {
             status.warn(format_args!("requests from here on are not seen: {error}"));
             running.workload_mut().wait();
         }
-        let Finished { trace, workload, failure, ended_monotonic_ns, .. } = running.finish();
-        match failure {
-            None => {}
-            Some(Error::HelperEnded) => {
-                status.warn("the probe helper has ended before the tests: requests may be missing");
+        let Finished { trace, workload, failures, ended_monotonic_ns, .. } = running.finish();
+        for failure in failures {
+            match failure {
+                Error::HelperEnded => {
+                    status.warn("the probe helper has ended before the tests: requests may be missing");
+                }
+                error => status.warn(error),
             }
-            Some(error) => status.warn(error),
         }
         let mut report = RunReport::new(info, trace.finish(ended_monotonic_ns), ended_monotonic_ns);
         report.exit = Some(workload.exit_status());

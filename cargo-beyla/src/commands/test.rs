@@ -19,9 +19,10 @@ use crate::launch::test_runner::plan::{PlannedBinary, TestOptions};
 use crate::launch::user::{self, InvokingUser};
 use crate::probe::starting::Asking;
 use crate::report::run_info::Traced;
+use crate::report::units::counted;
 use crate::run::criteria::Criteria;
 use crate::run::options::{RunOptions, load_settings};
-use crate::run::outputs::{Outputs, print_settings};
+use crate::run::outputs::{OutputPaths, Outputs, first_of, print_settings};
 use crate::run::reporting::Judged;
 use crate::run::run_loop::RunLoop;
 use crate::run::setup::{Attaching, Begun, Subject, open_helper};
@@ -47,18 +48,25 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         parsed => parsed,
     };
     let criteria = Criteria::new(&settings, &arguments.verdict, &workspace.target_directory(target))?;
-    let outputs = Outputs {
+    let paths = OutputPaths {
         json: arguments.report.json.as_deref(),
         record: arguments.record.as_deref(),
         junit: arguments.junit.as_deref(),
-        user: user.as_ref(),
     };
-    let options = RunOptions { settings: &settings, criteria: &criteria, outputs, capture: arguments.capture, status };
+    // With --no-run nothing is written.
+    let outputs = if run.no_run { Outputs::default() } else { Outputs::open(paths, status)? };
+    let options = RunOptions {
+        settings: &settings,
+        criteria: &criteria,
+        outputs: &outputs,
+        user: user.as_ref(),
+        capture: arguments.capture,
+        status,
+    };
     let exports = options.check()?;
     let loading = if run.no_run {
         None
     } else {
-        outputs.check()?;
         // Before the build: sudo may ask for a password, and the programs load in the meantime.
         Some(options.load(open_helper(Asking::OnTerminal, status)?, Subject::Children)?)
     };
@@ -76,8 +84,13 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let groups: Vec<&TestGroup> = settings.test_groups.iter().map(|group| &group.value).collect();
     let as_user = user::impersonating(user.as_ref());
-    let Plan { binaries, ignored } = Plan::make(built.binaries, &harness, arguments, &groups, cpus.get(), as_user)?;
+    let Plan { binaries, ignored, left_out } =
+        Plan::make(built.binaries, &harness, arguments, &groups, cpus.get(), as_user)?;
     let all_run = !is_part(target) && !harness.choose();
+    if left_out > 0 {
+        let tests = counted(left_out as u64, "test");
+        status.warn(format_args!("no test runs: TESTNAME and the arguments after `--` leave out all {tests}"));
+    }
     warn_of_empty(&groups, &binaries, all_run, status);
 
     // Before there are threads, and processes that stay behind if we are killed.
@@ -104,25 +117,24 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
 
 /// Reports, and keeps the baseline if all tests have passed.
 fn report(options: &RunOptions<'_>, judged: Judged<TestSuite>) -> Result<ExitCode, Error> {
-    let RunOptions { criteria, outputs, status, .. } = *options;
-    let Judged { mut report, samples, workload: mut suite, observers, failure, .. } = judged;
+    let RunOptions { criteria, user, status, .. } = *options;
+    let Judged { mut report, samples, workload: mut suite, observers, mut failures, .. } = judged;
     report.test_outputs = suite.take_outputs();
     let written = options.show(&report);
-    outputs.hand_over();
     suite.summarise();
     observers.finish(status);
     let (failed, stopped) = (suite.has_failures(), suite.stopped());
-    if failure.is_none() && stopped.is_none() {
+    let is_whole = failures.is_empty() && stopped.is_none();
+    failures.extend(written);
+    if is_whole {
         if failed || report.summary.tests.is_empty() {
             criteria.warn_unsaved("not all tests have passed, or none ran", status);
         } else {
-            criteria.save(&samples, &report.run, outputs.user, status)?;
+            failures.extend(criteria.save(&samples, &report.run, user, status).err());
         }
     }
-    match failure.or(written.err()) {
-        Some(error) => Err(error),
-        None => Ok(exit_code(failed, report.verdicts.fails(), stopped)),
-    }
+    first_of(failures, status)?;
+    Ok(exit_code(failed, report.verdicts.fails(), stopped))
 }
 
 /// Warns of test groups whose filter matches no test, which is usually a misspelled filter.

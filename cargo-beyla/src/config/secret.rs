@@ -56,6 +56,32 @@ pub fn masked_url(url: &str) -> String {
     shown
 }
 
+/// What a command with credentials in it has: the names of headers, variables and flags that carry them, and URLs with
+/// a user.
+const SIGNS: [&str; 14] = [
+    "auth",
+    "token",
+    "secret",
+    "passw",
+    "pwd",
+    "credential",
+    "cookie",
+    "session",
+    "key",
+    "bearer",
+    "basic",
+    "--user",
+    " -u",
+    "@",
+];
+
+/// A command as it may be shown: masked as a whole if it looks as if there were credentials in it. What in it is one, and
+/// where it ends, nobody but the shell can say.
+pub fn masked_command(command: &str) -> &str {
+    let lower = command.to_ascii_lowercase();
+    if SIGNS.iter().any(|sign| lower.contains(sign)) { MASK } else { command }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +96,26 @@ mod tests {
             ("me:pass@h", "h"),
         ] {
             assert_eq!(masked_url(url), shown);
+        }
+    }
+
+    #[test]
+    fn commands_are_shown_without_their_credentials() {
+        for plain in ["wrk -d10s $BEYLA_URL/", "for i in $(seq 9); do curl -s \"$BEYLA_URL/a?b=c\"; done"] {
+            assert_eq!(masked_command(plain), plain);
+        }
+        for secret in [
+            "curl -H 'Authorization: Bearer abc' $BEYLA_URL",
+            "curl -H \"X-Api-Key: abc\" $BEYLA_URL",
+            "curl -b session=abc $BEYLA_URL",
+            "curl -u me:abc $BEYLA_URL",
+            "curl --user 'me:a bc' $BEYLA_URL",
+            "curl http://me:abc@localhost/",
+            "PASSWORD='a bc' ./load",
+            "load --token=abc",
+            "curl \"$BEYLA_URL/?access_token=abc\"",
+        ] {
+            assert_eq!(masked_command(secret), MASK, "{secret}");
         }
     }
 

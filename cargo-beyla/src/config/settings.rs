@@ -19,7 +19,7 @@ use super::resolve::Resolver;
 use super::routes::Routes;
 use super::source::Setting;
 use super::test_groups::{TestGroup, test_groups};
-use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, ports, regex, text};
+use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, interval, ports, regex, text};
 use crate::error::Error;
 use cargo_beyla_core::analysis::budget::definition::Budget;
 use cargo_beyla_core::model::system_call::Architecture;
@@ -168,10 +168,10 @@ impl Settings {
                 "--listen-timeout",
                 flags.listen_timeout,
                 &keys::LISTEN_TIMEOUT,
-                duration,
+                interval,
                 LISTEN_TIMEOUT,
             )?,
-            duration: optional(layers, "--duration", flags.duration, &keys::DURATION, duration)?,
+            duration: optional(layers, "--duration", flags.duration, &keys::DURATION, interval)?,
             exec: optional(layers, "--exec", flags.exec.clone(), &keys::EXEC, |node| text(node).map(OsString::from))?,
             routes: Routes::load(&flags.routes, layers)?,
             budgets: budgets(&flags.budgets, layers)?,

@@ -2,7 +2,7 @@
 
 use super::export::{OtlpEndpoint, TlsFiles};
 use super::routes::{IgnoreMode, Unmatched};
-use super::secret::masked_url;
+use super::secret::{masked_command, masked_url};
 use super::settings::Settings;
 use super::source::Setting;
 use super::values::{LogLevel, TracePrinter, word};
@@ -29,7 +29,7 @@ fn report(settings: &Settings, lines: &mut Lines) {
     lines.set("block_threshold", &settings.block_threshold, |time| format!("{time:?}"));
     lines.set("listen_timeout", &settings.listen_timeout, |time| format!("{time:?}"));
     lines.maybe("duration", settings.duration.as_ref(), |time| format!("{time:?}"));
-    lines.maybe("exec", settings.exec.as_ref(), |command| command.to_string_lossy().into_owned());
+    lines.maybe("exec", settings.exec.as_ref(), |command| masked_command(&command.to_string_lossy()).to_owned());
     lines.set("routes.patterns", &settings.routes.patterns, |patterns| listed(patterns));
     lines.maybe("routes.ignored_patterns", settings.routes.ignored_patterns.as_ref(), |patterns| listed(patterns));
     lines.set("routes.ignore_mode", &settings.routes.ignore_mode, |mode| word(IgnoreMode::WORDS, mode).to_owned());

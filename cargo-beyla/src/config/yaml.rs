@@ -61,7 +61,7 @@ impl Tree<'_> {
     fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), Wrong> {
         match event {
             Event::Scalar(value, style, anchor, _) => {
-                let node = Node { at, value: self.scalar(&value, style) };
+                let node = Node { at, value: self.scalar(&value, style, at)? };
                 self.close(node, anchor)
             }
             Event::SequenceStart(anchor, _) => self.begin(at, anchor, Kind::List(Vec::new())),
@@ -95,16 +95,20 @@ impl Tree<'_> {
         }
     }
 
-    fn scalar(&self, written: &str, style: ScalarStyle) -> Value {
+    fn scalar(&self, written: &str, style: ScalarStyle, at: Position) -> Result<Value, Wrong> {
         let plain = style == ScalarStyle::Plain;
         if plain && matches!(written, "" | "~" | "null" | "Null" | "NULL") {
-            return Value::Empty;
+            return Ok(Value::Empty);
         }
-        let value = substitute(written, self.variable);
+        let value = substitute(written, self.variable).map_err(|Unclosed| Wrong {
+            at,
+            message: "a `${` without its `}` stands here".into(),
+            hint: Some("close it, or write `$${` for the characters themselves".into()),
+        })?;
         if plain && value.is_empty() {
-            return Value::Empty;
+            return Ok(Value::Empty);
         }
-        Value::Text(Text { value, written: written.to_owned() })
+        Ok(Value::Text(Text { value, written: written.to_owned() }))
     }
 
     fn begin(&mut self, at: Position, anchor: usize, kind: Kind) -> Result<(), Wrong> {
@@ -171,8 +175,11 @@ fn count(node: &Node) -> usize {
     }
 }
 
+/// A `${` has no `}`.
+struct Unclosed;
+
 /// `${NAME}` and `${NAME:-otherwise}`; `$${` is `${` itself. A variable that is not set is nothing.
-fn substitute(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
+fn substitute(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Unclosed> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -184,7 +191,7 @@ fn substitute(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
             rest = reference;
             continue;
         }
-        let Some((inner, after)) = reference.split_once('}') else { break };
+        let (inner, after) = reference.split_once('}').ok_or(Unclosed)?;
         let (name, otherwise) = inner.split_once(":-").unwrap_or((inner, ""));
         if !is_name(name) {
             result.push_str(&rest[..start + 2]);
@@ -197,7 +204,7 @@ fn substitute(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
         rest = after;
     }
     result.push_str(rest);
-    result
+    Ok(result)
 }
 
 fn is_name(name: &str) -> bool {

@@ -54,7 +54,7 @@ fn variables_are_put_in() {
         ("${NAME:-otherwise}", "value: [x"),
         ("$${NAME}", "${NAME}"),
         ("^a$", "^a$"),
-        ("${NAME", "${NAME"),
+        ("$${NAME", "${NAME"),
         ("${1}x${NAME}", "${1}xvalue: [x"),
         ("'${}'", "${}"),
     ] {
@@ -84,6 +84,9 @@ fn what_is_wrong_has_a_place() {
         ("a: 1\n---\nb: 2", "2:1: expected one document, found a second"),
         ("[a]: 1", "1:1: expected a key, found a list"),
         ("a: \"\\q\"", "this is not YAML"),
+        ("a: 1\nb: ${UNCLOSED", "2:4: a `${` without its `}` stands here"),
+        ("a:\n  - 'x ${A} ${B'", "2:5: a `${` without its `}` stands here"),
+        ("${A: 1", "1:1: a `${` without its `}` stands here"),
     ] {
         assert!(wrong(text).contains(part), "{text}: {}", wrong(text));
     }

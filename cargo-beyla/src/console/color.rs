@@ -34,6 +34,18 @@ pub fn typed(arguments: &[OsString]) -> Option<ColorChoice> {
     choice?.to_str()?.parse().ok()
 }
 
+/// What `CARGO_TERM_COLOR` holds, if it is no choice and counts, as no `--color` was typed.
+pub fn misspelt(arguments: &[OsString]) -> Option<OsString> {
+    let is_typed =
+        |word: &OsString| word.to_str().is_some_and(|word| word == "--color" || word.starts_with("--color="));
+    if arguments.iter().take_while(|word| *word != "--").any(is_typed) {
+        return None;
+    }
+    let held = std::env::var_os("CARGO_TERM_COLOR")?;
+    let is_choice = held.to_str().is_some_and(|held| held.parse::<ColorChoice>().is_ok());
+    (!is_choice).then_some(held)
+}
+
 fn decide(
     choice: Option<ColorChoice>,
     is_terminal: impl FnOnce() -> bool,

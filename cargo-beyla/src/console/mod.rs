@@ -3,3 +3,4 @@
 pub mod color;
 pub mod status;
 pub mod stream;
+pub(crate) mod wrap;

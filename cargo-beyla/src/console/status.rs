@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::config::values::LogLevel;
 use crate::console::stream::Stream;
+use crate::console::wrap::wrap;
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -43,12 +44,12 @@ impl Status {
         if self.level > LogLevel::Warn {
             return;
         }
-        write(format!("{}: {text}\n", self.paint(WARNING, "warning")));
+        self.message(WARNING, "warning", text);
     }
 
     /// An error, and the hint that cures it.
     pub fn fail(self, error: &crate::error::Error) {
-        write(format!("{}: {error}\n", self.paint(ERROR, "error")));
+        self.message(ERROR, "error", error);
         if let Some(hint) = error.hint() {
             self.hint(hint);
         }
@@ -56,10 +57,37 @@ impl Status {
 
     /// What cures a failure that was printed before.
     pub fn hint(self, text: impl std::fmt::Display) {
-        write(format!("{}: {text}\n", self.paint(HINT, "hint")));
+        self.message(HINT, "hint", text);
+    }
+
+    /// A sentence with its kind before it, in lines as wide as the terminal.
+    fn message(self, style: Style, kind: &str, text: impl std::fmt::Display) {
+        let width = terminal_size::terminal_size_of(Stream::Stderr).map(|(width, _)| usize::from(width.0));
+        let whole = lines(&format!("{kind}: {text}"), width);
+        let rest = whole.strip_prefix(kind).unwrap_or(&whole);
+        write(format!("{}{rest}\n", self.paint(style, kind)));
     }
 
     fn paint(self, style: Style, text: &str) -> String {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+/// The text broken between words where the terminal is too narrow for it. In a pipe, a line of it stays one line.
+fn lines(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    text.split('\n').map(|line| wrap(line, width).join("\n")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_break_between_words_on_a_terminal_alone() {
+        let text = "error: one two three\nfour  five";
+        assert_eq!(lines(text, None), text);
+        assert_eq!(lines(text, Some(14)), "error: one two\nthree\nfour  five");
+        assert_eq!(lines(text, Some(1)).replace('\n', " "), text.replace('\n', " "));
     }
 }

@@ -163,6 +163,12 @@ fn set_children(action: libc::sighandler_t) {
 }
 
 /// Has signals as they were at our start, for a program that takes our place.
+/// Whether signals that ask for an end may wait for somebody to read them: [`Signals::open`] was called.
+pub fn are_blocked() -> bool {
+    BEFORE.get().is_some()
+}
+
+/// Blocks what was blocked at our start and nothing else, for a program that takes our place.
 pub fn restore_mask() -> io::Result<()> {
     restore_children();
     Ok(inherited_mask()?.thread_set_mask()?)

@@ -4,6 +4,15 @@ use super::text;
 use super::units::{bytes, count, counted};
 use cargo_beyla_core::model::summary::{Explained, Summary};
 
+/// What is kept where not all requests are, with its verb.
+fn kept(requests: u64) -> String {
+    match requests {
+        0 => "their counts and times are".to_owned(),
+        1 => "the slowest is".to_owned(),
+        number => format!("the {} slowest are", count(number)),
+    }
+}
+
 /// A plain sentence or two for each thing that was lost or could not be read, and what cures it.
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
@@ -11,8 +20,9 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let notes: [(u64, &dyn Fn(u64) -> String); 14] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
-                "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
-                if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) }
+                "{} counted, and not listed one by one: only {} kept. Keep more with --max-requests.",
+                if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) },
+                kept(summary.requests.len() as u64)
             )
         }),
         (unseen.lost_records, &|number| {

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub(super) use crate::console::wrap::wrap;
+
 /// How many columns a text without control characters takes.
 pub(super) fn width(text: &str) -> usize {
     text.width()
@@ -73,22 +75,6 @@ fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> usize {
     bytes
 }
 
-/// The text in lines of at most `columns` columns, broken between words; a longer word has a line
-/// of its own.
-pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if width(line) + 1 + width(word) <= columns => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,12 +94,6 @@ mod tests {
         assert_eq!(shorten("日本日本日本", 6), "日…本");
         assert_eq!(shorten("/x", 1), "…");
         assert_eq!((&*shorten_start("api::users", 6), &*shorten_start("日本", 4)), ("…users", "日本"));
-    }
-
-    #[test]
-    fn words_are_wrapped() {
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("extraordinary", 5), ["extraordinary"]);
     }
 
     proptest! {

@@ -47,6 +47,9 @@ impl Criteria {
         let name = |flag, name: &Option<String>| name.as_ref().map(|name| Name::new(flag, name)).transpose();
         let (save, baseline) = (name("--save-baseline", save_baseline)?, name("--baseline", baseline)?);
         let baseline = baseline.map(|name| store.load(&name)).transpose()?;
+        if let Some(name) = &save {
+            store.check(name)?;
+        }
         let save = save.map(|name| (store, name));
         Ok(Self { baseline, save, ..Self::of_settings(settings) })
     }

@@ -171,7 +171,7 @@ impl Workload for FollowServer<'_> {
         }
         match self.ending {
             Some(Ending::Ended(_)) if self.is_attached() => {
-                run.status.say("Ended", format_args!("the server (pid {}), by itself", self.server.pid()));
+                run.status.say("Server", format_args!("with pid {} has ended", self.server.pid()));
                 Ok(ControlFlow::Break(()))
             }
             Some(Ending::Ended(_) | Ending::Left) => Ok(ControlFlow::Break(())),

@@ -13,6 +13,7 @@ pub(crate) mod follow_server;
 mod listening;
 mod observers;
 pub(crate) mod options;
+pub(crate) mod output_file;
 pub(crate) mod outputs;
 mod records;
 pub(crate) mod reporting;

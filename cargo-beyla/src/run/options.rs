@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::export::checked::Checked;
 use crate::export::filter::unknown;
 use crate::export::settings::ExportSettings;
+use crate::launch::user::InvokingUser;
 
 /// What the user wants of a run.
 #[derive(Clone, Copy)]
@@ -21,7 +22,9 @@ pub(crate) struct RunOptions<'a> {
     pub(crate) settings: &'a Settings,
     /// What the run is judged by.
     pub(crate) criteria: &'a Criteria,
-    pub(crate) outputs: Outputs<'a>,
+    pub(crate) outputs: &'a Outputs,
+    /// The user who typed sudo: the files become theirs.
+    pub(crate) user: Option<&'a InvokingUser>,
     pub(crate) capture: Capture,
     /// How much is said.
     pub(crate) status: Status,

@@ -1,9 +1,9 @@
 //! The files and streams that a run writes its reports to.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::output_file::OutputFile;
 use crate::config::settings::Settings;
 use crate::config::show::show;
 use crate::console::status::{Status, write};
@@ -16,54 +16,67 @@ use crate::report::run_report::RunReport;
 use crate::report::terminal::{self, TerminalOptions};
 use crate::report::{json, junit};
 
-/// Where reports go; `-` is stdout.
+/// The flags that say where reports go; `-` is stdout.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Outputs<'a> {
+pub(crate) struct OutputPaths<'a> {
     pub(crate) json: Option<&'a Path>,
     pub(crate) junit: Option<&'a Path>,
     pub(crate) record: Option<&'a Path>,
-    /// The user who typed sudo: the files become theirs.
-    pub(crate) user: Option<&'a InvokingUser>,
 }
 
-impl<'a> Outputs<'a> {
-    /// Fails now rather than after the run, if something cannot be written.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if [self.json, self.junit].into_iter().all(|path| path.is_some_and(is_stdout)) {
-            return Err(Error::OneStdout);
+/// Where reports go.
+#[derive(Default)]
+pub(crate) struct Outputs {
+    pub(crate) json: Option<OutputFile>,
+    pub(crate) junit: Option<OutputFile>,
+    pub(crate) record: Option<OutputFile>,
+}
+
+impl Outputs {
+    /// Opens them, or fails now rather than after the run if one of them cannot be written, or two are the same.
+    pub(crate) fn open(paths: OutputPaths<'_>, status: Status) -> Result<Self, Error> {
+        let OutputPaths { json, junit, record } = paths;
+        let open = |path: Option<&Path>| path.map(|path| OutputFile::open(path, status)).transpose();
+        let mut outputs = Self { json: open(json)?, junit: open(junit)?, record: open(record)? };
+        let all: Vec<_> = outputs.all().collect();
+        for (place, (flag, file)) in all.iter().enumerate() {
+            if let Some((other, _)) = all[..place].iter().find(|(_, other)| other.is_same(file)) {
+                return Err(Error::SameOutput { flags: [*other, *flag], path: file.name().to_owned() });
+            }
         }
-        self.files().try_for_each(check_writable)
+        let Self { json, junit, record } = &mut outputs;
+        [json, junit, record].into_iter().flatten().for_each(OutputFile::settle);
+        Ok(outputs)
     }
 
     /// Where the output goes of what we start.
     pub(crate) fn stdout(&self) -> Stdout {
-        let is_taken = [self.json, self.junit].into_iter().flatten().any(is_stdout);
+        let is_taken = self.all().any(|(_, file)| file.is_stdout());
         if is_taken { Stdout::ToStderr } else { Stdout::Inherited }
     }
 
-    /// Prints the report on stderr, and writes each other one that is wanted; the first failure, if something could not
-    /// be written.
-    pub(crate) fn show(&self, report: &RunReport, settings: &Settings, status: Status) -> Result<(), Error> {
+    /// Prints the report on stderr, and writes each other one that is wanted; all failures, if some could not be
+    /// written.
+    pub(crate) fn show(&self, report: &RunReport, settings: &Settings, status: Status) -> Vec<Error> {
         let text = format!("\n{}", terminal::render(report, &terminal_options(settings, status)));
         let shown = Stream::Stderr.write_all(text.as_bytes());
         let shown = shown.map_err(|source| Error::System { what: "writing the report to stderr", source });
         // Whoever does not read the one report may read the others.
-        let json = self.json.map_or(Ok(()), |path| write_to(path, |writer| json::write(report, writer)));
-        let junit = self.junit.map_or(Ok(()), |path| write_to(path, |writer| junit::write(report, writer)));
-        json.and(shown).and(junit)
+        let json = self.json.as_ref().map_or(Ok(()), |file| file.write(|writer| json::write(report, writer)));
+        let junit = self.junit.as_ref().map_or(Ok(()), |file| file.write(|writer| junit::write(report, writer)));
+        [json, shown, junit].into_iter().filter_map(Result::err).collect()
     }
 
     /// Gives the files to the user who typed sudo.
-    pub(crate) fn hand_over(&self) {
-        let Some((uid, gid)) = self.user.map(InvokingUser::owner) else { return };
-        for path in self.files() {
-            // If that fails, the file stays root's, which the user will see.
-            let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
+    pub(crate) fn hand_over(&self, user: Option<&InvokingUser>) {
+        if let Some(owner) = user.map(InvokingUser::owner) {
+            self.all().for_each(|(_, file)| file.hand_over(owner));
         }
     }
 
-    fn files(&self) -> impl Iterator<Item = &'a Path> {
-        self.json.into_iter().chain(self.record).chain(self.junit).filter(|path| !is_stdout(path))
+    fn all(&self) -> impl Iterator<Item = (&'static str, &OutputFile)> {
+        let flags = [("--json", &self.json), ("--junit", &self.junit), ("--record", &self.record)];
+        flags.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?)))
     }
 }
 
@@ -71,6 +84,14 @@ impl<'a> Outputs<'a> {
 pub(crate) fn terminal_options(settings: &Settings, status: Status) -> TerminalOptions {
     let width = terminal_size::terminal_size_of(Stream::Stderr).map(|(width, _)| usize::from(width.0));
     TerminalOptions { slowest: settings.slowest.value, color: status.color, width }
+}
+
+/// Fails with the first of these, and says the others.
+pub(crate) fn first_of(failures: Vec<Error>, status: Status) -> Result<(), Error> {
+    let mut failures = failures.into_iter();
+    let first = failures.next();
+    failures.for_each(|other| status.fail(&other));
+    first.map_or(Ok(()), Err)
 }
 
 /// Annotates what went wrong, if GitHub Actions runs us.
@@ -87,29 +108,4 @@ pub(crate) fn print_settings(settings: &Settings) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|source| Error::System { what: "writing to stdout", source }),
     }
-}
-
-fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-fn write_to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
-    let written = if is_stdout(path) {
-        write(&mut Stream::Stdout)
-    } else {
-        File::create(path).and_then(|mut file| write(&mut file))
-    };
-    written.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })
-}
-
-/// Checks that a file can be written, and leaves everything as it was.
-fn check_writable(path: &Path) -> Result<(), Error> {
-    let existed = path.exists();
-    let opened = File::options().append(true).create(true).open(path);
-    opened.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })?;
-    if !existed {
-        // A file that cannot be removed will be overwritten.
-        let _ = std::fs::remove_file(path);
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The records of a run: from the kernel's ring buffer, the probe helper and this process to the trace and the recording.
 
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::output_file::Patient;
 use super::symbolization::Symbolization;
 use crate::console::status::Status;
 use crate::error::Error;
@@ -27,17 +29,17 @@ pub(crate) struct Records {
     symbolization: Option<Symbolization>,
     /// Where the paths of executed programs begin that are relative.
     folders: Vec<PathBuf>,
-    recording: Recording,
+    recording: Recording<Patient>,
 }
 
 /// The file that every record is written to, if there is one.
-struct Recording {
-    recorder: Option<Recorder>,
+struct Recording<W: Write> {
+    recorder: Option<Recorder<W>>,
     /// Why it could not be written any further: the run goes on without it.
     failure: Option<Error>,
 }
 
-impl Recording {
+impl<W: Write> Recording<W> {
     fn write(&mut self, event: &Event<'_>) {
         if let Some(recorder) = &mut self.recorder
             && let Err(error) = recorder.record(event)
@@ -45,6 +47,12 @@ impl Recording {
             self.failure = Some(error);
             self.recorder = None;
         }
+    }
+
+    /// Ends it; returns why it is not whole, if it is not.
+    fn finish(self, ended_monotonic_ns: u64, exit: Option<Exit>) -> Option<Error> {
+        let Self { recorder, failure } = self;
+        failure.or_else(|| recorder.and_then(|recorder| recorder.finish(ended_monotonic_ns, exit).err()))
     }
 }
 
@@ -54,7 +62,7 @@ impl Records {
         helper: Helper,
         ring: RingBuffer,
         symbolization: Option<Symbolization>,
-        recorder: Option<Recorder>,
+        recorder: Option<Recorder<Patient>>,
         folders: Vec<PathBuf>,
     ) -> Self {
         let recording = Recording { recorder, failure: None };
@@ -157,8 +165,7 @@ impl Records {
 
     /// Ends the recording; returns what went wrong with it, if anything did.
     pub(crate) fn finish(self, ended_monotonic_ns: u64, exit: Option<Exit>) -> Option<Error> {
-        let Recording { recorder, failure } = self.recording;
-        failure.or_else(|| recorder?.finish(ended_monotonic_ns, exit).err())
+        self.recording.finish(ended_monotonic_ns, exit)
     }
 }
 
@@ -169,4 +176,62 @@ fn program(executed: &Executed<'_>, folders: &[PathBuf]) -> Option<String> {
     // Joined to a folder, an absolute path stays what it is.
     let found = running.or_else(|| folders.iter().find_map(|folder| folder.join(executed.path).canonicalize().ok()))?;
     found.into_os_string().into_string().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixtures;
+    use cargo_beyla_core::event::Moment;
+    use std::path::Path;
+
+    /// A disk with room for so many bytes.
+    struct Disk(usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            match bytes.len().min(self.0) {
+                0 => Err(std::io::ErrorKind::StorageFull.into()),
+                written => {
+                    self.0 -= written;
+                    Ok(written)
+                }
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a recording of many events comes to on a disk of this size.
+    fn recorded(room: usize) -> Option<Error> {
+        let recorder = Recorder::new(Path::new("run.beyla"), Disk(room), &fixtures::run()).expect("it is buffered");
+        let mut recording = Recording { recorder: Some(recorder), failure: None };
+        for time_ns in 0..20_000 {
+            recording.write(&Event::Stopping(Moment { time_ns }));
+        }
+        recording.finish(30_000, None)
+    }
+
+    #[test]
+    fn a_recording_that_was_cut_short_is_a_failure_whenever_that_was() {
+        let enough =
+            (0..31).map(|shift| 1 << shift).find(|room| recorded(*room).is_none()).expect("some size is enough");
+        assert!(enough > 400_000, "several times what is kept back: {enough}");
+        // At the first write, at one in the middle, and at the very last byte.
+        let least = {
+            let (mut less, mut enough) = (enough / 2, enough);
+            while enough - less > 1 {
+                let middle = usize::midpoint(less, enough);
+                if recorded(middle).is_none() { enough = middle } else { less = middle }
+            }
+            enough
+        };
+        for room in [0, 1, 100_000, least / 2, least - 40, least - 1] {
+            let failure = recorded(room).unwrap_or_else(|| panic!("{room} of {least} bytes are not enough"));
+            assert_eq!(failure.exit_code(), crate::error::USAGE);
+            assert!(failure.to_string().starts_with("could not write run.beyla: "), "{failure}");
+        }
+    }
 }

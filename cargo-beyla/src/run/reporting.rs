@@ -3,7 +3,7 @@
 use super::follow_server::FollowServer;
 use super::observers::Observers;
 use super::options::RunOptions;
-use super::outputs::annotate;
+use super::outputs::{annotate, first_of};
 use super::run_loop::{Finished, RunLoop};
 use super::setup::Begun;
 use super::workload::Workload;
@@ -19,7 +19,8 @@ pub(crate) struct Judged<W> {
     pub(crate) samples: Samples,
     pub(crate) workload: W,
     pub(crate) observers: Observers,
-    pub(crate) failure: Option<Error>,
+    /// Why the run is a failure, whatever it has measured; the first counts.
+    pub(crate) failures: Vec<Error>,
     /// Whether a socket of the server listened.
     listened: bool,
 }
@@ -44,39 +45,41 @@ impl RunOptions<'_> {
         info: RunInfo,
         is_partial: impl FnOnce(&W) -> bool,
     ) -> Judged<W> {
-        let Finished { trace, workload, mut observers, failure, ended_monotonic_ns } = finished;
+        let Finished { trace, workload, mut observers, failures, ended_monotonic_ns } = finished;
         let listened = !trace.listening().is_empty();
         let mut report = RunReport::new(info, trace.finish(ended_monotonic_ns), ended_monotonic_ns);
         report.exit = workload.exit();
         let samples = observers.take_samples();
         let (verdicts, samples) = self.criteria.judge(&report.summary, samples, is_partial(&workload), self.status);
         report.verdicts = verdicts;
-        Judged { report, samples, workload, observers, failure, listened }
+        Judged { report, samples, workload, observers, failures, listened }
     }
 
-    /// Writes all reports; the first failure, if one could not be written. That keeps nothing else from being reported.
-    pub(crate) fn show(&self, report: &RunReport) -> Result<(), Error> {
-        let written = self.outputs.show(report, self.settings, self.status);
+    /// Writes all reports; returns why some could not be written. That keeps nothing else from being reported.
+    pub(crate) fn show(&self, report: &RunReport) -> Vec<Error> {
+        let failures = self.outputs.show(report, self.settings, self.status);
         annotate(report);
-        written
+        self.outputs.hand_over(self.user);
+        failures
     }
 
     /// Follows a server to its end, or to the end of the run, and reports.
     pub(crate) fn follow(&self, begun: Begun, server: FollowServer<'_>) -> Result<ServerOutcome, Error> {
         let Begun { run, info } = begun;
         let finished = RunLoop::new(run, server).run()?;
-        let Judged { report, samples, workload, observers, failure, listened } = self.judge(finished, info, |_| false);
+        let Judged { report, samples, workload, observers, mut failures, listened } =
+            self.judge(finished, info, |_| false);
         let is_seen = listened || report.summary.totals.requests > 0;
-        let written = if is_seen { self.show(&report) } else { Ok(()) };
-        self.outputs.hand_over();
+        let written = if is_seen { self.show(&report) } else { Vec::new() };
         observers.finish(self.status);
-        if is_seen && failure.is_none() {
-            self.criteria.save(&samples, &report.run, self.outputs.user, self.status)?;
-        }
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-        written.map(|()| ServerOutcome {
+        let saved = if is_seen && failures.is_empty() {
+            self.criteria.save(&samples, &report.run, self.user, self.status)
+        } else {
+            Ok(())
+        };
+        failures.extend(written.into_iter().chain(saved.err()));
+        first_of(failures, self.status)?;
+        Ok(ServerOutcome {
             exit: report.exit,
             was_stopped: workload.was_stopped(),
             exec_exit_code: workload.exec_exit_code(),

@@ -26,8 +26,8 @@ pub(crate) struct Finished<W> {
     pub(crate) workload: W,
     /// They have seen every request; what they have collected is still to be taken.
     pub(crate) observers: Observers,
-    /// Why the run is a failure although the workload is over.
-    pub(crate) failure: Option<Error>,
+    /// Why the run is a failure although the workload is over; the first counts.
+    pub(crate) failures: Vec<Error>,
     /// The end of the run by `CLOCK_MONOTONIC`.
     pub(crate) ended_monotonic_ns: u64,
 }
@@ -80,7 +80,8 @@ impl<W: Workload> RunLoop<W> {
         let RunState { mut trace, records, mut observers, .. } = run;
         observers.close(&mut trace, ended_monotonic_ns);
         let recording = records.finish(ended_monotonic_ns, workload.exit());
-        Finished { trace, workload, observers, failure: failure.or(recording), ended_monotonic_ns }
+        let failures = failure.into_iter().chain(recording).collect();
+        Finished { trace, workload, observers, failures, ended_monotonic_ns }
     }
 
     /// Waits until there is something to do, and takes what the kernel and the helper have to say.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::clocks;
 use super::observers::Observers;
 use super::options::RunOptions;
+use super::output_file::OutputFile;
 use super::records::Records;
 use super::state::RunState;
 use super::symbolization::Symbolization;
@@ -115,7 +116,7 @@ impl RunOptions<'_> {
     /// Attaches the probes, and starts what is exported. To be called once the server was forked, which wants a process
     /// of one thread, and once signals are blocked, as the thread of the exporter inherits that.
     pub(crate) fn attach(&self, loading: Loading, attaching: Attaching<'_>) -> Result<Begun, Error> {
-        let Self { settings, criteria, outputs, capture: _, status } = *self;
+        let Self { settings, criteria, outputs, user: _, capture: _, status } = *self;
         let Loading { mut helper, pid, mut programs, took } = loading;
         let Attaching { traced, binaries, sources, package, exports, signals } = attaching;
         let began = Instant::now();
@@ -159,7 +160,8 @@ impl RunOptions<'_> {
             architecture: Some(Architecture::HERE),
             trace_seed: seed,
         };
-        let recorder = outputs.record.map(|path| Recorder::create(path, &info)).transpose()?;
+        let recorder = |file: &OutputFile| Recorder::new(file.name(), file.begin_recording()?, &info);
+        let recorder = outputs.record.as_ref().map(recorder).transpose()?;
         let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
         let records = Records::new(helper, ring, symbolization, recorder, folders);
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;

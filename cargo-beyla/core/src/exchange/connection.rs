@@ -33,8 +33,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `opened` is when it was established and accepted, in nanoseconds, if that was seen. `before`: it was open
-    /// before anybody watched.
+    /// `opened` is when it was established, and when the server first did anything with it, in nanoseconds, if that was
+    /// seen. `before`: it was open before anybody watched.
     pub(crate) fn new(
         streams: Streams,
         info: ConnectionInfo,
@@ -75,6 +75,7 @@ impl Connection {
             self.missed(Io::Receive, missing, state);
         }
         if io == Io::Receive {
+            self.exchanges.received_first(transfer);
             self.exchanges.received_ns = transfer.header.time_ns;
             self.exchanges.receiver = transfer.thread;
         }

@@ -94,7 +94,7 @@ impl Connections {
         }
     }
 
-    /// `opened` is when it was established and accepted, if that was seen.
+    /// `opened` is when it was established and touched first, if that was seen.
     fn follow(
         &mut self,
         open: &Open,

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cargo_beyla_events::Transfer;
+
 use crate::exchange::in_flight::{Exchange, GrpcCall};
 use crate::exchange::run_state::RunState;
 use crate::model::boundaries::Boundaries;
@@ -13,12 +15,18 @@ use crate::protocol::message::{GivenUp, MessageEnd, Messages, Note, RequestHead,
 use crate::runtime::tracker::ReadRequest;
 use crate::transport::segment::Direction;
 
+/// A stand-in for the moment of accept may be too late by so much, in nanoseconds: no such wait is worth a word.
+const ACCEPT_ERROR_NS: u64 = 1_000_000;
+
+/// Or by this part of the whole wait, as a fraction of 1.
+const ACCEPT_ERROR_SHARE: u64 = 4;
+
 /// The exchanges under way on one connection, by their streams.
 #[derive(Debug)]
 pub(super) struct Exchanges {
     pub(super) info: Arc<ConnectionInfo>,
     /// When the connection was established and accepted, in nanoseconds, until its first request.
-    opened: Option<(Option<u64>, u64)>,
+    opened: Option<(Option<u64>, Option<u64>)>,
     /// Ascending.
     under_way: VecDeque<Exchange>,
     /// Whether there has been a request.
@@ -42,11 +50,12 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// `opened` is when the connection was established and accepted, in nanoseconds, if that was seen.
+    /// `opened` is when the connection was established, and when the server first did anything with it, in nanoseconds,
+    /// if that was seen.
     pub(super) fn new(info: ConnectionInfo, opened: Option<(Option<u64>, u64)>) -> Self {
         Self {
             info: Arc::new(info),
-            opened,
+            opened: opened.map(|(established_ns, touched_ns)| (established_ns, Some(touched_ns))),
             under_way: VecDeque::new(),
             any_request: false,
             is_in_order: true,
@@ -56,6 +65,26 @@ impl Exchanges {
             blocked_ns: None,
             sent: None,
             undelivered: None,
+        }
+    }
+
+    /// A receive call brought bytes. If nothing was seen of the connection before its return, accept was not seen, and
+    /// the call may have begun right after it and waited for the client. Then nobody knows when accept was, unless the
+    /// client took next to none of the time.
+    pub(super) fn received_first(&mut self, transfer: &Transfer) {
+        let touched_ns = transfer.header.time_ns;
+        if let Some((established_ns, accepted @ Some(_))) = &mut self.opened
+            && *accepted == Some(touched_ns)
+        {
+            let arrived_ns = Some(transfer.arrival_ns).filter(|&arrival_ns| arrival_ns != 0);
+            let stands_for_accept = established_ns.zip(arrived_ns).is_some_and(|(established_ns, arrived_ns)| {
+                let of_client = arrived_ns.saturating_sub(established_ns);
+                let wait = touched_ns.saturating_sub(established_ns);
+                of_client < ACCEPT_ERROR_NS.max(wait / ACCEPT_ERROR_SHARE)
+            });
+            if !stands_for_accept {
+                *accepted = None;
+            }
         }
     }
 
@@ -213,10 +242,7 @@ impl Messages for MessageSink<'_> {
         let Err(place) = exchanges.place(stream) else { return };
         exchanges.any_request = true;
         state.requests += 1;
-        let (connected, accepted) = match exchanges.opened.take() {
-            Some((connected, accepted)) => (connected, Some(accepted)),
-            None => (None, None),
-        };
+        let (connected, accepted) = exchanges.opened.take().unwrap_or_default();
         let boundaries =
             Boundaries { connected, accepted, arrived: head.arrived_ns, read: head.read_ns, ..Boundaries::default() };
         let (thread, at) = (exchanges.receiver, exchanges.received_ns);

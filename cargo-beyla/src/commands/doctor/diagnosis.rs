@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::probe::installed::{Installed, SETUP};
 use crate::probe::privilege::{Prospects, Way, checks};
-use crate::probe::requirements::check::{Check, Standing};
+use crate::probe::requirements::check::{Check, PRIVILEGE, Standing};
 use crate::probe::requirements::facts::Facts;
 use crate::probe::requirements::{PERF_EVENTS, refused};
 
@@ -32,6 +32,10 @@ pub(super) fn diagnosis(prospects: &Prospects, way: &Result<Way, Check>, attempt
         Attempt::Vain | Attempt::NotStarted(_) => prospects.expected(way),
     };
     let mut all = checks(&facts, way);
+    if matches!((way, &attempt), (Ok(Way::Sudo), Attempt::NotStarted(_))) {
+        // That there is a sudo gives no privilege; what it said stands below.
+        all.retain(|check| check.name != PRIVILEGE);
+    }
     if matches!(attempt, Attempt::Started { loaded: Some(Ok(())), .. }) {
         // Whether the level binds us depends on the distribution's kernel: an attempt tells.
         for check in all.iter_mut().filter(|check| check.name == PERF_EVENTS && facts.perf_event_paranoid.is_some()) {

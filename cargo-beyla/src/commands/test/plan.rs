@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) binaries: Vec<PlannedBinary>,
     /// How many more there are, which are marked `#[ignore]`.
     pub(super) ignored: usize,
+    /// How many tests there are that the user's filters leave out, where they leave out all.
+    pub(super) left_out: usize,
 }
 
 impl Plan {
@@ -38,8 +40,18 @@ impl Plan {
         let asked: Vec<&TestBinary> = binaries.iter().filter(|binary| binary.harness).collect();
         // A list is no test, and comes within milliseconds where nothing is wrong.
         let patience = arguments.run.timeout.map_or(PATIENCE, |timeout| timeout.clamp(PATIENCE_MIN, PATIENCE));
-        let mut answers = list(&asked, harness, at_a_time, patience, prepare)?.into_iter();
-        let mut plan = Self { binaries: Vec::with_capacity(binaries.len()), ignored: 0 };
+        let answers = list(&asked, harness, at_a_time, patience, &prepare)?;
+        let is_empty = answers
+            .iter()
+            .all(|answer| answer.as_ref().is_ok_and(|listed| listed.tests.is_empty() && listed.ignored == 0));
+        let left_out = if is_empty && harness.choose() {
+            let all = list(&asked, &HarnessArguments::default(), at_a_time, patience, &prepare)?;
+            all.into_iter().flatten().map(|listed| listed.tests.len() + listed.ignored).sum()
+        } else {
+            0
+        };
+        let mut answers = answers.into_iter();
+        let mut plan = Self { binaries: Vec::with_capacity(binaries.len()), ignored: 0, left_out };
         for binary in binaries {
             let TestBinary { id, name, executable, program, spawns, harness: standard } = binary;
             let planned = |name: Arc<str>, arguments| {

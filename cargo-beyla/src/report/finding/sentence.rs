@@ -73,11 +73,12 @@ fn claim(finding: &Finding) -> String {
 
 fn frequency(finding: &Finding) -> String {
     let polls = matches!(finding.kind, FindingKind::BlockingCall | FindingKind::CpuBoundPoll);
+    let what = if finding.kind == FindingKind::AcceptWait { "connection" } else { "request" };
     match (finding.count, finding.of) {
         // Of tasks that handle no request, polls are counted.
         (number, _) if polls && finding.route.is_none() => format!("in {}", counted(number, "poll")),
-        (1, 1) => "in its only request".to_owned(),
-        (number, of) => format!("in {} of {}", count(number), counted(of, "request")),
+        (1, 1) => format!("in its only {what}"),
+        (number, of) => format!("in {} of {}", count(number), counted(of, what)),
     }
 }
 

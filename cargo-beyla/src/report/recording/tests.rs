@@ -1,4 +1,3 @@
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cargo_beyla_events::{State, Transfer, kind};
@@ -38,14 +37,13 @@ fn records() -> Vec<u8> {
 
 /// A whole recording of [`events`].
 fn recorded(exit: Option<Exit>) -> Vec<u8> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("run.beyla");
-    let mut recorder = Recorder::create(&path, &fixtures::run()).unwrap();
+    let mut bytes = Vec::new();
+    let mut recorder = Recorder::new(Path::new("run.beyla"), &mut bytes, &fixtures::run()).unwrap();
     for event in events() {
         recorder.record(&event).unwrap();
     }
     recorder.finish(fixtures::START + 100, exit).unwrap();
-    std::fs::read(&path).unwrap()
+    bytes
 }
 
 fn open(bytes: &[u8]) -> Result<Recording<&[u8]>, Error> {
@@ -130,24 +128,6 @@ fn other_files_are_refused() {
             other => panic!("{other:?}"),
         }
     }
-}
-
-#[test]
-fn only_the_owner_reads_it_even_if_it_was_there_before() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("run.beyla");
-    std::fs::write(&path, "old").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    Recorder::create(&path, &fixtures::run()).unwrap().finish(0, None).unwrap();
-    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    assert!(Recording::open(&path).unwrap().next_event().unwrap().is_none());
-}
-
-#[test]
-fn a_file_that_cannot_be_written_is_named() {
-    let error = Recorder::create(Path::new("/nowhere/run.beyla"), &fixtures::run()).unwrap_err();
-    assert!(error.to_string().contains("could not write /nowhere/run.beyla"), "{error}");
 }
 
 proptest! {

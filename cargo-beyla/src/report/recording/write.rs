@@ -1,8 +1,6 @@
 //! Writing a recording.
 
-use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zerocopy::IntoBytes;
@@ -14,35 +12,28 @@ use cargo_beyla_core::event::Event;
 /// Records are collected up to this size before they go to the kernel.
 const BUFFER: usize = 256 * 1024;
 
-/// Only the user may read it: requests carry credentials.
-const MODE: u32 = 0o600;
-
 /// A recording being written.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct Recorder<W: Write> {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<W>,
     /// The record that is being written.
     record: Vec<u8>,
 }
 
-impl Recorder {
-    /// Creates the file, or empties it, and makes it readable for its owner alone.
-    pub fn create(path: &Path, run: &RunInfo) -> Result<Self, Error> {
-        Self::start(path, run).map_err(|source| failed(path, source))
+impl<W: Write> Recorder<W> {
+    /// Begins to write to a file, which messages call `path`.
+    pub fn new(path: &Path, file: W, run: &RunInfo) -> Result<Self, Error> {
+        let mut recorder =
+            Self { path: path.to_owned(), file: BufWriter::with_capacity(BUFFER, file), record: Vec::new() };
+        recorder.begin(run).map_err(|source| failed(path, source))?;
+        Ok(recorder)
     }
 
-    fn start(path: &Path, run: &RunInfo) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
-        // A file that was there before still has its old mode. A pipe or /dev/null keeps its own.
-        if file.metadata()?.is_file() {
-            file.set_permissions(Permissions::from_mode(MODE))?;
-        }
-        let mut file = BufWriter::with_capacity(BUFFER, file);
-        file.write_all(MAGIC)?;
-        serde_json::to_writer(&mut file, run)?;
-        file.write_all(b"\n")?;
-        Ok(Self { path: path.to_owned(), file, record: Vec::new() })
+    fn begin(&mut self, run: &RunInfo) -> io::Result<()> {
+        self.file.write_all(MAGIC)?;
+        serde_json::to_writer(&mut self.file, run)?;
+        self.file.write_all(b"\n")
     }
 
     /// Adds an event.

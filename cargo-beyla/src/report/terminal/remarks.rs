@@ -23,8 +23,8 @@ const TASKS_SHOWN: usize = 3;
 /// Columns of the type of a future.
 const TYPE_WIDTH: usize = 56;
 
-/// The place, the wait and the delay that took the most of the request's time, those of them that
-/// took enough of it; in lines of at most `width` columns with their indentation.
+/// The places, the waits and the delays that each took enough of the request's time, the longest of each kind first; in
+/// lines of at most `width` columns with their indentation.
 pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, width: usize) -> Vec<Cell> {
     let Some(explanation) = &request.explanation else { return Vec::new() };
     let total = request.boundaries.total();
@@ -37,21 +37,21 @@ pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, w
 /// Length, kind and text of each remark that could be made.
 fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, String)> {
     let Explanation { unit: _, parts: _, places, waits, delays } = explanation;
-    // Its length alone is in the bar.
-    let place = places.first().filter(|place| LocatedPlace::of(place, explained).describe().is_some());
-    let place = place.map(|place| {
+    // The length alone of an unknown place is in the bar.
+    let places = places.iter().filter(|place| LocatedPlace::of(place, explained).describe().is_some());
+    let places = places.map(|place| {
         let segment = if place.cause == Cause::Running { Segment::Running } else { Segment::Blocked };
         (place.ns, segment, at_place(place, explained))
     });
-    let wait = waits.first().map(|wait| (wait.ns, Segment::Waiting, for_tasks(wait, explained)));
-    let delay = delays.first().map(|delay| {
+    let waits = waits.iter().map(|wait| (wait.ns, Segment::Waiting, for_tasks(wait, explained)));
+    let delays = delays.iter().map(|delay| {
         let by = match &delay.by {
             Holder::Request((method, path)) => route(method, path),
             Holder::Task(functions) => task(*functions, explained),
         };
         (delay.ns, Segment::Scheduled, format!("delayed {} by {by}", time(delay.ns)))
     });
-    [place, wait, delay].into_iter().flatten().collect()
+    places.chain(waits).chain(delays).collect()
 }
 
 /// `blocked 50.1 ms: std::thread::sleep at src/main.rs:42 in app::block`.

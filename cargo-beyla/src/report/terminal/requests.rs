@@ -25,6 +25,9 @@ const REQUEST_WIDTH: usize = 30;
 /// An accept wait from here on is worth a word.
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
+/// What stands above the requests themselves.
+const HEADER: &str = "request";
+
 /// What comes before the name of a test.
 const IN: &str = "in ";
 
@@ -124,7 +127,8 @@ impl<'a> Listing<'a> {
     /// The first layout that leaves room enough for the requests themselves, else the last. What else there is to say of
     /// a request stands beneath it.
     fn fit(&self, layouts: &[Columns]) -> (Table, Columns) {
-        let wanted = self.rows.iter().map(|row| text::width(&row.target)).max().unwrap_or(0).min(REQUEST_WIDTH);
+        let wanted = self.rows.iter().map(|row| text::width(&row.target)).max().unwrap_or(0);
+        let wanted = wanted.clamp(HEADER.len(), REQUEST_WIDTH);
         // The last column has a gap of its own.
         let room = |columns| self.width.columns.saturating_sub(self.build(columns).width() + GAP);
         let fits = layouts.iter().copied().find(|&columns| room(columns) >= wanted);
@@ -135,7 +139,7 @@ impl<'a> Listing<'a> {
         let placed = self.rows.iter().map(|row| self.width.place(&row.target, room(columns), indent));
         let (requests, targets): (Vec<Cell>, Vec<Option<Cell>>) = placed.unzip();
         let mut table = self.build(columns);
-        table.column(Align::Left, "request", requests);
+        table.column(Align::Left, HEADER, requests);
         table.beneath(self.rows.iter().zip(targets).map(|(row, target)| {
             let remarks = self.explained.map(|explained| remarks(row.request, explained, indent, self.width.columns));
             let asides = row.asides(indent, self.width);

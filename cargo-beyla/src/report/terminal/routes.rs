@@ -26,10 +26,11 @@ const METHOD_COLUMN: usize = 8;
 pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> String {
     let (shown, rest) = routes.split_at(routes.len().min(ROUTES_SHOWN));
     let paths: Vec<_> = shown.iter().map(|route| text::escape(&route.route)).collect();
-    let wanted = paths.iter().map(|path| text::width(path)).max().unwrap_or(0).min(ROUTE_WIDTH);
+    // The header has a width of its own.
+    let header = "route".len();
+    let wanted = paths.iter().map(|path| text::width(path)).max().unwrap_or(0).clamp(header, ROUTE_WIDTH);
     let lengths: Vec<Lengths> = shown.iter().map(Lengths::of_route).collect();
     let segments = segments::shown(&lengths);
-    let room = |table: &Table| width.columns.saturating_sub(table.width());
     let build = |times: bool, lengths: &[Lengths], segments: &[Segment]| {
         let build = |route_width: usize| {
             let mut table = Table::default();
@@ -40,9 +41,9 @@ pub(super) fn routes(routes: &[RouteSummary], paint: Paint, width: Width) -> Str
             share_columns(&mut table, lengths, segments);
             table
         };
-        // The width of the header `route` is there in any case.
-        let room = room(&build(0)) + "route".len();
-        (build(room.max("route".len())), room)
+        // What a table without routes leaves, whose column is as wide as its header.
+        let room = (width.columns + header).saturating_sub(build(0).width());
+        (build(room.max(header)), room)
     };
 
     let mut out = paint.paint(TextStyle::Strong, "Routes, the most time first");

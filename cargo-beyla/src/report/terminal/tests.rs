@@ -191,6 +191,33 @@ fn nothing_costs_a_path_that_fits_into_a_line() {
     assert!(line.trim_start().starts_with("1  +"), "in a pipe, a request is a line: {line}");
 }
 
+/// Their columns are as wide as the headers above them.
+#[test]
+fn short_names_fit_into_every_width() {
+    for path in ["/", "/users"] {
+        for (opened, unanswered) in [(false, 0), (false, 3), (true, 0), (true, 3)] {
+            let mut summary = if opened { fixtures::explained() } else { fixtures::healthy() };
+            for route in &mut summary.routes {
+                route.route = path.into();
+                route.incomplete = unanswered;
+            }
+            for request in &mut summary.requests {
+                let request = std::sync::Arc::make_mut(request);
+                (request.path, request.query) = (path.into(), None);
+            }
+            for width in (60..=200).step_by(5) {
+                let text = rendered(&summary, width);
+                for line in text.lines() {
+                    let columns = crate::report::text::width(line);
+                    assert!(columns <= width.max(WIDTH_MIN), "{columns} of {width}: {line}");
+                }
+                let rows = text.lines().filter(|line| line.contains(path) && line.contains("GET")).count();
+                assert!(rows >= summary.routes.len() + 5, "{width}:\n{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn everything_lost() {
     let mut summary = fixtures::healthy();
@@ -213,7 +240,7 @@ fn everything_lost() {
     let text = rendered(&summary, 100);
     let (_, notes) = text.split_once("Not in this report").unwrap();
     assert_snapshot!(notes, @"
-    - 1 request is counted but not kept one by one, the slowest excepted. Keep more with
+    - 1 request is counted, and not listed one by one: only the 24 slowest are kept. Keep more with
       --max-requests.
     - 12,345 events were lost because the tracer could not keep up: requests are missing, or end as
       `not seen`. Send less at a time, or leave it more of the CPU.

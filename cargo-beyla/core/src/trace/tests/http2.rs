@@ -19,8 +19,8 @@ fn answer(flags: u8, stream: u32, status: &str) -> Vec<u8> {
     headers(flags, stream, &[(":status", status)])
 }
 
-fn begin(tape: &mut Tape) -> &mut Tape {
-    tape.receive(1, [PREFACE, &frame(4, 0, 0, b"")].concat()).send(1, frame(4, 0, 0, b""))
+fn begin(events: &mut EventBuilder) -> &mut EventBuilder {
+    events.receive(1, [PREFACE, &frame(4, 0, 0, b"")].concat()).send(1, frame(4, 0, 0, b""))
 }
 
 fn grpc_call(stream: u32) -> Vec<u8> {
@@ -36,15 +36,15 @@ fn grpc_call(stream: u32) -> Vec<u8> {
 #[test]
 fn streams_are_rows_that_end_in_any_order() {
     let summary = check(
-        |tape| {
-            begin(tape).receive(1, [get(1, "/slow"), post(3, "/up?x"), data(0, 3, b"12")].concat());
-            tape.receive(1, [get(5, "/quick"), data(END_STREAM, 3, b"345")].concat());
-            tape.send(
+        |events| {
+            begin(events).receive(1, [get(1, "/slow"), post(3, "/up?x"), data(0, 3, b"12")].concat());
+            events.receive(1, [get(5, "/quick"), data(END_STREAM, 3, b"345")].concat());
+            events.send(
                 1,
                 [answer(END_HEADERS, 1, "200"), answer(END_HEADERS, 5, "404"), data(END_STREAM, 5, b"no")].concat(),
             );
-            tape.send(1, [answer(ONLY, 3, "204"), data(0, 1, b"some")].concat());
-            tape.send(1, data(END_STREAM, 1, b"more"))
+            events.send(1, [answer(ONLY, 3, "204"), data(0, 1, b"some")].concat());
+            events.send(1, data(END_STREAM, 1, b"more"))
         },
         &["GET /slow 200 complete 0 8", "POST /up?x 204 complete 5 0", "GET /quick 404 complete 0 2"],
     );
@@ -61,20 +61,20 @@ fn streams_are_rows_that_end_in_any_order() {
 
 #[test]
 fn a_quick_response_is_a_row_while_a_slow_one_goes_on() {
-    let mut tape = Tape::with_connection();
-    begin(&mut tape).receive(1, [get(1, "/slow"), get(3, "/quick")].concat()).send(1, answer(ONLY, 3, "200"));
-    let summary = tape.summary();
+    let mut events = EventBuilder::with_connection();
+    begin(&mut events).receive(1, [get(1, "/slow"), get(3, "/quick")].concat()).send(1, answer(ONLY, 3, "200"));
+    let summary = events.summary();
     assert_eq!(summary.totals.requests, 2);
-    assert_eq!(lines(&tape), ["GET /slow - still open 0 -", "GET /quick 200 complete 0 0"]);
+    assert_eq!(lines(&events), ["GET /slow - still open 0 -", "GET /quick 200 complete 0 0"]);
 }
 
 #[test]
 fn resets_end_their_own_stream() {
     check(
-        |tape| {
-            begin(tape).receive(1, [post(1, "/1"), data(0, 1, b"123"), get(3, "/3"), get(5, "/5")].concat());
-            tape.send(1, [answer(END_HEADERS, 3, "200"), data(0, 3, b"12"), reset(3)].concat());
-            tape.receive(1, reset(1)).send(1, answer(ONLY, 5, "200"))
+        |events| {
+            begin(events).receive(1, [post(1, "/1"), data(0, 1, b"123"), get(3, "/3"), get(5, "/5")].concat());
+            events.send(1, [answer(END_HEADERS, 3, "200"), data(0, 3, b"12"), reset(3)].concat());
+            events.receive(1, reset(1)).send(1, answer(ONLY, 5, "200"))
         },
         &["POST /1 - client closed 3 -", "GET /3 200 server closed 0 2", "GET /5 200 complete 0 0"],
     );
@@ -83,9 +83,9 @@ fn resets_end_their_own_stream() {
 #[test]
 fn what_a_connection_leaves_unfinished() {
     check(
-        |tape| {
-            begin(tape).receive(1, [post(1, "/1"), data(0, 1, b"123"), get(3, "/3")].concat());
-            tape.send(1, [answer(END_HEADERS, 3, "200"), data(0, 3, b"12")].concat()).reset(1)
+        |events| {
+            begin(events).receive(1, [post(1, "/1"), data(0, 1, b"123"), get(3, "/3")].concat());
+            events.send(1, [answer(END_HEADERS, 3, "200"), data(0, 3, b"12")].concat()).reset(1)
         },
         &["POST /1 - client closed 3 -", "GET /3 200 client closed 0 2"],
     );
@@ -97,10 +97,10 @@ fn an_upgrade_from_http_1() {
         "GET /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
     let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
     let summary = check(
-        |tape| {
-            tape.receive(1, ask).send(1, [switch.as_bytes(), &frame(4, 0, 0, b"")].concat());
-            tape.receive(1, [PREFACE, &frame(4, 0, 0, b""), &get(3, "/b")].concat());
-            tape.send(1, [answer(END_HEADERS, 1, "200"), data(END_STREAM, 1, b"ok"), answer(ONLY, 3, "204")].concat())
+        |events| {
+            events.receive(1, ask).send(1, [switch.as_bytes(), &frame(4, 0, 0, b"")].concat());
+            events.receive(1, [PREFACE, &frame(4, 0, 0, b""), &get(3, "/b")].concat());
+            events.send(1, [answer(END_HEADERS, 1, "200"), data(END_STREAM, 1, b"ok"), answer(ONLY, 3, "204")].concat())
         },
         &["GET /a 200 complete 0 2", "GET /b 204 complete 0 0"],
     );
@@ -119,13 +119,13 @@ fn what_is_not_a_request_is_counted() {
     ];
     let promise = [&2u32.to_be_bytes()[..], &[0x82, 0x84]].concat();
     let summary = check(
-        |tape| {
-            begin(tape).receive(1, [headers(END_HEADERS, 1, &websocket), get(3, "/")].concat());
-            tape.send(
+        |events| {
+            begin(events).receive(1, [headers(END_HEADERS, 1, &websocket), get(3, "/")].concat());
+            events.send(
                 1,
                 [answer(END_HEADERS, 1, "200"), frame(5, END_HEADERS, 3, &promise), answer(ONLY, 3, "200")].concat(),
             );
-            tape.receive(1, data(0, 1, b"frames of another protocol"))
+            events.receive(1, data(0, 1, b"frames of another protocol"))
         },
         &["CONNECT /ws 200 complete 0 0", "GET / 200 complete 0 0"],
     );
@@ -134,21 +134,21 @@ fn what_is_not_a_request_is_counted() {
 
 #[test]
 fn a_connection_from_before_has_heads_that_are_known_in_part() {
-    let mut tape = Tape::new();
-    tape.join(1).receive(1, frame(1, ONLY, 7, &[0x82, 0xbe])).send(1, answer(ONLY, 7, "200"));
-    assert_eq!(lines(&tape), ["GET - 200 complete 0 0"]);
-    assert_eq!(tape.summary().unseen, Unseen { partial_heads: 1, ..Unseen::default() });
+    let mut events = EventBuilder::new();
+    events.join(1).receive(1, frame(1, ONLY, 7, &[0x82, 0xbe])).send(1, answer(ONLY, 7, "200"));
+    assert_eq!(lines(&events), ["GET - 200 complete 0 0"]);
+    assert_eq!(events.summary().unseen, Unseen { partial_heads: 1, ..Unseen::default() });
 }
 
 #[test]
 fn grpc_calls_have_a_status_of_their_own() {
     let trailers = |stream, status| headers(ONLY, stream, &[("grpc-status", status)]);
     let head = |stream| headers(END_HEADERS, stream, &[(":status", "200"), ("content-type", "application/grpc")]);
-    let mut tape = Tape::with_connection();
-    begin(&mut tape).receive(1, [grpc_call(1), grpc_call(3), grpc_call(5)].concat());
-    tape.send(1, [head(1), data(0, 1, &[message(3), message(0)].concat()), trailers(1, "0")].concat());
-    tape.send(1, [head(3), trailers(3, "5"), head(5), trailers(5, "14")].concat());
-    let summary = tape.summary();
+    let mut events = EventBuilder::with_connection();
+    begin(&mut events).receive(1, [grpc_call(1), grpc_call(3), grpc_call(5)].concat());
+    events.send(1, [head(1), data(0, 1, &[message(3), message(0)].concat()), trailers(1, "0")].concat());
+    events.send(1, [head(3), trailers(3, "5"), head(5), trailers(5, "14")].concat());
+    let summary = events.summary();
     let rows = &summary.requests;
     let grpc = |status, response_messages| Grpc {
         service: "shop.v1.Cart".into(),

@@ -26,6 +26,44 @@ fn one_request_and_its_times() {
     assert_eq!(summary.unseen, Unseen::default());
 }
 
+/// Where accept is not seen, a receive call that brings bytes may have waited for them since.
+#[test]
+fn the_clients_own_time_is_no_accept_wait() {
+    const MS: u64 = 1_000_000;
+    for (idle, unread, wait) in [
+        // The client took its time: nobody knows when it was accepted.
+        (300 * MS, 20_000, None),
+        (300 * MS, 40 * MS, None),
+        (2 * MS, 0, None),
+        (60 * MS, 140 * MS, None),
+        // Its bytes were there, and the server did not look.
+        (0, 200 * MS, Some(200 * MS)),
+        (20 * MS, 180 * MS, Some(200 * MS)),
+        // What is at most a millisecond off accuses nobody.
+        (50_000, 30_000, Some(80_000)),
+        (999_999, 0, Some(999_999)),
+    ] {
+        let mut events = EventBuilder::new();
+        events.open_by_receive(1, GET, idle, unread).send(1, OK).receive(1, GET).send(1, OK);
+        let summary = events.summary();
+        let [first, second] = &summary.requests[..] else { panic!("two requests") };
+        assert_eq!(first.boundaries.connected, Some(1000));
+        assert_eq!(first.boundaries.accept_wait(), wait, "{idle} {unread}");
+        assert_eq!(first.boundaries.phases().queue, Some(unread));
+        assert_eq!(second.boundaries.accept_wait(), None);
+    }
+    // Nothing is known of when the bytes came.
+    let mut events = EventBuilder::new();
+    events.open_after(1, 5 * MS);
+    events.now -= 20;
+    events.receive_late(1, GET, 0).send(1, OK);
+    assert_eq!(events.summary().requests[0].boundaries.accepted, None);
+    // A server that speaks first has accepted before, whatever the client does then.
+    let mut events = EventBuilder::new();
+    events.open_after(1, 5 * MS).receive(1, GET).send(1, OK);
+    assert_eq!(events.summary().requests[0].boundaries.accept_wait(), Some(5 * MS));
+}
+
 #[test]
 fn keep_alive_and_only_the_first_request_has_been_accepted() {
     let summary = check(

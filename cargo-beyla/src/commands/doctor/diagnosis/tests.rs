@@ -124,6 +124,7 @@ fn a_user_without_rights_hears_what_sudo_says() {
     let error = Error::Lacking { message: "sudo says no".into(), hint: Some("ask again".into()) };
     let said = said(&user, Attempt::NotStarted(error));
     assert!(said.contains("missing  sudo          sudo says no\n                       cure: ask again\n"), "{said}");
+    assert!(!said.contains("privilege"), "sudo gives none: {said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reports of `--explain`.
 
 use super::*;
+use cargo_beyla_core::model::explanation::{Cause, Place};
 
 /// More requests than have a line of their own.
 fn many() -> Summary {
@@ -36,6 +37,26 @@ fn each_request_has_its_remarks() {
         let (_, each) = text.split_once("Every request").unwrap();
         assert_snapshot!(format!("each_request_{width}"), each);
     }
+}
+
+#[test]
+fn all_that_took_a_tenth_of_the_time_is_remarked() {
+    let mut summary = fixtures::explained();
+    let block = summary.requests.iter().position(|request| &*request.path == "/block").expect("a request");
+    let request = std::sync::Arc::make_mut(&mut summary.requests[block]);
+    let explanation = request.explanation.as_mut().expect("it was opened");
+    let explanation = std::sync::Arc::make_mut(explanation);
+    let [sleep] = explanation.places[..] else { panic!("one place") };
+    let at = |stack, ns| Place { stack, ns, ..sleep };
+    let lock = Place { cause: Cause::Lock, ..at(4, 19_900_000) };
+    explanation.places = vec![at(1, 25_000_000), lock, at(3, 5_100_000), at(2, 4_000_000)];
+    let text = rendered(&summary, 160);
+    let (_, each) = text.split_once("Every request").unwrap();
+    let beneath: Vec<&str> = each.lines().skip_while(|line| !line.ends_with("/block?ms=50")).skip(1).take(4).collect();
+    assert!(beneath[0].contains("blocked 25.0 ms: std::thread::sleep"), "{each}");
+    assert!(beneath[1].contains("blocked 19.9 ms: std::sync::Mutex<T>::lock"), "{each}");
+    assert!(beneath[2].contains("blocked 5.10 ms: <std::fs::File as"), "{each}");
+    assert!(!beneath[3].contains("blocked"), "less than a tenth: {each}");
 }
 
 #[test]

@@ -194,6 +194,20 @@ fn threads_that_want_a_cpu() {
 }
 
 #[test]
+fn clients_that_take_their_time_before_they_send_accuse_nobody() {
+    let of_clients = |idle, unread| {
+        let mut events = EventBuilder::explained();
+        for connection in 2..5 {
+            events.open_by_receive(connection, GET, idle, unread).send(connection, OK);
+        }
+        found(&events.summary())
+    };
+    assert_eq!(of_clients(300 * MS, 20_000), []);
+    let accept_wait = (FindingKind::AcceptWait, None, 3, 4, 3 * 200 * MS, 200 * MS);
+    assert_eq!(of_clients(10_000, 200 * MS - 10_000), [accept_wait]);
+}
+
+#[test]
 fn connections_that_wait_to_be_accepted() {
     let mut events = EventBuilder::explained();
     for connection in 2..5 {
