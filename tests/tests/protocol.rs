@@ -382,7 +382,7 @@ fn http_2_with_prior_knowledge_is_read() {
     exchange_and(
         &["until:/h2", "await-eof"],
         |client| {
-            client.send(&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\0\0\0\u{4}\0\0\0\0\0", request].concat());
+            client.send(["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\0\0\0\u{4}\0\0\0\0\0", request].concat());
         },
         &[unanswered("GET /h2", (request.len(), 0), "client closed")],
         |report| {

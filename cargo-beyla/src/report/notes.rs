@@ -2,7 +2,7 @@
 
 use super::text;
 use super::units::{bytes, count, counted};
-use cargo_beyla_core::model::summary::{Explained, Summary};
+use cargo_beyla_core::model::summary::{Explained, Summary, Unseen};
 
 /// What is kept where not all requests are, with its verb.
 fn kept(requests: u64) -> String {
@@ -13,11 +13,32 @@ fn kept(requests: u64) -> String {
     }
 }
 
+/// Something that was counted, and the sentence that says it.
+type Note<'a> = (u64, &'a dyn Fn(u64) -> String);
+
 /// A plain sentence or two for each thing that was lost or could not be read, and what cures it.
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
+    let mut notes = of_events(summary);
+    notes.extend(of_protocols(&summary.unseen));
+    let unassigned = unassigned(summary).map(|number| {
+        format!(
+            "{} of no test: the start of what served them was not seen, or happened outside of the tests.",
+            if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) }
+        )
+    });
+    notes.extend(unassigned);
+    notes.extend(summary.explained.iter().flat_map(not_explained));
+    notes
+}
+
+fn say(notes: &[Note<'_>]) -> Vec<String> {
+    notes.iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(*number)).collect()
+}
+
+/// What was not kept, not recorded or not seen.
+fn of_events(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
-    let connections = |number: u64| counted(number, "connection");
-    let notes: [(u64, &dyn Fn(u64) -> String); 14] = [
+    say(&[
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted, and not listed one by one: only {} kept. Keep more with --max-requests.",
@@ -54,6 +75,13 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
              requests are missing or incomplete. Run it on epoll, if its runtime can."
                 .into()
         }),
+    ])
+}
+
+/// What was seen and not read.
+fn of_protocols(unseen: &Unseen) -> Vec<String> {
+    let connections = |number: u64| counted(number, "connection");
+    say(&[
         (unseen.tls_connections, &|number| {
             format!(
                 "{} spoke TLS, which is not read yet: those requests are missing. Serve plain \
@@ -101,7 +129,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
         (unseen.unjoined_connections, &|number| {
             format!(
                 "On {} open before anybody watched, no request was found: what was under way at the beginning is not \
-                 in this report, nor is TLS, HTTP/2 or another protocol.",
+                 in this report, nor is TLS or another protocol.",
                 if number == 1 { "1 connection that was".into() } else { format!("{} that were", connections(number)) }
             )
         }),
@@ -111,16 +139,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
                 if number == 1 { "1 connection was".into() } else { format!("{} connections were", count(number)) }
             )
         }),
-    ];
-    let unassigned = unassigned(summary).map(|number| {
-        format!(
-            "{} of no test: the start of what served them was not seen, or happened outside of the tests.",
-            if number == 1 { "1 request is".into() } else { format!("{} requests are", count(number)) }
-        )
-    });
-    let notes = notes.into_iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(number));
-    let notes = notes.chain(unassigned);
-    notes.chain(summary.explained.iter().flat_map(not_explained)).collect()
+    ])
 }
 
 /// In a run of tests, the requests that are none's.
