@@ -45,8 +45,10 @@ fn two_hundred_requests_are_two_hundred_rows() {
                 Duration::from_nanos(request.total_ns) < *measured,
                 "the client measured {measured:?}: {request:#?}"
             );
-            assert!(request.accept_wait_ns.is_some(), "{request:#?}");
         }
+        // Where accept is not seen, the wait is unknown for a client that has taken its time to send.
+        let known = report.requests.iter().filter(|request| request.accept_wait_ns.is_some()).count();
+        assert!(known == 200 || (capture == Capture::Socket && known > 100), "{capture:?}: {known}");
         report
     });
 }
