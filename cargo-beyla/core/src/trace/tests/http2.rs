@@ -82,6 +82,17 @@ fn a_server_that_knows_its_clients_speaks_first() {
 }
 
 #[test]
+fn a_target_without_a_path_is_shown_as_a_whole() {
+    check(
+        |events| {
+            begin(events).receive(1, [get(1, "?a=1"), get(3, "")].concat());
+            events.send(1, [answer(ONLY, 1, "400"), answer(ONLY, 3, "400")].concat())
+        },
+        &["GET ?a=1 400 complete 0 0", "GET - 400 complete 0 0"],
+    );
+}
+
+#[test]
 fn resets_end_their_own_stream() {
     check(
         |events| {
