@@ -171,7 +171,7 @@ fn of_many_requests_the_slowest_are_kept_and_all_are_counted() {
         let run = Run::of(LATENCY_LAB, capture).flags(["--max-requests", "5"]).start();
         let mut client = run.connect();
         for round in 0..50 {
-            client.get(if round % 10 == 3 { "/sleep?ms=30" } else { "/fast" });
+            client.get(if round % 10 == 3 { "/sleep?ms=300" } else { "/fast" });
         }
         drop(client);
         let report = run.stop();
