@@ -205,6 +205,9 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         remote: Endpoint::NONE,
         receive_sequence: connection.receive_begin,
         send_sequence: connection.send_begin,
+        task: 0,
+        thread: 0,
+        reserved: 0,
     };
     let Some(open) = payload::place(open) else { return };
     sock.read_local(&mut open.local);

@@ -54,6 +54,7 @@ pub fn record(
         captured: 0,
         thread: bpf_get_current_pid_tgid() as u32,
         tail: [0; 8],
+        task: 0,
     };
     match direction() {
         Direction::Receive => {

@@ -14,7 +14,7 @@ use cargo_beyla_core::model::connection::{Endpoint, Party, Role, StreamId};
 use cargo_beyla_core::protocol::candidate::Beginning;
 use cargo_beyla_core::protocol::http2::CANDIDATE;
 use cargo_beyla_core::protocol::message::{
-    GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished,
+    Command, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished,
 };
 use cargo_beyla_core::transport::connection::Connection;
 use cargo_beyla_core::transport::segment::{Direction, Io};
@@ -47,6 +47,14 @@ impl Messages for Open {
         );
         self.last = stream;
         self.exchanges.insert(stream, [false; 3]);
+    }
+
+    fn command(&mut self, _: StreamId, _: &Command<'_>) {
+        panic!("HTTP has no commands");
+    }
+
+    fn ready(&mut self, _: u64) {
+        panic!("HTTP has no handshake");
     }
 
     fn response(&mut self, stream: StreamId, _: &ResponseHead) {

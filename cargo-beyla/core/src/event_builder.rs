@@ -9,7 +9,7 @@ use std::ops::Range;
 use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, Header, tcp_state};
 
 use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation, frame_pieces};
-use crate::model::connection::Endpoint;
+use crate::model::connection::{Endpoint, Role};
 use crate::transport::segment::Direction;
 
 pub(crate) use explain::{library, own, system};
@@ -88,10 +88,13 @@ impl EventBuilder {
             time_ns: self.now,
             connection,
             established_ns: (!before).then_some(established_ns),
+            role: Role::Server,
             server,
             client,
             receive_sequence: first,
             send_sequence: first,
+            thread: self.thread,
+            task: 0,
             before,
         }))
     }
@@ -186,6 +189,7 @@ impl EventBuilder {
             captured: 0,
             thread: self.thread,
             tail,
+            task: 0,
         };
         let operation = Operation { transfer, captured };
         self.push(&match direction {

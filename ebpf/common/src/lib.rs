@@ -122,6 +122,9 @@ pub const LISTENED_BEFORE: u16 = 2;
 /// to a message that began earlier.
 pub const OPEN_BEFORE: u16 = 1;
 
+/// A flag of an [`Open`]: the process opens the connection itself.
+pub const OPENS_AS_CLIENT: u16 = 2;
+
 /// The beginning of every record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +133,7 @@ pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
     /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`LISTENS_ON_IPV6_ONLY`],
-    /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], one of [`task`] or of [`stack`], or 0.
+    /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], [`OPENS_AS_CLIENT`], one of [`task`] or of [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
     pub size: u32,
@@ -180,19 +183,26 @@ pub struct Listen {
 #[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Open {
     /// `kind::OPEN`; `time_ns` is the moment of that first touch: the return of accept, or where the
-    /// kernel does not tell it, of the first receive or send call.
+    /// kernel does not tell it, of the first receive or send call. With [`OPENS_AS_CLIENT`], connect begins.
     pub header: Header,
-    /// When the handshake ended; 0 where that was not seen.
+    /// When the handshake ended; 0 where that was not seen. With [`OPENS_AS_CLIENT`], 0 if a [`State`] that enters
+    /// [`tcp_state::ESTABLISHED`] says so later.
     pub established_ns: u64,
-    /// The server's end.
+    /// This end.
     pub local: Endpoint,
-    /// The client's end.
+    /// The other end.
     pub remote: Endpoint,
-    /// Sequence number of the first byte from the client that records are about: the first that it sends, or on a
-    /// connection that was open before, the next.
+    /// Sequence number of the first byte from the other end that records are about: the first that it sends, or on a
+    /// connection that was open before, the next. 0 as long as there is no connection yet.
     pub receive_sequence: u32,
-    /// The same of the server.
+    /// The same of this end.
     pub send_sequence: u32,
+    /// The async task that touched it, as in [`Transfer::task`].
+    pub task: u64,
+    /// The thread that touched it, as in [`Transfer::thread`]; 0 if that is not known.
+    pub thread: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Bytes reached a receive queue that already held unread ones. (For the first bytes in an empty queue, the
@@ -240,6 +250,8 @@ pub struct Transfer {
     pub thread: u32,
     /// The last eight bytes moved, where not all of them are captured and these could be read; zeros elsewhere.
     pub tail: [u8; 8],
+    /// The id of the async task that the thread was polling; 0 if it polled none, or that is not known.
+    pub task: u64,
 }
 
 /// A part of the bytes that a call moved, captured without a gap. Its bytes follow, and zeros up to a multiple of
@@ -264,9 +276,11 @@ pub struct State {
     /// The state it leaves: one of [`tcp_state`].
     pub old: u8,
     /// The state it enters: [`tcp_state::CLOSE_WAIT`] (the client closed first),
-    /// [`tcp_state::FIN_WAIT1`] (the server closed first) or [`tcp_state::CLOSE`] (over).
+    /// [`tcp_state::FIN_WAIT1`] (the server closed first) or [`tcp_state::CLOSE`] (over); of a connection that the
+    /// process opens, [`tcp_state::ESTABLISHED`] as well.
     pub new: u8,
-    /// 1 if the connection broke by a reset or another error of the network, else 0.
+    /// The error by which the connection broke or could not be opened, as in `<errno.h>`; 255 if it has no number below
+    /// that; 0 without an error.
     pub error: u8,
     /// Zero.
     pub reserved: u8,

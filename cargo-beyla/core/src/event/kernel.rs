@@ -6,7 +6,7 @@ use records::{Header, Transfer};
 use super::captured::Captured;
 use super::endpoint::{from_endpoint, to_endpoint};
 use super::layout::{DecodeError, Layout, append, append_text, split, split_text, structures};
-use crate::model::connection::Endpoint;
+use crate::model::connection::{Endpoint, Role};
 
 structures! {
     records::Arrival,
@@ -69,20 +69,26 @@ impl Layout<'_> for Listen {
 /// The process touched a connection for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
-    /// When: the return of accept, or of the first call on the connection.
+    /// When: the return of accept, or of the first call on the connection; where the process opens it, connect began.
     pub time_ns: u64,
     /// The number of the connection in the records that follow.
     pub connection: u64,
     /// When the handshake ended, if that was seen.
     pub established_ns: Option<u64>,
+    /// Which end the process is.
+    pub role: Role,
     /// The server's end.
     pub server: Endpoint,
     /// The client's end.
     pub client: Endpoint,
-    /// Sequence number of the first byte that the client sends.
+    /// Sequence number of the first byte that the process receives.
     pub receive_sequence: u32,
-    /// Sequence number of the first byte that the server sends.
+    /// Sequence number of the first byte that it sends.
     pub send_sequence: u32,
+    /// The thread that touched it; 0 if that is not known.
+    pub thread: u32,
+    /// The id of the async task that the thread was polling; 0 if none is known.
+    pub task: u64,
     /// Whether it was open before anybody watched: its first bytes may belong to a message that began earlier.
     pub before: bool,
 }
@@ -90,25 +96,40 @@ pub struct Open {
 impl Layout<'_> for Open {
     fn read(record: &[u8]) -> Result<Self, DecodeError> {
         let (open, path) = split::<records::Open>(record)?;
-        let records::Open { header, established_ns, local, remote, receive_sequence, send_sequence } = open;
+        let records::Open {
+            header, established_ns, local, remote, receive_sequence, send_sequence, task, thread, ..
+        } = open;
+        let role = if header.flags & records::OPENS_AS_CLIENT != 0 { Role::Client } else { Role::Server };
+        // The path of a Unix socket is the server's.
+        let (server, client) = match role {
+            Role::Server => (local, remote),
+            Role::Client => (remote, local),
+        };
         Ok(Self {
             time_ns: header.time_ns,
             connection: header.connection,
             established_ns: (established_ns != 0).then_some(established_ns),
-            server: from_endpoint(&local, path),
-            client: from_endpoint(&remote, &[]),
+            role,
+            server: from_endpoint(&server, path),
+            client: from_endpoint(&client, &[]),
             receive_sequence,
             send_sequence,
+            thread,
+            task,
             before: header.flags & records::OPEN_BEFORE != 0,
         })
     }
 
     fn write(&self, kind: u16, records: &mut Vec<u8>) {
-        let (local, path) = to_endpoint(&self.server);
-        let (remote, _) = to_endpoint(&self.client);
+        let (server, path) = to_endpoint(&self.server);
+        let (client, _) = to_endpoint(&self.client);
+        let (local, remote, role) = match self.role {
+            Role::Server => (server, client, 0),
+            Role::Client => (client, server, records::OPENS_AS_CLIENT),
+        };
         let open = records::Open {
             header: Header {
-                flags: if self.before { records::OPEN_BEFORE } else { 0 },
+                flags: role | if self.before { records::OPEN_BEFORE } else { 0 },
                 time_ns: self.time_ns,
                 connection: self.connection,
                 ..Header::default()
@@ -118,6 +139,9 @@ impl Layout<'_> for Open {
             remote,
             receive_sequence: self.receive_sequence,
             send_sequence: self.send_sequence,
+            task: self.task,
+            thread: self.thread,
+            reserved: 0,
         };
         append(records, kind, open, &path);
     }

@@ -57,10 +57,13 @@ impl Connections {
             time_ns: transfer.header.time_ns,
             connection: id,
             established_ns: None,
+            role: Role::Server,
             server: unknown.clone(),
             client: unknown,
             receive_sequence: 0,
             send_sequence: 0,
+            thread: transfer.thread,
+            task: transfer.task,
             before: false,
         };
         self.follow(&open, Streams::unknown(Role::Server), None, None, state);

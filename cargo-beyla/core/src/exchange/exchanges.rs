@@ -11,7 +11,7 @@ use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
 use crate::model::trace_context::Caller;
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
+use crate::protocol::message::{Command, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
 use crate::runtime::tracker::ReadRequest;
 use crate::transport::segment::Direction;
 
@@ -268,6 +268,12 @@ impl Messages for MessageSink<'_> {
         };
         exchanges.under_way.insert(place, exchange);
     }
+
+    fn command(&mut self, _: StreamId, _: &Command<'_>) {
+        // The process serves what is no HTTP: no request.
+    }
+
+    fn ready(&mut self, _: u64) {}
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {
         let Some(exchange) = self.exchanges.without_response(stream) else { return };

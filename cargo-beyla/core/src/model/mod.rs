@@ -1,6 +1,7 @@
 //! The plain data that all layers talk about. Nothing here imports anything of the crate outside this folder.
 
 pub mod boundaries;
+pub mod call;
 pub mod connection;
 pub mod duration;
 pub mod explanation;

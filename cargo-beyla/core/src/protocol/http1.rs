@@ -99,17 +99,15 @@ struct Start {
     offset: u64,
     /// When it reached the receive queue of the traced process, in nanoseconds, if it did and that is known.
     arrived: Option<u64>,
-    /// Entry of the call, in nanoseconds.
+    /// Entry of the call, in nanoseconds; of a receive call, its return.
     entered: u64,
-    /// Return of the call, in nanoseconds.
-    returned: u64,
 }
 
 impl Start {
     /// The byte at this offset of the segment begins the message.
     fn of(segment: &Segment<'_>, offset: u64) -> Self {
         let arrived = segment.arrived_at(offset);
-        Self { offset, arrived, entered: segment.begin_ns, returned: segment.end_ns }
+        Self { offset, arrived, entered: segment.begin_ns }
     }
 }
 

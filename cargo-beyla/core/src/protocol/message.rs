@@ -3,6 +3,7 @@
 use super::grpc;
 use super::http1::head_cache::Heads;
 use super::trace_context::TraceHeaders;
+use crate::model::call::CallKind;
 use crate::model::connection::{Endpoint, Party, StreamId};
 use crate::transport::segment::{Direction, Segment};
 
@@ -75,7 +76,14 @@ pub trait Messages {
     /// The head of a request is whole: an exchange begins.
     fn request(&mut self, stream: StreamId, head: &RequestHead<'_>);
 
-    /// The head of the final response is whole.
+    /// A command that is not one of HTTP is whole as far as it says what it asks for: an exchange begins.
+    fn command(&mut self, stream: StreamId, command: &Command<'_>);
+
+    /// The connection's own handshake, such as the login to a database, is over; `time_ns` is the return of the call
+    /// that moved its last byte, in nanoseconds. Until then the connection counts as being opened.
+    fn ready(&mut self, time_ns: u64);
+
+    /// The head of the final response is whole; the first bytes of the answer to a command have come.
     fn response(&mut self, stream: StreamId, head: &ResponseHead);
 
     /// The request or the response is whole.
@@ -113,7 +121,8 @@ pub struct RequestHead<'a> {
     pub bytes: u64,
     /// When its first byte reached the receive queue, in nanoseconds, if known.
     pub arrived_ns: Option<u64>,
-    /// Return of the receive call that brought its first byte, in nanoseconds.
+    /// When the process had to do with its first byte: of a request that it receives, the return of the call that
+    /// brought the byte; of one that it sends, the entry of the call that carried it. In nanoseconds.
     pub read_ns: u64,
     /// The trace that it belongs to, if it says so.
     pub trace: Option<TraceHeaders<'a>>,
@@ -121,14 +130,73 @@ pub struct RequestHead<'a> {
     pub grpc: Option<grpc::Call>,
 }
 
-/// The head of a final response.
+/// What a client asks for in a protocol that is not HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<'a> {
+    /// The protocol.
+    pub kind: CallKind,
+    /// What it asks for in a few words that many commands share.
+    pub summary: &'a str,
+    /// The command without its literals, keys and secrets; `None` if it is not known.
+    pub text: Option<&'a str>,
+    /// When its first byte reached the receive queue, in nanoseconds, if known.
+    pub arrived_ns: Option<u64>,
+    /// As [`RequestHead::read_ns`].
+    pub read_ns: u64,
+}
+
+/// How a command ended, as the answer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandEnding {
+    /// The code of the error, such as a SQLSTATE; of an answer that is no error, nothing.
+    pub error: Option<ErrorCode>,
+    /// The rows that the answer holds or that the command has changed, if it says so.
+    pub rows: Option<u64>,
+}
+
+/// A short code in ASCII, such as `23505` or `WRONGTYPE`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ErrorCode {
+    length: u8,
+    bytes: [u8; Self::MAX],
+}
+
+impl ErrorCode {
+    const MAX: usize = 15;
+
+    /// The longest beginning that consists of ASCII letters and digits, cut if it is too long.
+    pub fn new(text: &[u8]) -> Self {
+        let mut code = Self { length: 0, bytes: [0; Self::MAX] };
+        for byte in text.iter().take(Self::MAX).take_while(|byte| byte.is_ascii_alphanumeric()) {
+            code.bytes[usize::from(code.length)] = *byte;
+            code.length += 1;
+        }
+        code
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for ErrorCode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_str().fmt(formatter)
+    }
+}
+
+/// The head of a final response, or the beginning of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead {
     /// The status code; `None` if it refers to what was not seen.
     pub status: Option<u16>,
     /// Bytes of the head.
     pub bytes: u64,
-    /// Entry of the send call that carried its first byte, in nanoseconds.
+    /// When its first byte reached the receive queue, in nanoseconds, if the process receives it and that is known.
+    pub arrived_ns: Option<u64>,
+    /// When the process had to do with its first byte: of a response that it sends, the entry of the call that carried
+    /// the byte; of one that it receives, the return of the call that brought it. In nanoseconds.
     pub begin_ns: u64,
 }
 
@@ -141,12 +209,14 @@ pub struct MessageEnd {
     pub time_ns: Option<u64>,
     /// What its content and its trailers say of a gRPC call.
     pub grpc: grpc::Ending,
+    /// What the answer to a command says of it.
+    pub command: CommandEnding,
 }
 
 impl MessageEnd {
     /// The end of a message that is none of gRPC.
     pub fn new(body: Option<u64>, time_ns: Option<u64>) -> Self {
-        Self { body, time_ns, grpc: grpc::Ending::default() }
+        Self { body, time_ns, grpc: grpc::Ending::default(), command: CommandEnding::default() }
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Captured;
 use crate::model::connection::{Endpoint, Party, Role};
 use crate::protocol::candidate::likeness;
-use crate::protocol::message::{GivenUp, MessageEnd, Note, RequestHead, ResponseHead};
+use crate::protocol::message::{Command, GivenUp, MessageEnd, Note, RequestHead, ResponseHead};
 use crate::transport::connection::Connection;
 use crate::transport::segment::Io;
 
@@ -83,6 +83,14 @@ impl Messages for Log {
 
     fn request(&mut self, stream: StreamId, head: &RequestHead<'_>) {
         self.0.push(format!("{} {}", stream.0, head.method));
+    }
+
+    fn command(&mut self, stream: StreamId, command: &Command<'_>) {
+        self.0.push(format!("{} {}", stream.0, command.summary));
+    }
+
+    fn ready(&mut self, _: u64) {
+        self.0.push("ready".into());
     }
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {

@@ -1,7 +1,7 @@
 //! What a reader says, as the connection as a whole says it.
 
 use crate::model::connection::{Endpoint, Party, StreamId};
-use crate::protocol::message::{GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
+use crate::protocol::message::{Command, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
 use crate::transport::segment::Direction;
 
 /// Passes the messages of a reader on that is not the first of its connection.
@@ -30,6 +30,14 @@ impl Messages for View<'_> {
 
     fn request(&mut self, stream: StreamId, head: &RequestHead<'_>) {
         self.messages.request(self.stream(stream), head);
+    }
+
+    fn command(&mut self, stream: StreamId, command: &Command<'_>) {
+        self.messages.command(self.stream(stream), command);
+    }
+
+    fn ready(&mut self, time_ns: u64) {
+        self.messages.ready(time_ns);
     }
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {

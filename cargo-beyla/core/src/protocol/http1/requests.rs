@@ -88,7 +88,7 @@ impl Http1 {
                 query,
                 bytes: bytes.len() as u64,
                 arrived_ns: start.arrived,
-                read_ns: start.returned,
+                read_ns: start.entered,
                 trace: head.trace(bytes),
                 grpc: None,
             },

@@ -73,8 +73,11 @@ impl Http1 {
         if head.status == 101 && self.hand_over(bytes, head, messages) {
             return;
         }
-        let begin_ns = self.responses.start.entered;
-        let response = ResponseHead { status: Some(head.status), bytes: bytes.len() as u64, begin_ns };
+        let start = self.responses.start;
+        let begin_ns = start.entered;
+        let bytes_of_head = bytes.len() as u64;
+        let response =
+            ResponseHead { status: Some(head.status), bytes: bytes_of_head, arrived_ns: start.arrived, begin_ns };
         let request_end = if self.pending.is_empty() {
             let protocol = if bytes.starts_with(b"HTTP/1.0") { "http/1.0" } else { "http/1.1" };
             self.answer_unread(&response, protocol, messages)

@@ -93,7 +93,7 @@ impl Http1 {
                 query,
                 bytes: self.received.saturating_sub(unread.start.offset),
                 arrived_ns: unread.start.arrived,
-                read_ns: unread.start.returned,
+                read_ns: unread.start.entered,
                 trace: None,
                 grpc: None,
             },

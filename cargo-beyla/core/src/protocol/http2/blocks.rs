@@ -77,7 +77,7 @@ impl Http2 {
                 query,
                 bytes: of.size,
                 arrived_ns: of.start.arrived,
-                read_ns: of.start.returned,
+                read_ns: of.start.entered,
                 trace: fields.trace(),
                 grpc,
             },
@@ -118,7 +118,8 @@ impl Http2 {
             if fields.is_partial {
                 messages.note(Note::PartialHead);
             }
-            let head = ResponseHead { status: fields.status, bytes: of.size, begin_ns: of.start.entered };
+            let (arrived_ns, begin_ns) = (of.start.arrived, of.start.entered);
+            let head = ResponseHead { status: fields.status, bytes: of.size, arrived_ns, begin_ns };
             messages.response(exchange, &head);
             if stream.is_connect && fields.status.is_some_and(|status| (200..300).contains(&status)) {
                 // What follows is another protocol's (section 8.5, RFC 8441).

@@ -104,7 +104,7 @@ impl Half {
     pub(super) fn end(&self, time_ns: Option<u64>) -> MessageEnd {
         let found = self.messages.as_ref().map(|messages| messages.ending()).unwrap_or_default();
         let grpc = Ending { status: self.status.or(found.status), ..found };
-        MessageEnd { body: self.body, time_ns, grpc }
+        MessageEnd { grpc, ..MessageEnd::new(self.body, time_ns) }
     }
 
     fn add(&mut self, length: u64) {

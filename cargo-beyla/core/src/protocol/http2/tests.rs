@@ -15,7 +15,7 @@ use super::side::KEPT_MAX;
 use super::*;
 use crate::event::{Captured, frame_pieces};
 use crate::model::connection::{Endpoint, Party, Role};
-use crate::protocol::message::{GivenUp, MessageEnd, Note, RequestHead, ResponseHead, UnfinishedResponse};
+use crate::protocol::message::{Command, GivenUp, MessageEnd, Note, RequestHead, ResponseHead, UnfinishedResponse};
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Io;
 
@@ -61,6 +61,14 @@ impl Messages for Found {
         let RequestHead { method, path, bytes, .. } = head;
         self.lines.push(format!("{}: {method} {path}{query}, {bytes} bytes{grpc}{trace}", stream.0));
         self.begins.push((stream.0, head.arrived_ns, head.read_ns));
+    }
+
+    fn command(&mut self, stream: StreamId, command: &Command<'_>) {
+        self.lines.push(format!("{}: {}", stream.0, command.summary));
+    }
+
+    fn ready(&mut self, _: u64) {
+        self.lines.push("ready".into());
     }
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {

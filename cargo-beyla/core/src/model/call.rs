@@ -1,0 +1,235 @@
+//! An outbound call: what the process asked of another one, and how long it waited for that.
+
+use std::sync::Arc;
+
+use crate::model::connection::{ConnectionInfo, StreamId};
+use crate::model::request::{MessageBytes, Outcome};
+use crate::model::trace_context::{Caller, TraceId};
+
+/// What a call asks for: the protocol, as reports name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CallKind {
+    /// A request of HTTP.
+    Http,
+    /// A call of gRPC.
+    Grpc,
+    /// A statement of PostgreSQL.
+    Postgresql,
+    /// A command of Redis.
+    Redis,
+    /// A turn of a protocol that is not read: what the process sent before the peer answered, and the answer.
+    Tcp,
+}
+
+impl CallKind {
+    /// Its name in reports; for a database, also the value of `db.system.name` in OpenTelemetry's conventions.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::Postgresql => "postgresql",
+            Self::Redis => "redis",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// One call and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Counts calls from 1 in the order in which they began.
+    pub id: u64,
+    /// The connection on which it went; the peer is `connection.server`.
+    pub connection: Arc<ConnectionInfo>,
+    /// Which exchange of that connection it is.
+    pub stream: StreamId,
+    /// What it asks for.
+    pub kind: CallKind,
+    /// What it asks for in a few words that many calls share: `GET /users/{id}`, `SELECT users`, `GET`,
+    /// `/package.Service/Method`.
+    pub summary: Arc<str>,
+    /// The statement without its literals; for a call of HTTP, its method and path. `None` if it is not known.
+    pub text: Option<Arc<str>>,
+    /// What the peer answered: the status of HTTP or gRPC, the SQLSTATE, the error code of Redis; the error of connect
+    /// if there was no connection. `None` if no answer was seen or the answer has no such thing.
+    pub status: Option<Arc<str>>,
+    /// Whether it failed.
+    pub is_error: bool,
+    /// The rows that the answer holds or that the statement has changed, if the protocol says so.
+    pub rows: Option<u64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The moments that bound it.
+    pub boundaries: CallBoundaries,
+    /// The size of what was sent.
+    pub request_bytes: MessageBytes,
+    /// The size of the answer; `None` if none was seen.
+    pub response_bytes: Option<MessageBytes>,
+    /// The trace that it carries to the peer, if it carries one: its id, and the span that the application has made.
+    pub trace: Option<(TraceId, Caller)>,
+    /// The request that it belongs to, if that is known.
+    pub request: Option<CallOf>,
+}
+
+/// The request that a call belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallOf {
+    /// Its id.
+    pub request: u64,
+    /// How sure that is.
+    pub certainty: Certainty,
+}
+
+/// How sure it is that a call belongs to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Certainty {
+    /// What was seen allows no other request.
+    Certain,
+    /// It is by far the most likely one.
+    Likely,
+}
+
+impl Certainty {
+    /// Its name in reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Certain => "certain",
+            Self::Likely => "likely",
+        }
+    }
+}
+
+/// The moments that bound a call, in nanoseconds of `CLOCK_MONOTONIC`. Each belongs to the phases on both of its sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallBoundaries {
+    /// The connect call began, if the call had to open its connection.
+    pub connecting: Option<u64>,
+    /// Entry of the first send call that carries bytes of it; without one, the moment at which connect failed.
+    pub begun: u64,
+    /// Return of the send call that carried its last byte; `None` if the answer began before, or if it was not seen.
+    pub sent: Option<u64>,
+    /// The first byte of the answer reached the receive queue, if that was seen.
+    pub answered: Option<u64>,
+    /// Return of the receive call that brought the first byte of the answer; `None` without an answer.
+    pub read: Option<u64>,
+    /// Return of the receive call that brought the last byte of the answer. If the call broke off, the moment at which
+    /// it did.
+    pub ended: u64,
+}
+
+/// The parts of a call's total time, in nanoseconds; they sum to it exactly.
+///
+/// If one of its boundaries is not known, a part is `None`, and its time counts in the next known part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallPhases {
+    /// It opened its connection.
+    pub connect: Option<u64>,
+    /// It was being sent.
+    pub send: Option<u64>,
+    /// The peer worked on it.
+    pub wait: Option<u64>,
+    /// The answer was there, and the process did not look.
+    pub pickup: Option<u64>,
+    /// The answer was being received.
+    pub receive: Option<u64>,
+}
+
+impl CallBoundaries {
+    /// When the call's time starts.
+    pub fn start(&self) -> u64 {
+        self.connecting.unwrap_or(self.begun)
+    }
+
+    /// The total time in nanoseconds.
+    pub fn total(&self) -> u64 {
+        self.ended.saturating_sub(self.start())
+    }
+
+    /// The phases of the total.
+    pub fn phases(&self) -> CallPhases {
+        let mut from = self.start();
+        let mut until = |boundary: u64| {
+            let boundary = boundary.min(self.ended);
+            let length = boundary.saturating_sub(from);
+            from = from.max(boundary);
+            length
+        };
+        let connect = self.connecting.map(|_| until(self.begun));
+        let send = self.sent.map(&mut until);
+        let wait = self.answered.map(&mut until);
+        let pickup = self.read.map(&mut until);
+        // What ends without an answer ends in the phase that it is in.
+        let rest = until(self.ended);
+        match (self.read, self.sent) {
+            (Some(_), _) => CallPhases { connect, send, wait, pickup, receive: Some(rest) },
+            (None, Some(_)) => CallPhases { connect, send, wait: Some(rest), ..CallPhases::default() },
+            (None, None) if self.begun < self.ended => {
+                CallPhases { connect, send: Some(rest), ..CallPhases::default() }
+            }
+            (None, None) => CallPhases { connect: connect.map(|connect| connect + rest), ..CallPhases::default() },
+        }
+    }
+}
+
+impl CallPhases {
+    /// The name and the length of each phase, in order of time.
+    pub fn named(&self) -> [(&'static str, Option<u64>); 5] {
+        [
+            ("connect", self.connect),
+            ("send", self.send),
+            ("wait", self.wait),
+            ("pickup", self.pickup),
+            ("receive", self.receive),
+        ]
+    }
+
+    /// The sum of the known phases, in nanoseconds.
+    pub fn sum(&self) -> u64 {
+        self.named().iter().filter_map(|(_, length)| *length).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: CallBoundaries = CallBoundaries {
+        connecting: Some(10),
+        begun: 15,
+        sent: Some(22),
+        answered: Some(50),
+        read: Some(53),
+        ended: 61,
+    };
+
+    #[test]
+    fn phases_lie_between_the_boundaries() {
+        let phases = COMPLETE.phases();
+        assert_eq!(phases.named().map(|(_, length)| length), [Some(5), Some(7), Some(28), Some(3), Some(8)]);
+        assert_eq!((phases.sum(), COMPLETE.total()), (51, 51));
+    }
+
+    #[test]
+    fn an_unknown_boundary_leaves_its_phase_out_and_the_sum_exact() {
+        let without = |change: fn(&mut CallBoundaries)| {
+            let mut boundaries = COMPLETE;
+            change(&mut boundaries);
+            boundaries
+        };
+        for boundaries in [
+            without(|of| of.connecting = None),
+            without(|of| of.sent = None),
+            without(|of| of.answered = None),
+            without(|of| (of.answered, of.read) = (None, None)),
+            without(|of| (of.sent, of.answered, of.read) = (None, None, None)),
+            // Connect failed.
+            CallBoundaries { connecting: Some(10), begun: 61, ended: 61, ..CallBoundaries::default() },
+            // The answer came while the call was being sent.
+            CallBoundaries { sent: Some(70), ..COMPLETE },
+        ] {
+            assert_eq!(boundaries.phases().sum(), boundaries.total(), "{boundaries:?}");
+        }
+        assert_eq!(without(|of| of.connecting = None).phases().connect, None);
+        assert_eq!(without(|of| of.answered = None).phases().pickup, Some(31));
+    }
+}
