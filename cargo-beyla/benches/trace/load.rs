@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use cargo_beyla_core::event::{Captured, Event, Open, Operation};
-use cargo_beyla_core::model::connection::Endpoint;
+use cargo_beyla_core::model::connection::{Endpoint, Role};
 use cargo_beyla_events::{Header, Sending, State, TaskChange, Transfer, task, tcp_state};
 
 /// Connections that are open at a time; each is asked once a round.
@@ -100,10 +100,13 @@ impl Load {
             time_ns: self.now_ns,
             connection,
             established_ns: Some(self.now_ns),
+            role: Role::Server,
             server: end.clone(),
             client: end,
             receive_sequence: 0,
             send_sequence: 0,
+            thread: 1,
+            task: 0,
             before: false,
         }));
     }

@@ -1,9 +1,11 @@
 //! Hand-made requests, tests and runs, for tests.
 
+mod calls;
 mod explained;
 
 use std::sync::Arc;
 
+pub use calls::{call, calling};
 pub use explained::{explained, explained_without_lines};
 
 use crate::analysis::baseline::compare::{Comparison, Evidence, Row, Subject, Verdict};
@@ -57,6 +59,8 @@ pub fn request(id: u64, path: &str) -> Request {
         response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
         explanation: None,
         trace: None,
+        calls: Vec::new(),
+        calls_not_kept: 0,
     }
 }
 
@@ -121,12 +125,14 @@ pub fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summary {
                 .map(|request| request.connection.id)
                 .collect::<std::collections::BTreeSet<_>>()
                 .len() as u64,
-            requests_not_kept: 0,
+            ..Totals::default()
         },
         listening: vec![tcp("127.0.0.1:8080")],
         total: None,
         routes,
         requests: requests.into_iter().map(Arc::new).collect(),
+        calls: Vec::new(),
+        call_summaries: Vec::new(),
         unseen: Unseen::default(),
         explained: None,
         tests: Vec::new(),

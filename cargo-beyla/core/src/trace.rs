@@ -6,7 +6,6 @@
 mod finished;
 mod requests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cargo_beyla_events::tcp_state;
@@ -18,8 +17,9 @@ use crate::event::{Event, Listen, Lost, Moment, Open, Operation, StackFrames, Ta
 use crate::exchange::connections::{CONNECTIONS_MAX, Connections};
 use crate::exchange::route::RouteTable;
 use crate::exchange::run_state::RunState;
+use crate::model::call::Finished;
 use crate::model::connection::Listener;
-use crate::model::request::Request;
+
 use crate::model::summary::{Summary, Totals};
 use crate::model::system_call::Architecture;
 use crate::model::test::{EndedTest, TestId};
@@ -260,13 +260,13 @@ impl Trace {
         Live { requests: self.state.requests, errors: self.ended.errors, p99_ns: self.ended.recent.p99(now_ns) }
     }
 
-    /// Hands out the requests that have ended since it did so last. To be called often: what there is no
+    /// Hands out the requests and the calls that have ended since it did so last. To be called often: what there is no
     /// room for meanwhile is counted in [`Self::finished_dropped`].
-    pub fn take_finished(&mut self, take: impl FnMut(Arc<Request>)) {
+    pub fn take_finished(&mut self, take: impl FnMut(Finished)) {
         self.ended.finished.take(take);
     }
 
-    /// The requests that [`Self::take_finished`] should have handed out and had no room for.
+    /// The requests and the calls that [`Self::take_finished`] should have handed out and had no room for.
     pub fn finished_dropped(&self) -> u64 {
         self.ended.finished.dropped()
     }
@@ -298,7 +298,14 @@ impl Trace {
         let RunState { connections, requests, mut unseen, runtime, .. } = self.state;
         let EndedRequests { slowest, statistics, suite, identities, errors, incomplete, .. } = self.ended;
         let tests = suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
-        let totals = Totals { connections, requests, errors, incomplete, requests_not_kept: slowest.not_kept() };
+        let totals = Totals {
+            connections,
+            requests,
+            errors,
+            incomplete,
+            requests_not_kept: slowest.not_kept(),
+            ..Totals::default()
+        };
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
@@ -312,6 +319,8 @@ impl Trace {
             total: statistics.total(),
             routes: statistics.into_summaries(),
             requests,
+            calls: Vec::new(),
+            call_summaries: Vec::new(),
             unseen,
             explained,
             tests,

@@ -367,6 +367,10 @@ impl Serialize for NonZero<'_> {
             io_urings,
             unjoined_connections,
             foreign_connections,
+            unattributed_calls,
+            tls_client_connections,
+            upgraded_client_connections,
+            unreadable_client_connections,
         } = *self.0;
         let counts = [
             ("lost_records", lost_records),
@@ -382,6 +386,10 @@ impl Serialize for NonZero<'_> {
             ("io_urings", io_urings),
             ("unjoined_connections", unjoined_connections),
             ("foreign_connections", foreign_connections),
+            ("unattributed_calls", unattributed_calls),
+            ("tls_client_connections", tls_client_connections),
+            ("upgraded_client_connections", upgraded_client_connections),
+            ("unreadable_client_connections", unreadable_client_connections),
         ];
         let mut map = serializer.serialize_map(None)?;
         for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {

@@ -17,6 +17,7 @@ use crate::report::live::{Live, LiveCounters};
 use crate::report::printer::Printer;
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::analysis::baseline::samples::Collector;
+use cargo_beyla_core::model::call::Finished;
 use cargo_beyla_core::trace::Trace;
 
 /// How long the end of a run may take because of exports.
@@ -93,7 +94,8 @@ impl Observers {
     fn observe(&mut self, trace: &mut Trace) {
         let Self { exporter, printing, routes, samples, status_line: _ } = self;
         let mut printed = String::new();
-        trace.take_finished(|request| {
+        trace.take_finished(|finished| {
+            let Finished::Request(request, _) = finished else { return };
             let exported = routes.as_ref().map(|routes| routes.of(&request));
             let exported = exported.as_ref().unwrap_or(&request);
             if let Some(Printing { printer, filter }) = printing

@@ -51,6 +51,8 @@ pub fn request(id: u64) -> Request {
             caller: None,
             test: None,
         })),
+        calls: Vec::new(),
+        calls_not_kept: 0,
     }
 }
 

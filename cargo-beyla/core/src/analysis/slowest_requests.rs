@@ -117,6 +117,8 @@ mod tests {
             response_bytes: None,
             explanation: None,
             trace: None,
+            calls: Vec::new(),
+            calls_not_kept: 0,
         }
     }
 

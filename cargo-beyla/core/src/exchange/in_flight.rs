@@ -123,6 +123,8 @@ impl Exchange {
             response_bytes: self.response_bytes,
             explanation: None,
             trace: identities.context(self.id, self.caller.as_ref(), connection.owner.and_then(|owner| owner.test)),
+            calls: Vec::new(),
+            calls_not_kept: 0,
         }
     }
 }

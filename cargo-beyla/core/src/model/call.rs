@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::connection::{ConnectionInfo, StreamId};
-use crate::model::request::{MessageBytes, Outcome};
-use crate::model::trace_context::{Caller, TraceId};
+use crate::model::connection::{ConnectionInfo, Endpoint, StreamId};
+use crate::model::duration::Distribution;
+use crate::model::request::{MessageBytes, Outcome, Request};
+use crate::model::trace_context::{Caller, SpanId, TraceId};
 
 /// What a call asks for: the protocol, as reports name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +70,78 @@ pub struct Call {
     pub trace: Option<(TraceId, Caller)>,
     /// The request that it belongs to, if that is known.
     pub request: Option<CallOf>,
+    /// The request that the peer has served for it, if the peer is traced as well.
+    pub served: Option<u64>,
+    /// Its place in a trace, in a run that exports traces.
+    pub span: Option<Box<CallSpan>>,
+}
+
+/// The place of a call's client span in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallSpan {
+    /// The trace that the call carries to the peer, if it carries one; without one, its request's or its test's; else a
+    /// trace of its own.
+    pub trace_id: TraceId,
+    /// The id of the span.
+    pub span_id: SpanId,
+    /// The span that the application has made for the call, if the call carries a trace; without one, the server span of
+    /// its request, or the root span of its test. `None` if it begins a trace.
+    pub parent: Option<SpanId>,
+    /// Who decided whether the spans of the trace are recorded, if that was decided elsewhere.
+    pub caller: Option<Caller>,
+}
+
+impl Call {
+    /// The memory that it takes, in bytes, approximately. What it shares with other calls does not count.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.span.as_ref().map_or(0, |_| size_of::<CallSpan>())
+    }
+}
+
+/// What has ended, as it is handed out while the run goes on.
+#[derive(Clone, Debug)]
+pub enum Finished {
+    /// A request, and its calls that are over, in the order in which they began.
+    Request(Arc<Request>, Vec<Arc<Call>>),
+    /// A call that belongs to no request, or that has outlived its request.
+    Call(Arc<Call>),
+}
+
+/// Statistics of the calls that ask the same peer for the same. Times are nanoseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallSummary {
+    /// What they ask for.
+    pub kind: CallKind,
+    /// Who is asked; `None` for [`CallSummary::OTHER`].
+    pub peer: Option<Endpoint>,
+    /// As [`Call::summary`].
+    pub summary: Arc<str>,
+    /// The number of calls.
+    pub count: u64,
+    /// The calls that failed.
+    pub errors: u64,
+    /// The calls without a whole answer: they count in no time.
+    pub incomplete: u64,
+    /// The total times; `None` if no call was complete.
+    pub total: Option<Distribution>,
+    /// The number of requests that have made such calls, as far as that is known.
+    pub requests: u64,
+    /// How many such calls each of these requests has made: the mean, and the most.
+    pub per_request: Option<CallsPerRequest>,
+}
+
+impl CallSummary {
+    /// The [`CallSummary::summary`] of all calls that have no room of their own.
+    pub const OTHER: &str = "(other)";
+}
+
+/// How many calls a request makes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CallsPerRequest {
+    /// The mean over the requests that make any.
+    pub mean: f64,
+    /// The most that a request has made.
+    pub max: u64,
 }
 
 /// The request that a call belongs to.

@@ -37,10 +37,10 @@ pub struct Listener {
     pub pid: Option<u32>,
 }
 
-/// A connection that the server accepted, shared by its requests.
+/// A connection that the process accepted or opened, shared by its requests or calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// Counts connections from 1 in the order in which the server first touched them.
+    /// Counts connections from 1 in the order in which the process first touched them, whoever opened them.
     pub id: u64,
     /// The server's end.
     pub server: Endpoint,

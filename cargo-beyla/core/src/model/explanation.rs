@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::call::CallKind;
 use crate::model::system_call::SystemCall;
 
 /// The parts of a `handle` phase, in nanoseconds; they sum to it exactly.
@@ -67,6 +68,9 @@ pub struct Explanation {
     pub places: Vec<Place>,
     /// The tasks that it waited for: the longest wait first. They lie within `parts.waiting`.
     pub waits: Vec<Wait>,
+    /// The calls whose answers it waited for: the longest wait first. They lie within `parts.waiting`, and no time counts
+    /// for two of them: of calls at the same time, for the one that ended last.
+    pub calls: Vec<CallWait>,
     /// The tasks whose polls held up the thread that this request needed: the longest delay first. They lie within the
     /// phase `queue`, and within `parts.scheduled`.
     pub delays: Vec<Delay>,
@@ -75,7 +79,11 @@ pub struct Explanation {
 impl Explanation {
     /// The memory that it takes, in bytes, approximately.
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.places) + size_of_val(&*self.delays) + waits_memory(&self.waits)
+        size_of::<Self>()
+            + size_of_val(&*self.places)
+            + size_of_val(&*self.delays)
+            + size_of_val(&*self.calls)
+            + waits_memory(&self.waits)
     }
 }
 
@@ -140,6 +148,19 @@ pub struct Wait {
     pub waits: Vec<Wait>,
     /// Where it was blocked or computed for long.
     pub places: Vec<Place>,
+}
+
+/// Time spent waiting for calls that ask for the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallWait {
+    /// As [`crate::model::call::Call::kind`].
+    pub kind: CallKind,
+    /// As [`crate::model::call::Call::summary`].
+    pub summary: Arc<str>,
+    /// How long, in nanoseconds.
+    pub ns: u64,
+    /// The number of calls.
+    pub count: u32,
 }
 
 /// A task that another waits for.

@@ -91,6 +91,10 @@ pub struct Request {
     /// Its place in a trace. In a run that exports traces, every request has one; otherwise those that came with a
     /// valid `traceparent`.
     pub trace: Option<Box<TraceContext>>,
+    /// The ids of the calls that it made and that are kept one by one, in the order in which they began.
+    pub calls: Vec<u64>,
+    /// The calls that it made beside them: they are counted, but not kept.
+    pub calls_not_kept: u64,
 }
 
 impl Request {
@@ -125,6 +129,7 @@ impl Request {
             + grpc
             + texts
             + trace
+            + size_of_val(&*self.calls)
             + self.explanation.as_ref().map_or(0, |explanation| explanation.memory())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::model::call::{Call, CallSummary};
 use crate::model::connection::Endpoint;
 use crate::model::duration::Distribution;
 use crate::model::finding::Finding;
@@ -25,6 +26,10 @@ pub struct Summary {
     pub routes: Vec<RouteSummary>,
     /// The requests that are kept one by one, by id.
     pub requests: Vec<Arc<Request>>,
+    /// The calls that are kept one by one, by id: those of the requests that are kept, and some of no request.
+    pub calls: Vec<Arc<Call>>,
+    /// What was called; what took the most time comes first.
+    pub call_summaries: Vec<CallSummary>,
     /// What could not be seen or read.
     pub unseen: Unseen,
     /// What `--explain` found, if it was asked for.
@@ -58,10 +63,18 @@ pub struct Totals {
     pub errors: u64,
     /// The requests without a whole response.
     pub incomplete: u64,
-    /// Connections that the server touched.
+    /// Connections that the server touched, without those that it opened itself.
     pub connections: u64,
     /// Requests that are counted, but not kept one by one.
     pub requests_not_kept: u64,
+    /// Calls that the process made.
+    pub calls: u64,
+    /// The calls that failed.
+    pub call_errors: u64,
+    /// Calls that are counted, but not kept one by one.
+    pub calls_not_kept: u64,
+    /// Connections that the process opened, or tried to.
+    pub client_connections: u64,
 }
 
 /// Statistics of one route. Times are nanoseconds.
@@ -117,4 +130,12 @@ pub struct Unseen {
     pub unjoined_connections: u64,
     /// Connections of programs that do not belong to the workspace, in a run that traces several processes.
     pub foreign_connections: u64,
+    /// Calls of which nobody knows which request made them, or whether one did.
+    pub unattributed_calls: u64,
+    /// Connections that the process opened and that spoke TLS: of their calls, only times and sizes are known.
+    pub tls_client_connections: u64,
+    /// Connections that the process opened and that another protocol took over.
+    pub upgraded_client_connections: u64,
+    /// Connections that the process opened and that could not be read any further.
+    pub unreadable_client_connections: u64,
 }

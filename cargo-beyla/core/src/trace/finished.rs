@@ -1,51 +1,68 @@
-//! Requests that have ended and wait to be taken, for exporters that want them while the run goes on.
+//! Requests and calls that have ended and wait to be taken, for exporters that want them while the run goes on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::model::call::{Call, Finished};
 use crate::model::request::Request;
 
-/// The requests that wait at most: some seconds of a busy server, where they are taken every few
+/// The requests and the calls that wait at most: some seconds of a busy server, where they are taken every few
 /// milliseconds.
-const REQUESTS_MAX: usize = 64 * 1024;
+const WAITING_MAX: usize = 64 * 1024;
 
 /// What they may hold in memory, in bytes.
 const MEMORY_MAX: usize = 64 * 1024 * 1024;
 
-/// The requests that have ended since they were taken last.
+/// What has ended since it was taken last.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub(crate) struct FinishedQueue {
     wanted: bool,
-    requests: VecDeque<Arc<Request>>,
+    waiting: VecDeque<Finished>,
+    /// The calls that come with requests count as well.
+    count: usize,
     memory: usize,
-    /// Those for which there was no room.
+    /// The requests and the calls for which there was no room.
     dropped: u64,
 }
 
-impl Finished {
-    /// Nothing is held if they are not `wanted`.
+impl FinishedQueue {
+    /// Nothing is held if it is not `wanted`.
     pub(crate) fn new(wanted: bool) -> Self {
-        Self { wanted, requests: VecDeque::new(), memory: 0, dropped: 0 }
+        Self { wanted, waiting: VecDeque::new(), count: 0, memory: 0, dropped: 0 }
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
     }
 
-    pub(crate) fn push(&mut self, request: Arc<Request>) {
-        let memory = self.memory + request.memory();
-        if self.requests.len() >= REQUESTS_MAX || memory > MEMORY_MAX {
-            self.dropped += 1;
+    pub(crate) fn push_request(&mut self, request: Arc<Request>, calls: Vec<Arc<Call>>) {
+        let memory = request.memory() + calls.iter().map(|call| call.memory()).sum::<usize>();
+        self.push(Finished::Request(request, calls), memory);
+    }
+
+    pub(crate) fn push_call(&mut self, call: Arc<Call>) {
+        let memory = call.memory();
+        self.push(Finished::Call(call), memory);
+    }
+
+    fn push(&mut self, finished: Finished, memory: usize) {
+        let count = match &finished {
+            Finished::Request(_, calls) => 1 + calls.len(),
+            Finished::Call(_) => 1,
+        };
+        if self.count >= WAITING_MAX || self.memory + memory > MEMORY_MAX {
+            self.dropped += count as u64;
         } else {
-            self.memory = memory;
-            self.requests.push_back(request);
+            self.count += count;
+            self.memory += memory;
+            self.waiting.push_back(finished);
         }
     }
 
-    /// Hands all of them out, in the order in which they ended.
-    pub(crate) fn take(&mut self, take: impl FnMut(Arc<Request>)) {
-        self.memory = 0;
-        self.requests.drain(..).for_each(take);
+    /// Hands all of it out, in the order in which it ended.
+    pub(crate) fn take(&mut self, take: impl FnMut(Finished)) {
+        (self.count, self.memory) = (0, 0);
+        self.waiting.drain(..).for_each(take);
     }
 
     pub(crate) fn dropped(&self) -> u64 {

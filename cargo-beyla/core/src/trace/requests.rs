@@ -13,7 +13,7 @@ use crate::model::request::Outcome;
 use crate::runtime::tracker::RuntimeTracker;
 
 use super::TraceSettings;
-use super::finished::Finished;
+use super::finished::FinishedQueue;
 
 /// The requests of a run that have ended.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct EndedRequests {
     pub(super) statistics: RouteStatistics,
     pub(super) recent: RecentLatencies,
     /// For exporters.
-    pub(super) finished: Finished,
+    pub(super) finished: FinishedQueue,
     pub(super) identities: Identities,
     /// Only of a run that traces tests.
     pub(super) suite: Option<Suite>,
@@ -37,7 +37,7 @@ impl EndedRequests {
             slowest: SlowestRequests::new(settings.max_requests),
             statistics: RouteStatistics::default(),
             recent: RecentLatencies::default(),
-            finished: Finished::new(settings.export),
+            finished: FinishedQueue::new(settings.export),
             identities: Identities::new(settings.seed),
             suite: settings.within.take().map(Suite::new),
             errors: 0,
@@ -76,7 +76,7 @@ impl EndedRequests {
         let kept = self.slowest.offer(exchange.id, total, request);
         if self.finished.is_wanted() {
             let finished = kept.map_or_else(|| Arc::new(request()), Arc::clone);
-            self.finished.push(finished);
+            self.finished.push_request(finished, Vec::new());
         }
         if let (Some(runtime), Some(slot)) = (runtime, exchange.runtime_slot) {
             runtime.forget(slot);

@@ -15,6 +15,8 @@ mod unread;
 mod unreadable;
 mod unseen;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::event_builder::EventBuilder;
 use crate::model::request::{MessageBytes, Outcome, Request};
@@ -57,6 +59,14 @@ fn line(request: &Request) -> String {
 }
 
 #[track_caller]
+/// A request that was handed out, and made no calls.
+fn request_of(finished: Finished) -> Arc<Request> {
+    match finished {
+        Finished::Request(request, calls) if calls.is_empty() => request,
+        other => unreachable!("{other:?}"),
+    }
+}
+
 fn check(build: impl FnOnce(&mut EventBuilder) -> &mut EventBuilder, expected: &[&str]) -> Summary {
     let mut events = EventBuilder::with_connection();
     build(&mut events);

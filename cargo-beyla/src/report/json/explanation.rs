@@ -109,7 +109,7 @@ pub(super) fn explain(explained: &Explained) -> ExplainRow<'_> {
 }
 
 pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) -> HandleRow<'a> {
-    let Explanation { unit, parts, places, waits, delays } = explanation;
+    let Explanation { unit, parts, places, waits, calls: _, delays } = explanation;
     HandleRow {
         unit: unit.label(),
         parts: parts.into(),

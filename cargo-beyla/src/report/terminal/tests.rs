@@ -236,6 +236,7 @@ fn everything_lost() {
         io_urings: 1,
         unjoined_connections: 2,
         foreign_connections: 1,
+        ..Unseen::default()
     };
     let text = rendered(&summary, 100);
     let (_, notes) = text.split_once("Not in this report").unwrap();

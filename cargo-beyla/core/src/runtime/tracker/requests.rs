@@ -308,7 +308,7 @@ impl RuntimeTracker {
         };
         let delays = handling.delays_by(|delay| Some(delay.by));
         let delays = delays.into_iter().map(|(by, ns)| Delay { by: named(by), ns }).collect();
-        Some(Explanation { unit, parts, places, waits, delays })
+        Some(Explanation { unit, parts, places, waits, calls: Vec::new(), delays })
     }
 
     /// Frees the slot of a request.

@@ -75,10 +75,10 @@ fn what_ends_is_handed_out_once_and_is_what_is_kept() {
         let settings = TraceSettings { export: true, max_requests, ..settings() };
         let mut trace = trace_of(&events, settings);
         let mut taken = Vec::new();
-        trace.take_finished(|request| taken.push(request));
+        trace.take_finished(|finished| taken.push(request_of(finished)));
         assert_eq!(taken.len(), 1);
         trace.close(events.now);
-        trace.take_finished(|request| taken.push(request));
+        trace.take_finished(|finished| taken.push(request_of(finished)));
         assert_eq!(
             taken.iter().map(|request| request.outcome).collect::<Vec<_>>(),
             [Outcome::Complete, Outcome::StillOpen]

@@ -158,7 +158,7 @@ fn one_is_ended_by_the_run_with_its_requests() {
     let now = run.events.now;
     run.trace.close(now);
     let mut requests = Vec::new();
-    run.trace.take_finished(|request| requests.push(request));
+    run.trace.take_finished(|finished| requests.push(request_of(finished)));
     let [test] = &run.ended()[..] else { unreachable!("it had a request") };
     assert_eq!((test.result, test.ended_ns, requests.len()), (None, now, 1));
     assert_eq!(requests[0].trace.as_ref().and_then(|trace| trace.test), Some(test.span));
