@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod budget;
+pub mod calls;
 pub mod code_sites;
 mod distribution;
 pub(crate) mod findings;

@@ -13,11 +13,12 @@ use crate::exchange::run_state::RunState;
 use crate::model::connection::{ConnectionInfo, Endpoint, Party};
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{Shared, UnfinishedResponse};
+use crate::runtime::attribution::Operator;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::{Direction, Io};
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
-const LAST_ACK: u8 = 9;
+pub(super) const LAST_ACK: u8 = 9;
 
 /// A connection and everything that is under way on it.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ impl Connection {
     /// A receive or send call returned.
     pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, shared: &mut Shared, state: &mut RunState) {
         let Operation { transfer, captured } = operation;
+        let process = self.exchanges.info.owner.map_or(0, |owner| owner.pid);
+        let operator = Operator { process, thread: transfer.thread, task: transfer.task };
         let direction = self.streams.direction(io);
         if io == Io::Receive && transfer.length == 0 {
             self.client_closes(transfer.header.time_ns, state);
@@ -77,7 +80,9 @@ impl Connection {
         if io == Io::Receive {
             self.exchanges.received_first(transfer);
             self.exchanges.received_ns = transfer.header.time_ns;
-            self.exchanges.receiver = transfer.thread;
+            self.exchanges.receiver = operator;
+        } else {
+            self.exchanges.sender = operator;
         }
         let Some(moved) = self.streams.moved(io, transfer, *captured) else {
             return;
@@ -194,7 +199,7 @@ impl Connection {
 }
 
 /// How many of `missing` bytes are not known to be content of a request.
-fn unaccounted(protocol: &Detector, direction: Direction, missing: u64) -> u64 {
+pub(super) fn unaccounted(protocol: &Detector, direction: Direction, missing: u64) -> u64 {
     match direction {
         Direction::Request => missing.saturating_sub(protocol.announced_content()),
         Direction::Response => missing,

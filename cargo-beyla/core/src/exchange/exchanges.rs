@@ -12,6 +12,7 @@ use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
 use crate::model::trace_context::Caller;
 use crate::protocol::message::{Command, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
+use crate::runtime::attribution::Operator;
 use crate::runtime::tracker::ReadRequest;
 use crate::transport::segment::Direction;
 
@@ -35,8 +36,10 @@ pub(super) struct Exchanges {
     pub(super) is_in_order: bool,
     /// Return of the last receive call, in nanoseconds.
     pub(super) received_ns: u64,
-    /// The thread that made it.
-    pub(super) receiver: u32,
+    /// Who made it.
+    pub(super) receiver: Operator,
+    /// Who made the last send call.
+    pub(super) sender: Operator,
     /// When the last byte that it brought reached the receive queue, if known, in nanoseconds. Only under
     /// `--explain`.
     pub(super) last_arrived_ns: Option<u64>,
@@ -60,7 +63,8 @@ impl Exchanges {
             any_request: false,
             is_in_order: true,
             received_ns: 0,
-            receiver: 0,
+            receiver: Operator::default(),
+            sender: Operator::default(),
             last_arrived_ns: None,
             blocked_ns: None,
             sent: None,
@@ -183,7 +187,7 @@ pub(super) struct MessageSink<'a> {
 
 impl MessageSink<'_> {
     fn request_end(&mut self, stream: StreamId, end: &MessageEnd) {
-        let (received_ns, receiver) = (self.exchanges.last_arrived_ns, self.exchanges.receiver);
+        let (received_ns, receiver) = (self.exchanges.last_arrived_ns, self.exchanges.receiver.thread);
         let Some(exchange) = self.exchanges.get(stream).filter(|exchange| !exchange.received) else { return };
         exchange.received = true;
         exchange.request_bytes.body = end.body;
@@ -203,6 +207,7 @@ impl MessageSink<'_> {
     fn response_end(&mut self, stream: StreamId, end: &MessageEnd) {
         let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
         let (received_ns, undelivered) = (self.exchanges.received_ns, self.exchanges.undelivered);
+        let sender = self.exchanges.sender;
         let Some(exchange) = self.exchanges.without_response(stream) else { return };
         if let Some(bytes) = &mut exchange.response_bytes {
             bytes.body = end.body;
@@ -222,6 +227,7 @@ impl MessageSink<'_> {
             }
             None => exchange.end(Outcome::NotSeen, last_sent),
         }
+        self.state.attribution.answered(exchange.id, sender, exchange.boundaries.ended);
         self.exchanges.finish(stream, self.state);
     }
 }
@@ -245,8 +251,8 @@ impl Messages for MessageSink<'_> {
         let (connected, accepted) = exchanges.opened.take().unwrap_or_default();
         let boundaries =
             Boundaries { connected, accepted, arrived: head.arrived_ns, read: head.read_ns, ..Boundaries::default() };
-        let (thread, at) = (exchanges.receiver, exchanges.received_ns);
-        let read = ReadRequest { thread, at, boundaries: &boundaries };
+        let read =
+            ReadRequest { thread: exchanges.receiver.thread, at: exchanges.received_ns, boundaries: &boundaries };
         let runtime_slot = state.runtime.as_mut().and_then(|runtime| runtime.read(&read));
         let exchange = Exchange {
             id: state.requests,
@@ -266,6 +272,8 @@ impl Messages for MessageSink<'_> {
             stalled_ns: 0,
             grpc: head.grpc.map(GrpcCall::new).map(Box::new),
         };
+        let interleaved = !exchanges.is_in_order;
+        state.attribution.read(exchange.id, exchanges.receiver, interleaved, exchange.caller.as_ref());
         exchanges.under_way.insert(place, exchange);
     }
 

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::exchange::call_in_flight::CallInFlight;
+use crate::exchange::call_texts::CallTexts;
 use crate::exchange::in_flight::Exchange;
 use crate::exchange::request_lines::RequestLines;
 use crate::exchange::route::RouteTable;
 use crate::exchange::route_names::RouteNames;
+use crate::model::call::CallOf;
 use crate::model::connection::ConnectionInfo;
 use crate::model::explanation::Parts;
 use crate::model::summary::Unseen;
+use crate::model::trace_context::{Caller, TraceId};
 use crate::protocol::message::{GivenUp, Note};
+use crate::runtime::attribution::{Attribution, CallConnection};
 use crate::runtime::tracker::{EndedRequest, RuntimeTracker};
 
 /// What all connections write to.
@@ -18,7 +23,7 @@ pub(crate) struct RunState {
     pub(crate) routes: RouteTable,
     pub(crate) route_names: RouteNames,
     pub(crate) request_lines: RequestLines,
-    /// The connections and the requests so far, those under way included.
+    /// The connections that it has accepted and the requests so far, those under way included.
     pub(crate) connections: u64,
     pub(crate) requests: u64,
     pub(crate) unseen: Unseen,
@@ -28,6 +33,26 @@ pub(crate) struct RunState {
     pub(crate) runtime: Option<Box<RuntimeTracker>>,
     /// The exchanges that have ended since these were drained last.
     pub(crate) ended: Vec<Ended>,
+    pub(crate) call_texts: CallTexts,
+    /// The connections that the process has opened and the calls so far, those under way included.
+    pub(crate) client_connections: u64,
+    pub(crate) calls: u64,
+    pub(crate) attribution: Attribution,
+    /// The calls that have ended since these were drained last.
+    pub(crate) ended_calls: Vec<EndedCall>,
+}
+
+/// A call that has ended, with its boundaries in order.
+#[derive(Debug)]
+pub(crate) struct EndedCall {
+    pub(crate) call: CallInFlight,
+    pub(crate) connection: Arc<ConnectionInfo>,
+    /// The request that it belongs to.
+    pub(crate) request: Option<CallOf>,
+    /// The trace that this request came with.
+    pub(crate) caller: Option<(TraceId, Caller)>,
+    /// Whether this request is still under way.
+    pub(crate) is_within_request: bool,
 }
 
 /// An exchange that has ended, with its boundaries in order.
@@ -51,12 +76,18 @@ impl RunState {
             track_request_headers,
             runtime: None,
             ended: Vec::new(),
+            call_texts: CallTexts::default(),
+            client_connections: 0,
+            calls: 0,
+            attribution: Attribution::default(),
+            ended_calls: Vec::new(),
         }
     }
 
     /// Takes an exchange that has ended.
     pub(crate) fn finish(&mut self, mut exchange: Exchange, connection: &Arc<ConnectionInfo>) {
         exchange.settle();
+        self.attribution.ended(exchange.id, exchange.boundaries.ended);
         let parts = self.runtime.as_mut().and_then(|runtime| {
             runtime.ended(&EndedRequest {
                 slot: exchange.runtime_slot,
@@ -68,6 +99,43 @@ impl RunState {
             })
         });
         self.ended.push(Ended { exchange, connection: Arc::clone(connection), parts });
+    }
+
+    /// Takes a call that has ended.
+    pub(super) fn finish_call(
+        &mut self,
+        mut call: CallInFlight,
+        users: &CallConnection,
+        connection: &Arc<ConnectionInfo>,
+    ) {
+        call.settle();
+        let request = self.attribution.ends(users, &call.start);
+        let number = request.map(|of| of.request);
+        self.ended_calls.push(EndedCall {
+            call,
+            connection: Arc::clone(connection),
+            request,
+            caller: number.and_then(|request| self.attribution.caller(request)).cloned(),
+            is_within_request: number.is_some_and(|request| self.attribution.is_under_way(request)),
+        });
+    }
+
+    /// Counts a connection that the process opened and that is not read any further.
+    pub(super) fn give_up_client(&mut self, reason: GivenUp) {
+        let count = match reason {
+            GivenUp::Upgraded => &mut self.unseen.upgraded_client_connections,
+            GivenUp::Tls => &mut self.unseen.tls_client_connections,
+            GivenUp::Unreadable => &mut self.unseen.unreadable_client_connections,
+        };
+        *count += 1;
+    }
+
+    /// Counts what is no call.
+    pub(super) fn note_of_call(&mut self, note: Note) {
+        match note {
+            Note::Tunnel => self.unseen.upgraded_client_connections += 1,
+            Note::Pushed | Note::PartialHead => self.note(note),
+        }
     }
 
     /// Counts a connection that is not read any further.

@@ -1,6 +1,7 @@
 //! Every odd case of a connection, each by the records that tell of it.
 
 mod bodies;
+mod calls;
 mod contexts;
 mod endings;
 mod expectations;

@@ -19,7 +19,7 @@ impl Connection {
             && let (false, None, Some(slot)) = (last.received, last.status, last.runtime_slot)
         {
             let route = last.line.route_id;
-            runtime.received(slot, self.exchanges.receiver, self.exchanges.received_ns, route);
+            runtime.received(slot, self.exchanges.receiver.thread, self.exchanges.received_ns, route);
         }
     }
 
