@@ -133,7 +133,8 @@ impl Trace {
 
     /// Hands what has ended to the analysis.
     fn count_ended(&mut self) {
-        let RunState { ended, ended_calls, route_names, runtime, .. } = &mut self.state;
+        let RunState { ended, ended_calls, calls, route_names, runtime, .. } = &mut self.state;
+        self.ended.calls.any = *calls > 0;
         for ended in ended_calls.drain(..) {
             self.ended.add_call(&ended);
         }
@@ -185,7 +186,13 @@ impl Trace {
                 let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
                 self.state.runtime.get_or_insert_with(new).unseen(unseen);
             }
-            Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
+            Event::Task(change) => {
+                if self.state.client_connections > 0 {
+                    self.state.task(change);
+                }
+                self.explain(event);
+            }
+            Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
                 self.explain(event);
             }
             Event::Owner(owner) => {

@@ -67,7 +67,7 @@ impl SlowestRequests {
     }
 
     /// All that are kept for now, in no order.
-    pub(crate) fn requests(&self) -> impl Iterator<Item = &Arc<Request>> {
+    pub(crate) fn requests(&self) -> impl ExactSizeIterator<Item = &Arc<Request>> {
         self.ranked.iter().map(|ranked| &ranked.request)
     }
 

@@ -34,8 +34,9 @@ pub(super) struct Calls {
     under_way: VecDeque<CallInFlight>,
     /// Who made the last send call.
     pub(super) sender: Operator,
-    /// Return of the last receive call, in nanoseconds.
+    /// Return of the last receive call, in nanoseconds, and the thread that made it.
     pub(super) received_ns: u64,
+    pub(super) receiver: u32,
 }
 
 /// When the connection was opened, in nanoseconds.
@@ -56,6 +57,7 @@ impl Calls {
             users,
             under_way: VecDeque::new(),
             received_ns: 0,
+            receiver: 0,
         }
     }
 
@@ -102,7 +104,7 @@ impl Calls {
             trace: None,
             start,
         };
-        state.finish_call(call, &self.users, &self.info);
+        state.finish_call(call, &self.users, &self.info, self.receiver);
     }
 
     /// Takes the messages of the connection, on which these calls are.
@@ -139,7 +141,7 @@ impl Calls {
         if let Ok(place) = self.place(stream)
             && let Some(call) = self.under_way.remove(place)
         {
-            state.finish_call(call, &self.users, &self.info);
+            state.finish_call(call, &self.users, &self.info, self.receiver);
         }
     }
 }

@@ -78,7 +78,10 @@ impl ClientConnection {
         let operator = Operator { process: self.calls.users.process(), thread: transfer.thread, task: transfer.task };
         match io {
             Io::Send => self.calls.sender = operator,
-            Io::Receive => self.calls.received_ns = time_ns,
+            Io::Receive => {
+                (self.calls.received_ns, self.calls.receiver) = (time_ns, transfer.thread);
+                state.reads_answer(transfer.thread);
+            }
         }
         let direction = self.streams.direction(io);
         let Some(moved) = self.streams.moved(io, transfer, *captured) else { return };
@@ -157,7 +160,7 @@ impl ClientConnection {
             call.missing(&unfinished);
             let (outcome, ended_ns) = self.outcome(unfinished.response, call.boundaries.read.is_some(), now_ns);
             call.end(outcome, ended_ns);
-            state.finish_call(call, &self.calls.users, &info);
+            state.finish_call(call, &self.calls.users, &info, self.calls.receiver);
         }
     }
 

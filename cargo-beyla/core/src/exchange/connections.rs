@@ -126,6 +126,7 @@ impl Connections {
         for (_, connection) in opened {
             connection.finish(now_ns, state);
         }
+        state.judge_all();
         let mut connections: Vec<_> = self.followed.drain().collect();
         connections.sort_unstable_by_key(|(id, _)| *id);
         for (_, connection) in connections {

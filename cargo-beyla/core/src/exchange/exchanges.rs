@@ -273,7 +273,13 @@ impl Messages for MessageSink<'_> {
             grpc: head.grpc.map(GrpcCall::new).map(Box::new),
         };
         let interleaved = !exchanges.is_in_order;
-        state.attribution.read(exchange.id, exchanges.receiver, interleaved, exchange.caller.as_ref());
+        state.attribution.read(
+            exchange.id,
+            exchanges.receiver,
+            interleaved,
+            exchange.caller.as_ref(),
+            exchanges.received_ns,
+        );
         exchanges.under_way.insert(place, exchange);
     }
 

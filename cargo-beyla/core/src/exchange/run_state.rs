@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use cargo_beyla_events::{TaskChange, task};
+use hashbrown::HashMap;
+
 use crate::exchange::call_in_flight::CallInFlight;
 use crate::exchange::call_texts::CallTexts;
 use crate::exchange::in_flight::Exchange;
@@ -38,6 +41,8 @@ pub(crate) struct RunState {
     pub(crate) client_connections: u64,
     pub(crate) calls: u64,
     pub(crate) attribution: Attribution,
+    /// The calls that have ended and whose requests the wakes to come may tell, by the thread that has read the answer.
+    held: HashMap<u32, Vec<(CallInFlight, Arc<ConnectionInfo>)>>,
     /// The calls that have ended since these were drained last.
     pub(crate) ended_calls: Vec<EndedCall>,
 }
@@ -80,6 +85,7 @@ impl RunState {
             client_connections: 0,
             calls: 0,
             attribution: Attribution::default(),
+            held: HashMap::new(),
             ended_calls: Vec::new(),
         }
     }
@@ -101,23 +107,69 @@ impl RunState {
         self.ended.push(Ended { exchange, connection: Arc::clone(connection), parts });
     }
 
-    /// Takes a call that has ended.
+    /// Takes a call that has ended. `receiver` is the thread that has read the last of its answer.
     pub(super) fn finish_call(
         &mut self,
         mut call: CallInFlight,
         users: &CallConnection,
         connection: &Arc<ConnectionInfo>,
+        receiver: u32,
     ) {
         call.settle();
-        let request = self.attribution.ends(users, &call.start);
+        let request = self.attribution.ends(users, &call.start, call.boundaries.ended);
+        let connection = Arc::clone(connection);
+        if request.is_none() && call.is_complete() && self.attribution.awaits_wakes(&call.start, receiver) {
+            self.held.entry(receiver).or_default().push((call, connection));
+        } else {
+            self.count_call(call, connection, request);
+        }
+    }
+
+    fn count_call(&mut self, call: CallInFlight, connection: Arc<ConnectionInfo>, request: Option<CallOf>) {
         let number = request.map(|of| of.request);
         self.ended_calls.push(EndedCall {
             call,
-            connection: Arc::clone(connection),
+            connection,
             request,
             caller: number.and_then(|request| self.attribution.caller(request)).cloned(),
             is_within_request: number.is_some_and(|request| self.attribution.is_under_way(request)),
         });
+    }
+
+    /// A thread has read something on a connection that the process opened.
+    pub(super) fn reads_answer(&mut self, thread: u32) {
+        self.judge_held(thread);
+        self.attribution.reads_answer(thread);
+    }
+
+    /// Something happens to a task.
+    pub(crate) fn task(&mut self, change: &TaskChange) {
+        let Some(thread) = self.attribution.task(change) else { return };
+        if change.header.flags != task::WOKEN {
+            self.judge_held(thread);
+            self.attribution.poll_ends(thread);
+        } else if let Some([(call, _)]) = self.held.get(&thread).map(Vec::as_slice)
+            && self.attribution.is_replied(thread, &call.start)
+        {
+            // Its request may be answered before the poll ends.
+            self.judge_held(thread);
+        }
+    }
+
+    /// The calls that wait for the wakes of a thread wait no longer.
+    fn judge_held(&mut self, thread: u32) {
+        let Some(held) = self.held.remove(&thread) else { return };
+        let requests = self.attribution.by_wakes(thread, held.iter().map(|(call, _)| &call.start));
+        for ((call, connection), request) in held.into_iter().zip(requests) {
+            self.count_call(call, connection, request);
+        }
+    }
+
+    /// The run is over, so no call waits for anything.
+    pub(super) fn judge_all(&mut self) {
+        let mut threads: Vec<u32> = self.held.keys().copied().collect();
+        threads.sort_unstable();
+        threads.into_iter().for_each(|thread| self.judge_held(thread));
     }
 
     /// Counts a connection that the process opened and that is not read any further.

@@ -5,20 +5,26 @@
 //! spawned to work on one connection for whoever sends it messages, such as the connection task of an HTTP client. Its
 //! calls belong to a request only if no other was open from the beginning to the end of the call.
 //!
+//! With `--explain`, the wakes between the tasks of requests and a driver tell more: who has asked it, and whom it
+//! answers.
+//!
 //! No rule guesses. A call that none of them decides belongs to no request, and is counted.
 
 mod servers;
 mod tasks;
+mod wakes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cargo_beyla_events::{TaskChange, task};
 use hashbrown::{HashMap, HashSet};
 
 use crate::model::call::{CallOf, Certainty};
 use crate::model::trace_context::{Caller, TraceId};
-use servers::{Alone, Servers};
+use servers::{OpenRequests, Servers};
 use tasks::{TaskKey, Tasks};
+use wakes::Wakes;
 
 /// A spawned task may go on calling for this long after its request was answered, in nanoseconds. One that calls later
 /// serves others as well.
@@ -66,12 +72,14 @@ enum User {
 }
 
 /// What was known when a call began of the request that it belongs to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CallStart {
+    /// When it began, in nanoseconds.
+    at: u64,
     /// The request whose task, or thread, makes the call.
     own: Option<CallOf>,
-    /// The only request that was open.
-    alone: Option<Alone>,
+    /// The requests that have woken the task that makes it. Only under `--explain`.
+    candidates: Box<[u64]>,
     /// Calls that ask for the same have begun while no request was open.
     comes_without_requests: bool,
 }
@@ -81,6 +89,7 @@ pub(crate) struct CallStart {
 pub(crate) struct Attribution {
     servers: Servers,
     tasks: Tasks,
+    wakes: Wakes,
     requests: HashMap<u64, Request>,
     /// Those of `requests` that have ended, the oldest first.
     ended: VecDeque<u64>,
@@ -92,6 +101,8 @@ pub(crate) struct Attribution {
 #[derive(Debug)]
 struct Request {
     reader: Operator,
+    /// The reader's task by its address, if that is known.
+    reader_address: Option<TaskKey>,
     /// The trace that it came with.
     caller: Option<Box<(TraceId, Caller)>>,
     /// When it was answered, in nanoseconds.
@@ -127,7 +138,7 @@ impl CallConnection {
 }
 
 impl Attribution {
-    /// The head of a request was read. `interleaved`: others of its connection may be under way at the same time, each in
+    /// The head of a request was read by `at`, in nanoseconds. `interleaved`: others of its connection may be under way at the same time, each in
     /// a task of its own.
     pub(crate) fn read(
         &mut self,
@@ -135,8 +146,13 @@ impl Attribution {
         reader: Operator,
         interleaved: bool,
         caller: Option<&(TraceId, Caller)>,
+        at: u64,
     ) {
-        self.servers.opened(reader.process, request);
+        self.servers.opened(reader.process, request, at);
+        let reader_address = self.wakes.polled(reader.thread).map(TaskKey::of_address);
+        if let Some(key) = reader_address {
+            self.tasks.read(key, request, interleaved);
+        }
         match reader.key() {
             Some(key) => {
                 self.servers.has_tasks(reader.process);
@@ -145,7 +161,7 @@ impl Attribution {
             None => self.servers.read_by_thread(reader, request),
         }
         let caller = caller.cloned().map(Box::new);
-        let record = Request { reader, caller, answered_ns: None, has_tasks: false, is_over: false };
+        let record = Request { reader, reader_address, caller, answered_ns: None, has_tasks: false, is_over: false };
         self.requests.insert(request, record);
     }
 
@@ -155,7 +171,10 @@ impl Attribution {
             return;
         };
         record.answered_ns = Some(at);
-        self.servers.closed(record.reader.process, request);
+        self.servers.closed(record.reader.process, request, at);
+        if let Some(key) = record.reader_address {
+            self.tasks.answered(key, request);
+        }
         match record.reader.key() {
             Some(key) => self.tasks.answered(key, request),
             None => self.servers.answered_by_thread(record.reader, by, request),
@@ -215,7 +234,7 @@ impl Attribution {
         if key.is_some() {
             self.servers.has_tasks(maker.process);
         }
-        if self.servers.is_idle(maker.process) {
+        if self.servers.open_between(maker.process, at, at) == OpenRequests::None {
             connection.is_used_without_requests = true;
             if self.without_requests.len() < SUMMARIES_MAX {
                 self.without_requests.insert(Arc::clone(summary));
@@ -225,8 +244,15 @@ impl Attribution {
             Some(key) => self.of_task(key, connection, at),
             None => self.servers.of_thread(maker),
         };
-        let comes_without_requests = self.without_requests.contains(summary);
-        CallStart { own, alone: self.servers.alone(maker.process), comes_without_requests }
+        if own.is_none()
+            && let (Some(key), Some(task)) = (key, self.wakes.polled(maker.thread))
+            && self.may_drive(key, connection)
+        {
+            // Whom it wakes has nothing to do with the request whose task has spawned it.
+            self.tasks.forget(TaskKey::of_address(task));
+        }
+        let candidates = if own.is_none() { self.wakes.candidates(maker.thread) } else { Box::default() };
+        CallStart { at, own, candidates, comes_without_requests: self.without_requests.contains(summary) }
     }
 
     /// The request of the task that makes a call.
@@ -255,15 +281,90 @@ impl Attribution {
             && self.tasks.descends(key, opener)
     }
 
-    /// A call on a connection has ended. Returns the request that it belongs to.
-    pub(crate) fn ends(&self, connection: &CallConnection, start: &CallStart) -> Option<CallOf> {
-        if start.own.is_some() {
+    /// The request of a call that has ended at `at`, in nanoseconds.
+    pub(crate) fn ends(&self, connection: &CallConnection, start: &CallStart, at: u64) -> Option<CallOf> {
+        if start.own.is_some() || connection.is_used_without_requests {
             return start.own;
         }
-        let alone = start.alone.filter(|_| !connection.is_used_without_requests)?;
-        let request = self.servers.still_alone(connection.process(), &alone)?;
+        let OpenRequests::Only(request) = self.servers.open_between(connection.process(), start.at, at) else {
+            return None;
+        };
         let certainty = if start.comes_without_requests { Certainty::Likely } else { Certainty::Certain };
         Some(CallOf { request, certainty })
+    }
+
+    /// Something happens to a task, by its address. Returns the thread whose wakes are to be judged now.
+    pub(crate) fn task(&mut self, change: &TaskChange) -> Option<u32> {
+        let TaskChange { task, thread, .. } = *change;
+        let at = change.header.time_ns;
+        match change.header.flags {
+            task::RUNNING => self.wakes.poll_begins(thread, task),
+            task::WOKEN => return self.woken(thread, task),
+            task::SPAWNED | task::SPAWNED_BLOCKING => self.spawned_at(thread, task, at),
+            _ => {}
+        }
+        matches!(change.header.flags, task::IDLE | task::TERMINAL).then_some(thread)
+    }
+
+    /// The poll of a thread is over, and what it has woken is judged.
+    pub(crate) fn poll_ends(&mut self, thread: u32) {
+        self.wakes.poll_ends(thread);
+    }
+
+    /// A task that a thread polls wakes another.
+    fn woken(&mut self, thread: u32, task: u64) -> Option<u32> {
+        let waker = TaskKey::of_address(self.wakes.polled(thread)?);
+        let woken = TaskKey::of_address(task);
+        let of_woken = self.tasks.works_for(woken);
+        let Some(request) = self.tasks.works_for(waker) else {
+            self.wakes.replies(thread, of_woken?);
+            return Some(thread);
+        };
+        if of_woken.is_some_and(|other| other != request) && self.tasks.reads(woken).is_none() {
+            // A task that others ask for something is a driver.
+            self.tasks.forget(woken);
+        }
+        self.wakes.wakes(task, request);
+        None
+    }
+
+    /// A task that a thread polls spawns another, by its address, which an earlier task may have had.
+    fn spawned_at(&mut self, thread: u32, child: u64, at: u64) {
+        let child = TaskKey::of_address(child);
+        self.tasks.forget(child);
+        if let Some(parent) = self.wakes.polled(thread)
+            && let Some(request) = self.tasks.spawned(TaskKey::of_address(parent), child, at)
+        {
+            // It may begin with something for its spawner.
+            self.wakes.wakes(child.address(), request);
+            if let Some(record) = self.requests.get_mut(&request) {
+                record.has_tasks = true;
+            }
+        }
+    }
+
+    /// A thread has read something on a connection that the process opened.
+    pub(crate) fn reads_answer(&mut self, thread: u32) {
+        self.wakes.reads(thread);
+    }
+
+    /// Whether the wakes to come may tell whose call it is whose answer a thread has read.
+    pub(crate) fn awaits_wakes(&self, start: &CallStart, thread: u32) -> bool {
+        start.own.is_none() && !start.candidates.is_empty() && self.wakes.polled(thread).is_some()
+    }
+
+    /// Whether the last wake of a thread has told whose call this is, the only one whose answer it has read.
+    pub(crate) fn is_replied(&self, thread: u32, start: &CallStart) -> bool {
+        self.wakes.is_replied(thread, &start.candidates)
+    }
+
+    /// The requests of calls whose answers a thread has read at once.
+    pub(crate) fn by_wakes<'a>(
+        &self,
+        thread: u32,
+        starts: impl Iterator<Item = &'a CallStart> + Clone,
+    ) -> Vec<Option<CallOf>> {
+        self.wakes.matched(thread, starts.map(|start| &*start.candidates))
     }
 }
 

@@ -17,7 +17,7 @@ const OF_REQUEST_MAX: usize = 256;
 /// The calls of no request that are kept: the first.
 const OF_NONE_MAX: usize = 1000;
 
-/// The calls of all requests that are kept at a time.
+/// The calls of all requests that are kept; meanwhile, they may be twice as many.
 const KEPT_MAX: usize = 100_000;
 
 /// The rows of the statistics that one request counts in.
@@ -34,6 +34,8 @@ pub(super) struct EndedCalls {
     /// How many `kept` has at least the calls of.
     kept_count: usize,
     of_none: Vec<Arc<Call>>,
+    /// Whether any call has begun.
+    pub(super) any: bool,
     pub(super) errors: u64,
     /// Calls that belong to no request.
     pub(super) unattributed: u64,
@@ -122,15 +124,23 @@ impl EndedCalls {
         Some(calls)
     }
 
-    /// A request that has ended is kept, and so are its calls. `is_kept` says which of the others are still kept.
-    pub(super) fn keep<'a>(&mut self, request: u64, calls: KeptCalls, kept: impl Iterator<Item = &'a Arc<Request>>) {
+    /// A request that has ended is kept, and so are its calls. `kept` are all that are.
+    pub(super) fn keep<'a>(
+        &mut self,
+        request: u64,
+        calls: KeptCalls,
+        kept: impl ExactSizeIterator<Item = &'a Arc<Request>>,
+    ) {
+        if !self.any {
+            return;
+        }
         self.kept_count += calls.calls.len();
         self.kept.insert(request, calls);
-        if self.kept_count > KEPT_MAX {
+        if self.kept_count > 2 * KEPT_MAX || self.kept.len() > 2 * kept.len() {
             let ids: hashbrown::HashSet<u64> = kept.map(|request| request.id).collect();
             self.kept.retain(|request, _| ids.contains(request));
             self.kept_count = self.kept.values().map(|calls| calls.calls.len()).sum();
-            if self.kept_count > KEPT_MAX / 2 {
+            if self.kept_count > KEPT_MAX {
                 // The calls of each request are too many.
                 self.kept.values_mut().for_each(KeptCalls::drop_half);
                 self.kept_count = self.kept.values().map(|calls| calls.calls.len()).sum();

@@ -95,10 +95,8 @@ impl EndedRequests {
             let finished = kept.map_or_else(|| Arc::new(request()), Arc::clone);
             self.finished.push_request(finished, calls.as_ref().map_or_else(Vec::new, |calls| calls.calls.clone()));
         }
-        if let Some(calls) = calls
-            && is_kept
-        {
-            self.calls.keep(exchange.id, calls, self.slowest.requests());
+        if is_kept {
+            self.calls.keep(exchange.id, calls.unwrap_or_default(), self.slowest.requests());
         }
         if let (Some(runtime), Some(slot)) = (runtime, exchange.runtime_slot) {
             runtime.forget(slot);

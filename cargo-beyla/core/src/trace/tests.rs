@@ -2,6 +2,7 @@
 
 mod bodies;
 mod calls;
+mod calls_explained;
 mod contexts;
 mod endings;
 mod expectations;

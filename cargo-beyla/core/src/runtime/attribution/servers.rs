@@ -1,5 +1,7 @@
 //! The requests that each process has open, and the threads that serve them where there are no tasks.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 
 use super::Operator;
@@ -10,6 +12,10 @@ const SERVERS_MAX: usize = 4096;
 
 /// The threads of a process that are known to serve requests at a time.
 const THREADS_MAX: usize = 16 * 1024;
+
+/// At least this number of a process's requests is remembered after their end: a call may be judged some time after its
+/// own.
+const CLOSED_MAX: usize = 128;
 
 /// So many requests must have been answered by the threads that read them, beside others, before it is certain that
 /// each thread serves one request at a time.
@@ -24,11 +30,12 @@ pub(super) struct Servers {
 /// One process.
 #[derive(Debug, Default)]
 struct Server {
-    /// How many requests are open, and the sum of their numbers: the number of the only one, if it is only one.
-    open: u64,
-    sum: u64,
-    /// How many have been opened.
-    opened: u64,
+    /// Those that are open and the last that were, in the order in which they were opened.
+    requests: VecDeque<Open>,
+    /// How many of `requests` are open.
+    open: usize,
+    /// From when on `requests` is complete, in nanoseconds.
+    known_from_ns: u64,
     /// Whether it has tasks whose ids are known.
     has_tasks: bool,
     threads: Threads,
@@ -45,12 +52,44 @@ struct Threads {
     proven: u32,
 }
 
-/// The only request of a process at some moment.
+/// When a request was open, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Alone {
+struct Open {
     request: u64,
-    /// How many had been opened then.
-    opened: u64,
+    from_ns: u64,
+    /// `u64::MAX` while it is open.
+    until_ns: u64,
+}
+
+/// The requests that were open at some time between two moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpenRequests {
+    None,
+    /// Only this one, and all the time.
+    Only(u64),
+    /// Several, or one that was opened or answered in between; or nobody knows any more.
+    Other,
+}
+
+impl Server {
+    fn close(&mut self, request: u64, until_ns: u64) {
+        let is_it = |open: &&mut Open| open.request == request && open.until_ns == u64::MAX;
+        if let Some(open) = self.requests.iter_mut().rev().find(is_it) {
+            open.until_ns = until_ns.max(open.from_ns);
+            self.open -= 1;
+        }
+        if self.requests.len() - self.open > 2 * CLOSED_MAX {
+            let (mut left, known_from_ns) = (CLOSED_MAX, &mut self.known_from_ns);
+            self.requests.retain(|open| {
+                let goes = left > 0 && open.until_ns != u64::MAX;
+                if goes {
+                    left -= 1;
+                    *known_from_ns = open.until_ns.max(*known_from_ns);
+                }
+                !goes
+            });
+        }
+    }
 }
 
 impl Servers {
@@ -62,18 +101,16 @@ impl Servers {
     }
 
     /// A request is open.
-    pub(super) fn opened(&mut self, process: u32, request: u64) {
+    pub(super) fn opened(&mut self, process: u32, request: u64, from_ns: u64) {
         let server = self.enter(process);
         server.open += 1;
-        server.opened += 1;
-        server.sum = server.sum.wrapping_add(request);
+        server.requests.push_back(Open { request, from_ns, until_ns: u64::MAX });
     }
 
     /// A request is open no longer.
-    pub(super) fn closed(&mut self, process: u32, request: u64) {
+    pub(super) fn closed(&mut self, process: u32, request: u64, until_ns: u64) {
         if let Some(server) = self.known.get_mut(&process) {
-            server.open = server.open.saturating_sub(1);
-            server.sum = server.sum.wrapping_sub(request);
+            server.close(request, until_ns);
         }
     }
 
@@ -82,21 +119,21 @@ impl Servers {
         self.enter(process).has_tasks = true;
     }
 
-    /// Whether no request is open.
-    pub(super) fn is_idle(&self, process: u32) -> bool {
-        self.known.get(&process).is_none_or(|server| server.open == 0)
-    }
-
-    /// The only request that is open.
-    pub(super) fn alone(&self, process: u32) -> Option<Alone> {
-        let server = self.known.get(&process).filter(|server| server.open == 1)?;
-        Some(Alone { request: server.sum, opened: server.opened })
-    }
-
-    /// The request that was alone, if it is still open and no other has been since.
-    pub(super) fn still_alone(&self, process: u32, alone: &Alone) -> Option<u64> {
-        let server = self.known.get(&process)?;
-        (server.open == 1 && server.opened == alone.opened).then_some(alone.request)
+    /// The requests that were open between two moments, in nanoseconds.
+    pub(super) fn open_between(&self, process: u32, from_ns: u64, until_ns: u64) -> OpenRequests {
+        let Some(server) = self.known.get(&process) else { return OpenRequests::None };
+        if from_ns < server.known_from_ns {
+            return OpenRequests::Other;
+        }
+        let is_open = |open: &&Open| open.from_ns <= until_ns && open.until_ns >= from_ns;
+        let mut found = server.requests.iter().rev().filter(is_open);
+        match (found.next(), found.next()) {
+            (None, _) => OpenRequests::None,
+            (Some(only), None) if only.from_ns <= from_ns && only.until_ns >= until_ns => {
+                OpenRequests::Only(only.request)
+            }
+            _ => OpenRequests::Other,
+        }
     }
 
     /// A thread that polls no task has read a request.

@@ -20,6 +20,21 @@ pub(super) struct TaskKey {
     pub(super) task: u64,
 }
 
+/// Set in the number of a task that is known by the address of its header; ids are smaller.
+const ADDRESS: u64 = 1 << 63;
+
+impl TaskKey {
+    /// Of the task that has this address now. No two living tasks have the same, whatever their processes.
+    pub(super) fn of_address(address: u64) -> Self {
+        Self { process: 0, task: address | ADDRESS }
+    }
+
+    /// The address of a task that is known by it.
+    pub(super) fn address(self) -> u64 {
+        self.task & !ADDRESS
+    }
+}
+
 /// All tasks that have to do with requests.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
@@ -127,6 +142,20 @@ impl Tasks {
     /// The request that a task has read and works on.
     pub(super) fn reads(&self, key: TaskKey) -> Option<u64> {
         self.known.get(&key)?.works_on()
+    }
+
+    /// The request that a task has read and works on, or that its spawner worked on.
+    pub(super) fn works_for(&self, key: TaskKey) -> Option<u64> {
+        let task = self.known.get(&key)?;
+        task.works_on().or(task.inherits)
+    }
+
+    /// A task has ended.
+    pub(super) fn forget(&mut self, key: TaskKey) {
+        if let Some(task) = self.known.get_mut(&key) {
+            // Its place in the order stays.
+            *task = Task::default();
+        }
     }
 
     /// The request that a task's spawner worked on.

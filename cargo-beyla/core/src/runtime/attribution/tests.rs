@@ -35,14 +35,14 @@ impl Run {
     }
 
     fn reads(&mut self, by: Operator, request: u64) -> &mut Self {
-        self.tick();
-        self.attribution.read(request, by, false, None);
+        let at = self.tick();
+        self.attribution.read(request, by, false, None, at);
         self
     }
 
     fn reads_stream(&mut self, by: Operator, request: u64) -> &mut Self {
-        self.tick();
-        self.attribution.read(request, by, true, None);
+        let at = self.tick();
+        self.attribution.read(request, by, true, None, at);
         self
     }
 
@@ -69,8 +69,8 @@ impl Run {
     }
 
     fn ends(&mut self, connection: &CallConnection, start: &CallStart) -> Option<CallOf> {
-        self.tick();
-        self.attribution.ends(connection, start)
+        let at = self.tick();
+        self.attribution.ends(connection, start, at)
     }
 
     /// A whole call.
