@@ -205,6 +205,7 @@ impl Trace {
             | Event::Exec(_)
             | Event::Ready(_)
             | Event::Failed(_)
+            | Event::Spawned(_)
             | Event::Unknown(_) => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use cargo_beyla_events::State;
+use cargo_beyla_events::{MOVED_BY_CLIENT, State};
 use hashbrown::HashMap;
 
 use crate::event::{Open, Operation};
@@ -37,6 +37,9 @@ impl Connections {
 
     /// The server accepted a connection, which belongs to this process and test if to any.
     pub(crate) fn open(&mut self, open: &Open, owner: Option<Owner>, state: &mut RunState) {
+        if open.role == Role::Client {
+            return;
+        }
         let streams = Streams::new(Role::Server, open.receive_sequence, open.send_sequence);
         self.follow(open, streams, Some((open.established_ns, open.time_ns)), owner, state);
     }
@@ -48,7 +51,8 @@ impl Connections {
         if let Some(connection) = self.followed.get_mut(&id) {
             return connection.moved(io, operation, &mut self.shared, state);
         }
-        if transfer.length == 0 || self.followed.len() >= CONNECTIONS_MAX {
+        let is_client = transfer.header.flags & MOVED_BY_CLIENT != 0;
+        if is_client || transfer.length == 0 || self.followed.len() >= CONNECTIONS_MAX {
             return;
         }
         // The record that opened it was lost, and with it the addresses of its ends.
