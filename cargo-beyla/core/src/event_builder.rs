@@ -113,10 +113,17 @@ impl EventBuilder {
         self
     }
 
+    /// The task at hand hands a new one to the runtime.
+    pub(crate) fn spawns(&mut self, child: u64) -> &mut Self {
+        let header = self.header(0);
+        let (parent, thread) = (self.task, self.thread);
+        self.push(&Event::Spawned(records::Spawned { header, parent, child, thread, process: 0 }))
+    }
+
     /// The process begins to open a connection to 127.0.0.1:9000.
     pub(crate) fn connects(&mut self, connection: u64) -> &mut Self {
         let end = |port| Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        self.connects_to(connection, end(9000), end(40_000 + connection as u16))
+        self.connects_to(connection, end(9000), end(0))
     }
 
     pub(crate) fn connects_to(&mut self, connection: u64, server: Endpoint, client: Endpoint) -> &mut Self {
@@ -314,6 +321,7 @@ impl EventBuilder {
             error,
             receive_sequence: ends.received,
             send_sequence: ends.sent,
+            local_port: if new == tcp_state::ESTABLISHED { 40_000 + connection as u16 } else { 0 },
             ..Default::default()
         };
         self.push(&Event::State(state))

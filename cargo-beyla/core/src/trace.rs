@@ -9,7 +9,7 @@ mod requests;
 
 use std::time::Duration;
 
-use cargo_beyla_events::tcp_state;
+use cargo_beyla_events::{Spawned, tcp_state};
 use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::findings;
@@ -192,6 +192,7 @@ impl Trace {
                 }
                 self.explain(event);
             }
+            Event::Spawned(spawned) => self.spawned(spawned),
             Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
                 self.explain(event);
             }
@@ -372,6 +373,12 @@ impl Trace {
             _ => None,
         };
         self.connections.open(open, owner, &mut self.state);
+    }
+
+    fn spawned(&mut self, spawned: &Spawned) {
+        let owner = self.ended.suite.as_ref().and_then(|suite| suite.owner(spawned.process));
+        let process = owner.map_or(0, |owner| owner.pid);
+        self.state.attribution.spawned(process, spawned.parent, spawned.child, spawned.header.time_ns);
     }
 
     fn moved(&mut self, io: Io, operation: &Operation<'_>) {

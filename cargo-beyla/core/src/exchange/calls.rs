@@ -1,6 +1,7 @@
 //! The calls that are under way on one connection that the process opened.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::exchange::call_in_flight::CallInFlight;
@@ -65,6 +66,16 @@ impl Calls {
     pub(super) fn ready(&mut self, time_ns: u64) {
         if let Some(opening) = &mut self.opening {
             opening.ready_ns = Some(opening.ready_ns.map_or(time_ns, |ready_ns| ready_ns.max(time_ns)));
+        }
+    }
+
+    /// The port of this end, which may have been chosen late; 0 if there is none.
+    pub(super) fn bound_to(&mut self, port: u16) {
+        if let Endpoint::Tcp(address) = &self.info.client
+            && address.port() == 0
+        {
+            let address = SocketAddr::new(address.ip(), port);
+            Arc::make_mut(&mut self.info).client = Endpoint::Tcp(address);
         }
     }
 

@@ -105,6 +105,7 @@ impl ClientConnection {
         match change.new {
             tcp_state::ESTABLISHED => {
                 self.streams = Streams::new(Role::Client, change.receive_sequence, change.send_sequence);
+                self.calls.bound_to(change.local_port);
                 self.established(time_ns);
                 return false;
             }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use cargo_beyla_events::{Arrival, State};
+use cargo_beyla_events::{Arrival, MOVED_BY_CLIENT, State};
 use hashbrown::HashMap;
 
 use crate::event::{Open, Operation};
@@ -68,7 +68,8 @@ impl Connections {
         if let Some(connection) = self.opened.get_mut(&id) {
             return connection.moved(io, operation, &mut self.shared, state);
         }
-        if transfer.length == 0 || self.is_full() {
+        let is_client = transfer.header.flags & MOVED_BY_CLIENT != 0;
+        if is_client || transfer.length == 0 || self.is_full() {
             return;
         }
         // The record that opened it was lost, and with it the addresses of its ends.

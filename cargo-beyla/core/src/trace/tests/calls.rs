@@ -40,7 +40,8 @@ fn a_call_has_its_phases_and_no_query() {
     assert_eq!(phases(&call), [Some(20), Some(10), Some(500), Some(320), Some(0)]);
     assert_eq!(call.request_bytes, MessageBytes { header: GET_USER.len() as u64, body: Some(0) });
     assert_eq!(call.response_bytes, Some(MessageBytes { header: NOT_FOUND.len() as u64, body: Some(0) }));
-    assert_eq!(call.connection.server, Endpoint::Tcp(([127, 0, 0, 1], 9000).into()));
+    let ends = [&call.connection.server, &call.connection.client].map(|end| end.to_string());
+    assert_eq!(ends, ["127.0.0.1:9000", "127.0.0.1:40001"]);
 }
 
 #[test]
@@ -146,6 +147,17 @@ fn the_calls_of_a_request_come_with_it() {
         .map(|row| (&*row.summary, row.count, row.errors, row.requests, row.per_request.map(|per| (per.mean, per.max))))
         .collect();
     assert_eq!(rows, [("GET /a", 2, 0, 1, Some((1.0, 1))), ("GET /users/{id}", 1, 1, 1, Some((1.0, 1)))]);
+}
+
+#[test]
+fn so_do_those_of_tasks_that_it_has_spawned() {
+    let mut events = EventBuilder::new();
+    events.in_task(5).open(1).receive(1, GET).in_task(6).open(2).receive(2, GET);
+    events.in_task(5).spawns(20).in_task(20).connect(3).send(3, GET).receive(3, OK);
+    // A driver: its connection was opened by the task that has spawned it.
+    events.in_task(6).connect(4).spawns(21).in_task(21).send(4, GET).receive(4, OK);
+    let of = Some(CallOf { request: 1, certainty: Certainty::Certain });
+    assert_eq!(events.summary().calls.iter().map(|call| call.request).collect::<Vec<_>>(), [of, None]);
 }
 
 #[test]
