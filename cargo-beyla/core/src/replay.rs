@@ -95,7 +95,8 @@ pub(crate) fn assert_sound(request: &Request) {
     assert!([boundaries.connected, boundaries.accepted].iter().flatten().is_sorted(), "{request:?}");
     assert!(boundaries.accepted.is_none_or(|accepted| accepted <= boundaries.read), "{request:?}");
     if let Some(explanation) = &request.explanation {
-        let Explanation { parts, places, waits, .. } = &**explanation;
+        let Explanation { parts, places, waits, calls, .. } = &**explanation;
+        assert!(calls.iter().map(|wait| wait.ns).sum::<u64>() <= parts.waiting, "{calls:?} {parts:?}");
         assert_eq!(Some(parts.sum()), boundaries.phases().handle, "{request:?}");
         assert_within(parts, places, waits, 0);
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::call_waits::call_waits;
 use crate::analysis::recent_latencies::RecentLatencies;
 use crate::analysis::routes::{CountedRequest, RouteStatistics};
 use crate::analysis::slowest_requests::SlowestRequests;
@@ -85,7 +86,12 @@ impl EndedRequests {
                 (request.calls, request.calls_not_kept) = (calls.ids(), calls.not_kept);
             }
             if let (Some(runtime), Some(slot)) = (&runtime, exchange.runtime_slot) {
-                request.explanation = runtime.explanation(slot, |route| names.name(route)).map(Arc::new);
+                request.explanation = runtime.explanation(slot, |route| names.name(route)).map(|mut explanation| {
+                    if let Some(calls) = &calls {
+                        explanation.calls = call_waits(&calls.calls, runtime.waiting(slot));
+                    }
+                    Arc::new(explanation)
+                });
             }
             request
         };

@@ -1,5 +1,6 @@
 //! Requests under way: the readings of a clock at the boundaries of their `handle` phase.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::boundaries::Boundaries;
@@ -309,6 +310,11 @@ impl RuntimeTracker {
         let delays = handling.delays_by(|delay| Some(delay.by));
         let delays = delays.into_iter().map(|(by, ns)| Delay { by: named(by), ns }).collect();
         Some(Explanation { unit, parts, places, waits, calls: Vec::new(), delays })
+    }
+
+    /// When a request that has ended waited within its `handle` phase, ascending.
+    pub(crate) fn waiting(&self, slot: RequestSlot) -> &[Range<u64>] {
+        self.requests.get(slot).map_or(&[], |handling| &handling.breakdown.waiting)
     }
 
     /// Frees the slot of a request.

@@ -184,6 +184,7 @@ impl RuntimeTracker {
                 task.entity.drop_attributed();
                 add_wait(&mut task.entity.breakdown.waits, wait);
             }
+            task.entity.waited_until(at);
             task.entity.clock.switch(at, Part::Scheduled);
             task.entity.becomes_active(at);
         }

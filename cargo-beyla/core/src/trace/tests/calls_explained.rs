@@ -68,3 +68,16 @@ fn a_driver_that_a_request_has_spawned_works_for_others_too() {
     events.running(DRIVER).receive(DRIVEN, OK).woken(200).idle(DRIVER);
     assert_eq!(requests_of(&events), [Some((1, Certainty::Certain)), Some((2, Certainty::Certain))]);
 }
+
+#[test]
+fn the_wait_of_a_request_is_that_for_its_calls() {
+    let mut events = EventBuilder::new();
+    events.explain().open(1).on(3).connect(DRIVEN);
+    events.on(1).running(100).receive(1, GET).woken(DRIVER).idle(100);
+    events.on(3).running(DRIVER).send(DRIVEN, GET).idle(DRIVER).pause(1000).running(DRIVER);
+    events.receive(DRIVEN, OK).woken(100).idle(DRIVER).pause(50).on(1).running(100).send(1, OK).idle(100);
+    let summary = events.summary();
+    let explanation = summary.requests[0].explanation.as_ref().expect("an explanation");
+    let waits: Vec<_> = explanation.calls.iter().map(|wait| (&*wait.summary, wait.ns, wait.count)).collect();
+    assert_eq!((explanation.parts.waiting, waits), (1040, vec![("GET /a", 1040, 1)]));
+}
