@@ -30,6 +30,7 @@ use side::{Side, State};
 use unread::Unread;
 
 pub(super) use head::{begins_request, may_begin_response};
+pub(super) use line::request_likeness;
 
 /// Requests that may wait for their responses at a time; no client sends more ahead.
 const PENDING_MAX: usize = 4096;

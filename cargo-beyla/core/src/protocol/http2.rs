@@ -48,7 +48,7 @@ pub const CANDIDATE: Candidate = Candidate {
     token: Some("h2c"),
     open: |beginning| {
         Box::new(match beginning {
-            Beginning::First(held) => Http2::after(held.len()),
+            Beginning::First { held, .. } => Http2::after(held.len()),
             Beginning::Midst => Http2::joined(),
             Beginning::Upgraded(_) => Http2::upgraded(),
         })

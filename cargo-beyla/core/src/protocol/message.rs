@@ -76,11 +76,13 @@ pub trait Messages {
     /// The head of a request is whole: an exchange begins.
     fn request(&mut self, stream: StreamId, head: &RequestHead<'_>);
 
-    /// A command that is not one of HTTP is whole as far as it says what it asks for: an exchange begins.
+    /// A command that is not one of HTTP is whole as far as it says what it asks for: an exchange begins. All of its bytes
+    /// and all of its answer's count as content; there are no heads.
     fn command(&mut self, stream: StreamId, command: &Command<'_>);
 
     /// The connection's own handshake, such as the login to a database, is over; `time_ns` is the return of the call
-    /// that moved its last byte, in nanoseconds. Until then the connection counts as being opened.
+    /// that moved its last byte, in nanoseconds. Until then the connection counts as being opened. Where a handshake has
+    /// several steps, this is said after each.
     fn ready(&mut self, time_ns: u64);
 
     /// The head of the final response is whole; the first bytes of the answer to a command have come.

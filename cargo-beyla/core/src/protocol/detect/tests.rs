@@ -22,7 +22,7 @@ const LINES: Candidate = Candidate {
     token: Some("lines"),
     open: |beginning| {
         let streams = [match beginning {
-            Beginning::First(held) => held.len() as u64,
+            Beginning::First { held, .. } => held.len() as u64,
             Beginning::Midst => 0,
             Beginning::Upgraded(_) => 1,
         }; 2];

@@ -2,6 +2,8 @@
 
 use std::str;
 
+use crate::protocol::candidate;
+
 /// No method that anybody uses is longer, in bytes.
 const METHOD_MAX: usize = 32;
 
@@ -62,6 +64,15 @@ pub(super) fn likeness(bytes: &[u8]) -> Likeness {
         }
         (None, false) => Likeness::Begun,
         _ => Likeness::None,
+    }
+}
+
+/// How much the first bytes of a client are like a request line of HTTP/1.
+pub(in crate::protocol) fn request_likeness(bytes: &[u8]) -> candidate::Likeness {
+    match likeness(bytes) {
+        Likeness::None => candidate::Likeness::None,
+        Likeness::Begun => candidate::Likeness::Partial,
+        Likeness::Unknown | Likeness::Whole => candidate::Likeness::Whole,
     }
 }
 
