@@ -13,7 +13,7 @@ use crate::model::trace_context::Caller;
 use crate::protocol::message::{
     Command, CommandEnding, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished,
 };
-use crate::runtime::attribution::{CallConnection, Operator};
+use crate::runtime::attribution::{CallConnection, NewCall, Operator};
 use crate::transport::segment::Direction;
 
 /// A call waited for its connection if it began at most this long after the connection was there, in nanoseconds, ...
@@ -89,7 +89,9 @@ impl Calls {
     ) {
         let Some(opening) = self.opening.take() else { return };
         let summary = state.call_texts.intern("connect");
-        let start = state.attribution.begins(&mut self.users, self.sender, &summary, opening.connecting_ns);
+        let connecting_ns = opening.connecting_ns;
+        let new = NewCall { maker: self.sender, summary: &summary, start_ns: connecting_ns, begun_ns: connecting_ns };
+        let start = state.attribution.begins(&mut self.users, &new);
         let boundaries = CallBoundaries {
             connecting: Some(opening.connecting_ns),
             begun: time_ns,
@@ -189,8 +191,10 @@ impl CallSink<'_> {
         let place = calls.place(stream).err()?;
         let connecting = calls.connecting(asked.begun_ns);
         state.calls += 1;
-        let begun_ns = connecting.unwrap_or(asked.begun_ns);
-        let start = state.attribution.begins(&mut calls.users, calls.sender, &asked.summary, begun_ns);
+        let begun_ns = asked.begun_ns;
+        let start_ns = connecting.unwrap_or(begun_ns);
+        let new = NewCall { maker: calls.sender, summary: &asked.summary, start_ns, begun_ns };
+        let start = state.attribution.begins(&mut calls.users, &new);
         let call = CallInFlight {
             id: state.calls,
             stream,

@@ -44,7 +44,7 @@ impl ClientConnection {
     ) -> Self {
         Self {
             streams,
-            protocol: if before { Detector::joined() } else { Detector::default() },
+            protocol: Detector::client(&info.server, before),
             calls: Calls::new(info, users, connecting_ns),
             is_established: before,
             closed: None,

@@ -9,6 +9,7 @@
 //! what no request line begins is none of HTTP/1's, nor is what has no status line for its answer. It is read as turns.
 
 mod foreign;
+mod sealed;
 mod unsupported;
 mod view;
 
@@ -27,7 +28,7 @@ use view::View;
 const PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS];
 
 /// The protocols beside HTTP/1 that a client asks in.
-const CLIENT_PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS, postgresql::CANDIDATE, redis::CANDIDATE];
+const CLIENT_PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, sealed::TLS, postgresql::CANDIDATE, redis::CANDIDATE];
 
 /// What numbers of HTTP/1 exchanges begin behind where another protocol has begun to number them: those of HTTP/2 have
 /// 31 bits.

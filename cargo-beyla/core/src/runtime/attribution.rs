@@ -71,6 +71,19 @@ enum User {
     Several,
 }
 
+/// A call that begins. Times are nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewCall<'a> {
+    /// Who makes its send call.
+    pub(crate) maker: Operator,
+    /// What it asks for, in words.
+    pub(crate) summary: &'a Arc<str>,
+    /// When its time starts, with that of its connection if it waits for one.
+    pub(crate) start_ns: u64,
+    /// Entry of its first send call.
+    pub(crate) begun_ns: u64,
+}
+
 /// What was known when a call began of the request that it belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct CallStart {
@@ -221,14 +234,9 @@ impl Attribution {
         }
     }
 
-    /// A call begins on a connection at `at`, in nanoseconds. `maker` makes its send call.
-    pub(crate) fn begins(
-        &mut self,
-        connection: &mut CallConnection,
-        maker: Operator,
-        summary: &Arc<str>,
-        at: u64,
-    ) -> CallStart {
+    /// A call begins on a connection.
+    pub(crate) fn begins(&mut self, connection: &mut CallConnection, call: &NewCall<'_>) -> CallStart {
+        let NewCall { maker, summary, start_ns: at, begun_ns } = *call;
         let key = maker.key();
         connection.used_by(key);
         if key.is_some() {
@@ -251,7 +259,7 @@ impl Attribution {
             // Whom it wakes has nothing to do with the request whose task has spawned it.
             self.tasks.forget(TaskKey::of_address(task));
         }
-        let candidates = if own.is_none() { self.wakes.candidates(maker.thread) } else { Box::default() };
+        let candidates = if own.is_none() { self.wakes.candidates(maker.thread, begun_ns) } else { Box::default() };
         CallStart { at, own, candidates, comes_without_requests: self.without_requests.contains(summary) }
     }
 
@@ -298,7 +306,7 @@ impl Attribution {
         let TaskChange { task, thread, .. } = *change;
         let at = change.header.time_ns;
         match change.header.flags {
-            task::RUNNING => self.wakes.poll_begins(thread, task),
+            task::RUNNING => self.wakes.poll_begins(thread, task, at),
             task::WOKEN => return self.woken(thread, task),
             task::SPAWNED | task::SPAWNED_BLOCKING => self.spawned_at(thread, task, at),
             _ => {}

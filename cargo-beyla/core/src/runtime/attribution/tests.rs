@@ -65,7 +65,8 @@ impl Run {
 
     fn begins(&mut self, connection: &mut CallConnection, by: Operator) -> CallStart {
         let at = self.tick();
-        self.attribution.begins(connection, by, &"SELECT".into(), at)
+        self.attribution
+            .begins(connection, &NewCall { maker: by, summary: &"SELECT".into(), start_ns: at, begun_ns: at })
     }
 
     fn ends(&mut self, connection: &CallConnection, start: &CallStart) -> Option<CallOf> {

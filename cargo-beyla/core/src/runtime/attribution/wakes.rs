@@ -29,6 +29,7 @@ pub(super) struct Wakes {
 #[derive(Debug)]
 struct Poll {
     task: u64,
+    begin_ns: u64,
     /// The requests whose tasks had woken the task before.
     woken_by: Vec<u64>,
     /// The requests whose tasks it has woken since the last read.
@@ -36,13 +37,13 @@ struct Poll {
 }
 
 impl Wakes {
-    /// A thread begins to poll a task.
-    pub(super) fn poll_begins(&mut self, thread: u32, task: u64) {
+    /// A thread begins to poll a task, at a moment in nanoseconds.
+    pub(super) fn poll_begins(&mut self, thread: u32, task: u64, begin_ns: u64) {
         if self.polls.len() >= THREADS_MAX && !self.polls.contains_key(&thread) {
             self.polls.clear();
         }
         let woken_by = self.woken.get_mut(&task).map(std::mem::take).unwrap_or_default();
-        self.polls.insert(thread, Poll { task, woken_by, replies: Vec::new() });
+        self.polls.insert(thread, Poll { task, begin_ns, woken_by, replies: Vec::new() });
     }
 
     /// The poll of a thread is over.
@@ -87,9 +88,10 @@ impl Wakes {
         }
     }
 
-    /// The requests whose tasks may have asked the task that a thread polls for what it does now.
-    pub(super) fn candidates(&self, thread: u32) -> Box<[u64]> {
-        let Some(poll) = self.polls.get(&thread) else { return Box::default() };
+    /// The requests whose tasks may have asked the task that a thread polls for what it has
+    /// done at a moment of this poll, in nanoseconds.
+    pub(super) fn candidates(&self, thread: u32, at: u64) -> Box<[u64]> {
+        let Some(poll) = self.polls.get(&thread).filter(|poll| poll.begin_ns <= at) else { return Box::default() };
         let mut all = poll.woken_by.clone();
         let since = self.woken.get(&poll.task).into_iter().flatten();
         all.extend(since.filter(|request| !poll.woken_by.contains(request)));
@@ -142,7 +144,7 @@ mod tests {
 
     fn matched(replies: &[u64], candidates: &[&[u64]]) -> Vec<Option<(u64, Certainty)>> {
         let mut wakes = Wakes::default();
-        wakes.poll_begins(1, DRIVER);
+        wakes.poll_begins(1, DRIVER, 100);
         replies.iter().for_each(|request| wakes.replies(1, *request));
         let found = wakes.matched(1, candidates.iter().copied());
         found.into_iter().map(|of| of.map(|of| (of.request, of.certainty))).collect()
@@ -154,14 +156,16 @@ mod tests {
         wakes.wakes(DRIVER, 1);
         wakes.wakes(DRIVER, 2);
         wakes.wakes(DRIVER, 1);
-        wakes.poll_begins(1, DRIVER);
+        wakes.poll_begins(1, DRIVER, 100);
         wakes.wakes(DRIVER, 3);
-        assert_eq!(&*wakes.candidates(1), [1, 2, 3]);
+        assert_eq!(&*wakes.candidates(1, 150), [1, 2, 3]);
         wakes.poll_ends(1);
-        wakes.poll_begins(2, DRIVER);
-        assert_eq!((&*wakes.candidates(2), &*wakes.candidates(1)), (&[3][..], &[][..]));
+        wakes.poll_begins(2, DRIVER, 200);
+        assert_eq!((&*wakes.candidates(2, 250), &*wakes.candidates(1, 150)), (&[3][..], &[][..]));
+        // What it does now was begun in an earlier poll.
+        assert_eq!(&*wakes.candidates(2, 150), []);
         (0..=CANDIDATES_MAX as u64).for_each(|request| wakes.wakes(DRIVER, 10 + request));
-        assert_eq!(&*wakes.candidates(2), []);
+        assert_eq!(&*wakes.candidates(2, 250), []);
     }
 
     #[test]
@@ -186,7 +190,7 @@ mod tests {
         let mut wakes = Wakes::default();
         for n in 0..2 * WOKEN_MAX as u64 {
             wakes.wakes(n, 1);
-            wakes.poll_begins(n as u32, n);
+            wakes.poll_begins(n as u32, n, n);
             assert!(wakes.woken.len() <= WOKEN_MAX && wakes.polls.len() <= THREADS_MAX);
         }
     }

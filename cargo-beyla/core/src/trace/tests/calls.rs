@@ -131,6 +131,19 @@ fn connections_that_the_process_opens_are_counted_apart() {
 }
 
 #[test]
+fn of_calls_in_tls_the_times_and_the_sizes_are_known() {
+    let call = only(|events| {
+        events.connect(1).send(1, "\x16\x03\x01\x00\x01a").pause(300).receive(1, "\x16\x03\x03\x00\x01a");
+        events.send(1, "\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x01a").send(1, "\x17\x03\x03\x00\x03ask");
+        events.pause(100).receive(1, "\x17\x03\x03\x00\x04told")
+    });
+    assert_eq!((call.kind, call.outcome), (CallKind::Tcp, Outcome::Complete));
+    assert_eq!(phases(&call), [Some(380), Some(10), Some(110), Some(10), Some(0)]);
+    let body = |bytes: MessageBytes| bytes.body;
+    assert_eq!((body(call.request_bytes), call.response_bytes.and_then(body)), (Some(8), Some(9)));
+}
+
+#[test]
 fn the_calls_of_a_request_come_with_it() {
     let mut events = EventBuilder::new();
     events.in_task(5).open(1).receive(1, GET);

@@ -152,7 +152,8 @@ impl Simulation {
         let at = self.run.tick();
         let place = &mut self.connections[connection];
         place.busy += 1;
-        let start = self.run.attribution.begins(&mut place.of, task(maker), &summary.into(), at);
+        let new = NewCall { maker: task(maker), summary: &summary.into(), start_ns: at, begun_ns: at };
+        let start = self.run.attribution.begins(&mut place.of, &new);
         self.calls.push(Calling { way, truth, connection, start });
     }
 
