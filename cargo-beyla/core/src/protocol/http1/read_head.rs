@@ -10,21 +10,18 @@ pub(super) enum ReadHead<'a, T> {
     Whole { bytes: &'a [u8], head: T, left: usize },
     /// All of it, and it cannot be read; likewise.
     Unreadable { bytes: &'a [u8], left: usize },
-    /// A beginning that cannot become a head.
-    Impossible(&'a [u8]),
+    /// A beginning, which is in the buffer. If a check `is_due`, it is time to see whether it may become a head: not at
+    /// each byte that comes, or the work would grow with the square of the length.
+    Partial { is_due: bool },
     /// More than is read of a head.
-    TooLong(&'a [u8]),
-    /// A beginning; it is in the buffer.
-    Partial,
+    TooLong,
 }
 
-/// Reads on in a head. The buffer holds what has come of it before, and `may_become` tells whether a beginning may become
-/// a head.
+/// Reads on in a head. The buffer holds what has come of it before.
 pub(super) fn read_head<'a, T: Head>(
     buffer: &'a mut Vec<u8>,
     input: &'a [u8],
     cache: &mut HeadCache<T>,
-    may_become: fn(&[u8]) -> bool,
 ) -> ReadHead<'a, T> {
     if buffer.is_empty()
         && let Some((bytes, head)) = cache.again(input)
@@ -37,14 +34,7 @@ pub(super) fn read_head<'a, T: Head>(
             Ok(head) => ReadHead::Whole { bytes, head, left: rest.len() },
             Err(_) => ReadHead::Unreadable { bytes, left: rest.len() },
         },
-        Found::Partial => {
-            // Not at each byte that comes, or the work would grow with the square of the length.
-            if before.next_power_of_two() < buffer.len() && !may_become(buffer) {
-                ReadHead::Impossible(buffer)
-            } else {
-                ReadHead::Partial
-            }
-        }
-        Found::TooLong => ReadHead::TooLong(if buffer.is_empty() { input } else { buffer }),
+        Found::Partial => ReadHead::Partial { is_due: before.next_power_of_two() < before + input.len() },
+        Found::TooLong => ReadHead::TooLong,
     }
 }

@@ -22,7 +22,7 @@ impl Http1 {
         messages: &mut dyn Messages,
     ) -> &'a [u8] {
         let mut buffer = std::mem::take(&mut self.requests.head);
-        let left = match read_head(&mut buffer, input, &mut heads.requests, head::may_become_request) {
+        let left = match read_head(&mut buffer, input, &mut heads.requests) {
             ReadHead::Whole { bytes, head, left } => {
                 self.request_head(bytes, head, segment, messages);
                 left
@@ -31,16 +31,17 @@ impl Http1 {
                 self.refuse_request(bytes, Why::Broken);
                 left
             }
-            ReadHead::Impossible(bytes) => {
-                self.refuse_request(bytes, Why::Broken);
+            ReadHead::Partial { is_due } => {
+                if is_due && !head::may_become_request(&buffer) {
+                    self.refuse_request(&buffer, Why::Broken);
+                } else {
+                    self.requests.head = buffer;
+                }
                 0
             }
-            ReadHead::TooLong(bytes) => {
+            ReadHead::TooLong => {
+                let bytes = if buffer.is_empty() { input } else { &buffer };
                 self.refuse_request(bytes, Why::TooLong);
-                0
-            }
-            ReadHead::Partial => {
-                self.requests.head = buffer;
                 0
             }
         };

@@ -31,7 +31,7 @@ impl Http1 {
             }
         }
         let mut buffer = std::mem::take(&mut self.responses.head);
-        let left = match read_head(&mut buffer, input, &mut heads.responses, head::may_become_response) {
+        let left = match read_head(&mut buffer, input, &mut heads.responses) {
             ReadHead::Whole { bytes, head, left } => {
                 self.response_head(bytes, head, segment, messages);
                 left
@@ -40,12 +40,16 @@ impl Http1 {
                 self.refuse_response(messages);
                 left
             }
-            ReadHead::Impossible(_) | ReadHead::TooLong(_) => {
-                self.refuse_response(messages);
+            ReadHead::Partial { is_due } => {
+                if is_due && !head::may_become_response(&buffer) {
+                    self.refuse_response(messages);
+                } else {
+                    self.responses.head = buffer;
+                }
                 0
             }
-            ReadHead::Partial => {
-                self.responses.head = buffer;
+            ReadHead::TooLong => {
+                self.refuse_response(messages);
                 0
             }
         };
