@@ -173,14 +173,9 @@ impl Connection {
         let info = Arc::clone(&self.exchanges.info);
         for mut exchange in self.exchanges.drain() {
             let unfinished = self.protocol.unfinished(exchange.stream);
-            if !exchange.received {
-                exchange.request_bytes.body = unfinished.request_body;
-            }
+            exchange.take_unfinished(&unfinished);
             if exchange.outcome.is_none() {
                 let begun = exchange.status.is_some();
-                if let Some(bytes) = &mut exchange.response_bytes {
-                    bytes.body = unfinished.response_body;
-                }
                 let response =
                     Some(unfinished.response).filter(|response| begun || *response == UnfinishedResponse::Unseen);
                 let sent = sent.filter(|_| begun);

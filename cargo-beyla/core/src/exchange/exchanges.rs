@@ -365,18 +365,13 @@ impl Messages for MessageSink<'_> {
 
     fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished) {
         let Some(exchange) = self.exchanges.get(stream) else { return };
+        exchange.take_unfinished(unfinished);
         if exchange.outcome.is_none() {
             let outcome = match by {
                 Party::Client => Outcome::ClientClosed,
                 Party::Server => Outcome::ServerClosed,
             };
             exchange.end(outcome, time_ns);
-            if let Some(bytes) = &mut exchange.response_bytes {
-                bytes.body = unfinished.response_body;
-            }
-        }
-        if !exchange.received {
-            exchange.request_bytes.body = unfinished.request_body;
         }
         // What has not come of the request will not.
         exchange.received = true;

@@ -1,5 +1,6 @@
 //! What a protocol makes of a connection's byte streams.
 
+use super::content::ContentCounter;
 use super::grpc;
 use super::http1::head_cache::Heads;
 use super::trace_context::TraceHeaders;
@@ -153,6 +154,11 @@ pub struct MessageEnd {
 }
 
 impl MessageEnd {
+    /// The end of a message with this content, which the call moved that returned at `time_ns`.
+    pub(super) fn of(content: &ContentCounter, time_ns: Option<u64>) -> Self {
+        Self { body: content.length(), time_ns, grpc: content.grpc() }
+    }
+
     /// The end of a message that is none of gRPC.
     pub fn new(body: Option<u64>, time_ns: Option<u64>) -> Self {
         Self { body, time_ns, grpc: grpc::Ending::default() }
@@ -186,15 +192,40 @@ pub enum GivenUp {
 pub struct Unfinished {
     /// Content of the request so far, if it is not whole; `None` where the framing was lost.
     pub request_body: Option<u64>,
+    /// What its messages say of a gRPC call so far.
+    pub request_grpc: grpc::Ending,
     /// Content of the response so far, if it has begun; `None` where the framing was lost.
     pub response_body: Option<u64>,
+    /// What its messages say of a gRPC call so far.
+    pub response_grpc: grpc::Ending,
     /// What the response wants.
     pub response: UnfinishedResponse,
 }
 
 impl Unfinished {
     /// Of an exchange that the protocol knows nothing of.
-    pub const UNKNOWN: Self = Self { request_body: None, response_body: None, response: UnfinishedResponse::Bytes };
+    pub const UNKNOWN: Self = Self {
+        request_body: None,
+        request_grpc: grpc::Ending::UNKNOWN,
+        response_body: None,
+        response_grpc: grpc::Ending::UNKNOWN,
+        response: UnfinishedResponse::Bytes,
+    };
+
+    /// Of an exchange of which so much content has come, as far as that is known.
+    pub(super) fn of(
+        request: Option<&ContentCounter>,
+        response: Option<&ContentCounter>,
+        wanted: UnfinishedResponse,
+    ) -> Self {
+        Self {
+            request_body: request.and_then(ContentCounter::length),
+            request_grpc: request.map_or(grpc::Ending::UNKNOWN, ContentCounter::grpc),
+            response_body: response.and_then(ContentCounter::length),
+            response_grpc: response.map_or(grpc::Ending::UNKNOWN, ContentCounter::grpc),
+            response: wanted,
+        }
+    }
 }
 
 /// What a response wants that has not ended when its connection does.

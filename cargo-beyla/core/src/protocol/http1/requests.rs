@@ -64,6 +64,7 @@ impl Http1 {
             stream: StreamId::default(),
             method: Method::named(method),
             upgrade: head.upgrade,
+            is_grpc: head.grpc.is_some(),
             pipelined,
             maybe_unseen: false,
         });
@@ -83,19 +84,21 @@ impl Http1 {
                 arrived_ns: start.arrived,
                 read_ns: start.returned,
                 trace: head.trace(bytes),
-                grpc: None,
+                grpc: head.grpc,
             },
         );
-        let (body, length) = match head.framing {
+        let (mut body, length) = match head.framing {
             Framing::Unsaid => (Body::of_length(0), None),
             _ if method == "CONNECT" => (Body::of_length(0), None),
             Framing::Length(length) => (Body::of_length(length), Some(length)),
             Framing::Chunked => (Body::chunked(), None),
             Framing::Undelimited => (Body::lost(), None),
         };
+        if let Some(call) = head.grpc {
+            body.count_messages(call.encoding);
+        }
         if body.is_whole() {
-            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
-            self.end_request(end, messages);
+            self.end_request(body.end(Some(segment.end_ns)), messages);
         } else if head.expects && !body.is_lost() {
             self.requests.state = State::Expecting(Expectation::new(body, length, segment.end_ns).into());
         } else {
@@ -126,8 +129,8 @@ impl Http1 {
         if let State::Body(body) = &self.requests.state
             && body.is_lost()
         {
-            let time_ns = self.requests.last_ns.filter(|_| !body.is_unseen());
-            self.end_request(MessageEnd::new(None, time_ns), messages);
+            let end = body.end(self.requests.last_ns.filter(|_| !body.is_unseen()));
+            self.end_request(end, messages);
         }
     }
 

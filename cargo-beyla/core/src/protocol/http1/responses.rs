@@ -87,15 +87,18 @@ impl Http1 {
             messages.end(expected.stream, Direction::Request, &end);
         }
         let upgraded = head.status == 101 || (expected.method == Method::Connect && (200..300).contains(&head.status));
-        let body = match head.framing {
+        let mut body = match head.framing {
             _ if upgraded || expected.method == Method::Head || matches!(head.status, 204 | 304) => Body::of_length(0),
             Framing::Length(length) => Body::of_length(length),
             Framing::Chunked => Body::chunked(),
             Framing::Unsaid | Framing::Undelimited => Body::until_close(),
         };
+        if let Some(encoding) = head.grpc.filter(|_| expected.is_grpc) {
+            body.count_messages(encoding);
+            body.note_status(head.grpc_status);
+        }
         if body.is_whole() {
-            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
-            self.end_response(end, messages);
+            self.end_response(body.end(Some(segment.end_ns)), messages);
         } else {
             self.responses.state = State::Body(body);
         }
@@ -151,8 +154,8 @@ impl Http1 {
         if let State::Body(body) = &self.responses.state
             && body.is_lost()
         {
-            let time_ns = self.responses.last_ns.filter(|_| !body.is_unseen());
-            self.end_response(MessageEnd::new(None, time_ns), messages);
+            let end = body.end(self.responses.last_ns.filter(|_| !body.is_unseen()));
+            self.end_response(end, messages);
         }
     }
 

@@ -95,8 +95,8 @@ impl Http2 {
                 let skipped = payload.content.skip(hidden);
                 if let Some(stream) = self.streams.get_mut(&stream) {
                     match skipped {
-                        Some(skipped) => stream.half(direction).skip(skipped.into()),
-                        None => stream.half(direction).lose(),
+                        Some(skipped) => stream.half(direction).content.skip(skipped.into()),
+                        None => stream.half(direction).content.lose(),
                     }
                 }
             }
@@ -153,7 +153,7 @@ impl Http2 {
             Kind::Data => {
                 let content = payload.content.read(bytes, payload.header.length);
                 if let Some(stream) = self.streams.get_mut(&payload.header.stream) {
-                    stream.half(direction).read(content);
+                    stream.half(direction).content.read(content);
                 }
                 if is_over {
                     self.end_frame(direction, &[], Some(segment), messages);

@@ -3,7 +3,7 @@
 use super::side::State;
 use super::{Http2, exchange};
 use crate::model::connection::Party;
-use crate::protocol::message::Messages;
+use crate::protocol::message::{MessageEnd, Messages};
 use crate::transport::segment::{Direction, Segment};
 
 impl Http2 {
@@ -31,13 +31,13 @@ impl Http2 {
                 return;
             }
             let request = &mut stream.request;
-            if !request.is_ended && request.body.is_none() {
+            if !request.is_ended && request.content.length().is_none() {
                 // Its end may have been as well, and hardly comes behind the response.
                 request.is_ended = true;
-                messages.end(exchange, Direction::Request, &request.end(None));
+                messages.end(exchange, Direction::Request, &MessageEnd::of(&request.content, None));
             }
         }
-        messages.end(exchange, direction, &stream.half(direction).end(time_ns));
+        messages.end(exchange, direction, &MessageEnd::of(&stream.half(direction).content, time_ns));
         if stream.is_closed() {
             self.streams.remove(&number);
         }
@@ -77,7 +77,7 @@ impl Http2 {
             let half = stream.half(direction);
             if !half.is_ended {
                 if half.has_head {
-                    half.lose();
+                    half.content.lose();
                 }
                 stream.is_doubtful |= direction == Direction::Response;
             }
