@@ -10,19 +10,28 @@ use crate::model::explanation::CallWait;
 /// The calls that one explanation names; the shortest waits go.
 const NAMED_MAX: usize = 8;
 
-/// How long a request waited for its calls, by what these ask for: the longest wait first. `waiting` are the times in
-/// which its task waited, ascending and without overlap.
+/// How long a request waited for its calls within its phase `handle`, by what these ask for: the longest wait first.
+/// `waiting` are the times in which its task waited, ascending and without overlap. The waits take no more than `most`,
+/// in nanoseconds, all together.
 ///
 /// Of calls at the same time, the request waits for the one that ends last: without the others, it would have waited as
 /// long.
-pub(crate) fn call_waits(calls: &[Arc<Call>], waiting: &[Range<u64>]) -> Vec<CallWait> {
+pub(crate) fn call_waits(
+    calls: &[Arc<Call>],
+    waiting: &[Range<u64>],
+    handle: &Range<u64>,
+    mut most: u64,
+) -> Vec<CallWait> {
     let mut by_end: Vec<&Call> = calls.iter().map(|call| &**call).collect();
     by_end.sort_by_key(|call| Reverse(call.boundaries.ended));
     let mut left = waiting.to_vec();
     let mut waits: Vec<CallWait> = Vec::new();
     for call in by_end {
-        let (ns, rest) = take(&left, &(call.boundaries.start()..call.boundaries.ended));
+        let within = call.boundaries.start().max(handle.start)..call.boundaries.ended.min(handle.end);
+        let (ns, rest) = take(&left, &within);
         left = rest;
+        let ns = ns.min(most);
+        most -= ns;
         if ns == 0 {
             continue;
         }
@@ -67,7 +76,7 @@ mod tests {
     }
 
     fn waits(of: &[(&str, u64, u64)], waiting: &[Range<u64>]) -> Vec<(String, u64, u32)> {
-        let waits = call_waits(&calls(of), waiting);
+        let waits = call_waits(&calls(of), waiting, &(0..1000), u64::MAX);
         waits.into_iter().map(|wait| (wait.summary.to_string(), wait.ns, wait.count)).collect()
     }
 
@@ -91,6 +100,13 @@ mod tests {
     fn of_calls_at_the_same_time_it_waits_for_the_one_that_ends_last() {
         let of = [("A", 10, 30), ("B", 12, 50), ("C", 20, 40)];
         assert_eq!(waits(&of, &[10..60]), [row("B", 38, 1), row("A", 2, 1)]);
+    }
+
+    #[test]
+    fn only_the_phase_handle_counts() {
+        let of = calls(&[("GET", 10, 30)]);
+        let ns = |handle: Range<u64>, most| call_waits(&of, &[0..100], &handle, most).first().map(|wait| wait.ns);
+        assert_eq!([ns(15..25, 100), ns(0..100, 7), ns(40..50, 100)], [Some(10), Some(7), None]);
     }
 
     proptest! {

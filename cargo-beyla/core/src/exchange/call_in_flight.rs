@@ -55,6 +55,7 @@ impl CallInFlight {
         if let Some(bytes) = &mut self.response_bytes {
             bytes.body = unfinished.response_body;
         }
+        self.grpc_status = self.grpc_status.or(unfinished.response_grpc.status);
     }
 
     pub(crate) fn is_complete(&self) -> bool {

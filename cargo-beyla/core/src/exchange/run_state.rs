@@ -14,6 +14,7 @@ use crate::exchange::route_names::RouteNames;
 use crate::model::call::CallOf;
 use crate::model::connection::ConnectionInfo;
 use crate::model::explanation::Parts;
+use crate::model::request::Outcome;
 use crate::model::summary::Unseen;
 use crate::model::trace_context::{Caller, TraceId};
 use crate::protocol::message::{GivenUp, Note};
@@ -101,7 +102,8 @@ impl RunState {
                 test: connection.owner.and_then(|owner| owner.test),
                 boundaries: &exchange.boundaries,
                 upload_ns: exchange.upload_ns,
-                stalled_ns: exchange.stalled_ns,
+                stalled_ns: exchange.stall.total(exchange.boundaries.ended),
+                is_refused: exchange.outcome == Some(Outcome::ServerClosed) && exchange.status.is_none(),
             })
         });
         self.ended.push(Ended { exchange, connection: Arc::clone(connection), parts });
@@ -210,7 +212,7 @@ impl RunState {
         *count += 1;
     }
 
-    /// Counts bytes that no record told of.
+    /// Counts bytes that moved without a record.
     pub(crate) fn miss(&mut self, bytes: u64) {
         self.unseen.missing_bytes = self.unseen.missing_bytes.saturating_add(bytes);
     }

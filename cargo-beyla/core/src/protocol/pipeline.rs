@@ -161,6 +161,7 @@ impl<T> Pipeline<T> {
             request_body: exchange.request.bytes,
             response_body: exchange.response.bytes,
             response: if exchange.is_doubtful { UnfinishedResponse::Unseen } else { UnfinishedResponse::Bytes },
+            ..Unfinished::UNKNOWN
         }
     }
 }

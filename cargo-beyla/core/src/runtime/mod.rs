@@ -9,6 +9,7 @@ mod clock;
 pub(crate) mod observations;
 mod polls;
 mod scheduling_entity;
+mod streams;
 pub(crate) mod symbols;
 mod tasks;
 mod threads;

@@ -88,7 +88,10 @@ impl EndedRequests {
             if let (Some(runtime), Some(slot)) = (&runtime, exchange.runtime_slot) {
                 request.explanation = runtime.explanation(slot, |route| names.name(route)).map(|mut explanation| {
                     if let Some(calls) = &calls {
-                        explanation.calls = call_waits(&calls.calls, runtime.waiting(slot));
+                        let handle = boundaries.received.unwrap_or(boundaries.read)
+                            ..boundaries.responded.unwrap_or(boundaries.ended);
+                        let most = explanation.parts.waiting;
+                        explanation.calls = call_waits(&calls.calls, runtime.waiting(slot), &handle, most);
                     }
                     Arc::new(explanation)
                 });
