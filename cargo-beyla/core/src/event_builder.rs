@@ -277,10 +277,8 @@ impl EventBuilder {
     /// Bytes move, and the record of it is lost.
     pub(crate) fn unseen(&mut self, direction: Direction, connection: u64, length: u32) -> &mut Self {
         let ends = self.connections.get_mut(&connection).expect("an open connection");
-        let position = match Direction::of(ends.role, Io::Receive) == direction {
-            true => &mut ends.received,
-            false => &mut ends.sent,
-        };
+        let position =
+            if Direction::of(ends.role, Io::Receive) == direction { &mut ends.received } else { &mut ends.sent };
         *position = position.wrapping_add(length);
         self.now += 20;
         self

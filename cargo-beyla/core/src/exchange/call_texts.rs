@@ -56,9 +56,10 @@ impl CallTexts {
             return known.text.clone();
         }
         let text = self.interner.get(&format!("{method} {path}"));
-        let summary = match is_grpc {
-            true => self.interner.get(path),
-            false => self.interner.get(&format!("{method} {}", routes.route(path))),
+        let summary = if is_grpc {
+            self.interner.get(path)
+        } else {
+            self.interner.get(&format!("{method} {}", routes.route(path)))
         };
         let text = CallText { summary, text };
         if method.len() + path.len() <= LENGTH_MAX {

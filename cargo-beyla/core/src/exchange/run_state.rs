@@ -171,7 +171,9 @@ impl RunState {
     pub(super) fn judge_all(&mut self) {
         let mut threads: Vec<u32> = self.held.keys().copied().collect();
         threads.sort_unstable();
-        threads.into_iter().for_each(|thread| self.judge_held(thread));
+        for thread in threads {
+            self.judge_held(thread);
+        }
     }
 
     /// Counts a connection that the process opened and that is not read any further.

@@ -2,38 +2,11 @@
 
 use std::sync::Arc;
 
+pub use crate::model::call_kind::CallKind;
 use crate::model::connection::{ConnectionInfo, Endpoint, StreamId};
 use crate::model::duration::Distribution;
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::trace_context::{Caller, SpanId, TraceId};
-
-/// What a call asks for: the protocol, as reports name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CallKind {
-    /// A request of HTTP.
-    Http,
-    /// A call of gRPC.
-    Grpc,
-    /// A statement of PostgreSQL.
-    Postgresql,
-    /// A command of Redis.
-    Redis,
-    /// A turn of a protocol that is not read: what the process sent before the peer answered, and the answer.
-    Tcp,
-}
-
-impl CallKind {
-    /// Its name in reports; for a database, also the value of `db.system.name` in OpenTelemetry's conventions.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Grpc => "grpc",
-            Self::Postgresql => "postgresql",
-            Self::Redis => "redis",
-            Self::Tcp => "tcp",
-        }
-    }
-}
 
 /// One call and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::call::CallKind;
+use crate::model::call_kind::CallKind;
 use crate::model::system_call::SystemCall;
 
 /// The parts of a `handle` phase, in nanoseconds; they sum to it exactly.

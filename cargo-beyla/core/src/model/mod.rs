@@ -2,6 +2,7 @@
 
 pub mod boundaries;
 pub mod call;
+pub mod call_kind;
 pub mod connection;
 pub mod duration;
 pub mod explanation;

@@ -13,10 +13,12 @@ fn thread(thread: u32) -> Operator {
     Operator { process: 0, thread, task: 0 }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be nothing")]
 fn certain(request: u64) -> Option<CallOf> {
     Some(CallOf { request, certainty: Certainty::Certain })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as above")]
 fn likely(request: u64) -> Option<CallOf> {
     Some(CallOf { request, certainty: Certainty::Likely })
 }

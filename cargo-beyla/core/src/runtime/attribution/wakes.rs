@@ -145,7 +145,9 @@ mod tests {
     fn matched(replies: &[u64], candidates: &[&[u64]]) -> Vec<Option<(u64, Certainty)>> {
         let mut wakes = Wakes::default();
         wakes.poll_begins(1, DRIVER, 100);
-        replies.iter().for_each(|request| wakes.replies(1, *request));
+        for request in replies {
+            wakes.replies(1, *request);
+        }
         let found = wakes.matched(1, candidates.iter().copied());
         found.into_iter().map(|of| of.map(|of| (of.request, of.certainty))).collect()
     }
@@ -164,7 +166,9 @@ mod tests {
         assert_eq!((&*wakes.candidates(2, 250), &*wakes.candidates(1, 150)), (&[3][..], &[][..]));
         // What it does now was begun in an earlier poll.
         assert_eq!(&*wakes.candidates(2, 150), []);
-        (0..=CANDIDATES_MAX as u64).for_each(|request| wakes.wakes(DRIVER, 10 + request));
+        for request in 0..=CANDIDATES_MAX as u64 {
+            wakes.wakes(DRIVER, 10 + request);
+        }
         assert_eq!(&*wakes.candidates(2, 250), []);
     }
 

@@ -40,7 +40,7 @@ fn a_call_has_its_phases_and_no_query() {
     assert_eq!(phases(&call), [Some(20), Some(10), Some(500), Some(320), Some(0)]);
     assert_eq!(call.request_bytes, MessageBytes { header: GET_USER.len() as u64, body: Some(0) });
     assert_eq!(call.response_bytes, Some(MessageBytes { header: NOT_FOUND.len() as u64, body: Some(0) }));
-    let ends = [&call.connection.server, &call.connection.client].map(|end| end.to_string());
+    let ends = [&call.connection.server, &call.connection.client].map(ToString::to_string);
     assert_eq!(ends, ["127.0.0.1:9000", "127.0.0.1:40001"]);
 }
 

@@ -131,18 +131,16 @@ impl Simulation {
     }
 
     fn begin_driven(&mut self, request: u64, worker: u64) {
-        let driven: Vec<usize> =
+        let shared: Vec<usize> =
             (0..self.connections.len()).filter(|&at| self.connections[at].driver.is_some()).collect();
-        let connection = match driven.get(self.random.usize(..4)) {
-            Some(&connection) => connection,
-            None => {
-                let of = self.run.opens(task(worker));
-                let driver = self.new_task();
-                self.run.spawns(worker, driver);
-                self.connections.push(Connection { of, driver: Some(driver), busy: 0 });
-                self.connections.len() - 1
-            }
-        };
+        let known = shared.get(self.random.usize(..4)).copied();
+        let connection = known.unwrap_or_else(|| {
+            let of = self.run.opens(task(worker));
+            let driver = self.new_task();
+            self.run.spawns(worker, driver);
+            self.connections.push(Connection { of, driver: Some(driver), busy: 0 });
+            self.connections.len() - 1
+        });
         if let Some(driver) = self.connections[connection].driver {
             self.begin_on(Way::Driven, Some(request), driver, connection, "GET");
         }

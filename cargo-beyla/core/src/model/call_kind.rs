@@ -1,0 +1,29 @@
+//! The protocols of outbound calls.
+
+/// What a call asks for: the protocol, as reports name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CallKind {
+    /// A request of HTTP.
+    Http,
+    /// A call of gRPC.
+    Grpc,
+    /// A statement of PostgreSQL.
+    Postgresql,
+    /// A command of Redis.
+    Redis,
+    /// A turn of a protocol that is not read: what the process sent before the peer answered, and the answer.
+    Tcp,
+}
+
+impl CallKind {
+    /// Its name in reports; for a database, also the value of `db.system.name` in OpenTelemetry's conventions.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::Postgresql => "postgresql",
+            Self::Redis => "redis",
+            Self::Tcp => "tcp",
+        }
+    }
+}
