@@ -104,14 +104,16 @@ pub struct Connection {
     pub reserved: u32,
     /// See [`Beginning::peer`].
     pub peer: u64,
-    pub role: Role,
+    /// A [`Role`].
+    pub role: u32,
     pub reserved2: u32,
 }
 
 impl Connection {
+    /// Asked anew each time, so that the verifier need not follow each answer through all that comes after.
     #[inline(always)]
     pub fn is_client(&self) -> bool {
-        self.role == Role::Client
+        payload::get(&self.role) == Role::Client as u32
     }
 }
 
@@ -196,7 +198,7 @@ pub fn put(sock: Sock, family: u16, beginning: Beginning) {
         ends,
         reserved: 0,
         peer,
-        role,
+        role: role as u32,
         reserved2: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
@@ -250,11 +252,14 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         remote: Endpoint::NONE,
         receive_sequence: connection.receive_begin,
         send_sequence: connection.send_begin,
-        task: task_at_hand::current(),
+        task: 0,
         thread: bpf_get_current_pid_tgid() as u32,
         reserved: 0,
     };
     let Some(open) = payload::place(open) else { return };
+    if connection.is_client() {
+        task_at_hand::put(&mut open.task);
+    }
     sock.read_local(&mut open.local);
     sock.read_remote(&mut open.remote);
     // On a Unix socket only the server's end has a name.

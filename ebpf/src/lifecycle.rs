@@ -178,10 +178,11 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
     if connection.untold_ns == 0 {
         return;
     }
-    let (receive_sequence, send_sequence) = if connection.family == AF_UNIX {
-        (connection.unix_received, connection.unix_sent)
+    let (receive_sequence, send_sequence, local_port) = if connection.family == AF_UNIX {
+        (connection.unix_received, connection.unix_sent, 0)
     } else {
-        (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0))
+        let sequences = (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0));
+        (sequences.0, sequences.1, sock.local_port().unwrap_or(0))
     };
     let state = State {
         header: Header { time_ns: connection.untold_ns, ..header::<State>(kind::STATE, connection.id) },
@@ -191,7 +192,7 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
         reserved: 0,
         receive_sequence,
         send_sequence,
-        local_port: if connection.untold_new == tcp_state::ESTABLISHED { sock.local_port().unwrap_or(0) } else { 0 },
+        local_port,
         reserved2: 0,
     };
     connection.untold_ns = 0;

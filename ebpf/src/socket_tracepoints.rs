@@ -17,12 +17,13 @@ pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     if flags as u64 & MSG_PEEK != 0 {
         return 0;
     }
+    if target::is_current_or_found() {
+        returned(&context, Direction::Receive);
+        return 0;
+    }
     let sock = TypedSock::argument(&context, 0);
     if context.arg::<i32>(1) == 0 && sock.family() == AF_UNIX {
         clients::server_has_met_end(sock.untyped());
-    }
-    if target::is_current_or_found() {
-        returned(&context, Direction::Receive);
     }
     0
 }

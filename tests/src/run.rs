@@ -57,6 +57,8 @@ pub const ACTIX_LAB: Server = Server { package: "actix_lab", bin: "actix_lab" };
 pub const TOTAL_REQUEST_TIMES: Server = Server { package: "total_request_times", bin: "total_request_times" };
 /// The package's own server on hyper, with a runtime of one thread.
 pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
+/// The package's own server that calls others.
+pub const CALLING_SERVER: Server = Server { package: "beyla-tests", bin: "calling_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.
 pub const THREADS_SERVER: Server = Server { package: "beyla-tests", bin: "threads_server" };
 /// The package's own server of several processes.

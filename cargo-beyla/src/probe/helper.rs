@@ -21,7 +21,7 @@ use nix::unistd::{Pid, setpgid};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::channel::{failed, send_ready};
-use super::executable::{Executable, Executables};
+use super::executable::{Executable, Executables, TaskIdPlace};
 use super::greeting::Greeting;
 use super::programs::{Programs, ProgramsError};
 use super::request::{self, ProbeArguments, Request};
@@ -211,7 +211,9 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         // The few that are wanted come with the first connection that the process opens.
         false => Ok(()),
     });
-    if let Err(error) = probed && explained {
+    if let Err(error) = probed
+        && explained
+    {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
@@ -253,7 +255,10 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         let (told_to_end, process_ended) = (is_ready(&waited_for[0]), is_ready(&waited_for[1]));
 
         let Milestones { executed, listening, listening_unix, connects } = Milestones::take(&mut milestones);
-        if connects && !explained && let Ok(runtime) = &runtime {
+        if connects
+            && !explained
+            && let Ok(runtime) = &runtime
+        {
             // What is not seen then are the tasks that other tasks spawn: their calls are counted as nobody's.
             let _ = runtime.attach_probes(&mut programs);
         }
@@ -324,10 +329,8 @@ impl AsyncRuntime {
     fn tell_variables(&self, programs: &mut Programs) -> Result<(), HelperError> {
         for (index, executable) in self.opened.iter().enumerate() {
             let variables = self.executables.task_variables.iter().filter(|variable| variable.executable == index);
-            let offsets: Vec<i64> = variables.map(|variable| variable.offset).collect();
-            if !offsets.is_empty() {
-                programs.set_task_variables(executable.identity()?, &offsets)?;
-            }
+            let places: Vec<TaskIdPlace> = variables.map(|variable| variable.place).collect();
+            programs.set_task_variables(executable.identity()?, &places)?;
         }
         Ok(())
     }
