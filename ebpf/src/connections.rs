@@ -110,6 +110,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Asked anew each time, as [`Connection::is_client`].
+    #[inline(always)]
+    pub fn is_unix(&self) -> bool {
+        payload::get(&self.family) == AF_UNIX
+    }
+
     /// Asked anew each time, so that the verifier need not follow each answer through all that comes after.
     #[inline(always)]
     pub fn is_client(&self) -> bool {
@@ -215,7 +221,7 @@ pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     // only one side writes or whose torn value does no harm.
     let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
     // Nothing tells that a Unix socket has gone with its process.
-    if connection.family == AF_UNIX && connection.owner != 0 && !family::is_member(connection.owner) {
+    if connection.is_unix() && connection.owner != 0 && !family::is_member(connection.owner) {
         remove(sock);
         return None;
     }

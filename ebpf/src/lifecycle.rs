@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::BtfTracePointContext,
 };
-use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, AF_UNIX, LISTENS_ON_IPV6_ONLY};
+use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, LISTENS_ON_IPV6_ONLY};
 
 use crate::connections::{self, Connection};
 use crate::fields::Sock;
@@ -178,7 +178,7 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
     if connection.untold_ns == 0 {
         return;
     }
-    let (receive_sequence, send_sequence, local_port) = if connection.family == AF_UNIX {
+    let (receive_sequence, send_sequence, local_port) = if connection.is_unix() {
         (connection.unix_received, connection.unix_sent, 0)
     } else {
         let sequences = (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0));
@@ -203,7 +203,7 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
 #[inline(always)]
 pub fn unix_closing(sock: Sock, whole: bool) {
     let Some(connection) = connections::get(sock) else { return };
-    if connection.family != AF_UNIX {
+    if !connection.is_unix() {
         return;
     }
     let new = if whole { tcp_state::CLOSE } else { tcp_state::FIN_WAIT1 };

@@ -2,8 +2,8 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
-    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX,
-    CAPTURE_TURN, MOVED_BY_CLIENT,
+    kind, Header, Transfer, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX, CAPTURE_TURN,
+    MOVED_BY_CLIENT,
 };
 
 use crate::connections::{Connection, Direction};
@@ -15,7 +15,7 @@ use crate::{task_at_hand, threads};
 /// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
 #[inline(always)]
 pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: impl Fn() -> Direction, length: u32) -> u32 {
-    if connection.family == AF_UNIX {
+    if connection.is_unix() {
         let sequence = match direction() {
             Direction::Receive => &mut connection.unix_received,
             Direction::Send => &mut connection.unix_sent,
@@ -81,13 +81,13 @@ pub fn record(
             (transfer.arrival_ns, transfer.header.flags) = if connection.is_client() {
                 // When a server has it is not asked.
                 (0, 0)
-            } else if connection.family == AF_UNIX {
+            } else if connection.is_unix() {
                 // The last time within the call is that of its last byte.
                 (connection.delivered_ns, 0)
             } else {
                 deliveries::sent(connection, end_sequence)
             };
-            transfer.received_sequence = if connection.family == AF_UNIX {
+            transfer.received_sequence = if connection.is_unix() {
                 connection.unix_received
             } else if connection.received_sequence == connection.queued_sequence {
                 // All that has come was seen to be received.
