@@ -82,7 +82,8 @@ fn look(uncertain: &mut Uncertain, process: &Process, connection: &Connection) {
         evidence.program = process.uncertain;
         evidence.connection = 0;
         evidence.changes = 0;
-        evidence.candidates = ((1u64 << (get(&uncertain.words) & UNCERTAIN_WORDS_MAX)) - 1) as u32;
+        // There are UNCERTAIN_WORDS_MAX at the most.
+        evidence.candidates = ((1u64 << (get(&uncertain.words) & 31)) - 1) as u32;
     }
     let begin = task_at_hand::thread_pointer().wrapping_add_signed(get(&uncertain.begin));
     // SAFETY: `words` is as large as is said; the helper checks the address, and leaves zeros where it cannot read.
