@@ -67,8 +67,7 @@ fn adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut Connection
     if !sock.is_stream() || sock.state()? != tcp_state::ESTABLISHED {
         return None;
     }
-    let mut beginning =
-        Beginning { role: Role::Client, before: true, established_ns: 0, receive: 0, send: 0, peer: 0 };
+    let mut beginning = Beginning { role: Role::Client, before: true, established_ns: 0, receive: 0, send: 0, peer: 0 };
     let family = sock.family()?;
     match family {
         AF_UNIX => {
@@ -104,8 +103,8 @@ pub fn closed_unix(sock: Sock, connection: &mut Connection) {
     connections::remove(sock);
 }
 
-/// Any process of the machine has met the end of the stream on a Unix socket. It may be the server's end of a connection
-/// whose client's end is gone.
+/// Another process has met the end of the stream on a Unix socket. It may be the server's end of a connection whose client's
+/// end is gone. (A process that serves its own calls is watched closing it.)
 #[inline(always)]
 pub fn server_has_met_end(server: Sock) {
     let Some(sock) = server.unix_peer() else { return };

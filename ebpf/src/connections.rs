@@ -104,14 +104,22 @@ pub struct Connection {
     pub reserved: u32,
     /// See [`Beginning::peer`].
     pub peer: u64,
-    pub role: Role,
+    /// A [`Role`].
+    pub role: u32,
     pub reserved2: u32,
 }
 
 impl Connection {
+    /// Asked anew each time, as [`Connection::is_client`].
+    #[inline(always)]
+    pub fn is_unix(&self) -> bool {
+        payload::get(&self.family) == AF_UNIX
+    }
+
+    /// Asked anew each time, so that the verifier need not follow each answer through all that comes after.
     #[inline(always)]
     pub fn is_client(&self) -> bool {
-        self.role == Role::Client
+        payload::get(&self.role) == Role::Client as u32
     }
 }
 
@@ -196,7 +204,7 @@ pub fn put(sock: Sock, family: u16, beginning: Beginning) {
         ends,
         reserved: 0,
         peer,
-        role,
+        role: role as u32,
         reserved2: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
@@ -213,7 +221,7 @@ pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     // only one side writes or whose torn value does no harm.
     let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
     // Nothing tells that a Unix socket has gone with its process.
-    if connection.family == AF_UNIX && connection.owner != 0 && !family::is_member(connection.owner) {
+    if connection.is_unix() && connection.owner != 0 && !family::is_member(connection.owner) {
         remove(sock);
         return None;
     }
@@ -250,11 +258,14 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         remote: Endpoint::NONE,
         receive_sequence: connection.receive_begin,
         send_sequence: connection.send_begin,
-        task: task_at_hand::current(),
+        task: 0,
         thread: bpf_get_current_pid_tgid() as u32,
         reserved: 0,
     };
     let Some(open) = payload::place(open) else { return };
+    if connection.is_client() {
+        task_at_hand::put(&mut open.task);
+    }
     sock.read_local(&mut open.local);
     sock.read_remote(&mut open.remote);
     // On a Unix socket only the server's end has a name.

@@ -12,8 +12,8 @@ use aya_ebpf::{
 use cargo_beyla_events::{kind, Executed, Exited, Forked, Header, Owner, PATH_MAX};
 
 use crate::fields::{current_process_pid, read, setting, TypedTask};
-use crate::{output, task_at_hand};
 use crate::target::{self, Word};
+use crate::{output, task_at_hand};
 
 /// Processes of the family, by their number at the root of PID namespaces: [`TRACED`], or [`KNOWN`] while they
 /// have executed nothing that may be traced. What is forked of a process that is traced itself is traced at once.
@@ -101,6 +101,7 @@ pub fn is_current_expected() -> bool {
     MET.store(MET.load() + 1);
     let process = current();
     enter(process, TRACED);
+    task_at_hand::learn();
     let header = Header { size: size_of::<Executed>() as u32, ..output::of_now(kind::EXECUTED) };
     output::record(&Executed { header, process, pid });
     true
@@ -149,8 +150,8 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     target::number_is_given_to(child);
-    task_at_hand::forget(child);
     // What is forked goes on with the same program.
+    task_at_hand::forked(child);
     let state = match state(parent) {
         Some(state) => state,
         None if is_ancestor(parent) => setting!(itself),
@@ -166,12 +167,12 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn executed(context: &BtfTracePointContext) {
     let process = current();
-    task_at_hand::forget(process);
     if state(process).is_some() {
         enter(process, if is_of_user() { TRACED } else { KNOWN });
     } else if !target::is_itself() {
         return;
     }
+    task_at_hand::learn();
     let Some(scratch) = EXECUTED.get_ptr_mut(0) else { return };
     // SAFETY: the pointer is to this CPU's own element, and nothing that uses it interrupts us.
     let scratch = unsafe { &mut *scratch };
@@ -217,6 +218,7 @@ pub fn exited(thread: TypedTask) {
         return;
     }
     let _ = FAMILY.remove(&process);
+    task_at_hand::forget(process);
     let header = Header { size: size_of::<Exited>() as u32, ..output::of_now(kind::EXITED) };
     output::record(&Exited { header, process, reserved: 0 });
 }

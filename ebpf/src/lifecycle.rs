@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::BtfTracePointContext,
 };
-use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, AF_UNIX, LISTENS_ON_IPV6_ONLY};
+use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, LISTENS_ON_IPV6_ONLY};
 
 use crate::connections::{self, Connection};
 use crate::fields::Sock;
@@ -178,10 +178,11 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
     if connection.untold_ns == 0 {
         return;
     }
-    let (receive_sequence, send_sequence) = if connection.family == AF_UNIX {
-        (connection.unix_received, connection.unix_sent)
+    let (receive_sequence, send_sequence, local_port) = if connection.is_unix() {
+        (connection.unix_received, connection.unix_sent, 0)
     } else {
-        (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0))
+        let sequences = (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0));
+        (sequences.0, sequences.1, sock.local_port().unwrap_or(0))
     };
     let state = State {
         header: Header { time_ns: connection.untold_ns, ..header::<State>(kind::STATE, connection.id) },
@@ -191,7 +192,7 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
         reserved: 0,
         receive_sequence,
         send_sequence,
-        local_port: if connection.untold_new == tcp_state::ESTABLISHED { sock.local_port().unwrap_or(0) } else { 0 },
+        local_port,
         reserved2: 0,
     };
     connection.untold_ns = 0;
@@ -202,7 +203,7 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
 #[inline(always)]
 pub fn unix_closing(sock: Sock, whole: bool) {
     let Some(connection) = connections::get(sock) else { return };
-    if connection.family != AF_UNIX {
+    if !connection.is_unix() {
         return;
     }
     let new = if whole { tcp_state::CLOSE } else { tcp_state::FIN_WAIT1 };

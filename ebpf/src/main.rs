@@ -7,6 +7,7 @@
 #![no_main]
 
 mod arrivals;
+mod calibration;
 mod clients;
 mod connections;
 mod deliveries;

@@ -5,7 +5,7 @@ use cargo_beyla_events::{kind, Header, Sending};
 
 use crate::connections::Connection;
 use crate::fields::setting;
-use crate::{output, threads};
+use crate::{calibration, output, threads};
 
 /// The system call's result when the send buffer is full.
 const EAGAIN: i64 = -11;
@@ -16,6 +16,9 @@ pub fn begins(connection: &mut Connection) {
     let time_ns = output::now();
     connection.send_begin_ns = time_ns;
     connection.delivered_ns = 0;
+    if !connection.is_client() {
+        calibration::answers(connection);
+    }
     if setting!(explain) != 0 && !connection.is_client() {
         threads::sends();
         record(kind::SENDING, connection, time_ns);

@@ -17,12 +17,13 @@ pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     if flags as u64 & MSG_PEEK != 0 {
         return 0;
     }
+    if target::is_current_or_found() {
+        returned(&context, Direction::Receive);
+        return 0;
+    }
     let sock = TypedSock::argument(&context, 0);
     if context.arg::<i32>(1) == 0 && sock.family() == AF_UNIX {
         clients::server_has_met_end(sock.untyped());
-    }
-    if target::is_current_or_found() {
-        returned(&context, Direction::Receive);
     }
     0
 }
@@ -57,14 +58,13 @@ fn returned(context: &BtfTracePointContext, direction: Direction) {
     let moved_bytes = if result > 0 { result as u32 } else { 0 };
     let (received, sent) = if direction == Direction::Receive { (moved_bytes, 0) } else { (0, moved_bytes) };
     let Some(connection) = clients::get_or_adopt(sock, received, sent) else { return };
-    let is_unix = connection.family == AF_UNIX;
-    if is_unix && (!connection.is_client() || clients::is_stale(sock, connection)) {
+    if connection.is_unix() && (!connection.is_client() || clients::is_stale(sock, connection)) {
         return;
     }
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
-    let end_of_stream = is_unix && result == 0 && direction == Direction::Receive;
-    if result > 0 || end_of_stream {
+    let ends_stream = result == 0 && direction == Direction::Receive && connection.is_unix();
+    if result > 0 || ends_stream {
         moved(sock, connection, direction, result as u32, time_ns);
     } else {
         connection.batch_index = 0;

@@ -100,7 +100,7 @@ fn connection(descriptor: u64) -> Option<(Sock, &'static mut Connection)> {
 
 #[inline(always)]
 fn ours(sock: Sock, connection: &'static mut Connection) -> Option<(Sock, &'static mut Connection)> {
-    let ours = setting!(socket_tracepoints) == 0 || (connection.family == AF_UNIX && !connection.is_client());
+    let ours = setting!(socket_tracepoints) == 0 || (connection.is_unix() && !connection.is_client());
     ours.then_some((sock, connection))
 }
 
@@ -238,7 +238,7 @@ fn returned(registers: &Registers, descriptor: u64, direction: NotedDirection, r
     let Some((sock, connection)) = connection(descriptor) else { return };
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
-    let end_of_stream = result == 0 && direction.get() == Direction::Receive && connection.family == AF_UNIX;
+    let end_of_stream = result == 0 && direction.get() == Direction::Receive && connection.is_unix();
     if result > 0 || end_of_stream {
         moved(sock, connection, registers, direction, result, time_ns);
     }

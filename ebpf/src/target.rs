@@ -11,7 +11,7 @@ use aya_ebpf::{
 use cargo_beyla_events::kind;
 
 use crate::fields::{current_process_pid, setting};
-use crate::{family, output};
+use crate::{family, output, task_at_hand};
 
 /// The process id at the root of PID namespaces, which is what the cheapest helper tells; 0 before the
 /// process has executed its program.
@@ -134,6 +134,7 @@ fn adopt() {
     }
     PROCESS_PID.store(current_process_pid().unwrap_or(0));
     PROCESS.store(bpf_get_current_pid_tgid() >> 32);
+    task_at_hand::learn();
     let executed = output::of_now(kind::EXEC);
     output::milestone((&raw const executed).cast(), u64::from(executed.size));
 }

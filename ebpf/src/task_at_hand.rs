@@ -5,89 +5,46 @@
 //! the thread pointer, and one read of the thread's memory tells the task.
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_task, bpf_probe_read_user},
+    bindings::BPF_ANY,
+    helpers::{bpf_get_current_task, generated::bpf_probe_read_user as probe_read_user},
     macros::map,
-    maps::{Array, HashMap},
+    maps::HashMap,
 };
-use cargo_beyla_events::{TASK_ID_BITS, TASK_VARIABLES_MAX};
+use cargo_beyla_events::{NO_TASK_VARIABLE, TASK_ID_BITS, TASK_VARIABLES_MAX};
 
-use crate::family;
 use crate::fields::{read, setting};
+use crate::payload::get;
+use crate::{calibration, family};
 
-/// Offsets of the variables of a program from the thread pointer, one a version of tokio. The first that is 0 ends them.
+/// Offsets of the variables of a program from the thread pointer, one a version of tokio; [`NO_TASK_VARIABLE`] if there is none.
 type Variables = [i64; TASK_VARIABLES_MAX];
 
 /// Those of the programs that may be traced, by the inode's number and the size of the file.
 #[map]
 static TASK_VARIABLES: HashMap<[u64; 2], Variables> = HashMap::with_max_entries(1024, 0);
 
-/// A power of two.
-const SLOTS: u32 = 64;
-
 /// What is known of a process.
 #[repr(C)]
-struct Slot {
-    /// As it is numbered at the root of PID namespaces; 0 if there is none.
-    process: u32,
-    reserved: u32,
-    variables: Variables,
+#[derive(Clone, Copy)]
+pub struct Process {
+    pub variables: Variables,
+    /// Its program, as in [`TASK_VARIABLES`], while it is still to be found out where that has the id; else zeros.
+    pub uncertain: [u64; 2],
 }
 
-/// The processes of whose variables somebody has asked last, by the low bits of their numbers.
+/// The processes that have such variables, as they are numbered at the root of PID namespaces.
 #[map]
-static PROCESS_VARIABLES: Array<Slot> = Array::with_max_entries(SLOTS, 0);
+static PROCESS_VARIABLES: HashMap<u32, Process> = HashMap::with_max_entries(16 * 1024, 0);
 
+/// The current process, if it has such variables.
 #[inline(always)]
-fn slot(process: u32) -> Option<*mut Slot> {
-    PROCESS_VARIABLES.get_ptr_mut(process % SLOTS)
+pub fn process() -> Option<*mut Process> {
+    PROCESS_VARIABLES.get_ptr_mut(&family::current())
 }
 
-/// A process begins, or executes another program.
+/// The current process has executed a program, or is met for the first time: looks up what is known of the program.
 #[inline(always)]
-pub fn forget(process: u32) {
-    if let Some(slot) = slot(process) {
-        // SAFETY: elements of an array are never freed.
-        unsafe { (&raw mut (*slot).process).write_volatile(0) };
-    }
-}
-
-/// The id of the task that the current thread polls, in [`TASK_ID_BITS`] bits, and above them which version of tokio
-/// numbers it; 0 if it polls none, or that is not known.
-#[inline(always)]
-pub fn current() -> u64 {
-    let process = family::current();
-    let Some(slot) = slot(process) else { return 0 };
-    // SAFETY: elements of an array are never freed. A slot is empty while another CPU fills it.
-    let slot = unsafe {
-        if (&raw const (*slot).process).read_volatile() != process {
-            fill(slot, process);
-        }
-        &*slot
-    };
-    if slot.variables[0] == 0 {
-        return 0;
-    }
-    // SAFETY: the helper has no precondition.
-    let task = unsafe { bpf_get_current_task() };
-    let Some(pointer) = read::<u64>(task, setting!(task_thread_pointer)) else { return 0 };
-    let mut found = 0;
-    for (version, offset) in slot.variables.iter().enumerate() {
-        if *offset == 0 {
-            break;
-        }
-        // SAFETY: the helper checks the address.
-        let id = unsafe { bpf_probe_read_user(pointer.wrapping_add_signed(*offset) as *const u64) }.unwrap_or(0);
-        if id != 0 {
-            found = id & ((1 << TASK_ID_BITS) - 1) | (version as u64) << TASK_ID_BITS;
-            break;
-        }
-    }
-    found
-}
-
-/// Looks the current process's program up.
-#[inline(always)]
-unsafe fn fill(slot: *mut Slot, process: u32) {
+pub fn learn() {
     // SAFETY: the helper has no precondition.
     let task = unsafe { bpf_get_current_task() };
     let memory: u64 = read(task, setting!(task_mm)).unwrap_or(0);
@@ -95,11 +52,56 @@ unsafe fn fill(slot: *mut Slot, process: u32) {
     let inode: u64 = read(file, setting!(file_inode)).unwrap_or(0);
     let program = [read(inode, setting!(inode_number)).unwrap_or(0), read(inode, setting!(inode_size)).unwrap_or(0)];
     // SAFETY: the value is copied at once.
-    let variables = unsafe { TASK_VARIABLES.get(&program) }.copied().unwrap_or([0; TASK_VARIABLES_MAX]);
-    // SAFETY: the caller's pointer is to an element of an array, which is never freed.
-    unsafe {
-        (&raw mut (*slot).process).write_volatile(0);
-        (&raw mut (*slot).variables).write_volatile(variables);
-        (&raw mut (*slot).process).write_volatile(process);
+    let known = unsafe { TASK_VARIABLES.get(&program) }.copied();
+    let process = match known {
+        Some(variables) => Process { variables, uncertain: [0; 2] },
+        None if calibration::knows(&program) => {
+            Process { variables: [NO_TASK_VARIABLE; TASK_VARIABLES_MAX], uncertain: program }
+        }
+        None => return forget(family::current()),
+    };
+    // With no room its tasks are not known.
+    let _ = PROCESS_VARIABLES.insert(&family::current(), &process, u64::from(BPF_ANY));
+}
+
+/// The current process has started another one, with the same program.
+#[inline(always)]
+pub fn forked(child: u32) {
+    if let Some(process) = process() {
+        // SAFETY: the verifier checks for null, and elements of the table are not freed while a program runs.
+        let _ = PROCESS_VARIABLES.insert(&child, unsafe { &*process }, u64::from(BPF_ANY));
+    }
+}
+
+/// A process has ended, or executes another program.
+#[inline(always)]
+pub fn forget(process: u32) {
+    let _ = PROCESS_VARIABLES.remove(&process);
+}
+
+#[inline(always)]
+pub fn thread_pointer() -> u64 {
+    // SAFETY: the helper has no precondition.
+    let task = unsafe { bpf_get_current_task() };
+    read(task, setting!(task_thread_pointer)).unwrap_or(0)
+}
+
+/// Puts the id of the task that the current thread polls into `id`, in [`TASK_ID_BITS`] bits, and above them which version
+/// of tokio numbers it; 0 if it polls none, or that is not known. (In memory, where the verifier does not look.)
+#[inline(always)]
+pub fn put(id: &mut u64) {
+    *id = 0;
+    let Some(process) = process() else { return };
+    let pointer = thread_pointer();
+    // SAFETY: see `forked`.
+    let [first, second] = unsafe { get(&(*process).variables) };
+    // SAFETY: the helper checks the address, and leaves zeros where it cannot read.
+    unsafe { probe_read_user((id as *mut u64).cast(), 8, pointer.wrapping_add_signed(first) as *const _) };
+    if second != NO_TASK_VARIABLE && get(id) == 0 {
+        // SAFETY: as above.
+        unsafe { probe_read_user((id as *mut u64).cast(), 8, pointer.wrapping_add_signed(second) as *const _) };
+        if get(id) != 0 {
+            *id = get(id) | 1 << TASK_ID_BITS;
+        }
     }
 }

@@ -10,7 +10,9 @@ use aya_ebpf::{
     maps::HashMap,
     programs::ProbeContext,
 };
-use cargo_beyla_events::{kind, task, Header, Spawned, TaskChange, Vtable, SPAWNED_BLOCKING, TASK_ID_BITS, VTABLE_WORDS};
+use cargo_beyla_events::{
+    kind, task, Header, Spawned, TaskChange, Vtable, SPAWNED_BLOCKING, TASK_ID_BITS, VTABLE_WORDS,
+};
 
 use crate::fields::setting;
 use crate::{family, output, target, task_at_hand, threads};
@@ -69,13 +71,33 @@ pub fn task_woken(context: ProbeContext) -> u32 {
 /// `Handle::schedule_option_task_without_yield`: a new task, the second argument.
 #[uprobe]
 pub fn task_spawned(context: ProbeContext) -> u32 {
-    spawned(&context, task::SPAWNED, 0)
+    let Some(task) = argument(&context, 1) else { return 0 };
+    if setting!(explain) != 0 {
+        record(task::SPAWNED, task, 0, output::now());
+    } else {
+        tell_spawned(task, 0);
+    }
+    0
+}
+
+/// `OwnedTasks::bind_inner`: a new task, the second argument.
+#[uprobe]
+pub fn task_bound(context: ProbeContext) -> u32 {
+    if let Some(task) = argument(&context, 1) {
+        tell_spawned(task, 0);
+    }
+    0
 }
 
 /// `Spawner::spawn_task`: a new task of the blocking pool, the second argument.
 #[uprobe]
 pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
-    spawned(&context, task::SPAWNED_BLOCKING, SPAWNED_BLOCKING)
+    let Some(task) = argument(&context, 1) else { return 0 };
+    if setting!(explain) != 0 {
+        record(task::SPAWNED_BLOCKING, task, 0, output::now());
+    }
+    tell_spawned(task, SPAWNED_BLOCKING);
+    0
 }
 
 /// `Defer::defer`: the task that the thread polls gives way to others.
@@ -101,22 +123,18 @@ fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
 }
 
 #[inline(always)]
-fn spawned(context: &ProbeContext, what: u16, flags: u16) -> u32 {
-    let Some(task) = argument(context, 1) else { return 0 };
+fn tell_spawned(task: u64, flags: u16) {
+    let Some(child) = id(task) else { return };
     let time_ns = output::now();
-    if setting!(explain) != 0 {
-        record(what, task, 0, time_ns);
-    }
-    let Some(child) = id(task) else { return 0 };
-    let spawned = Spawned {
+    let mut spawned = Spawned {
         header: Header { kind: kind::SPAWNED, flags, size: size_of::<Spawned>() as u32, time_ns, connection: 0 },
-        parent: task_at_hand::current(),
+        parent: 0,
         child,
         thread: bpf_get_current_pid_tgid() as u32,
         process: family::current(),
     };
+    task_at_hand::put(&mut spawned.parent);
     output::frequent((&raw const spawned).cast(), size_of::<Spawned>() as u64);
-    0
 }
 
 /// The id of a task: its table of functions says where it stands. Tokio 1.23.

@@ -2,11 +2,11 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
-    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX,
-    CAPTURE_TURN, MOVED_BY_CLIENT,
+    kind, Header, Transfer, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX, CAPTURE_TURN,
+    MOVED_BY_CLIENT,
 };
 
-use crate::connections::{Connection, Direction, Role};
+use crate::connections::{Connection, Direction};
 use crate::deliveries;
 use crate::fields::Sock;
 use crate::payload::{self, Memory};
@@ -15,7 +15,7 @@ use crate::{task_at_hand, threads};
 /// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
 #[inline(always)]
 pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: impl Fn() -> Direction, length: u32) -> u32 {
-    if connection.family == AF_UNIX {
+    if connection.is_unix() {
         let sequence = match direction() {
             Direction::Receive => &mut connection.unix_received,
             Direction::Send => &mut connection.unix_sent,
@@ -55,7 +55,7 @@ pub fn record(
         captured: 0,
         thread: bpf_get_current_pid_tgid() as u32,
         tail: [0; 8],
-        task: task_at_hand::current(),
+        task: 0,
     };
     match direction() {
         Direction::Receive => {
@@ -81,13 +81,13 @@ pub fn record(
             (transfer.arrival_ns, transfer.header.flags) = if connection.is_client() {
                 // When a server has it is not asked.
                 (0, 0)
-            } else if connection.family == AF_UNIX {
+            } else if connection.is_unix() {
                 // The last time within the call is that of its last byte.
                 (connection.delivered_ns, 0)
             } else {
                 deliveries::sent(connection, end_sequence)
             };
-            transfer.received_sequence = if connection.family == AF_UNIX {
+            transfer.received_sequence = if connection.is_unix() {
                 connection.unix_received
             } else if connection.received_sequence == connection.queued_sequence {
                 // All that has come was seen to be received.
@@ -97,10 +97,11 @@ pub fn record(
             };
         }
     }
-    if connection.is_client() {
-        transfer.header.flags |= MOVED_BY_CLIENT;
-    }
     scratch.transfer = transfer;
+    if connection.is_client() {
+        scratch.transfer.header.flags |= MOVED_BY_CLIENT;
+    }
+    task_at_hand::put(&mut scratch.transfer.task);
     let limit = limit(connection, direction(), length);
     payload::copy(scratch, limit);
     payload::submit(scratch);
@@ -111,9 +112,10 @@ pub fn record(
 /// calls without waiting for an answer, so more is captured of them.
 #[inline(always)]
 fn limit(connection: &mut Connection, direction: Direction, length: u32) -> u32 {
-    let role = connection.role;
     let turned = connection.last_direction != direction as u32;
     connection.last_direction = direction as u32;
+    let is_call = connection.is_client() && direction == Direction::Send;
+    let least = if is_call { CAPTURE_CONTINUED_CALLS } else { CAPTURE_CONTINUED };
     let budget = match direction {
         Direction::Receive => &mut connection.receive_budget,
         Direction::Send => &mut connection.send_budget,
@@ -121,8 +123,6 @@ fn limit(connection: &mut Connection, direction: Direction, length: u32) -> u32 
     if turned {
         *budget = CAPTURE_TURN;
     }
-    let is_call = role == Role::Client && direction == Direction::Send;
-    let least = if is_call { CAPTURE_CONTINUED_CALLS } else { CAPTURE_CONTINUED };
     let limit = if *budget > least { *budget } else { least };
     let limit = if limit > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { limit };
     let used = if length < limit { length } else { limit };

@@ -61,6 +61,8 @@ pub const GRPC_SERVER: Server = Server { package: "grpc", bin: "grpc_server" };
 pub const HTTP2_SERVER: Server = Server { package: "beyla-tests", bin: "http2_server" };
 /// The package's own server on hyper, with a runtime of one thread.
 pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
+/// The package's own server that calls others.
+pub const CALLING_SERVER: Server = Server { package: "beyla-tests", bin: "calling_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.
 pub const THREADS_SERVER: Server = Server { package: "beyla-tests", bin: "threads_server" };
 /// The package's own server of several processes.

@@ -28,8 +28,22 @@ pub struct Executables {
 pub struct TaskVariable {
     /// The executable, by its place in [`Executables::paths`].
     pub executable: usize,
-    /// Its place, in bytes from the thread pointer on.
-    pub offset: i64,
+    /// Its place.
+    pub place: TaskIdPlace,
+}
+
+/// A place in what each thread of a program has for itself, in bytes from the thread pointer on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskIdPlace {
+    /// There.
+    At(i64),
+    /// In a variable that begins there and has this size, in bytes; the kernel side finds out where.
+    Within {
+        /// Where the variable begins.
+        begin: i64,
+        /// Its size.
+        size: u64,
+    },
 }
 
 /// Paths that need not be text, which `PathBuf` wants them to be.

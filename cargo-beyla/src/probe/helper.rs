@@ -21,7 +21,7 @@ use nix::unistd::{Pid, setpgid};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::channel::{failed, send_ready};
-use super::executable::{Executable, Executables};
+use super::executable::{Executable, Executables, TaskIdPlace};
 use super::greeting::Greeting;
 use super::programs::{Programs, ProgramsError};
 use super::request::{self, ProbeArguments, Request};
@@ -206,14 +206,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     if explained && !programs.tells_registers() {
         unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
     }
-    let probed = runtime.as_ref().map_err(ToString::to_string).and_then(|runtime| match explained {
-        true => runtime.attach_probes(&mut programs).map_err(|error| error.to_string()),
-        // The few that are wanted come with the first connection that the process opens.
-        false => Ok(()),
-    });
-    if let Err(error) = probed
-        && explained
-    {
+    if explained && let Err(error) = attach_probes(runtime.as_ref(), &mut programs) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
@@ -224,12 +217,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     }
     hand_over(output, &programs, &unseen)?;
     let before = !arguments.attach;
-    for TcpListener { address, ipv6_only } in tcp {
-        output.write_all(&listens(Endpoint::Tcp(*address), *ipv6_only, before))?;
-    }
-    for path in unix {
-        output.write_all(&listens(Endpoint::Unix(path.clone()), false, before))?;
-    }
+    tell_listeners(output, &listening, before)?;
 
     // System calls are watched until the process is known, by the first that it makes.
     let mut known = !arguments.attach;
@@ -309,6 +297,12 @@ fn open_process(pid: u32) -> Result<OwnedFd, HelperError> {
     rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).map_err(|errno| no_process(errno.into()))
 }
 
+/// Probes the runtime's functions, or says why not.
+fn attach_probes(runtime: Result<&AsyncRuntime, &HelperError>, programs: &mut Programs) -> Result<(), String> {
+    let runtime = runtime.map_err(ToString::to_string)?;
+    runtime.attach_probes(programs).map_err(|error| error.to_string())
+}
+
 /// What the parent has found of the async runtime. Without it the rest still works.
 struct AsyncRuntime {
     executables: Executables,
@@ -329,10 +323,8 @@ impl AsyncRuntime {
     fn tell_variables(&self, programs: &mut Programs) -> Result<(), HelperError> {
         for (index, executable) in self.opened.iter().enumerate() {
             let variables = self.executables.task_variables.iter().filter(|variable| variable.executable == index);
-            let offsets: Vec<i64> = variables.map(|variable| variable.offset).collect();
-            if !offsets.is_empty() {
-                programs.set_task_variables(executable.identity()?, &offsets)?;
-            }
+            let places: Vec<TaskIdPlace> = variables.map(|variable| variable.place).collect();
+            programs.set_task_variables(executable.identity()?, &places)?;
         }
         Ok(())
     }
@@ -344,6 +336,7 @@ impl AsyncRuntime {
 }
 
 /// What the helper must know of the process's life.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Copy, Debug, Default)]
 struct Milestones {
     /// The process executed its program.
@@ -372,6 +365,17 @@ impl Milestones {
         }
         milestones
     }
+}
+
+/// Writes the records of sockets that listen already.
+fn tell_listeners(output: &mut std::fs::File, listening: &Listening, before: bool) -> io::Result<()> {
+    for TcpListener { address, ipv6_only } in &listening.tcp {
+        output.write_all(&listens(Endpoint::Tcp(*address), *ipv6_only, before))?;
+    }
+    for path in &listening.unix {
+        output.write_all(&listens(Endpoint::Unix(path.clone()), false, before))?;
+    }
+    Ok(())
 }
 
 /// The record of a socket that listens already.

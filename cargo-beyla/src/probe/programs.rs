@@ -7,9 +7,10 @@ use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
-use cargo_beyla_events::{Settings, TASK_VARIABLES_MAX};
+use cargo_beyla_events::{NO_TASK_VARIABLE, Settings, TASK_VARIABLES_MAX, UNCERTAIN_WORDS_MAX, Uncertain};
 use zerocopy::IntoBytes;
 
+use super::executable::TaskIdPlace;
 use super::kernel_layout::{KernelLayout, LayoutError};
 use super::request::ProbeArguments;
 use crate::config::capture::Capture;
@@ -210,15 +211,31 @@ impl Programs {
         expected.insert(process, 1, 0).map_err(|error| ProgramsError::Load(error.into()))
     }
 
-    /// Tells the programs where each thread of a program keeps the task at hand, counted from the thread pointer.
-    pub fn set_task_variables(&mut self, program: [u64; 2], offsets: &[i64]) -> Result<(), ProgramsError> {
+    /// Tells the programs where each thread of a program keeps the id of the task at hand.
+    ///
+    /// If several versions of tokio keep one and not all places are known, only those that are count. Of places that are
+    /// not known the first one is looked for.
+    pub fn set_task_variables(&mut self, program: [u64; 2], places: &[TaskIdPlace]) -> Result<(), ProgramsError> {
         let failed = |error: aya::maps::MapError| ProgramsError::Load(error.into());
-        let mut value = [0; TASK_VARIABLES_MAX];
-        for (place, offset) in value.iter_mut().zip(offsets) {
-            *place = *offset;
+        let known = places.iter().filter_map(|place| match place {
+            TaskIdPlace::At(offset) => Some(*offset),
+            TaskIdPlace::Within { .. } => None,
+        });
+        let mut offsets = [NO_TASK_VARIABLE; TASK_VARIABLES_MAX];
+        for (place, offset) in offsets.iter_mut().zip(known) {
+            *place = offset;
         }
-        let map = self.ebpf.map_mut("TASK_VARIABLES").ok_or_else(|| missing("map TASK_VARIABLES"))?;
-        let mut variables = HashMap::<_, [u64; 2], [i64; TASK_VARIABLES_MAX]>::try_from(map).map_err(failed)?;
+        if offsets[0] != NO_TASK_VARIABLE {
+            let map = self.ebpf.map_mut("TASK_VARIABLES").ok_or_else(|| missing("map TASK_VARIABLES"))?;
+            let mut variables = HashMap::<_, [u64; 2], [i64; TASK_VARIABLES_MAX]>::try_from(map).map_err(failed)?;
+            return variables.insert(program, offsets, 0).map_err(failed);
+        }
+        let Some(TaskIdPlace::Within { begin, size }) = places.first() else { return Ok(()) };
+        let words = (size / 8).min(u64::from(UNCERTAIN_WORDS_MAX)) as u32;
+        let uncertain = Uncertain { begin: *begin, words, ..Uncertain::default() };
+        let map = self.ebpf.map_mut("UNCERTAIN").ok_or_else(|| missing("map UNCERTAIN"))?;
+        let mut variables = HashMap::<_, [u64; 2], [u8; size_of::<Uncertain>()]>::try_from(map).map_err(failed)?;
+        let value: [u8; size_of::<Uncertain>()] = zerocopy::transmute!(uncertain);
         variables.insert(program, value, 0).map_err(failed)
     }
 

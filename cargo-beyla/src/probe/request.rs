@@ -64,7 +64,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
-    use crate::probe::executable::{Executables, TaskVariable};
+    use crate::probe::executable::{Executables, TaskIdPlace, TaskVariable};
 
     #[test]
     fn what_is_sent_is_received() {
@@ -84,7 +84,7 @@ mod tests {
         let probe = "1:task_running@4711".parse().expect("a probe");
         let odd = std::ffi::OsString::from_vec(b"/not \xff text\n".to_vec());
         let paths = vec!["/a b".into(), odd.into()];
-        let task_variables = vec![TaskVariable { executable: 1, offset: -40 }];
+        let task_variables = vec![TaskVariable { executable: 1, place: TaskIdPlace::At(-40) }];
         let executables = Executables { paths, task_probes: vec![probe], task_variables };
         line.clear();
         send(&executables, &mut line).expect("memory");

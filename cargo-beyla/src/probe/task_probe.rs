@@ -19,6 +19,8 @@ pub enum ProbePoint {
     Woken,
     /// It is new.
     Spawned,
+    /// It is new, in a runtime of one thread or of several.
+    Bound,
     /// It is new, and one of the blocking pool.
     SpawnedBlocking,
     /// It gives way: its runtime will wake it when nothing else is left to do.
@@ -26,8 +28,16 @@ pub enum ProbePoint {
 }
 
 impl ProbePoint {
-    const ALL: [Self; 7] =
-        [Self::Running, Self::Idle, Self::Terminal, Self::Woken, Self::Spawned, Self::SpawnedBlocking, Self::Deferred];
+    const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Idle,
+        Self::Terminal,
+        Self::Woken,
+        Self::Spawned,
+        Self::Bound,
+        Self::SpawnedBlocking,
+        Self::Deferred,
+    ];
 
     /// The kernel program for it.
     pub fn program(self) -> &'static str {
@@ -37,6 +47,7 @@ impl ProbePoint {
             Self::Terminal => "task_terminal",
             Self::Woken => "task_woken",
             Self::Spawned => "task_spawned",
+            Self::Bound => "task_bound",
             Self::SpawnedBlocking => "task_spawned_blocking",
             Self::Deferred => "task_deferred",
         }

@@ -241,15 +241,15 @@ impl Programs {
 
     /// Adds the functions of a program; returns why it has none.
     fn add(&mut self, explained: bool, path: PathBuf) -> Option<String> {
-        let TaskProbes { places, spawns, variables, unseen } = task_probes::find(&path);
+        let TaskProbes { places, spawns, ids, unseen } = task_probes::find(&path);
         let places = if explained { places } else { spawns };
-        if places.is_empty() && variables.is_empty() {
+        if places.is_empty() && ids.is_empty() {
             return unseen;
         }
         let Executables { paths, task_probes, task_variables } = &mut self.executables;
         let executable = paths.len();
         task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
-        task_variables.extend(variables.into_iter().map(|offset| TaskVariable { executable, offset }));
+        task_variables.extend(ids.into_iter().map(|place| TaskVariable { executable, place }));
         paths.push(path);
         unseen
     }

@@ -9,11 +9,12 @@ use super::functions;
 use super::image::{self, Image};
 use super::names;
 use super::task_variables;
+use crate::probe::executable::TaskIdPlace;
 use crate::probe::task_probe::{ProbePoint, TaskProbe};
 
 /// The functions, by their names without hash. The first argument of each is the task's header; for
-/// [`ProbePoint::Spawned`] and [`ProbePoint::SpawnedBlocking`] the second argument is.
-const FUNCTIONS: [(&str, ProbePoint); 10] = [
+/// [`ProbePoint::Spawned`], [`ProbePoint::Bound`] and [`ProbePoint::SpawnedBlocking`] the second argument is.
+const FUNCTIONS: [(&str, ProbePoint); 11] = [
     ("tokio::runtime::task::state::State::transition_to_running", ProbePoint::Running),
     ("tokio::runtime::task::state::State::transition_to_idle", ProbePoint::Idle),
     ("tokio::runtime::task::state::State::transition_to_terminal", ProbePoint::Terminal),
@@ -23,6 +24,7 @@ const FUNCTIONS: [(&str, ProbePoint); 10] = [
         "tokio::runtime::scheduler::multi_thread::handle::Handle::schedule_option_task_without_yield",
         ProbePoint::Spawned,
     ),
+    ("tokio::runtime::task::list::OwnedTasks<>::bind_inner", ProbePoint::Bound),
     ("tokio::runtime::blocking::pool::Spawner::spawn_task", ProbePoint::SpawnedBlocking),
     ("tokio::runtime::scheduler::defer::Defer::defer", ProbePoint::Deferred),
     // tokio before 1.29.
@@ -47,8 +49,8 @@ pub struct TaskProbes {
     pub places: Vec<TaskProbe>,
     /// Those of them at which tasks are spawned, also where tasks cannot be told apart.
     pub spawns: Vec<TaskProbe>,
-    /// Where each thread keeps the id of the task that it polls, counted from the thread pointer.
-    pub variables: Vec<i64>,
+    /// Where each thread keeps the id of the task that it polls.
+    pub ids: Vec<TaskIdPlace>,
     /// Why they cannot be told apart, in a sentence, with the cure if there is one.
     pub unseen: Option<String>,
 }
@@ -56,7 +58,7 @@ pub struct TaskProbes {
 /// Looks them up in the executable's table of symbols.
 pub fn find(executable: &Path) -> TaskProbes {
     match Image::open(executable) {
-        Ok(image) => TaskProbes { variables: task_variables::find(&image), ..find_in(&image) },
+        Ok(image) => TaskProbes { ids: task_variables::find(&image), ..find_in(&image) },
         Err(error) => unseen(&format!(
             "the executable could not be read ({error}), so tokio's tasks cannot be told apart: each thread stands \
              for what it runs"
@@ -91,6 +93,8 @@ fn find_in(image: &Image) -> TaskProbes {
         }
         let Ok(symbol) = std::str::from_utf8(symbol) else { continue };
         let function = names::function(symbol);
+        // Only one of the schemes says what stands in the brackets.
+        let function: String = names::outside_brackets(&function).map(|(_, character)| character).collect();
         let found = candidates.find(|(name, ..)| *name == function);
         if let (Some((name, point, _)), Some(offset)) = (found, image::file_offset(&elf, range.start)) {
             let probe = TaskProbe { executable: 0, point: *point, offset };
@@ -107,8 +111,13 @@ fn find_in(image: &Image) -> TaskProbes {
     if !has_runtime {
         return unseen("no tokio in the executable: each request is followed on the thread that received it");
     }
-    let is_spawn = |probe: &TaskProbe| matches!(probe.point, ProbePoint::Spawned | ProbePoint::SpawnedBlocking);
-    let spawns = places.iter().copied().filter(is_spawn).collect();
+    // Every spawn passes both, in the runtime of several threads.
+    let binds = places.iter().any(|probe| probe.point == ProbePoint::Bound);
+    let spawns = places.iter().copied().filter(|probe| match probe.point {
+        ProbePoint::Spawned => !binds,
+        point => matches!(point, ProbePoint::Bound | ProbePoint::SpawnedBlocking),
+    });
+    let spawns = spawns.collect();
     if NEEDED.iter().any(|needed| !places.iter().any(|probe| probe.point == *needed)) {
         let unseen = unseen(
             "tokio's functions have been inlined (LTO), so its tasks cannot be told apart: each thread stands for what \
@@ -149,8 +158,9 @@ mod tests {
 
     #[test]
     fn each_function_of_tokios_is_found_in_an_executable() {
-        let TaskProbes { places, spawns, variables, unseen } = find(&own_executable());
-        assert_eq!((unseen, spawns.len(), variables.len()), (None, 2, 1));
+        let TaskProbes { places, spawns, ids, unseen } = find(&own_executable());
+        assert_eq!((unseen, spawns.len()), (None, 2));
+        assert!(matches!(ids[..], [TaskIdPlace::At(_)]), "{ids:?}");
         for point in FUNCTIONS.map(|(_, point)| point) {
             let expected = if point == ProbePoint::Woken { 2 } else { 1 };
             assert_eq!(places.iter().filter(|probe| probe.point == point).count(), expected, "{point:?}");

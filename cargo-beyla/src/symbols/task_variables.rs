@@ -14,6 +14,7 @@ use object::read::elf::{ProgramHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection};
 
 use super::image::{Elf, Image};
+use crate::probe::executable::TaskIdPlace;
 
 /// As both schemes of mangling write the path of the variable.
 const CONTEXT: &[u8] = b"5tokio7runtime7context7CONTEXT";
@@ -40,19 +41,23 @@ struct Variable<'data> {
     symbol: &'data [u8],
     /// Where it begins, counted from the thread pointer.
     offset: i64,
+    /// In bytes.
+    size: u64,
 }
 
-/// Where the field is, counted from the thread pointer: one place a version of tokio. Empty if the program has no tokio,
-/// no symbols, or no debug information on tokio.
-pub fn find(image: &Image) -> Vec<i64> {
+/// Where the id is, one place a version of tokio. Empty if the program has no tokio, or no symbols.
+pub fn find(image: &Image) -> Vec<TaskIdPlace> {
     let Some(elf) = image.elf() else { return Vec::new() };
     let variables = variables(&elf);
     if variables.is_empty() {
         return Vec::new();
     }
     let fields = fields(&elf, &variables).unwrap_or_default();
-    let place = |variable: &Variable<'_>| variable.offset.checked_add_unsigned(*fields.get(variable.symbol)?);
-    variables.iter().filter_map(place).filter(|offset| *offset != 0).collect()
+    let places = variables.iter().map(|variable| match fields.get(variable.symbol) {
+        Some(field) => variable.offset.checked_add_unsigned(*field).map(TaskIdPlace::At),
+        None => Some(TaskIdPlace::Within { begin: variable.offset, size: variable.size }),
+    });
+    places.flatten().collect()
 }
 
 fn variables<'data>(elf: &Elf<'data>) -> Vec<Variable<'data>> {
@@ -67,7 +72,7 @@ fn variables<'data>(elf: &Elf<'data>) -> Vec<Variable<'data>> {
         }
         let name = symbol.name(LittleEndian, table.strings()).ok().filter(|name| is_variable(name))?;
         let offset = from_thread_pointer(elf, symbol.st_value(LittleEndian))?;
-        Some(Variable { symbol: name, offset })
+        Some(Variable { symbol: name, offset, size: symbol.st_size(LittleEndian) })
     });
     found.take(TASK_VARIABLES_MAX).collect()
 }

@@ -302,7 +302,7 @@ pub struct State {
     pub receive_sequence: u32,
     /// How far the process has sent, whether or not that was seen.
     pub send_sequence: u32,
-    /// Where it enters [`tcp_state::ESTABLISHED`], the port of this end, in the machine's byte order; else 0.
+    /// The port of this end, in the machine's byte order; 0 if it has none.
     pub local_port: u16,
     /// Zero.
     pub reserved2: u16,
