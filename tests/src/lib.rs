@@ -20,6 +20,7 @@ pub mod busy;
 pub mod client;
 pub mod explanation;
 pub mod fixture;
+pub mod http2;
 pub mod load;
 pub mod odd;
 pub mod prometheus;

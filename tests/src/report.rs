@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::explanation::{Explain, Finding, Handle, Parts, Unit};
+use crate::explanation::{Explain, Finding, Handle, Parts, RespondParts, Unit};
 use crate::rows;
 
 /// The JSON report, field by field as it is documented.
@@ -97,6 +97,7 @@ pub struct Request {
     pub total_ns: u64,
     pub phases: Phases,
     pub handle: Option<Handle>,
+    pub respond: Option<RespondParts>,
     pub accept_wait_ns: Option<u64>,
     pub request_bytes: Bytes,
     pub response_bytes: Option<Bytes>,
@@ -239,6 +240,9 @@ impl Report {
         for request in &self.requests {
             if let Some(handle) = &request.handle {
                 handle.check(request.phases.queue, request.phases.handle);
+            }
+            if let Some(respond) = &request.respond {
+                assert_eq!(Some(respond.sum()), request.phases.respond, "{request:#?}");
             }
         }
         for finding in &self.findings {

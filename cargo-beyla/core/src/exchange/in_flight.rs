@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::request_lines::RequestLine;
+use crate::exchange::stall::Stall;
 use crate::exchange::trace_context::Identities;
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, StreamId};
@@ -37,8 +38,10 @@ pub(crate) struct Exchange {
     pub(crate) runtime_slot: Option<RequestSlot>,
     /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
     pub(crate) upload_ns: u64,
-    /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.
-    pub(crate) stalled_ns: u64,
+    /// When the last part of the request was received, in nanoseconds.
+    pub(crate) received_ns: u64,
+    /// Whether, and for how long, the response cannot go on because of the client.
+    pub(crate) stall: Stall,
     /// Of a gRPC call.
     pub(crate) grpc: Option<Box<GrpcCall>>,
 }

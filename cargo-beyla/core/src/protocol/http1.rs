@@ -2,8 +2,8 @@
 //!
 //! Each direction is a `Side`: heads are parsed where they lie if a piece holds them whole, and once only if they come
 //! again and again; bodies are counted. A body's length is kept through bytes that were not captured, if these are
-//! content by its length or by the size line of a chunk. With a known length it is kept as well through bytes that no
-//! record told of. Where a head may have been among those, the side is out of step and goes on at the next operation
+//! content by its length or by the size line of a chunk. With a known length it is kept as well through bytes that moved
+//! without a record. Where a head may have been among those, the side is out of step and goes on at the next operation
 //! that begins with a message.
 
 mod body;
@@ -14,6 +14,7 @@ mod head;
 pub(super) mod head_cache;
 mod head_end;
 mod line;
+mod read_head;
 mod requests;
 mod responses;
 mod side;

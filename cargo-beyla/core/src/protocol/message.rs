@@ -18,7 +18,7 @@ pub trait Protocol: std::fmt::Debug + Send {
         messages: &mut dyn Messages,
     ) -> Option<Box<Upgrade>>;
 
-    /// Bytes moved that no record told of.
+    /// Bytes moved without a record.
     fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages);
 
     /// Whether content of a request has yet to come.
@@ -91,6 +91,14 @@ pub trait Messages {
     /// The request or the response is whole.
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd);
 
+    /// A part of the request was received, and it is not whole yet. Only where exchanges are streams: elsewhere the last
+    /// request is the one that is not whole.
+    fn progress(&mut self, _stream: StreamId) {}
+
+    /// The client's window for a response, or for all of them, is shut from now on or opens again: flow control by
+    /// which the server may or may not send content.
+    fn window(&mut self, _stream: Option<StreamId>, _is_shut: bool, _time_ns: u64) {}
+
     /// One end breaks the exchange off and leaves the connection open. Its response may be whole already: then only the
     /// rest of its request does not come.
     fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished);
@@ -98,7 +106,8 @@ pub trait Messages {
     /// The rest of the response has gone by unseen, in part or as a whole.
     fn unseen(&mut self, stream: StreamId);
 
-    /// A request, or several, began in or reached into bytes that were not captured: nothing else is told of them.
+    /// One request or several began in bytes that were not captured, or reached into them. No other message speaks of
+    /// them.
     fn unread(&mut self);
 
     /// Something that belongs to no exchange, or that is counted beside it.
@@ -269,6 +278,6 @@ pub enum UnfinishedResponse {
     Close,
     /// It cannot be told: its framing was lost sight of.
     Unknown,
-    /// Bytes, some or all of which were sent unseen.
+    /// Bytes; some or all of them were sent unseen.
     Unseen,
 }

@@ -216,6 +216,7 @@ fn an_explanation_is_told_on_the_server_span() {
     request.explanation = Some(Arc::new(Explanation {
         unit: Unit::Task,
         parts: Parts { running: 1, runnable: 2, blocked: 3, scheduled: 4, waiting: 5 },
+        respond: None,
         places: vec![Place { cause, stack: 1, ns: 3, count: 2 }],
         waits: vec![],
         delays: vec![Delay { by: Holder::Request(("GET".into(), "/slow".into())), ns: 4 }],

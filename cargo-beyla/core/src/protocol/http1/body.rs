@@ -25,7 +25,7 @@ enum Framing {
 pub(super) enum Hidden {
     /// It goes on.
     Within,
-    /// It has ended with or among them; so many of them belong to what follows.
+    /// It has ended with or among them; this many of them belong to what follows.
     Ended { left: u64 },
 }
 
@@ -97,7 +97,7 @@ impl Body {
         }
     }
 
-    /// So many bytes moved that cannot be read; `unseen` if no record told of them.
+    /// This many bytes moved that cannot be read; `unseen` if they moved without a record.
     pub(super) fn hide(&mut self, length: u64, unseen: bool) -> Hidden {
         self.unseen = unseen;
         match &mut self.framing {

@@ -38,7 +38,7 @@ pub(super) struct Request {
     pub(super) upgrade: bool,
     /// The protocols that it asks for, in its field `Upgrade`.
     protocols: Span,
-    /// Whether its client waits with the content until it is told to continue.
+    /// Whether its client sends the content only after 100 Continue.
     pub(super) expects: bool,
     /// What it says of the trace that it belongs to: `traceparent`, and where each `tracestate` stands.
     trace: Option<(TraceParent, [Span; STATE_FIELDS])>,
@@ -177,7 +177,7 @@ pub(super) fn split_target(target: &str) -> (&str, Option<&str>) {
         _ => target.split_once("://"),
     };
     let path = match absolute {
-        // The absolute form: what follows the authority, of which an empty path is left out.
+        // The absolute form: what follows the authority. An empty path is left out.
         Some((_, rest)) => match rest.find(['/', '?']) {
             Some(at) if rest[at..].starts_with('?') => return ("/", Some(&rest[at + 1..])),
             Some(at) => &rest[at..],

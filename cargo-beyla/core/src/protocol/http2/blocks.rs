@@ -83,7 +83,7 @@ impl Http2 {
             },
         );
         let is_connect = fields.is_connect();
-        let mut stream = Stream::opened(is_connect);
+        let mut stream = Stream::opened(is_connect, self.windows.initial());
         if let Some(call) = grpc {
             stream.request.count_messages(call.encoding);
             stream.response.count_messages(call.encoding);
@@ -94,6 +94,8 @@ impl Http2 {
             self.reset(Direction::Response, of.stream, of.start.returned, messages);
         } else if of.ends_stream || is_connect {
             self.end_half(Direction::Request, of.stream, time_ns, messages);
+        } else {
+            messages.progress(exchange);
         }
     }
 

@@ -1,5 +1,6 @@
 //! One stream: RFC 9113, section 5.1.
 
+use super::windows::Window;
 use crate::protocol::grpc::{Encoding, Ending, MessageCounter};
 use crate::protocol::message::{MessageEnd, Unfinished, UnfinishedResponse};
 use crate::transport::segment::Direction;
@@ -13,6 +14,8 @@ pub(super) struct Stream {
     pub(super) is_connect: bool,
     /// Its response may have moved unseen, in part or as a whole.
     pub(super) is_doubtful: bool,
+    /// What the client takes of the response.
+    pub(super) window: Window,
 }
 
 /// One direction of a stream.
@@ -31,14 +34,14 @@ pub(super) struct Half {
 
 impl Stream {
     /// The head of a request opens it.
-    pub(super) fn opened(is_connect: bool) -> Self {
+    pub(super) fn opened(is_connect: bool, window: Window) -> Self {
         let request = Half { has_head: true, ..Half::default() };
-        Self { request, response: Half::default(), is_connect, is_doubtful: false }
+        Self { request, response: Half::default(), is_connect, is_doubtful: false, window }
     }
 
     /// Its request came before the connection spoke HTTP/2: section 3.2 of RFC 7540.
     pub(super) fn upgraded() -> Self {
-        let mut stream = Self::opened(false);
+        let mut stream = Self::opened(false, Window::default());
         stream.request.is_ended = true;
         stream
     }

@@ -4,7 +4,7 @@ use super::side::State;
 use super::{Http2, exchange};
 use crate::model::connection::Party;
 use crate::protocol::message::Messages;
-use crate::transport::segment::Direction;
+use crate::transport::segment::{Direction, Segment};
 
 impl Http2 {
     /// One direction of a stream is whole.
@@ -63,14 +63,15 @@ impl Http2 {
         }
     }
 
-    /// Where the next frame of a direction begins is not known; `in_call` if that is because bytes that a call moved
-    /// were not captured or are no frames.
-    pub(super) fn lose(&mut self, direction: Direction, in_call: bool, messages: &mut dyn Messages) {
+    /// Where the next frame of a direction begins is not known: bytes were not captured or are no frames. They moved in
+    /// the call of `segment`, or unseen.
+    pub(super) fn lose(&mut self, direction: Direction, segment: Option<&Segment<'_>>, messages: &mut dyn Messages) {
         let side = self.side(direction);
         if matches!(side.state, State::Lost) {
             return;
         }
         side.lose();
+        self.lose_windows(segment.map_or(0, |segment| segment.begin_ns), messages);
         self.any_doubtful |= direction == Direction::Response;
         for stream in self.streams.values_mut() {
             let half = stream.half(direction);
@@ -81,7 +82,7 @@ impl Http2 {
                 stream.is_doubtful |= direction == Direction::Response;
             }
         }
-        if direction == Direction::Request && in_call {
+        if direction == Direction::Request && segment.is_some() {
             messages.unread();
         }
     }
