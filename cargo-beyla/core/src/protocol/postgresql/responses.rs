@@ -150,6 +150,8 @@ impl Postgresql {
             (b'E', Login::Asked(start, sent_ns)) => {
                 // Nothing else says that there is no connection.
                 self.login = Login::Done;
+                // What was asked before it was over has no answer.
+                self.miss_all(messages);
                 self.pipeline.push(start, Query { kind: Kind::Simple, is_closed: true, ..Query::default() });
                 self.pipeline.announce(0, (CallKind::Postgresql, "CONNECT", None), messages);
                 if let Some(front) = self.pipeline.front() {
