@@ -16,5 +16,5 @@ pub mod redis;
 mod spoken;
 pub mod statement;
 mod target;
-pub mod tcp;
+mod tcp;
 pub mod trace_context;

@@ -152,7 +152,7 @@ impl<T> Pipeline<T> {
         }
     }
 
-    /// The answer whose first byte was seen: all that is known of it has been said.
+    /// What is missing of an exchange that was under way when its connection ended.
     pub(super) fn unfinished(&self, stream: StreamId) -> Unfinished {
         let Some(exchange) = self.pending.iter().find(|exchange| exchange.stream == Some(stream)) else {
             return Unfinished::UNKNOWN;

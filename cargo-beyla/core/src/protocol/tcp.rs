@@ -11,7 +11,7 @@ use crate::transport::segment::{Direction, Segment};
 
 /// Reads one connection.
 #[derive(Debug, Default)]
-pub struct Tcp {
+pub(super) struct Tcp {
     /// The turn at hand.
     turn: Pipeline<Last>,
 }

@@ -16,6 +16,9 @@ const STARTUP_MAX: u32 = 10_000;
 /// The longest message: `MaxAllocSize` in `src/include/utils/memutils.h`.
 const MESSAGE_MAX: u32 = 0x3fff_ffff;
 
+/// No message by which a direction is found again is longer: bytes of a text are never the length of one.
+const LENGTH_PLAUSIBLE: u32 = 1 << 20;
+
 /// Names are kept up to this length, in bytes.
 pub(super) const NAME_MAX: usize = 128;
 
@@ -109,7 +112,8 @@ pub(super) fn begins(direction: Direction, bytes: &[u8]) -> bool {
     let mut rest = bytes;
     let mut any = false;
     while let Some((head, payload)) = rest.split_first_chunk::<HEAD>() {
-        let Some(head) = Head::parse(direction, *head) else { return false };
+        let head = Head::parse(direction, *head).filter(|head| head.length <= LENGTH_PLAUSIBLE);
+        let Some(head) = head else { return false };
         any = true;
         rest = payload.get(head.length as usize..).unwrap_or_default();
     }

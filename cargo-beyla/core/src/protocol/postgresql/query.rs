@@ -1,5 +1,6 @@
 //! What is kept of an exchange.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::protocol::statement::Statement;
@@ -110,8 +111,8 @@ impl Query {
         }
     }
 
-    /// What it asks for.
-    pub(super) fn summary(&self) -> String {
+    /// What it asks for, with this statement, which is its own.
+    pub(super) fn summary<'a>(&self, statement: Option<&'a Statement>) -> Cow<'a, str> {
         let step = match self.steps {
             _ if self.kind == Kind::Simple => "",
             steps if steps.has(Steps::EXECUTE) => "",
@@ -120,11 +121,11 @@ impl Query {
             steps if steps.has(Steps::DESCRIBE) => "DESCRIBE",
             _ => "SYNC",
         };
-        match &self.statement {
-            Some(statement) if step.is_empty() => statement.summary.to_string(),
-            Some(statement) => format!("{step} {}", statement.summary),
-            None if step.is_empty() => "EXECUTE".into(),
-            None => step.into(),
+        match statement {
+            Some(statement) if step.is_empty() => Cow::Borrowed(&statement.summary),
+            Some(statement) => Cow::Owned(format!("{step} {}", statement.summary)),
+            None if step.is_empty() => Cow::Borrowed("EXECUTE"),
+            None => Cow::Borrowed(step),
         }
     }
 

@@ -38,7 +38,8 @@ impl Postgresql {
             ends_ready = at == segment.end() && frame::ends_ready(bytes);
         }
         self.hide(direction, segment.end().saturating_sub(at), Some(segment), messages);
-        if ends_ready && direction == Direction::Response && self.responses.is_lost() {
+        let is_unsure = self.responses.is_lost() || (self.responses.is_guessed && !self.responses.is_between());
+        if ends_ready && direction == Direction::Response && is_unsure {
             self.ready_again(segment.end_ns, messages);
         }
     }
@@ -53,7 +54,8 @@ impl Postgresql {
             // It was met before its first byte.
             *self = Self::after(&[], None);
         } else if frame::begins(direction, bytes) {
-            self.side(direction).state = State::HEAD;
+            let side = self.side(direction);
+            (side.state, side.is_guessed) = (State::HEAD, true);
             if direction == Direction::Response {
                 self.answers_go_on(messages);
             }

@@ -154,7 +154,8 @@ impl Postgresql {
         if exchange.is_announced() || exchange.own.is_silent() {
             return;
         }
-        let (summary, statement) = (exchange.own.summary(), exchange.own.statement.clone());
+        let statement = exchange.own.statement.clone();
+        let summary = exchange.own.summary(statement.as_deref());
         let text = statement.as_ref().map(|statement| &*statement.text);
         self.pipeline.announce(place, (CallKind::Postgresql, &summary, text), messages);
     }

@@ -37,7 +37,10 @@ impl Postgresql {
             return self.log_in(message, messages);
         }
         match kind {
-            b'Z' => return self.ready(message, messages),
+            b'Z' => {
+                self.responses.is_guessed = false;
+                return self.ready(message, messages);
+            }
             // Both directions copy: replication.
             b'W' => return self.give_up(GivenUp::Unreadable, messages),
             _ if is_by_itself(kind) || self.is_stale || self.skipping.is_some() => return,
@@ -147,6 +150,8 @@ impl Postgresql {
             (b'E', Login::Asked(start, sent_ns)) => {
                 // Nothing else says that there is no connection.
                 self.login = Login::Done;
+                // What was asked before it was over has no answer.
+                self.miss_all(messages);
                 self.pipeline.push(start, Query { kind: Kind::Simple, is_closed: true, ..Query::default() });
                 self.pipeline.announce(0, (CallKind::Postgresql, "CONNECT", None), messages);
                 if let Some(front) = self.pipeline.front() {
@@ -210,7 +215,12 @@ impl Postgresql {
     /// The answers are in step again, because a call that returned at `end_ns` ended with the word that the server is
     /// ready. Which of several queries it is the end of is not known.
     pub(super) fn ready_again(&mut self, end_ns: u64, messages: &mut dyn Messages) {
+        if std::mem::take(&mut self.responses.is_guessed) {
+            // What was taken for a message was none.
+            self.pipeline.lose_responses();
+        }
         self.responses.state = State::HEAD;
+        self.responses.kept.clear();
         self.is_stale = false;
         self.skipping = None;
         if self.login != Login::Done {

@@ -10,6 +10,8 @@ pub(super) struct Side {
     pub(super) state: State,
     /// What has been kept of the payload that is being read.
     pub(super) kept: Kept,
+    /// Whether it was guessed where messages begin, and nothing has shown that the guess is right.
+    pub(super) is_guessed: bool,
 }
 
 #[derive(Debug)]
@@ -60,10 +62,15 @@ impl State {
 
 impl Side {
     pub(super) fn new(state: State) -> Self {
-        Self { state, kept: Kept::default() }
+        Self { state, kept: Kept::default(), is_guessed: false }
     }
 
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.state, State::Lost)
+    }
+
+    /// Whether no byte of the next message has come.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.state, State::Head { length: 0, .. })
     }
 }

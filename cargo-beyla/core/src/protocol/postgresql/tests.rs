@@ -127,6 +127,14 @@ fn a_login_that_fails_is_a_call() {
 }
 
 #[test]
+fn what_is_asked_before_a_login_fails_has_no_answer() {
+    let mut spoken = Spoken::to(5432);
+    spoken.client(startup()).client(query("BEGIN")).server(failed("28P01"));
+    assert_eq!(spoken.told.lines[2..4], ["1: unseen", "2: postgresql CONNECT"]);
+    assert_eq!(spoken.outcomes(), ["BEGIN open", "CONNECT, error 28P01"]);
+}
+
+#[test]
 fn what_is_not_read_is_given_up() {
     Spoken::to(5432).client(ssl_request()).server("S").client("\x16\x03\x01").tells(&["given up: Tls"]);
     let replication = packet(0x0003_0000, "user\0a\0replication\0database\0\0");

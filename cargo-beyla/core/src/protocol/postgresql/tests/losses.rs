@@ -51,6 +51,25 @@ fn a_single_query_ends_where_the_server_is_ready() {
 }
 
 #[test]
+fn rows_are_not_taken_for_messages() {
+    let mut spoken = open();
+    let answer = [rows(500), complete("SELECT 500"), ready()].concat();
+    spoken.client(query("SELECT a FROM t"));
+    cut(&mut spoken, &answer[..3000], 600);
+    // Calls begin with a text, and with a number that has the head of a message, in the midst of rows.
+    let text = [b"C 1234567890".as_slice(), &[b'x'; 500]].concat();
+    let number = [b"D\0\0\x40\0\0\x01".as_slice(), &[b'x'; 500]].concat();
+    for rows in [text, number] {
+        cut(&mut spoken, &rows, 256);
+    }
+    cut(&mut spoken, &answer[3000..], 256);
+    let line = spoken.told.lines.last().map(|line| line.starts_with("1: ended"));
+    assert_eq!((line, spoken.moments(1)[4]), (Some(true), Some(75)));
+    spoken.client(query("SELECT 2")).server([complete("SELECT 1"), ready()].concat());
+    assert_eq!(spoken.outcomes().last().map(|last| &**last), Some("SELECT, 1 rows"));
+}
+
+#[test]
 fn which_of_several_queries_has_ended_is_not_known() {
     let mut spoken = open();
     let answer = [rows(500), complete("SELECT 500"), ready()].concat();
