@@ -55,6 +55,8 @@ pub const LATENCY_LAB: Server = Server { package: "latency_lab", bin: "latency_l
 pub const ACTIX_LAB: Server = Server { package: "actix_lab", bin: "actix_lab" };
 /// `examples/total_request_times`
 pub const TOTAL_REQUEST_TIMES: Server = Server { package: "total_request_times", bin: "total_request_times" };
+/// `examples/orders`
+pub const ORDERS: Server = Server { package: "orders", bin: "orders" };
 /// The package's own server on hyper, with a runtime of one thread.
 pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.
