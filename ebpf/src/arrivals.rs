@@ -5,7 +5,8 @@ use cargo_beyla_events::{kind, tcp_state, Arrival, Header, AF_UNIX};
 
 use crate::connections::{self, Connection};
 use crate::fields::{read, setting, Sock, TypedSock};
-use crate::{deliveries, lifecycle, output, target};
+use crate::lifecycle::LISTENS;
+use crate::{clients, deliveries, lifecycle, output, target};
 
 /// Data is readable, of TCP and Unix sockets; on a listening Unix socket: a connection waits.
 ///
@@ -16,7 +17,10 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
     let sock = typed.untyped();
     if typed.family() == AF_UNIX {
         unix_data_ready(sock);
-    } else if lifecycle::is_listening_port(typed.local_port()) {
+        return 0;
+    }
+    let port_use = lifecycle::port_use(typed.local_port());
+    if port_use != 0 {
         if let Some(connection) = connections::get_or_adopt(sock, 0, 0) {
             if setting!(arrivals_by_tcp_probe) == 0 {
                 if let Some(end) = sock.queued_sequence() {
@@ -24,7 +28,12 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
                 }
             }
         }
-    } else if setting!(arrivals_by_tcp_probe) == 0 && lifecycle::is_listening_port(typed.remote_port()) {
+    }
+    // Both ends may be the process's own.
+    if port_use & LISTENS == 0
+        && setting!(arrivals_by_tcp_probe) == 0
+        && lifecycle::is_listening_port(typed.remote_port())
+    {
         deliveries::reached(typed, || sock.queued_sequence());
     }
     0
@@ -32,21 +41,28 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn unix_data_ready(sock: Sock) {
+    let mut is_connection = false;
     if let Some(connection) = connections::get(sock) {
-        if let Some(length) = sock.last_queued().and_then(|buffer| read::<u32>(buffer, setting!(skb_len))) {
-            let begin = connection.queued_sequence;
-            arrived(connection, begin, begin.wrapping_add(length));
+        if clients::is_stale(sock, connection) {
+            clients::closed_unix(sock, connection);
+        } else {
+            is_connection = true;
+            if let Some(length) = sock.last_queued().and_then(|buffer| read::<u32>(buffer, setting!(skb_len))) {
+                let begin = connection.queued_sequence;
+                arrived(connection, begin, begin.wrapping_add(length));
+            }
         }
-        return;
     }
-    // Who sends runs to this point itself.
+    // Who sends runs to this point itself. Both ends may be the process's own.
     if target::is_current() {
         if let Some(connection) = sock.unix_peer().and_then(connections::get) {
-            connection.delivered_ns = output::now();
+            clients::sends_on_unix(connection);
             return;
         }
     }
-    unix_connection(sock);
+    if !is_connection {
+        unix_connection(sock);
+    }
 }
 
 /// A segment reaches an established TCP connection.
@@ -57,10 +73,11 @@ pub fn tcp_probe(context: BtfTracePointContext) -> i32 {
     let typed = TypedSock::argument(&context, 0);
     let buffer: u64 = context.arg(1);
     let control = buffer + u64::from(setting!(skb_cb));
-    if !lifecycle::is_listening_port(typed.local_port()) {
-        if lifecycle::is_listening_port(typed.remote_port()) {
-            deliveries::reached(typed, || read(control, setting!(tcp_cb_end_seq)));
-        }
+    let port_use = lifecycle::port_use(typed.local_port());
+    if port_use & LISTENS == 0 && lifecycle::is_listening_port(typed.remote_port()) {
+        deliveries::reached(typed, || read(control, setting!(tcp_cb_end_seq)));
+    }
+    if port_use == 0 {
         return 0;
     }
     let Some(connection) = connections::get_or_adopt(typed.untyped(), 0, 0) else { return 0 };
@@ -99,15 +116,17 @@ fn arrived(connection: &mut Connection, begin: u32, end: u32) {
     output::frequent((&raw const arrival).cast(), size_of::<Arrival>() as u64);
 }
 
-/// A client has connected to a Unix socket. If that is one of the process's: the new connection's
-/// socket belongs to the buffer at the end of the listening socket's queue.
+/// A client has connected to a Unix socket, and runs to this point itself. If client or server is a process of ours: the
+/// new connection's socket belongs to the buffer at the end of the listening socket's queue.
 #[inline(always)]
 fn unix_connection(listener: Sock) {
     if listener.state() != Some(tcp_state::LISTEN) {
         return;
     }
     // One that the process was given, somebody else has made listen.
-    if !listener.peer_pid().is_some_and(target::is_process) && !lifecycle::is_unix_listener(listener) {
+    let serves = listener.peer_pid().is_some_and(target::is_process) || lifecycle::is_unix_listener(listener);
+    let connects = target::is_current();
+    if !serves && !connects {
         return;
     }
     let Some(accepted) =
@@ -115,6 +134,11 @@ fn unix_connection(listener: Sock) {
     else {
         return;
     };
-    lifecycle::unix_listener_seen(listener);
-    connections::insert(Sock(accepted), AF_UNIX, output::now(), 0, 0);
+    if serves {
+        lifecycle::unix_listener_seen(listener);
+        connections::insert(Sock(accepted), AF_UNIX, output::now(), 0, 0);
+    }
+    if connects {
+        clients::connected_unix(Sock(accepted));
+    }
 }

@@ -1,20 +1,22 @@
-//! The table of the server's connections, by socket.
+//! The table of the process's connections, by socket.
 //!
-//! An entry lives from the end of the handshake to the end of the connection. The address of a socket
+//! An entry lives from the end of the handshake, or where the process opens the connection itself from the beginning of
+//! it, to the end of the connection. The address of a socket
 //! is used again after that; the number in [`Connection::id`] is not.
 
 use aya_ebpf::{
     bindings::BPF_ANY,
-    helpers::bpf_get_smp_processor_id,
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id},
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
-use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Open, AF_UNIX, OPEN_BEFORE};
+use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Open, AF_UNIX, OPENS_AS_CLIENT, OPEN_BEFORE};
 
 use crate::deliveries::Ends;
 use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
-use crate::{family, lifecycle, payload, target};
+use crate::target::{self, Word};
+use crate::{family, lifecycle, payload, task_at_hand};
 
 pub const MAX_CONNECTIONS: u32 = 32 * 1024;
 
@@ -24,6 +26,28 @@ pub const MAX_CONNECTIONS: u32 = 32 * 1024;
 pub enum Direction {
     Receive = 1,
     Send = 2,
+}
+
+/// Which end of a connection the process is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Role {
+    Server = 0,
+    Client = 1,
+}
+
+/// How a connection begins for the process.
+pub struct Beginning {
+    pub role: Role,
+    /// Whether it was open before anybody watched.
+    pub before: bool,
+    /// 0 if that was not seen, or is still to come.
+    pub established_ns: u64,
+    /// Where the bytes received and sent begin; 0 on a Unix socket.
+    pub receive: u32,
+    pub send: u32,
+    /// The other end, if the process is the client on a Unix socket; else 0.
+    pub peer: u64,
 }
 
 /// What is known of a connection between two events.
@@ -42,7 +66,7 @@ pub struct Connection {
     pub received_sequence: u32,
     /// 1 if it was open before anybody watched.
     pub open_before: u32,
-    /// Where the client's and the server's bytes begin; 0 on a Unix socket.
+    /// Where the bytes received and sent begin; 0 on a Unix socket.
     pub receive_begin: u32,
     pub send_begin: u32,
     /// How far a Unix socket has moved bytes; TCP keeps count itself.
@@ -78,20 +102,35 @@ pub struct Connection {
     pub sent_sequence: u32,
     pub ends: Ends,
     pub reserved: u32,
+    /// See [`Beginning::peer`].
+    pub peer: u64,
+    pub role: Role,
+    pub reserved2: u32,
+}
+
+impl Connection {
+    #[inline(always)]
+    pub fn is_client(&self) -> bool {
+        self.role == Role::Client
+    }
 }
 
 #[map]
 static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
 
+/// Not 0 once the process has opened a connection itself.
+#[unsafe(no_mangle)]
+static CONNECTS: Word = Word::new();
+
 /// Connections numbered so far, by CPU.
 #[map]
 static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Puts a connection in the table that has just been established, in the place of an older one at the same
-/// address.
+/// Puts a connection with a client in the table that has just been established, in the place of an older one at the
+/// same address.
 #[inline(always)]
-pub fn insert(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_begin: u32) {
-    put(sock, family, established_ns, receive_begin, send_begin, 0);
+pub fn insert(sock: Sock, family: u16, established_ns: u64, receive: u32, send: u32) {
+    put(sock, family, Beginning { role: Role::Server, before: false, established_ns, receive, send, peer: 0 });
 }
 
 /// The connection behind a TCP socket, entered in the table if it was open before anybody watched. Of its
@@ -107,14 +146,15 @@ pub fn get_or_adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut
     if family == AF_UNIX || !open || !lifecycle::is_listening_port(sock.local_port()?) {
         return None;
     }
-    let receive_begin = sock.copied_sequence()?.wrapping_sub(received);
-    let send_begin = sock.write_sequence()?.wrapping_sub(sent);
-    put(sock, family, 0, receive_begin, send_begin, 1);
+    let receive = sock.copied_sequence()?.wrapping_sub(received);
+    let send = sock.write_sequence()?.wrapping_sub(sent);
+    put(sock, family, Beginning { role: Role::Server, before: true, established_ns: 0, receive, send, peer: 0 });
     get(sock)
 }
 
 #[inline(always)]
-fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_begin: u32, open_before: u32) {
+pub fn put(sock: Sock, family: u16, beginning: Beginning) {
+    let Beginning { role, before, established_ns, receive: receive_begin, send: send_begin, peer } = beginning;
     let Some(number) = NUMBERS.get_ptr_mut(0) else { return };
     // SAFETY: the pointer is to this CPU's own element, which the verifier knows to be valid.
     let number = unsafe {
@@ -123,7 +163,8 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
     };
     // SAFETY: the helper has no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let ends = if family == AF_UNIX { Ends::NONE } else { Ends::of_server(sock, family) };
+    let has_client = family != AF_UNIX && role == Role::Server;
+    let ends = if has_client { Ends::of_server(sock, family) } else { Ends::NONE };
     let connection = Connection {
         id: (u64::from(cpu) + 1) << 40 | number,
         established_ns,
@@ -132,7 +173,7 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
         arrival_sequence: 0,
         queued_sequence: receive_begin,
         received_sequence: receive_begin,
-        open_before,
+        open_before: before.into(),
         receive_begin,
         send_begin,
         unix_received: 0,
@@ -154,10 +195,13 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
         sent_sequence: send_begin,
         ends,
         reserved: 0,
+        peer,
+        role,
+        reserved2: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);
-    } else if family != AF_UNIX {
+    } else if has_client {
         ends.lead_to(sock);
     }
 }
@@ -195,7 +239,8 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     let open = Open {
         header: Header {
             kind: kind::OPEN,
-            flags: if connection.open_before != 0 { OPEN_BEFORE } else { 0 },
+            flags: if connection.open_before != 0 { OPEN_BEFORE } else { 0 }
+                | if connection.is_client() { OPENS_AS_CLIENT } else { 0 },
             size: size_of::<Open>() as u32,
             time_ns,
             connection: connection.id,
@@ -205,14 +250,20 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
         remote: Endpoint::NONE,
         receive_sequence: connection.receive_begin,
         send_sequence: connection.send_begin,
-        task: 0,
-        thread: 0,
+        task: task_at_hand::current(),
+        thread: bpf_get_current_pid_tgid() as u32,
         reserved: 0,
     };
     let Some(open) = payload::place(open) else { return };
     sock.read_local(&mut open.local);
     sock.read_remote(&mut open.remote);
-    let size = sock.unix_path().map_or(size_of::<Open>() as u64, |path| payload::append_path(open, path));
+    // On a Unix socket only the server's end has a name.
+    let named = if connection.peer == 0 { sock } else { Sock(connection.peer) };
+    let size = named.unix_path().map_or(size_of::<Open>() as u64, |path| payload::append_path(open, path));
     output::frequent((open as *const Open).cast(), size);
+    if connection.is_client() && CONNECTS.load() == 0 {
+        CONNECTS.store(1);
+        output::for_helper((open as *const Open).cast(), size);
+    }
     lifecycle::tell_change(sock, connection);
 }

@@ -12,7 +12,7 @@ use aya_ebpf::{
 use cargo_beyla_events::{kind, Executed, Exited, Forked, Header, Owner, PATH_MAX};
 
 use crate::fields::{current_process_pid, read, setting, TypedTask};
-use crate::output;
+use crate::{output, task_at_hand};
 use crate::target::{self, Word};
 
 /// Processes of the family, by their number at the root of PID namespaces: [`TRACED`], or [`KNOWN`] while they
@@ -149,6 +149,7 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     target::number_is_given_to(child);
+    task_at_hand::forget(child);
     // What is forked goes on with the same program.
     let state = match state(parent) {
         Some(state) => state,
@@ -165,6 +166,7 @@ pub fn sched_process_fork(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn executed(context: &BtfTracePointContext) {
     let process = current();
+    task_at_hand::forget(process);
     if state(process).is_some() {
         enter(process, if is_of_user() { TRACED } else { KNOWN });
     } else if !target::is_itself() {

@@ -177,9 +177,15 @@ impl Sock {
         read(self.0, setting!(unix_peer)).filter(|peer| *peer != 0).map(Self)
     }
 
+    /// The error by which it broke, as in `<errno.h>`; 255 if it is greater, 0 if there is none.
     #[inline(always)]
-    pub fn has_error(self) -> bool {
-        read::<i32>(self.0, setting!(sock_error)).is_some_and(|error| error != 0)
+    pub fn error(self) -> u8 {
+        let error: u32 = read(self.0, setting!(sock_error)).unwrap_or(0);
+        if error > u32::from(u8::MAX) {
+            u8::MAX
+        } else {
+            error as u8
+        }
     }
 
     /// `struct pid *` of the process that called listen(2), or of the client, on a Unix socket.

@@ -10,19 +10,47 @@ use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_IN
 
 use crate::connections::{self, Connection};
 use crate::fields::Sock;
-use crate::{family, output, payload, target};
+use crate::{clients, family, output, payload, target};
 
-/// The ports on which the process has listened. A connection is established in softirq, where its port
-/// is all that tells whose it will be.
+/// What the process has done at each port: [`LISTENS`], [`CONNECTS`]. A connection is established in softirq, where its
+/// port is all that tells whose it will be; and of most segments the ports tell that they are nobody's.
 ///
 /// An array, though most of it stays empty: softirq looks into it for each segment of the machine.
 #[map]
 static PORTS: Array<u8> = Array::with_max_entries(1 << 16, 0);
 
+/// It has listened there.
+pub const LISTENS: u8 = 1;
+/// It has connected from there.
+pub const CONNECTS: u8 = 2;
+
+/// [`LISTENS`] and [`CONNECTS`], as bits.
+#[inline(always)]
+pub fn port_use(port: u16) -> u8 {
+    PORTS.get(u32::from(port)).copied().unwrap_or(0)
+}
+
 /// Whether the process has listened on this port.
 #[inline(always)]
 pub fn is_listening_port(port: u16) -> bool {
-    PORTS.get(u32::from(port)).is_some_and(|listening| *listening != 0)
+    port_use(port) & LISTENS != 0
+}
+
+/// Notes what a socket of the process does at its local port.
+#[inline(always)]
+fn note_port_use(sock: Sock, what: u8) {
+    // There is an element for every port.
+    if let Some(known) = PORTS.get_ptr_mut(u32::from(sock.local_port().unwrap_or(0))) {
+        // SAFETY: elements of an array are never freed. One of two that note at once may be lost: few ports are used
+        // for both, and these from the beginning for one of them.
+        unsafe { *known |= what };
+    }
+}
+
+/// A socket is a client's of the process.
+#[inline(always)]
+pub fn has_client_port(sock: Sock) {
+    note_port_use(sock, CONNECTS);
 }
 
 /// Unix sockets on which the process listens, so that each is told of once.
@@ -43,7 +71,13 @@ pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
                 listening(sock);
             }
         }
+        tcp_state::SYN_SENT => {
+            if target::is_current() {
+                clients::connecting(sock);
+            }
+        }
         tcp_state::ESTABLISHED if old == tcp_state::SYN_RECV => established(sock),
+        tcp_state::ESTABLISHED if old == tcp_state::SYN_SENT => clients::established(sock, old),
         tcp_state::CLOSE_WAIT | tcp_state::FIN_WAIT1 => {
             if let Some(connection) = connections::get(sock) {
                 changed(sock, connection, old, new);
@@ -79,8 +113,7 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn listening(sock: Sock) {
-    // There is an element for every port.
-    let _ = PORTS.set(u32::from(sock.local_port().unwrap_or(0)), &1, 0);
+    note_port_use(sock, LISTENS);
     tell_listener(sock);
 }
 
@@ -129,10 +162,10 @@ fn established(sock: Sock) {
 /// Tells of a change of state: at once, unless the process has not touched the connection yet. The end
 /// of a connection that a send call meets is told when the socket goes, after that call's record.
 #[inline(always)]
-fn changed(sock: Sock, connection: &mut Connection, old: u8, new: u8) {
+pub fn changed(sock: Sock, connection: &mut Connection, old: u8, new: u8) {
     connection.untold_old = old;
     connection.untold_new = new;
-    connection.untold_error = sock.has_error().into();
+    connection.untold_error = sock.error().into();
     connection.untold_ns = output::now();
     if connection.announced != 0 && (new != tcp_state::CLOSE || connection.send_begin_ns == 0) {
         tell_change(sock, connection);
@@ -158,6 +191,7 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
         reserved: 0,
         receive_sequence,
         send_sequence,
+        local_port: if connection.untold_new == tcp_state::ESTABLISHED { sock.local_port().unwrap_or(0) } else { 0 },
         reserved2: 0,
     };
     connection.untold_ns = 0;

@@ -1,5 +1,5 @@
-//! The kernel side: programs on BTF tracepoints that watch the server connections of one process, or of one's
-//! children, and for `--explain` its async tasks and threads.
+//! The kernel side: programs on BTF tracepoints that watch the connections of one process, or of one's children, and
+//! for `--explain` its async tasks and threads.
 //!
 //! Every program first asks whether what it sees concerns the traced process, in the cheapest way it
 //! can: in the process's own context by its id, elsewhere by the socket.
@@ -7,6 +7,7 @@
 #![no_main]
 
 mod arrivals;
+mod clients;
 mod connections;
 mod deliveries;
 mod family;
@@ -22,6 +23,7 @@ mod socket_tracepoints;
 mod stacks;
 mod system_calls;
 mod target;
+mod task_at_hand;
 mod tasks;
 mod threads;
 mod transfers;

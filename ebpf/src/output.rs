@@ -14,7 +14,8 @@ const RING_BUFFER_SIZE: u32 = 8 * 1024 * 1024;
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BUFFER_SIZE, 0);
 
-/// What the helper must know too: that the process executes its program and that it listens.
+/// What the helper must know too: that the process executes its program, that it listens, and the first connection that
+/// it opens.
 #[map]
 static MILESTONES: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
 
@@ -53,6 +54,12 @@ pub fn record<T>(record: &T) {
 #[inline(always)]
 pub fn milestone(record: *const u8, size: u64) {
     write(&RECORDS, record, size, u64::from(BPF_RB_FORCE_WAKEUP));
+    write(&MILESTONES, record, size, u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+/// Writes a record for the helper alone.
+#[inline(always)]
+pub fn for_helper(record: *const u8, size: u64) {
     write(&MILESTONES, record, size, u64::from(BPF_RB_FORCE_WAKEUP));
 }
 

@@ -16,7 +16,7 @@ pub fn begins(connection: &mut Connection) {
     let time_ns = output::now();
     connection.send_begin_ns = time_ns;
     connection.delivered_ns = 0;
-    if setting!(explain) != 0 {
+    if setting!(explain) != 0 && !connection.is_client() {
         threads::sends();
         record(kind::SENDING, connection, time_ns);
     }
@@ -26,7 +26,7 @@ pub fn begins(connection: &mut Connection) {
 #[inline(always)]
 pub fn ends(connection: &mut Connection, result: i64) {
     connection.send_begin_ns = 0;
-    if setting!(explain) != 0 && result == EAGAIN {
+    if setting!(explain) != 0 && result == EAGAIN && !connection.is_client() {
         record(kind::SEND_BLOCKED, connection, output::now());
     }
 }

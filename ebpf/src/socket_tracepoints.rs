@@ -1,20 +1,27 @@
-//! The light way to capture TCP: tracepoints that fire once a socket operation, and at no other system
+//! The light way to capture TCP, and what a client does on a Unix socket: tracepoints that fire once a socket operation, and at no other system
 //! call of the machine.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use cargo_beyla_events::AF_UNIX;
 
 use crate::connections::{self, Connection, Direction};
-use crate::fields::Sock;
+use crate::fields::{Sock, TypedSock};
 use crate::registers::Registers;
 use crate::system_calls::MSG_PEEK;
-use crate::{output, payload, sending, target, transfers};
+use crate::{clients, output, payload, sending, target, transfers};
 
 /// A receive operation returns. Linux 6.3.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     let flags: i32 = context.arg(2);
-    if target::is_current_or_found() && flags as u64 & MSG_PEEK == 0 {
+    if flags as u64 & MSG_PEEK != 0 {
+        return 0;
+    }
+    let sock = TypedSock::argument(&context, 0);
+    if context.arg::<i32>(1) == 0 && sock.family() == AF_UNIX {
+        clients::server_has_met_end(sock.untyped());
+    }
+    if target::is_current_or_found() {
         returned(&context, Direction::Receive);
     }
     0
@@ -49,13 +56,15 @@ fn returned(context: &BtfTracePointContext, direction: Direction) {
     let result: i32 = context.arg(1);
     let moved_bytes = if result > 0 { result as u32 } else { 0 };
     let (received, sent) = if direction == Direction::Receive { (moved_bytes, 0) } else { (0, moved_bytes) };
-    let Some(connection) = connections::get_or_adopt(sock, received, sent) else { return };
-    if connection.family == AF_UNIX {
+    let Some(connection) = clients::get_or_adopt(sock, received, sent) else { return };
+    let is_unix = connection.family == AF_UNIX;
+    if is_unix && (!connection.is_client() || clients::is_stale(sock, connection)) {
         return;
     }
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
-    if result > 0 {
+    let end_of_stream = is_unix && result == 0 && direction == Direction::Receive;
+    if result > 0 || end_of_stream {
         moved(sock, connection, direction, result as u32, time_ns);
     } else {
         connection.batch_index = 0;

@@ -1,4 +1,5 @@
-//! Capture by system calls: of Unix sockets, and of TCP where the kernel has no socket tracepoints.
+//! Capture by system calls: of what a server does on Unix sockets, and of all else where the kernel has no socket
+//! tracepoints.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use cargo_beyla_events::AF_UNIX;
@@ -7,7 +8,7 @@ use crate::connections::{self, Connection, Direction};
 use crate::fields::{is_last_reference, setting, Sock};
 use crate::payload::{self, Memory, NotedDirection};
 use crate::registers::Registers;
-use crate::{lifecycle, output, sending, target, transfers};
+use crate::{clients, lifecycle, output, sending, target, transfers};
 
 /// `MSG_PEEK` of `<sys/socket.h>`
 pub const MSG_PEEK: u64 = 2;
@@ -23,6 +24,7 @@ mod number {
     pub const READV: u64 = 19;
     pub const WRITEV: u64 = 20;
     pub const SENDFILE: u64 = 40;
+    pub const CONNECT: u64 = 42;
     pub const ACCEPT: u64 = 43;
     pub const SENDTO: u64 = 44;
     pub const RECVFROM: u64 = 45;
@@ -45,6 +47,7 @@ mod number {
     pub const WRITEV: u64 = 66;
     pub const SENDFILE: u64 = 71;
     pub const ACCEPT: u64 = 202;
+    pub const CONNECT: u64 = 203;
     pub const SENDTO: u64 = 206;
     pub const RECVFROM: u64 = 207;
     pub const SENDMSG: u64 = 211;
@@ -97,7 +100,7 @@ fn connection(descriptor: u64) -> Option<(Sock, &'static mut Connection)> {
 
 #[inline(always)]
 fn ours(sock: Sock, connection: &'static mut Connection) -> Option<(Sock, &'static mut Connection)> {
-    let ours = connection.family == AF_UNIX || setting!(socket_tracepoints) == 0;
+    let ours = setting!(socket_tracepoints) == 0 || (connection.family == AF_UNIX && !connection.is_client());
     ours.then_some((sock, connection))
 }
 
@@ -146,7 +149,7 @@ pub fn sys_enter(context: BtfTracePointContext) -> i32 {
 fn send_begins(descriptor: u64) {
     let Some(sock) = Sock::of_descriptor(descriptor) else { return };
     // One that was open before anybody watched is met here, or when something arrives on it.
-    if let Some((_, connection)) = connections::get_or_adopt(sock, 0, 0).and_then(|connection| ours(sock, connection)) {
+    if let Some((_, connection)) = clients::get_or_adopt(sock, 0, 0).and_then(|connection| ours(sock, connection)) {
         sending::begins(connection);
     }
 }
@@ -186,6 +189,12 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
             }
             return 0;
         }
+        number::CONNECT => {
+            if result == 0 {
+                connected(descriptor);
+            }
+            return 0;
+        }
         _ => return 0,
     };
     if let Some(direction) = NotedDirection::new(direction) {
@@ -210,6 +219,17 @@ fn accepted(listener: u64, descriptor: u64) {
     let Some(connection) = connections::get_or_adopt(sock, 0, 0) else { return };
     if let Some((sock, connection)) = ours(sock, connection) {
         connections::announce(sock, connection, output::now());
+    }
+}
+
+/// A Unix socket, as Linux 6.3 tells of it before.
+#[inline(always)]
+fn connected(descriptor: u64) {
+    let Some(sock) = Sock::of_descriptor(descriptor) else { return };
+    if sock.family() == Some(AF_UNIX) && sock.is_stream() && connections::get(sock).is_none() {
+        if let Some(accepted) = sock.unix_peer() {
+            clients::connected_unix(accepted);
+        }
     }
 }
 

@@ -10,12 +10,17 @@ use aya_ebpf::{
     maps::HashMap,
     programs::ProbeContext,
 };
-use cargo_beyla_events::{kind, task, Header, TaskChange, Vtable, VTABLE_WORDS};
+use cargo_beyla_events::{kind, task, Header, Spawned, TaskChange, Vtable, SPAWNED_BLOCKING, TASK_ID_BITS, VTABLE_WORDS};
 
-use crate::{family, output, target, threads};
+use crate::fields::setting;
+use crate::{family, output, target, task_at_hand, threads};
 
 /// Of tokio's `Header`: the state, the link of a queue, and then the table of functions.
 const VTABLE: u64 = 16;
+/// Of tokio's `Vtable`: seven functions, the offset of the trailer, and then those of the scheduler and the id.
+const VTABLE_SCHEDULER: u64 = 64;
+/// More than the offset of an id.
+const TASK_MAX: u64 = 4096;
 
 /// The tables of functions that were told of.
 #[map]
@@ -64,19 +69,13 @@ pub fn task_woken(context: ProbeContext) -> u32 {
 /// `Handle::schedule_option_task_without_yield`: a new task, the second argument.
 #[uprobe]
 pub fn task_spawned(context: ProbeContext) -> u32 {
-    if let Some(task) = argument(&context, 1) {
-        record(task::SPAWNED, task, 0, output::now());
-    }
-    0
+    spawned(&context, task::SPAWNED, 0)
 }
 
 /// `Spawner::spawn_task`: a new task of the blocking pool, the second argument.
 #[uprobe]
 pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
-    if let Some(task) = argument(&context, 1) {
-        record(task::SPAWNED_BLOCKING, task, 0, output::now());
-    }
-    0
+    spawned(&context, task::SPAWNED_BLOCKING, SPAWNED_BLOCKING)
 }
 
 /// `Defer::defer`: the task that the thread polls gives way to others.
@@ -99,6 +98,41 @@ fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
         return None;
     }
     context.arg(index)
+}
+
+#[inline(always)]
+fn spawned(context: &ProbeContext, what: u16, flags: u16) -> u32 {
+    let Some(task) = argument(context, 1) else { return 0 };
+    let time_ns = output::now();
+    if setting!(explain) != 0 {
+        record(what, task, 0, time_ns);
+    }
+    let Some(child) = id(task) else { return 0 };
+    let spawned = Spawned {
+        header: Header { kind: kind::SPAWNED, flags, size: size_of::<Spawned>() as u32, time_ns, connection: 0 },
+        parent: task_at_hand::current(),
+        child,
+        thread: bpf_get_current_pid_tgid() as u32,
+        process: family::current(),
+    };
+    output::frequent((&raw const spawned).cast(), size_of::<Spawned>() as u64);
+    0
+}
+
+/// The id of a task: its table of functions says where it stands. Tokio 1.23.
+#[inline(always)]
+fn id(task: u64) -> Option<u64> {
+    // SAFETY: the helper checks the address.
+    let [scheduler, id] = unsafe {
+        let vtable = bpf_probe_read_user((task + VTABLE) as *const u64).ok()?;
+        bpf_probe_read_user((vtable + VTABLE_SCHEDULER) as *const [u64; 2]).ok()?
+    };
+    // The id follows the scheduler, which follows the header.
+    if id <= scheduler || id >= TASK_MAX || id % 8 != 0 {
+        return None;
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user((task + id) as *const u64) }.ok().filter(|id| *id >> TASK_ID_BITS == 0)
 }
 
 #[inline(always)]

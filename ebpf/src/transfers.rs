@@ -2,14 +2,15 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
-    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN,
+    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX,
+    CAPTURE_TURN, MOVED_BY_CLIENT,
 };
 
-use crate::connections::{Connection, Direction};
+use crate::connections::{Connection, Direction, Role};
 use crate::deliveries;
 use crate::fields::Sock;
 use crate::payload::{self, Memory};
-use crate::threads;
+use crate::{task_at_hand, threads};
 
 /// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
 #[inline(always)]
@@ -54,11 +55,13 @@ pub fn record(
         captured: 0,
         thread: bpf_get_current_pid_tgid() as u32,
         tail: [0; 8],
-        task: 0,
+        task: task_at_hand::current(),
     };
     match direction() {
         Direction::Receive => {
-            threads::received();
+            if !connection.is_client() {
+                threads::received();
+            }
             // The arrival that was noted is among what has been read now, or still to be read.
             if connection.arrival_ns != 0 && (end_sequence.wrapping_sub(connection.arrival_sequence) as i32) > 0 {
                 transfer.arrival_ns = connection.arrival_ns;
@@ -75,7 +78,10 @@ pub fn record(
         Direction::Send => {
             transfer.header.kind = kind::SEND;
             transfer.begin_ns = connection.send_begin_ns;
-            (transfer.arrival_ns, transfer.header.flags) = if connection.family == AF_UNIX {
+            (transfer.arrival_ns, transfer.header.flags) = if connection.is_client() {
+                // When a server has it is not asked.
+                (0, 0)
+            } else if connection.family == AF_UNIX {
                 // The last time within the call is that of its last byte.
                 (connection.delivered_ns, 0)
             } else {
@@ -91,6 +97,9 @@ pub fn record(
             };
         }
     }
+    if connection.is_client() {
+        transfer.header.flags |= MOVED_BY_CLIENT;
+    }
     scratch.transfer = transfer;
     let limit = limit(connection, direction(), length);
     payload::copy(scratch, limit);
@@ -98,9 +107,11 @@ pub fn record(
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,
-/// as the heads of messages do; of the rest of a long body, the beginning of each operation.
+/// as the heads of messages do; of the rest of a long body, the beginning of each operation. A client may send many
+/// calls without waiting for an answer, so more is captured of them.
 #[inline(always)]
 fn limit(connection: &mut Connection, direction: Direction, length: u32) -> u32 {
+    let role = connection.role;
     let turned = connection.last_direction != direction as u32;
     connection.last_direction = direction as u32;
     let budget = match direction {
@@ -110,7 +121,9 @@ fn limit(connection: &mut Connection, direction: Direction, length: u32) -> u32 
     if turned {
         *budget = CAPTURE_TURN;
     }
-    let limit = if *budget > CAPTURE_CONTINUED { *budget } else { CAPTURE_CONTINUED };
+    let is_call = role == Role::Client && direction == Direction::Send;
+    let least = if is_call { CAPTURE_CONTINUED_CALLS } else { CAPTURE_CONTINUED };
+    let limit = if *budget > least { *budget } else { least };
     let limit = if limit > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { limit };
     let used = if length < limit { length } else { limit };
     *budget = if *budget > used { *budget - used } else { 0 };

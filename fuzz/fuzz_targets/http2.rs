@@ -92,7 +92,7 @@ impl Messages for Open {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&first, mut rest)) = bytes.split_first() else { return };
-    let beginning = if first & 1 == 0 { Beginning::First(&[]) } else { Beginning::Midst };
+    let beginning = if first & 1 == 0 { Beginning::First { held: &[], start: None } } else { Beginning::Midst };
     let role = if first & 2 == 0 { Role::Server } else { Role::Client };
     let mut http2 = (CANDIDATE.open)(&beginning);
     let mut connection = Connection::new(role, 0, 0);

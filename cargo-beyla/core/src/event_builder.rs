@@ -1,6 +1,6 @@
 //! Builds the events of a run for tests, as the kernel side records them.
 
-mod explain;
+mod runtime;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,9 +10,9 @@ use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTUR
 
 use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation, frame_pieces};
 use crate::model::connection::{Endpoint, Role};
-use crate::transport::segment::Direction;
+use crate::transport::segment::{Direction, Io};
 
-pub(crate) use explain::{library, own, system};
+pub(crate) use runtime::{library, own, system};
 
 /// The records of a run, one after the other. Each operation takes 10 ns, and 10 ns go by between two.
 #[derive(Debug, Default)]
@@ -30,11 +30,14 @@ pub(crate) struct EventBuilder {
     arrived_ns: Option<u64>,
     /// Whether the next connection was open before.
     joins: bool,
+    /// The id of the task that does what follows.
+    task: u64,
     connections: HashMap<u64, Ends>,
 }
 
 #[derive(Debug)]
 struct Ends {
+    role: Role,
     received: u32,
     sent: u32,
     /// What is left to capture without reserve, until the direction turns.
@@ -68,8 +71,13 @@ impl EventBuilder {
 
     /// A connection that was open before anybody watched.
     pub(crate) fn join(&mut self, connection: u64) -> &mut Self {
+        self.found_open().open(connection)
+    }
+
+    /// The next connection was open before anybody watched.
+    pub(crate) fn found_open(&mut self) -> &mut Self {
         self.joins = true;
-        self.open(connection)
+        self
     }
 
     pub(crate) fn open_unix(&mut self, connection: u64, path: &str) -> &mut Self {
@@ -79,7 +87,7 @@ impl EventBuilder {
     fn open_with(&mut self, connection: u64, server: Endpoint, client: Endpoint) -> &mut Self {
         // So that sequence numbers wrap soon.
         let first = u32::MAX - 50;
-        let ends = Ends { received: first, sent: first, budget: CAPTURE_TURN, last: None };
+        let ends = Ends { role: Role::Server, received: first, sent: first, budget: CAPTURE_TURN, last: None };
         self.connections.insert(connection, ends);
         let established_ns = self.now;
         self.now += self.accept_ns.take().unwrap_or(10);
@@ -94,9 +102,65 @@ impl EventBuilder {
             receive_sequence: first,
             send_sequence: first,
             thread: self.thread,
-            task: 0,
+            task: self.task,
             before,
         }))
+    }
+
+    /// What follows happens in the async task with this id.
+    pub(crate) fn in_task(&mut self, task: u64) -> &mut Self {
+        self.task = task;
+        self
+    }
+
+    /// The task at hand hands a new one to the runtime.
+    pub(crate) fn spawns(&mut self, child: u64) -> &mut Self {
+        let header = self.header(0);
+        let (parent, thread) = (self.task, self.thread);
+        self.push(&Event::Spawned(records::Spawned { header, parent, child, thread, process: 0 }))
+    }
+
+    /// The process begins to open a connection to 127.0.0.1:9000.
+    pub(crate) fn connects(&mut self, connection: u64) -> &mut Self {
+        let end = |port| Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        self.connects_to(connection, end(9000), end(0))
+    }
+
+    pub(crate) fn connects_to(&mut self, connection: u64, server: Endpoint, client: Endpoint) -> &mut Self {
+        let first = u32::MAX - 50;
+        let ends = Ends { role: Role::Client, received: first, sent: first, budget: CAPTURE_TURN, last: None };
+        self.connections.insert(connection, ends);
+        self.now += 10;
+        let before = std::mem::take(&mut self.joins);
+        let sequence = if before { first } else { 0 };
+        self.push(&Event::Open(Open {
+            time_ns: self.now,
+            connection,
+            established_ns: None,
+            role: Role::Client,
+            server,
+            client,
+            receive_sequence: sequence,
+            send_sequence: sequence,
+            thread: self.thread,
+            task: self.task,
+            before,
+        }))
+    }
+
+    /// A connection that the process opens is there.
+    pub(crate) fn established(&mut self, connection: u64) -> &mut Self {
+        self.state(connection, tcp_state::ESTABLISHED, 0)
+    }
+
+    /// Connect fails with this error; with 0, the process gives it up.
+    pub(crate) fn connect_fails(&mut self, connection: u64, error: u8) -> &mut Self {
+        self.state(connection, tcp_state::CLOSE, error)
+    }
+
+    /// The process opens a connection, which takes 10 ns.
+    pub(crate) fn connect(&mut self, connection: u64) -> &mut Self {
+        self.connects(connection).established(connection)
     }
 
     pub(crate) fn listen(&mut self, port: u16) -> &mut Self {
@@ -107,7 +171,7 @@ impl EventBuilder {
 
     /// Bytes arrive after 10 ns and are read after 10 more.
     pub(crate) fn receive(&mut self, connection: u64, data: impl AsRef<[u8]>) -> &mut Self {
-        self.transfer(Direction::Request, connection, data.as_ref(), usize::MAX)
+        self.transfer(self.direction(connection, Io::Receive), connection, data.as_ref(), usize::MAX)
     }
 
     /// Bytes are read that arrived at `arrival_ns`.
@@ -127,7 +191,11 @@ impl EventBuilder {
 
     /// Bytes are sent by a call that begins after 10 ns and takes 10 more.
     pub(crate) fn send(&mut self, connection: u64, data: impl AsRef<[u8]>) -> &mut Self {
-        self.transfer(Direction::Response, connection, data.as_ref(), usize::MAX)
+        self.transfer(self.direction(connection, Io::Send), connection, data.as_ref(), usize::MAX)
+    }
+
+    fn direction(&self, connection: u64, io: Io) -> Direction {
+        Direction::of(self.connections.get(&connection).map_or(Role::Server, |ends| ends.role), io)
     }
 
     /// Moves bytes, and captures at most `most` of them.
@@ -142,7 +210,7 @@ impl EventBuilder {
         self.operation(direction, connection, data, Captured::first(&data[..captured]))
     }
 
-    /// Moves bytes, of which these pieces are captured.
+    /// Moves bytes; only these pieces of them are captured.
     pub(crate) fn transfer_in_pieces(
         &mut self,
         direction: Direction,
@@ -159,23 +227,24 @@ impl EventBuilder {
         let ends = self.connections.get_mut(&connection).expect("an open connection");
         let begun = self.now + 10;
         self.now += 20;
-        let position = match direction {
-            Direction::Request => &mut ends.received,
-            Direction::Response => &mut ends.sent,
+        let io = if Direction::of(ends.role, Io::Receive) == direction { Io::Receive } else { Io::Send };
+        let position = match io {
+            Io::Receive => &mut ends.received,
+            Io::Send => &mut ends.sent,
         };
         let start = *position;
         *position = start.wrapping_add(data.len() as u32);
         let end_sequence = *position;
         let received_sequence = ends.received;
-        let (begin_ns, arrival_ns) = match direction {
-            Direction::Request => (0, self.arrived_ns.take().unwrap_or(begun)),
-            Direction::Response => (begun, 0),
+        let (begin_ns, arrival_ns) = match io {
+            Io::Receive => (0, self.arrived_ns.take().unwrap_or(begun)),
+            Io::Send => (begun, 0),
         };
         let tail = match data.last_chunk() {
             Some(tail) if captured.pieces().map(|(_, bytes)| bytes.len()).sum::<usize>() < data.len() => *tail,
             _ => [0; 8],
         };
-        if self.explained && direction == Direction::Response {
+        if self.explained && io == Io::Send {
             self.sending_at(connection, begun);
         }
         let transfer = records::Transfer {
@@ -189,12 +258,12 @@ impl EventBuilder {
             captured: 0,
             thread: self.thread,
             tail,
-            task: 0,
+            task: self.task,
         };
         let operation = Operation { transfer, captured };
-        self.push(&match direction {
-            Direction::Request => Event::Receive(operation),
-            Direction::Response => Event::Send(operation),
+        self.push(&match io {
+            Io::Receive => Event::Receive(operation),
+            Io::Send => Event::Send(operation),
         })
     }
 
@@ -208,9 +277,9 @@ impl EventBuilder {
     /// Bytes move, and the record of it is lost.
     pub(crate) fn unseen(&mut self, direction: Direction, connection: u64, length: u32) -> &mut Self {
         let ends = self.connections.get_mut(&connection).expect("an open connection");
-        let position = match direction {
-            Direction::Request => &mut ends.received,
-            Direction::Response => &mut ends.sent,
+        let position = match Direction::of(ends.role, Io::Receive) == direction {
+            true => &mut ends.received,
+            false => &mut ends.sent,
         };
         *position = position.wrapping_add(length);
         self.now += 20;
@@ -247,11 +316,12 @@ impl EventBuilder {
         let ends = &self.connections[&connection];
         let state = records::State {
             header: self.header(connection),
-            old: tcp_state::ESTABLISHED,
+            old: if new == tcp_state::ESTABLISHED { tcp_state::CLOSE } else { tcp_state::ESTABLISHED },
             new,
             error,
             receive_sequence: ends.received,
             send_sequence: ends.sent,
+            local_port: if new == tcp_state::ESTABLISHED { 40_000 + connection as u16 } else { 0 },
             ..Default::default()
         };
         self.push(&Event::State(state))

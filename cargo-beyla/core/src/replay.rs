@@ -3,6 +3,7 @@
 use crate::event::Event;
 use crate::event_builder::EventBuilder;
 use crate::exchange::route::RouteTable;
+use crate::model::call::{Call, CallBoundaries};
 use crate::model::explanation::{Cause, Explanation, Parts, Place, Wait};
 use crate::model::request::Request;
 use crate::model::summary::{RouteSummary, Summary};
@@ -45,7 +46,11 @@ fn summary_with(mut bytes: &[u8], now_ns: u64, settings: TraceSettings) -> (Summ
     for request in &summary.requests {
         assert_sound(request);
     }
+    summary.calls.iter().for_each(|call| assert_call_sound(call));
     let totals = summary.totals;
+    assert_eq!(totals.calls, summary.calls.len() as u64 + totals.calls_not_kept);
+    assert_eq!(totals.calls, summary.call_summaries.iter().map(|row| row.count).sum::<u64>());
+    assert_eq!(totals.call_errors, summary.call_summaries.iter().map(|row| row.errors).sum::<u64>());
     assert_eq!(totals.requests, summary.requests.len() as u64 + totals.requests_not_kept);
     for (total, of_route) in [
         (totals.requests, (|route| route.count) as fn(&RouteSummary) -> u64),
@@ -71,6 +76,16 @@ fn assert_within(parts: &Parts, places: &[Place], waits: &[Wait], depth: usize) 
 }
 
 /// Phases sum to the total and boundaries never decrease.
+pub(crate) fn assert_call_sound(call: &Call) {
+    let boundaries = &call.boundaries;
+    assert_eq!(boundaries.phases().sum(), boundaries.total(), "{call:?}");
+    let CallBoundaries { connecting, begun, sent, answered, read, ended } = *boundaries;
+    let in_order = [connecting, Some(begun), sent, answered, read, Some(ended)];
+    assert!(in_order.iter().flatten().is_sorted(), "{call:?}");
+    assert!(read.is_some() || (answered.is_none() && call.response_bytes.is_none()), "{call:?}");
+}
+
+/// The same of a request.
 pub(crate) fn assert_sound(request: &Request) {
     let boundaries = &request.boundaries;
     assert_eq!(boundaries.phases().sum(), boundaries.total(), "{request:?}");
@@ -80,7 +95,8 @@ pub(crate) fn assert_sound(request: &Request) {
     assert!([boundaries.connected, boundaries.accepted].iter().flatten().is_sorted(), "{request:?}");
     assert!(boundaries.accepted.is_none_or(|accepted| accepted <= boundaries.read), "{request:?}");
     if let Some(explanation) = &request.explanation {
-        let Explanation { parts, places, waits, .. } = &**explanation;
+        let Explanation { parts, places, waits, calls, .. } = &**explanation;
+        assert!(calls.iter().map(|wait| wait.ns).sum::<u64>() <= parts.waiting, "{calls:?} {parts:?}");
         assert_eq!(Some(parts.sum()), boundaries.phases().handle, "{request:?}");
         assert_within(parts, places, waits, 0);
     }

@@ -3,12 +3,13 @@
 //! Exchanges, the runtime and the analysis stand side by side here: what has ended in [`crate::exchange`] is handed to
 //! [`crate::analysis`] after each event.
 
+mod calls;
 mod finished;
 mod requests;
 
 use std::time::Duration;
 
-use cargo_beyla_events::tcp_state;
+use cargo_beyla_events::{Spawned, tcp_state};
 use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::findings;
@@ -78,7 +79,7 @@ pub struct Trace {
     state: RunState,
     ended: EndedRequests,
     listening: Vec<Listener>,
-    /// When the server was told to end, in nanoseconds.
+    /// When the server was asked to end, in nanoseconds.
     stopping_ns: u64,
     /// For how long everything that is traced was stopped, as by ^Z, in nanoseconds.
     paused_ns: u64,
@@ -125,14 +126,18 @@ impl Trace {
     /// Takes the next event.
     pub fn record(&mut self, event: &Event<'_>) {
         self.take(event);
-        if !self.state.ended.is_empty() {
+        if !self.state.ended.is_empty() || !self.state.ended_calls.is_empty() {
             self.count_ended();
         }
     }
 
     /// Hands what has ended to the analysis.
     fn count_ended(&mut self) {
-        let RunState { ended, route_names, runtime, .. } = &mut self.state;
+        let RunState { ended, ended_calls, calls, route_names, runtime, .. } = &mut self.state;
+        self.ended.calls.any = *calls > 0;
+        for ended in ended_calls.drain(..) {
+            self.ended.add_call(&ended);
+        }
         for ended in ended.drain(..) {
             self.ended.add(&ended, route_names, runtime.as_deref_mut());
         }
@@ -142,11 +147,7 @@ impl Trace {
         match event {
             Event::Listen(listen) => self.listen(listen),
             Event::Open(open) => self.open(open),
-            Event::Arrival(arrival) => {
-                if let Some(connection) = self.connections.get_mut(arrival.header.connection) {
-                    connection.arrived(arrival.sequence, arrival.header.time_ns);
-                }
-            }
+            Event::Arrival(arrival) => self.connections.arrived(arrival),
             Event::Delivered(arrival) => {
                 if let Some(connection) = self.connections.get_mut(arrival.header.connection) {
                     connection.delivered(arrival.sequence, arrival.header.time_ns, &mut self.state);
@@ -185,7 +186,14 @@ impl Trace {
                 let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
                 self.state.runtime.get_or_insert_with(new).unseen(unseen);
             }
-            Event::Task(_) | Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
+            Event::Task(change) => {
+                if self.state.client_connections > 0 {
+                    self.state.task(change);
+                }
+                self.explain(event);
+            }
+            Event::Spawned(spawned) => self.spawned(spawned),
+            Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
                 self.explain(event);
             }
             Event::Owner(owner) => {
@@ -295,32 +303,39 @@ impl Trace {
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let RunState { connections, requests, mut unseen, runtime, .. } = self.state;
-        let EndedRequests { slowest, statistics, suite, identities, errors, incomplete, .. } = self.ended;
+        let RunState { connections, requests, mut unseen, runtime, client_connections, calls: calls_count, .. } =
+            self.state;
+        let EndedRequests { slowest, calls, statistics, suite, identities, errors, incomplete, .. } = self.ended;
         let tests = suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
+        unseen.unattributed_calls = calls.unattributed;
+        let (call_errors, requests_not_kept) = (calls.errors, slowest.not_kept());
+        let mut requests_kept = slowest.into_requests();
+        let (calls, call_summaries) = calls.into_calls(&mut requests_kept);
         let totals = Totals {
             connections,
             requests,
             errors,
             incomplete,
-            requests_not_kept: slowest.not_kept(),
-            ..Totals::default()
+            requests_not_kept,
+            calls: calls_count,
+            call_errors,
+            calls_not_kept: calls_count.saturating_sub(calls.len() as u64),
+            client_connections,
         };
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
-        let mut requests = slowest.into_requests();
         let explained =
-            runtime.map(|runtime| findings::explained(runtime.finish(), &statistics, &totals, &mut requests));
+            runtime.map(|runtime| findings::explained(runtime.finish(), &statistics, &totals, &mut requests_kept));
         Summary {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),
             paused_ns: self.paused_ns,
             total: statistics.total(),
             routes: statistics.into_summaries(),
-            requests,
-            calls: Vec::new(),
-            call_summaries: Vec::new(),
+            requests: requests_kept,
+            calls,
+            call_summaries,
             unseen,
             explained,
             tests,
@@ -360,6 +375,12 @@ impl Trace {
         self.connections.open(open, owner, &mut self.state);
     }
 
+    fn spawned(&mut self, spawned: &Spawned) {
+        let owner = self.ended.suite.as_ref().and_then(|suite| suite.owner(spawned.process));
+        let process = owner.map_or(0, |owner| owner.pid);
+        self.state.attribution.spawned(process, spawned.parent, spawned.child, spawned.header.time_ns);
+    }
+
     fn moved(&mut self, io: Io, operation: &Operation<'_>) {
         if self.foreign.is_empty() || !self.foreign.contains(&operation.transfer.header.connection) {
             self.connections.moved(io, operation, &mut self.state);
@@ -369,5 +390,7 @@ impl Trace {
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod properties_of_events;
 #[cfg(test)]
 mod tests;

@@ -11,14 +11,25 @@ use serde::{Deserialize, Serialize};
 
 use super::task_probe::TaskProbe;
 
-/// The functions of the async runtime that are probed.
+/// What the parent has found of the async runtime in the programs that are traced.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executables {
-    /// The executables that they are in.
+    /// The executables.
     #[serde(with = "any_paths")]
     pub paths: Vec<PathBuf>,
     /// A function: which executable it is in, and where in the file it begins.
     pub task_probes: Vec<TaskProbe>,
+    /// Where threads keep the task at hand.
+    pub task_variables: Vec<TaskVariable>,
+}
+
+/// Where each thread of a program keeps the id of the task that it polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskVariable {
+    /// The executable, by its place in [`Executables::paths`].
+    pub executable: usize,
+    /// Its place, in bytes from the thread pointer on.
+    pub offset: i64,
 }
 
 /// Paths that need not be text, which `PathBuf` wants them to be.
@@ -67,6 +78,15 @@ impl Executable {
             return refused("it belongs to another user");
         }
         Ok(Self(file))
+    }
+
+    /// What the kernel side knows it by: the number of its inode, and its size in bytes.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn identity(&self) -> io::Result<[u64; 2]> {
+        let metadata = self.0.metadata()?;
+        Ok([metadata.st_ino(), metadata.st_size()])
     }
 
     /// A path to this very file, whatever becomes of its name.

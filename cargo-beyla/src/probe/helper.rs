@@ -1,6 +1,6 @@
 //! `cargo-beyla __probe`, or the installed `beyla-probe`: the only part that runs with privilege.
 //!
-//! It says how things stand, is told a process id and what to see of it, loads and attaches the probes, and hands
+//! It says how things stand, takes a process id and what to see of it, loads and attaches the probes, and hands
 //! the ring buffer over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
@@ -95,7 +95,7 @@ fn serve(output: &mut std::fs::File) -> Result<(), HelperError> {
     }
 }
 
-/// Before Linux 5.11, BPF maps count as locked memory, of which few may have much.
+/// Before Linux 5.11, BPF maps count as locked memory, and most users may lock only little.
 fn raise_memory_limit() {
     let Rlimit { current: _, maximum } = getrlimit(Resource::Memlock);
     for raised in [None, maximum] {
@@ -127,7 +127,6 @@ fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
         members: Vec::new(),
         capture,
         explain,
-        executables: Executables::default(),
     };
     let load = |arguments: &ProbeArguments| -> Result<Programs, HelperError> {
         let mut programs = Programs::load(arguments, false, pid_namespace()?)?;
@@ -195,21 +194,26 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     for member in &arguments.members {
         programs.expect(*member)?;
     }
-    let mut late = None;
-    if arguments.children {
-        // The parent builds meanwhile what is to be traced.
-        match request::receive(io::stdin().lock())? {
-            Some(executables) => late = Some(executables),
-            None => return Ok(()),
-        }
+    // The parent builds meanwhile what is to be traced, or looks into it.
+    let Some(executables) = request::receive::<Executables>(io::stdin().lock())? else { return Ok(()) };
+    let explained = arguments.explain.is_some();
+    let runtime = AsyncRuntime::open(executables);
+    if let Ok(runtime) = &runtime {
+        runtime.tell_variables(&mut programs)?;
     }
-    programs.attach(arguments.explain.is_some())?;
+    programs.attach(explained)?;
     let mut unseen = Vec::new();
-    if arguments.explain.is_some() && !programs.tells_registers() {
+    if explained && !programs.tells_registers() {
         unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
     }
-    let executables = late.as_ref().unwrap_or(&arguments.executables);
-    if let Err(error) = attach_task_probes(&mut programs, executables) {
+    let probed = runtime.as_ref().map_err(ToString::to_string).and_then(|runtime| match explained {
+        true => runtime.attach_probes(&mut programs).map_err(|error| error.to_string()),
+        // The few that are wanted come with the first connection that the process opens.
+        false => Ok(()),
+    });
+    if let Err(error) = probed
+        && explained
+    {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let mut milestones = programs.take_milestones()?;
@@ -250,7 +254,14 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
         let (told_to_end, process_ended) = (is_ready(&waited_for[0]), is_ready(&waited_for[1]));
 
-        let Milestones { executed, listening, listening_unix } = Milestones::take(&mut milestones);
+        let Milestones { executed, listening, listening_unix, connects } = Milestones::take(&mut milestones);
+        if connects
+            && !explained
+            && let Ok(runtime) = &runtime
+        {
+            // What is not seen then are the tasks that other tasks spawn: their calls are counted as nobody's.
+            let _ = runtime.attach_probes(&mut programs);
+        }
         known |= executed;
         if executed && !process_ended {
             // Its program may be set-uid.
@@ -298,16 +309,38 @@ fn open_process(pid: u32) -> Result<OwnedFd, HelperError> {
     rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).map_err(|errno| no_process(errno.into()))
 }
 
-/// Probes the functions of the async runtime that the parent has found. Without them the rest still works.
-fn attach_task_probes(programs: &mut Programs, executables: &Executables) -> Result<(), HelperError> {
-    if executables.task_probes.is_empty() {
-        return Ok(());
+/// What the parent has found of the async runtime. Without it the rest still works.
+struct AsyncRuntime {
+    executables: Executables,
+    opened: Vec<Executable>,
+}
+
+impl AsyncRuntime {
+    fn open(executables: Executables) -> Result<Self, HelperError> {
+        let open = |path: &PathBuf| {
+            Executable::open(path, invoking_uid())
+                .map_err(|source| HelperError::Executable { path: path.clone(), source })
+        };
+        let opened = executables.paths.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { executables, opened })
     }
-    let open = |path: &PathBuf| {
-        Executable::open(path, invoking_uid()).map_err(|source| HelperError::Executable { path: path.clone(), source })
-    };
-    let opened: Vec<Executable> = executables.paths.iter().map(open).collect::<Result<_, _>>()?;
-    Ok(programs.attach_task_probes(&opened, &executables.task_probes)?)
+
+    /// Tells the programs where threads keep the task at hand.
+    fn tell_variables(&self, programs: &mut Programs) -> Result<(), HelperError> {
+        for (index, executable) in self.opened.iter().enumerate() {
+            let variables = self.executables.task_variables.iter().filter(|variable| variable.executable == index);
+            let offsets: Vec<i64> = variables.map(|variable| variable.offset).collect();
+            if !offsets.is_empty() {
+                programs.set_task_variables(executable.identity()?, &offsets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Probes the functions.
+    fn attach_probes(&self, programs: &mut Programs) -> Result<(), HelperError> {
+        Ok(programs.attach_task_probes(&self.opened, &self.executables.task_probes)?)
+    }
 }
 
 /// What the helper must know of the process's life.
@@ -319,6 +352,8 @@ struct Milestones {
     listening: bool,
     /// A Unix socket did.
     listening_unix: bool,
+    /// The process has opened a connection itself, for the first time.
+    connects: bool,
 }
 
 impl Milestones {
@@ -331,6 +366,7 @@ impl Milestones {
                     milestones.listening = true;
                     milestones.listening_unix |= matches!(listen.local, Endpoint::Unix(_));
                 }
+                Ok(Some((Event::Open(_), _))) => milestones.connects = true,
                 _ => {}
             }
         }

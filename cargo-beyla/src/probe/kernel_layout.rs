@@ -10,6 +10,12 @@ use cargo_beyla_events::{ABSENT, Settings};
 /// Where the kernel keeps its type information, since 5.4.
 pub const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
 
+/// Where `task_struct` keeps the thread pointer of user space.
+#[cfg(target_arch = "x86_64")]
+const THREAD_POINTER: &str = "thread.fsbase";
+#[cfg(target_arch = "aarch64")]
+const THREAD_POINTER: &str = "thread.uw.tp_value";
+
 /// Why the layout could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
@@ -52,7 +58,7 @@ impl KernelLayout {
         settings.switch_tells_state = (self.tracepoint_arguments("btf_trace_sched_switch") > 3).into();
         settings.task_files = field("task_struct", "files")?;
         settings.task_signal = field("task_struct", "signal")?;
-        // `pids` is an array of pointers, of which PIDTYPE_TGID is the second.
+        // `pids` is an array of pointers; PIDTYPE_TGID is the second.
         settings.signal_tgid = field("signal_struct", "pids")? + size_of::<u64>() as u32;
         settings.task_cred = field("task_struct", "cred")?;
         settings.cred_uid = field("cred", "uid")?;
@@ -62,6 +68,9 @@ impl KernelLayout {
         settings.cred_egid = field("cred", "egid")?;
         settings.cred_sgid = field("cred", "sgid")?;
         settings.cred_cap_permitted = field("cred", "cap_permitted")?;
+        settings.task_thread_pointer = field("task_struct", THREAD_POINTER)?;
+        settings.task_mm = field("task_struct", "mm")?;
+        settings.mm_exe_file = field("mm_struct", "exe_file")?;
         settings.binprm_filename = field("linux_binprm", "filename")?;
         settings.files_fdt = field("files_struct", "fdt")?;
         settings.fdtable_max_fds = field("fdtable", "max_fds")?;
@@ -76,6 +85,8 @@ impl KernelLayout {
                 (None, None) => (ABSENT, 0),
             };
         settings.inode_mode = field("inode", "i_mode")?;
+        settings.inode_number = field("inode", "i_ino")?;
+        settings.inode_size = field("inode", "i_size")?;
         settings.socket_sk = field("socket", "sk")?;
         settings.sock_family = field("sock", "__sk_common.skc_family")?;
         settings.sock_state = field("sock", "__sk_common.skc_state")?;

@@ -7,7 +7,7 @@ use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
-use cargo_beyla_events::Settings;
+use cargo_beyla_events::{Settings, TASK_VARIABLES_MAX};
 use zerocopy::IntoBytes;
 
 use super::kernel_layout::{KernelLayout, LayoutError};
@@ -210,6 +210,18 @@ impl Programs {
         expected.insert(process, 1, 0).map_err(|error| ProgramsError::Load(error.into()))
     }
 
+    /// Tells the programs where each thread of a program keeps the task at hand, counted from the thread pointer.
+    pub fn set_task_variables(&mut self, program: [u64; 2], offsets: &[i64]) -> Result<(), ProgramsError> {
+        let failed = |error: aya::maps::MapError| ProgramsError::Load(error.into());
+        let mut value = [0; TASK_VARIABLES_MAX];
+        for (place, offset) in value.iter_mut().zip(offsets) {
+            *place = *offset;
+        }
+        let map = self.ebpf.map_mut("TASK_VARIABLES").ok_or_else(|| missing("map TASK_VARIABLES"))?;
+        let mut variables = HashMap::<_, [u64; 2], [i64; TASK_VARIABLES_MAX]>::try_from(map).map_err(failed)?;
+        variables.insert(program, value, 0).map_err(failed)
+    }
+
     /// The ring buffer of all records, to be handed over, and its size in bytes.
     pub fn records(&self) -> Result<(BorrowedFd<'_>, u32), ProgramsError> {
         let Some(Map::RingBuf(map)) = self.ebpf.map("RECORDS") else { return Err(missing("map RECORDS")) };
@@ -274,7 +286,7 @@ impl Programs {
     }
 }
 
-/// Settings of which only the layout is set.
+/// Settings with nothing but the layout set.
 fn layout() -> Result<Settings, ProgramsError> {
     let mut settings = Settings::default();
     KernelLayout::read()?.fill(&mut settings)?;

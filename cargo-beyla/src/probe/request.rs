@@ -5,7 +5,6 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::executable::Executables;
 use crate::config::capture::Capture;
 
 /// The most bytes of a line.
@@ -33,10 +32,8 @@ pub struct ProbeArguments {
     pub members: Vec<u32>,
     /// How bytes are captured.
     pub capture: Capture,
-    /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
+    /// Record what `--explain` needs; polls shorter than this many nanoseconds are not sampled.
     pub explain: Option<u64>,
-    /// What else is probed; with `children` it comes later, in a line of its own.
-    pub executables: Executables,
 }
 
 /// Sends a line.
@@ -67,12 +64,10 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
+    use crate::probe::executable::{Executables, TaskVariable};
 
     #[test]
     fn what_is_sent_is_received() {
-        let probe = "1:task_running@4711".parse().expect("a probe");
-        let odd = std::ffi::OsString::from_vec(b"/not \xff text\n".to_vec());
-        let executables = Executables { paths: vec!["/a b".into(), odd.into()], task_probes: vec![probe] };
         let request = Request::Trace(ProbeArguments {
             pid: 7,
             children: true,
@@ -80,12 +75,21 @@ mod tests {
             members: vec![8],
             capture: Capture::Auto,
             explain: Some(10),
-            executables,
         });
         let mut line = Vec::new();
         send(&request, &mut line).expect("memory");
         assert_eq!(receive(&line[..]).expect("it is right"), Some(request));
         assert_eq!(receive::<Request>(&line[..line.len() - 1]).expect("it is cut short"), None);
+
+        let probe = "1:task_running@4711".parse().expect("a probe");
+        let odd = std::ffi::OsString::from_vec(b"/not \xff text\n".to_vec());
+        let paths = vec!["/a b".into(), odd.into()];
+        let task_variables = vec![TaskVariable { executable: 1, offset: -40 }];
+        let executables = Executables { paths, task_probes: vec![probe], task_variables };
+        line.clear();
+        send(&executables, &mut line).expect("memory");
+        assert_eq!(receive(&line[..]).expect("it is right"), Some(executables));
+
         assert!(receive::<Request>(&b"{}\n"[..]).is_err() && receive::<Request>(&b"?\n"[..]).is_err());
     }
 }

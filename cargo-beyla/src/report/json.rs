@@ -17,7 +17,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use calls::{call, call_summary};
 use comparison::ComparisonRow;
-use explanation::{ExplainRow, HandleRow, PartsNs};
+use explanation::{ExplainRow, HandleRow, PartsNs, RespondRow};
 use verdicts::BudgetRow;
 
 use super::run_info::{Exit, RunInfo, Traced};
@@ -224,6 +224,8 @@ struct RequestRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     handle: Option<HandleRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    respond: Option<RespondRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     connected_unix_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accept_wait_ns: Option<u64>,
@@ -313,6 +315,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
             .as_ref()
             .zip(explained)
             .map(|(handle, explained)| explanation::handle(handle, explained)),
+        respond: request.explanation.as_ref().and_then(|opened| opened.respond.as_ref()).map(explanation::respond),
         connected_unix_ns: boundaries.connected.map(|connected| run.unix_ns(connected)),
         accept_wait_ns: boundaries.accept_wait(),
         request_bytes: request.request_bytes.into(),
@@ -402,6 +405,7 @@ impl Serialize for NonZero<'_> {
             unjoined_connections,
             foreign_connections,
             unattributed_calls,
+            unread_calls,
             tls_client_connections,
             upgraded_client_connections,
             unreadable_client_connections,
@@ -421,6 +425,7 @@ impl Serialize for NonZero<'_> {
             ("unjoined_connections", unjoined_connections),
             ("foreign_connections", foreign_connections),
             ("unattributed_calls", unattributed_calls),
+            ("unread_calls", unread_calls),
             ("tls_client_connections", tls_client_connections),
             ("upgraded_client_connections", upgraded_client_connections),
             ("unreadable_client_connections", unreadable_client_connections),

@@ -15,7 +15,7 @@ pub use read::{Ending, Recording};
 pub use write::Recorder;
 
 /// The first line.
-const MAGIC: &[u8] = b"cargo-beyla recording 1\n";
+const MAGIC: &[u8] = b"cargo-beyla recording 2\n";
 
 /// `Header::kind` of [`End`], beyond those that the probes use.
 const END: u16 = 200;

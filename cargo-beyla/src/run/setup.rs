@@ -19,7 +19,7 @@ use crate::export::settings::Resource;
 use crate::launch::signals::Signals;
 use crate::launch::test_runner::plan::PlannedBinary;
 use crate::probe::client::{self, Attached, Helper};
-use crate::probe::executable::Executables;
+use crate::probe::executable::{Executables, TaskVariable};
 use crate::probe::request::ProbeArguments;
 use crate::probe::starting::Asking;
 use crate::report::recording::Recorder;
@@ -47,12 +47,19 @@ pub(crate) enum Subject {
     Children,
 }
 
+/// A process that is traced.
+struct Process {
+    pid: u32,
+    /// See [`Subject::Process`].
+    executable: PathBuf,
+    file: PathBuf,
+}
+
 /// A helper that loads its programs into the kernel, while we may do something else.
 pub(crate) struct Loading {
     helper: Helper,
     /// The traced process, if it is one and there already.
-    pid: Option<u32>,
-    programs: Programs,
+    process: Option<Process>,
     /// The time that this has taken us.
     took: Duration,
 }
@@ -94,30 +101,29 @@ impl RunOptions<'_> {
         let began = Instant::now();
         let settings = self.settings;
         let explain = settings.explain.value;
-        let (pid, runs, members, programs) = match subject {
+        let (process, runs, members) = match subject {
             Subject::Process { pid, executable, file, runs, members } => {
-                let programs = if explain { Programs::of_process(executable, file) } else { Programs::default() };
-                (Some(pid), runs, members, programs)
+                (Some(Process { pid, executable, file }), runs, members)
             }
-            Subject::Children => (None, false, Vec::new(), Programs::default()),
+            Subject::Children => (None, false, Vec::new()),
         };
         helper.trace(&ProbeArguments {
-            pid: pid.unwrap_or_else(std::process::id),
-            children: pid.is_none(),
+            pid: process.as_ref().map_or_else(std::process::id, |process| process.pid),
+            children: process.is_none(),
             attach: runs,
             members,
             capture: self.capture,
             explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
-            executables: programs.executables.clone(),
         })?;
-        Ok(Loading { helper, pid, programs, took: began.elapsed() })
+        Ok(Loading { helper, process, took: began.elapsed() })
     }
 
     /// Attaches the probes, and starts what is exported. To be called once the server was forked, which wants a process
     /// of one thread, and once signals are blocked, as the thread of the exporter inherits that.
     pub(crate) fn attach(&self, loading: Loading, attaching: Attaching<'_>) -> Result<Begun, Error> {
         let Self { settings, criteria, outputs, user: _, capture: _, status } = *self;
-        let Loading { mut helper, pid, mut programs, took } = loading;
+        let Loading { mut helper, process, took } = loading;
+        let pid = process.as_ref().map(|process| process.pid);
         let Attaching { traced, binaries, sources, package, exports, signals } = attaching;
         let began = Instant::now();
         let explain = settings.explain.value;
@@ -129,12 +135,14 @@ impl RunOptions<'_> {
             seed: seed.map(|Seed(seed)| seed),
             ..settings.trace()?
         });
+        // While the helper loads its programs.
+        let programs = match process {
+            Some(Process { executable, file, .. }) => Programs::of_process(explain, executable, file),
+            None => Programs::of_binaries(explain, binaries),
+        };
+        helper.begin(&programs.executables)?;
         let mut folders = Vec::new();
         if pid.is_none() {
-            if explain {
-                programs = Programs::of_binaries(binaries);
-            }
-            helper.begin(&programs.executables)?;
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
@@ -203,16 +211,17 @@ struct Programs {
 }
 
 impl Programs {
-    fn of_process(executable: PathBuf, file: PathBuf) -> Self {
+    /// With all that `--explain` needs if the run is `explained`.
+    fn of_process(explained: bool, executable: PathBuf, file: PathBuf) -> Self {
         let mut programs = Self::default();
-        let unseen = programs.add(file.clone());
+        let unseen = programs.add(explained, file.clone());
         programs.unseen.extend(unseen);
         programs.expected = vec![(executable, file)];
         programs
     }
 
     /// Those in all that tests may execute.
-    fn of_binaries(binaries: &[PlannedBinary]) -> Self {
+    fn of_binaries(explained: bool, binaries: &[PlannedBinary]) -> Self {
         let own = binaries.iter().map(|binary| binary.executable.clone());
         let spawned = binaries.iter().flat_map(|binary| binary.spawns.iter().cloned());
         let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
@@ -222,24 +231,27 @@ impl Programs {
         let mut reason = None;
         for path in paths {
             // A program without these functions has no tasks as a rule: a test that blocks on a future spawns none.
-            let unseen = programs.add(path);
+            let unseen = programs.add(explained, path);
             reason = reason.or(unseen);
         }
         programs.expected = programs.executables.paths.iter().map(|path| (path.clone(), path.clone())).collect();
-        programs.unseen.extend(reason.filter(|_| programs.expected.is_empty()));
+        programs.unseen.extend(reason.filter(|_| programs.executables.task_probes.is_empty()));
         programs
     }
 
     /// Adds the functions of a program; returns why it has none.
-    fn add(&mut self, path: PathBuf) -> Option<String> {
-        let TaskProbes { places, unseen } = task_probes::find(&path);
-        if places.is_empty() {
+    fn add(&mut self, explained: bool, path: PathBuf) -> Option<String> {
+        let TaskProbes { places, spawns, variables, unseen } = task_probes::find(&path);
+        let places = if explained { places } else { spawns };
+        if places.is_empty() && variables.is_empty() {
             return unseen;
         }
-        let executable = self.executables.paths.len();
-        self.executables.task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
-        self.executables.paths.push(path);
-        None
+        let Executables { paths, task_probes, task_variables } = &mut self.executables;
+        let executable = paths.len();
+        task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
+        task_variables.extend(variables.into_iter().map(|offset| TaskVariable { executable, offset }));
+        paths.push(path);
+        unseen
     }
 }
 

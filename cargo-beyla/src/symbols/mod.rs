@@ -12,4 +12,5 @@ pub mod resolver;
 pub mod symbolizer;
 pub mod task_probes;
 pub mod task_types;
+pub mod task_variables;
 pub mod type_names;

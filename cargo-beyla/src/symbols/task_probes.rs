@@ -8,6 +8,7 @@ use memchr::memmem;
 use super::functions;
 use super::image::{self, Image};
 use super::names;
+use super::task_variables;
 use crate::probe::task_probe::{ProbePoint, TaskProbe};
 
 /// The functions, by their names without hash. The first argument of each is the task's header; for
@@ -38,20 +39,24 @@ const NEEDED: [ProbePoint; 3] = [ProbePoint::Running, ProbePoint::Idle, ProbePoi
 /// As both schemes of mangling write `tokio::runtime`.
 const RUNTIME: &str = "5tokio7runtime";
 
-/// Where to probe.
+/// Where an executable tells of its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskProbes {
     /// Each function, and its place in the executable's file: several of a kind where several versions of tokio
     /// are linked. Empty where tasks cannot be told apart.
     pub places: Vec<TaskProbe>,
-    /// Why they cannot, in a sentence, with the cure if there is one.
+    /// Those of them at which tasks are spawned, also where tasks cannot be told apart.
+    pub spawns: Vec<TaskProbe>,
+    /// Where each thread keeps the id of the task that it polls, counted from the thread pointer.
+    pub variables: Vec<i64>,
+    /// Why they cannot be told apart, in a sentence, with the cure if there is one.
     pub unseen: Option<String>,
 }
 
 /// Looks them up in the executable's table of symbols.
 pub fn find(executable: &Path) -> TaskProbes {
     match Image::open(executable) {
-        Ok(image) => find_in(&image),
+        Ok(image) => TaskProbes { variables: task_variables::find(&image), ..find_in(&image) },
         Err(error) => unseen(&format!(
             "the executable could not be read ({error}), so tokio's tasks cannot be told apart: each thread stands \
              for what it runs"
@@ -102,13 +107,16 @@ fn find_in(image: &Image) -> TaskProbes {
     if !has_runtime {
         return unseen("no tokio in the executable: each request is followed on the thread that received it");
     }
+    let is_spawn = |probe: &TaskProbe| matches!(probe.point, ProbePoint::Spawned | ProbePoint::SpawnedBlocking);
+    let spawns = places.iter().copied().filter(is_spawn).collect();
     if NEEDED.iter().any(|needed| !places.iter().any(|probe| probe.point == *needed)) {
-        return unseen(
+        let unseen = unseen(
             "tokio's functions have been inlined (LTO), so its tasks cannot be told apart: each thread stands for what \
              it runs; build with lto = false",
         );
+        return TaskProbes { spawns, ..unseen };
     }
-    TaskProbes { places: places.into_iter().collect(), unseen: None }
+    TaskProbes { places: places.into_iter().collect(), spawns, ..TaskProbes::default() }
 }
 
 fn last_segment(name: &str) -> &str {
@@ -116,7 +124,7 @@ fn last_segment(name: &str) -> &str {
 }
 
 fn unseen(sentence: &str) -> TaskProbes {
-    TaskProbes { places: Vec::new(), unseen: Some(sentence.to_owned()) }
+    TaskProbes { unseen: Some(sentence.to_owned()), ..TaskProbes::default() }
 }
 
 #[cfg(test)]
@@ -141,8 +149,8 @@ mod tests {
 
     #[test]
     fn each_function_of_tokios_is_found_in_an_executable() {
-        let TaskProbes { places, unseen } = find(&own_executable());
-        assert_eq!(unseen, None);
+        let TaskProbes { places, spawns, variables, unseen } = find(&own_executable());
+        assert_eq!((unseen, spawns.len(), variables.len()), (None, 2, 1));
         for point in FUNCTIONS.map(|(_, point)| point) {
             let expected = if point == ProbePoint::Woken { 2 } else { 1 };
             assert_eq!(places.iter().filter(|probe| probe.point == point).count(), expected, "{point:?}");

@@ -8,9 +8,11 @@
 
 mod explain;
 mod processes;
+mod tasks;
 
 pub use explain::*;
 pub use processes::*;
+pub use tasks::*;
 
 #[cfg(feature = "zerocopy")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -25,6 +27,9 @@ pub const CAPTURE_TURN: u32 = 20 * 1024;
 /// Captured from each operation once [`CAPTURE_TURN`] is used up: enough for the size line of a chunk.
 pub const CAPTURE_CONTINUED: u32 = 256;
 
+/// The same from what a client sends: enough for the calls that one operation may carry.
+pub const CAPTURE_CONTINUED_CALLS: u32 = 4 * 1024;
+
 /// `AF_UNIX`, `AF_INET`, `AF_INET6` as in `<sys/socket.h>`, the same on every architecture of Linux.
 pub const AF_UNIX: u16 = 1;
 /// See [`AF_UNIX`].
@@ -36,6 +41,8 @@ pub const AF_INET6: u16 = 10;
 pub mod tcp_state {
     /// Both sides may send.
     pub const ESTABLISHED: u8 = 1;
+    /// A handshake on the client's side.
+    pub const SYN_SENT: u8 = 2;
     /// A handshake on the server's side.
     pub const SYN_RECV: u8 = 3;
     /// This side has closed first.
@@ -100,6 +107,8 @@ kinds! {
     /// [`super::Arrival`] at a client on this machine: it has everything up to `sequence`, which earlier send calls moved.
     /// Only where such a call is marked [`super::DELIVERY_AWAITED`].
     DELIVERED = 19;
+    /// [`super::Spawned`]
+    SPAWNED = 20;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -111,6 +120,9 @@ pub const DELIVERY_AWAITED: u16 = 1;
 
 /// A flag of a received or sent [`Transfer`]: what follows it are [`Piece`]s, and not the first bytes that moved.
 pub const CAPTURED_PIECES: u16 = 1 << 8;
+
+/// A flag of a received or sent [`Transfer`]: the process has opened the connection itself.
+pub const MOVED_BY_CLIENT: u16 = 1 << 10;
 
 /// A flag of a [`Listen`]: the socket listens on addresses of IPv6 alone, and not on those of IPv4 as well.
 pub const LISTENS_ON_IPV6_ONLY: u16 = 1;
@@ -132,8 +144,9 @@ pub const OPENS_AS_CLIENT: u16 = 2;
 pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
-    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`LISTENS_ON_IPV6_ONLY`],
-    /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], [`OPENS_AS_CLIENT`], one of [`task`] or of [`stack`], or 0.
+    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`MOVED_BY_CLIENT`], [`LISTENS_ON_IPV6_ONLY`],
+    /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], [`OPENS_AS_CLIENT`], [`SPAWNED_BLOCKING`], one of [`task`] or of
+    /// [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
     pub size: u32,
@@ -188,7 +201,8 @@ pub struct Open {
     /// When the handshake ended; 0 where that was not seen. With [`OPENS_AS_CLIENT`], 0 if a [`State`] that enters
     /// [`tcp_state::ESTABLISHED`] says so later.
     pub established_ns: u64,
-    /// This end.
+    /// This end. A client's port is often not chosen yet: then it is 0, and the [`State`] that enters
+    /// [`tcp_state::ESTABLISHED`] has it.
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
@@ -288,8 +302,10 @@ pub struct State {
     pub receive_sequence: u32,
     /// How far the process has sent, whether or not that was seen.
     pub send_sequence: u32,
+    /// Where it enters [`tcp_state::ESTABLISHED`], the port of this end, in the machine's byte order; else 0.
+    pub local_port: u16,
     /// Zero.
-    pub reserved2: u32,
+    pub reserved2: u16,
 }
 
 /// What the programs must know of the running kernel and of the process, set before they are loaded.
@@ -359,6 +375,12 @@ pub struct Settings {
     pub cred_sgid: u32,
     /// `cred.cap_permitted`
     pub cred_cap_permitted: u32,
+    /// Where `task_struct.thread` keeps the thread pointer of user space: `fsbase` on x86_64, `uw.tp_value` on aarch64.
+    pub task_thread_pointer: u32,
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `mm_struct.exe_file`
+    pub mm_exe_file: u32,
     /// `linux_binprm.filename`
     pub binprm_filename: u32,
     /// `files_struct.fdt`
@@ -377,6 +399,10 @@ pub struct Settings {
     pub file_single_reference: u32,
     /// `inode.i_mode`
     pub inode_mode: u32,
+    /// `inode.i_ino`
+    pub inode_number: u32,
+    /// `inode.i_size`
+    pub inode_size: u32,
     /// `socket.sk`
     pub socket_sk: u32,
     /// `sock.__sk_common.skc_family`
@@ -431,8 +457,6 @@ pub struct Settings {
     pub tcp_cb_seq: u32,
     /// `tcp_skb_cb.end_seq`
     pub tcp_cb_end_seq: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// The offset of a field that the running kernel does not have.

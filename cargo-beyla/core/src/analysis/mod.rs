@@ -2,6 +2,8 @@
 
 pub mod baseline;
 pub mod budget;
+pub(crate) mod call_waits;
+pub mod calls;
 pub mod code_sites;
 mod distribution;
 pub(crate) mod findings;

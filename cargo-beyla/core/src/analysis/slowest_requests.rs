@@ -66,6 +66,11 @@ impl SlowestRequests {
         self.offered - self.ranked.len().min(self.max) as u64
     }
 
+    /// All that are kept for now, in no order.
+    pub(crate) fn requests(&self) -> impl ExactSizeIterator<Item = &Arc<Request>> {
+        self.ranked.iter().map(|ranked| &ranked.request)
+    }
+
     /// The slowest requests, by id.
     pub(crate) fn into_requests(mut self) -> Vec<Arc<Request>> {
         self.drop_fastest();

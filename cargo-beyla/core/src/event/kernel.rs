@@ -18,6 +18,7 @@ structures! {
     records::Open,
     records::Owner,
     records::Sending,
+    records::Spawned,
     records::Stack,
     records::State,
     records::TaskChange,

@@ -48,6 +48,8 @@ pub enum Event<'a> {
     SendBlocked(records::Sending),
     /// The process that a connection belongs to.
     Owner(records::Owner),
+    /// A task of the async runtime hands it a new one.
+    Spawned(records::Spawned),
     /// A process begins.
     Forked(records::Forked),
     /// A process executes a program.
@@ -120,6 +122,7 @@ table! {
     kind::SENDING => Sending,
     kind::SEND_BLOCKED => SendBlocked,
     kind::OWNER => Owner,
+    kind::SPAWNED => Spawned,
     kind::FORKED => Forked,
     kind::EXECUTED => Executed,
     kind::EXITED => Exited,

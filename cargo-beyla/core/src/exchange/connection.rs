@@ -1,6 +1,6 @@
 //! One connection: its byte streams, its protocol, and the exchanges under way on it.
 
-mod explain;
+mod runtime_notes;
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use crate::exchange::run_state::RunState;
 use crate::model::connection::{ConnectionInfo, Endpoint, Party};
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{Shared, UnfinishedResponse};
+use crate::runtime::attribution::Operator;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::{Direction, Io};
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
-const LAST_ACK: u8 = 9;
+pub(super) const LAST_ACK: u8 = 9;
 
 /// A connection and everything that is under way on it.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ impl Connection {
     /// A receive or send call returned.
     pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, shared: &mut Shared, state: &mut RunState) {
         let Operation { transfer, captured } = operation;
+        let process = self.exchanges.info.owner.map_or(0, |owner| owner.pid);
+        let operator = Operator { process, thread: transfer.thread, task: transfer.task };
         let direction = self.streams.direction(io);
         if io == Io::Receive && transfer.length == 0 {
             self.client_closes(transfer.header.time_ns, state);
@@ -77,7 +80,9 @@ impl Connection {
         if io == Io::Receive {
             self.exchanges.received_first(transfer);
             self.exchanges.received_ns = transfer.header.time_ns;
-            self.exchanges.receiver = transfer.thread;
+            self.exchanges.receiver = operator;
+        } else {
+            self.exchanges.sender = operator;
         }
         let Some(moved) = self.streams.moved(io, transfer, *captured) else {
             return;
@@ -105,7 +110,7 @@ impl Connection {
         if io == Io::Send {
             self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
             self.not_answered(state);
-        } else {
+        } else if self.exchanges.is_in_order {
             self.receiving(state);
         }
     }
@@ -168,20 +173,14 @@ impl Connection {
     }
 
     fn stop(&mut self, now_ns: u64, state: &mut RunState) {
-        self.exchanges.room(now_ns);
         self.protocol.stop(&mut self.exchanges.sink(state));
         let sent = self.exchanges.sent;
         let info = Arc::clone(&self.exchanges.info);
         for mut exchange in self.exchanges.drain() {
             let unfinished = self.protocol.unfinished(exchange.stream);
-            if !exchange.received {
-                exchange.request_bytes.body = unfinished.request_body;
-            }
+            exchange.take_unfinished(&unfinished);
             if exchange.outcome.is_none() {
                 let begun = exchange.status.is_some();
-                if let Some(bytes) = &mut exchange.response_bytes {
-                    bytes.body = unfinished.response_body;
-                }
                 let response =
                     Some(unfinished.response).filter(|response| begun || *response == UnfinishedResponse::Unseen);
                 let sent = sent.filter(|_| begun);
@@ -194,7 +193,7 @@ impl Connection {
 }
 
 /// How many of `missing` bytes are not known to be content of a request.
-fn unaccounted(protocol: &Detector, direction: Direction, missing: u64) -> u64 {
+pub(super) fn unaccounted(protocol: &Detector, direction: Direction, missing: u64) -> u64 {
     match direction {
         Direction::Request => missing.saturating_sub(protocol.announced_content()),
         Direction::Response => missing,

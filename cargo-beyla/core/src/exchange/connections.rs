@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use cargo_beyla_events::State;
+use cargo_beyla_events::{Arrival, MOVED_BY_CLIENT, State};
 use hashbrown::HashMap;
 
 use crate::event::{Open, Operation};
+use crate::exchange::client::ClientConnection;
 use crate::exchange::connection::Connection;
 use crate::exchange::run_state::RunState;
 use crate::model::connection::{ConnectionInfo, Endpoint, Owner, Role};
 use crate::protocol::message::Shared;
+use crate::runtime::attribution::{CallConnection, Operator};
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Io;
 
@@ -25,6 +27,8 @@ const CLOSED_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     followed: HashMap<u64, Connection>,
+    /// Those that the process opened.
+    opened: HashMap<u64, ClientConnection>,
     shared: Shared,
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
@@ -35,8 +39,21 @@ impl Connections {
         self.followed.get_mut(&connection)
     }
 
-    /// The server accepted a connection, which belongs to this process and test if to any.
+    /// Bytes reached the receive queue of a connection.
+    pub(crate) fn arrived(&mut self, arrival: &Arrival) {
+        let (id, sequence, time_ns) = (arrival.header.connection, arrival.sequence, arrival.header.time_ns);
+        if let Some(connection) = self.followed.get_mut(&id) {
+            connection.arrived(sequence, time_ns);
+        } else if let Some(connection) = self.opened.get_mut(&id) {
+            connection.arrived(sequence, time_ns);
+        }
+    }
+
+    /// The process accepted a connection or begins to open one, which belongs to this process and test if to any.
     pub(crate) fn open(&mut self, open: &Open, owner: Option<Owner>, state: &mut RunState) {
+        if open.role == Role::Client {
+            return self.open_client(open, owner, state);
+        }
         let streams = Streams::new(Role::Server, open.receive_sequence, open.send_sequence);
         self.follow(open, streams, Some((open.established_ns, open.time_ns)), owner, state);
     }
@@ -48,7 +65,11 @@ impl Connections {
         if let Some(connection) = self.followed.get_mut(&id) {
             return connection.moved(io, operation, &mut self.shared, state);
         }
-        if transfer.length == 0 || self.followed.len() >= CONNECTIONS_MAX {
+        if let Some(connection) = self.opened.get_mut(&id) {
+            return connection.moved(io, operation, &mut self.shared, state);
+        }
+        let is_client = transfer.header.flags & MOVED_BY_CLIENT != 0;
+        if is_client || transfer.length == 0 || self.is_full() {
             return;
         }
         // The record that opened it was lost, and with it the addresses of its ends.
@@ -72,29 +93,72 @@ impl Connections {
         }
     }
 
-    /// One end of a connection closed.
+    /// A connection that the process opens is established, or one end of a connection closed.
     pub(crate) fn closing(&mut self, change: &State, stopping_ns: u64, state: &mut RunState) {
         let id = change.header.connection;
-        let Some(connection) = self.followed.get_mut(&id) else { return };
-        if !connection.closing(change, stopping_ns, state) {
+        let is_over = if let Some(connection) = self.followed.get_mut(&id) {
+            connection.closing(change, stopping_ns, state)
+        } else if let Some(connection) = self.opened.get_mut(&id) {
+            connection.changed(change, stopping_ns, state)
+        } else {
+            false
+        };
+        if !is_over {
             return;
         }
         self.closed.push_back(id);
         if self.closed.len() > CLOSED_MAX
             && let Some(oldest) = self.closed.pop_front()
-            && let Some(connection) = self.followed.remove(&oldest)
         {
-            connection.finish(change.header.time_ns, state);
+            let now_ns = change.header.time_ns;
+            if let Some(connection) = self.followed.remove(&oldest) {
+                connection.finish(now_ns, state);
+            } else if let Some(connection) = self.opened.remove(&oldest) {
+                connection.finish(now_ns, state);
+            }
         }
     }
 
     /// Ends what is under way at `now_ns`: it stays open.
     pub(crate) fn finish(&mut self, now_ns: u64, state: &mut RunState) {
+        // Calls first, as they belong to requests.
+        let mut opened: Vec<_> = self.opened.drain().collect();
+        opened.sort_unstable_by_key(|(id, _)| *id);
+        for (_, connection) in opened {
+            connection.finish(now_ns, state);
+        }
+        state.judge_all();
         let mut connections: Vec<_> = self.followed.drain().collect();
         connections.sort_unstable_by_key(|(id, _)| *id);
         for (_, connection) in connections {
             connection.finish(now_ns, state);
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.followed.len() + self.opened.len() >= CONNECTIONS_MAX
+    }
+
+    fn open_client(&mut self, open: &Open, owner: Option<Owner>, state: &mut RunState) {
+        if self.opened.contains_key(&open.connection) {
+            return;
+        }
+        state.client_connections += 1;
+        if self.is_full() {
+            state.unseen.untracked_connections += 1;
+            return;
+        }
+        let id = state.connections + state.client_connections;
+        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner };
+        let process = owner.map_or(0, |owner| owner.pid);
+        let users = CallConnection::new(Operator { process, thread: open.thread, task: open.task }, open.time_ns);
+        let streams = Streams::new(Role::Client, open.receive_sequence, open.send_sequence);
+        let connecting_ns = (!open.before).then_some(open.time_ns);
+        let mut connection = ClientConnection::new(streams, info, users, connecting_ns, open.before);
+        if let Some(established_ns) = open.established_ns {
+            connection.established(established_ns);
+        }
+        self.opened.insert(open.connection, connection);
     }
 
     /// `opened` is when it was established and touched first, if that was seen.
@@ -110,11 +174,11 @@ impl Connections {
             return;
         }
         state.connections += 1;
-        if self.followed.len() >= CONNECTIONS_MAX {
+        if self.is_full() {
             state.unseen.untracked_connections += 1;
             return;
         }
-        let id = state.connections;
+        let id = state.connections + state.client_connections;
         let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner };
         self.followed.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }

@@ -1,5 +1,9 @@
-//! Messages -> requests: boundaries, phases, routes.
+//! Messages -> requests and calls: boundaries, phases, routes.
 
+pub(crate) mod call_in_flight;
+mod call_texts;
+mod calls;
+mod client;
 mod closing;
 mod connection;
 pub(crate) mod connections;
@@ -11,4 +15,5 @@ mod request_lines;
 pub mod route;
 pub(crate) mod route_names;
 pub(crate) mod run_state;
+mod stall;
 pub mod trace_context;

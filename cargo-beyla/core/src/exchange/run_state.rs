@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 
+use cargo_beyla_events::{TaskChange, task};
+use hashbrown::HashMap;
+
+use crate::exchange::call_in_flight::CallInFlight;
+use crate::exchange::call_texts::CallTexts;
 use crate::exchange::in_flight::Exchange;
 use crate::exchange::request_lines::RequestLines;
 use crate::exchange::route::RouteTable;
 use crate::exchange::route_names::RouteNames;
+use crate::model::call::CallOf;
 use crate::model::connection::ConnectionInfo;
 use crate::model::explanation::Parts;
+use crate::model::request::Outcome;
 use crate::model::summary::Unseen;
+use crate::model::trace_context::{Caller, TraceId};
 use crate::protocol::message::{GivenUp, Note};
+use crate::runtime::attribution::{Attribution, CallConnection};
 use crate::runtime::tracker::{EndedRequest, RuntimeTracker};
 
 /// What all connections write to.
@@ -18,7 +27,7 @@ pub(crate) struct RunState {
     pub(crate) routes: RouteTable,
     pub(crate) route_names: RouteNames,
     pub(crate) request_lines: RequestLines,
-    /// The connections and the requests so far, those under way included.
+    /// The connections that it has accepted and the requests so far, those under way included.
     pub(crate) connections: u64,
     pub(crate) requests: u64,
     pub(crate) unseen: Unseen,
@@ -28,6 +37,28 @@ pub(crate) struct RunState {
     pub(crate) runtime: Option<Box<RuntimeTracker>>,
     /// The exchanges that have ended since these were drained last.
     pub(crate) ended: Vec<Ended>,
+    pub(crate) call_texts: CallTexts,
+    /// The connections that the process has opened and the calls so far, those under way included.
+    pub(crate) client_connections: u64,
+    pub(crate) calls: u64,
+    pub(crate) attribution: Attribution,
+    /// The calls that have ended and whose requests the wakes to come may tell, by the thread that has read the answer.
+    held: HashMap<u32, Vec<(CallInFlight, Arc<ConnectionInfo>)>>,
+    /// The calls that have ended since these were drained last.
+    pub(crate) ended_calls: Vec<EndedCall>,
+}
+
+/// A call that has ended, with its boundaries in order.
+#[derive(Debug)]
+pub(crate) struct EndedCall {
+    pub(crate) call: CallInFlight,
+    pub(crate) connection: Arc<ConnectionInfo>,
+    /// The request that it belongs to.
+    pub(crate) request: Option<CallOf>,
+    /// The trace that this request came with.
+    pub(crate) caller: Option<(TraceId, Caller)>,
+    /// Whether this request is still under way.
+    pub(crate) is_within_request: bool,
 }
 
 /// An exchange that has ended, with its boundaries in order.
@@ -51,12 +82,19 @@ impl RunState {
             track_request_headers,
             runtime: None,
             ended: Vec::new(),
+            call_texts: CallTexts::default(),
+            client_connections: 0,
+            calls: 0,
+            attribution: Attribution::default(),
+            held: HashMap::new(),
+            ended_calls: Vec::new(),
         }
     }
 
     /// Takes an exchange that has ended.
     pub(crate) fn finish(&mut self, mut exchange: Exchange, connection: &Arc<ConnectionInfo>) {
         exchange.settle();
+        self.attribution.ended(exchange.id, exchange.boundaries.ended);
         let parts = self.runtime.as_mut().and_then(|runtime| {
             runtime.ended(&EndedRequest {
                 slot: exchange.runtime_slot,
@@ -64,10 +102,94 @@ impl RunState {
                 test: connection.owner.and_then(|owner| owner.test),
                 boundaries: &exchange.boundaries,
                 upload_ns: exchange.upload_ns,
-                stalled_ns: exchange.stalled_ns,
+                stalled_ns: exchange.stall.total(exchange.boundaries.ended),
+                is_refused: exchange.outcome == Some(Outcome::ServerClosed) && exchange.status.is_none(),
             })
         });
         self.ended.push(Ended { exchange, connection: Arc::clone(connection), parts });
+    }
+
+    /// Takes a call that has ended. `receiver` is the thread that has read the last of its answer.
+    pub(super) fn finish_call(
+        &mut self,
+        mut call: CallInFlight,
+        users: &CallConnection,
+        connection: &Arc<ConnectionInfo>,
+        receiver: u32,
+    ) {
+        call.settle();
+        let request = self.attribution.ends(users, &call.start, call.boundaries.ended);
+        let connection = Arc::clone(connection);
+        if request.is_none() && call.is_complete() && self.attribution.awaits_wakes(&call.start, receiver) {
+            self.held.entry(receiver).or_default().push((call, connection));
+        } else {
+            self.count_call(call, connection, request);
+        }
+    }
+
+    fn count_call(&mut self, call: CallInFlight, connection: Arc<ConnectionInfo>, request: Option<CallOf>) {
+        let number = request.map(|of| of.request);
+        self.ended_calls.push(EndedCall {
+            call,
+            connection,
+            request,
+            caller: number.and_then(|request| self.attribution.caller(request)).cloned(),
+            is_within_request: number.is_some_and(|request| self.attribution.is_under_way(request)),
+        });
+    }
+
+    /// A thread has read something on a connection that the process opened.
+    pub(super) fn reads_answer(&mut self, thread: u32) {
+        self.judge_held(thread);
+        self.attribution.reads_answer(thread);
+    }
+
+    /// Something happens to a task.
+    pub(crate) fn task(&mut self, change: &TaskChange) {
+        let Some(thread) = self.attribution.task(change) else { return };
+        if change.header.flags != task::WOKEN {
+            self.judge_held(thread);
+            self.attribution.poll_ends(thread);
+        } else if let Some([(call, _)]) = self.held.get(&thread).map(Vec::as_slice)
+            && self.attribution.is_replied(thread, &call.start)
+        {
+            // Its request may be answered before the poll ends.
+            self.judge_held(thread);
+        }
+    }
+
+    /// The calls that wait for the wakes of a thread wait no longer.
+    fn judge_held(&mut self, thread: u32) {
+        let Some(held) = self.held.remove(&thread) else { return };
+        let requests = self.attribution.by_wakes(thread, held.iter().map(|(call, _)| &call.start));
+        for ((call, connection), request) in held.into_iter().zip(requests) {
+            self.count_call(call, connection, request);
+        }
+    }
+
+    /// The run is over, so no call waits for anything.
+    pub(super) fn judge_all(&mut self) {
+        let mut threads: Vec<u32> = self.held.keys().copied().collect();
+        threads.sort_unstable();
+        threads.into_iter().for_each(|thread| self.judge_held(thread));
+    }
+
+    /// Counts a connection that the process opened and that is not read any further.
+    pub(super) fn give_up_client(&mut self, reason: GivenUp) {
+        let count = match reason {
+            GivenUp::Upgraded => &mut self.unseen.upgraded_client_connections,
+            GivenUp::Tls => &mut self.unseen.tls_client_connections,
+            GivenUp::Unreadable => &mut self.unseen.unreadable_client_connections,
+        };
+        *count += 1;
+    }
+
+    /// Counts what is no call.
+    pub(super) fn note_of_call(&mut self, note: Note) {
+        match note {
+            Note::Tunnel => self.unseen.upgraded_client_connections += 1,
+            Note::Pushed | Note::PartialHead => self.note(note),
+        }
     }
 
     /// Counts a connection that is not read any further.
@@ -90,7 +212,7 @@ impl RunState {
         *count += 1;
     }
 
-    /// Counts bytes that no record told of.
+    /// Counts bytes that moved without a record.
     pub(crate) fn miss(&mut self, bytes: u64) {
         self.unseen.missing_bytes = self.unseen.missing_bytes.saturating_add(bytes);
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use crate::model::call::CallSpan;
 use crate::model::test::TestId;
 use crate::model::trace_context::{Caller, SpanId, TestSpan, TraceContext, TraceId};
 use crate::protocol::trace_context::{TraceHeaders, combine_states};
@@ -50,6 +51,21 @@ enum Of {
     Span = 2,
     TestTrace = 3,
     TestSpan = 4,
+    CallTrace = 5,
+    CallSpan = 6,
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallOrigin<'a> {
+    /// The number of the call.
+    pub(crate) call: u64,
+    /// The trace that it carries to the peer, and the span that the application has made for it.
+    pub(crate) carries: Option<&'a (TraceId, Caller)>,
+    /// The number of its request, and the trace that the request came with.
+    pub(crate) request: Option<(u64, Option<&'a (TraceId, Caller)>)>,
+    /// The test that it belongs to.
+    pub(crate) test: Option<TestId>,
 }
 
 impl Identities {
@@ -88,11 +104,30 @@ impl Identities {
         Some(TestSpan { trace_id: self.trace_id(test.into(), Of::TestTrace), span_id })
     }
 
+    /// The place of a call's span; `None` without a seed.
+    pub(crate) fn call_span(self, origin: &CallOrigin<'_>) -> Option<Box<CallSpan>> {
+        self.seed?;
+        let CallOrigin { call, carries, request, test } = *origin;
+        let of_request = || self.context(request?.0, request?.1, test);
+        let (trace_id, parent, caller) = if let Some((trace_id, caller)) = carries {
+            (*trace_id, Some(caller.span_id), Some(caller.clone()))
+        } else if let Some(context) = of_request() {
+            (context.trace_id, Some(context.span_id), context.caller)
+        } else if let Some(test) = test.and_then(|test| self.test(test)) {
+            (test.trace_id, Some(test.span_id), None)
+        } else {
+            (self.trace_id(call, Of::CallTrace), None, None)
+        };
+        let mut hasher = self.hasher(call, Of::CallSpan);
+        hasher.write(&trace_id.bytes());
+        Some(Box::new(CallSpan { trace_id, span_id: span_id(&hasher), parent, caller }))
+    }
+
     fn trace_id(self, number: u64, of: Of) -> TraceId {
         TraceId::of(self.hasher(number, of).finish128().as_u128())
     }
 
-    /// `number` is that of the request, or of the test.
+    /// `number` is that of the request, the call or the test.
     fn hasher(self, number: u64, of: Of) -> SipHasher13 {
         let mut hasher = hasher(self.seed.unwrap_or_default());
         hasher.write_u64(number);
@@ -190,6 +225,39 @@ mod tests {
         let unseeded = Identities::new(None).context(1, Some(&caller), Some(TestId(1))).expect("a context");
         assert_eq!((unseeded.test, unseeded.link()), (None, None));
         assert_eq!(Identities::new(None).context(1, None, Some(TestId(1))), None);
+    }
+
+    #[test]
+    fn a_calls_span_hangs_under_what_it_carries_else_under_its_request_else_under_its_test() {
+        let identities = Identities::new(Some(7));
+        let (carried, came_with) = (caller("c=1"), caller("a=1"));
+        let origin = CallOrigin { call: 3, carries: None, request: None, test: None };
+        let span = |origin: &CallOrigin<'_>| identities.call_span(origin).expect("there is a seed");
+        let all = CallOrigin {
+            carries: Some(&carried),
+            request: Some((9, Some(&came_with))),
+            test: Some(TestId(1)),
+            ..origin
+        };
+        let found = span(&all);
+        assert_eq!(
+            (found.trace_id, found.parent, found.caller),
+            (carried.0, Some(carried.1.span_id), Some(carried.1.clone()))
+        );
+        let found = span(&CallOrigin { carries: None, ..all });
+        let request = identities.context(9, Some(&came_with), Some(TestId(1))).expect("a context");
+        assert_eq!(
+            (found.trace_id, found.parent, &found.caller),
+            (request.trace_id, Some(request.span_id), &request.caller)
+        );
+        assert_ne!(found.span_id, request.span_id);
+        let found = span(&CallOrigin { test: Some(TestId(1)), ..origin });
+        let test = identities.test(TestId(1)).expect("there is a seed");
+        assert_eq!((found.trace_id, found.parent, &found.caller), (test.trace_id, Some(test.span_id), &None));
+        let (one, other) = (span(&origin), span(&CallOrigin { call: 4, ..origin }));
+        assert_eq!((one.parent, other.parent), (None, None));
+        assert_ne!((one.trace_id, one.span_id), (other.trace_id, other.span_id));
+        assert_eq!(Identities::new(None).call_span(&all), None);
     }
 
     #[test]

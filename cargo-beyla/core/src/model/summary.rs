@@ -132,6 +132,9 @@ pub struct Unseen {
     pub foreign_connections: u64,
     /// Calls of which nobody knows which request made them, or whether one did.
     pub unattributed_calls: u64,
+    /// Calls that were not read, as what they ask for lies in bytes that were not captured; several in a row may count
+    /// once.
+    pub unread_calls: u64,
     /// Connections that the process opened and that spoke TLS: of their calls, only times and sizes are known.
     pub tls_client_connections: u64,
     /// Connections that the process opened and that another protocol took over.

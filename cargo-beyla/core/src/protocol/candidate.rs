@@ -1,6 +1,7 @@
 //! What a protocol tells of itself, so that its connections can be recognised.
 
 use super::message::{Protocol, Upgrade};
+use super::pipeline::Start;
 use crate::transport::segment::Direction;
 
 /// A protocol that a connection may speak.
@@ -31,9 +32,14 @@ pub enum Likeness {
 /// Where in a connection a reader begins.
 #[derive(Clone, Copy, Debug)]
 pub enum Beginning<'a> {
-    /// With its first byte. These bytes of the client came in earlier operations and are not given again: they are part
-    /// of what the protocol is recognised by.
-    First(&'a [u8]),
+    /// With its first byte.
+    First {
+        /// These bytes of the client came in earlier operations and are not given again: they are part of what the
+        /// protocol is recognised by.
+        held: &'a [u8],
+        /// Where the first of them began, or of those that come now; `None` if the server speaks first.
+        start: Option<Start>,
+    },
     /// In its midst: nothing is known of what came before.
     Midst,
     /// Where HTTP/1 hands it over.

@@ -4,7 +4,12 @@
 //! are HTTP/1 that is broken, only an answer in HTTP/1 tells. So HTTP/1 reads along until another protocol is
 //! recognised, and even then until the server has spoken: a server that does not know what the client speaks says so
 //! in HTTP/1.
+//!
+//! On a connection that the traced process opened, more protocols are known, and the server need not speak HTTP at all:
+//! what no request line begins is none of HTTP/1's, nor is what has no status line for its answer. It is read as turns.
 
+mod foreign;
+mod sealed;
 mod unsupported;
 mod view;
 
@@ -12,13 +17,18 @@ use super::candidate::{Beginning, Candidate, Likeness};
 use super::http1::{self, Http1};
 use super::http2;
 use super::message::{Messages, Protocol, Shared, Unfinished, Upgrade};
-use super::proxy;
-use crate::model::connection::StreamId;
+use super::pipeline::Start;
+use super::{postgresql, proxy, redis};
+use crate::model::connection::{Endpoint, StreamId};
 use crate::transport::segment::{Direction, Segment};
+use foreign::Foreign;
 use view::View;
 
-/// The protocols beside HTTP/1.
+/// The protocols beside HTTP/1 that a server is asked in.
 const PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS];
+
+/// The protocols beside HTTP/1 that a client asks in.
+const CLIENT_PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, sealed::TLS, postgresql::CANDIDATE, redis::CANDIDATE];
 
 /// What numbers of HTTP/1 exchanges begin behind where another protocol has begun to number them: those of HTTP/2 have
 /// 31 bits.
@@ -38,6 +48,8 @@ pub struct Detector {
     is_given_up: bool,
     /// What is added to the reader's numbers of exchanges.
     numbered_behind: u64,
+    /// Of a connection that the traced process opened: what has come that may be none of HTTP's.
+    foreign: Option<Foreign>,
 }
 
 /// How far the beginning of a connection is known.
@@ -72,6 +84,13 @@ impl Detector {
         Self::joined_among(PROTOCOLS)
     }
 
+    /// Of a connection that the traced process opened to this server. It `is_joined` if it was met in its midst.
+    pub fn client(server: &Endpoint, is_joined: bool) -> Self {
+        let foreign = Some(Foreign::of(server));
+        let among = if is_joined { Self::joined_among } else { Self::among };
+        Self { foreign, ..among(CLIENT_PROTOCOLS) }
+    }
+
     fn among(candidates: &'static [Candidate]) -> Self {
         Self {
             candidates,
@@ -81,6 +100,7 @@ impl Detector {
             begun: false,
             is_given_up: false,
             numbered_behind: 0,
+            foreign: None,
         }
     }
 
@@ -105,7 +125,7 @@ impl Detector {
         self.begun |= segment.direction == Direction::Request;
     }
 
-    /// Bytes moved that no record told of.
+    /// Bytes moved without a record.
     pub fn gap(&mut self, direction: Direction, mut length: u64, messages: &mut dyn Messages) {
         if !self.is_reading() || length == 0 {
             return;
@@ -114,7 +134,7 @@ impl Detector {
             self.begun = true;
             length -= self.pass_over_proxied(length);
             if length > 0 && matches!(self.opening, Opening::Open { .. }) {
-                self.opening = Opening::Known;
+                self.opening = if self.foreign.is_some() { Opening::Joined } else { Opening::Known };
             }
         }
         if let Some(fallback) = &mut self.fallback {
@@ -223,10 +243,20 @@ impl Detector {
                     return self.client_speaks(segment, shared, messages);
                 }
                 *may_be_proxied = proxy == proxy::Read::Partial;
-                let (likeness, candidate) = recognise(self.candidates, Direction::Request, held);
+                let (mut likeness, candidate) = recognise(self.candidates, Direction::Request, held);
+                let first_start = Start::of(segment, segment.start);
+                let start = self.foreign.as_ref().and_then(Foreign::start).or(Some(first_start));
+                let beginning = Beginning::First { held: &held[..before], start };
                 if let (Likeness::Whole, Some(candidate)) = (likeness, candidate) {
-                    let reader = (candidate.open)(&Beginning::First(&held[..before]));
-                    self.fallback = Some(std::mem::replace(&mut self.reader, reader));
+                    let reader = (candidate.open)(&beginning);
+                    let http1 = std::mem::replace(&mut self.reader, reader);
+                    self.fallback = Some(http1).filter(|_| self.foreign.is_none());
+                } else if let Some(foreign) = &mut self.foreign {
+                    likeness = likeness.max(http1::request_likeness(held));
+                    if likeness == Likeness::None && !*may_be_proxied {
+                        self.reader = foreign.reader(held, &beginning, messages);
+                    }
+                    foreign.sent(segment);
                 }
                 let is_open = *may_be_proxied || likeness == Likeness::Partial;
                 if !is_open || !is_whole {
@@ -239,11 +269,16 @@ impl Detector {
                 self.reader = Box::new(Http1::new(self.candidates));
                 return self.client_speaks(segment, shared, messages);
             }
-            Opening::Joined => self.resume(segment),
+            Opening::Joined => {
+                self.resume(segment);
+                if let Some(foreign) = &mut self.foreign {
+                    foreign.sent(segment);
+                }
+            }
             Opening::Proxied { .. } | Opening::Known => {}
         }
         if let Some(fallback) = &mut self.fallback {
-            // It takes these bytes for a broken request, of which it says nothing before the server answers.
+            // It takes these bytes for a broken request, and says nothing of that before the server answers.
             fallback.segment(segment, shared, messages);
         }
         self.read(segment, shared, messages);
@@ -265,16 +300,37 @@ impl Detector {
                     if let (Likeness::Whole, Some(candidate)) =
                         recognise(self.candidates, segment.direction, segment.beginning())
                     {
-                        self.reader = (candidate.open)(&Beginning::First(&[]));
+                        self.reader = (candidate.open)(&Beginning::First { held: &[], start: None });
                         self.opening = Opening::Known;
+                    } else {
+                        self.answered_in_http1_or_not(segment, messages);
                     }
                 }
-                Opening::Open { held, .. } if !held.is_empty() => self.opening = Opening::Known,
-                Opening::Joined => self.resume(segment),
+                Opening::Open { held, .. } if !held.is_empty() => {
+                    self.opening = Opening::Known;
+                    self.answered_in_http1_or_not(segment, messages);
+                }
+                Opening::Joined => {
+                    self.resume(segment);
+                    if matches!(self.opening, Opening::Joined) && self.begun {
+                        self.answered_in_http1_or_not(segment, messages);
+                    }
+                }
                 Opening::Open { .. } | Opening::Proxied { .. } | Opening::Known => {}
             }
         }
         self.read(segment, shared, messages);
+    }
+
+    /// The server answers on a connection that the traced process opened, and whose protocol is not known yet.
+    fn answered_in_http1_or_not(&mut self, segment: &Segment<'_>, messages: &mut dyn Messages) {
+        let Some(foreign) = &mut self.foreign else { return };
+        if http1::may_begin_response(segment.beginning()) {
+            self.foreign = None;
+        } else {
+            self.reader = foreign.turns(messages);
+            self.opening = Opening::Known;
+        }
     }
 
     /// The server answers in HTTP/1 to what was taken for another protocol.
@@ -334,5 +390,7 @@ fn recognise(
     candidates.iter().map(likeness).max_by_key(|(likeness, _)| *likeness).unwrap_or((Likeness::None, None))
 }
 
+#[cfg(test)]
+mod client_tests;
 #[cfg(test)]
 mod tests;

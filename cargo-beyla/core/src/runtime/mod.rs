@@ -4,10 +4,12 @@
 //! [`polls`] judges each poll, and [`observations`] counts what it finds; what becomes a finding at the end of the run
 //! is decided in [`crate::analysis::findings`].
 
+pub(crate) mod attribution;
 mod clock;
 pub(crate) mod observations;
 mod polls;
 mod scheduling_entity;
+mod streams;
 pub(crate) mod symbols;
 mod tasks;
 mod threads;

@@ -120,6 +120,13 @@ impl SchedulingEntity {
         !self.sending && (self.open_requests > 0 || self.last_route.is_none())
     }
 
+    /// It was waiting until now.
+    pub(super) fn waited_until(&mut self, at: u64) {
+        if self.open_requests > 0 && self.counts() {
+            self.breakdown.add_waiting(self.clock.since()..at);
+        }
+    }
+
     /// It was woken: it has something to do again.
     pub(super) fn becomes_active(&mut self, at: u64) {
         self.activity.0 = self.clock.read(at);

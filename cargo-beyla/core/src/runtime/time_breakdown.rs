@@ -1,5 +1,7 @@
 //! Where a task or a thread has spent its time since a moment, in bounded memory.
 
+use std::ops::Range;
+
 use crate::model::explanation::{Awaited, Cause, Parts, Place, Wait};
 use crate::model::request::RouteId;
 
@@ -7,6 +9,9 @@ use super::observations::ObservationId;
 
 /// The places, the waits and the delays that are kept apart; when there are more, the shortest go.
 const EACH_MAX: usize = 24;
+
+/// The times of waiting that are kept one by one; what comes later is not known to be a wait for a call.
+const WAITING_MAX: usize = 512;
 
 /// How deep waits may lie within waits.
 const DEPTH_MAX: usize = 4;
@@ -18,6 +23,8 @@ pub(super) struct TimeBreakdown {
     pub(super) places: Vec<Place>,
     pub(super) waits: Vec<Wait>,
     pub(super) delays: Vec<PollDelay>,
+    /// When it waited, ascending.
+    pub(super) waiting: Vec<Range<u64>>,
     /// Time between a wake and the next poll, without the moments that every await takes.
     pub(super) starved: u64,
 }
@@ -48,7 +55,16 @@ impl TimeBreakdown {
         self.places.clear();
         self.waits.clear();
         self.delays.clear();
+        self.waiting.clear();
         self.starved = 0;
+    }
+
+    /// It has waited, as part of the time since `since`.
+    pub(super) fn add_waiting(&mut self, waited: Range<u64>) {
+        let waited = waited.start.max(self.since)..waited.end;
+        if !waited.is_empty() && self.waiting.len() < WAITING_MAX {
+            self.waiting.push(waited);
+        }
     }
 
     /// Becomes equal to `other`, in the same memory.
@@ -57,6 +73,7 @@ impl TimeBreakdown {
         self.places.clone_from(&other.places);
         self.waits.clone_from(&other.waits);
         self.delays.clone_from(&other.delays);
+        self.waiting.clone_from(&other.waiting);
         self.starved = other.starved;
     }
 }

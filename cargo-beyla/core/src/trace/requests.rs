@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 
+use crate::analysis::call_waits::call_waits;
 use crate::analysis::recent_latencies::RecentLatencies;
 use crate::analysis::routes::{CountedRequest, RouteStatistics};
 use crate::analysis::slowest_requests::SlowestRequests;
 use crate::analysis::suite::Suite;
 use crate::exchange::route_names::RouteNames;
-use crate::exchange::run_state::Ended;
+use crate::exchange::run_state::{Ended, EndedCall};
 use crate::exchange::trace_context::Identities;
 use crate::model::request::Outcome;
 use crate::runtime::tracker::RuntimeTracker;
 
 use super::TraceSettings;
+use super::calls::EndedCalls;
 use super::finished::FinishedQueue;
 
 /// The requests of a run that have ended.
 #[derive(Debug)]
 pub(super) struct EndedRequests {
     pub(super) slowest: SlowestRequests,
+    pub(super) calls: EndedCalls,
     pub(super) statistics: RouteStatistics,
     pub(super) recent: RecentLatencies,
     /// For exporters.
@@ -35,6 +38,7 @@ impl EndedRequests {
     pub(super) fn new(settings: &mut TraceSettings) -> Self {
         Self {
             slowest: SlowestRequests::new(settings.max_requests),
+            calls: EndedCalls::default(),
             statistics: RouteStatistics::default(),
             recent: RecentLatencies::default(),
             finished: FinishedQueue::new(settings.export),
@@ -42,6 +46,15 @@ impl EndedRequests {
             suite: settings.within.take().map(Suite::new),
             errors: 0,
             incomplete: 0,
+        }
+    }
+
+    /// Takes a call that has ended.
+    pub(super) fn add_call(&mut self, ended: &EndedCall) {
+        if let Some(call) = self.calls.add(ended, self.identities)
+            && self.finished.is_wanted()
+        {
+            self.finished.push_call(call);
         }
     }
 
@@ -66,17 +79,33 @@ impl EndedRequests {
             self.recent.add(boundaries.ended, total);
         }
         let identities = self.identities;
+        let calls = self.calls.of_ended(exchange.id);
         let request = || {
             let mut request = exchange.to_request(connection, identities);
+            if let Some(calls) = &calls {
+                (request.calls, request.calls_not_kept) = (calls.ids(), calls.not_kept);
+            }
             if let (Some(runtime), Some(slot)) = (&runtime, exchange.runtime_slot) {
-                request.explanation = runtime.explanation(slot, |route| names.name(route)).map(Arc::new);
+                request.explanation = runtime.explanation(slot, |route| names.name(route)).map(|mut explanation| {
+                    if let Some(calls) = &calls {
+                        let handle = boundaries.received.unwrap_or(boundaries.read)
+                            ..boundaries.responded.unwrap_or(boundaries.ended);
+                        let most = explanation.parts.waiting;
+                        explanation.calls = call_waits(&calls.calls, runtime.waiting(slot), &handle, most);
+                    }
+                    Arc::new(explanation)
+                });
             }
             request
         };
         let kept = self.slowest.offer(exchange.id, total, request);
+        let is_kept = kept.is_some();
         if self.finished.is_wanted() {
             let finished = kept.map_or_else(|| Arc::new(request()), Arc::clone);
-            self.finished.push_request(finished, Vec::new());
+            self.finished.push_request(finished, calls.as_ref().map_or_else(Vec::new, |calls| calls.calls.clone()));
+        }
+        if is_kept {
+            self.calls.keep(exchange.id, calls.unwrap_or_default(), self.slowest.requests());
         }
         if let (Some(runtime), Some(slot)) = (runtime, exchange.runtime_slot) {
             runtime.forget(slot);

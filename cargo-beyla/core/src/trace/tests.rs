@@ -1,6 +1,8 @@
 //! Every odd case of a connection, each by the records that tell of it.
 
 mod bodies;
+mod calls;
+mod calls_explained;
 mod contexts;
 mod endings;
 mod expectations;
@@ -10,6 +12,7 @@ mod messages;
 mod proxies;
 mod runs;
 mod seeds;
+mod stream_tasks;
 mod suites;
 mod unread;
 mod unreadable;

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::report::finding::place::LocatedPlace;
 use crate::report::run_report::FindingReport;
-use cargo_beyla_core::model::explanation::{Awaited, CallWait, Delay, Explanation, Holder, Parts, Place, Wait};
+use cargo_beyla_core::model::explanation::{
+    Awaited, CallWait, Delay, Explanation, Holder, Parts, Place, RespondParts, Wait,
+};
 use cargo_beyla_core::model::finding::{Delayed, Finding};
 use cargo_beyla_core::model::summary::Explained;
 
@@ -28,6 +30,14 @@ pub(super) struct PartsNs {
     blocked: u64,
     scheduled: u64,
     waiting: u64,
+}
+
+/// The parts of `respond`.
+#[derive(Serialize)]
+pub(super) struct RespondRow {
+    #[serde(flatten)]
+    task: PartsNs,
+    client: u64,
 }
 
 #[derive(Serialize)]
@@ -119,7 +129,7 @@ pub(super) fn explain(explained: &Explained) -> ExplainRow<'_> {
 }
 
 pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) -> HandleRow<'a> {
-    let Explanation { unit, parts, places, waits, calls, delays } = explanation;
+    let Explanation { unit, parts, respond: _, places, waits, calls, delays } = explanation;
     HandleRow {
         unit: unit.label(),
         parts: parts.into(),
@@ -134,6 +144,10 @@ impl From<&CallWait> for CallWaitRow {
     fn from(CallWait { kind, summary, ns, count }: &CallWait) -> Self {
         Self { kind: kind.label(), summary: Arc::clone(summary), ns: *ns, count: *count }
     }
+}
+
+pub(super) fn respond(&RespondParts { ref task, client }: &RespondParts) -> RespondRow {
+    RespondRow { task: task.into(), client }
 }
 
 pub(super) fn finding<'a>(found: &'a FindingReport, explained: &'a Explained) -> FindingRow<'a> {

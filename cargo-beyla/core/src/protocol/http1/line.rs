@@ -2,6 +2,8 @@
 
 use std::str;
 
+use crate::protocol::candidate;
+
 /// No method that anybody uses is longer, in bytes.
 const METHOD_MAX: usize = 32;
 
@@ -65,7 +67,16 @@ pub(super) fn likeness(bytes: &[u8]) -> Likeness {
     }
 }
 
-/// Whether so many bytes lead into the midst of a method that is written as all are.
+/// How much the first bytes of a client are like a request line of HTTP/1.
+pub(in crate::protocol) fn request_likeness(bytes: &[u8]) -> candidate::Likeness {
+    match likeness(bytes) {
+        Likeness::None => candidate::Likeness::None,
+        Likeness::Begun => candidate::Likeness::Partial,
+        Likeness::Unknown | Likeness::Whole => candidate::Likeness::Whole,
+    }
+}
+
+/// Whether this many bytes lead into the midst of a method that is written as all are.
 pub(super) fn is_method_cut_at(bytes: &[u8], length: usize) -> bool {
     let method = first_line(bytes).0.split(|&byte| byte == b' ').next().unwrap_or_default();
     let start = empty_lines(bytes);

@@ -1,0 +1,380 @@
+//! Which request an outbound call belongs to.
+//!
+//! A request is read by a task, or by a thread where there are no tasks. What that task calls until the request is
+//! answered is the request's, and so is what the tasks call that it spawns. The exception is a *driver*: a task that was
+//! spawned to work on one connection for whoever sends it messages, such as the connection task of an HTTP client. Its
+//! calls belong to a request only if no other was open from the beginning to the end of the call.
+//!
+//! With `--explain`, the wakes between the tasks of requests and a driver tell more: who has asked it, and whom it
+//! answers.
+//!
+//! No rule guesses. A call that none of them decides belongs to no request, and is counted.
+
+mod servers;
+mod tasks;
+mod wakes;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use cargo_beyla_events::{TaskChange, task};
+use hashbrown::{HashMap, HashSet};
+
+use crate::model::call::{CallOf, Certainty};
+use crate::model::trace_context::{Caller, TraceId};
+use servers::{OpenRequests, Servers};
+use tasks::{TaskKey, Tasks};
+use wakes::Wakes;
+
+/// A spawned task may go on calling for this long after its request was answered, in nanoseconds. One that calls later
+/// serves others as well.
+const AFTERWARDS_NS: u64 = 1_000_000_000;
+
+/// The requests that are remembered after their end, for the sake of the tasks that they have spawned.
+const ENDED_MAX: usize = 4096;
+
+/// What calls ask for while no request is open is remembered up to this number.
+const SUMMARIES_MAX: usize = 4096;
+
+/// Who makes a system call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Operator {
+    /// The process, in a run that traces several; else 0.
+    pub(crate) process: u32,
+    /// The thread; 0 if it is not known.
+    pub(crate) thread: u32,
+    /// The id of the task that the thread was polling; 0 if it polled none, or that is not known.
+    pub(crate) task: u64,
+}
+
+impl Operator {
+    fn key(self) -> Option<TaskKey> {
+        (self.task != 0).then_some(TaskKey { process: self.process, task: self.task })
+    }
+}
+
+/// Who uses a connection that the process opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallConnection {
+    opener: Operator,
+    opened_ns: u64,
+    user: User,
+    /// Calls on it have begun while no request was open: something beside requests uses it.
+    is_used_without_requests: bool,
+}
+
+/// The tasks that have made calls on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum User {
+    Nobody,
+    One(TaskKey),
+    Several,
+}
+
+/// A call that begins. Times are nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewCall<'a> {
+    /// Who makes its send call.
+    pub(crate) maker: Operator,
+    /// What it asks for, in words.
+    pub(crate) summary: &'a Arc<str>,
+    /// When its time starts, with that of its connection if it waits for one.
+    pub(crate) start_ns: u64,
+    /// Entry of its first send call.
+    pub(crate) begun_ns: u64,
+}
+
+/// What was known when a call began of the request that it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct CallStart {
+    /// When it began, in nanoseconds.
+    at: u64,
+    /// The request whose task, or thread, makes the call.
+    own: Option<CallOf>,
+    /// The requests that have woken the task that makes it. Only under `--explain`.
+    candidates: Box<[u64]>,
+    /// Calls that ask for the same have begun while no request was open.
+    comes_without_requests: bool,
+}
+
+/// What is known of the requests and the tasks of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Attribution {
+    servers: Servers,
+    tasks: Tasks,
+    wakes: Wakes,
+    requests: HashMap<u64, Request>,
+    /// Those of `requests` that have ended, the oldest first.
+    ended: VecDeque<u64>,
+    /// What calls have asked for while no request was open.
+    without_requests: HashSet<Arc<str>>,
+}
+
+/// A request that is under way, or has ended and left tasks behind.
+#[derive(Debug)]
+struct Request {
+    reader: Operator,
+    /// The reader's task by its address, if that is known.
+    reader_address: Option<TaskKey>,
+    /// The trace that it came with.
+    caller: Option<Box<(TraceId, Caller)>>,
+    /// When it was answered, in nanoseconds.
+    answered_ns: Option<u64>,
+    /// Whether tasks have inherited it.
+    has_tasks: bool,
+    is_over: bool,
+}
+
+impl CallConnection {
+    /// A connection that was opened at `opened_ns`, in nanoseconds.
+    pub(crate) fn new(opener: Operator, opened_ns: u64) -> Self {
+        Self { opener, opened_ns, user: User::Nobody, is_used_without_requests: false }
+    }
+
+    /// Who opened it.
+    pub(crate) fn opener(&self) -> Operator {
+        self.opener
+    }
+
+    /// The process whose connection it is.
+    pub(crate) fn process(&self) -> u32 {
+        self.opener.process
+    }
+
+    fn used_by(&mut self, key: Option<TaskKey>) {
+        self.user = match (self.user, key) {
+            (User::Nobody, Some(key)) => User::One(key),
+            (User::One(user), Some(key)) if user != key => User::Several,
+            (user, _) => user,
+        };
+    }
+}
+
+impl Attribution {
+    /// The head of a request was read by `at`, in nanoseconds. `interleaved`: others of its connection may be under way at the same time, each in
+    /// a task of its own.
+    pub(crate) fn read(
+        &mut self,
+        request: u64,
+        reader: Operator,
+        interleaved: bool,
+        caller: Option<&(TraceId, Caller)>,
+        at: u64,
+    ) {
+        self.servers.opened(reader.process, request, at);
+        let reader_address = self.wakes.polled(reader.thread).map(TaskKey::of_address);
+        if let Some(key) = reader_address {
+            self.tasks.read(key, request, interleaved);
+        }
+        match reader.key() {
+            Some(key) => {
+                self.servers.has_tasks(reader.process);
+                self.tasks.read(key, request, interleaved);
+            }
+            None => self.servers.read_by_thread(reader, request),
+        }
+        let caller = caller.cloned().map(Box::new);
+        let record = Request { reader, reader_address, caller, answered_ns: None, has_tasks: false, is_over: false };
+        self.requests.insert(request, record);
+    }
+
+    /// The response of a request is whole, or will never be. `by` made the last send call on its connection.
+    pub(crate) fn answered(&mut self, request: u64, by: Operator, at: u64) {
+        let Some(record) = self.requests.get_mut(&request).filter(|record| record.answered_ns.is_none()) else {
+            return;
+        };
+        record.answered_ns = Some(at);
+        self.servers.closed(record.reader.process, request, at);
+        if let Some(key) = record.reader_address {
+            self.tasks.answered(key, request);
+        }
+        match record.reader.key() {
+            Some(key) => self.tasks.answered(key, request),
+            None => self.servers.answered_by_thread(record.reader, by, request),
+        }
+    }
+
+    /// A request is over, and its connection says nothing more of it.
+    pub(crate) fn ended(&mut self, request: u64, at: u64) {
+        self.answered(request, Operator::default(), at);
+        let Some(record) = self.requests.get_mut(&request) else { return };
+        record.is_over = true;
+        if !record.has_tasks {
+            self.requests.remove(&request);
+            return;
+        }
+        self.ended.push_back(request);
+        if self.ended.len() > ENDED_MAX
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.requests.remove(&oldest);
+        }
+    }
+
+    /// Whether a request is still under way.
+    pub(crate) fn is_under_way(&self, request: u64) -> bool {
+        self.requests.get(&request).is_some_and(|record| !record.is_over)
+    }
+
+    /// The trace that a request came with.
+    pub(crate) fn caller(&self, request: u64) -> Option<&(TraceId, Caller)> {
+        self.requests.get(&request)?.caller.as_deref()
+    }
+
+    /// A task spawns another one.
+    pub(crate) fn spawned(&mut self, process: u32, parent: u64, child: u64, at: u64) {
+        if parent == 0 || child == 0 {
+            return;
+        }
+        let key = |task: u64| TaskKey { process, task };
+        if let Some(request) = self.tasks.spawned(key(parent), key(child), at)
+            && let Some(record) = self.requests.get_mut(&request)
+        {
+            record.has_tasks = true;
+        }
+    }
+
+    /// A call begins on a connection.
+    pub(crate) fn begins(&mut self, connection: &mut CallConnection, call: &NewCall<'_>) -> CallStart {
+        let NewCall { maker, summary, start_ns: at, begun_ns } = *call;
+        let key = maker.key();
+        connection.used_by(key);
+        if key.is_some() {
+            self.servers.has_tasks(maker.process);
+        }
+        if self.servers.open_between(maker.process, at, at) == OpenRequests::None {
+            connection.is_used_without_requests = true;
+            if self.without_requests.len() < SUMMARIES_MAX {
+                self.without_requests.insert(Arc::clone(summary));
+            }
+        }
+        let own = match key {
+            Some(key) => self.of_task(key, connection, at),
+            None => self.servers.of_thread(maker),
+        };
+        if own.is_none()
+            && let (Some(key), Some(task)) = (key, self.wakes.polled(maker.thread))
+            && self.may_drive(key, connection)
+        {
+            // Whom it wakes has nothing to do with the request whose task has spawned it.
+            self.tasks.forget(TaskKey::of_address(task));
+        }
+        let candidates = if own.is_none() { self.wakes.candidates(maker.thread, begun_ns) } else { Box::default() };
+        CallStart { at, own, candidates, comes_without_requests: self.without_requests.contains(summary) }
+    }
+
+    /// The request of the task that makes a call.
+    fn of_task(&self, key: TaskKey, connection: &CallConnection, at: u64) -> Option<CallOf> {
+        if let Some(request) = self.tasks.reads(key) {
+            return Some(CallOf { request, certainty: Certainty::Certain });
+        }
+        let request = self.tasks.inherits(key)?;
+        if self.may_drive(key, connection) {
+            return None;
+        }
+        let certainty = match self.requests.get(&request)?.answered_ns {
+            None => Certainty::Certain,
+            Some(answered_ns) if at <= answered_ns.saturating_add(AFTERWARDS_NS) => Certainty::Likely,
+            Some(_) => return None,
+        };
+        Some(CallOf { request, certainty })
+    }
+
+    /// Whether a task may be the driver of a connection: the task that opened the connection, or one that this spawned,
+    /// has spawned it afterwards, and nobody else has made a call on the connection.
+    fn may_drive(&self, key: TaskKey, connection: &CallConnection) -> bool {
+        let Some(opener) = connection.opener.key() else { return false };
+        connection.user == User::One(key)
+            && self.tasks.born_ns(key).is_some_and(|born_ns| born_ns >= connection.opened_ns)
+            && self.tasks.descends(key, opener)
+    }
+
+    /// The request of a call that has ended at `at`, in nanoseconds.
+    pub(crate) fn ends(&self, connection: &CallConnection, start: &CallStart, at: u64) -> Option<CallOf> {
+        if start.own.is_some() || connection.is_used_without_requests {
+            return start.own;
+        }
+        let OpenRequests::Only(request) = self.servers.open_between(connection.process(), start.at, at) else {
+            return None;
+        };
+        let certainty = if start.comes_without_requests { Certainty::Likely } else { Certainty::Certain };
+        Some(CallOf { request, certainty })
+    }
+
+    /// Something happens to a task, by its address. Returns the thread whose wakes are to be judged now.
+    pub(crate) fn task(&mut self, change: &TaskChange) -> Option<u32> {
+        let TaskChange { task, thread, .. } = *change;
+        let at = change.header.time_ns;
+        match change.header.flags {
+            task::RUNNING => self.wakes.poll_begins(thread, task, at),
+            task::WOKEN => return self.woken(thread, task),
+            task::SPAWNED | task::SPAWNED_BLOCKING => self.spawned_at(thread, task, at),
+            _ => {}
+        }
+        matches!(change.header.flags, task::IDLE | task::TERMINAL).then_some(thread)
+    }
+
+    /// The poll of a thread is over, and what it has woken is judged.
+    pub(crate) fn poll_ends(&mut self, thread: u32) {
+        self.wakes.poll_ends(thread);
+    }
+
+    /// A task that a thread polls wakes another.
+    fn woken(&mut self, thread: u32, task: u64) -> Option<u32> {
+        let waker = TaskKey::of_address(self.wakes.polled(thread)?);
+        let woken = TaskKey::of_address(task);
+        let of_woken = self.tasks.works_for(woken);
+        let Some(request) = self.tasks.works_for(waker) else {
+            self.wakes.replies(thread, of_woken?);
+            return Some(thread);
+        };
+        if of_woken.is_some_and(|other| other != request) && self.tasks.reads(woken).is_none() {
+            // A task that others ask for something is a driver.
+            self.tasks.forget(woken);
+        }
+        self.wakes.wakes(task, request);
+        None
+    }
+
+    /// A task that a thread polls spawns another, by its address, which an earlier task may have had.
+    fn spawned_at(&mut self, thread: u32, child: u64, at: u64) {
+        let child = TaskKey::of_address(child);
+        self.tasks.forget(child);
+        if let Some(parent) = self.wakes.polled(thread)
+            && let Some(request) = self.tasks.spawned(TaskKey::of_address(parent), child, at)
+        {
+            // It may begin with something for its spawner.
+            self.wakes.wakes(child.address(), request);
+            if let Some(record) = self.requests.get_mut(&request) {
+                record.has_tasks = true;
+            }
+        }
+    }
+
+    /// A thread has read something on a connection that the process opened.
+    pub(crate) fn reads_answer(&mut self, thread: u32) {
+        self.wakes.reads(thread);
+    }
+
+    /// Whether the wakes to come may tell whose call it is whose answer a thread has read.
+    pub(crate) fn awaits_wakes(&self, start: &CallStart, thread: u32) -> bool {
+        start.own.is_none() && !start.candidates.is_empty() && self.wakes.polled(thread).is_some()
+    }
+
+    /// Whether the last wake of a thread has told whose call this is, the only one whose answer it has read.
+    pub(crate) fn is_replied(&self, thread: u32, start: &CallStart) -> bool {
+        self.wakes.is_replied(thread, &start.candidates)
+    }
+
+    /// The requests of calls whose answers a thread has read at once.
+    pub(crate) fn by_wakes<'a>(
+        &self,
+        thread: u32,
+        starts: impl Iterator<Item = &'a CallStart> + Clone,
+    ) -> Vec<Option<CallOf>> {
+        self.wakes.matched(thread, starts.map(|start| &*start.candidates))
+    }
+}
+
+#[cfg(test)]
+mod tests;

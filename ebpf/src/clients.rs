@@ -1,0 +1,127 @@
+//! Connections that the process opens itself.
+//!
+//! A TCP socket tells by its state that connect began, and how that ended. A Unix socket is connected at once, in the
+//! client's own call, by which the listening socket becomes readable.
+
+use cargo_beyla_events::{tcp_state, AF_INET, AF_INET6, AF_UNIX};
+
+use crate::connections::{self, Beginning, Connection, Role};
+use crate::fields::{setting, Sock};
+use crate::{lifecycle, output, sending};
+
+/// The current process connects a TCP socket.
+#[inline(always)]
+pub fn connecting(sock: Sock) {
+    let Some(family) = sock.family() else { return };
+    let beginning = Beginning { role: Role::Client, before: false, established_ns: 0, receive: 0, send: 0, peer: 0 };
+    begin(sock, family, beginning);
+}
+
+/// The handshake of a client is over.
+#[inline(always)]
+pub fn established(sock: Sock, old: u8) {
+    let Some(connection) = connections::get(sock).filter(|connection| connection.is_client()) else { return };
+    let (Some(receive), Some(send)) = (sock.copied_sequence(), sock.write_sequence()) else { return };
+    connection.receive_begin = receive;
+    connection.queued_sequence = receive;
+    connection.received_sequence = receive;
+    connection.send_begin = send;
+    connection.sent_sequence = send;
+    lifecycle::has_client_port(sock);
+    lifecycle::changed(sock, connection, old, tcp_state::ESTABLISHED);
+}
+
+/// The current process has connected a Unix socket; `accepted` is the server's end of the connection.
+#[inline(always)]
+pub fn connected_unix(accepted: Sock) {
+    let Some(sock) = accepted.unix_peer() else { return };
+    if let Some(connection) = connections::get(sock) {
+        closed_unix(sock, connection);
+    }
+    let established_ns = output::now();
+    let peer = accepted.0;
+    begin(sock, AF_UNIX, Beginning { role: Role::Client, before: false, established_ns, receive: 0, send: 0, peer });
+}
+
+#[inline(always)]
+fn begin(sock: Sock, family: u16, beginning: Beginning) {
+    connections::put(sock, family, beginning);
+    if let Some(connection) = connections::get(sock) {
+        connections::announce(sock, connection, output::now());
+    }
+}
+
+/// The connection behind a socket on which the current process has just received or sent bytes, entered in the table if
+/// it was open before anybody watched: as a client's if the process does not listen where it is bound.
+#[inline(always)]
+pub fn get_or_adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut Connection> {
+    let known = connections::get_or_adopt(sock, received, sent);
+    if known.is_some() || setting!(adopts) == 0 {
+        return known;
+    }
+    adopt(sock, received, sent)
+}
+
+#[inline(always)]
+fn adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut Connection> {
+    if !sock.is_stream() || sock.state()? != tcp_state::ESTABLISHED {
+        return None;
+    }
+    let mut beginning =
+        Beginning { role: Role::Client, before: true, established_ns: 0, receive: 0, send: 0, peer: 0 };
+    let family = sock.family()?;
+    match family {
+        AF_UNIX => {
+            // The server's end has the name of the socket that listens; of a pair neither has one.
+            let peer = sock.unix_peer()?;
+            if sock.unix_path().is_some() || peer.unix_path().is_none() {
+                return None;
+            }
+            beginning.peer = peer.0;
+        }
+        AF_INET | AF_INET6 => {
+            beginning.receive = sock.copied_sequence()?.wrapping_sub(received);
+            beginning.send = sock.write_sequence()?.wrapping_sub(sent);
+            lifecycle::has_client_port(sock);
+        }
+        _ => return None,
+    }
+    connections::put(sock, family, beginning);
+    connections::get(sock)
+}
+
+/// Whether what is in the table for a Unix socket is another one's that had the same address: of most nothing tells
+/// that they are gone.
+#[inline(always)]
+pub fn is_stale(sock: Sock, connection: &Connection) -> bool {
+    connection.peer != 0 && sock.unix_peer() != Some(Sock(connection.peer))
+}
+
+/// A client's end of a Unix socket is gone.
+#[inline(always)]
+pub fn closed_unix(sock: Sock, connection: &mut Connection) {
+    lifecycle::changed(sock, connection, tcp_state::ESTABLISHED, tcp_state::CLOSE);
+    connections::remove(sock);
+}
+
+/// Any process of the machine has met the end of the stream on a Unix socket. It may be the server's end of a connection
+/// whose client's end is gone.
+#[inline(always)]
+pub fn server_has_met_end(server: Sock) {
+    let Some(sock) = server.unix_peer() else { return };
+    let Some(connection) = connections::get(sock) else { return };
+    // The server's end keeps the client's in memory: no other has its address yet.
+    if connection.peer == server.0 && sock.state() == Some(tcp_state::CLOSE) {
+        closed_unix(sock, connection);
+    }
+}
+
+/// Bytes that the current process sends on a Unix socket have reached the other end. Where no system call is watched, the
+/// first time of a call stands for its entry.
+#[inline(always)]
+pub fn sends_on_unix(connection: &mut Connection) {
+    if connection.is_client() && setting!(socket_tracepoints) != 0 && connection.send_begin_ns == 0 {
+        sending::begins(connection);
+    }
+    connection.delivered_ns = output::now();
+}

@@ -1,0 +1,96 @@
+//! A server that calls others while it answers: on a runtime of one thread, each connection is a task.
+//!
+//! The path says how it calls, the query whom: an address of TCP, or the path of a Unix socket. `PORT` takes another port
+//! than 8084, 0 any free one.
+
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+/// What it asks of others.
+const CALL: &[u8] = b"GET /called HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n";
+
+fn main() -> io::Result<()> {
+    let port: u16 = match std::env::var("PORT") {
+        Ok(port) => port.parse().map_err(io::Error::other)?,
+        Err(_) => 8084,
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(accept_all(port))
+}
+
+async fn accept_all(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    loop {
+        let (connection, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            // A client that is gone needs no answer.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service_fn(handle)).await;
+        });
+    }
+}
+
+async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let to = request.uri().query().unwrap_or_default().to_owned();
+    let answer = match request.uri().path() {
+        "/tcp" => call_over_tcp(to).await,
+        "/unix" => call_over_unix(to).await,
+        "/spawned" => tokio::spawn(call_over_tcp(to)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
+        "/blocking" => {
+            let call = tokio::task::spawn_blocking(|| call_and_block(to));
+            call.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        }
+        "/called" => Ok("called".into()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    };
+    let (status, body) = match answer {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()),
+    };
+    Ok(Response::builder().status(status).body(Full::from(body)).expect("no header is wrong"))
+}
+
+async fn call_over_tcp(to: String) -> io::Result<String> {
+    let connection = TcpStream::connect(to).await?;
+    exchange(|| connection.readable(), |bytes| connection.try_write(bytes), |bytes| connection.try_read(bytes)).await
+}
+
+async fn call_over_unix(to: String) -> io::Result<String> {
+    let connection = UnixStream::connect(to).await?;
+    exchange(|| connection.readable(), |bytes| connection.try_write(bytes), |bytes| connection.try_read(bytes)).await
+}
+
+/// Sends the call, which a new connection has room for, and returns all that comes.
+async fn exchange<Readable: Future<Output = io::Result<()>>>(
+    readable: impl Fn() -> Readable,
+    write: impl Fn(&[u8]) -> io::Result<usize>,
+    read: impl Fn(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<String> {
+    write(CALL)?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        readable().await?;
+        match read(&mut buffer) {
+            Ok(0) => return String::from_utf8(answer).map_err(io::Error::other),
+            Ok(count) => answer.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn call_and_block(to: String) -> io::Result<String> {
+    let mut connection = std::net::TcpStream::connect(to)?;
+    connection.write_all(CALL)?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer)
+}
