@@ -99,7 +99,7 @@ impl Exporter {
         self.queue.offer(item);
     }
 
-    /// Takes note of requests that were lost before they could be offered.
+    /// Takes note of requests that were lost before they could be offered; calls that were lost count among them.
     pub fn lose(&self, requests: u64) {
         self.offered[0].fetch_add(requests, Ordering::Relaxed);
         self.queue.refuse(Counts { requests, ..Counts::default() });

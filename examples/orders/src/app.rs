@@ -1,6 +1,8 @@
 //! What the server calls.
 
 use std::error::Error;
+use std::process::Child;
+use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
 use reqwest::StatusCode;
@@ -20,6 +22,8 @@ pub struct App {
     /// The service for prices.
     client: reqwest::Client,
     url: String,
+    /// Its process, if this one has started it.
+    _service: Option<Arc<Child>>,
     token: Option<String>,
 }
 
@@ -48,12 +52,15 @@ impl App {
             Ok(url) => Some(redis::Client::open(url)?.get_multiplexed_async_connection().await?),
             Err(_) => None,
         };
-        let url = match std::env::var("PRICES_URL") {
-            Ok(url) => url,
-            Err(_) => prices::start().await?,
+        let (service, url) = match std::env::var("PRICES_URL") {
+            Ok(url) => (None, url),
+            Err(_) => {
+                let (child, url) = prices::start()?;
+                (Some(Arc::new(child)), url)
+            }
         };
         let token = std::env::var("PRICES_TOKEN").ok();
-        Ok(Self { database, cache, client: reqwest::Client::new(), url, token })
+        Ok(Self { database, cache, client: reqwest::Client::new(), url, _service: service, token })
     }
 
     /// Asks the service for prices.

@@ -35,7 +35,7 @@ pub(crate) async fn one_by_one(State(app): State<App>, Path(id): Path<i64>) -> R
                     .await?;
                 cents.unsigned_abs()
             }
-            None => app.ask(&format!("/prices/{id}-{line}")).await?,
+            None => app.ask(&format!("/prices/{id}/{line}")).await?,
         };
     }
     Ok(Json(total))

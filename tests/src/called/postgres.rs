@@ -60,9 +60,8 @@ impl Postgres {
     }
 
     fn create_database(&self) {
-        // A server of one user, which nobody else has connected to, needs no client for that: the template is as good.
         let made = as_user(program("psql"), self.folder.path())
-            .args(["-h"])
+            .arg("-h")
             .arg(self.folder.path())
             .args(["-p", &self.port.to_string(), "-U", "orders", "-d", "postgres", "-c", "CREATE DATABASE orders"])
             .env("PGPASSWORD", PASSWORD)

@@ -25,13 +25,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// On any free port and on a Unix socket; it can be connected to, and from now on each command is noted.
+    /// On any free port; it can be connected to, and from now on each command is noted.
     pub fn start() -> Self {
         let folder = fixture::folder(&[]);
         let port = free_port();
         let log = fs::File::create(folder.path().join("log")).expect("a file");
         let child = as_user("redis-server", folder.path())
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--unixsocket", "redis.sock"])
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--requirepass", PASSWORD, "--save", "", "--appendonly", "no", "--daemonize", "no"])
             .stdin(Stdio::null())
             .stdout(log)

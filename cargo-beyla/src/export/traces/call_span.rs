@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 use super::spans::SAMPLED;
 use crate::export::call_attribute::CallAttribute;
 use crate::report::run_info::RunInfo;
-use cargo_beyla_core::model::call::Call;
+use cargo_beyla_core::model::call::{Call, CallKind};
 
 /// `None` if the call has no place in a trace.
 pub(super) fn call_span(call: &Call, run: &RunInfo) -> Option<Span> {
@@ -37,7 +37,12 @@ pub(super) fn call_span(call: &Call, run: &RunInfo) -> Option<Span> {
 
 /// The summary; a protocol that is not read has none.
 fn name(call: &Call) -> &str {
-    if call.summary.is_empty() { call.kind.label() } else { &call.summary }
+    match (call.kind, &*call.summary) {
+        (kind, "") => kind.label(),
+        // As the attribute `rpc.method` has it.
+        (CallKind::Grpc, path) => path.trim_start_matches('/'),
+        (_, summary) => summary,
+    }
 }
 
 /// One for each moment within the call that is known.
@@ -92,6 +97,8 @@ mod tests {
         let span = call_span(&placed("connect", None), &fixtures::run()).expect("it is in a trace");
         assert!(span.parent_span_id.is_empty() && span.events.is_empty());
         assert_eq!(span.status.map(|status| status.code()), Some(StatusCode::Error));
+        let grpc = call_span(&placed("/shop.Stock/Check", None), &fixtures::run()).expect("it is in a trace");
+        assert_eq!(grpc.name, "shop.Stock/Check");
         let unread = call_span(&placed("", None), &fixtures::run()).expect("it is in a trace");
         assert_eq!(unread.name, "tcp");
     }

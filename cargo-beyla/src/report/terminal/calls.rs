@@ -11,8 +11,12 @@ use cargo_beyla_core::model::connection::Endpoint;
 /// More rows than these are summed up in a line.
 const ROWS_SHOWN: usize = 25;
 
-/// A longer name of what is asked for stands beneath its row.
+/// For names of what is asked for that are no longer than this, addresses give way; a longer one that does not fit
+/// stands beneath its row.
 const NAME_WIDTH: usize = 40;
+
+/// What stands above the names.
+const HEADER: &str = "call";
 
 /// How much of an address there is room for; a wider one stands beneath its row.
 #[derive(Clone, Copy)]
@@ -27,9 +31,12 @@ pub(super) fn calls(summaries: &[CallSummary], paint: Paint, width: Width) -> St
     let (shown, rest) = summaries.split_at(summaries.len().min(ROWS_SHOWN));
     let mut out = paint.paint(TextStyle::Strong, "Calls, the most time first");
     out.push('\n');
-    let whole = build(shown, Peers::Whole, width);
-    let table = if whole.width() <= width.columns { whole } else { build(shown, Peers::Ports, width) };
-    table.render(paint, &mut out);
+    let names: Vec<String> = shown.iter().map(|row| name(row.kind, &row.summary)).collect();
+    let wanted = names.iter().map(|name| text::width(name)).max().unwrap_or(0).clamp(HEADER.len(), NAME_WIDTH);
+    // What a table without names leaves, whose column is as wide as its header.
+    let room = |peers| (width.columns + HEADER.len()).saturating_sub(build(shown, &names, 0, peers, width).width());
+    let peers = if room(Peers::Whole) >= wanted { Peers::Whole } else { Peers::Ports };
+    build(shown, &names, room(peers).max(HEADER.len()), peers, width).render(paint, &mut out);
     if !rest.is_empty() {
         let calls = rest.iter().map(|row| row.count).sum();
         let rest = format!(
@@ -50,7 +57,7 @@ pub(super) fn name(kind: CallKind, summary: &str) -> String {
     }
 }
 
-fn build(rows: &[CallSummary], peers: Peers, width: Width) -> Table {
+fn build(rows: &[CallSummary], names: &[String], name_width: usize, peers: Peers, width: Width) -> Table {
     let mut table = Table::default();
     let mut beneath: Vec<Vec<Cell>> = vec![Vec::new(); rows.len()];
     let mut placed = |texts: Vec<String>, room: usize| -> Vec<Cell> {
@@ -63,10 +70,10 @@ fn build(rows: &[CallSummary], peers: Peers, width: Width) -> Table {
         });
         places.collect()
     };
-    let names = placed(rows.iter().map(|row| name(row.kind, &row.summary)).collect(), NAME_WIDTH);
+    let names = placed(names.to_vec(), name_width);
     let addresses = rows.iter().map(|row| row.peer.as_ref().map_or_else(String::new, |peer| address(peer, peers)));
     let addresses = placed(addresses.collect(), peers.width());
-    table.column(Align::Left, "call", names);
+    table.column(Align::Left, HEADER, names);
     table.column(Align::Left, "peer", addresses);
     let number = |role: TextStyle, number: u64| match number {
         0 => Cell::new(TextStyle::Faint, "0"),

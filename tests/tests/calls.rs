@@ -1,0 +1,244 @@
+//! Calls that a server makes, held against what those say that it called.
+
+use std::collections::BTreeMap;
+
+use beyla_tests::called::postgres::{self, Postgres};
+use beyla_tests::called::prices::Prices;
+use beyla_tests::called::redis::{self, Redis};
+use beyla_tests::receiver::{Receiver, attribute, hexadecimal};
+use beyla_tests::report::{Call, Report, Request};
+use beyla_tests::run::{Capture, Finished, ORDERS, Run, Running};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+
+const MS: u64 = 1_000_000;
+
+/// What the service for prices is sent with each request, and no report may show.
+const TOKEN: &str = "bearer-hunter2";
+
+/// The example, with a service of another process.
+fn orders(capture: Capture, prices: &Prices) -> Run {
+    Run::of(ORDERS, capture).environment("PRICES_URL", prices.url()).environment("PRICES_TOKEN", TOKEN)
+}
+
+/// Requests one after the other, each with its status.
+fn get(run: &Running, requests: &[(&str, u16)]) {
+    for (path, status) in requests {
+        let answer = run.connect().get(path);
+        assert_eq!(answer.status, *status, "{path}: {}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+/// The report of a run that went well, and all that the run has put out.
+fn finish(run: Running) -> (Report, Finished) {
+    let finished = run.let_go();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let report = finished.report();
+    report.check();
+    (report, finished)
+}
+
+/// The calls of the only request of a path.
+fn calls_of<'a>(report: &'a Report, path: &'a str) -> (&'a Request, Vec<&'a Call>) {
+    let requests: Vec<&Request> = report.of_path(path).collect();
+    let [request] = requests[..] else { panic!("{path}: {requests:#?}") };
+    let of = report.calls.iter().filter(|call| call.request == Some(request.id));
+    (request, of.collect())
+}
+
+fn texts<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Vec<String> {
+    let mut texts: Vec<String> =
+        calls.into_iter().map(|call| format!("{} {}", call.text(), call.status.as_deref().unwrap_or("-"))).collect();
+    texts.sort();
+    texts
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+#[test]
+fn each_call_of_a_service_is_there_once_and_under_its_request() {
+    for capture in [Capture::Socket, Capture::Syscalls] {
+        let prices = Prices::start();
+        let run = orders(capture, &prices).start();
+        get(&run, &[("/orders/7", 200), ("/together", 200), ("/spawned", 200), ("/slow", 200), ("/down", 502)]);
+        let (report, finished) = finish(run);
+
+        let http: Vec<&Call> = report.calls_of_kind("http").collect();
+        assert_eq!(
+            texts(http.iter().copied()),
+            sorted(prices.requests().iter().map(|line| without_query(line)).collect())
+        );
+        assert!(http.iter().all(|call| call.peer == prices.peer() && !call.error && call.outcome == "complete"));
+        assert_eq!(report.calls.len(), http.len() + 1, "{:#?}", report.calls);
+
+        let (request, calls) = calls_of(&report, "/orders/7");
+        assert_eq!(calls.len(), 8, "{calls:#?}");
+        assert_eq!(calls[0].summary, "GET /rates/EUR");
+        assert!(calls[1..].iter().all(|call| call.summary == "GET /prices/{id}/{id}"), "{calls:#?}");
+        assert!(
+            calls.is_sorted_by(|one, next| one.end_unix_ns() <= next.start_unix_ns),
+            "one after the other: {calls:#?}"
+        );
+        assert!(calls.iter().all(|call| call.end_unix_ns() <= request.start_unix_ns + request.total_ns));
+
+        let (_, calls) = calls_of(&report, "/together");
+        let [euro, pound, slow] = calls[..] else { panic!("{calls:#?}") };
+        let last = [euro, pound, slow].map(|call| call.start_unix_ns).into_iter().max();
+        assert!(last < Some(slow.end_unix_ns()), "in parallel: {calls:#?}");
+
+        let (_, calls) = calls_of(&report, "/spawned");
+        assert_eq!(texts(calls), ["GET /rates/EUR 200"]);
+
+        let (_, calls) = calls_of(&report, "/slow");
+        let [slow] = calls[..] else { panic!("{calls:#?}") };
+        assert!(slow.total_ns >= 50 * MS && slow.phases.wait >= Some(45 * MS), "{slow:#?}");
+
+        let (_, calls) = calls_of(&report, "/down");
+        let [down] = calls[..] else { panic!("{calls:#?}") };
+        assert_eq!((down.kind.as_str(), down.peer.as_str(), down.error), ("tcp", "127.0.0.1:1", true));
+        assert_eq!(down.status.as_deref(), Some("ECONNREFUSED"));
+        // Nothing else went on.
+        assert!(report.calls.iter().all(|call| call.request.is_some()), "{:#?}", report.calls);
+
+        for line in
+            ["Calls, the most time first", "7 × http GET /prices/{id}/{id}", "one after the other", "ECONNREFUSED"]
+        {
+            assert!(finished.stderr.contains(line), "'{line}' is not in:\n{}", finished.stderr);
+        }
+        shows_none_of(&finished, &[TOKEN]);
+    }
+}
+
+#[test]
+fn statements_are_those_of_the_log_of_postgres() {
+    for over_unix in [false, true] {
+        let (prices, postgres) = (Prices::start(), Postgres::start());
+        let (url, peer) =
+            if over_unix { (postgres.unix_url(), postgres.unix_peer()) } else { (postgres.url(), postgres.peer()) };
+        let run = orders(Capture::Auto, &prices).environment("DATABASE_URL", url).start();
+        get(
+            &run,
+            &[
+                ("/orders/5", 200),
+                ("/orders/5/total", 200),
+                ("/report", 200),
+                ("/search?customer=secret-customer", 200),
+                ("/broken", 500),
+            ],
+        );
+        let order = r#"{"id": 4711, "customer": "secret-buyer", "cents": [12, 13]}"#;
+        let head = format!(
+            "POST /orders HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            order.len()
+        );
+        assert_eq!(run.connect().send(head + order).response().status, 200);
+        let (report, finished) = finish(run);
+
+        let calls: Vec<&Call> = report.calls_of_kind("postgresql").filter(|call| call.text.is_some()).collect();
+        assert!(calls.iter().all(|call| call.peer == peer), "{peer}: {calls:#?}");
+        let of = |summary: &str| calls.iter().filter(|call| call.summary == summary).count();
+        let statements = postgres.statements();
+        let logged = |beginning: &str| statements.iter().filter(|statement| statement.starts_with(beginning)).count();
+        for (summary, beginning, count) in [
+            ("SELECT orders", "SELECT customer FROM orders", 1),
+            ("SELECT items", "SELECT cents FROM items WHERE order_id = $1 AND line = $2", 5),
+        ] {
+            assert_eq!(logged(beginning), count, "{statements:#?}");
+            let found =
+                calls.iter().filter(|call| call.summary == summary && call.text().starts_with(beginning)).count();
+            assert_eq!(found, count, "{summary}: {calls:#?}");
+        }
+        assert_eq!(of("COMMIT"), logged("COMMIT"), "{statements:#?} {calls:#?}");
+
+        let the = |path: &str| {
+            let (_, calls) = calls_of(&report, path);
+            let found: Vec<&Call> = calls.into_iter().filter(|call| call.kind == "postgresql").collect();
+            let last = found.last().unwrap_or_else(|| panic!("{path}: {:#?}", report.calls));
+            Call::clone(last)
+        };
+        assert_eq!(the("/orders/5/total").rows, Some(5));
+        let report_of_all = the("/report");
+        assert!(report_of_all.total_ns >= 30 * MS, "{report_of_all:#?}");
+        assert_eq!(the("/search").text(), "SELECT id FROM orders WHERE customer = ? ORDER BY id");
+        let broken = the("/broken");
+        assert_eq!((broken.status.as_deref(), broken.error), (Some("42P01"), true), "{broken:#?}");
+        let (request, calls) = calls_of(&report, "/orders/5");
+        assert_eq!(calls.iter().filter(|call| call.summary == "SELECT items").count(), 5, "{request:#?} {calls:#?}");
+        assert!(calls.iter().all(|call| call.certainty.as_deref() == Some("certain")), "{calls:#?}");
+        shows_none_of(&finished, &[postgres::PASSWORD, TOKEN, "secret-buyer", "'customer"]);
+        // The request's own query is the user's to see.
+        assert!(report.calls.iter().all(|call| !call.text().contains("secret-customer")), "{:#?}", report.calls);
+    }
+}
+
+#[test]
+fn commands_are_those_that_redis_was_sent() {
+    let (prices, redis) = (Prices::start(), Redis::start());
+    let run = orders(Capture::Auto, &prices).environment("REDIS_URL", redis.url()).start();
+    get(&run, &[("/rates/EUR", 200), ("/rates/EUR", 200), ("/rates/GBP", 200)]);
+    let (report, finished) = finish(run);
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    for command in redis.commands() {
+        *asked.entry(command.split('"').nth(1).unwrap_or_default().to_uppercase()).or_default() += 1;
+    }
+    assert_eq!((asked["GET"], asked["SET"]), (3, 2), "{asked:?}");
+    for name in ["GET", "SET"] {
+        let calls: Vec<&Call> = report.calls_of_kind("redis").filter(|call| call.summary == name).collect();
+        assert_eq!(calls.len(), asked[name], "{:#?}", report.calls);
+        assert!(calls.iter().all(|call| call.peer == redis.peer() && !call.error), "{calls:#?}");
+    }
+    shows_none_of(&finished, &[redis::PASSWORD, TOKEN]);
+}
+
+#[test]
+fn calls_are_client_spans_under_their_request() {
+    let (prices, receiver) = (Prices::start(), Receiver::start());
+    let run = orders(Capture::Auto, &prices).flags(["--otlp", &receiver.url()]).start();
+    get(&run, &[("/orders/3", 200), ("/down", 502)]);
+    let (report, finished) = finish(run);
+    let spans = receiver.spans();
+    let clients: Vec<_> = spans.iter().filter(|span| span.kind() == SpanKind::Client).collect();
+    assert_eq!(clients.len(), report.calls.len(), "{clients:#?}");
+    for call in &report.calls {
+        let id = call.span_id.as_deref().expect("it is in a trace");
+        let span = clients.iter().find(|span| hexadecimal(&span.span_id) == id).unwrap_or_else(|| panic!("{call:#?}"));
+        assert_eq!(Some(hexadecimal(&span.trace_id)), call.trace_id);
+        assert_eq!(span.name, call.summary);
+        assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (call.start_unix_ns, call.end_unix_ns()));
+        let request = report.requests.iter().find(|request| Some(request.id) == call.request).expect("its request");
+        assert_eq!((&call.trace_id, &call.parent_span_id), (&request.trace_id, &request.span_id));
+        assert_eq!(Some(hexadecimal(&span.parent_span_id)), request.span_id);
+        let (address, port) = call.peer.rsplit_once(':').expect("a port");
+        assert_eq!(attribute(&span.attributes, "server.address").as_deref(), Some(address));
+        assert_eq!(attribute(&span.attributes, "server.port").as_deref(), Some(port));
+        if call.kind == "http" {
+            let url = format!("{}{}", prices.url(), call.text().strip_prefix("GET ").expect("a GET"));
+            assert_eq!(attribute(&span.attributes, "url.full"), Some(url));
+            assert_eq!(attribute(&span.attributes, "http.response.status_code"), call.status);
+        }
+        let error = call.error.then(|| call.status.clone()).flatten();
+        assert_eq!(attribute(&span.attributes, "error.type"), error);
+    }
+    let all = format!("{spans:?}");
+    assert!(!all.contains(TOKEN), "{all}");
+    shows_none_of(&finished, &[TOKEN]);
+}
+
+/// As the report has the paths of services.
+fn without_query(line: &str) -> String {
+    let parts: Vec<&str> = line.split(' ').collect();
+    let [method, target, status] = parts[..] else { panic!("{line}") };
+    format!("{method} {} {status}", target.split('?').next().unwrap_or_default())
+}
+
+/// Nothing that the run has put out has a secret in it.
+fn shows_none_of(finished: &Finished, secrets: &[&str]) {
+    let outputs = [&finished.stdout, &finished.stderr, finished.json.as_ref().expect("a report")];
+    for secret in secrets {
+        for output in outputs {
+            assert!(!output.contains(secret), "{secret} is in:\n{output}");
+        }
+    }
+}
