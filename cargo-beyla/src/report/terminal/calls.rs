@@ -142,7 +142,13 @@ mod tests {
           tcp connect               127.0.0.1:9000            1       1        -        -            1
           redis BLPOP               unix:/run/redis.sock      1       0        -        -            -
         ");
-        assert_snapshot!(rendered(&summaries[..3], 80), @"");
+        assert_snapshot!(rendered(&summaries[..3], 80), @"
+        Calls, the most time first
+          call                      peer   count  errors      p50      p99  per request
+          http GET /rates/{id}      :9000      5       0  10.0 ms  10.0 ms          2.5
+          postgresql SELECT items   :5432     48       0   900 µs   900 µs           48
+          postgresql SELECT orders  :5432      1       0  3.60 ms  3.60 ms            1
+        ");
     }
 
     #[test]
