@@ -22,7 +22,7 @@ fi
 unset SUDO_UID SUDO_GID SUDO_USER
 
 tools=${CARGO_TARGET_DIR:-$PWD/target}/tools
-export PATH="$tools/bin:$tools/prometheus/usr/bin:$PATH"
+export PATH="$tools/bin:$tools/prometheus/usr/bin:$tools/databases/bin:$PATH"
 
 # step TITLE COMMAND...: a heading, the command, how long it took; the first failure ends it all.
 step() {
@@ -81,6 +81,37 @@ unpack_prometheus() {
     prometheus --version 2>&1 | head -n 1
 }
 
+# The databases that tests start by themselves. They are not installed, for the same reason; what they need is.
+unpack_databases() {
+    local folder=$tools/databases server client libraries
+    if [ "$(command -v postgres initdb psql redis-server | wc -l)" = 4 ]; then
+        postgres --version
+        redis-server --version
+        return
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "please install what Debian has in: postgresql redis-server" >&2
+        return 1
+    fi
+    rm -rf "$folder"
+    mkdir -p "$folder/bin"
+    apt-get update -qq
+    # Its name has the version.
+    server=$(apt-cache depends postgresql | awk '$1 == "Depends:" { print $2; exit }')
+    client=${server/postgresql/postgresql-client}
+    libraries=$(apt-cache depends "$server" "$client" redis-tools | awk '$1 == "Depends:" && $2 ~ /^(lib|tzdata)/ { print $2 }')
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $libraries
+    (cd "$folder" && apt-get download -qq "$server" "$client" redis-server redis-tools)
+    for package in "$folder"/*.deb; do
+        dpkg -x "$package" "$folder"
+        rm "$package"
+    done
+    ln -s "$folder"/usr/lib/postgresql/*/bin/* "$folder"/usr/bin/redis-server "$folder/bin"
+    postgres --version
+    redis-server --version
+}
+
 rust() {
     local tool
     command -v cargo >/dev/null || { echo "there is no cargo: install Rust stable, with rustup" >&2; return 1; }
@@ -125,6 +156,7 @@ fuzz() {
 main() {
     step "System packages" system_packages
     step "Prometheus" unpack_prometheus
+    step "Databases" unpack_databases
     step "Rust" rust
     step "Formatting" formatting
     step "The committed BPF objects match their sources" ebpf/build.sh --check

@@ -8,7 +8,8 @@
 //! cargo test -p beyla-tests --test transports      one theme
 //! cargo bench -p beyla-tests --bench overhead      what tracing costs
 //!
-//! The system must have curl, sudo, useradd, runuser, prometheus and promtool, and wrk for the benchmark.
+//! The system must have curl, sudo, useradd, runuser, prometheus, promtool, PostgreSQL and redis-server, and wrk for the
+//! benchmark.
 
 // What fails here fails the test, and says where.
 #![allow(clippy::missing_panics_doc)]
@@ -17,6 +18,7 @@ pub mod alone;
 pub mod background;
 pub mod both;
 pub mod busy;
+pub mod called;
 pub mod calls;
 pub mod client;
 pub mod explanation;

@@ -22,6 +22,10 @@ pub struct Report {
     pub totals: Totals,
     pub routes: Vec<Route>,
     pub requests: Vec<Request>,
+    #[serde(default)]
+    pub calls: Vec<Call>,
+    #[serde(default)]
+    pub call_summaries: Vec<CallSummary>,
     /// Counts that are not zero.
     #[serde(default)]
     pub unseen: BTreeMap<String, u64>,
@@ -108,6 +112,74 @@ pub struct Request {
     pub trace_id: Option<String>,
     pub span_id: Option<String>,
     pub parent_span_id: Option<String>,
+    #[serde(default)]
+    pub calls: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Call {
+    pub id: u64,
+    pub request: Option<u64>,
+    pub certainty: Option<String>,
+    pub kind: String,
+    pub peer: String,
+    pub summary: String,
+    pub text: Option<String>,
+    pub status: Option<String>,
+    pub error: bool,
+    pub outcome: String,
+    pub start_unix_ns: u64,
+    pub total_ns: u64,
+    pub phases: CallPhases,
+    pub rows: Option<u64>,
+    pub trace_id: Option<String>,
+    pub span_id: Option<String>,
+    pub parent_span_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct CallPhases {
+    pub connect: Option<u64>,
+    pub send: Option<u64>,
+    pub wait: Option<u64>,
+    pub pickup: Option<u64>,
+    pub receive: Option<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct CallSummary {
+    pub kind: String,
+    pub peer: Option<String>,
+    pub summary: String,
+    pub count: u64,
+    pub errors: u64,
+}
+
+impl Call {
+    /// When it ended.
+    pub fn end_unix_ns(&self) -> u64 {
+        self.start_unix_ns + self.total_ns
+    }
+
+    /// Its text, or nothing.
+    pub fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    fn check(&self, report: &Report) {
+        let CallPhases { connect, send, wait, pickup, receive } = self.phases;
+        let sum: u64 = [connect, send, wait, pickup, receive].into_iter().flatten().sum();
+        assert_eq!(sum, self.total_ns, "the phases do not sum to the total: {self:#?}");
+        assert_eq!(self.request.is_some(), self.certainty.is_some(), "{self:#?}");
+        assert!(self.start_unix_ns >= report.started_unix_ns, "{self:#?}");
+        if let Some(request) = self.request.and_then(|id| report.requests.iter().find(|request| request.id == id)) {
+            assert!(request.calls.contains(&self.id), "{self:#?} {request:#?}");
+            assert!(self.start_unix_ns >= request.start_unix_ns, "{self:#?} {request:#?}");
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -253,6 +325,15 @@ impl Report {
         for request in &self.requests {
             request.check(self);
         }
+        assert!(self.calls.is_sorted_by(|one, next| one.id < next.id), "ids count up");
+        for call in &self.calls {
+            call.check(self);
+        }
+    }
+
+    /// The calls of a kind, in the order in which they began.
+    pub fn calls_of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Call> {
+        self.calls.iter().filter(move |call| call.kind == kind)
     }
 
     /// What must hold of all that `--explain` tells, even if events were lost.

@@ -1,238 +1,246 @@
-//! What the process asks of others is recorded as what others ask of it.
+//! Calls that a server makes, held against what those say that it called.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::thread;
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use beyla_tests::client::get;
-use beyla_tests::fixture;
-use beyla_tests::run::{CALLING_SERVER, Capture, Run};
-use cargo_beyla_core::event::{Event, Open, Operation};
-use cargo_beyla_core::model::connection::{Endpoint, Role};
-use cargo_beyla_events::{SPAWNED_BLOCKING, Spawned, State, tcp_state};
+use beyla_tests::called::postgres::{self, Postgres};
+use beyla_tests::called::prices::Prices;
+use beyla_tests::called::redis::{self, Redis};
+use beyla_tests::receiver::{Receiver, attribute, hexadecimal};
+use beyla_tests::report::{Call, Report, Request};
+use beyla_tests::run::{Capture, Finished, ORDERS, Run, Running};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
-/// As `calling_server` sends it.
-const CALL: &str = "GET /called HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n";
-const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+const MS: u64 = 1_000_000;
 
-/// Takes the call, and answers it in two parts.
-fn answer(mut connection: impl Read + Write) {
-    let mut call = vec![0; CALL.len()];
-    connection.read_exact(&mut call).expect("a call");
-    assert_eq!(call, CALL.as_bytes());
-    let (first, second) = ANSWER.split_at(20);
-    connection.write_all(first.as_bytes()).expect("a client");
-    thread::sleep(Duration::from_millis(20));
-    connection.write_all(second.as_bytes()).expect("a client");
+/// What the service for prices is sent with each request, and no report may show.
+const TOKEN: &str = "bearer-hunter2";
+
+/// The example, with a service of another process.
+fn orders(capture: Capture, prices: &Prices) -> Run {
+    Run::of(ORDERS, capture).environment("PRICES_URL", prices.url()).environment("PRICES_TOKEN", TOKEN)
 }
 
-/// Has `count` calls over TCP answered, and returns from which ports they came.
-fn answer_tcp(listener: TcpListener, count: usize) -> thread::JoinHandle<Vec<u16>> {
-    thread::spawn(move || {
-        let answered = listener.incoming().take(count).map(|connection| {
-            let connection = connection.expect("a connection");
-            let port = connection.peer_addr().expect("its address").port();
-            answer(connection);
-            port
-        });
-        answered.collect()
-    })
-}
-
-fn answer_unix(listener: UnixListener) -> thread::JoinHandle<()> {
-    thread::spawn(move || answer(listener.accept().expect("a connection").0))
-}
-
-/// The records of a recording, behind its two lines of text.
-fn records(recording: &Path) -> Vec<u8> {
-    let bytes = std::fs::read(recording).expect("a recording");
-    let line_feeds = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    let end = line_feeds.map(|(index, _)| index).nth(1).expect("two lines");
-    bytes[end + 1..].to_vec()
-}
-
-fn events(records: &[u8]) -> Vec<Event<'_>> {
-    let mut events = Vec::new();
-    let mut rest = records;
-    while let Some((event, size)) = Event::decode(rest).expect("a record") {
-        events.push(event);
-        rest = &rest[size..];
-    }
-    events
-}
-
-/// What was recorded of a connection.
-#[derive(Debug)]
-struct Recorded<'a> {
-    open: &'a Open,
-    sent: Vec<&'a Operation<'a>>,
-    received: Vec<&'a Operation<'a>>,
-    states: Vec<&'a State>,
-}
-
-impl<'a> Recorded<'a> {
-    fn all(events: &'a [Event<'a>], role: Role) -> Vec<Self> {
-        let opens = events.iter().filter_map(|event| match event {
-            Event::Open(open) if open.role == role => Some(open),
-            _ => None,
-        });
-        let of = |open: &'a Open| {
-            let mut recorded = Self { open, sent: Vec::new(), received: Vec::new(), states: Vec::new() };
-            for event in events {
-                match event {
-                    Event::Send(send) if send.transfer.header.connection == open.connection => recorded.sent.push(send),
-                    Event::Receive(receive) if receive.transfer.header.connection == open.connection => {
-                        recorded.received.push(receive);
-                    }
-                    Event::State(state) if state.header.connection == open.connection => recorded.states.push(state),
-                    _ => {}
-                }
-            }
-            recorded
-        };
-        opens.map(of).collect()
-    }
-
-    fn text(operations: &[&Operation<'_>]) -> String {
-        let bytes: Vec<u8> = operations.iter().flat_map(|operation| operation.captured.beginning()).copied().collect();
-        String::from_utf8(bytes).expect("text")
-    }
-
-    /// The tasks that have opened it, where the process did, and moved its bytes.
-    fn tasks(&self) -> Vec<u64> {
-        let moved = self.sent.iter().chain(&self.received).map(|operation| operation.transfer.task);
-        let opened = (self.open.role == Role::Client).then_some(self.open.task);
-        let mut tasks: Vec<u64> = moved.chain(opened).collect();
-        tasks.dedup();
-        tasks
-    }
-
-    /// Checks a call that was answered, from its beginning to its end.
-    fn check_answered(&self) {
-        let Self { open, sent, received, states } = self;
-        assert!(!open.before && open.thread != 0);
-        assert_eq!((Self::text(sent).as_str(), Self::text(received).as_str()), (CALL, ANSWER));
-        // The two parts come one after the other.
-        let [first, second] = [0, 1].map(|index| &received[index].transfer);
-        assert!(open.time_ns <= sent[0].transfer.begin_ns && sent[0].transfer.begin_ns < first.header.time_ns);
-        assert!(first.arrival_ns != 0 && first.arrival_ns <= first.header.time_ns);
-        assert!(second.arrival_ns >= first.arrival_ns + 15_000_000, "{first:?} {second:?}");
-        let (sent_length, received_length) = (CALL.len() as u32, ANSWER.len() as u32);
-        let end = |operations: &[&Operation<'_>], begin: u32| {
-            let last = operations.iter().rfind(|operation| operation.transfer.length != 0).expect("bytes");
-            last.transfer.end_sequence.wrapping_sub(begin)
-        };
-        // The call that returns the last bytes may take the peer's FIN as well, which has a number of its own.
-        let fin = u32::from(matches!(open.server, Endpoint::Tcp(_)));
-        let (receive_begin, send_begin) = match states.first() {
-            Some(state) if state.new == tcp_state::ESTABLISHED => {
-                assert!(open.time_ns <= state.header.time_ns && open.established_ns.is_none());
-                (state.receive_sequence, state.send_sequence)
-            }
-            _ => {
-                assert!(open.established_ns.is_some_and(|established_ns| established_ns <= sent[0].transfer.begin_ns));
-                (open.receive_sequence, open.send_sequence)
-            }
-        };
-        assert_eq!(end(sent, send_begin), sent_length);
-        let received_end = end(received, receive_begin);
-        assert!((received_length..=received_length + fin).contains(&received_end), "{received_end}");
-        if fin == 1 {
-            assert_eq!(states.last().map(|state| (state.new, state.error)), Some((tcp_state::CLOSE, 0)));
-        } else {
-            // The server has closed it first.
-            assert_eq!(received.last().map(|operation| operation.transfer.length), Some(0));
-        }
+/// Requests one after the other, each with its status.
+fn get(run: &Running, requests: &[(&str, u16)]) {
+    for (path, status) in requests {
+        let answer = run.connect().get(path);
+        assert_eq!(answer.status, *status, "{path}: {}", String::from_utf8_lossy(&answer.body));
     }
 }
 
-fn check(capture: Capture) {
-    let folder = fixture::folder(&[]);
-    let [recording, socket] = ["recording", "other.sock"].map(|name| folder.path().join(name));
-    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = other.local_addr().expect("its address");
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
-    let unix = answer_unix(UnixListener::bind(&socket).expect("a socket"));
-    let tcp = answer_tcp(other, 3);
-
-    let run = Run::of(CALLING_SERVER, capture).explain().flags(["--record".as_ref(), recording.as_os_str()]).start();
-    let itself = format!("127.0.0.1:{}", run.port);
-    for (target, expected) in [
-        (format!("/tcp?{address}"), ANSWER),
-        (format!("/unix?{}", socket.display()), ANSWER),
-        (format!("/spawned?{address}"), ANSWER),
-        (format!("/blocking?{address}"), ANSWER),
-        (format!("/tcp?{nobody}"), "Connection refused"),
-        (format!("/tcp?{itself}"), "called"),
-    ] {
-        // Each on a connection of its own, and so in a task of its own.
-        let body = run.connect().send(get(&target)).response().body;
-        let body = String::from_utf8(body).expect("text");
-        assert!(body.contains(expected), "{target}: {body}");
-    }
-    unix.join().expect("an answer");
-    let ports = tcp.join().expect("answers");
+/// The report of a run that went well, and all that the run has put out.
+fn finish(run: Running) -> (Report, Finished) {
     let finished = run.let_go();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    // What it asked of itself is a request too, and of others none.
-    assert_eq!(finished.report().requests.len(), 7);
+    let report = finished.report();
+    report.check();
+    (report, finished)
+}
 
-    let records = records(&recording);
-    let events = events(&records);
-    let calls = Recorded::all(&events, Role::Client);
-    let requests = Recorded::all(&events, Role::Server);
-    let [over_tcp, over_unix, spawned, blocking, refused, own] = &calls[..] else { panic!("{calls:#?}") };
-    let task_of = |target: &str| {
-        let request = requests.iter().find(|request| Recorded::text(&request.received).starts_with(target));
-        let tasks = request.expect("the request").tasks();
-        *tasks.last().expect("a task")
-    };
+/// The calls of the only request of a path.
+fn calls_of<'a>(report: &'a Report, path: &'a str) -> (&'a Request, Vec<&'a Call>) {
+    let requests: Vec<&Request> = report.of_path(path).collect();
+    let [request] = requests[..] else { panic!("{path}: {requests:#?}") };
+    let of = report.calls.iter().filter(|call| call.request == Some(request.id));
+    (request, of.collect())
+}
 
-    for (call, port) in [over_tcp, spawned, blocking].into_iter().zip(ports) {
-        call.check_answered();
-        assert_eq!(call.open.server, Endpoint::Tcp(address));
-        assert_eq!(call.states[0].local_port, port);
-    }
-    over_unix.check_answered();
-    assert_eq!(over_unix.open.server, Endpoint::Unix(socket.display().to_string()));
+fn texts<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Vec<String> {
+    let mut texts: Vec<String> =
+        calls.into_iter().map(|call| format!("{} {}", call.text(), call.status.as_deref().unwrap_or("-"))).collect();
+    texts.sort();
+    texts
+}
 
-    assert_eq!(over_tcp.tasks(), [task_of(&format!("GET /tcp?{address}"))]);
-    assert_eq!(over_unix.tasks(), [task_of("GET /unix")]);
-    let spawns: Vec<&Spawned> = events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Spawned(spawned) => Some(spawned),
-            _ => None,
-        })
-        .collect();
-    for (call, target, flags) in [(spawned, "GET /spawned", 0), (blocking, "GET /blocking", SPAWNED_BLOCKING)] {
-        let [task] = call.tasks()[..] else { panic!("{call:#?}") };
-        let spawn = spawns.iter().find(|spawn| spawn.child == task).expect("a spawn");
-        assert_eq!((spawn.parent, spawn.header.flags), (task_of(target), flags));
-    }
-
-    assert_eq!(refused.open.server, Endpoint::Tcp(nobody));
-    assert_eq!(refused.tasks(), [task_of(&format!("GET /tcp?{nobody}"))]);
-    let [state] = refused.states[..] else { panic!("{refused:#?}") };
-    let old_and_new = (state.old, state.new);
-    assert_eq!((old_and_new, i32::from(state.error)), ((tcp_state::SYN_SENT, tcp_state::CLOSE), libc::ECONNREFUSED));
-
-    // Both ends of what it asks of itself.
-    let served = requests.iter().find(|request| Recorded::text(&request.received) == CALL).expect("the other end");
-    assert_eq!(served.open.client.to_string(), format!("127.0.0.1:{}", own.states[0].local_port));
-    assert_eq!(Recorded::text(&own.received), Recorded::text(&served.sent));
-    assert_ne!(own.tasks(), served.tasks());
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
 }
 
 #[test]
-fn calls_are_recorded_by_socket_tracepoints() {
-    check(Capture::Socket);
+fn each_call_of_a_service_is_there_once_and_under_its_request() {
+    for capture in [Capture::Socket, Capture::Syscalls] {
+        let prices = Prices::start();
+        let run = orders(capture, &prices).start();
+        get(&run, &[("/orders/7", 200), ("/together", 200), ("/spawned", 200), ("/slow", 200), ("/down", 502)]);
+        let (report, finished) = finish(run);
+
+        let http: Vec<&Call> = report.calls_of_kind("http").collect();
+        assert_eq!(
+            texts(http.iter().copied()),
+            sorted(prices.requests().iter().map(|line| without_query(line)).collect())
+        );
+        assert!(http.iter().all(|call| call.peer == prices.peer() && !call.error && call.outcome == "complete"));
+        assert_eq!(report.calls.len(), http.len() + 1, "{:#?}", report.calls);
+
+        let (request, calls) = calls_of(&report, "/orders/7");
+        assert_eq!(calls.len(), 8, "{calls:#?}");
+        assert_eq!(calls[0].summary, "GET /rates/EUR");
+        assert!(calls[1..].iter().all(|call| call.summary == "GET /prices/{id}/{id}"), "{calls:#?}");
+        assert!(
+            calls.is_sorted_by(|one, next| one.end_unix_ns() <= next.start_unix_ns),
+            "one after the other: {calls:#?}"
+        );
+        assert!(calls.iter().all(|call| call.end_unix_ns() <= request.start_unix_ns + request.total_ns));
+
+        let (_, calls) = calls_of(&report, "/together");
+        let [euro, pound, slow] = calls[..] else { panic!("{calls:#?}") };
+        let last = [euro, pound, slow].map(|call| call.start_unix_ns).into_iter().max();
+        assert!(last < Some(slow.end_unix_ns()), "in parallel: {calls:#?}");
+
+        let (_, calls) = calls_of(&report, "/spawned");
+        assert_eq!(texts(calls), ["GET /rates/EUR 200"]);
+
+        let (_, calls) = calls_of(&report, "/slow");
+        let [slow] = calls[..] else { panic!("{calls:#?}") };
+        assert!(slow.total_ns >= 50 * MS && slow.phases.wait >= Some(45 * MS), "{slow:#?}");
+
+        let (_, calls) = calls_of(&report, "/down");
+        let [down] = calls[..] else { panic!("{calls:#?}") };
+        assert_eq!((down.kind.as_str(), down.peer.as_str(), down.error), ("tcp", "127.0.0.1:1", true));
+        assert_eq!(down.status.as_deref(), Some("ECONNREFUSED"));
+        // Nothing else went on.
+        assert!(report.calls.iter().all(|call| call.request.is_some()), "{:#?}", report.calls);
+
+        for line in
+            ["Calls, the most time first", "7 × http GET /prices/{id}/{id}", "one after the other", "ECONNREFUSED"]
+        {
+            assert!(finished.stderr.contains(line), "'{line}' is not in:\n{}", finished.stderr);
+        }
+        shows_none_of(&finished, &[TOKEN]);
+    }
 }
 
 #[test]
-fn calls_are_recorded_by_system_calls() {
-    check(Capture::Syscalls);
+fn statements_are_those_of_the_log_of_postgres() {
+    for over_unix in [false, true] {
+        let (prices, postgres) = (Prices::start(), Postgres::start());
+        let (url, peer) =
+            if over_unix { (postgres.unix_url(), postgres.unix_peer()) } else { (postgres.url(), postgres.peer()) };
+        let run = orders(Capture::Auto, &prices).environment("DATABASE_URL", url).start();
+        get(
+            &run,
+            &[
+                ("/orders/5", 200),
+                ("/orders/5/total", 200),
+                ("/report", 200),
+                ("/search?customer=secret-customer", 200),
+                ("/broken", 500),
+            ],
+        );
+        let order = r#"{"id": 4711, "customer": "secret-buyer", "cents": [12, 13]}"#;
+        let head = format!(
+            "POST /orders HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            order.len()
+        );
+        assert_eq!(run.connect().send(head + order).response().status, 200);
+        let (report, finished) = finish(run);
+
+        let calls: Vec<&Call> = report.calls_of_kind("postgresql").filter(|call| call.text.is_some()).collect();
+        assert!(calls.iter().all(|call| call.peer == peer), "{peer}: {calls:#?}");
+        let of = |summary: &str| calls.iter().filter(|call| call.summary == summary).count();
+        let statements = postgres.statements();
+        let logged = |beginning: &str| statements.iter().filter(|statement| statement.starts_with(beginning)).count();
+        for (summary, beginning, count) in [
+            ("SELECT orders", "SELECT customer FROM orders", 1),
+            ("SELECT items", "SELECT cents FROM items WHERE order_id = $1 AND line = $2", 5),
+        ] {
+            assert_eq!(logged(beginning), count, "{statements:#?}");
+            let found =
+                calls.iter().filter(|call| call.summary == summary && call.text().starts_with(beginning)).count();
+            assert_eq!(found, count, "{summary}: {calls:#?}");
+        }
+        assert_eq!(of("COMMIT"), logged("COMMIT"), "{statements:#?} {calls:#?}");
+
+        let the = |path: &str| {
+            let (_, calls) = calls_of(&report, path);
+            let found: Vec<&Call> = calls.into_iter().filter(|call| call.kind == "postgresql").collect();
+            let last = found.last().unwrap_or_else(|| panic!("{path}: {:#?}", report.calls));
+            Call::clone(last)
+        };
+        assert_eq!(the("/orders/5/total").rows, Some(5));
+        let report_of_all = the("/report");
+        assert!(report_of_all.total_ns >= 30 * MS, "{report_of_all:#?}");
+        assert_eq!(the("/search").text(), "SELECT id FROM orders WHERE customer = ? ORDER BY id");
+        let broken = the("/broken");
+        assert_eq!((broken.status.as_deref(), broken.error), (Some("42P01"), true), "{broken:#?}");
+        let (request, calls) = calls_of(&report, "/orders/5");
+        assert_eq!(calls.iter().filter(|call| call.summary == "SELECT items").count(), 5, "{request:#?} {calls:#?}");
+        // A connection that goes back to its pool is asked by a task of the pool whether it is well: by a SYNC alone.
+        let mut own = calls.iter().filter(|call| call.summary != "SYNC");
+        assert!(own.all(|call| call.certainty.as_deref() == Some("certain")), "{calls:#?}");
+        shows_none_of(&finished, &[postgres::PASSWORD, TOKEN, "secret-buyer", "'customer"]);
+        // The request's own query is the user's to see.
+        assert!(report.calls.iter().all(|call| !call.text().contains("secret-customer")), "{:#?}", report.calls);
+    }
+}
+
+#[test]
+fn commands_are_those_that_redis_was_sent() {
+    let (prices, redis) = (Prices::start(), Redis::start());
+    let run = orders(Capture::Auto, &prices).environment("REDIS_URL", redis.url()).start();
+    get(&run, &[("/rates/EUR", 200), ("/rates/EUR", 200), ("/rates/GBP", 200)]);
+    let (report, finished) = finish(run);
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    for command in redis.commands() {
+        *asked.entry(command.split('"').nth(1).unwrap_or_default().to_uppercase()).or_default() += 1;
+    }
+    assert_eq!((asked["GET"], asked["SET"]), (3, 2), "{asked:?}");
+    for name in ["GET", "SET"] {
+        let calls: Vec<&Call> = report.calls_of_kind("redis").filter(|call| call.summary == name).collect();
+        assert_eq!(calls.len(), asked[name], "{:#?}", report.calls);
+        assert!(calls.iter().all(|call| call.peer == redis.peer() && !call.error), "{calls:#?}");
+    }
+    shows_none_of(&finished, &[redis::PASSWORD, TOKEN]);
+}
+
+#[test]
+fn calls_are_client_spans_under_their_request() {
+    let (prices, receiver) = (Prices::start(), Receiver::start());
+    let run = orders(Capture::Auto, &prices).flags(["--otlp", &receiver.url()]).start();
+    get(&run, &[("/orders/3", 200), ("/down", 502)]);
+    let (report, finished) = finish(run);
+    let spans = receiver.spans();
+    let clients: Vec<_> = spans.iter().filter(|span| span.kind() == SpanKind::Client).collect();
+    assert_eq!(clients.len(), report.calls.len(), "{clients:#?}");
+    for call in &report.calls {
+        let id = call.span_id.as_deref().expect("it is in a trace");
+        let span = clients.iter().find(|span| hexadecimal(&span.span_id) == id).unwrap_or_else(|| panic!("{call:#?}"));
+        assert_eq!(Some(hexadecimal(&span.trace_id)), call.trace_id);
+        assert_eq!(span.name, call.summary);
+        assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (call.start_unix_ns, call.end_unix_ns()));
+        let request = report.requests.iter().find(|request| Some(request.id) == call.request).expect("its request");
+        assert_eq!((&call.trace_id, &call.parent_span_id), (&request.trace_id, &request.span_id));
+        assert_eq!(Some(hexadecimal(&span.parent_span_id)), request.span_id);
+        let (address, port) = call.peer.rsplit_once(':').expect("a port");
+        assert_eq!(attribute(&span.attributes, "server.address").as_deref(), Some(address));
+        assert_eq!(attribute(&span.attributes, "server.port").as_deref(), Some(port));
+        if call.kind == "http" {
+            let url = format!("{}{}", prices.url(), call.text().strip_prefix("GET ").expect("a GET"));
+            assert_eq!(attribute(&span.attributes, "url.full"), Some(url));
+            assert_eq!(attribute(&span.attributes, "http.response.status_code"), call.status);
+        }
+        let error = call.error.then(|| call.status.clone()).flatten();
+        assert_eq!(attribute(&span.attributes, "error.type"), error);
+    }
+    let all = format!("{spans:?}");
+    assert!(!all.contains(TOKEN), "{all}");
+    shows_none_of(&finished, &[TOKEN]);
+}
+
+/// As the report has the paths of services.
+fn without_query(line: &str) -> String {
+    let parts: Vec<&str> = line.split(' ').collect();
+    let [method, target, status] = parts[..] else { panic!("{line}") };
+    format!("{method} {} {status}", target.split('?').next().unwrap_or_default())
+}
+
+/// Nothing that the run has put out has a secret in it.
+fn shows_none_of(finished: &Finished, secrets: &[&str]) {
+    let outputs = [&finished.stdout, &finished.stderr, finished.json.as_ref().expect("a report")];
+    for secret in secrets {
+        for output in outputs {
+            assert!(!output.contains(secret), "{secret} is in:\n{output}");
+        }
+    }
 }

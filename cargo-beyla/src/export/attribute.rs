@@ -158,16 +158,16 @@ impl Value<'_> {
         }
     }
 
-    /// In OpenTelemetry's words.
-    pub(super) fn to_key_value(&self, attribute: Attribute) -> KeyValue {
+    /// In OpenTelemetry's words, as the attribute of this name.
+    pub(super) fn to_key_value(&self, name: &str) -> KeyValue {
         match self {
-            Self::Text(value) => text(attribute.name(), value.as_ref()),
-            Self::Number(value) => number(attribute.name(), *value),
+            Self::Text(value) => text(name, value.as_ref()),
+            Self::Number(value) => number(name, *value),
         }
     }
 }
 
-fn address(endpoint: &Endpoint) -> Option<Value<'_>> {
+pub(super) fn address(endpoint: &Endpoint) -> Option<Value<'_>> {
     match endpoint {
         // The addresses of a connection whose beginning was lost.
         Endpoint::Tcp(socket) if socket.ip().is_unspecified() => None,
@@ -177,7 +177,7 @@ fn address(endpoint: &Endpoint) -> Option<Value<'_>> {
     }
 }
 
-fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
+pub(super) fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
     match endpoint {
         Endpoint::Tcp(socket) if !socket.ip().is_unspecified() => Some(Value::Number(socket.port().into())),
         Endpoint::Tcp(_) | Endpoint::Unix(_) => None,

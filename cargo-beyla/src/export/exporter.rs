@@ -25,6 +25,7 @@ use crate::console::color::moves_cursor;
 use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::report::run_info::RunInfo;
+use cargo_beyla_core::model::call::Call;
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::test::EndedTest;
 
@@ -46,8 +47,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Exporter {
     queue: Arc<ExportQueue>,
     progress: Arc<Progress>,
-    offered: AtomicU64,
-    offered_tests: AtomicU64,
+    /// Requests, calls and tests.
+    offered: [AtomicU64; 3],
     ending: watch::Sender<Option<End>>,
     outcome: mpsc::Receiver<ExportOutcome>,
     /// The outcome if the thread does not answer.
@@ -71,33 +72,37 @@ impl Exporter {
             let _ = answer.send(work(checked, &resource, &run, &shared));
         });
         thread.map_err(|source| Error::System { what: "starting the thread that exports", source })?;
-        Ok(Self {
-            queue,
-            progress,
-            offered: AtomicU64::new(0),
-            offered_tests: AtomicU64::new(0),
-            ending,
-            outcome,
-            silent,
-        })
+        Ok(Self { queue, progress, offered: Default::default(), ending, outcome, silent })
     }
 
-    /// Takes a request that has ended. Never waits: what there is no room for is counted.
-    pub fn offer(&self, request: &Arc<Request>) {
-        self.offered.fetch_add(1, Ordering::Relaxed);
-        self.queue.offer(Item::Request(Arc::clone(request)));
+    /// Takes a request that has ended, with those of its calls that are over. Never waits: what there is no room for is
+    /// counted.
+    pub fn offer(&self, request: &Arc<Request>, calls: Vec<Arc<Call>>) {
+        self.offer_item(Item::Request(Arc::clone(request), calls));
+    }
+
+    /// Takes a call that is over and comes without its request, in the same way.
+    pub fn offer_call(&self, call: Arc<Call>) {
+        self.offer_item(Item::Call(call));
     }
 
     /// Takes a test that is over, in the same way.
     pub fn offer_test(&self, test: EndedTest) {
-        self.offered_tests.fetch_add(1, Ordering::Relaxed);
-        self.queue.offer(Item::Test(Arc::new(test)));
+        self.offer_item(Item::Test(Arc::new(test)));
     }
 
-    /// Takes note of requests that were lost before they could be offered.
+    fn offer_item(&self, item: Item) {
+        let Counts { requests, calls, tests } = item.count();
+        for (offered, count) in self.offered.iter().zip([requests, calls, tests]) {
+            offered.fetch_add(count, Ordering::Relaxed);
+        }
+        self.queue.offer(item);
+    }
+
+    /// Takes note of requests that were lost before they could be offered; calls that were lost count among them.
     pub fn lose(&self, requests: u64) {
-        self.offered.fetch_add(requests, Ordering::Relaxed);
-        self.queue.refuse(Counts { requests, tests: 0 });
+        self.offered[0].fetch_add(requests, Ordering::Relaxed);
+        self.queue.refuse(Counts { requests, ..Counts::default() });
     }
 
     /// Sends what is left, for `patience` at most, and returns what became of everything.
@@ -140,7 +145,7 @@ impl Exporter {
     fn bar(&self) -> ProgressBar {
         let drawn = moves_cursor(Stream::Stderr);
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(self.offered.load(Ordering::Relaxed)), target);
+        let bar = ProgressBar::with_draw_target(Some(self.offered[0].load(Ordering::Relaxed)), target);
         // A template that cannot be read leaves the usual one.
         if let Ok(style) =
             ProgressStyle::with_template("{prefix:>12} {bar:30} {human_pos}/{human_len} requests; ^C ends it")
@@ -152,9 +157,10 @@ impl Exporter {
     }
 
     fn unanswered(self) -> ExportOutcome {
-        let Self { mut silent, offered, offered_tests, .. } = self;
+        let Self { mut silent, offered, .. } = self;
+        let [requests, calls, tests] = offered.map(AtomicU64::into_inner);
         if let Some(traces) = &mut silent.traces {
-            traces.all = Counts { requests: offered.into_inner(), tests: offered_tests.into_inner() };
+            traces.all = Counts { requests, calls, tests };
             traces.lost.values_mut().for_each(|lost| *lost = traces.all);
         }
         silent

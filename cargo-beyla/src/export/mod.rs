@@ -4,6 +4,7 @@
 //! [`exporter`].
 
 mod attribute;
+mod call_attribute;
 pub mod checked;
 pub mod exporter;
 pub mod filter;

@@ -21,12 +21,12 @@ pub struct ExportOutcome {
     pub metrics: Option<MetricsOutcome>,
     /// Of the metrics to be scraped.
     pub prometheus: Option<PrometheusOutcome>,
-    /// The requests that are in the metrics without their attributes.
+    /// The requests and calls that are in the metrics without their attributes.
     pub overflowed: u64,
 }
 
-/// What became of the spans. Every request, and in a run of tests every test that has spans, was sent, not sampled,
-/// left out, or lost.
+/// What became of the spans. Every request and every call, and in a run of tests every test that has spans, was sent,
+/// not sampled, left out, or lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TracesOutcome {
     /// Where to.
@@ -37,8 +37,8 @@ pub struct TracesOutcome {
     pub sent: Counts,
     /// Those that the sampler has left out.
     pub unsampled: Counts,
-    /// Requests that the settings leave out.
-    pub unwanted: u64,
+    /// Requests that the settings leave out, and their calls.
+    pub unwanted: Counts,
     /// Those whose spans were not taken, by reason.
     pub lost: BTreeMap<String, Counts>,
     /// Spans that were not taken out of messages that were.
@@ -82,10 +82,12 @@ pub struct PrometheusOutcome {
 impl ExportOutcome {
     /// What is missing from the metrics, and what cures it; `None` if nothing is.
     pub fn overflow(&self) -> Option<String> {
-        let requests = counted(Some(self.overflowed).filter(|requests| *requests > 0)?, "request");
+        let overflowed = Some(self.overflowed).filter(|number| *number > 0)?;
+        let what = if overflowed == 1 { "request or call" } else { "requests and calls" };
         Some(format!(
-            "metrics tell {requests} without attributes (otel.metric.overflow), since there are more than {} sets of \
+            "metrics tell {} {what} without attributes (otel.metric.overflow), since there are more than {} sets of \
              them: name routes with --route or routes.patterns, or fold the others with `routes.unmatched: wildcard`",
+            count(overflowed),
             count(SETS_MAX as u64)
         ))
     }
@@ -130,25 +132,26 @@ impl TracesOutcome {
             sent if sent == all => Some(counted(all, noun)),
             sent => Some(format!("{} of {}", count(sent), counted(all, noun))),
         };
-        let portions = [portion(all.requests, sent.requests, "request"), portion(all.tests, sent.tests, "test")];
-        let portions: Vec<String> = portions.into_iter().flatten().collect();
-        let mut sentence = format!("sent the spans of {} to {endpoint}", portions.join(" and "));
+        let portions = all.named().into_iter().zip(sent.named());
+        let portions = portions.filter_map(|((all, noun), (sent, _))| portion(all, sent, noun));
+        let mut sentence = format!("sent the spans of {} to {endpoint}", listed(portions.collect()));
         // Where there are requests alone, a number can be of nothing else.
-        let number = |number: u64, noun: &str| match all.tests {
-            0 => count(number),
-            _ => counted(number, noun),
+        let requests_alone = all.tests + all.calls == 0;
+        let number = |number: u64, noun: &str| if requests_alone { count(number) } else { counted(number, noun) };
+        let numbers = |of: Counts| {
+            let parts = of.named().into_iter().filter(|(of_them, _)| *of_them > 0);
+            listed(parts.map(|(of_them, noun)| number(of_them, noun)).collect())
         };
-        let of = |Counts { requests, tests }: Counts, what: &str| {
-            let parts = [(requests, "request"), (tests, "test")].into_iter().filter(|(number, _)| *number > 0);
-            let parts: Vec<String> = parts.map(|(of_them, noun)| number(of_them, noun)).collect();
-            let verb = if requests + tests == 1 { "was" } else { "were" };
-            format!("; {} {verb} not {what}", parts.join(" and "))
+        let of = |items: Counts, what: &str| {
+            let Counts { requests, calls, tests } = items;
+            let verb = if requests + calls + tests == 1 { "was" } else { "were" };
+            format!("; {} {verb} not {what}", numbers(items))
         };
         if !unsampled.is_zero() {
             sentence.push_str(&of(*unsampled, "sampled"));
         }
-        if *unwanted > 0 {
-            sentence.extend(["; ", &number(*unwanted, "request"), " left out by the settings"]);
+        if !unwanted.is_zero() {
+            sentence.extend(["; ", &numbers(*unwanted), " left out by the settings"]);
         }
         for (reason, items) in lost {
             sentence.extend([&of(*items, "sent"), ": ", reason]);
@@ -198,6 +201,12 @@ impl PrometheusOutcome {
     }
 }
 
+/// As in `92 requests, 310 calls and 12 tests`.
+fn listed(mut parts: Vec<String>) -> String {
+    let last = parts.pop().unwrap_or_default();
+    if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) }
+}
+
 /// What the receiver answered to messages that it took.
 fn of_answers(remark: Option<&str>, foreign: bool, cut_off: bool) -> String {
     let remark = remark.map_or(String::new(), |remark| format!("; it says: {remark}"));
@@ -212,7 +221,7 @@ mod tests {
     use super::*;
 
     fn requests(requests: u64) -> Counts {
-        Counts { requests, tests: 0 }
+        Counts { requests, ..Counts::default() }
     }
 
     fn traces(all: u64, sent: u64) -> TracesOutcome {
@@ -237,7 +246,7 @@ mod tests {
             none.sentence(),
             "sent the spans of none of 3 requests to http://x/v1/traces; 2 were not sampled; 1 was not sent: a"
         );
-        let left_out = TracesOutcome { unwanted: 4, ..traces(10, 6) };
+        let left_out = TracesOutcome { unwanted: requests(4), ..traces(10, 6) };
         assert_eq!(
             left_out.sentence(),
             "sent the spans of 6 of 10 requests to http://x/v1/traces; 4 left out by the settings"
@@ -254,7 +263,7 @@ mod tests {
     #[test]
     fn the_sentence_of_requests_and_tests() {
         let of = |all: (u64, u64), sent: (u64, u64)| {
-            let [all, sent] = [all, sent].map(|(requests, tests)| Counts { requests, tests });
+            let [all, sent] = [all, sent].map(|(requests, tests)| Counts { requests, tests, calls: 0 });
             TracesOutcome { all, sent, ..traces(0, 0) }
         };
         let everything = of((92, 12), (92, 12));
@@ -262,13 +271,32 @@ mod tests {
         let alone = of((0, 1), (0, 1));
         assert_eq!(alone.sentence(), "sent the spans of 1 test to http://x/v1/traces");
         let mut some = of((92, 12), (80, 0));
-        some.lose(Counts { requests: 2, tests: 1 }, "gone");
-        some.unsampled = Counts { requests: 0, tests: 1 };
-        some.unwanted = 10;
+        some.lose(Counts { requests: 2, tests: 1, calls: 0 }, "gone");
+        some.unsampled = Counts { tests: 1, ..Counts::default() };
+        some.unwanted = requests(10);
         assert_eq!(
             some.sentence(),
             "sent the spans of 80 of 92 requests and none of 12 tests to http://x/v1/traces; 1 test was not sampled; \
              10 requests left out by the settings; 2 requests and 1 test were not sent: gone"
+        );
+    }
+
+    #[test]
+    fn the_sentence_of_requests_and_their_calls() {
+        let of = |requests: u64, calls: u64| Counts { requests, calls, tests: 0 };
+        let all = TracesOutcome { all: of(92, 310), sent: of(92, 310), ..traces(0, 0) };
+        assert_eq!(all.sentence(), "sent the spans of 92 requests and 310 calls to http://x/v1/traces");
+        let mut some = TracesOutcome { all: of(3, 10), sent: of(1, 4), unwanted: of(2, 5), ..traces(0, 0) };
+        some.lose(of(0, 1), "gone");
+        assert_eq!(
+            some.sentence(),
+            "sent the spans of 1 of 3 requests and 4 of 10 calls to http://x/v1/traces; 2 requests and 5 calls left out \
+             by the settings; 1 call was not sent: gone"
+        );
+        let three = TracesOutcome { all: Counts { tests: 1, ..of(3, 10) }, ..traces(0, 0) };
+        assert_eq!(
+            three.sentence(),
+            "sent the spans of none of 3 requests, none of 10 calls and none of 1 test to http://x/v1/traces"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Where the run leaves requests and tests for the exporter's thread: a bounded queue that neither side waits at.
+//! Where the run leaves requests, calls and tests for the exporter's thread: a bounded queue that neither side waits at.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::item::{Counts, Item};
 /// How much a queue holds at most.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// In requests and tests.
+    /// In requests, calls and tests; those calls of a request that go with it are one with it.
     pub(super) items: usize,
     /// In memory, in bytes.
     pub(super) memory: usize,

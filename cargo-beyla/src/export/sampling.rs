@@ -1,10 +1,11 @@
-//! Which requests and tests have spans.
+//! Which requests, calls and tests have spans.
 
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt, TraceFlags, TraceState};
 use opentelemetry::{Context, SpanId, TraceId};
 use opentelemetry_sdk::trace::{Sampler as SdkSampler, SamplingDecision, ShouldSample};
 
 use super::settings::Sampler;
+use cargo_beyla_core::model::call::CallSpan;
 use cargo_beyla_core::model::trace_context::{Caller, TestSpan, TraceContext, TraceId as Id};
 
 /// Decides by the samplers of the OpenTelemetry SDK.
@@ -31,6 +32,12 @@ impl Sampling {
     /// it has decided on that root; any other sampler looks at the trace's id alone, which is the same.
     pub(super) fn samples(&self, context: &TraceContext) -> bool {
         self.decide(context.trace_id, context.caller.as_ref())
+    }
+
+    /// Whether the call in this place has a span: decided as of its request, unless the call carries a trace of which
+    /// the application has decided.
+    pub(super) fn samples_call(&self, span: &CallSpan) -> bool {
+        self.decide(span.trace_id, span.caller.as_ref())
     }
 
     /// Whether the test has a root span.

@@ -23,6 +23,7 @@ use super::sampling::Sampling;
 use super::traces::batch::ExcludedAttributes;
 use super::traces::pipeline::{Pipeline, Waiting};
 use crate::report::run_info::RunInfo;
+use cargo_beyla_core::model::call::Call;
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::test::EndedTest;
 
@@ -128,7 +129,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {
     Some(future?.await)
 }
 
-/// Takes requests and tests from the run to all who want them.
+/// Takes requests, calls and tests from the run to all who want them.
 struct Intake<'a> {
     shared: &'a Shared,
     filter: Option<ExportFilter>,
@@ -161,27 +162,47 @@ impl Intake<'_> {
     fn take(&self) {
         for item in self.shared.queue.take() {
             match item {
-                Item::Request(request) => self.take_request(request),
+                Item::Request(request, calls) => self.take_request(request, calls),
+                Item::Call(call) => self.take_call(call, Signals::ALL),
                 Item::Test(test) => self.take_test(test),
             }
         }
     }
 
-    fn take_request(&self, request: Arc<Request>) {
+    fn take_request(&self, request: Arc<Request>, calls: Vec<Arc<Call>>) {
         let signals = self.filter.as_ref().map_or(Signals::ALL, |filter| filter.signals(&request));
         let spans = signals.traces && self.waiting.is_some();
         let sampled = spans && request.trace.as_deref().is_some_and(|context| self.sampling.samples(context));
         if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
             store.borrow_mut().record(&request, sampled);
         }
-        let item = Item::Request(request);
+        self.hand_on(Item::Request(request, Vec::new()), signals, sampled);
+        if !sampled {
+            self.shared.progress.add(1);
+        }
+        for call in calls {
+            self.take_call(call, signals);
+        }
+    }
+
+    /// Takes a call that is exported as its request is. No filter applies to one that comes alone: filters are about
+    /// attributes of requests.
+    fn take_call(&self, call: Arc<Call>, signals: Signals) {
+        let sampled = call.span.as_deref().is_some_and(|span| self.sampling.samples_call(span));
+        let sampled = sampled && signals.traces && self.waiting.is_some();
+        if let Some(store) = self.store.as_ref().filter(|_| signals.metrics) {
+            store.borrow_mut().record_call(&call, sampled);
+        }
+        self.hand_on(Item::Call(call), signals, sampled);
+    }
+
+    fn hand_on(&self, item: Item, signals: Signals, sampled: bool) {
         match &self.waiting {
-            Some(waiting) if sampled => return waiting.push(item),
+            Some(waiting) if sampled => waiting.push(item),
             Some(waiting) if signals.traces => waiting.leave_unsampled(&item),
             Some(waiting) => waiting.leave_unwanted(&item),
             None => {}
         }
-        self.shared.progress.add(1);
     }
 
     /// Takes a test. No filter applies: filters are about attributes that only requests have.

@@ -3,6 +3,7 @@
 //! The structures below are that contract and nothing else. They borrow from the summary and are
 //! made as they are written, so that a report of any length takes no memory of its own.
 
+mod calls;
 mod comparison;
 mod explanation;
 mod suite;
@@ -14,6 +15,7 @@ use std::io::{self, BufWriter, Write};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use calls::{call, call_summary};
 use comparison::ComparisonRow;
 use explanation::{ExplainRow, HandleRow, PartsNs, RespondRow};
 use verdicts::BudgetRow;
@@ -21,7 +23,7 @@ use verdicts::BudgetRow;
 use super::run_info::{Exit, RunInfo, Traced};
 use super::run_report::{RunReport, test_id};
 use cargo_beyla_core::model::boundaries::Phases;
-use cargo_beyla_core::model::connection::Endpoint;
+use cargo_beyla_core::model::connection::{ConnectionInfo, Endpoint};
 use cargo_beyla_core::model::duration::Distribution;
 use cargo_beyla_core::model::grpc::Grpc;
 use cargo_beyla_core::model::request::{MessageBytes, Request};
@@ -63,6 +65,10 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
             connections: summary.totals.connections,
             lost_events: summary.unseen.lost_records,
             requests_not_kept: summary.totals.requests_not_kept,
+            calls: summary.totals.calls,
+            call_errors: summary.totals.call_errors,
+            calls_not_kept: summary.totals.calls_not_kept,
+            client_connections: summary.totals.client_connections,
             total_ns: summary.total.map(TotalNs::from),
         },
         unseen: NonZero(&summary.unseen),
@@ -73,6 +79,8 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
             Traced::Tests { .. } => Some(List(summary.tests.iter().map(|test| suite::test(test, rounds, run)))),
         },
         requests: List(summary.requests.iter().map(|kept| request(kept, run, explained))),
+        calls: List(summary.calls.iter().map(|kept| call(kept, run))),
+        call_summaries: List(summary.call_summaries.iter().map(call_summary)),
         findings: List(findings),
         budgets: verdicts.budgets.iter().map(verdicts::budget).collect(),
         comparison: verdicts.comparison.as_ref().map(comparison::comparison),
@@ -91,7 +99,16 @@ pub fn of_request(kept: &Request, run: &RunInfo, indent: bool) -> io::Result<Str
 }
 
 #[derive(Serialize)]
-struct Report<'a, L: Serialize, R: Serialize, T: Serialize, Q: Serialize, F: Serialize> {
+struct Report<'a, L, R, T, Q, C, S, F>
+where
+    L: Serialize,
+    R: Serialize,
+    T: Serialize,
+    Q: Serialize,
+    C: Serialize,
+    S: Serialize,
+    F: Serialize,
+{
     schema: u32,
     version: &'a str,
     target: Target<'a, L>,
@@ -108,6 +125,8 @@ struct Report<'a, L: Serialize, R: Serialize, T: Serialize, Q: Serialize, F: Ser
     #[serde(skip_serializing_if = "Option::is_none")]
     tests: Option<T>,
     requests: Q,
+    calls: C,
+    call_summaries: S,
     findings: F,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<BudgetRow<'a>>,
@@ -135,6 +154,10 @@ struct Totals {
     connections: u64,
     lost_events: u64,
     requests_not_kept: u64,
+    calls: u64,
+    call_errors: u64,
+    calls_not_kept: u64,
+    client_connections: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_ns: Option<TotalNs>,
 }
@@ -213,6 +236,10 @@ struct RequestRow<'a> {
     server: DisplayEndpoint<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy: Option<DisplayEndpoint<'a>>,
+    #[serde(skip_serializing_if = "<[u64]>::is_empty")]
+    calls: &'a [u64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls_not_kept: Option<u64>,
     #[serde(flatten)]
     trace: Option<TraceRow>,
 }
@@ -269,7 +296,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
     RequestRow {
         id: request.id,
         connection: request.connection.id,
-        pid: request.connection.owner.map(|owner| owner.pid).filter(|pid| *pid > 0).or(run.pid()),
+        pid: pid(&request.connection, run),
         test: test_id(request).map(|test| test.0),
         protocol: request.protocol,
         stream: request.stream.map(|stream| stream.0),
@@ -296,12 +323,19 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         client: DisplayEndpoint(&request.connection.client),
         server: DisplayEndpoint(&request.connection.server),
         proxy: request.connection.proxy.as_ref().map(DisplayEndpoint),
+        calls: &request.calls,
+        calls_not_kept: Some(request.calls_not_kept).filter(|number| *number > 0),
         trace: request.trace.as_deref().map(|context| TraceRow {
             trace_id: context.trace_id.to_string(),
             span_id: context.span_id.to_string(),
             parent_span_id: context.parent().map(|parent| parent.to_string()),
         }),
     }
+}
+
+/// The process that a connection belongs to, if that is known.
+fn pid(connection: &ConnectionInfo, run: &RunInfo) -> Option<u32> {
+    connection.owner.map(|owner| owner.pid).filter(|pid| *pid > 0).or(run.pid())
 }
 
 impl From<Distribution> for TotalNs {

@@ -20,6 +20,7 @@ type Note<'a> = (u64, &'a dyn Fn(u64) -> String);
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = of_events(summary);
     notes.extend(of_protocols(&summary.unseen));
+    notes.extend(of_calls(summary));
     let unassigned = unassigned(summary).map(|number| {
         format!(
             "{} of no test: the start of what served them was not seen, or happened outside of the tests.",
@@ -137,6 +138,47 @@ fn of_protocols(unseen: &Unseen) -> Vec<String> {
             format!(
                 "{} served by programs that are not built in this workspace: those requests are not followed.",
                 if number == 1 { "1 connection was".into() } else { format!("{} connections were", count(number)) }
+            )
+        }),
+    ])
+}
+
+/// What is not known of calls.
+fn of_calls(summary: &Summary) -> Vec<String> {
+    let unseen = &summary.unseen;
+    let connections =
+        |number: u64, verb: &str| format!("{} that the server opened {verb}", counted(number, "connection"));
+    say(&[
+        (unseen.unattributed_calls, &|number| {
+            let more = if summary.explained.is_some() { "" } else { " --explain tells more of them." };
+            format!(
+                "{} under no request: of some it is not known which request made them, and tasks beside the requests \
+                 make others.{more}",
+                if number == 1 { "1 call is".into() } else { format!("{} calls are", count(number)) }
+            )
+        }),
+        (summary.totals.calls_not_kept, &|number| {
+            format!(
+                "{} counted, and not listed one by one.",
+                if number == 1 { "1 call is".into() } else { format!("{} calls are", count(number)) }
+            )
+        }),
+        (unseen.tls_client_connections, &|number| {
+            format!(
+                "{}, which is not read yet: of calls on them, times and sizes are all that is known.",
+                connections(number, "spoke TLS")
+            )
+        }),
+        (unseen.upgraded_client_connections, &|number| {
+            format!(
+                "{}: the call that asked for it is here, what followed is not.",
+                connections(number, "went over to another protocol")
+            )
+        }),
+        (unseen.unreadable_client_connections, &|number| {
+            format!(
+                "{}: calls on them are missing, or end as `not seen`.",
+                connections(number, "could not be read to the end")
             )
         }),
     ])

@@ -9,6 +9,7 @@ use super::finding::sentence::{sentence, title};
 use super::notes;
 use super::run_info::{Exit, RunInfo};
 use super::verdicts::Verdicts;
+use cargo_beyla_core::model::call::Call;
 use cargo_beyla_core::model::finding::Finding;
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::summary::{Explained, Summary};
@@ -74,6 +75,13 @@ impl RunReport {
     /// The requests that were kept, the slowest first.
     pub(super) fn slowest(&self) -> impl Iterator<Item = &Request> {
         self.slowest.iter().filter_map(|place| self.summary.requests.get(*place)).map(AsRef::as_ref)
+    }
+
+    /// The calls of a request that are kept, in the order in which they began.
+    pub(super) fn calls_of(&self, request: &Request) -> impl Iterator<Item = &Call> {
+        let calls = &self.summary.calls;
+        let of = request.calls.iter().filter_map(|id| calls.binary_search_by_key(id, |call| call.id).ok());
+        of.filter_map(|place| calls.get(place)).map(AsRef::as_ref)
     }
 
     /// The test that caused a request, if one did.

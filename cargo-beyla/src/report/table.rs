@@ -77,6 +77,16 @@ impl Table {
             .sum()
     }
 
+    /// The column of the terminal in which a column of the table begins, and the one behind its end.
+    pub(super) fn place(&self, column: usize) -> (usize, usize) {
+        let widths = self.laid_out(Paint { color: false }).column_max_content_widths();
+        let ends = widths.iter().scan(0, |end, width| {
+            *end += GAP + usize::from(*width);
+            Some((*end - usize::from(*width), *end))
+        });
+        ends.take(column + 1).last().unwrap_or_default()
+    }
+
     /// Writes the table, indented by one gap, without spaces at the end of a line.
     pub(super) fn render(&self, paint: Paint, out: &mut String) {
         // The header has nothing beneath it.
@@ -121,6 +131,7 @@ mod tests {
         table.render(Paint { color: false }, &mut out);
         assert_eq!(out, "    n  method\n    1  GET\n  200  PUT     x\n");
         assert_eq!(table.width(), 16);
+        assert_eq!([table.place(0), table.place(1)], [(2, 5), (7, 13)]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod brief;
 mod budgets;
+mod calls;
 mod comparison;
 mod findings;
 mod headline;
@@ -9,6 +10,7 @@ mod notes;
 mod remarks;
 mod requests;
 mod routes;
+mod story;
 mod suite;
 
 pub use brief::brief;
@@ -87,6 +89,9 @@ pub fn render(report: &RunReport, options: &TerminalOptions) -> String {
     }
     if !summary.routes.is_empty() {
         sections.push(routes::routes(&summary.routes, paint, width));
+    }
+    if !summary.call_summaries.is_empty() {
+        sections.push(calls::calls(&summary.call_summaries, paint, width));
     }
     let each = !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST;
     if each {

@@ -95,7 +95,15 @@ impl Observers {
         let Self { exporter, printing, routes, samples, status_line: _ } = self;
         let mut printed = String::new();
         trace.take_finished(|finished| {
-            let Finished::Request(request, _) = finished else { return };
+            let (request, calls) = match finished {
+                Finished::Request(request, calls) => (request, calls),
+                Finished::Call(call) => {
+                    if let Some(exporter) = exporter {
+                        exporter.offer_call(call);
+                    }
+                    return;
+                }
+            };
             let exported = routes.as_ref().map(|routes| routes.of(&request));
             let exported = exported.as_ref().unwrap_or(&request);
             if let Some(Printing { printer, filter }) = printing
@@ -104,7 +112,7 @@ impl Observers {
                 printer.print(&request, &mut printed);
             }
             if let Some(exporter) = exporter {
-                exporter.offer(exported);
+                exporter.offer(exported, calls);
             }
             if let Some(samples) = samples {
                 samples.observe(&request);

@@ -75,7 +75,7 @@ fn there_is_no_time_at_all() {
     let address = nobody();
     let exporter = start(&traces(&address, Protocol::Grpc));
     for id in 1..=10 {
-        exporter.offer(&Arc::new(request(id)));
+        exporter.offer(&Arc::new(request(id)), Vec::new());
     }
     let outcome = exporter.finish(Duration::ZERO).traces.expect("there are spans");
     assert_eq!((outcome.sent.requests, lost(&outcome)), (0, 10));
@@ -103,7 +103,11 @@ fn it_is_overloaded_to_the_end() {
         (outcome.sent.requests, &outcome.lost),
         (
             170,
-            &[("HTTP status 503 Service Unavailable: too busy".to_owned(), Counts { requests: 330, tests: 0 })].into()
+            &[(
+                "HTTP status 503 Service Unavailable: too busy".to_owned(),
+                Counts { requests: 330, ..Counts::default() }
+            )]
+            .into()
         )
     );
     assert_complete(&decode(&receiver), 170);
@@ -295,13 +299,13 @@ fn the_user_does_not_wait_for_it() {
         settings.traces.as_mut().expect("there are spans").timeout = PATIENCE;
         let exporter = start(&settings);
         for id in 1..=500 {
-            exporter.offer(&Arc::new(request(id)));
+            exporter.offer(&Arc::new(request(id)), Vec::new());
         }
         let begun = Instant::now();
         let interrupted = || begun.elapsed() >= Duration::from_millis(700);
         let outcome = exporter.finish_unless(PATIENCE, interrupted).traces.expect("there are spans");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-        let expected = [(reason.to_owned(), Counts { requests: 330, tests: 0 })].into();
+        let expected = [(reason.to_owned(), Counts { requests: 330, ..Counts::default() })].into();
         assert_eq!((outcome.sent.requests, &outcome.lost), (170, &expected));
     }
 }
@@ -326,7 +330,7 @@ fn it_speaks_grpc_only() {
     let outcome = export_traces(&traces(&receiver.url(), Protocol::HttpProtobuf), 10, PATIENCE);
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     let said = "it does not speak HTTP/1.1; gRPC perhaps?".to_owned();
-    assert_eq!(outcome.lost, [(said, Counts { requests: 10, tests: 0 })].into());
+    assert_eq!(outcome.lost, [(said, Counts { requests: 10, ..Counts::default() })].into());
 }
 
 #[test]
@@ -365,7 +369,7 @@ fn whoever_offers_never_waits_and_memory_is_bounded() {
     let one = Arc::new(request(1));
     let begun = Instant::now();
     for _ in 0..400_000 {
-        exporter.offer(&one);
+        exporter.offer(&one, Vec::new());
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // In the queue, in the queue behind it, and on the way from one to the other.
@@ -387,7 +391,7 @@ fn tests_are_bounded_and_accounted_for_as_requests_are() {
     // Nobody waits.
     assert!(begun.elapsed() < Duration::from_secs(5));
     let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
-    assert_eq!(outcome.all, Counts { requests: 0, tests: 100_000 });
+    assert_eq!(outcome.all, Counts { tests: 100_000, ..Counts::default() });
     assert_eq!(outcome.lost.values().map(|lost| lost.tests).sum::<u64>(), 100_000);
     assert!(outcome.sentence().starts_with("sent the spans of none of 100,000 tests to "), "{}", outcome.sentence());
 }

@@ -79,11 +79,11 @@ fn many_sets_of_attributes_are_divided_and_their_bounds_are_told() {
     let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_mins(1));
     let exporter = start(&settings);
     for id in 1..=2010 {
-        exporter.offer(&Arc::new(Request { route: format!("/{id}").into(), ..request(id) }));
+        exporter.offer(&Arc::new(Request { route: format!("/{id}").into(), ..request(id) }), Vec::new());
     }
     let outcome = exporter.finish(PATIENCE);
     let overflow = outcome.overflow().expect("there are too many");
-    assert!(overflow.starts_with("metrics tell 10 requests without attributes"), "{overflow}");
+    assert!(overflow.starts_with("metrics tell 10 requests and calls without attributes"), "{overflow}");
     assert_eq!(outcome.metrics.expect("there are metrics").sent, 1);
     let messages = receiver.taken();
     assert!(messages.len() > 1 && messages.iter().all(|message| message.len() < 3 << 20));
@@ -105,7 +105,7 @@ fn they_are_sent_while_the_run_goes_on() {
     let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
     let settings = settings(receiver.url(), Protocol::HttpProtobuf, Duration::from_millis(20));
     let exporter = start(&settings);
-    exporter.offer(&std::sync::Arc::new(request(1)));
+    exporter.offer(&std::sync::Arc::new(request(1)), Vec::new());
     let begun = std::time::Instant::now();
     while receiver.taken().len() < 3 && begun.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(10));

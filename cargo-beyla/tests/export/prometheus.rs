@@ -81,7 +81,7 @@ fn a_parser_reads_what_is_scraped() {
     let (exporter, address) = start();
     for id in 1..=100 {
         // The parser takes a brace in a value for the end of the labels.
-        exporter.offer(&Arc::new(Request { route: "/users".into(), ..request(id) }));
+        exporter.offer(&Arc::new(Request { route: "/users".into(), ..request(id) }), Vec::new());
     }
     let scrape = scrape(address, 100.0);
     let named = |name: &str| scrape.samples.iter().find(|sample| sample.metric == name).expect("it is there");
@@ -118,7 +118,7 @@ fn a_parser_reads_what_is_scraped() {
 fn many_who_say_nothing_do_not_keep_the_run() {
     let (exporter, address) = start();
     let _silent: Vec<_> = (0..40).map(|_| TcpStream::connect(address).expect("it listens")).collect();
-    exporter.offer(&Arc::new(request(1)));
+    exporter.offer(&Arc::new(request(1)), Vec::new());
     let begun = Instant::now();
     exporter.finish(PATIENCE);
     assert!(begun.elapsed() < Duration::from_secs(2));

@@ -131,7 +131,7 @@ pub fn start_of(settings: &ExportSettings, run: &RunInfo) -> Exporter {
 pub fn export(settings: &ExportSettings, requests: u64, patience: Duration) -> ExportOutcome {
     let exporter = start(settings);
     for id in 1..=requests {
-        exporter.offer(&Arc::new(request(id)));
+        exporter.offer(&Arc::new(request(id)), Vec::new());
     }
     exporter.finish(patience)
 }

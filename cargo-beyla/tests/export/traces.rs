@@ -83,14 +83,14 @@ fn requests_are_sent_while_the_run_goes_on() {
     let receiver = HttpReceiver::start(|_| Answer::Take(Vec::new()));
     let exporter = start(&traces(&receiver.url(), Protocol::HttpProtobuf));
     for id in 1..=3 {
-        exporter.offer(&Arc::new(request(id)));
+        exporter.offer(&Arc::new(request(id)), Vec::new());
     }
     let begun = std::time::Instant::now();
     while receiver.taken().is_empty() && begun.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_complete(&decode(&receiver), 3);
-    exporter.offer(&Arc::new(request(4)));
+    exporter.offer(&Arc::new(request(4)), Vec::new());
     let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
     assert_eq!((outcome.sent.requests, outcome.is_complete()), (4, true));
     assert_complete(&decode(&receiver), 4);
@@ -106,7 +106,7 @@ fn what_the_caller_does_not_record_is_left_out() {
             let mut request = request(id);
             let caller = sampled.map(|sampled| Caller { span_id: SpanId::of(77), sampled, state: None });
             request.trace.as_mut().expect("there is one").caller = caller;
-            exporter.offer(&Arc::new(request));
+            exporter.offer(&Arc::new(request), Vec::new());
         }
         let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
         assert_eq!(
@@ -132,12 +132,12 @@ fn of_a_test_all_is_sampled_or_nothing() {
                 let mut request = request(u64::from(id * 10 + number));
                 let context = request.trace.as_mut().expect("there is one");
                 (context.trace_id, context.test) = (test_span(id).trace_id, Some(test_span(id)));
-                exporter.offer(&Arc::new(request));
+                exporter.offer(&Arc::new(request), Vec::new());
             }
             exporter.offer_test(test(id));
         }
         let outcome = exporter.finish(PATIENCE).traces.expect("there are spans");
-        assert!(outcome.is_complete() && outcome.all == Counts { requests: 300, tests: 100 }, "{outcome:?}");
+        assert!(outcome.is_complete() && outcome.all == Counts { requests: 300, tests: 100, calls: 0 }, "{outcome:?}");
         assert_eq!(outcome.sent.requests, 3 * outcome.sent.tests);
         assert_eq!(
             (outcome.unsampled.requests, outcome.unsampled.tests),
@@ -167,7 +167,7 @@ fn what_the_settings_leave_out_is_told() {
         let settings = ExportSettings { filter, ..traces(&receiver.url(), Protocol::HttpProtobuf) };
         let outcome = export(&settings, 5, PATIENCE).traces.expect("there are spans");
         assert_eq!(
-            (outcome.all.requests, outcome.sent.requests, outcome.unwanted, outcome.unsampled.requests),
+            (outcome.all.requests, outcome.sent.requests, outcome.unwanted.requests, outcome.unsampled.requests),
             (5, sent, 5 - sent, 0)
         );
         assert!(outcome.is_complete());

@@ -40,6 +40,12 @@ pub(super) const DURATION: Buckets = Buckets {
     scale: 1e9,
 };
 
+/// Durations of what is asked of databases: those that the conventions advise, and 0.
+pub(super) const DATABASE: Buckets = Buckets {
+    bounds: &[0, MS, 5 * MS, 10 * MS, 50 * MS, 100 * MS, 500 * MS, 1_000 * MS, 5_000 * MS, 10_000 * MS],
+    scale: 1e9,
+};
+
 /// Durations of phases, which are short on one machine.
 pub(super) const PHASE: Buckets = Buckets {
     bounds: &[
@@ -146,7 +152,12 @@ mod tests {
         histogram.record(5 * MS, None);
         let point = histogram.data_point(vec![], 1, 2).expect("it has a value");
         assert_eq!(point.explicit_bounds, seconds);
-        assert!(DURATION.bounds.is_sorted() && PHASE.bounds.is_sorted() && SIZE.bounds.is_sorted());
+        assert!(
+            DURATION.bounds.is_sorted()
+                && PHASE.bounds.is_sorted()
+                && DATABASE.bounds.is_sorted()
+                && SIZE.bounds.is_sorted()
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is counted of requests and of the server.
+//! What is counted of requests, calls and the server.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,15 +8,17 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as NumberValue;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Histogram as HistogramMessage, Metric, NumberDataPoint, Sum,
+    AggregationTemporality, Histogram as HistogramMessage, HistogramDataPoint, Metric, NumberDataPoint, Sum,
 };
 
+use super::calls::CallStore;
 use super::histogram::{DURATION, Exemplar, Histogram, PHASE, SIZE};
 use super::process::{Usage, usage};
 use crate::config::attributes::{AttributeSelection, selects};
 use crate::export::attribute::{Attribute, Value, error_type, method, route, rpc_method, rpc_status_name, version};
 use crate::export::key_value::{flag, number, text};
 use crate::report::run_info::RunInfo;
+use cargo_beyla_core::model::call::Call;
 use cargo_beyla_core::model::request::{Outcome, Request};
 
 /// The sets of attributes that are told apart; by the OpenTelemetry specification, what is beyond them
@@ -24,7 +26,7 @@ use cargo_beyla_core::model::request::{Outcome, Request};
 pub(in crate::export) const SETS_MAX: usize = 2000;
 
 /// Marks the set for all that are not told apart.
-const OVERFLOW: &str = "otel.metric.overflow";
+pub(super) const OVERFLOW: &str = "otel.metric.overflow";
 
 /// The metrics of requests, in the order of [`Store::of`], and which requests they count.
 const METRICS: [(&str, Counted); 5] = [
@@ -140,9 +142,10 @@ pub(in crate::export) struct Store {
     tables: Vec<Table>,
     /// The table of each of [`METRICS`].
     of: [usize; METRICS.len()],
+    calls: CallStore,
     /// What the server's process had when it was looked at last.
     usage: Option<Usage>,
-    /// The requests whose attributes are missing from one metric at least.
+    /// The requests and calls whose attributes are missing from one metric at least.
     overflowed: u64,
 }
 
@@ -157,7 +160,7 @@ impl Store {
                 tables.len() - 1
             })
         });
-        Self { run, tables, of, usage: None, overflowed: 0 }
+        Self { run, tables, of, calls: CallStore::new(selections), usage: None, overflowed: 0 }
     }
 
     /// Counts a request whose end was seen; `sampled` is whether its spans can be looked up.
@@ -179,7 +182,17 @@ impl Store {
         self.overflowed += u64::from(overflows);
     }
 
-    /// The requests whose attributes are missing from some metrics, since there are too many sets of them.
+    /// Counts a call whose end was seen; `sampled` as of a request.
+    pub(in crate::export) fn record_call(&mut self, call: &Call, sampled: bool) {
+        let exemplar = call.span.as_ref().filter(|_| sampled).map(|span| Exemplar {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            unix_ns: self.run.unix_ns(call.boundaries.ended),
+        });
+        self.overflowed += u64::from(self.calls.record(call, exemplar));
+    }
+
+    /// The requests and calls whose attributes are missing from some metrics, since there are too many sets of them.
     pub(in crate::export) fn overflowed(&self) -> u64 {
         self.overflowed
     }
@@ -206,6 +219,7 @@ impl Store {
             self.histogram(RPC, "s", "Duration of gRPC server calls.", now, |series| &series.duration),
         ];
         metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(data)) if data.data_points.is_empty()));
+        metrics.extend(self.calls.metrics(self.run.started_unix_ns, now));
         metrics.extend(self.usage.iter().flat_map(|usage| of_process(usage, self.run.started_unix_ns, now)));
         metrics
     }
@@ -226,11 +240,7 @@ impl Store {
         let start = self.run.started_unix_ns;
         let data_points =
             self.sets(at).filter_map(|(attributes, series)| of(series).data_point(attributes, start, now));
-        let data = HistogramMessage {
-            data_points: data_points.collect(),
-            aggregation_temporality: AggregationTemporality::Cumulative.into(),
-        };
-        metric(METRICS[at].0, unit, description, Data::Histogram(data))
+        histogram(METRICS[at].0, unit, description, data_points.collect())
     }
 
     fn phases(&self, now: u64) -> Metric {
@@ -243,12 +253,8 @@ impl Store {
                 phase.data_point(attributes, start, now)
             })
         });
-        let data = HistogramMessage {
-            data_points: data_points.collect(),
-            aggregation_temporality: AggregationTemporality::Cumulative.into(),
-        };
         let description = "Duration of the phases of HTTP server requests.";
-        metric(METRICS[PHASES].0, "s", description, Data::Histogram(data))
+        histogram(METRICS[PHASES].0, "s", description, data_points.collect())
     }
 }
 
@@ -301,7 +307,7 @@ impl Attributes {
             rpc_status.map(|status| text("rpc.response.status_code", rpc_status_name(status))),
             error.as_deref().map(|error| text("error.type", error)),
         ];
-        let hidden = hidden.iter().map(|(attribute, value)| value.to_key_value(*attribute));
+        let hidden = hidden.iter().map(|(attribute, value)| value.to_key_value(attribute.name()));
         known.into_iter().flatten().chain(hidden).collect()
     }
 }
@@ -356,6 +362,12 @@ fn of_process(usage: &Usage, start: u64, now: u64) -> [Metric; 2] {
         metric("process.cpu.time", "s", "CPU time of the server.", Data::Sum(cpu)),
         metric("process.memory.usage", "By", "Physical memory of the server.", Data::Sum(memory)),
     ]
+}
+
+/// A metric of distributions.
+pub(super) fn histogram(name: &str, unit: &str, description: &str, data_points: Vec<HistogramDataPoint>) -> Metric {
+    let data = HistogramMessage { data_points, aggregation_temporality: AggregationTemporality::Cumulative.into() };
+    metric(name, unit, description, Data::Histogram(data))
 }
 
 fn metric(name: &str, unit: &str, description: &str, data: Data) -> Metric {

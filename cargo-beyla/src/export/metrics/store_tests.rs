@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
 use super::*;
 use crate::config::attributes::selections_of;
 use crate::report::fixtures;
+use cargo_beyla_core::model::call::{CallKind, CallSpan};
 use cargo_beyla_core::model::trace_context::{SpanId, TraceContext, TraceId};
 
 fn store() -> Store {
@@ -194,4 +195,49 @@ fn grpc_calls_have_a_metric_besides() {
     let fewer = "rpc_server_call_duration_seconds: {include: [rpc.method, server.port]}";
     assert_eq!(calls(selecting(fewer)), [("rpc.method=shop.v1.Cart/Add server.port=8080".to_owned(), 5)]);
     assert_eq!(calls(selecting("rpc.*: {exclude: ['*']}")), [(String::new(), 5)]);
+}
+
+#[test]
+fn calls_are_counted_by_their_kind() {
+    let mut store = store();
+    let mut calls = fixtures::calling().calls;
+    for call in &mut calls {
+        let span = CallSpan { trace_id: TraceId::of(7), span_id: SpanId::of(8), parent: None, caller: None };
+        std::sync::Arc::make_mut(call).span = Some(Box::new(span));
+        store.record_call(call, call.kind == CallKind::Http);
+    }
+    let http = points(&mut store, "http.client.request.duration");
+    assert_eq!((http.len(), http[0].count, http[0].exemplars.len()), (1, 5, 1));
+    let keys = |point: &HistogramDataPoint| -> Vec<String> {
+        point.attributes.iter().map(|attribute| attribute.key.clone()).collect()
+    };
+    let common = ["server.address", "server.port"];
+    assert_eq!(keys(&http[0]), [&["http.request.method"], &common[..], &["http.response.status_code"]].concat());
+    let grpc = points(&mut store, "rpc.client.call.duration");
+    assert_eq!((grpc.len(), value(&grpc[0], "rpc.response.status_code").as_deref()), (1, Some("UNAVAILABLE")));
+    assert_eq!(value(&grpc[0], "error.type").as_deref(), Some("UNAVAILABLE"));
+    let mut databases: Vec<_> = points(&mut store, "db.client.operation.duration")
+        .iter()
+        .map(|point| (value(point, "db.query.summary").unwrap_or_default(), point.count, point.exemplars.len()))
+        .collect();
+    databases.sort();
+    // What has not ended does not count.
+    let row = |summary: &str, count| (summary.to_owned(), count, 0);
+    assert_eq!(databases, [row("GET", 1), row("SELECT items", 41), row("SELECT jobs", 1), row("SELECT orders", 1)]);
+    let mut without = selecting("db_client_operation_duration: {exclude: ['*']}");
+    calls.iter().for_each(|call| without.record_call(call, false));
+    let all = points(&mut without, "db.client.operation.duration");
+    assert_eq!((all.len(), all[0].count, all[0].attributes.len()), (1, 44, 0));
+}
+
+#[test]
+fn calls_beyond_what_is_told_apart_count_together() {
+    let mut store = store();
+    let call = fixtures::calling().calls.remove(0);
+    for n in 0..SETS_MAX + 3 {
+        store.record_call(&Call { summary: format!("SELECT t{n}").into(), ..Call::clone(&call) }, false);
+    }
+    let points = points(&mut store, "db.client.operation.duration");
+    let overflow = points.iter().find(|point| value(point, OVERFLOW).is_some()).expect("there are too many");
+    assert_eq!((points.len(), overflow.count, store.overflowed()), (SETS_MAX + 1, 3, 3));
 }

@@ -1,10 +1,11 @@
-//! As many requests and tests as go into one message.
+//! As many requests, calls and tests as go into one message.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
+use super::call_span::call_span;
 use super::spans::spans;
 use super::test_span::test_span;
 use crate::config::attributes::AttributeSelection;
@@ -21,9 +22,9 @@ const SPANS_MAX: usize = 512;
 pub(super) const FULL: usize = SPANS_MAX / 3;
 
 /// The semantic conventions by which attributes are named.
-const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
+const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.40.0";
 
-/// A message, and how many requests and tests are in it.
+/// A message, and how many of each kind are in it.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) items: Counts,
@@ -63,7 +64,8 @@ impl Batch {
         while let Some(next) = queue.front() {
             let count = next.count();
             let mut spans = match next {
-                Item::Request(request) => spans(request, run),
+                Item::Request(request, _) => spans(request, run),
+                Item::Call(call) => call_span(call, run).into_iter().collect(),
                 Item::Test(test) => vec![test_span(test, run)],
             };
             without.apply(&mut spans);
@@ -102,7 +104,7 @@ mod tests {
             let mut request = fixtures::request(id, path);
             let (trace_id, span_id) = (TraceId::of(id.into()), SpanId::of(id));
             request.trace = Some(TraceContext { trace_id, span_id, caller: None, test: None }.into());
-            assert!(queue.push(Item::Request(Arc::new(request))));
+            assert!(queue.push(Item::Request(Arc::new(request), Vec::new())));
         }
         queue
     }
@@ -133,7 +135,7 @@ mod tests {
         let mut queue = queue(2, "/");
         assert!(queue.push(Item::Test(Arc::new(fixtures::ended_test(1)))));
         let batch = Batch::fill(&mut queue, &fixtures::run(), &Resource::default(), &ExcludedAttributes::default());
-        assert_eq!(batch.items, Counts { requests: 2, tests: 1 });
+        assert_eq!(batch.items, Counts { requests: 2, tests: 1, ..Counts::default() });
         let spans = &batch.message.resource_spans[0].scope_spans[0].spans;
         assert_eq!((spans.len(), spans[6].name.as_str()), (7, "shop::api buys"));
     }

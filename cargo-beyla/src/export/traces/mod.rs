@@ -1,6 +1,7 @@
-//! Requests and tests -> spans -> OTLP.
+//! Requests, calls and tests -> spans -> OTLP.
 
 pub(super) mod batch;
+mod call_span;
 mod explained;
 pub(super) mod pipeline;
 pub(super) mod spans;

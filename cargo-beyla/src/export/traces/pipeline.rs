@@ -1,4 +1,4 @@
-//! The spans of requests and tests, from where they wait to the receiver.
+//! The spans of requests, calls and tests, from where they wait to the receiver.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -54,11 +54,11 @@ impl Waiting {
         outcome.unsampled += item.count();
     }
 
-    /// Counts a request that the settings leave out.
+    /// Counts a request that the settings leave out, or one of its calls.
     pub(in crate::export) fn leave_unwanted(&self, item: &Item) {
         let mut outcome = self.outcome.borrow_mut();
         outcome.all += item.count();
-        outcome.unwanted += 1;
+        outcome.unwanted += item.count();
     }
 
     /// Notes that no more will come, and how many were lost on the way here.

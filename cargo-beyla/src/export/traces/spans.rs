@@ -68,7 +68,7 @@ pub(in crate::export) fn spans(request: &Request, run: &RunInfo) -> Vec<Span> {
 /// All that it has.
 fn attributes(request: &Request) -> Vec<KeyValue> {
     let attributes = Attribute::ALL.into_iter();
-    attributes.filter_map(|attribute| Some(attribute.of(request)?.to_key_value(attribute))).collect()
+    attributes.filter_map(|attribute| Some(attribute.of(request)?.to_key_value(attribute.name()))).collect()
 }
 
 fn server(request: &Request, context: &TraceContext, run: &RunInfo) -> Span {

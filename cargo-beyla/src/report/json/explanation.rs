@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::report::finding::place::LocatedPlace;
 use crate::report::run_report::FindingReport;
-use cargo_beyla_core::model::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, RespondParts, Wait};
+use cargo_beyla_core::model::explanation::{
+    Awaited, CallWait, Delay, Explanation, Holder, Parts, Place, RespondParts, Wait,
+};
 use cargo_beyla_core::model::finding::{Delayed, Finding};
 use cargo_beyla_core::model::summary::Explained;
 
@@ -48,7 +50,17 @@ pub(super) struct HandleRow<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waits: Vec<WaitRow<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    calls: Vec<CallWaitRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     delays: Vec<DelayRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct CallWaitRow {
+    kind: &'static str,
+    summary: Arc<str>,
+    ns: u64,
+    count: u32,
 }
 
 #[derive(Serialize)]
@@ -117,13 +129,20 @@ pub(super) fn explain(explained: &Explained) -> ExplainRow<'_> {
 }
 
 pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) -> HandleRow<'a> {
-    let Explanation { unit, parts, respond: _, places, waits, calls: _, delays } = explanation;
+    let Explanation { unit, parts, respond: _, places, waits, calls, delays } = explanation;
     HandleRow {
         unit: unit.label(),
         parts: parts.into(),
         places: list(places, explained, place),
         waits: list(waits, explained, wait),
+        calls: calls.iter().map(CallWaitRow::from).collect(),
         delays: list(delays, explained, delay),
+    }
+}
+
+impl From<&CallWait> for CallWaitRow {
+    fn from(CallWait { kind, summary, ns, count }: &CallWait) -> Self {
+        Self { kind: kind.label(), summary: Arc::clone(summary), ns: *ns, count: *count }
     }
 }
 

@@ -42,7 +42,8 @@ fn the_contract_is_kept() {
             "capture": "socket",
             "totals": {
                 "requests": 1, "errors": 0, "incomplete": 0, "connections": 1,
-                "lost_events": 0, "requests_not_kept": 0
+                "lost_events": 0, "requests_not_kept": 0,
+                "calls": 0, "call_errors": 0, "calls_not_kept": 0, "client_connections": 0
             },
             "unseen": {},
             "routes": [{
@@ -68,9 +69,61 @@ fn the_contract_is_kept() {
                 "response_bytes": { "header": 90, "body": 28 },
                 "client": "127.0.0.1:50000", "server": "127.0.0.1:8080"
             }],
+            "calls": [],
+            "call_summaries": [],
             "findings": []
         })
     );
+}
+
+#[test]
+fn calls_stand_beside_their_requests() {
+    let report = report(&fixtures::calling(), None);
+    let requests = report["requests"].as_array().unwrap();
+    assert_eq!(requests[0]["calls"], json!([1, 2, 3, 4, 5]));
+    assert_eq!((requests[0].get("calls_not_kept"), &requests[1]["calls_not_kept"]), (None, &json!(7)));
+    let calls = report["calls"].as_array().unwrap();
+    assert_eq!(
+        calls[0],
+        json!({
+            "id": 1, "request": 1, "certainty": "certain", "kind": "postgresql", "peer": "127.0.0.1:5432",
+            "connection": 102, "pid": 4242, "summary": "SELECT orders", "text": "SELECT * FROM orders WHERE id = ?",
+            "error": false, "outcome": "complete", "start_unix_ns": 1_700_000_000_100_500_000_u64, "total_ns": 3_600_000,
+            "phases": {
+                "connect": 500_000, "send": 310_000, "wait": 2_170_000, "pickup": 310_000, "receive": 310_000
+            },
+            "request_bytes": { "header": 60, "body": 0 }, "response_bytes": { "header": 90, "body": 500 }, "rows": 1
+        })
+    );
+    assert_eq!(calls[1]["peer"], "unix:/run/redis.sock");
+    let (id, parent) = ("0000000000000046", "0000000000000047");
+    assert_eq!((&calls[2]["span_id"], &calls[2]["parent_span_id"]), (&json!(id), &json!(parent)));
+    let refused = calls.iter().find(|call| call["summary"] == "connect").unwrap();
+    assert_eq!(refused["phases"], json!({ "connect": 80_000 }));
+    assert_eq!((&refused["status"], &refused["error"]), (&json!("ECONNREFUSED"), &json!(true)));
+    assert_eq!((refused.get("response_bytes"), refused.get("rows")), (None, None));
+    for call in calls {
+        let phases = call["phases"].as_object().unwrap().values();
+        assert_eq!(phases.filter_map(Value::as_u64).sum::<u64>(), call["total_ns"].as_u64().unwrap(), "{call}");
+        assert_eq!(call.get("request").is_some(), call.get("certainty").is_some(), "{call}");
+    }
+    let totals = &report["totals"];
+    assert_eq!(
+        [&totals["calls"], &totals["call_errors"], &totals["calls_not_kept"]],
+        [60, 2, 7].map(|n| json!(n)).each_ref()
+    );
+    assert_eq!(report["unseen"], json!({ "unattributed_calls": 2, "tls_client_connections": 1 }));
+    assert_eq!(
+        report["call_summaries"][1],
+        json!({
+            "kind": "postgresql", "peer": "127.0.0.1:5432", "summary": "SELECT items", "count": 48, "errors": 0,
+            "incomplete": 0,
+            "total_ns": { "p50": 900_000, "p90": 900_000, "p99": 900_000, "max": 900_000, "mean": 900_000 },
+            "requests": 1, "per_request": { "mean": 48.0, "max": 48 }
+        })
+    );
+    let refused = report["call_summaries"].as_array().unwrap().iter().find(|row| row["summary"] == "connect").unwrap();
+    assert_eq!((refused.get("total_ns"), &refused["errors"]), (None, &json!(1)));
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn other_files_are_refused() {
     for (bytes, reason) in [
         (&b""[..], "it does not begin as one"),
         (b"\x7fELF and so on and so forth", "it does not begin as one"),
-        (b"cargo-beyla recording 2\n{}\n", "another version of cargo beyla wrote it"),
+        (b"cargo-beyla recording 1\n{}\n", "another version of cargo beyla wrote it"),
     ] {
         match open(bytes) {
             Err(Error::NotARecording { reason: found, .. }) => assert_eq!(found, reason),

@@ -38,6 +38,9 @@ pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
             parts.push(paint.paint(TextStyle::Warning, incomplete));
         }
         parts.push(counted(totals.connections, "connection"));
+        if totals.calls > 0 {
+            parts.push(counted(totals.calls, "outbound call"));
+        }
         parts.join(", ") + "\n"
     };
     let mut ran = text::escape(&run.name()).into_owned();

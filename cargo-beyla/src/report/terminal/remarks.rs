@@ -1,13 +1,14 @@
 //! What `--explain` has to say beneath the line of a request.
 
+use super::calls::name;
 use crate::report::colors::TextStyle;
 use crate::report::finding::place::LocatedPlace;
 use crate::report::finding::sentence::route;
 use crate::report::segments::Segment;
 use crate::report::table::Cell;
 use crate::report::text::{escape, shorten, wrap};
-use crate::report::units::{counted, time};
-use cargo_beyla_core::model::explanation::{Awaited, Cause, Explanation, Holder, Place, RespondParts, Wait};
+use crate::report::units::{count, counted, time};
+use cargo_beyla_core::model::explanation::{Awaited, CallWait, Cause, Explanation, Holder, Place, RespondParts, Wait};
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::summary::Explained;
 
@@ -36,7 +37,7 @@ pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, w
 
 /// Length, kind and text of each remark that could be made.
 fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, String)> {
-    let Explanation { unit: _, parts: _, respond, places, waits, calls: _, delays } = explanation;
+    let Explanation { unit: _, parts: _, respond, places, waits, calls, delays } = explanation;
     // The length alone of an unknown place is in the bar.
     let places = places.iter().filter(|place| LocatedPlace::of(place, explained).describe().is_some());
     let places = places.map(|place| {
@@ -51,8 +52,9 @@ fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, 
         };
         (delay.ns, Segment::Scheduled, format!("delayed {} by {by}", time(delay.ns)))
     });
+    let calls = calls.iter().map(|wait| (wait.ns, Segment::Waiting, for_calls(wait)));
     let respond = respond.iter().map(|parts| (parts.sum(), Segment::Respond, responding(parts)));
-    places.chain(waits).chain(delays).chain(respond).collect()
+    places.chain(waits).chain(calls).chain(delays).chain(respond).collect()
 }
 
 /// `responded 210 ms: client 200 ms`.
@@ -109,6 +111,12 @@ fn for_task(wait: &Wait, explained: &Explained) -> String {
         Awaited::Task(functions) => task(functions, explained),
     };
     format!("waited {} on {on}", time(wait.ns))
+}
+
+/// `waited 41.2 ms for 41 × postgresql SELECT items`.
+fn for_calls(CallWait { kind, summary, ns, count: number }: &CallWait) -> String {
+    let times = if *number > 1 { format!("{} × ", count((*number).into())) } else { String::new() };
+    format!("waited {} for {times}{}", time(*ns), name(*kind, summary))
 }
 
 fn task(functions: u64, explained: &Explained) -> String {

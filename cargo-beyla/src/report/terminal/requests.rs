@@ -1,6 +1,7 @@
 //! Single requests: each one, and the slowest.
 
 use super::remarks::remarks;
+use super::story::{self, story};
 use super::{METHOD_WIDTH, Width};
 use crate::report::bar;
 use crate::report::colors::{Paint, TextStyle};
@@ -11,7 +12,6 @@ use crate::report::text;
 use crate::report::units::{bytes, count, offset, time};
 use cargo_beyla_core::model::grpc::{is_server_error, status_name};
 use cargo_beyla_core::model::request::{Outcome, Request};
-use cargo_beyla_core::model::summary::Explained;
 
 /// Columns of a time bar.
 const BAR: usize = 24;
@@ -27,6 +27,9 @@ const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
 /// What stands above the requests themselves.
 const HEADER: &str = "request";
+
+/// Which column has the total time; that of the bar follows, if there is one.
+const TOTAL: usize = 2;
 
 /// What comes before the name of a test.
 const IN: &str = "in ";
@@ -81,7 +84,7 @@ pub(super) fn each(report: &RunReport, paint: Paint, width: Width) -> String {
     let explained = summary.explained.as_ref();
     let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, report)).collect();
     let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
-    section("Every request, in order", &Listing::new(rows, explained, width), layouts, paint)
+    section("Every request, in order", &Listing::new(rows, Some(report), width), layouts, paint)
 }
 
 /// The slowest requests with a bar of their phases. What there is to remark of them is left out where it
@@ -94,7 +97,7 @@ pub(super) fn slowest(report: &RunReport, number: usize, remarked: bool, paint: 
         number => format!("The {} slowest requests", count(number as u64)),
     };
     let layouts = if explained.is_some() { OF_SLOWEST_OPENED } else { OF_SLOWEST };
-    section(&title, &Listing::new(rows, explained.filter(|_| !remarked), width), layouts, paint)
+    section(&title, &Listing::new(rows, Some(report).filter(|_| !remarked), width), layouts, paint)
 }
 
 fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint) -> String {
@@ -112,16 +115,16 @@ fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint
 struct Listing<'a> {
     rows: Vec<Row<'a>>,
     segments: Vec<Segment>,
-    /// Where there is something to remark.
-    explained: Option<&'a Explained>,
+    /// Where there is to be a remark of what made requests slow, and of their calls.
+    remarked: Option<&'a RunReport>,
     width: Width,
 }
 
 impl<'a> Listing<'a> {
-    fn new(rows: Vec<Row<'a>>, explained: Option<&'a Explained>, width: Width) -> Self {
+    fn new(rows: Vec<Row<'a>>, remarked: Option<&'a RunReport>, width: Width) -> Self {
         let lengths: Vec<Lengths> = rows.iter().map(|row| row.lengths).collect();
         let segments = segments::shown(&lengths);
-        Self { rows, segments, explained, width }
+        Self { rows, segments, remarked, width }
     }
 
     /// The first layout that leaves room enough for the requests themselves, else the last. What else there is to say of
@@ -140,10 +143,21 @@ impl<'a> Listing<'a> {
         let (requests, targets): (Vec<Cell>, Vec<Option<Cell>>) = placed.unzip();
         let mut table = self.build(columns);
         table.column(Align::Left, HEADER, requests);
+        let places = story::Columns {
+            total_end: table.place(TOTAL).1,
+            bar: columns.bar.map(|width| (table.place(TOTAL + 1).0, width)),
+            indent,
+        };
         table.beneath(self.rows.iter().zip(targets).map(|(row, target)| {
-            let remarks = self.explained.map(|explained| remarks(row.request, explained, indent, self.width.columns));
-            let asides = row.asides(indent, self.width);
-            target.into_iter().chain(asides).chain(remarks.into_iter().flatten()).collect()
+            let mut lines: Vec<Cell> = target.into_iter().chain(row.asides(indent, self.width)).collect();
+            if let Some(report) = self.remarked {
+                lines.extend(story(row.request, report, places, self.width));
+                let explained = report.summary.explained.iter();
+                lines.extend(
+                    explained.flat_map(|explained| remarks(row.request, explained, indent, self.width.columns)),
+                );
+            }
+            lines
         }));
         (table, columns)
     }

@@ -1,3 +1,4 @@
+mod calls;
 mod explained;
 mod suite;
 
