@@ -121,6 +121,7 @@ impl TypedSock {
 }
 
 /// A `struct sock *`; only ever read through the helper, so it may be stale.
+#[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sock(pub u64);
 

@@ -71,7 +71,7 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
             tell_change(sock, connection);
         }
         let ends = connection.ends;
-        connections::remove(sock);
+        connections::remove(sock, connection);
         ends.forget(sock);
     }
     0
@@ -174,7 +174,7 @@ pub fn unix_closing(sock: Sock, whole: bool) {
     let new = if whole { tcp_state::CLOSE } else { tcp_state::FIN_WAIT1 };
     changed(sock, connection, tcp_state::ESTABLISHED, new);
     if whole {
-        connections::remove(sock);
+        connections::remove(sock, connection);
     }
 }
 

@@ -11,7 +11,10 @@ use aya_ebpf::{
 use cargo_beyla_events::{Header, Transfer, CAPTURE_MAX};
 
 use crate::connections::Direction;
+use crate::fields::Sock;
+use crate::frames::Walks;
 use crate::output;
+use crate::pieces::Cursor;
 
 /// The most vectors of one call that are captured.
 const MAX_CAPTURED_VECTORS: u32 = 16;
@@ -39,11 +42,57 @@ const PATH_MASK: u32 = 127;
 pub struct Scratch {
     pub transfer: Transfer,
     // A value of a per-CPU map may not be larger than 32 KiB.
-    bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
+    pub bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
     /// Which way the call at hand has moved bytes, and where they are: see [`get`].
     direction: Direction,
     pub memory: Memory,
     progress: Progress,
+    /// The socket, for the programs that walk the call.
+    pub sock: Sock,
+    pub cursor: Cursor,
+    /// Where an element of that table is put together.
+    pub walks: Walks,
+}
+
+impl Scratch {
+    /// Bytes that are captured, from the first on.
+    #[inline(always)]
+    pub fn captured(&self) -> u32 {
+        get(&self.progress.captured)
+    }
+
+    /// The first eight bytes behind the transfer, the first of them the lowest.
+    #[inline(always)]
+    pub fn first_bytes(&self) -> u64 {
+        // SAFETY: the array is longer and, in the structure, aligned.
+        u64::from_le(unsafe { self.bytes.as_ptr().cast::<u64>().read_volatile() })
+    }
+
+    /// Sequence number of the first byte that the call has moved.
+    #[inline(always)]
+    pub fn begin_sequence(&self) -> u32 {
+        get(&self.transfer.end_sequence).wrapping_sub(get(&self.transfer.length))
+    }
+
+    #[inline(always)]
+    pub fn direction(&self) -> Direction {
+        get(&self.direction)
+    }
+
+    #[inline(always)]
+    pub fn set_direction(&mut self, direction: Direction) {
+        self.direction = direction;
+    }
+
+    /// Writes the transfer and the bytes behind it, of which there are `captured`.
+    #[inline(always)]
+    pub fn write(&mut self, captured: u32) {
+        let captured = if captured > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { captured };
+        let size = size_of::<Transfer>() as u32 + captured;
+        self.transfer.captured = captured;
+        self.transfer.header.size = size;
+        output::frequent((self as *const Self).cast(), u64::from(size));
+    }
 }
 
 /// How far [`copy`] has come.
@@ -100,14 +149,14 @@ impl NotedDirection {
 /// compiler leaves the unused ones unset, and the verifier refuses to see them moved about.)
 #[derive(Clone, Copy)]
 pub struct Memory {
-    shape: Shape,
-    address: u64,
-    count: u32,
+    pub shape: Shape,
+    pub address: u64,
+    pub count: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-enum Shape {
+pub enum Shape {
     Buffer,
     Vectors,
     Batch,
@@ -151,9 +200,9 @@ impl Memory {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Vector {
-    base: u64,
-    length: u64,
+pub struct Vector {
+    pub base: u64,
+    pub length: u64,
 }
 
 /// Copies up to `limit` of the bytes that the call has moved behind the transfer, and the last ones into
@@ -249,7 +298,7 @@ pub fn is_partial() -> bool {
 }
 
 #[inline(always)]
-fn vector(vectors: u64, index: u32) -> Option<Vector> {
+pub fn vector(vectors: u64, index: u32) -> Option<Vector> {
     let at = (vectors + u64::from(index) * size_of::<Vector>() as u64) as *const Vector;
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_user(at) }.ok()
@@ -321,20 +370,15 @@ fn vectors_tail(scratch: &mut Scratch, vectors: u64) {
 }
 
 #[inline(always)]
-fn user(to: *mut u8, count: u32, from: u64) -> bool {
+pub fn user(to: *mut u8, count: u32, from: u64) -> bool {
     // SAFETY: the verifier proves that `count` bytes fit; the helper checks the address read from.
     unsafe { probe_read_user(to.cast(), count, from as *const _) == 0 }
 }
 
-/// Writes the transfer and the bytes behind it.
+/// Writes the record of a call whose first bytes are captured.
 #[inline(always)]
 pub fn submit(scratch: &mut Scratch) {
-    let captured = get(&scratch.progress.captured);
-    let captured = if captured > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { captured };
-    let size = size_of::<Transfer>() as u32 + captured;
-    scratch.transfer.captured = captured;
-    scratch.transfer.header.size = size;
-    output::frequent((scratch as *const Scratch).cast(), u64::from(size));
+    scratch.write(scratch.captured());
 }
 
 /// The beginning of the scratch, where a record is put together that a path may follow. (On the stack the

@@ -8,6 +8,7 @@ use cargo_beyla_events::{
 use crate::connections::{Connection, Direction};
 use crate::deliveries;
 use crate::fields::Sock;
+use crate::frames;
 use crate::payload::{self, Memory};
 use crate::threads;
 
@@ -29,8 +30,10 @@ pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: impl Fn(
     .unwrap_or(0)
 }
 
-/// Writes the record of a call that moved `length` bytes, or met the end of the stream. (`direction` is
-/// a function for the sake of those who keep it where the verifier does not look.)
+/// Writes the record of a call that moved `length` bytes, or met the end of the stream; `true` if the program still has
+/// to call a walker, which will write it. (`direction` is a function for the sake of those who keep it where the
+/// verifier does not look.)
+#[must_use]
 #[inline(always)]
 pub fn record(
     sock: Sock,
@@ -40,8 +43,8 @@ pub fn record(
     length: u32,
     end_sequence: u32,
     time_ns: u64,
-) {
-    let Some(scratch) = payload::scratch() else { return };
+) -> bool {
+    let Some(scratch) = payload::scratch() else { return false };
     scratch.memory = memory;
     let mut transfer = Transfer {
         header: Header { kind: kind::RECEIVE, flags: 0, size: 0, time_ns, connection: connection.id },
@@ -91,9 +94,17 @@ pub fn record(
         }
     }
     scratch.transfer = transfer;
+    if frames::are_followed(connection, direction()) && frames::moved(sock, direction(), scratch) {
+        return true;
+    }
     let limit = limit(connection, direction(), length);
     payload::copy(scratch, limit);
+    if !frames::are_followed(connection, direction()) && frames::begin(sock, connection, direction(), scratch) {
+        scratch.transfer.tail = [0; 8];
+        return frames::moved(sock, direction(), scratch);
+    }
     payload::submit(scratch);
+    false
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,
