@@ -14,7 +14,7 @@ use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Open, AF_UNIX, OPEN_
 use crate::deliveries::Ends;
 use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
-use crate::{family, frames, lifecycle, payload, target};
+use crate::{frames, lifecycle, payload, process_tree, target};
 
 pub const MAX_CONNECTIONS: u32 = 32 * 1024;
 
@@ -77,7 +77,7 @@ pub struct Connection {
     /// How far the process had sent when its last send call returned.
     pub sent_sequence: u32,
     pub ends: Ends,
-    /// 1 once frames are followed, received and sent: see [`crate::frames`].
+    /// Whether frames are followed, received and sent: see [`crate::frames::state`].
     pub framed: [u8; 2],
     /// How many of the first bytes received may yet begin a protocol with frames.
     pub opening: u8,
@@ -175,7 +175,7 @@ pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     // only one side writes or whose torn value does no harm.
     let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
     // Nothing tells that a Unix socket has gone with its process.
-    if connection.family == AF_UNIX && connection.owner != 0 && !family::is_member(connection.owner) {
+    if connection.family == AF_UNIX && connection.owner != 0 && !process_tree::is_member(connection.owner) {
         remove(sock, connection);
         return None;
     }
@@ -199,7 +199,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     }
     connection.announced = 1;
     if !target::is_itself() {
-        connection.owner = family::tell_owner(connection.id);
+        connection.owner = process_tree::tell_owner(connection.id);
     }
     let open = Open {
         header: Header {

@@ -5,19 +5,19 @@
 //! and who has missed one header does not find the next.
 
 use aya_ebpf::{bindings::BPF_ANY, macros::map, maps::HashMap};
-use cargo_beyla_events::{AF_UNIX, CAPTURE_TURN, OUT_OF_STEP};
+use cargo_beyla_events::{tcp_state, AF_UNIX, CAPTURE_TURN, OUT_OF_STEP};
 
-use crate::connections::{Connection, Direction};
+use crate::connections::{self, Connection, Direction};
 use crate::fields::Sock;
 use crate::output::{count_lost, Lost};
-use crate::payload::{get, user, Scratch};
+use crate::payload::{get, least, user, Scratch};
 use crate::pieces;
 
 /// Connections whose frames are followed at a time. Of others the first bytes of each call are captured.
 const MAX_WALKS: u32 = 8 * 1024;
 
 /// Steps of one run of a walker, each of them a frame, or a part of one where it does not lie in one piece.
-const STEPS: u32 = 48;
+const STEPS: u32 = 24;
 
 /// Captured without reserve at the most, beyond what is always captured, of what comes in one burst.
 const BURST: u32 = 256 * 1024;
@@ -40,8 +40,6 @@ const HANDSHAKE: u32 = 0x0316;
 const NONE: u32 = 0;
 const HTTP2: u32 = 1;
 const TLS: u32 = 2;
-/// It was one of these, and where its next frame begins is not known any more.
-const LOST: u32 = 3;
 
 /// How a protocol lays out its frames, and what is captured of them. A length is a big-endian number.
 #[repr(C)]
@@ -105,7 +103,7 @@ pub struct Walks {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Walk {
-    /// [`NONE`], [`HTTP2`], [`TLS`] or [`LOST`].
+    /// [`NONE`], [`HTTP2`] or [`TLS`].
     protocol: u32,
     /// Bytes of the header at hand that were seen.
     seen: u32,
@@ -156,7 +154,26 @@ impl Walks {
     }
 }
 
+/// How the walk of a direction begins: see [`Walk`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Opening {
+    protocol: u32,
+    payload: u32,
+    seen: u32,
+    sequence: u32,
+}
+
 impl Walk {
+    #[inline(always)]
+    fn open(&mut self, opening: &Opening) {
+        self.protocol = get(&opening.protocol);
+        self.payload = get(&opening.payload);
+        self.keep = self.payload;
+        self.seen = get(&opening.seen);
+        self.next = get(&opening.sequence);
+    }
+
     /// Bytes move that are not looked at; `false` if a header may be among them.
     #[inline(always)]
     fn pass(&mut self, count: u32) -> bool {
@@ -183,11 +200,24 @@ pub fn forget(sock: Sock) {
     let _ = WALKS.remove(&sock);
 }
 
-/// Whether frames are followed in this direction, or were.
+/// What [`Connection::framed`] says of a direction.
+pub const FOLLOWED: u8 = 1;
+/// They were, until one's beginning was lost.
+pub const OUT: u8 = 2;
+
+/// [`FOLLOWED`], [`OUT`], or 0 where no frames are.
 #[inline(always)]
-pub fn are_followed(connection: &Connection, direction: Direction) -> bool {
+pub fn state(connection: &Connection, direction: Direction) -> u8 {
     // SAFETY: there are two.
-    get(unsafe { connection.framed.get_unchecked(index(direction)) }) != 0
+    get(unsafe { connection.framed.get_unchecked(index(direction)) })
+}
+
+/// Has a walker look at the call.
+#[inline(always)]
+pub fn hand_over(sock: Sock, direction: Direction, scratch: &mut Scratch) {
+    scratch.sock = sock;
+    scratch.set_direction(direction);
+    scratch.is_begun = 0;
 }
 
 /// Looks at the first bytes that a call has moved, as they are captured: whether frames are followed from there on.
@@ -229,21 +259,17 @@ fn begin_received(sock: Sock, connection: &mut Connection, scratch: &mut Scratch
     } else {
         return None;
     };
+    scratch.opening = Opening { protocol, payload, seen, sequence };
     let walks = enter(sock, connection, scratch)?;
     let received = &mut walks.directions[0];
-    received.protocol = protocol;
-    received.payload = payload;
-    received.keep = payload;
-    received.seen = seen;
+    received.open(&scratch.opening);
     received.header[0] = HANDSHAKE as u8;
-    received.next = sequence;
-    connection.framed[0] = 1;
+    connection.framed[0] = FOLLOWED;
     if connection.framed[1] == 0 {
         // What a server has sent before ended with a whole message: a switch of protocols.
-        let sent = &mut walks.directions[1];
-        sent.protocol = protocol;
-        sent.next = if connection.family == AF_UNIX { connection.unix_sent } else { connection.sent_sequence };
-        connection.framed[1] = 1;
+        let sequence = if connection.family == AF_UNIX { connection.unix_sent } else { connection.sent_sequence };
+        walks.directions[1].open(&Opening { protocol: get(&scratch.opening.protocol), payload: 0, seen: 0, sequence });
+        connection.framed[1] = FOLLOWED;
     }
     Some(())
 }
@@ -259,9 +285,8 @@ fn begin_sent(sock: Sock, connection: &mut Connection, scratch: &mut Scratch) ->
         return None;
     }
     let sent = &mut enter(sock, connection, scratch)?.directions[1];
-    sent.protocol = HTTP2;
-    sent.next = sequence;
-    connection.framed[1] = 1;
+    sent.open(&Opening { protocol: HTTP2, payload: 0, seen: 0, sequence });
+    connection.framed[1] = FOLLOWED;
     Some(())
 }
 
@@ -277,47 +302,67 @@ fn enter(sock: Sock, connection: &Connection, scratch: &mut Scratch) -> Option<&
     Walks::get(sock)
 }
 
-/// A call has moved bytes in a direction whose frames are followed; `false` if they are not any more.
+/// A call has moved bytes in a direction whose frames are followed.
 #[inline(always)]
-pub fn moved(sock: Sock, direction: Direction, scratch: &mut Scratch) -> bool {
-    let Some(walks) = Walks::get(sock) else { return false };
-    let walk = walks.direction(direction);
-    if get(&walk.protocol) == LOST {
-        scratch.transfer.header.flags |= OUT_OF_STEP;
-        return false;
-    }
+fn moved(walk: &mut Walk, scratch: &mut Scratch) {
     let (begin, end) = (scratch.begin_sequence(), get(&scratch.transfer.end_sequence));
     let time_ns = get(&scratch.transfer.header.time_ns);
-    pieces::begin(scratch, sock, direction);
+    pieces::begin(scratch);
     let granted = time_ns.wrapping_sub(walk.granted_ns) >> GRANT_SHIFT;
     let budget = u64::from(walk.budget).saturating_add(granted);
     walk.budget = if budget > u64::from(BURST) { BURST } else { budget as u32 };
     walk.granted_ns = time_ns;
-    let unseen = begin.wrapping_sub(walk.next);
+    let unseen = match begin.wrapping_sub(walk.next) {
+        // The end of the stream takes up a number, which a call may have come to with the last bytes.
+        1 if scratch.sock.state() != Some(tcp_state::ESTABLISHED) => 0,
+        unseen => unseen,
+    };
     walk.next = end;
     if unseen != 0 && !walk.pass(unseen) {
-        lose(walk, scratch);
+        lose(scratch);
     }
-    true
 }
 
-/// Walks what [`moved`] has begun, or went on with; `false` if that is still not all.
+/// Walks the call that was handed over, or goes on with it; `false` if that is still not all.
 #[inline(always)]
 pub fn walk(scratch: &mut Scratch) -> bool {
     let Some(walks) = Walks::get(get(&scratch.sock)) else {
         count_lost(Lost::Record);
         return true;
     };
+    if get(&scratch.is_begun) == 0 {
+        scratch.is_begun = 1;
+        scratch.transfer.tail = [0; 8];
+        moved(walks.direction(scratch.direction()), scratch);
+    }
     for _ in 0..STEPS {
         if !step(walks, scratch) {
-            pieces::submit_last(scratch);
-            return true;
+            break;
         }
     }
+    if pieces::is_copied(scratch) {
+        end(scratch);
+        return true;
+    }
+    pieces::make_room(scratch);
     false
 }
 
-/// One step; `false` after the last.
+/// The call is walked, as far as it goes.
+#[inline(always)]
+fn end(scratch: &mut Scratch) {
+    if pieces::is_stopped(scratch) {
+        scratch.transfer.header.flags |= OUT_OF_STEP;
+        count_lost(Lost::Step);
+        if let Some(connection) = connections::get(get(&scratch.sock)) {
+            // SAFETY: there are two.
+            unsafe { *connection.framed.get_unchecked_mut(index(scratch.direction())) = OUT };
+        }
+    }
+    pieces::submit_last(scratch);
+}
+
+/// One step; `false` after the last, or if the record has no room for it.
 #[inline(always)]
 fn step(walks: &mut Walks, scratch: &mut Scratch) -> bool {
     let direction = scratch.direction();
@@ -325,7 +370,7 @@ fn step(walks: &mut Walks, scratch: &mut Scratch) -> bool {
     let walk = unsafe { walks.directions.get_unchecked_mut(index(direction)) };
     let skips = get(&walk.payload) != 0 && get(&walk.keep) == 0;
     if !pieces::copy(scratch, skips) {
-        return true;
+        return !pieces::is_full(scratch);
     }
     if pieces::is_over(scratch) {
         return false;
@@ -336,7 +381,7 @@ fn step(walks: &mut Walks, scratch: &mut Scratch) -> bool {
         if walk.pass(left) {
             pieces::skip(scratch, left);
         } else {
-            lose(walk, scratch);
+            lose(scratch);
         }
         return true;
     }
@@ -355,7 +400,7 @@ fn step(walks: &mut Walks, scratch: &mut Scratch) -> bool {
     } else if get(&scratch.cursor.run) == 0 {
         let payload = get(&walk.payload);
         let available = get(&scratch.cursor.available);
-        let passed = if payload < available { payload } else { available };
+        let passed = least(&mut scratch.least, payload, available);
         walk.payload = payload - passed;
         pieces::skip(scratch, passed);
     }
@@ -370,12 +415,11 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
     let seen = get(&walk.seen) & HEADER_MASK;
     let missing = get(&format.header).wrapping_sub(seen);
     let available = get(&scratch.cursor.available);
-    let count = if missing < available { missing } else { available };
-    let count = if count > HEADER_MASK { HEADER_MASK } else { count };
+    let count = least(&mut scratch.least, missing, available) & HEADER_MASK;
     // SAFETY: the array is twice as long as either.
     let to = unsafe { walk.header.as_mut_ptr().add(seen as usize) };
     if !user(to, count, get(&scratch.cursor.address)) {
-        lose(walk, scratch);
+        lose(scratch);
         return false;
     }
     pieces::take(scratch, count);
@@ -393,12 +437,12 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
     let includes = get(&format.length_includes);
     let length = length >> (get(&format.length_shift) & 31);
     if length < includes {
-        lose(walk, scratch);
+        lose(scratch);
         return false;
     }
-    let length = length - includes;
-    walk.payload = length;
-    let kind = if kind > 63 { 63 } else { kind };
+    walk.payload = length - includes;
+    let length = get(&walk.payload);
+    let kind = least(&mut scratch.least, kind.into(), 63);
     let is_in = |types: u64| types >> kind & 1 != 0;
     if is_in(get(&format.messages)) && length < MESSAGE_MAX && *message_direction != direction as u64 {
         *message_direction = direction as u64;
@@ -410,9 +454,9 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
         length
     } else {
         let first = get(&format.first);
-        let first = if length < first { length } else { first };
+        let first = least(&mut scratch.least, length, first);
         let budget = get(&walk.budget);
-        let beyond = if length - first < budget { length - first } else { budget };
+        let beyond = least(&mut scratch.least, length - first, budget);
         walk.budget = budget - beyond;
         first + beyond
     };
@@ -421,18 +465,13 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
 
 /// Nothing is known any more of where frames begin.
 #[inline(always)]
-fn lose(walk: &mut Walk, scratch: &mut Scratch) {
-    walk.protocol = LOST;
-    scratch.transfer.header.flags |= OUT_OF_STEP;
+fn lose(scratch: &mut Scratch) {
     scratch.cursor.stop();
-    count_lost(Lost::Step);
 }
 
 /// The call has more frames than may be walked.
 #[inline(always)]
 pub fn give_up(scratch: &mut Scratch) {
-    if let Some(walks) = Walks::get(get(&scratch.sock)) {
-        lose(walks.direction(scratch.direction()), scratch);
-    }
-    pieces::submit_last(scratch);
+    lose(scratch);
+    end(scratch);
 }

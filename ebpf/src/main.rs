@@ -9,7 +9,6 @@
 mod arrivals;
 mod connections;
 mod deliveries;
-mod family;
 mod fields;
 mod frames;
 mod io_uring;
@@ -17,6 +16,7 @@ mod lifecycle;
 mod output;
 mod payload;
 mod pieces;
+mod process_tree;
 mod registers;
 mod scheduler;
 mod sending;

@@ -12,7 +12,7 @@ use cargo_beyla_events::{Header, Transfer, CAPTURE_MAX};
 
 use crate::connections::Direction;
 use crate::fields::Sock;
-use crate::frames::Walks;
+use crate::frames::{Opening, Walks};
 use crate::output;
 use crate::pieces::Cursor;
 
@@ -22,7 +22,7 @@ const MAX_CAPTURED_VECTORS: u32 = 16;
 const MAX_BATCH_VECTORS: u32 = 8;
 /// The most vectors of one call that are looked at for the last bytes: hyper's most.
 const MAX_VECTORS: u32 = 64;
-/// The most bytes captured from one vector of several.
+/// The most bytes captured from one vector of several, but for the first.
 const VECTOR_MAX: usize = 8 * 1024;
 /// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
 const MESSAGE_VECTORS: u64 = 16;
@@ -49,7 +49,12 @@ pub struct Scratch {
     progress: Progress,
     /// The socket, for the programs that walk the call.
     pub sock: Sock,
+    /// 0 until one of them has begun with it.
+    pub is_begun: u32,
+    pub opening: Opening,
     pub cursor: Cursor,
+    /// For [`least`].
+    pub least: u32,
     /// Where an element of that table is put together.
     pub walks: Walks,
 }
@@ -312,11 +317,12 @@ fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bo
     let left = get(&scratch.progress.left);
     let moved = if vector.length < u64::from(room) { vector.length as u32 } else { room };
     let take = if moved < left { moved } else { left };
-    let take = if take > VECTOR_MAX as u32 { VECTOR_MAX as u32 } else { take };
     let captured = get(&scratch.progress.captured);
     if captured >= CAPTURE_MAX as u32 {
         return false;
     }
+    let most = if captured == 0 { CAPTURE_MAX as u32 } else { VECTOR_MAX as u32 };
+    let take = if take > most { most } else { take };
     // SAFETY: the offset was just compared with the size of the array.
     let to = unsafe { scratch.bytes.as_mut_ptr().add(captured as usize) };
     if !user(to, take, vector.base) {
@@ -336,6 +342,14 @@ fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bo
 pub fn get<T: Copy>(value: &T) -> T {
     // SAFETY: a reference is valid for reads.
     unsafe { core::ptr::read_volatile(value) }
+}
+
+/// The lesser of two numbers, of which the verifier forgets which it was: see [`get`].
+#[inline(always)]
+pub fn least(place: &mut u32, one: u32, other: u32) -> u32 {
+    // SAFETY: a reference is valid for writes.
+    unsafe { core::ptr::write_volatile(place, if one < other { one } else { other }) };
+    get(place)
 }
 
 /// The last bytes of a stretch of the process's memory that is long enough.

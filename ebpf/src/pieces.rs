@@ -3,10 +3,8 @@
 
 use cargo_beyla_events::{kind, Piece, Transfer, CAPTURED_PIECES, CAPTURE_MAX};
 
-use crate::connections::Direction;
-use crate::fields::Sock;
 use crate::output::{count_lost, Lost};
-use crate::payload::{get, user, vector, Scratch, Shape};
+use crate::payload::{get, least, user, vector, Scratch, Shape};
 
 /// Copied at the most at a time.
 const COPY_MAX: u32 = CAPTURE_MAX as u32 / 2 - 32;
@@ -53,9 +51,7 @@ impl Cursor {
 
 /// A call is about to be walked.
 #[inline(always)]
-pub fn begin(scratch: &mut Scratch, sock: Sock, direction: Direction) {
-    scratch.sock = sock;
-    scratch.set_direction(direction);
+pub fn begin(scratch: &mut Scratch) {
     let length = get(&scratch.transfer.length);
     let memory = get(&scratch.memory);
     scratch.cursor = Cursor {
@@ -79,6 +75,24 @@ pub fn is_over(scratch: &Scratch) -> bool {
     get(&scratch.cursor.left) == 0 || get(&scratch.cursor.stopped) != 0
 }
 
+/// Whether the rest of the call is not walked.
+#[inline(always)]
+pub fn is_stopped(scratch: &Scratch) -> bool {
+    get(&scratch.cursor.stopped) != 0
+}
+
+/// Whether nothing is left to walk, and nothing to copy.
+#[inline(always)]
+pub fn is_copied(scratch: &Scratch) -> bool {
+    is_over(scratch) && get(&scratch.cursor.run) == 0
+}
+
+/// Whether the record has no room for another piece.
+#[inline(always)]
+pub fn is_full(scratch: &Scratch) -> bool {
+    get(&scratch.cursor.out) > ROOM
+}
+
 /// Goes on with the next vector; `false` if there is none, or it could not be read.
 #[inline(always)]
 pub fn next_vector(scratch: &mut Scratch) -> bool {
@@ -90,7 +104,8 @@ pub fn next_vector(scratch: &mut Scratch) -> bool {
     let left = get(&scratch.cursor.left);
     scratch.cursor.vector = index + 1;
     scratch.cursor.address = vector.base;
-    scratch.cursor.available = if vector.length < u64::from(left) { vector.length as u32 } else { left };
+    let length = if vector.length > u64::from(u32::MAX) { u32::MAX } else { vector.length as u32 };
+    scratch.cursor.available = least(&mut scratch.least, length, left);
     true
 }
 
@@ -98,7 +113,7 @@ pub fn next_vector(scratch: &mut Scratch) -> bool {
 #[inline(always)]
 pub fn take(scratch: &mut Scratch, count: u32) -> u32 {
     let available = get(&scratch.cursor.available);
-    let count = if count < available { count } else { available };
+    let count = least(&mut scratch.least, count, available);
     scratch.cursor.run += count;
     scratch.cursor.available = available - count;
     pass(scratch, count);
@@ -120,17 +135,14 @@ fn pass(scratch: &mut Scratch, count: u32) {
     scratch.cursor.position += count;
 }
 
-/// Copies what is captured, if it does not go on with the next byte; `false` if some of it is still to be copied.
+/// Copies what is captured, if it does not go on with the next byte; `false` if some of it is still to be copied, for
+/// which the record may have no room: see [`make_room`].
 #[inline(always)]
 pub fn copy(scratch: &mut Scratch, skips: bool) -> bool {
     let run = get(&scratch.cursor.run);
     let goes_on = get(&scratch.cursor.available) != 0 && !skips && get(&scratch.cursor.stopped) == 0;
     if run == 0 || goes_on {
         return true;
-    }
-    if get(&scratch.cursor.out) > ROOM {
-        let until = get(&scratch.cursor.position) - run;
-        submit(scratch, until);
     }
     let out = get(&scratch.cursor.out);
     if out > ROOM {
@@ -150,7 +162,8 @@ pub fn copy(scratch: &mut Scratch, skips: bool) -> bool {
     if out > ROOM + 2 * size_of::<Piece>() as u32 {
         return false;
     }
-    let count = if run > COPY_MAX { COPY_MAX } else { run };
+    let count = least(&mut scratch.least, run, COPY_MAX);
+    let count = if count > COPY_MAX { COPY_MAX } else { count };
     let end = out + count;
     let last_word = end & !ALIGNMENT_MASK;
     if last_word >= out {
@@ -196,6 +209,15 @@ fn submit(scratch: &mut Scratch, until: u32) {
     scratch.cursor.position -= until;
     scratch.cursor.out = 0;
     scratch.cursor.piece_end = NO_PIECE;
+}
+
+/// Writes the record, if it has no room for what is captured and still to be copied, and begins another.
+#[inline(always)]
+pub fn make_room(scratch: &mut Scratch) {
+    if is_full(scratch) {
+        let until = get(&scratch.cursor.position) - get(&scratch.cursor.run);
+        submit(scratch, until);
+    }
 }
 
 /// Writes the record of the rest of the call.

@@ -2,32 +2,37 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
-    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN,
+    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, OUT_OF_STEP,
 };
 
 use crate::connections::{Connection, Direction};
 use crate::deliveries;
-use crate::fields::Sock;
+use crate::fields::{counted, Sock};
 use crate::frames;
 use crate::payload::{self, Memory};
 use crate::threads;
 
-/// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
+/// How far the connection has come in a direction, after `length` bytes more on a Unix socket. If that cannot be read,
+/// the call has no record, and the next one's number tells how many bytes it moved.
 #[inline(always)]
-pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: impl Fn() -> Direction, length: u32) -> u32 {
+pub fn end_sequence(
+    sock: Sock,
+    connection: &mut Connection,
+    direction: impl Fn() -> Direction,
+    length: u32,
+) -> Option<u32> {
     if connection.family == AF_UNIX {
         let sequence = match direction() {
             Direction::Receive => &mut connection.unix_received,
             Direction::Send => &mut connection.unix_sent,
         };
         *sequence = sequence.wrapping_add(length);
-        return *sequence;
+        return Some(*sequence);
     }
-    match direction() {
+    counted(match direction() {
         Direction::Receive => sock.copied_sequence(),
         Direction::Send => sock.write_sequence(),
-    }
-    .unwrap_or(0)
+    })
 }
 
 /// Writes the record of a call that moved `length` bytes, or met the end of the stream; `true` if the program still has
@@ -89,22 +94,27 @@ pub fn record(
                 // All that has come was seen to be received.
                 connection.received_sequence
             } else {
-                sock.copied_sequence().unwrap_or(0)
+                counted(sock.copied_sequence()).unwrap_or(connection.received_sequence)
             };
         }
     }
     scratch.transfer = transfer;
-    if frames::are_followed(connection, direction()) && frames::moved(sock, direction(), scratch) {
-        return true;
+    // Asked anew each time, so that the verifier need not follow each answer through all that comes between.
+    if frames::state(connection, direction()) == frames::OUT {
+        scratch.transfer.header.flags |= OUT_OF_STEP;
     }
-    let limit = limit(connection, direction(), length);
-    payload::copy(scratch, limit);
-    if !frames::are_followed(connection, direction()) && frames::begin(sock, connection, direction(), scratch) {
-        scratch.transfer.tail = [0; 8];
-        return frames::moved(sock, direction(), scratch);
+    if frames::state(connection, direction()) != frames::FOLLOWED {
+        let limit = limit(connection, direction(), length);
+        payload::copy(scratch, limit);
+        if frames::state(connection, direction()) == frames::OUT
+            || !frames::begin(sock, connection, direction(), scratch)
+        {
+            payload::submit(scratch);
+            return false;
+        }
     }
-    payload::submit(scratch);
-    false
+    frames::hand_over(sock, direction(), scratch);
+    true
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,

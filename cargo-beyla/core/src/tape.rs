@@ -251,6 +251,8 @@ impl Tape {
             records,
             connections: 2,
             skipped: 3,
+            failed_reads: 4,
+            out_of_step: 6,
         };
         self.push(&record, b"")
     }

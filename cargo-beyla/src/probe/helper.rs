@@ -357,9 +357,9 @@ fn listen_unix(path: &str, before: u16) -> Vec<u8> {
 }
 
 fn lost(programs: &Programs) -> Lost {
-    let (records, connections) = programs.lost().unwrap_or_default();
+    let [records, connections, failed_reads, out_of_step] = programs.lost().unwrap_or_default();
     let header = Header { kind: kind::LOST, size: size_of::<Lost>() as u32, ..Header::default() };
-    Lost { header, records, connections, skipped: programs.skipped() }
+    Lost { header, records, connections, skipped: programs.skipped(), failed_reads, out_of_step }
 }
 
 /// Refuses a process that does not belong to the user who asked, or may do more than this user.

@@ -307,7 +307,14 @@ pub struct Lost {
     pub connections: u64,
     /// Times the kernel skipped one of our programs because it was already running on that CPU.
     pub skipped: u64,
+    /// Reads of the kernel's or the process's memory that failed. What they would have told is missing.
+    pub failed_reads: u64,
+    /// Directions of connections in which frames were followed until one's beginning was lost: see [`OUT_OF_STEP`].
+    pub out_of_step: u64,
 }
+
+/// The size of a [`Lost`] as it was before `failed_reads` was added, in bytes.
+pub const LOST_SIZE_BEFORE: usize = 48;
 
 /// What the programs must know of the running kernel and of the process, set before they are loaded.
 ///

@@ -245,7 +245,7 @@ impl<'a> Event<'a> {
             kind::IO_URING => Some(Self::IoUring { time_ns }),
             kind::EXEC => Some(Self::Exec { time_ns }),
             kind::STOPPING => Some(Self::Stopping { time_ns }),
-            kind::LOST => split(record).map(|(lost, _)| Self::Lost(lost)),
+            kind::LOST => Some(Self::Lost(lost(record))),
             kind::READY => split::<records::Header>(record).map(|(_, capture)| Self::Ready(valid(capture))),
             kind::FAILED => split::<records::Header>(record).map(|(_, message)| Self::Failed(valid(message))),
             kind::TASK => split(record).map(|(change, _)| Self::Task(change)),
@@ -312,7 +312,7 @@ fn structure_size(kind: u16) -> usize {
         kind::ARRIVAL | kind::DELIVERED => size_of::<records::Arrival>(),
         kind::RECEIVE | kind::SEND => size_of::<records::Transfer>(),
         kind::STATE => size_of::<records::State>(),
-        kind::LOST => size_of::<records::Lost>(),
+        kind::LOST => records::LOST_SIZE_BEFORE,
         kind::TASK => size_of::<records::TaskChange>(),
         kind::VTABLE => size_of::<records::Vtable>(),
         kind::OFF_CPU => size_of::<records::OffCpu>(),
@@ -334,6 +334,14 @@ fn structure_size(kind: u16) -> usize {
 /// The structure that a record begins with, and the bytes that follow it.
 fn split<T: FromBytes>(record: &[u8]) -> Option<(T, &[u8])> {
     T::read_from_prefix(record).ok()
+}
+
+/// What a record that is too short for it does not count is 0.
+fn lost(record: &[u8]) -> records::Lost {
+    let mut whole = [0; size_of::<records::Lost>()];
+    let known = record.len().min(whole.len());
+    whole[..known].copy_from_slice(&record[..known]);
+    zerocopy::transmute!(whole)
 }
 
 fn transfer(record: &[u8]) -> Result<Option<(records::Transfer, Captured<'_>)>, DecodeError> {
@@ -471,6 +479,20 @@ mod tests {
             let bytes = [header(kind, size).as_bytes(), &[0; 100]].concat();
             assert!(matches!(Event::decode(&bytes), Err(DecodeError::Size { .. })), "{kind}");
         }
+    }
+
+    #[test]
+    fn what_was_lost_is_read_of_recordings_of_any_age() {
+        let header = |size: usize| Header { kind: kind::LOST, size: size as u32, ..Header::default() };
+        let whole = records::Lost { records: 1, connections: 2, skipped: 3, failed_reads: 4, out_of_step: 5, ..Default::default() };
+        for (size, failed_reads, out_of_step) in [(48, 0, 0), (56, 4, 0), (64, 4, 5), (72, 4, 5)] {
+            let mut bytes = records::Lost { header: header(size), ..whole }.as_bytes().to_vec();
+            bytes.resize(size, 9);
+            let Ok(Some((Event::Lost(lost), taken))) = Event::decode(&bytes) else { panic!("{size}") };
+            assert_eq!(taken, size);
+            assert_eq!(lost, records::Lost { header: header(size), failed_reads, out_of_step, ..whole });
+        }
+        assert!(Event::decode(&[header(40).as_bytes(), &[0; 24]].concat()).is_err());
     }
 
     #[test]

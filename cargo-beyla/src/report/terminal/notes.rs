@@ -29,7 +29,7 @@ pub(super) fn notes(summary: &Summary, paint: Paint, width: usize) -> Option<Str
 fn sentences(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
     let connections = |number: u64| counted(number, "connection");
-    let notes: [(u64, &dyn Fn(u64) -> String); 13] = [
+    let notes: [(u64, &dyn Fn(u64) -> String); 15] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
@@ -47,6 +47,18 @@ fn sentences(summary: &Summary) -> Vec<String> {
             format!(
                 "The kernel skipped a probe {}, because the CPU was inside one already: requests may \
                  be missing, or end as `not seen`.",
+                counted(number, "time")
+            )
+        }),
+        (unseen.failed_reads, &|number| {
+            format!(
+                "A probe could not read what it needed {}: requests may be missing, or end as `not seen`.",
+                counted(number, "time")
+            )
+        }),
+        (unseen.out_of_step, &|number| {
+            format!(
+                "Where the next frame begins was lost {}: what follows on such a connection is not read.",
                 counted(number, "time")
             )
         }),

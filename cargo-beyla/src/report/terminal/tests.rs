@@ -193,6 +193,8 @@ fn everything_lost() {
     summary.unseen = Unseen {
         lost_records: 12_345,
         skipped_probes: 1,
+        failed_reads: 2,
+        out_of_step: 1,
         untracked_connections: 1,
         missing_bytes: 1_258_291,
         upgraded_connections: 2,
@@ -213,6 +215,8 @@ fn everything_lost() {
       `not seen`. Send less at a time, or leave it more of the CPU.
     - The kernel skipped a probe 1 time, because the CPU was inside one already: requests may be
       missing, or end as `not seen`.
+    - A probe could not read what it needed 2 times: requests may be missing, or end as `not seen`.
+    - Where the next frame begins was lost 1 time: what follows on such a connection is not read.
     - 1 connection was too many to follow at the same time: requests are missing. Use fewer
       connections at a time.
     - 1.2 MiB passed unseen: requests in them are missing, or end as `not seen`.
