@@ -483,8 +483,15 @@ mod tests {
 
     #[test]
     fn what_was_lost_is_read_of_recordings_of_any_age() {
-        let header = |size: usize| Header { kind: kind::LOST, size: size as u32, ..Header::default() };
-        let whole = records::Lost { records: 1, connections: 2, skipped: 3, failed_reads: 4, out_of_step: 5, ..Default::default() };
+        let header = |size| header(kind::LOST, size);
+        let whole = records::Lost {
+            records: 1,
+            connections: 2,
+            skipped: 3,
+            failed_reads: 4,
+            out_of_step: 5,
+            ..Default::default()
+        };
         for (size, failed_reads, out_of_step) in [(48, 0, 0), (56, 4, 0), (64, 4, 5), (72, 4, 5)] {
             let mut bytes = records::Lost { header: header(size), ..whole }.as_bytes().to_vec();
             bytes.resize(size, 9);

@@ -3,7 +3,7 @@
 use crate::report::colors::{Paint, Role};
 use crate::report::text;
 use crate::report::units::{bytes, count, counted};
-use cargo_beyla_core::model::summary::{Explained, Summary};
+use cargo_beyla_core::model::summary::{Explained, Summary, Unseen};
 
 /// Lines longer than this are hard to read, however wide the terminal.
 const LINE: usize = 100;
@@ -29,7 +29,7 @@ pub(super) fn notes(summary: &Summary, paint: Paint, width: usize) -> Option<Str
 fn sentences(summary: &Summary) -> Vec<String> {
     let unseen = &summary.unseen;
     let connections = |number: u64| counted(number, "connection");
-    let notes: [(u64, &dyn Fn(u64) -> String); 15] = [
+    let notes: [(u64, &dyn Fn(u64) -> String); 13] = [
         (summary.totals.requests_not_kept, &|number| {
             format!(
                 "{} counted but not kept one by one, the slowest excepted. Keep more with --max-requests.",
@@ -47,18 +47,6 @@ fn sentences(summary: &Summary) -> Vec<String> {
             format!(
                 "The kernel skipped a probe {}, because the CPU was inside one already: requests may \
                  be missing, or end as `not seen`.",
-                counted(number, "time")
-            )
-        }),
-        (unseen.failed_reads, &|number| {
-            format!(
-                "A probe could not read what it needed {}: requests may be missing, or end as `not seen`.",
-                counted(number, "time")
-            )
-        }),
-        (unseen.out_of_step, &|number| {
-            format!(
-                "Where the next frame begins was lost {}: what follows on such a connection is not read.",
                 counted(number, "time")
             )
         }),
@@ -136,8 +124,21 @@ fn sentences(summary: &Summary) -> Vec<String> {
         )
     });
     let notes = notes.into_iter().filter(|(number, _)| *number > 0).map(|(number, say)| say(number));
-    let notes = notes.chain(unassigned);
+    let notes = notes.chain(failures(unseen)).chain(unassigned);
     notes.chain(summary.explained.iter().flat_map(not_explained)).collect()
+}
+
+/// What the probes failed at.
+fn failures(unseen: &Unseen) -> impl Iterator<Item = String> {
+    let reads = (unseen.failed_reads > 0).then(|| {
+        let times = counted(unseen.failed_reads, "time");
+        format!("A probe could not read what it needed {times}: requests may be missing, or end as `not seen`.")
+    });
+    let frames = (unseen.out_of_step > 0).then(|| {
+        let times = counted(unseen.out_of_step, "time");
+        format!("Where the next frame begins was lost {times}: what follows on such a connection is not read.")
+    });
+    reads.into_iter().chain(frames)
 }
 
 /// In a run of tests, the requests that are none's.
