@@ -14,7 +14,7 @@ use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Open, AF_UNIX, OPEN_
 use crate::deliveries::Ends;
 use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
-use crate::{family, lifecycle, payload, target};
+use crate::{frames, lifecycle, payload, process_tree, target};
 
 pub const MAX_CONNECTIONS: u32 = 32 * 1024;
 
@@ -77,7 +77,11 @@ pub struct Connection {
     /// How far the process had sent when its last send call returned.
     pub sent_sequence: u32,
     pub ends: Ends,
-    pub reserved: u32,
+    /// Whether frames are followed, received and sent: see [`crate::frames::state`].
+    pub framed: [u8; 2],
+    /// How many of the first bytes received may yet begin a protocol with frames.
+    pub opening: u8,
+    pub reserved: u8,
 }
 
 #[map]
@@ -153,6 +157,8 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
         delivered_sequence: send_begin,
         sent_sequence: send_begin,
         ends,
+        framed: [0; 2],
+        opening: 0,
         reserved: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
@@ -169,15 +175,18 @@ pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     // only one side writes or whose torn value does no harm.
     let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
     // Nothing tells that a Unix socket has gone with its process.
-    if connection.family == AF_UNIX && connection.owner != 0 && !family::is_member(connection.owner) {
-        remove(sock);
+    if connection.family == AF_UNIX && connection.owner != 0 && !process_tree::is_member(connection.owner) {
+        remove(sock, connection);
         return None;
     }
     Some(connection)
 }
 
 #[inline(always)]
-pub fn remove(sock: Sock) {
+pub fn remove(sock: Sock, connection: &Connection) {
+    if connection.framed != [0; 2] {
+        frames::forget(sock);
+    }
     // It may be gone already.
     let _ = CONNECTIONS.remove(&sock.0);
 }
@@ -190,7 +199,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     }
     connection.announced = 1;
     if !target::is_itself() {
-        connection.owner = family::tell_owner(connection.id);
+        connection.owner = process_tree::tell_owner(connection.id);
     }
     let open = Open {
         header: Header {

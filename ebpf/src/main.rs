@@ -9,12 +9,14 @@
 mod arrivals;
 mod connections;
 mod deliveries;
-mod family;
 mod fields;
+mod frames;
 mod io_uring;
 mod lifecycle;
 mod output;
 mod payload;
+mod pieces;
+mod process_tree;
 mod registers;
 mod scheduler;
 mod sending;
@@ -25,6 +27,7 @@ mod target;
 mod tasks;
 mod threads;
 mod transfers;
+mod walkers;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

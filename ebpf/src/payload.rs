@@ -11,7 +11,10 @@ use aya_ebpf::{
 use cargo_beyla_events::{Header, Transfer, CAPTURE_MAX};
 
 use crate::connections::Direction;
+use crate::fields::Sock;
+use crate::frames::{Opening, Walks};
 use crate::output;
+use crate::pieces::Cursor;
 
 /// The most vectors of one call that are captured.
 const MAX_CAPTURED_VECTORS: u32 = 16;
@@ -19,7 +22,7 @@ const MAX_CAPTURED_VECTORS: u32 = 16;
 const MAX_BATCH_VECTORS: u32 = 8;
 /// The most vectors of one call that are looked at for the last bytes: hyper's most.
 const MAX_VECTORS: u32 = 64;
-/// The most bytes captured from one vector of several.
+/// The most bytes captured from one vector of several, but for the first.
 const VECTOR_MAX: usize = 8 * 1024;
 /// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
 const MESSAGE_VECTORS: u64 = 16;
@@ -39,11 +42,62 @@ const PATH_MASK: u32 = 127;
 pub struct Scratch {
     pub transfer: Transfer,
     // A value of a per-CPU map may not be larger than 32 KiB.
-    bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
+    pub bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
     /// Which way the call at hand has moved bytes, and where they are: see [`get`].
     direction: Direction,
     pub memory: Memory,
     progress: Progress,
+    /// The socket, for the programs that walk the call.
+    pub sock: Sock,
+    /// 0 until one of them has begun with it.
+    pub is_begun: u32,
+    pub opening: Opening,
+    pub cursor: Cursor,
+    /// For [`least`].
+    pub least: u32,
+    /// Where an element of that table is put together.
+    pub walks: Walks,
+}
+
+impl Scratch {
+    /// Bytes that are captured, from the first on.
+    #[inline(always)]
+    pub fn captured(&self) -> u32 {
+        get(&self.progress.captured)
+    }
+
+    /// The first eight bytes behind the transfer, the first of them the lowest.
+    #[inline(always)]
+    pub fn first_bytes(&self) -> u64 {
+        // SAFETY: the array is longer and, in the structure, aligned.
+        u64::from_le(unsafe { self.bytes.as_ptr().cast::<u64>().read_volatile() })
+    }
+
+    /// Sequence number of the first byte that the call has moved.
+    #[inline(always)]
+    pub fn begin_sequence(&self) -> u32 {
+        get(&self.transfer.end_sequence).wrapping_sub(get(&self.transfer.length))
+    }
+
+    #[inline(always)]
+    pub fn direction(&self) -> Direction {
+        get(&self.direction)
+    }
+
+    #[inline(always)]
+    pub fn set_direction(&mut self, direction: Direction) {
+        self.direction = direction;
+    }
+
+    /// Writes the transfer and the bytes behind it, of which there are `captured`.
+    #[inline(always)]
+    pub fn write(&mut self, captured: u32) {
+        let captured = if captured > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { captured };
+        let size = size_of::<Transfer>() as u32 + captured;
+        self.transfer.captured = captured;
+        self.transfer.header.size = size;
+        output::frequent((self as *const Self).cast(), u64::from(size));
+    }
 }
 
 /// How far [`copy`] has come.
@@ -100,14 +154,14 @@ impl NotedDirection {
 /// compiler leaves the unused ones unset, and the verifier refuses to see them moved about.)
 #[derive(Clone, Copy)]
 pub struct Memory {
-    shape: Shape,
-    address: u64,
-    count: u32,
+    pub shape: Shape,
+    pub address: u64,
+    pub count: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-enum Shape {
+pub enum Shape {
     Buffer,
     Vectors,
     Batch,
@@ -151,9 +205,9 @@ impl Memory {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Vector {
-    base: u64,
-    length: u64,
+pub struct Vector {
+    pub base: u64,
+    pub length: u64,
 }
 
 /// Copies up to `limit` of the bytes that the call has moved behind the transfer, and the last ones into
@@ -249,7 +303,7 @@ pub fn is_partial() -> bool {
 }
 
 #[inline(always)]
-fn vector(vectors: u64, index: u32) -> Option<Vector> {
+pub fn vector(vectors: u64, index: u32) -> Option<Vector> {
     let at = (vectors + u64::from(index) * size_of::<Vector>() as u64) as *const Vector;
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_user(at) }.ok()
@@ -263,11 +317,12 @@ fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bo
     let left = get(&scratch.progress.left);
     let moved = if vector.length < u64::from(room) { vector.length as u32 } else { room };
     let take = if moved < left { moved } else { left };
-    let take = if take > VECTOR_MAX as u32 { VECTOR_MAX as u32 } else { take };
     let captured = get(&scratch.progress.captured);
     if captured >= CAPTURE_MAX as u32 {
         return false;
     }
+    let most = if captured == 0 { CAPTURE_MAX as u32 } else { VECTOR_MAX as u32 };
+    let take = if take > most { most } else { take };
     // SAFETY: the offset was just compared with the size of the array.
     let to = unsafe { scratch.bytes.as_mut_ptr().add(captured as usize) };
     if !user(to, take, vector.base) {
@@ -287,6 +342,14 @@ fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bo
 pub fn get<T: Copy>(value: &T) -> T {
     // SAFETY: a reference is valid for reads.
     unsafe { core::ptr::read_volatile(value) }
+}
+
+/// The lesser of two numbers, of which the verifier forgets which it was: see [`get`].
+#[inline(always)]
+pub fn least(place: &mut u32, one: u32, other: u32) -> u32 {
+    // SAFETY: a reference is valid for writes.
+    unsafe { core::ptr::write_volatile(place, if one < other { one } else { other }) };
+    get(place)
 }
 
 /// The last bytes of a stretch of the process's memory that is long enough.
@@ -321,20 +384,15 @@ fn vectors_tail(scratch: &mut Scratch, vectors: u64) {
 }
 
 #[inline(always)]
-fn user(to: *mut u8, count: u32, from: u64) -> bool {
+pub fn user(to: *mut u8, count: u32, from: u64) -> bool {
     // SAFETY: the verifier proves that `count` bytes fit; the helper checks the address read from.
     unsafe { probe_read_user(to.cast(), count, from as *const _) == 0 }
 }
 
-/// Writes the transfer and the bytes behind it.
+/// Writes the record of a call whose first bytes are captured.
 #[inline(always)]
 pub fn submit(scratch: &mut Scratch) {
-    let captured = get(&scratch.progress.captured);
-    let captured = if captured > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { captured };
-    let size = size_of::<Transfer>() as u32 + captured;
-    scratch.transfer.captured = captured;
-    scratch.transfer.header.size = size;
-    output::frequent((scratch as *const Scratch).cast(), u64::from(size));
+    scratch.write(scratch.captured());
 }
 
 /// The beginning of the scratch, where a record is put together that a path may follow. (On the stack the

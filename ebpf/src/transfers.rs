@@ -2,35 +2,43 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
-    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN,
+    kind, Header, Transfer, AF_UNIX, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, OUT_OF_STEP,
 };
 
 use crate::connections::{Connection, Direction};
 use crate::deliveries;
-use crate::fields::Sock;
+use crate::fields::{counted, Sock};
+use crate::frames;
 use crate::payload::{self, Memory};
 use crate::threads;
 
-/// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
+/// How far the connection has come in a direction, after `length` bytes more on a Unix socket. If that cannot be read,
+/// the call has no record, and the next one's number tells how many bytes it moved.
 #[inline(always)]
-pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: impl Fn() -> Direction, length: u32) -> u32 {
+pub fn end_sequence(
+    sock: Sock,
+    connection: &mut Connection,
+    direction: impl Fn() -> Direction,
+    length: u32,
+) -> Option<u32> {
     if connection.family == AF_UNIX {
         let sequence = match direction() {
             Direction::Receive => &mut connection.unix_received,
             Direction::Send => &mut connection.unix_sent,
         };
         *sequence = sequence.wrapping_add(length);
-        return *sequence;
+        return Some(*sequence);
     }
-    match direction() {
+    counted(match direction() {
         Direction::Receive => sock.copied_sequence(),
         Direction::Send => sock.write_sequence(),
-    }
-    .unwrap_or(0)
+    })
 }
 
-/// Writes the record of a call that moved `length` bytes, or met the end of the stream. (`direction` is
-/// a function for the sake of those who keep it where the verifier does not look.)
+/// Writes the record of a call that moved `length` bytes, or met the end of the stream; `true` if the program still has
+/// to call a walker, which will write it. (`direction` is a function for the sake of those who keep it where the
+/// verifier does not look.)
+#[must_use]
 #[inline(always)]
 pub fn record(
     sock: Sock,
@@ -40,8 +48,8 @@ pub fn record(
     length: u32,
     end_sequence: u32,
     time_ns: u64,
-) {
-    let Some(scratch) = payload::scratch() else { return };
+) -> bool {
+    let Some(scratch) = payload::scratch() else { return false };
     scratch.memory = memory;
     let mut transfer = Transfer {
         header: Header { kind: kind::RECEIVE, flags: 0, size: 0, time_ns, connection: connection.id },
@@ -86,14 +94,27 @@ pub fn record(
                 // All that has come was seen to be received.
                 connection.received_sequence
             } else {
-                sock.copied_sequence().unwrap_or(0)
+                counted(sock.copied_sequence()).unwrap_or(connection.received_sequence)
             };
         }
     }
     scratch.transfer = transfer;
-    let limit = limit(connection, direction(), length);
-    payload::copy(scratch, limit);
-    payload::submit(scratch);
+    // Asked anew each time, so that the verifier need not follow each answer through all that comes between.
+    if frames::state(connection, direction()) == frames::OUT {
+        scratch.transfer.header.flags |= OUT_OF_STEP;
+    }
+    if frames::state(connection, direction()) != frames::FOLLOWED {
+        let limit = limit(connection, direction(), length);
+        payload::copy(scratch, limit);
+        if frames::state(connection, direction()) == frames::OUT
+            || !frames::begin(sock, connection, direction(), scratch)
+        {
+            payload::submit(scratch);
+            return false;
+        }
+    }
+    frames::hand_over(sock, direction(), scratch);
+    true
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,
