@@ -40,7 +40,11 @@ impl Messages for Open {
     fn client(&mut self, _: Endpoint) {}
 
     fn request(&mut self, stream: StreamId, head: &RequestHead<'_>) {
-        assert!(stream > self.last && !head.method.is_empty() && !head.path.is_empty());
+        assert!(
+            stream > self.last && !head.method.is_empty() && !head.path.is_empty(),
+            "{stream:?} behind {:?}: {head:?}",
+            self.last
+        );
         self.last = stream;
         self.exchanges.insert(stream, [false; 3]);
     }

@@ -225,7 +225,7 @@ fn a_reader_that_is_gone_is_an_error_that_is_said() {
     let mut stderr = String::new();
     child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
     assert_eq!(child.wait().expect("a child").code(), Some(98), "{stderr}");
-    assert!(stderr.contains("60 requests in") && stderr.contains("could not write -: Broken pipe"), "{stderr}");
+    assert!(stderr.contains("60 requests in") && stderr.contains("could not write stdout: Broken pipe"), "{stderr}");
 
     let mut child = nonblocking().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool starts");
     drop(child.stderr.take());

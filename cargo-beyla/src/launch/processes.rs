@@ -1,9 +1,16 @@
 //! The processes of this machine, to find those that a process has started.
 
 use std::fs;
+use std::time::Duration;
 
 /// The longest way to an ancestor that is looked at. Ids that begin anew meanwhile could lead in a circle.
 const GENERATIONS_MAX: usize = 1000;
+
+/// How often we look at a process that seems to be executing a program, before we take it for one without an environment.
+const EXEC_LOOKS_MAX: usize = 20;
+
+/// How long we wait between two such looks.
+const EXEC_PAUSE: Duration = Duration::from_millis(1);
 
 /// A process.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +79,19 @@ impl Process {
 
     /// Whether its environment has an entry, as in `NAME=value`; false if we may not read it.
     pub(super) fn has_variable(&self, entry: &str) -> bool {
-        let environment = fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes())
+        let read = |name: &str| fs::read(format!("/proc/{}/{name}", self.pid));
+        for _ in 0..EXEC_LOOKS_MAX {
+            let Ok(environment) = read("environ") else { return false };
+            if !environment.is_empty() {
+                return environment.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes());
+            }
+            // While a process executes a program, the kernel shows neither its arguments nor its environment.
+            if read("cmdline").is_ok_and(|arguments| !arguments.is_empty()) {
+                return false;
+            }
+            std::thread::sleep(EXEC_PAUSE);
+        }
+        false
     }
 }
 

@@ -48,8 +48,8 @@ struct Merged {
     delayed: HashMap<RouteId, DurationStats>,
 }
 
-/// What `--explain` has to say at the end of a run. `requests` are those that are kept one by one; their places are
-/// merged where they are one place to the user.
+/// What `--explain` reports at the end of a run. `requests` are the requests that the report lists; several places of a
+/// request become one if the user would call them the same.
 pub(crate) fn explained(
     results: RuntimeResults,
     statistics: &RouteStatistics,

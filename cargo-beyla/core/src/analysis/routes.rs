@@ -65,19 +65,19 @@ impl RouteStatistics {
         route.add(ended);
     }
 
-    /// The method and the route.
+    /// The method and the route; empty if none of its requests has ended.
     pub fn name(&self, route: RouteId) -> Name {
-        self.routes[route.0].name.clone()
+        self.routes.get(route.0).map(|route| route.name.clone()).unwrap_or_default()
     }
 
     /// The number of its requests.
     pub fn count(&self, route: RouteId) -> u64 {
-        self.routes[route.0].count
+        self.routes.get(route.0).map_or(0, |route| route.count)
     }
 
     /// The sum of the `handle` phases of its requests, in nanoseconds.
     pub fn handled(&self, route: RouteId) -> u128 {
-        self.routes[route.0].phases[2].0
+        self.routes.get(route.0).map_or(0, |route| route.phases[2].0)
     }
 
     /// The distribution of the total request times of all routes together.

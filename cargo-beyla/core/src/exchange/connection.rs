@@ -110,8 +110,8 @@ impl Connection {
         }
     }
 
-    /// One end closed. Whether nothing is left of the connection. What the server closes once it is told
-    /// to end, which was at `stopping_ns`, stays open as far as the requests are concerned.
+    /// One end closed. Returns whether the connection is over. Requests stay open if the server closes the connection
+    /// after `stopping_ns`, when it was asked to end.
     pub(crate) fn closing(&mut self, change: &State, stopping_ns: u64, state: &mut RunState) -> bool {
         let time_ns = change.header.time_ns;
         if change.error != 0 {

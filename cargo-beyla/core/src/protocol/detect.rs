@@ -1,6 +1,6 @@
 //! Chooses the protocol of a connection by the first bytes of either side.
 //!
-//! A new protocol is one folder and one line in [`PROTOCOLS`]. What none of them recognises is HTTP/1's: whether bytes
+//! A new protocol is one folder and one line in `PROTOCOLS`. What none of them recognises is HTTP/1's: whether bytes
 //! are HTTP/1 that is broken, only an answer in HTTP/1 tells. So HTTP/1 reads along until another protocol is
 //! recognised, and even then until the server has spoken: a server that does not know what the client speaks says so
 //! in HTTP/1.

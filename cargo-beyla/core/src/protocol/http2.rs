@@ -40,6 +40,8 @@ const STREAMS_MAX: usize = 4096;
 pub const CANDIDATE: Candidate = Candidate {
     begins: |direction, bytes| match direction {
         Direction::Request => likeness(bytes, PREFACE),
+        // A server that knows that its clients speak HTTP/2 need not wait for the preface.
+        Direction::Response if frame::is_settings(bytes) => Likeness::Whole,
         Direction::Response => Likeness::None,
     },
     resumes: |direction, bytes| frame::begins(bytes) || (direction == Direction::Request && bytes.starts_with(PREFACE)),

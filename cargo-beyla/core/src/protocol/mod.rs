@@ -7,4 +7,5 @@ pub mod http1;
 pub mod http2;
 pub mod message;
 pub mod proxy;
+mod target;
 pub mod trace_context;

@@ -106,7 +106,7 @@ struct Times {
 }
 
 impl Collector {
-    /// Adds a request that has ended. A request without a whole response has no time.
+    /// Adds a request that has ended. One without a whole response adds no time.
     pub fn observe(&mut self, request: &Request) {
         if request.outcome != Outcome::Complete {
             return;

@@ -147,7 +147,7 @@ fn values(budget: &Budget, summary: &Summary) -> Vec<Value> {
     }
 }
 
-/// Counts of requests; incomplete ones have no time.
+/// Counts of requests. Times do not include requests without a whole response.
 #[derive(Clone, Copy)]
 struct Counts {
     requests: u64,

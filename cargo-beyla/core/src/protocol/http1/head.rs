@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig};
 
 use super::head_end::HEAD_MAX;
+use crate::protocol::target::split_query;
 use crate::protocol::trace_context::{STATE_FIELDS, TraceHeaders, TraceParent};
 
 /// Header fields that the first try has room for.
@@ -185,10 +186,7 @@ pub(super) fn split_target(target: &str) -> (&str, Option<&str>) {
         // The origin form, `*`, or `host:port`.
         None => target,
     };
-    match path.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (path, None),
-    }
+    split_query(path)
 }
 
 fn config() -> ParserConfig {

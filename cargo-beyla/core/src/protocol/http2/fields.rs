@@ -3,6 +3,7 @@
 use super::hpack::Field;
 use crate::model::request::UNREAD;
 use crate::protocol::grpc::{self, Call, Encoding};
+use crate::protocol::target::split_query;
 use crate::protocol::trace_context::{STATE_FIELDS, TraceHeaders, TraceParent};
 
 /// The bytes that are copied of one block at most: a path and what comes with it.
@@ -84,10 +85,7 @@ impl Fields {
     /// The target's path without its query, and its query; without a path, the host.
     pub(super) fn target(&self) -> (&str, Option<&str>) {
         let target = self.text(self.path).or_else(|| self.text(self.authority).filter(|_| self.is_connect()));
-        match target.unwrap_or(UNREAD).split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target.unwrap_or(UNREAD), None),
-        }
+        split_query(target.unwrap_or(UNREAD))
     }
 
     /// `CONNECT`, of a tunnel (section 8.5) or, with `:protocol`, of another protocol (RFC 8441).

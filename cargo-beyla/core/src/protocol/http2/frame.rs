@@ -137,6 +137,14 @@ pub(super) struct Fragment<'a> {
 /// The bit before a stream's number, which means nothing.
 const RESERVED: u32 = 1 << 31;
 
+/// Whether these bytes begin with the header of the SETTINGS frame by which a server begins (RFC 9113, section 3.4).
+pub(super) fn is_settings(bytes: &[u8]) -> bool {
+    bytes.first_chunk::<HEADER>().is_some_and(|first| {
+        let header = Header::parse(first);
+        header.kind == Kind::Settings && header.is_valid() && header.flags == 0 && header.length <= LENGTH_PLAUSIBLE
+    })
+}
+
 /// Whether frames begin here: these bytes, the first that a call moved, are a chain of frames that both ends would
 /// take, as far as they go. They must hold the first of them whole, or its first bytes at least.
 pub(super) fn begins(bytes: &[u8]) -> bool {

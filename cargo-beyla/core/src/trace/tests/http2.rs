@@ -68,6 +68,30 @@ fn a_quick_response_is_a_row_while_a_slow_one_goes_on() {
     assert_eq!(lines(&events), ["GET /slow - still open 0 -", "GET /quick 200 complete 0 0"]);
 }
 
+/// As tonic's does.
+#[test]
+fn a_server_that_knows_its_clients_speaks_first() {
+    let summary = check(
+        |events| {
+            events.send(1, [frame(4, 0, 0, &[0, 5, 0, 0, 64, 0]), frame(8, 0, 0, &[0, 15, 0, 1])].concat());
+            events.receive(1, [PREFACE, &frame(4, 0, 0, b""), &get(1, "/a")].concat()).send(1, answer(ONLY, 1, "200"))
+        },
+        &["GET /a 200 complete 0 0"],
+    );
+    assert_eq!(summary.unseen, Unseen::default());
+}
+
+#[test]
+fn a_target_without_a_path_is_shown_as_a_whole() {
+    check(
+        |events| {
+            begin(events).receive(1, [get(1, "?a=1"), get(3, "")].concat());
+            events.send(1, [answer(ONLY, 1, "400"), answer(ONLY, 3, "400")].concat())
+        },
+        &["GET ?a=1 400 complete 0 0", "GET - 400 complete 0 0"],
+    );
+}
+
 #[test]
 fn resets_end_their_own_stream() {
     check(
