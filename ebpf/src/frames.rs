@@ -4,13 +4,16 @@
 //! Which protocol a connection speaks is decided here, by its first bytes: outside it would be known many calls late,
 //! and who has missed one header does not find the next.
 
-use aya_ebpf::{bindings::BPF_ANY, macros::map, maps::HashMap};
-use cargo_beyla_events::{tcp_state, AF_UNIX, CAPTURE_TURN, OUT_OF_STEP};
+use aya_ebpf::{macros::map, maps::HashMap};
+use cargo_beyla_events::{tcp_state, CAPTURE_TURN, OUT_OF_STEP};
 
+use crate::chunks;
 use crate::connections::{self, Connection, Direction};
 use crate::fields::Sock;
+use crate::formats::{Format, CHUNKED, HEADER_MAX, NONE};
+use crate::openings;
 use crate::output::{count_lost, Lost};
-use crate::payload::{get, least, user, Scratch};
+use crate::payload::{self, get, least, user, Scratch};
 use crate::pieces;
 
 /// Connections whose frames are followed at a time. Of others the first bytes of each call are captured.
@@ -26,75 +29,12 @@ const GRANT_SHIFT: u64 = 10;
 /// A frame that carries a message has less payload, in bytes. One of more belongs to a bulk transfer.
 const MESSAGE_MAX: u32 = 4096;
 
-/// No header is longer.
-const HEADER_MASK: u32 = 15;
-
-/// What begins a connection of HTTP/2 (RFC 9113, section 3.4) is this long, in bytes.
-const PREFACE_LENGTH: u32 = 24;
-/// Its first bytes, which no other protocol begins with.
-const PREFACE: u32 = u32::from_le_bytes(*b"PRI ");
-/// The type and the major version of a TLS record that begins a handshake (RFC 8446, section 5.1).
-const HANDSHAKE: u32 = 0x0316;
-
-/// The bytes of calls are captured as they come, without regard to frames.
-const NONE: u32 = 0;
-const HTTP2: u32 = 1;
-const TLS: u32 = 2;
-
-/// How a protocol lays out its frames, and what is captured of them. A length is a big-endian number.
-#[repr(C)]
-struct Format {
-    /// Bytes of a header.
-    header: u32,
-    /// Offset of the length in it.
-    length_at: u32,
-    /// Bits above those of the length, of the four bytes from there on.
-    length_shift: u32,
-    /// How many bytes of the header the length counts too.
-    length_includes: u32,
-    /// Offset of the type in it.
-    type_at: u32,
-    /// How many bytes are captured of every payload.
-    first: u32,
-    /// The types, as bits, whose payloads are captured whole.
-    whole: u64,
-    /// The types, as bits, that carry messages: the other end answers them.
-    messages: u64,
-}
-
-/// By the number of the protocol, less one.
-static FORMATS: [Format; 2] = [
-    // RFC 9113, section 4.1: the length (3 bytes), the type, flags, the stream. Whole is all but DATA (0), of which
-    // 16 bytes hold the length of a padding and the head of a gRPC message.
-    Format {
-        header: 9,
-        length_at: 0,
-        length_shift: 8,
-        length_includes: 0,
-        type_at: 3,
-        first: 16,
-        whole: 0x3FE,
-        messages: 0b11,
-    },
-    // RFC 8446, section 5.1: the type, the version, the length (2 bytes). Whole is all but application data (23).
-    Format {
-        header: 5,
-        length_at: 3,
-        length_shift: 16,
-        length_includes: 0,
-        type_at: 0,
-        first: 16,
-        whole: 0b111 << 20,
-        messages: 1 << 23,
-    },
-];
-
 /// How far both directions of a connection were walked.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Walks {
     /// Received, sent.
-    directions: [Walk; 2],
+    pub directions: [Walk; 2],
     /// The direction of the latest frame that carried a message; 0 before the first.
     message_direction: u64,
 }
@@ -102,31 +42,35 @@ pub struct Walks {
 /// How far one direction of a connection was walked.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Walk {
-    /// [`NONE`], [`HTTP2`] or [`TLS`].
-    protocol: u32,
-    /// Bytes of the header at hand that were seen.
-    seen: u32,
+pub struct Walk {
+    /// [`NONE`], [`CHUNKED`] or one that has a [`Format`].
+    pub protocol: u32,
+    /// Bytes of the header at hand that were seen; in a size line, see [`chunks`].
+    pub seen: u32,
     /// Bytes of the payload at hand that are still to come; 0 in a header.
-    payload: u32,
+    pub payload: u32,
     /// Those of them that are to be captured.
-    keep: u32,
+    pub keep: u32,
     /// What may be captured beyond what always is.
     budget: u32,
     /// Sequence number of the next byte.
-    next: u32,
+    pub next: u32,
     /// When `budget` was last granted something for the time that had passed.
     granted_ns: u64,
+    /// The digits of the size line at hand.
+    pub size: u32,
+    /// Zero.
+    reserved: u32,
     /// The header at hand.
-    header: [u8; 2 * (HEADER_MASK as usize + 1)],
+    header: [u8; 2 * (HEADER_MAX as usize + 1)],
 }
 
 /// By socket, of the connections whose frames are followed.
 #[map]
-static WALKS: HashMap<Sock, Walks> = HashMap::with_max_entries(MAX_WALKS, 0);
+pub static WALKS: HashMap<Sock, Walks> = HashMap::with_max_entries(MAX_WALKS, 0);
 
 impl Walks {
-    const NEW: Self = Self {
+    pub const NEW: Self = Self {
         directions: [Walk {
             protocol: NONE,
             seen: 0,
@@ -135,13 +79,15 @@ impl Walks {
             budget: BURST,
             next: 0,
             granted_ns: 0,
-            header: [0; 2 * (HEADER_MASK as usize + 1)],
+            size: 0,
+            reserved: 0,
+            header: [0; 2 * (HEADER_MAX as usize + 1)],
         }; 2],
         message_direction: 0,
     };
 
     #[inline(always)]
-    fn get(sock: Sock) -> Option<&'static mut Self> {
+    pub fn get(sock: Sock) -> Option<&'static mut Self> {
         // SAFETY: as of the table of connections. No two calls of the same direction run at once, or their bytes
         // would have no order.
         WALKS.get_ptr_mut(&sock).map(|walks| unsafe { &mut *walks })
@@ -154,26 +100,7 @@ impl Walks {
     }
 }
 
-/// How the walk of a direction begins: see [`Walk`].
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Opening {
-    protocol: u32,
-    payload: u32,
-    seen: u32,
-    sequence: u32,
-}
-
 impl Walk {
-    #[inline(always)]
-    fn open(&mut self, opening: &Opening) {
-        self.protocol = get(&opening.protocol);
-        self.payload = get(&opening.payload);
-        self.keep = self.payload;
-        self.seen = get(&opening.seen);
-        self.next = get(&opening.sequence);
-    }
-
     /// Bytes move that are not looked at; `false` if a header may be among them.
     #[inline(always)]
     fn pass(&mut self, count: u32) -> bool {
@@ -189,7 +116,7 @@ impl Walk {
 
 /// The place of a direction among two.
 #[inline(always)]
-fn index(direction: Direction) -> usize {
+pub fn index(direction: Direction) -> usize {
     // Read as a number of which the compiler knows nothing, so that it leaves the bound in for the verifier.
     (get(&(direction as u32)) >> 1 & 1) as usize
 }
@@ -210,96 +137,6 @@ pub const OUT: u8 = 2;
 pub fn state(connection: &Connection, direction: Direction) -> u8 {
     // SAFETY: there are two.
     get(unsafe { connection.framed.get_unchecked(index(direction)) })
-}
-
-/// Has a walker look at the call.
-#[inline(always)]
-pub fn hand_over(sock: Sock, direction: Direction, scratch: &mut Scratch) {
-    scratch.sock = sock;
-    scratch.set_direction(direction);
-    scratch.is_begun = 0;
-}
-
-/// Looks at the first bytes that a call has moved, as they are captured: whether frames are followed from there on.
-#[inline(always)]
-pub fn begin(sock: Sock, connection: &mut Connection, direction: Direction, scratch: &mut Scratch) -> bool {
-    match direction {
-        Direction::Receive => begin_received(sock, connection, scratch),
-        Direction::Send => begin_sent(sock, connection, scratch),
-    }
-    .is_some()
-}
-
-#[inline(always)]
-fn begin_received(sock: Sock, connection: &mut Connection, scratch: &mut Scratch) -> Option<()> {
-    let captured = scratch.captured();
-    let first = scratch.first_bytes() as u32;
-    let sequence = scratch.begin_sequence();
-    let offset = sequence.wrapping_sub(connection.receive_begin);
-    let is_beginning = offset < 4 && connection.open_before == 0 && offset == u32::from(connection.opening);
-    let (protocol, payload, seen) = if captured >= 4 && first == PREFACE {
-        // At the beginning, or after an upgrade.
-        (HTTP2, PREFACE_LENGTH, 0)
-    } else if is_beginning {
-        // The beginning may come byte by byte.
-        let count = if captured < 4 - offset { captured } else { 4 - offset };
-        let known = |bytes: u32, count: u32| bytes & ((1u64 << (8 * count)) - 1) as u32;
-        let is_handshake = |count: u32| known(first, count) == known(HANDSHAKE >> (8 * offset), count);
-        if offset < 2 && count >= 2 - offset && is_handshake(2 - offset) {
-            (TLS, 0, offset)
-        } else if known(first, count) == known(PREFACE >> (8 * offset), count) || (count == 1 && is_handshake(1)) {
-            connection.opening = (offset + count) as u8;
-            if offset + count < 4 {
-                return None;
-            }
-            (HTTP2, PREFACE_LENGTH - offset, 0)
-        } else {
-            return None;
-        }
-    } else {
-        return None;
-    };
-    scratch.opening = Opening { protocol, payload, seen, sequence };
-    let walks = enter(sock, connection, scratch)?;
-    let received = &mut walks.directions[0];
-    received.open(&scratch.opening);
-    received.header[0] = HANDSHAKE as u8;
-    connection.framed[0] = FOLLOWED;
-    if connection.framed[1] == 0 {
-        // What a server has sent before ended with a whole message: a switch of protocols.
-        let sequence = if connection.family == AF_UNIX { connection.unix_sent } else { connection.sent_sequence };
-        walks.directions[1].open(&Opening { protocol: get(&scratch.opening.protocol), payload: 0, seen: 0, sequence });
-        connection.framed[1] = FOLLOWED;
-    }
-    Some(())
-}
-
-/// A server of HTTP/2 need not wait for the client: it may begin with its SETTINGS, on stream 0 and without flags.
-#[inline(always)]
-fn begin_sent(sock: Sock, connection: &mut Connection, scratch: &mut Scratch) -> Option<()> {
-    const LENGTH: u64 = 0xFF << 16;
-    const SETTINGS: u64 = 4 << 24;
-    let sequence = scratch.begin_sequence();
-    let is_first = sequence == connection.send_begin && connection.open_before == 0;
-    if !is_first || scratch.captured() < 9 || scratch.first_bytes() & !LENGTH != SETTINGS {
-        return None;
-    }
-    let sent = &mut enter(sock, connection, scratch)?.directions[1];
-    sent.open(&Opening { protocol: HTTP2, payload: 0, seen: 0, sequence });
-    connection.framed[1] = FOLLOWED;
-    Some(())
-}
-
-/// Puts a connection in the table, if it is not there yet.
-#[inline(always)]
-fn enter(sock: Sock, connection: &Connection, scratch: &mut Scratch) -> Option<&'static mut Walks> {
-    if connection.framed == [0; 2] {
-        scratch.walks = Walks::NEW;
-        if WALKS.insert(&sock, &scratch.walks, u64::from(BPF_ANY)).is_err() {
-            count_lost(Lost::Step);
-        }
-    }
-    Walks::get(sock)
 }
 
 /// A call has moved bytes in a direction whose frames are followed.

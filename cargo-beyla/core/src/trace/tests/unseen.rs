@@ -104,8 +104,8 @@ fn a_connection_whose_beginning_was_lost() {
 
 #[test]
 fn what_could_not_be_recorded_is_passed_on() {
-    let mut tape = Tape::with_connection();
-    tape.lost(5).lost(4).io_uring().io_uring();
+    let mut events = EventBuilder::with_connection();
+    events.lost(5).lost(4).io_uring().io_uring();
     let unseen = Unseen {
         lost_records: 5,
         skipped_probes: 3,
@@ -115,5 +115,5 @@ fn what_could_not_be_recorded_is_passed_on() {
         io_urings: 2,
         ..Default::default()
     };
-    assert_eq!(tape.summary().unseen, unseen);
+    assert_eq!(events.summary().unseen, unseen);
 }
