@@ -81,7 +81,8 @@ pub struct Connection {
     pub framed: [u8; 2],
     /// How many of the first bytes received may yet begin a protocol with frames.
     pub opening: u8,
-    pub reserved: u8,
+    /// 1 once it is in the table of those whose frames are followed.
+    pub walked: u8,
 }
 
 #[map]
@@ -159,7 +160,7 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
         ends,
         framed: [0; 2],
         opening: 0,
-        reserved: 0,
+        walked: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);
@@ -170,10 +171,7 @@ fn put(sock: Sock, family: u16, established_ns: u64, receive_begin: u32, send_be
 
 #[inline(always)]
 pub fn get(sock: Sock) -> Option<&'static mut Connection> {
-    // SAFETY: the verifier checks for null, and elements of a preallocated table are not freed while a
-    // program runs. Programs on other CPUs may change the same element: each field is one that either
-    // only one side writes or whose torn value does no harm.
-    let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
+    let connection = known(sock)?;
     // Nothing tells that a Unix socket has gone with its process.
     if connection.family == AF_UNIX && connection.owner != 0 && !process_tree::is_member(connection.owner) {
         remove(sock, connection);
@@ -182,9 +180,18 @@ pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     Some(connection)
 }
 
+/// What the table holds, be it gone or not.
+#[inline(always)]
+pub fn known(sock: Sock) -> Option<&'static mut Connection> {
+    // SAFETY: the verifier checks for null, and elements of a preallocated table are not freed while a
+    // program runs. Programs on other CPUs may change the same element: each field is one that either
+    // only one side writes or whose torn value does no harm.
+    CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })
+}
+
 #[inline(always)]
 pub fn remove(sock: Sock, connection: &Connection) {
-    if connection.framed != [0; 2] {
+    if connection.walked != 0 {
         frames::forget(sock);
     }
     // It may be gone already.

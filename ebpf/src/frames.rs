@@ -11,7 +11,6 @@ use crate::chunks;
 use crate::connections::{self, Connection, Direction};
 use crate::fields::Sock;
 use crate::formats::{Format, CHUNKED, HEADER_MAX, NONE};
-use crate::openings;
 use crate::output::{count_lost, Lost};
 use crate::payload::{self, get, least, user, Scratch};
 use crate::pieces;
@@ -19,8 +18,10 @@ use crate::pieces;
 /// Connections whose frames are followed at a time. Of others the first bytes of each call are captured.
 const MAX_WALKS: u32 = 8 * 1024;
 
-/// Steps of one run of a walker, each of them a frame, or a part of one where it does not lie in one piece.
-const STEPS: u32 = 24;
+/// The most steps within one call, in rounds: each is a frame, or a part of one where it does not lie in one piece. A
+/// call of a server moves 64 KiB at the most, as a rule.
+const ROUNDS: u32 = 256;
+const STEPS: u32 = 32;
 
 /// Captured without reserve at the most, beyond what is always captured, of what comes in one burst.
 const BURST: u32 = 256 * 1024;
@@ -34,7 +35,7 @@ const MESSAGE_MAX: u32 = 4096;
 #[derive(Clone, Copy)]
 pub struct Walks {
     /// Received, sent.
-    pub directions: [Walk; 2],
+    directions: [Walk; 2],
     /// The direction of the latest frame that carried a message; 0 before the first.
     message_direction: u64,
 }
@@ -94,7 +95,7 @@ impl Walks {
     }
 
     #[inline(always)]
-    fn direction(&mut self, direction: Direction) -> &mut Walk {
+    pub fn direction(&mut self, direction: Direction) -> &mut Walk {
         // SAFETY: there are two.
         unsafe { self.directions.get_unchecked_mut(index(direction)) }
     }
@@ -116,7 +117,7 @@ impl Walk {
 
 /// The place of a direction among two.
 #[inline(always)]
-pub fn index(direction: Direction) -> usize {
+fn index(direction: Direction) -> usize {
     // Read as a number of which the compiler knows nothing, so that it leaves the bound in for the verifier.
     (get(&(direction as u32)) >> 1 & 1) as usize
 }
@@ -127,16 +128,88 @@ pub fn forget(sock: Sock) {
     let _ = WALKS.remove(&sock);
 }
 
-/// What [`Connection::framed`] says of a direction.
+/// What [`Connection::framed`] says of a direction: its frames are not followed.
+pub const UNFOLLOWED: u8 = 0;
+/// They are.
 pub const FOLLOWED: u8 = 1;
 /// They were, until one's beginning was lost.
 pub const OUT: u8 = 2;
 
-/// [`FOLLOWED`], [`OUT`], or 0 where no frames are.
+/// [`UNFOLLOWED`], [`FOLLOWED`] or [`OUT`].
 #[inline(always)]
 pub fn state(connection: &Connection, direction: Direction) -> u8 {
     // SAFETY: there are two.
     get(unsafe { connection.framed.get_unchecked(index(direction)) })
+}
+
+/// Changes the state of a direction.
+#[inline(always)]
+pub fn set_state(connection: &mut Connection, direction: Direction, state: u8) {
+    // SAFETY: there are two.
+    unsafe { *connection.framed.get_unchecked_mut(index(direction)) = state };
+}
+
+/// The call in the scratch, and how far its direction was walked.
+#[inline(always)]
+pub fn at_hand() -> Option<(&'static mut Walk, &'static mut Scratch)> {
+    let scratch = payload::scratch()?;
+    let walks = Walks::get(get(&scratch.sock))?;
+    Some((walks.direction(scratch.direction()), scratch))
+}
+
+/// Writes the records of the call in the scratch.
+///
+/// Like those that follow it is global, so that the verifier looks at it by itself: see [`payload::payload_copy`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn frames_walk() -> u32 {
+    let Some((walk, scratch)) = at_hand() else {
+        count_lost(Lost::Record);
+        return 0;
+    };
+    moved(walk, scratch);
+    let mut rounds = 0;
+    while frames_round() != 0 {
+        rounds += 1;
+        if rounds == ROUNDS {
+            // More frames than may be walked.
+            lose(walk, scratch);
+            break;
+        }
+    }
+    end(walk, scratch);
+    0
+}
+
+/// Some steps of a walk; 0 after the last.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn frames_round() -> u32 {
+    for _ in 0..STEPS {
+        if frames_step() == 0 {
+            return 0;
+        }
+    }
+    1
+}
+
+/// One step of a walk; 0 after the last.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn frames_step() -> u32 {
+    let Some(scratch) = payload::scratch() else { return 0 };
+    let Some(walks) = Walks::get(get(&scratch.sock)) else {
+        scratch.cursor.stop();
+        return 0;
+    };
+    if step(walks, scratch) {
+        return 1;
+    }
+    if pieces::is_copied(scratch) {
+        return 0;
+    }
+    pieces::make_room(scratch);
+    1
 }
 
 /// A call has moved bytes in a direction whose frames are followed.
@@ -144,6 +217,7 @@ pub fn state(connection: &Connection, direction: Direction) -> u8 {
 fn moved(walk: &mut Walk, scratch: &mut Scratch) {
     let (begin, end) = (scratch.begin_sequence(), get(&scratch.transfer.end_sequence));
     let time_ns = get(&scratch.transfer.header.time_ns);
+    scratch.transfer.tail = [0; 8];
     pieces::begin(scratch);
     let granted = time_ns.wrapping_sub(walk.granted_ns) >> GRANT_SHIFT;
     let budget = u64::from(walk.budget).saturating_add(granted);
@@ -156,44 +230,28 @@ fn moved(walk: &mut Walk, scratch: &mut Scratch) {
     };
     walk.next = end;
     if unseen != 0 && !walk.pass(unseen) {
-        lose(scratch);
+        lose(walk, scratch);
+    } else if get(&walk.protocol) == CHUNKED {
+        walk.keep = pieces::within_limit(scratch, walk.payload);
     }
-}
-
-/// Walks the call that was handed over, or goes on with it; `false` if that is still not all.
-#[inline(always)]
-pub fn walk(scratch: &mut Scratch) -> bool {
-    let Some(walks) = Walks::get(get(&scratch.sock)) else {
-        count_lost(Lost::Record);
-        return true;
-    };
-    if get(&scratch.is_begun) == 0 {
-        scratch.is_begun = 1;
-        scratch.transfer.tail = [0; 8];
-        moved(walks.direction(scratch.direction()), scratch);
-    }
-    for _ in 0..STEPS {
-        if !step(walks, scratch) {
-            break;
-        }
-    }
-    if pieces::is_copied(scratch) {
-        end(scratch);
-        return true;
-    }
-    pieces::make_room(scratch);
-    false
 }
 
 /// The call is walked, as far as it goes.
 #[inline(always)]
-fn end(scratch: &mut Scratch) {
-    if pieces::is_stopped(scratch) {
+fn end(walk: &Walk, scratch: &mut Scratch) {
+    let state = if pieces::is_stopped(scratch) {
         scratch.transfer.header.flags |= OUT_OF_STEP;
         count_lost(Lost::Step);
-        if let Some(connection) = connections::get(get(&scratch.sock)) {
-            // SAFETY: there are two.
-            unsafe { *connection.framed.get_unchecked_mut(index(scratch.direction())) = OUT };
+        OUT
+    } else if get(&walk.protocol) == NONE {
+        payload::payload_tail();
+        UNFOLLOWED
+    } else {
+        FOLLOWED
+    };
+    if state != FOLLOWED {
+        if let Some(connection) = connections::known(get(&scratch.sock)) {
+            set_state(connection, scratch.direction(), state);
         }
     }
     pieces::submit_last(scratch);
@@ -215,19 +273,26 @@ fn step(walks: &mut Walks, scratch: &mut Scratch) -> bool {
     if get(&scratch.cursor.available) == 0 && !pieces::next_vector(scratch) {
         // The rest is not in the process's memory, or not where it was.
         let left = get(&scratch.cursor.left);
-        if walk.pass(left) {
-            pieces::skip(scratch, left);
-        } else {
-            lose(scratch);
+        if !walk.pass(left) {
+            lose(walk, scratch);
+            walk.pass(left);
         }
+        pieces::skip(scratch, left);
         return true;
     }
     if get(&scratch.cursor.available) == 0 {
         // An empty vector.
         return true;
     }
-    if get(&walk.payload) == 0 && !header(walk, scratch, &mut walks.message_direction, direction) {
-        return true;
+    if get(&walk.payload) == 0 {
+        let is_whole = if get(&walk.protocol) == CHUNKED {
+            chunks::frames_size_line() != 0
+        } else {
+            header(walk, scratch, &mut walks.message_direction, direction)
+        };
+        if !is_whole {
+            return true;
+        }
     }
     let keep = get(&walk.keep);
     if keep != 0 {
@@ -237,7 +302,7 @@ fn step(walks: &mut Walks, scratch: &mut Scratch) -> bool {
     } else if get(&scratch.cursor.run) == 0 {
         let payload = get(&walk.payload);
         let available = get(&scratch.cursor.available);
-        let passed = least(&mut scratch.least, payload, available);
+        let passed = least(&mut scratch.opaque, payload, available);
         walk.payload = payload - passed;
         pieces::skip(scratch, passed);
     }
@@ -247,16 +312,18 @@ fn step(walks: &mut Walks, scratch: &mut Scratch) -> bool {
 /// Reads on in a header; `false` if it is not whole yet, or nothing follows it.
 #[inline(always)]
 fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, direction: Direction) -> bool {
-    // SAFETY: the index is 0 or 1.
-    let format = unsafe { FORMATS.get_unchecked((get(&walk.protocol).wrapping_sub(1) & 1) as usize) };
-    let seen = get(&walk.seen) & HEADER_MASK;
+    let Some(format) = Format::of(get(&walk.protocol)) else {
+        lose(walk, scratch);
+        return false;
+    };
+    let seen = get(&walk.seen) & HEADER_MAX;
     let missing = get(&format.header).wrapping_sub(seen);
     let available = get(&scratch.cursor.available);
-    let count = least(&mut scratch.least, missing, available) & HEADER_MASK;
+    let count = least(&mut scratch.opaque, missing, available) & HEADER_MAX;
     // SAFETY: the array is twice as long as either.
     let to = unsafe { walk.header.as_mut_ptr().add(seen as usize) };
     if !user(to, count, get(&scratch.cursor.address)) {
-        lose(scratch);
+        lose(walk, scratch);
         return false;
     }
     pieces::take(scratch, count);
@@ -265,35 +332,32 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
         return false;
     }
     walk.seen = 0;
-    let at = |offset: u32| walk.header.as_ptr().wrapping_add((offset & HEADER_MASK) as usize);
+    let at = |offset: u32| walk.header.as_ptr().wrapping_add((offset & HEADER_MAX) as usize);
     // SAFETY: within the array, and see above.
     let (length, kind) = unsafe {
         let length = at(get(&format.length_at)).cast::<[u8; 4]>().read_volatile();
-        (u32::from_be_bytes(length), at(get(&format.type_at)).read_volatile())
+        (format.length(length), at(get(&format.type_at)).read_volatile())
     };
     let includes = get(&format.length_includes);
-    let length = length >> (get(&format.length_shift) & 31);
     if length < includes {
-        lose(scratch);
+        lose(walk, scratch);
         return false;
     }
     walk.payload = length - includes;
     let length = get(&walk.payload);
-    let kind = least(&mut scratch.least, kind.into(), 63);
-    let is_in = |types: u64| types >> kind & 1 != 0;
-    if is_in(get(&format.messages)) && length < MESSAGE_MAX && *message_direction != direction as u64 {
+    if Format::is_in(&format.messages, kind) && length < MESSAGE_MAX && *message_direction != direction as u64 {
         *message_direction = direction as u64;
         if walk.budget < CAPTURE_TURN {
             walk.budget = CAPTURE_TURN;
         }
     }
-    walk.keep = if is_in(get(&format.whole)) {
+    walk.keep = if Format::is_in(&format.whole, kind) {
         length
     } else {
         let first = get(&format.first);
-        let first = least(&mut scratch.least, length, first);
+        let first = least(&mut scratch.opaque, length, first);
         let budget = get(&walk.budget);
-        let beyond = least(&mut scratch.least, length - first, budget);
+        let beyond = least(&mut scratch.opaque, length - first, budget);
         walk.budget = budget - beyond;
         first + beyond
     };
@@ -302,13 +366,10 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
 
 /// Nothing is known any more of where frames begin.
 #[inline(always)]
-fn lose(scratch: &mut Scratch) {
-    scratch.cursor.stop();
-}
-
-/// The call has more frames than may be walked.
-#[inline(always)]
-pub fn give_up(scratch: &mut Scratch) {
-    lose(scratch);
-    end(scratch);
+fn lose(walk: &mut Walk, scratch: &mut Scratch) {
+    if get(&walk.protocol) == CHUNKED {
+        chunks::leave(walk, scratch);
+    } else {
+        scratch.cursor.stop();
+    }
 }

@@ -7,12 +7,15 @@
 #![no_main]
 
 mod arrivals;
+mod chunks;
 mod connections;
 mod deliveries;
 mod fields;
+mod formats;
 mod frames;
 mod io_uring;
 mod lifecycle;
+mod openings;
 mod output;
 mod payload;
 mod pieces;
@@ -27,7 +30,6 @@ mod target;
 mod tasks;
 mod threads;
 mod transfers;
-mod walkers;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

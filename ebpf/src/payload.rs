@@ -12,7 +12,8 @@ use cargo_beyla_events::{Header, Transfer, CAPTURE_MAX};
 
 use crate::connections::Direction;
 use crate::fields::Sock;
-use crate::frames::{Opening, Walks};
+use crate::frames::Walks;
+use crate::openings::Opening;
 use crate::output;
 use crate::pieces::Cursor;
 
@@ -47,14 +48,22 @@ pub struct Scratch {
     direction: Direction,
     pub memory: Memory,
     progress: Progress,
-    /// The socket, for the programs that walk the call.
+    /// The socket.
     pub sock: Sock,
-    /// 0 until one of them has begun with it.
-    pub is_begun: u32,
     pub opening: Opening,
     pub cursor: Cursor,
-    /// For [`least`].
-    pub least: u32,
+    /// For [`opaque`].
+    pub opaque: u32,
+    /// The size of a head that is looked for, in bytes.
+    pub head_end: u32,
+    /// Bytes that the call has moved: it may take several records.
+    pub moved: u32,
+    /// 1 if the call before it moved bytes in the same direction.
+    pub continues: u32,
+    /// How many of the call's last bytes are not captured where nothing is followed.
+    pub beyond_limit: u32,
+    /// A byte of the process's memory.
+    pub byte: u8,
     /// Where an element of that table is put together.
     pub walks: Walks,
 }
@@ -100,7 +109,7 @@ impl Scratch {
     }
 }
 
-/// How far [`copy`] has come.
+/// How far [`payload_copy`] has come.
 #[repr(C)]
 pub struct Progress {
     /// Bytes copied behind the transfer, from the first on.
@@ -210,14 +219,18 @@ pub struct Vector {
     pub length: u64,
 }
 
-/// Copies up to `limit` of the bytes that the call has moved behind the transfer, and the last ones into
+/// Copies the bytes that the call in the scratch has moved behind its transfer, up to its limit, and the last ones into
 /// its tail if that leaves some out.
-#[inline(always)]
-pub fn copy(scratch: &mut Scratch, limit: u32) {
+///
+/// The verifier looks at a function that is global once for each program, and not once for each way that leads to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn payload_copy() -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
     let memory = get(&scratch.memory);
     let length = get(&scratch.transfer.length);
     scratch.progress =
-        Progress { left: if length < limit { length } else { limit }, count: memory.count, ..Progress::NONE };
+        Progress { left: length - get(&scratch.beyond_limit), count: memory.count, ..Progress::NONE };
     match memory.shape {
         Shape::Buffer => {
             let count = get(&scratch.progress.left);
@@ -225,20 +238,12 @@ pub fn copy(scratch: &mut Scratch, limit: u32) {
             if user(scratch.bytes.as_mut_ptr(), count, memory.address) {
                 scratch.progress.captured = count;
             }
-            if get(&scratch.progress.captured) < length {
-                tail(scratch, memory.address, u64::from(length));
-            }
         }
         Shape::Vectors => {
             for index in 0..MAX_CAPTURED_VECTORS {
                 if index >= get(&scratch.progress.count) || !copy_vector(scratch, memory.address, index, u32::MAX) {
                     break;
                 }
-            }
-            if get(&scratch.progress.captured) < length
-                && vectors_length(scratch, memory, MAX_VECTORS) == u64::from(get(&scratch.transfer.length))
-            {
-                vectors_tail(scratch, memory.address);
             }
         }
         Shape::Batch => {
@@ -269,6 +274,29 @@ pub fn copy(scratch: &mut Scratch, limit: u32) {
         }
         Shape::Elsewhere => {}
     }
+    if get(&scratch.progress.captured) < length {
+        payload_tail();
+    }
+    0
+}
+
+/// Copies the last bytes that the call in the scratch has moved into the tail of its transfer.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn payload_tail() -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
+    let memory = get(&scratch.memory);
+    let length = get(&scratch.moved);
+    match memory.shape {
+        Shape::Buffer => tail(scratch, memory.address, length.into()),
+        Shape::Vectors => {
+            if vectors_length(scratch, memory, MAX_VECTORS) == u64::from(length) {
+                vectors_tail(scratch, memory.address);
+            }
+        }
+        Shape::Batch | Shape::Elsewhere => {}
+    }
+    0
 }
 
 /// Bytes that recvmmsg or sendmmsg moved of one message, by its `struct mmsghdr`.
@@ -294,12 +322,12 @@ fn vectors_length(scratch: &Scratch, memory: Memory, max: u32) -> u64 {
     total
 }
 
-/// Whether the process gave the call of the transfer more bytes than that it moved.
+/// Whether the process gave the call more bytes than it moved.
 #[inline(always)]
 pub fn is_partial() -> bool {
     let Some(scratch) = scratch() else { return false };
-    let (memory, length) = (get(&scratch.memory), get(&scratch.transfer.length));
-    memory.shape == Shape::Vectors && vectors_length(scratch, memory, MAX_BATCH_VECTORS) > u64::from(length)
+    let (memory, moved) = (get(&scratch.memory), get(&scratch.moved));
+    memory.shape == Shape::Vectors && vectors_length(scratch, memory, MAX_BATCH_VECTORS) > u64::from(moved)
 }
 
 #[inline(always)]
@@ -344,12 +372,18 @@ pub fn get<T: Copy>(value: &T) -> T {
     unsafe { core::ptr::read_volatile(value) }
 }
 
-/// The lesser of two numbers, of which the verifier forgets which it was: see [`get`].
+/// A number of which the verifier knows nothing: see [`get`].
+#[inline(always)]
+pub fn opaque(place: &mut u32, value: u32) -> u32 {
+    // SAFETY: a reference is valid for writes.
+    unsafe { core::ptr::write_volatile(place, value) };
+    get(place)
+}
+
+/// The lesser of two numbers, without the verifier knowing which it is.
 #[inline(always)]
 pub fn least(place: &mut u32, one: u32, other: u32) -> u32 {
-    // SAFETY: a reference is valid for writes.
-    unsafe { core::ptr::write_volatile(place, if one < other { one } else { other }) };
-    get(place)
+    opaque(place, if one < other { one } else { other })
 }
 
 /// The last bytes of a stretch of the process's memory that is long enough.

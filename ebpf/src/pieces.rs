@@ -93,6 +93,13 @@ pub fn is_full(scratch: &Scratch) -> bool {
     get(&scratch.cursor.out) > ROOM
 }
 
+/// How many of the next `count` bytes are captured where nothing is followed.
+#[inline(always)]
+pub fn within_limit(scratch: &mut Scratch, count: u32) -> u32 {
+    let allowed = get(&scratch.cursor.left).saturating_sub(get(&scratch.beyond_limit));
+    least(&mut scratch.opaque, count, allowed)
+}
+
 /// Goes on with the next vector; `false` if there is none, or it could not be read.
 #[inline(always)]
 pub fn next_vector(scratch: &mut Scratch) -> bool {
@@ -105,7 +112,7 @@ pub fn next_vector(scratch: &mut Scratch) -> bool {
     scratch.cursor.vector = index + 1;
     scratch.cursor.address = vector.base;
     let length = if vector.length > u64::from(u32::MAX) { u32::MAX } else { vector.length as u32 };
-    scratch.cursor.available = least(&mut scratch.least, length, left);
+    scratch.cursor.available = least(&mut scratch.opaque, length, left);
     true
 }
 
@@ -113,7 +120,7 @@ pub fn next_vector(scratch: &mut Scratch) -> bool {
 #[inline(always)]
 pub fn take(scratch: &mut Scratch, count: u32) -> u32 {
     let available = get(&scratch.cursor.available);
-    let count = least(&mut scratch.least, count, available);
+    let count = least(&mut scratch.opaque, count, available);
     scratch.cursor.run += count;
     scratch.cursor.available = available - count;
     pass(scratch, count);
@@ -162,7 +169,7 @@ pub fn copy(scratch: &mut Scratch, skips: bool) -> bool {
     if out > ROOM + 2 * size_of::<Piece>() as u32 {
         return false;
     }
-    let count = least(&mut scratch.least, run, COPY_MAX);
+    let count = least(&mut scratch.opaque, run, COPY_MAX);
     let count = if count > COPY_MAX { COPY_MAX } else { count };
     let end = out + count;
     let last_word = end & !ALIGNMENT_MASK;

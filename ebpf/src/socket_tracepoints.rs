@@ -8,27 +8,23 @@ use crate::connections::{self, Connection, Direction};
 use crate::fields::Sock;
 use crate::registers::Registers;
 use crate::system_calls::MSG_PEEK;
-use crate::{output, payload, sending, target, transfers, walkers};
+use crate::{output, payload, sending, target, transfers};
 
 /// A receive operation returns. Linux 6.3.
 #[btf_tracepoint(function = "sock_recv_length")]
-#[inline(always)]
 pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     let flags: i32 = context.arg(2);
     if target::is_current_or_found() && flags as u64 & MSG_PEEK == 0 {
-        if returned(&context, Direction::Receive) {
-            walkers::walk_from_socket(&context);
-        }
+        returned(&context, Direction::Receive);
     }
     0
 }
 
 /// A send operation returns. Linux 6.3.
 #[btf_tracepoint(function = "sock_send_length")]
-#[inline(always)]
 pub fn sock_send_length(context: BtfTracePointContext) -> i32 {
-    if target::is_current() && returned(&context, Direction::Send) {
-        walkers::walk_from_socket(&context);
+    if target::is_current() {
+        returned(&context, Direction::Send);
     }
     0
 }
@@ -47,44 +43,40 @@ pub fn tcp_sendmsg_locked(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Whether a walker is to be called.
 #[inline(always)]
-fn returned(context: &BtfTracePointContext, direction: Direction) -> bool {
+fn returned(context: &BtfTracePointContext, direction: Direction) {
     let sock = Sock(context.arg(0));
     let result: i32 = context.arg(1);
     let moved_bytes = if result > 0 { result as u32 } else { 0 };
     let (received, sent) = if direction == Direction::Receive { (moved_bytes, 0) } else { (0, moved_bytes) };
-    let Some(connection) = connections::get_or_adopt(sock, received, sent) else { return false };
+    let Some(connection) = connections::get_or_adopt(sock, received, sent) else { return };
     if connection.family == AF_UNIX {
-        return false;
+        return;
     }
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
-    let mut walks = false;
     if result > 0 {
-        walks = moved(sock, connection, direction, result as u32, time_ns);
+        moved(sock, connection, direction, result as u32, time_ns);
     } else {
         connection.batch_index = 0;
     }
     if direction == Direction::Send {
         sending::ends(connection, i64::from(result));
     }
-    walks
 }
 
 #[inline(always)]
-fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: u32, time_ns: u64) -> bool {
+fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: u32, time_ns: u64) {
     let registers = Registers::of_current();
     let number = registers.number();
     let index = connection.batch_index;
     let memory = registers.memory(number, index);
-    let Some(end) = transfers::end_sequence(sock, connection, || direction, length) else { return false };
-    let walks = transfers::record(sock, connection, || direction, memory, length, end, time_ns);
+    let Some(end) = transfers::end_sequence(sock, connection, || direction, length) else { return };
+    transfers::record(sock, connection, || direction, memory, length, end, time_ns);
     // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew. A
     // message that could not be sent whole ends it.
     if let Some(messages) = registers.batch_length(registers.number()) {
         let whole = direction == Direction::Receive || !payload::is_partial();
         connection.batch_index = if index + 1 < messages && whole { index + 1 } else { 0 };
     }
-    walks
 }

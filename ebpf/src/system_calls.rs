@@ -7,7 +7,7 @@ use crate::connections::{self, Connection, Direction};
 use crate::fields::{is_last_reference, setting, Sock};
 use crate::payload::{self, Memory, NotedDirection};
 use crate::registers::Registers;
-use crate::{lifecycle, output, sending, target, transfers, walkers};
+use crate::{lifecycle, output, sending, target, transfers};
 
 /// `MSG_PEEK` of `<sys/socket.h>`
 pub const MSG_PEEK: u64 = 2;
@@ -153,7 +153,6 @@ fn send_begins(descriptor: u64) {
 
 /// A system call returns. Linux 2.6.28; with BTF 5.5.
 #[btf_tracepoint(function = "sys_exit")]
-#[inline(always)]
 pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     if !target::is_current_or_found() {
         return 0;
@@ -189,8 +188,8 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         }
         _ => return 0,
     };
-    if NotedDirection::new(direction).is_some_and(|direction| returned(registers, descriptor, direction, result)) {
-        walkers::walk_from_call(&context);
+    if let Some(direction) = NotedDirection::new(direction) {
+        returned(registers, descriptor, direction, result);
     }
     0
 }
@@ -214,18 +213,18 @@ fn accepted(listener: u64, descriptor: u64) {
     }
 }
 
-/// Whether a walker is to be called.
 #[inline(always)]
-fn returned(registers: &Registers, descriptor: u64, direction: NotedDirection, result: i64) -> bool {
-    let Some((sock, connection)) = connection(descriptor) else { return false };
+fn returned(registers: &Registers, descriptor: u64, direction: NotedDirection, result: i64) {
+    let Some((sock, connection)) = connection(descriptor) else { return };
     let time_ns = output::now();
     connections::announce(sock, connection, time_ns);
     let end_of_stream = result == 0 && direction.get() == Direction::Receive && connection.family == AF_UNIX;
-    let walks = (result > 0 || end_of_stream) && moved(sock, connection, registers, direction, result, time_ns);
+    if result > 0 || end_of_stream {
+        moved(sock, connection, registers, direction, result, time_ns);
+    }
     if direction.get() == Direction::Send {
         sending::ends(connection, result);
     }
-    walks
 }
 
 #[inline(always)]
@@ -236,7 +235,7 @@ fn moved(
     direction: NotedDirection,
     result: i64,
     time_ns: u64,
-) -> bool {
+) {
     let mut length = result as u32;
     let number = registers.number();
     let memory = if registers.batch_length(number).is_some() {
@@ -247,8 +246,8 @@ fn moved(
     } else {
         registers.memory(number, 0)
     };
-    let Some(end) = transfers::end_sequence(sock, connection, || direction.get(), length) else { return false };
-    transfers::record(sock, connection, || direction.get(), memory, length, end, time_ns)
+    let Some(end) = transfers::end_sequence(sock, connection, || direction.get(), length) else { return };
+    transfers::record(sock, connection, || direction.get(), memory, length, end, time_ns);
 }
 
 /// Bytes that recvmmsg or sendmmsg moved.

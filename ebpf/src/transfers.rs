@@ -8,9 +8,9 @@ use cargo_beyla_events::{
 use crate::connections::{Connection, Direction};
 use crate::deliveries;
 use crate::fields::{counted, Sock};
-use crate::frames;
 use crate::payload::{self, Memory};
 use crate::threads;
+use crate::{frames, openings};
 
 /// How far the connection has come in a direction, after `length` bytes more on a Unix socket. If that cannot be read,
 /// the call has no record, and the next one's number tells how many bytes it moved.
@@ -35,10 +35,8 @@ pub fn end_sequence(
     })
 }
 
-/// Writes the record of a call that moved `length` bytes, or met the end of the stream; `true` if the program still has
-/// to call a walker, which will write it. (`direction` is a function for the sake of those who keep it where the
-/// verifier does not look.)
-#[must_use]
+/// Writes the records of a call that moved `length` bytes, or met the end of the stream. (`direction` is a function for
+/// the sake of those who keep it where the verifier does not look.)
 #[inline(always)]
 pub fn record(
     sock: Sock,
@@ -48,8 +46,8 @@ pub fn record(
     length: u32,
     end_sequence: u32,
     time_ns: u64,
-) -> bool {
-    let Some(scratch) = payload::scratch() else { return false };
+) {
+    let Some(scratch) = payload::scratch() else { return };
     scratch.memory = memory;
     let mut transfer = Transfer {
         header: Header { kind: kind::RECEIVE, flags: 0, size: 0, time_ns, connection: connection.id },
@@ -99,22 +97,26 @@ pub fn record(
         }
     }
     scratch.transfer = transfer;
+    scratch.moved = length;
+    scratch.continues = (connection.last_direction == direction() as u32).into();
+    let limit = limit(connection, direction(), length);
+    scratch.beyond_limit = length.saturating_sub(limit);
+    scratch.sock = sock;
+    scratch.set_direction(direction());
     // Asked anew each time, so that the verifier need not follow each answer through all that comes between.
     if frames::state(connection, direction()) == frames::OUT {
         scratch.transfer.header.flags |= OUT_OF_STEP;
     }
     if frames::state(connection, direction()) != frames::FOLLOWED {
-        let limit = limit(connection, direction(), length);
-        payload::copy(scratch, limit);
+        payload::payload_copy();
         if frames::state(connection, direction()) == frames::OUT
-            || !frames::begin(sock, connection, direction(), scratch)
+            || !openings::begins(connection, direction(), scratch)
         {
             payload::submit(scratch);
-            return false;
+            return;
         }
     }
-    frames::hand_over(sock, direction(), scratch);
-    true
+    frames::frames_walk();
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -32,12 +32,6 @@ const ALWAYS: [&str; 6] = [
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
 const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
-/// A program that the one on a tracepoint calls for what it has not walked: its name, the tracepoint, and the map that
-/// it is called by.
-type Walker = (&'static str, &'static str, &'static str);
-const CALL_WALKER: Walker = ("walk_call", "sys_exit", "CALL_WALKER");
-/// For receive and send calls: the two tracepoints have one type.
-const SOCKET_WALKER: Walker = ("walk_socket", "sock_recv_length", "SOCKET_WALKER");
 const DATA_READY: &str = "sk_data_ready";
 const TCP_PROBE: &str = "tcp_probe";
 
@@ -151,18 +145,11 @@ impl Programs {
         if arguments.explain.is_some() {
             wanted.extend(SCHEDULER);
         }
-        let walkers = if socket { &[CALL_WALKER, SOCKET_WALKER][..] } else { &[CALL_WALKER] };
         // What takes the verifier longest is begun first.
-        let on_tracepoints = SYSTEM_CALLS.iter().chain(&wanted).map(|&name| (name, name));
-        let to_load: Vec<(&'static str, &'static str)> =
-            walkers.iter().map(|&(name, tracepoint, _)| (name, tracepoint)).chain(on_tracepoints).collect();
-        let loaded = to_load.iter().map(|&(name, _)| name).collect();
+        let loaded: Vec<&'static str> = SYSTEM_CALLS.iter().chain(&wanted).copied().collect();
         let registers = settings.user_registers != 0;
         let mut programs = Self { ebpf, loaded, wanted, system_calls: None, socket, registers };
-        programs.verify(&to_load, &btf)?;
-        for (name, _, map) in walkers {
-            programs.make_callable(name, map)?;
-        }
+        programs.verify(&btf)?;
         Ok(programs)
     }
 
@@ -268,30 +255,19 @@ impl Programs {
     }
 
     /// Loads the programs, all at once: what takes time is the kernel's verifier, and it may use every CPU.
-    ///
-    /// Each comes with its tracepoint.
-    fn verify(&mut self, to_load: &[(&'static str, &'static str)], btf: &Btf) -> Result<(), ProgramsError> {
+    fn verify(&mut self, btf: &Btf) -> Result<(), ProgramsError> {
         let mut programs: Vec<(&str, &mut Program)> = self.ebpf.programs_mut().collect();
         std::thread::scope(|scope| {
-            let mut loading = Vec::with_capacity(to_load.len());
-            for &(name, tracepoint) in to_load {
+            let mut loading = Vec::with_capacity(self.loaded.len());
+            for &name in &self.loaded {
                 let place = programs.iter().position(|(found, _)| *found == name).ok_or_else(|| missing(name))?;
                 let (_, program) = programs.swap_remove(place);
-                loading.push(scope.spawn(move || load_one(name, tracepoint, program, btf)));
+                loading.push(scope.spawn(move || load_one(name, program, btf)));
             }
             let loaded =
                 loading.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(ended_early("loads probes"))));
             loaded.collect()
         })
-    }
-
-    /// Lets other programs call this one.
-    fn make_callable(&mut self, name: &'static str, map: &'static str) -> Result<(), ProgramsError> {
-        let failed = |error: ProgramError| ProgramsError::Program { name, source: error.into() };
-        let program = self.program(name)?.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(failed)?;
-        let map = self.ebpf.map_mut(map).ok_or_else(|| missing(map))?;
-        let set = ProgramArray::try_from(map).and_then(|mut programs| programs.set(0, &program, 0));
-        set.map_err(|error| ProgramsError::Load(error.into()))
     }
 
     fn attach_one(&mut self, name: &'static str) -> Result<BtfTracePointLinkId, ProgramsError> {
@@ -310,10 +286,10 @@ pub(super) fn ended_early(what: &str) -> ProgramsError {
     ProgramsError::Load(format!("a thread that {what} ended early").into())
 }
 
-fn load_one(name: &'static str, tracepoint: &str, program: &mut Program, btf: &Btf) -> Result<(), ProgramsError> {
+fn load_one(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), ProgramsError> {
     let failed = |error: ProgramError| ProgramsError::Program { name, source: error.into() };
     let program: &mut BtfTracePoint = program.try_into().map_err(failed)?;
-    program.load(tracepoint, btf).map_err(failed)
+    program.load(name, btf).map_err(failed)
 }
 
 pub(super) fn missing(what: &str) -> ProgramsError {

@@ -22,7 +22,7 @@ pub const CAPTURE_MAX: usize = 16 * 1024;
 /// one end sends beyond it is a body; [`CAPTURE_CONTINUED`] bytes of each of its operations are captured.
 pub const CAPTURE_TURN: u32 = 20 * 1024;
 
-/// Captured from each operation once [`CAPTURE_TURN`] is used up: enough for the size line of a chunk.
+/// Captured from each operation once [`CAPTURE_TURN`] is used up, beside the size lines of chunks.
 pub const CAPTURE_CONTINUED: u32 = 256;
 
 /// `AF_UNIX`, `AF_INET`, `AF_INET6` as in `<sys/socket.h>`, the same on every architecture of Linux.
