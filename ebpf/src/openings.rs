@@ -110,7 +110,8 @@ fn is_settings(first: u64) -> bool {
 /// Whether a chunked body may begin in the call and go on behind it.
 #[inline(always)]
 fn may_be_chunked(scratch: &Scratch) -> bool {
-    get(&scratch.continues) != 0 || get(&scratch.transfer.length) >= CHUNKS_MIN
+    let length = get(&scratch.transfer.length);
+    get(&scratch.continues) != 0 || length >= CHUNKS_MIN || scratch.captured() < length
 }
 
 /// Whether a call begins with the size line of a chunk, or with a head and then that.

@@ -229,8 +229,7 @@ pub extern "C" fn payload_copy() -> u32 {
     let Some(scratch) = scratch() else { return 0 };
     let memory = get(&scratch.memory);
     let length = get(&scratch.transfer.length);
-    scratch.progress =
-        Progress { left: length - get(&scratch.beyond_limit), count: memory.count, ..Progress::NONE };
+    scratch.progress = Progress { left: length - get(&scratch.beyond_limit), count: memory.count, ..Progress::NONE };
     match memory.shape {
         Shape::Buffer => {
             let count = get(&scratch.progress.left);

@@ -8,6 +8,7 @@ use cargo_beyla_events::{
 use crate::connections::{Connection, Direction};
 use crate::deliveries;
 use crate::fields::{counted, Sock};
+use crate::output::{count_lost, Lost};
 use crate::payload::{self, Memory};
 use crate::threads;
 use crate::{frames, openings};
@@ -86,14 +87,17 @@ pub fn record(
             } else {
                 deliveries::sent(connection, end_sequence)
             };
-            transfer.received_sequence = if connection.family == AF_UNIX {
-                connection.unix_received
-            } else if connection.received_sequence == connection.queued_sequence {
-                // All that has come was seen to be received.
-                connection.received_sequence
-            } else {
-                counted(sock.copied_sequence()).unwrap_or(connection.received_sequence)
-            };
+            transfer.received_sequence = connection.received_sequence;
+            if connection.family == AF_UNIX {
+                transfer.received_sequence = connection.unix_received;
+            } else if connection.received_sequence != connection.queued_sequence {
+                // Not all that has come was seen to be received.
+                if let Some(sequence) = sock.copied_sequence() {
+                    transfer.received_sequence = sequence;
+                } else {
+                    count_lost(Lost::Read);
+                }
+            }
         }
     }
     scratch.transfer = transfer;
@@ -109,8 +113,7 @@ pub fn record(
     }
     if frames::state(connection, direction()) != frames::FOLLOWED {
         payload::payload_copy();
-        if frames::state(connection, direction()) == frames::OUT
-            || !openings::begins(connection, direction(), scratch)
+        if frames::state(connection, direction()) == frames::OUT || !openings::begins(connection, direction(), scratch)
         {
             payload::submit(scratch);
             return;

@@ -1,12 +1,14 @@
-//! What the kernel side captures of HTTP/2: the header of each frame, wherever the calls tear it, and what its reader
-//! needs of the payload. The truth is what the client sent.
+//! What the kernel side captures of frames: of HTTP/2 the header of each, wherever the calls tear it, and what its reader
+//! needs of the payload; of a chunked body of HTTP/1 each size line; of a long head all. The truth is what was sent.
 
 use std::path::Path;
 
 use beyla_tests::both::both_ways;
+use beyla_tests::bulk::{self, BULK_SERVER};
 use beyla_tests::fixture;
 use beyla_tests::odd::ODD_SERVER;
-use beyla_tests::run::Run;
+use beyla_tests::report::{Report, Request};
+use beyla_tests::run::{Capture, Run};
 use cargo_beyla_events::{CAPTURED_PIECES, Header, OUT_OF_STEP, Piece, Transfer, kind};
 use zerocopy::FromBytes;
 
@@ -142,4 +144,114 @@ fn bulk_transfers_cost_little() {
     let whole = sent.len();
     let judge = |known: &[Option<u8>]| assert!(known.iter().flatten().count() < whole / 3);
     captures(&sent, 1, |_, sent| vec![sent.to_vec()], judge);
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// The sizes of the bodies of each request of a path, request and response, in their order.
+fn bodies<'a>(report: &'a Report, path: &'a str) -> Vec<(Option<u64>, Option<u64>)> {
+    let body = |request: &Request| {
+        assert_eq!((request.outcome.as_str(), request.status), ("complete", Some(200)), "{request:?}");
+        (request.request_bytes.body, request.response_bytes.expect("a response").body)
+    };
+    report.of_path(path).map(body).collect()
+}
+
+#[test]
+fn bulk_transfers_and_small_requests_share_a_connection() {
+    const SIZE: u64 = 64 * MIB;
+    const SMALL: u64 = 200;
+    for capture in [Capture::Socket, Capture::Syscalls] {
+        let run = Run::of(BULK_SERVER, capture).start();
+        bulk::both_ways_at_once(run.port, SIZE as usize, SMALL as usize);
+        let report = run.stop();
+        report.check();
+        assert_eq!((report.totals.requests, report.totals.connections), (SMALL + 2, 1));
+        assert_eq!((report.totals.errors, report.totals.incomplete), (0, 0));
+        assert!(report.unseen.is_empty(), "{:?}", report.unseen);
+        assert!(report.requests.iter().all(|request| request.protocol == "http/2"));
+        assert_eq!(bodies(&report, "/up"), [(Some(SIZE), Some(8))]);
+        assert_eq!(bodies(&report, &format!("/down/{SIZE}/65536")), [(Some(0), Some(SIZE))]);
+        for length in 0..SMALL {
+            assert_eq!(bodies(&report, &format!("/down/{length}/65536")), [(Some(0), Some(length))]);
+        }
+    }
+}
+
+#[test]
+fn chunked_downloads_have_their_size() {
+    let sizes = [(100, 7), (100_000, 5000), (3 * MIB, 1000), (4 * MIB, 65_536), (4 * MIB, MIB)];
+    let paths = sizes.map(|(size, chunk)| (format!("/down/{size}/{chunk}"), size));
+    both_ways(|capture| {
+        let run = Run::of(BULK_SERVER, capture).start();
+        let mut client = run.connect();
+        for (path, _) in &paths {
+            client.get(path);
+            client.get("/head/0");
+        }
+        let report = run.stop();
+        for (path, size) in &paths {
+            assert_eq!(bodies(&report, path), [(Some(0), Some(*size))], "{path}");
+        }
+        assert_eq!(bodies(&report, "/head/0"), vec![(Some(0), Some(100_000)); paths.len()]);
+        report
+    });
+}
+
+/// A request with a chunked body, and the size of that.
+fn chunked(name: &str, chunks: &[usize]) -> (Vec<u8>, u64) {
+    let mut message = format!("POST /up?{name} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
+    for chunk in chunks {
+        message.extend(format!("{chunk:X};a=b\r\n").into_bytes());
+        message.resize(message.len() + chunk, b'y');
+        message.extend(b"\r\n");
+    }
+    message.extend(b"0\r\na: trailer\r\n\r\n");
+    (message, chunks.iter().sum::<usize>() as u64)
+}
+
+#[test]
+fn chunked_uploads_have_their_size() {
+    let large = [8192; 400];
+    let uneven = [100, 200, 300_000, 5, 7, 400_000];
+    both_ways(|capture| {
+        let run = Run::of(BULK_SERVER, capture).start();
+        for (part, chunks) in [(4096, &[3000; 1000][..]), (65_536, &[100_000; 50]), (1460, &uneven), (100_000, &large)]
+        {
+            let (message, size) = chunked(&part.to_string(), chunks);
+            let mut client = run.connect();
+            let response = client.send_in_parts(message, part).response();
+            assert_eq!(response.body, size.to_string().into_bytes());
+            // What follows is read as well.
+            client.get("/head/0");
+        }
+        let report = run.stop();
+        let sizes = [3_000_000, 5_000_000, 700_312, 8192 * 400].map(|size| (Some(size), Some(7)));
+        let mut expected = sizes.to_vec();
+        expected[2].1 = Some(6);
+        assert_eq!(bodies(&report, "/up"), expected);
+        assert_eq!(bodies(&report, "/head/0").len(), 4);
+        report
+    });
+}
+
+#[test]
+fn a_head_of_up_to_16_kib_is_read_before_a_body() {
+    let sizes = [7000, 9000, 12_000, 16_000];
+    both_ways(|capture| {
+        let run = Run::of(BULK_SERVER, capture).start();
+        let mut client = run.connect();
+        for size in sizes {
+            client.get(&format!("/head/{size}"));
+        }
+        let report = run.stop();
+        for size in sizes {
+            let path = format!("/head/{size}");
+            assert_eq!(bodies(&report, &path), [(Some(0), Some(100_000))]);
+            assert!(
+                report.of_path(&path).all(|request| request.response_bytes.is_some_and(|bytes| bytes.header > size))
+            );
+        }
+        report
+    });
 }
