@@ -38,7 +38,7 @@ step() {
 
 # What the steps call, and the Debian package that has it.
 programs="cc:gcc c++:g++ curl:curl sudo:sudo useradd:passwd runuser:util-linux unshare:util-linux mount:mount
-    script:bsdutils setcap:libcap2-bin xmllint:libxml2-utils"
+    h2load:nghttp2-client script:bsdutils setcap:libcap2-bin xmllint:libxml2-utils"
 
 system_packages() {
     local entry packages=()
@@ -112,11 +112,14 @@ install_cargo_fuzz() {
     cargo install --quiet cargo-fuzz --version 0.13.2 --locked --root "$tools"
 }
 
-# On stable Rust: the sanitizer's flags are all that would want a nightly one.
+# On stable Rust: the sanitizer's flags are all that would want a nightly one. The targets share the time.
 fuzz() {
-    mkdir -p fuzz/corpus/records
-    RUSTC_BOOTSTRAP=1 cargo fuzz run records fuzz/corpus/records fuzz/seeds/records -- \
-        -max_total_time="${FUZZ_SECONDS:-60}" -print_final_stats=1
+    local target
+    for target in records http2 grpc; do
+        mkdir -p "fuzz/corpus/$target"
+        RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+            -max_total_time=$((${FUZZ_SECONDS:-60} / 3)) -print_final_stats=1
+    done
 }
 
 main() {

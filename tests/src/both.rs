@@ -6,10 +6,16 @@ use crate::run::Capture;
 /// Plays a scenario once for each way of capture, checks what must hold in every report, and holds
 /// the two against each other, row for row.
 pub fn both_ways(scenario: impl Fn(Capture) -> Report) {
-    let [socket, syscalls] = [Capture::Socket, Capture::Syscalls].map(|capture| {
+    let [socket, syscalls] = each_way(scenario);
+    assert_eq!(socket.without_times(), syscalls.without_times(), "left by socket tracepoints, right by system calls");
+}
+
+/// The same where two runs differ in what the tool does not decide: HPACK makes a header short whose like came before on
+/// its connection, so that its size depends on the order of the streams and on the date.
+pub fn each_way(scenario: impl Fn(Capture) -> Report) -> [Report; 2] {
+    [Capture::Socket, Capture::Syscalls].map(|capture| {
         let report = scenario(capture);
         report.check();
         report
-    });
-    assert_eq!(socket.without_times(), syscalls.without_times(), "left by socket tracepoints, right by system calls");
+    })
 }

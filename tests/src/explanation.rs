@@ -37,6 +37,26 @@ pub struct Parts {
     pub waiting: u64,
 }
 
+/// The `respond` phase of a request, opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct RespondParts {
+    pub running: u64,
+    pub runnable: u64,
+    pub blocked: u64,
+    pub scheduled: u64,
+    pub waiting: u64,
+    pub client: u64,
+}
+
+impl RespondParts {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        let Self { running, runnable, blocked, scheduled, waiting, client } = *self;
+        running + runnable + blocked + scheduled + waiting + client
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are the contract's")]
 pub struct Place {

@@ -1,15 +1,17 @@
-//! A Prometheus of its own, and what it knows.
+//! A Prometheus of its own, and what it knows; and what it would scrape.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::client::{Client, get};
 use crate::fixture;
+use crate::run::Running;
 use crate::system::free_port;
 use crate::wait::{LONG, poll};
 
@@ -118,6 +120,38 @@ impl Drop for Prometheus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The port that the tool says its metrics are on.
+pub fn metrics_port(run: &Running) -> u16 {
+    let told = run.stderr();
+    let url = told.split_whitespace().find(|word| word.starts_with("http://") && word.ends_with("/metrics"));
+    let port = url.and_then(|url| url.trim_end_matches("/metrics").rsplit(':').next()?.parse().ok());
+    port.unwrap_or_else(|| panic!("no address in:\n{told}"))
+}
+
+/// Scrapes as a client that asks for a format.
+pub fn scrape(port: u16, accept: &str) -> String {
+    let mut client = Client::connect(port);
+    let answer = client.send(get("/metrics").replacen("\r\n", &format!("\r\naccept: {accept}\r\n"), 1)).response();
+    assert_eq!(answer.status, 200);
+    assert!(answer.field("content-type").is_some_and(|of| of.starts_with(accept)), "{}", answer.header);
+    String::from_utf8(answer.body).expect("text")
+}
+
+/// `promtool check metrics` has nothing to say.
+pub fn promtool_is_content(text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed: apt-get install prometheus");
+    promtool.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+    let output = promtool.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
 }
 
 fn labels(object: &Value) -> BTreeMap<String, String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::explanation::{Explain, Finding, Handle, Parts, Unit};
+use crate::explanation::{Explain, Finding, Handle, Parts, RespondParts, Unit};
 use crate::rows;
 
 /// The JSON report, field by field as it is documented.
@@ -87,6 +87,7 @@ pub struct Request {
     pub pid: u32,
     pub protocol: String,
     pub stream: Option<u64>,
+    pub grpc: Option<Grpc>,
     pub method: String,
     pub path: String,
     pub query: Option<String>,
@@ -97,6 +98,7 @@ pub struct Request {
     pub total_ns: u64,
     pub phases: Phases,
     pub handle: Option<Handle>,
+    pub respond: Option<RespondParts>,
     pub accept_wait_ns: Option<u64>,
     pub request_bytes: Bytes,
     pub response_bytes: Option<Bytes>,
@@ -106,6 +108,25 @@ pub struct Request {
     pub trace_id: Option<String>,
     pub span_id: Option<String>,
     pub parent_span_id: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Grpc {
+    pub service: String,
+    pub method: String,
+    pub status: Option<u32>,
+    pub request_messages: Option<u64>,
+    pub response_messages: Option<u64>,
+    pub timeout_ns: Option<u64>,
+}
+
+impl Grpc {
+    /// Whether the status means that the server failed: UNKNOWN, `DEADLINE_EXCEEDED`, UNIMPLEMENTED, INTERNAL, UNAVAILABLE,
+    /// `DATA_LOSS`.
+    pub fn is_error(&self) -> bool {
+        matches!(self.status, Some(2 | 4 | 12 | 13 | 14 | 15))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -240,6 +261,9 @@ impl Report {
             if let Some(handle) = &request.handle {
                 handle.check(request.phases.queue, request.phases.handle);
             }
+            if let Some(respond) = &request.respond {
+                assert_eq!(Some(respond.sum()), request.phases.respond, "{request:#?}");
+            }
         }
         for finding in &self.findings {
             finding.check();
@@ -277,7 +301,8 @@ impl Request {
     }
 
     fn is_error(&self) -> bool {
-        self.status.is_some_and(|status| status >= 500) || self.outcome == "server closed"
+        let grpc = self.grpc.as_ref().is_some_and(Grpc::is_error);
+        grpc || self.status.is_some_and(|status| status >= 500) || self.outcome == "server closed"
     }
 
     fn check(&self, report: &Report) {
@@ -303,9 +328,11 @@ impl Request {
             _ => address.rsplit('/').next().unwrap_or_default().to_owned(),
         };
         format!(
-            "{} {} query {:?} route {} client {} server {} phases {:?}",
+            "{} {} stream {:?} {:?} query {:?} route {} client {} server {} phases {:?}",
             rows::of(self),
             self.protocol,
+            self.stream,
+            self.grpc,
             self.query,
             self.route,
             host(&self.client),

@@ -55,6 +55,10 @@ pub const LATENCY_LAB: Server = Server { package: "latency_lab", bin: "latency_l
 pub const ACTIX_LAB: Server = Server { package: "actix_lab", bin: "actix_lab" };
 /// `examples/total_request_times`
 pub const TOTAL_REQUEST_TIMES: Server = Server { package: "total_request_times", bin: "total_request_times" };
+/// `examples/grpc`
+pub const GRPC_SERVER: Server = Server { package: "grpc", bin: "grpc_server" };
+/// The package's own server of HTTP/2 on hyper, with a runtime of one thread.
+pub const HTTP2_SERVER: Server = Server { package: "beyla-tests", bin: "http2_server" };
 /// The package's own server on hyper, with a runtime of one thread.
 pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.

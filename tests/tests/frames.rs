@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use beyla_tests::both::both_ways;
+use beyla_tests::both::{both_ways, each_way};
 use beyla_tests::bulk::{self, BULK_SERVER};
 use beyla_tests::fixture;
+use beyla_tests::frames::frame;
 use beyla_tests::odd::ODD_SERVER;
 use beyla_tests::report::{Report, Request};
-use beyla_tests::run::{Capture, Run};
+use beyla_tests::run::Run;
 use cargo_beyla_events::{CAPTURED_PIECES, Header, OUT_OF_STEP, Piece, Transfer, kind};
 use zerocopy::FromBytes;
 
@@ -19,11 +20,6 @@ const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 /// Captured of each payload of DATA, at the least.
 const FIRST: usize = 16;
-
-fn frame(kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, 0], &stream.to_be_bytes(), payload].concat()
-}
 
 /// What was received on each connection, in the order of their first records: the bytes that are known.
 fn received(recording: &Path) -> Vec<Vec<Option<u8>>> {
@@ -115,11 +111,11 @@ fn captures(
 fn exchange() -> Vec<u8> {
     [
         PREFACE.to_vec(),
-        frame(SETTINGS, 0, &[]),
-        frame(HEADERS, 1, &[0x83, 0x84, 0x86, 0x41, 0x01, 0x61]),
-        frame(DATA, 1, &[b'a'; 30]),
-        frame(DATA, 1, &[]),
-        frame(WINDOW_UPDATE, 0, &[0, 0, 0x10, 0]),
+        frame(SETTINGS, 0, 0, &[]),
+        frame(HEADERS, 0, 1, &[0x83, 0x84, 0x86, 0x41, 0x01, 0x61]),
+        frame(DATA, 0, 1, &[b'a'; 30]),
+        frame(DATA, 0, 1, &[]),
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0x10, 0]),
     ]
     .concat()
 }
@@ -138,9 +134,9 @@ fn frames_torn_at_every_byte() {
 fn bulk_transfers_cost_little() {
     let mut sent = exchange();
     for _ in 0..500 {
-        sent.extend(frame(DATA, 3, &[b'b'; 16 * 1024]));
+        sent.extend(frame(DATA, 0, 3, &[b'b'; 16 * 1024]));
     }
-    sent.extend(frame(HEADERS, 5, &[0x83, 0x84, 0x86, 0x41, 0x01, 0x61]));
+    sent.extend(frame(HEADERS, 0, 5, &[0x83, 0x84, 0x86, 0x41, 0x01, 0x61]));
     let whole = sent.len();
     let judge = |known: &[Option<u8>]| assert!(known.iter().flatten().count() < whole / 3);
     captures(&sent, 1, |_, sent| vec![sent.to_vec()], judge);
@@ -161,11 +157,12 @@ fn bodies<'a>(report: &'a Report, path: &'a str) -> Vec<(Option<u64>, Option<u64
 fn bulk_transfers_and_small_requests_share_a_connection() {
     const SIZE: u64 = 64 * MIB;
     const SMALL: u64 = 200;
-    for capture in [Capture::Socket, Capture::Syscalls] {
+    let reports = each_way(|capture| {
         let run = Run::of(BULK_SERVER, capture).start();
         bulk::both_ways_at_once(run.port, SIZE as usize, SMALL as usize);
-        let report = run.stop();
-        report.check();
+        run.stop()
+    });
+    for report in reports {
         assert_eq!((report.totals.requests, report.totals.connections), (SMALL + 2, 1));
         assert_eq!((report.totals.errors, report.totals.incomplete), (0, 0));
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);

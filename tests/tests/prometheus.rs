@@ -1,14 +1,11 @@
 //! Metrics as a real Prometheus takes them, held against the report and against what the client sent.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 
 use beyla_tests::both::both_ways;
-use beyla_tests::client::{Client, get};
-use beyla_tests::prometheus::Prometheus;
+use beyla_tests::prometheus::{Prometheus, metrics_port, promtool_is_content, scrape};
 use beyla_tests::report::Report;
-use beyla_tests::run::{Capture, LATENCY_LAB, Run, Running};
+use beyla_tests::run::{Capture, LATENCY_LAB, Run};
 use beyla_tests::wait::{LONG, poll};
 
 /// What the client sends: path, how often, and the route and the status code that it then counts under.
@@ -21,14 +18,6 @@ const SENT: [(&str, usize, &str, &str); 5] = [
 ];
 
 const DURATION: &str = "http_server_request_duration_seconds";
-
-/// The port that the tool says its metrics are on.
-fn metrics_port(run: &Running) -> u16 {
-    let told = run.stderr();
-    let url = told.split_whitespace().find(|word| word.starts_with("http://") && word.ends_with("/metrics"));
-    let port = url.and_then(|url| url.trim_end_matches("/metrics").rsplit(':').next()?.parse().ok());
-    port.unwrap_or_else(|| panic!("no address in:\n{told}"))
-}
 
 fn counts(prometheus: &Prometheus) -> BTreeMap<(String, String), u64> {
     let samples = prometheus.query(&format!("sum by (http_route, http_response_status_code) ({DURATION}_count)"));
@@ -56,30 +45,6 @@ fn p99(report: &Report, route: &str) -> f64 {
 fn bucket(bounds: &[f64], value: f64) -> (f64, f64) {
     let at = bounds.partition_point(|bound| *bound < value);
     (at.checked_sub(1).map_or(f64::NEG_INFINITY, |below| bounds[below]), bounds[at])
-}
-
-/// Scrapes as a client that asks for a format.
-fn scrape(port: u16, accept: &str) -> String {
-    let mut client = Client::connect(port);
-    let answer = client.send(get("/metrics").replacen("\r\n", &format!("\r\naccept: {accept}\r\n"), 1)).response();
-    assert_eq!(answer.status, 200);
-    assert!(answer.field("content-type").is_some_and(|of| of.starts_with(accept)), "{}", answer.header);
-    String::from_utf8(answer.body).expect("text")
-}
-
-/// `promtool check metrics` has nothing to say.
-fn promtool_is_content(text: &str) {
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is installed: apt-get install prometheus");
-    promtool.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
-    let output = promtool.wait_with_output().expect("it ends");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
 }
 
 #[test]

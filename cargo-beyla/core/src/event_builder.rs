@@ -1,6 +1,6 @@
 //! Builds the events of a run for tests, as the kernel side records them.
 
-mod explain;
+mod runtime;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation, frame
 use crate::model::connection::Endpoint;
 use crate::transport::segment::Direction;
 
-pub(crate) use explain::{library, own, system};
+pub(crate) use runtime::{library, own, system};
 
 /// The records of a run, one after the other. Each operation takes 10 ns, and 10 ns go by between two.
 #[derive(Debug, Default)]
@@ -139,7 +139,7 @@ impl EventBuilder {
         self.operation(direction, connection, data, Captured::first(&data[..captured]))
     }
 
-    /// Moves bytes, of which these pieces are captured.
+    /// Moves bytes; only these pieces of them are captured.
     pub(crate) fn transfer_in_pieces(
         &mut self,
         direction: Direction,

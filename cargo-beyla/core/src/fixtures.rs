@@ -9,8 +9,9 @@ pub use explained::{explained, explained_without_lines};
 use crate::analysis::baseline::compare::{Comparison, Evidence, Row, Subject, Verdict};
 use crate::analysis::baseline::estimate::{Change, Trend};
 use crate::model::boundaries::Boundaries;
-use crate::model::connection::{ConnectionInfo, Endpoint, Owner};
+use crate::model::connection::{ConnectionInfo, Endpoint, Owner, StreamId};
 use crate::model::duration::Distribution;
+use crate::model::grpc::Grpc;
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::summary::{RouteSummary, Summary, Totals, Unseen};
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
@@ -57,6 +58,25 @@ pub fn request(id: u64, path: &str) -> Request {
         response_bytes: Some(MessageBytes { header: 90, body: Some(28) }),
         explanation: None,
         trace: None,
+    }
+}
+
+/// The `id`th request of a run, which called a method of gRPC that answered with this status.
+pub fn grpc_call(id: u64, status: u32) -> Request {
+    let grpc = Grpc {
+        service: "shop.v1.Cart".into(),
+        method: "Add".into(),
+        status: Some(status),
+        request_messages: Some(1),
+        response_messages: Some(u64::from(status == 0)),
+        timeout_ns: None,
+    };
+    Request {
+        protocol: "http/2",
+        stream: Some(StreamId(2 * id - 1)),
+        grpc: Some(grpc.into()),
+        method: "POST".into(),
+        ..request(id, "/shop.v1.Cart/Add")
     }
 }
 

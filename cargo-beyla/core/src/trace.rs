@@ -78,7 +78,7 @@ pub struct Trace {
     state: RunState,
     ended: EndedRequests,
     listening: Vec<Listener>,
-    /// When the server was told to end, in nanoseconds.
+    /// When the server was asked to end, in nanoseconds.
     stopping_ns: u64,
     /// For how long everything that is traced was stopped, as by ^Z, in nanoseconds.
     paused_ns: u64,
@@ -364,5 +364,7 @@ impl Trace {
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod properties_of_events;
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,7 @@ pub struct TargetArguments {
 /// How to build, in cargo's own words.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Target options")]
-// They are flags, each of which stands by itself.
+// They are flags; each stands by itself.
 #[allow(clippy::struct_excessive_bools)]
 pub struct BuildOptions {
     /// Build in release mode, with optimizations
@@ -158,7 +158,7 @@ fn parse_count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "it must be a number of 0 or more".into())
 }
 
-/// A number of things of which there is at least one.
+/// A count of at least one.
 pub(super) fn parse_positive(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "it must be a number of 1 or more".into())
 }

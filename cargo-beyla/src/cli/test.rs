@@ -57,7 +57,7 @@ pub struct TestArguments {
 /// What to build, in cargo's own words.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Target options")]
-// They are flags, each of which stands by itself.
+// They are flags; each stands by itself.
 #[allow(clippy::struct_excessive_bools)]
 pub struct TestTargetArguments {
     /// Package to run tests for; may be repeated

@@ -33,7 +33,9 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
         return print_settings(&settings).map(|()| ExitCode::SUCCESS);
     }
     // Before the build, everything is checked that can be.
-    let criteria = Criteria::new(&settings, &arguments.verdict, &selection.target_directory)?;
+    let verdict = &arguments.verdict;
+    let (save_baseline, baseline) = (verdict.save_baseline.as_deref(), verdict.baseline.as_deref());
+    let criteria = Criteria::new(&settings, save_baseline, baseline, &selection.target_directory)?;
     let paths =
         OutputPaths { json: arguments.report.json.as_deref(), record: arguments.record.as_deref(), junit: None };
     let outputs = Outputs::open(paths, status)?;
@@ -94,7 +96,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     Ok(end_like(exit(&outcome)))
 }
 
-/// The server's own failure comes first. If it ended as it was told to, the command of `--exec` says whether the run was
+/// The server's own failure comes first. If it ended as it was asked to, the command of `--exec` says whether the run was
 /// a success, and then the budgets.
 fn exit(outcome: &ServerOutcome) -> Exit {
     let ServerOutcome { exit, was_stopped, exec_exit_code, is_over_budget } = *outcome;

@@ -47,7 +47,9 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
         Err(error) if !workspace.has_custom_harness() => return Err(error),
         parsed => parsed,
     };
-    let criteria = Criteria::new(&settings, &arguments.verdict, &workspace.target_directory(target))?;
+    let verdict = &arguments.verdict;
+    let (save_baseline, baseline) = (verdict.save_baseline.as_deref(), verdict.baseline.as_deref());
+    let criteria = Criteria::new(&settings, save_baseline, baseline, &workspace.target_directory(target))?;
     let paths = OutputPaths {
         json: arguments.report.json.as_deref(),
         record: arguments.record.as_deref(),

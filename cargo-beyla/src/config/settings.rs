@@ -19,7 +19,8 @@ use super::resolve::Resolver;
 use super::routes::Routes;
 use super::source::Setting;
 use super::test_groups::{TestGroup, test_groups};
-use super::values::{LogLevel, Ports, TracePrinter, boolean, choice, count, duration, interval, ports, regex, text};
+use super::values::{LOG_LEVELS, Ports, TracePrinter, boolean, choice, count, duration, interval, ports, regex, text};
+use crate::console::status::LogLevel;
 use crate::error::Error;
 use cargo_beyla_core::analysis::budget::definition::Budget;
 use cargo_beyla_core::model::system_call::Architecture;
@@ -188,7 +189,7 @@ impl Settings {
                 .get(&keys::TRACE_PRINTER, |node| choice(node, TracePrinter::WORDS))?
                 .unwrap_or(Setting::default_of(TracePrinter::default())),
             log_level: layers
-                .get(&keys::LOG_LEVEL, |node| choice(node, LogLevel::WORDS))?
+                .get(&keys::LOG_LEVEL, |node| choice(node, LOG_LEVELS))?
                 .unwrap_or(Setting::default_of(LogLevel::default())),
             filters: layers.get(&keys::FILTER_APPLICATION, filters)?,
             attributes: layers.get(&keys::ATTRIBUTES_SELECT, selections)?,

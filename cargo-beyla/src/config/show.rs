@@ -5,7 +5,7 @@ use super::routes::{IgnoreMode, Unmatched};
 use super::secret::{masked_command, masked_url};
 use super::settings::Settings;
 use super::source::Setting;
-use super::values::{LogLevel, TracePrinter, word};
+use super::values::{LOG_LEVELS, TracePrinter, word};
 use cargo_beyla_core::analysis::budget::definition::Budget;
 
 /// What stands where nothing is set.
@@ -43,7 +43,7 @@ fn report(settings: &Settings, lines: &mut Lines) {
         groups => groups.iter().for_each(|group| lines.set("test_groups", group, ToString::to_string)),
     }
     lines.set("trace_printer", &settings.trace_printer, |printer| word(TracePrinter::WORDS, printer).to_owned());
-    lines.set("log_level", &settings.log_level, |level| word(LogLevel::WORDS, level).to_owned());
+    lines.set("log_level", &settings.log_level, |level| word(LOG_LEVELS, level).to_owned());
 }
 
 fn service(settings: &Settings, lines: &mut Lines) {

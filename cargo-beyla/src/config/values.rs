@@ -8,6 +8,7 @@ use cargo_beyla_core::model::duration::parse_duration;
 use regex::Regex;
 
 use super::node::{Node, Value, Wrong};
+use crate::console::status::LogLevel;
 
 /// A scalar as it stands; `kind` says what is expected.
 pub(super) fn scalar<'a>(node: &'a Node, kind: &str) -> Result<&'a str, Wrong> {
@@ -183,24 +184,9 @@ impl TracePrinter {
     ];
 }
 
-/// How much is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// Everything.
-    Debug,
-    /// What a user may want to know.
-    #[default]
-    Info,
-    /// What is amiss.
-    Warn,
-    /// What fails.
-    Error,
-}
-
-impl LogLevel {
-    pub(super) const WORDS: &[(&str, Self)] =
-        &[("debug", Self::Debug), ("info", Self::Info), ("warn", Self::Warn), ("error", Self::Error)];
-}
+/// The words for how much is said.
+pub(super) const LOG_LEVELS: &[(&str, LogLevel)] =
+    &[("debug", LogLevel::Debug), ("info", LogLevel::Info), ("warn", LogLevel::Warn), ("error", LogLevel::Error)];
 
 /// The word for a value, out of the words that are parsed.
 pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {

@@ -2,7 +2,6 @@
 
 use anstyle::{AnsiColor, Style};
 
-use crate::config::values::LogLevel;
 use crate::console::stream::Stream;
 use crate::console::wrap::wrap;
 
@@ -14,6 +13,20 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 /// Writes to stderr. If nobody reads it any more, that is no failure.
 pub fn write(text: impl AsRef<[u8]>) {
     Stream::Stderr.say(text);
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What a user may want to know.
+    #[default]
+    Info,
+    /// What is amiss.
+    Warn,
+    /// What fails.
+    Error,
 }
 
 /// Prints lines such as `   Listening on ...`.

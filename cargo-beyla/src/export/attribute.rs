@@ -28,6 +28,9 @@ pub(super) enum Attribute {
     OriginalMethod,
     Query,
     Status,
+    RpcSystem,
+    RpcMethod,
+    RpcStatus,
     Error,
     RequestBody,
     ResponseBody,
@@ -50,7 +53,7 @@ pub(super) enum Value<'a> {
 
 impl Attribute {
     /// All, in the order in which they are exported.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Method,
         Self::Route,
         Self::Path,
@@ -60,6 +63,9 @@ impl Attribute {
         Self::OriginalMethod,
         Self::Query,
         Self::Status,
+        Self::RpcSystem,
+        Self::RpcMethod,
+        Self::RpcStatus,
         Self::Error,
         Self::RequestBody,
         Self::ResponseBody,
@@ -85,6 +91,9 @@ impl Attribute {
             Self::OriginalMethod => "http.request.method_original",
             Self::Query => "url.query",
             Self::Status => "http.response.status_code",
+            Self::RpcSystem => "rpc.system.name",
+            Self::RpcMethod => "rpc.method",
+            Self::RpcStatus => "rpc.response.status_code",
             Self::Error => "error.type",
             Self::RequestBody => "http.request.body.size",
             Self::ResponseBody => "http.response.body.size",
@@ -114,6 +123,9 @@ impl Attribute {
             }
             Self::Query => request.query.as_deref().map(|query| Value::Text(redact(query))),
             Self::Status => request.status.map(|status| Value::Number(status.into())),
+            Self::RpcSystem => request.grpc.as_ref().map(|_| text("grpc")),
+            Self::RpcMethod => request.grpc.as_ref().map(|_| Value::Text(rpc_method(&request.path).into())),
+            Self::RpcStatus => request.grpc.as_ref().and_then(|grpc| grpc.status).map(rpc_status_name).map(Value::Text),
             Self::Error => error_type(request).map(Value::Text),
             Self::RequestBody => request.request_bytes.body.map(Value::Number),
             Self::ResponseBody => request.response_bytes.and_then(|bytes| bytes.body).map(Value::Number),
@@ -175,6 +187,16 @@ fn port(endpoint: &Endpoint) -> Option<Value<'_>> {
 /// The route, unless the request is exported without one, which has an empty route, or its path was not read.
 pub(super) fn route(request: &Request) -> Option<&Arc<str>> {
     request.known_path().map(|_| &request.route).filter(|route| !route.is_empty())
+}
+
+/// The full name of a gRPC method, as in `package.Service/Method`, by the path of a call.
+pub(super) fn rpc_method(path: &str) -> &str {
+    path.strip_prefix('/').unwrap_or(path)
+}
+
+/// The name of a status of gRPC; its number if it has no name.
+pub(super) fn rpc_status_name(status: u32) -> Cow<'static, str> {
+    status_name(status).map_or_else(|| status.to_string().into(), Cow::Borrowed)
 }
 
 /// The method by the semantic conventions, which bound what there can be.

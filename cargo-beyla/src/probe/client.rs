@@ -44,7 +44,7 @@ pub struct Attached {
     pub unseen: Vec<String>,
 }
 
-/// Finds a way to privilege, and starts a helper that has all that tracing takes; `warn` is told what the user should
+/// Finds a way to privilege, and starts a helper that has all that tracing takes; `warn` gets what the user should
 /// know beside, before sudo may ask.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! `cargo-beyla __probe`, or the installed `beyla-probe`: the only part that runs with privilege.
 //!
-//! It says how things stand, is told a process id and what to see of it, loads and attaches the probes, and hands
+//! It says how things stand, takes a process id and what to see of it, loads and attaches the probes, and hands
 //! the ring buffer over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
@@ -95,7 +95,7 @@ fn serve(output: &mut std::fs::File) -> Result<(), HelperError> {
     }
 }
 
-/// Before Linux 5.11, BPF maps count as locked memory, of which few may have much.
+/// Before Linux 5.11, BPF maps count as locked memory, and most users may lock only little.
 fn raise_memory_limit() {
     let Rlimit { current: _, maximum } = getrlimit(Resource::Memlock);
     for raised in [None, maximum] {

@@ -52,7 +52,7 @@ impl KernelLayout {
         settings.switch_tells_state = (self.tracepoint_arguments("btf_trace_sched_switch") > 3).into();
         settings.task_files = field("task_struct", "files")?;
         settings.task_signal = field("task_struct", "signal")?;
-        // `pids` is an array of pointers, of which PIDTYPE_TGID is the second.
+        // `pids` is an array of pointers; PIDTYPE_TGID is the second.
         settings.signal_tgid = field("signal_struct", "pids")? + size_of::<u64>() as u32;
         settings.task_cred = field("task_struct", "cred")?;
         settings.cred_uid = field("cred", "uid")?;

@@ -3,7 +3,6 @@
 pub mod channel;
 pub mod client;
 pub mod executable;
-mod explain;
 pub mod greeting;
 pub mod helper;
 pub mod installed;
@@ -13,6 +12,7 @@ pub mod programs;
 pub mod request;
 pub mod requirements;
 pub mod ring_buffer;
+mod runtime_probes;
 pub mod starting;
 pub mod task_probe;
 

@@ -275,7 +275,7 @@ impl Programs {
     }
 }
 
-/// Settings of which only the layout is set.
+/// Settings with nothing but the layout set.
 fn layout() -> Result<Settings, ProgramsError> {
     let mut settings = Settings::default();
     KernelLayout::read()?.fill(&mut settings)?;

@@ -33,7 +33,7 @@ pub struct ProbeArguments {
     pub members: Vec<u32>,
     /// How bytes are captured.
     pub capture: Capture,
-    /// Record what `--explain` needs; polls that have lasted less than so many nanoseconds are not sampled.
+    /// Record what `--explain` needs; polls shorter than this many nanoseconds are not sampled.
     pub explain: Option<u64>,
     /// What else is probed; with `children` it comes later, in a line of its own.
     pub executables: Executables,

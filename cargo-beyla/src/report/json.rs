@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use comparison::ComparisonRow;
-use explanation::{ExplainRow, HandleRow, PartsNs};
+use explanation::{ExplainRow, HandleRow, PartsNs, RespondRow};
 use verdicts::BudgetRow;
 
 use super::run_info::{Exit, RunInfo, Traced};
@@ -201,6 +201,8 @@ struct RequestRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     handle: Option<HandleRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    respond: Option<RespondRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     connected_unix_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accept_wait_ns: Option<u64>,
@@ -286,6 +288,7 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
             .as_ref()
             .zip(explained)
             .map(|(handle, explained)| explanation::handle(handle, explained)),
+        respond: request.explanation.as_ref().and_then(|opened| opened.respond.as_ref()).map(explanation::respond),
         connected_unix_ns: boundaries.connected.map(|connected| run.unix_ns(connected)),
         accept_wait_ns: boundaries.accept_wait(),
         request_bytes: request.request_bytes.into(),

@@ -43,7 +43,7 @@ pub(super) struct FindingReport {
     pub(super) finding: Finding,
     /// The first words of the sentence: what kind of thing it is.
     pub(super) title: &'static str,
-    /// What was found, where, and whom it has delayed. Fit for a terminal.
+    /// What was found, where, and which routes it has delayed. Fit for a terminal.
     pub(super) sentence: String,
     /// What usually cures it.
     pub(super) cure: &'static str,

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::baseline::name::Name;
 use crate::baseline::store::{Saved, Store};
-use crate::cli::test::VerdictOptions;
 use crate::config::settings::Settings;
 use crate::config::source::{Setting, Source};
 use crate::console::status::Status;
@@ -40,11 +39,16 @@ impl Criteria {
         Self { configured: values(configured), typed: values(typed), ..Self::default() }
     }
 
-    /// The budgets of the settings, and the baselines of the flags in the workspace with this target directory.
-    pub(crate) fn new(settings: &Settings, options: &VerdictOptions, target_directory: &Path) -> Result<Self, Error> {
+    /// The budgets of the settings, and baselines by their names in the workspace with this target directory: the one
+    /// that the run becomes, and the one that it is compared with.
+    pub(crate) fn new(
+        settings: &Settings,
+        save_baseline: Option<&str>,
+        baseline: Option<&str>,
+        target_directory: &Path,
+    ) -> Result<Self, Error> {
         let store = Store::within(target_directory);
-        let VerdictOptions { budgets: _, save_baseline, baseline } = options;
-        let name = |flag, name: &Option<String>| name.as_ref().map(|name| Name::new(flag, name)).transpose();
+        let name = |flag, name: Option<&str>| name.map(|name| Name::new(flag, name)).transpose();
         let (save, baseline) = (name("--save-baseline", save_baseline)?, name("--baseline", baseline)?);
         let baseline = baseline.map(|name| store.load(&name)).transpose()?;
         if let Some(name) = &save {

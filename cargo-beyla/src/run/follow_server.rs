@@ -83,7 +83,7 @@ impl<'a> FollowServer<'a> {
         }
     }
 
-    /// Notes that the server will close connections because it is told to end. To be called before that: it may be quick.
+    /// Notes that the server will close connections because it is asked to end. To be called before that: it may be quick.
     fn note_shutdown(&self, run: &mut RunState) {
         if !self.is_attached() {
             run.emit(&Event::Stopping(Moment { time_ns: monotonic_ns() }));

@@ -15,6 +15,7 @@ mod observers;
 pub(crate) mod options;
 pub(crate) mod output_file;
 pub(crate) mod outputs;
+pub(crate) mod patient_writer;
 mod records;
 pub(crate) mod reporting;
 pub(crate) mod run_loop;

@@ -1,27 +1,20 @@
 //! One file, pipe or stream that a report goes to.
 //!
-//! It may be a pipe: then whoever reads it sees its end as soon as we close it, so it is opened once, at the start. And
-//! the reader may be slow, or never come. We must not wait for it inside a system call that no signal ends, since this
-//! process has its signals blocked while it traces.
+//! It may be a pipe: then whoever reads it sees its end as soon as we close it, so it is opened once, at the start.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::patient_writer::PatientWriter;
 use crate::console::status::Status;
 use crate::error::Error;
-use crate::launch::signals::{self, Signals};
-
-/// What a pipe takes at once if it has any room (`PIPE_BUF` in pipe(7)). A write of so much does not wait once poll(2)
-/// says that there is room.
-const PIECE: usize = libc::PIPE_BUF;
 
 /// How often we look whether a pipe has a reader.
 const LOOK: Duration = Duration::from_millis(20);
@@ -124,12 +117,12 @@ impl OutputFile {
 
     /// Begins what is written bit by bit while the run goes on: a file that was there is emptied, and a regular file is
     /// for its owner alone. A reader that takes nothing for seconds ends it: the run must not wait any longer.
-    pub(crate) fn begin_recording(&self) -> Result<Patient, Error> {
-        let begun = self.try_begin(Some(PRIVATE)).map_err(|source| failed(&self.path, source))?;
-        Ok(Patient { most: Some(STALLED), ..begun })
+    pub(crate) fn begin_recording(&self) -> Result<PatientWriter, Error> {
+        let file = self.begin(Some(PRIVATE)).map_err(|source| failed(&self.path, source))?;
+        Ok(PatientWriter::new(file, Some(STALLED)))
     }
 
-    fn try_begin(&self, mode: Option<u32>) -> io::Result<Patient> {
+    fn begin(&self, mode: Option<u32>) -> io::Result<File> {
         let Place::Open(file) = &self.place else {
             let mut options = File::options();
             let file = options.write(true).create(true).truncate(true).mode(mode.unwrap_or(0o666)).open(&self.path)?;
@@ -137,14 +130,15 @@ impl OutputFile {
                 // A file that was there before has its old permissions.
                 file.set_permissions(Permissions::from_mode(mode))?;
             }
-            return Ok(Patient { file, most: None });
+            return Ok(file);
         };
-        Ok(Patient { file: file.try_clone()?, most: None })
+        file.try_clone()
     }
 
     /// Writes all of a report.
     pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
-        self.try_begin(None).and_then(|mut file| write(&mut file)).map_err(|source| failed(&self.path, source))
+        let written = self.begin(None).and_then(|file| write(&mut PatientWriter::new(file, None)));
+        written.map_err(|source| failed(&self.path, source))
     }
 
     /// Gives a regular file to a user and a group.
@@ -153,71 +147,6 @@ impl OutputFile {
             // If that fails, the file stays root's, which the user will see.
             let _ = std::os::unix::fs::chown(&self.path, Some(user), Some(group));
         }
-    }
-}
-
-/// Writes, and waits for room: `most` at a time if there is a limit, and else as long as no signal asks us to end.
-#[derive(Debug)]
-pub(crate) struct Patient {
-    file: File,
-    most: Option<Duration>,
-}
-
-impl Write for Patient {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = &bytes[..bytes.len().min(PIECE)];
-        loop {
-            self.wait_for_room()?;
-            match self.file.write(piece) {
-                // Somebody else who writes there has taken the room.
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                written => return written,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Patient {
-    /// Waits until the next write takes something, or says that the reader is gone.
-    fn wait_for_room(&mut self) -> io::Result<()> {
-        let room = || PollFd::new(self.file.as_fd(), PollFlags::POLLOUT);
-        let most = match self.most {
-            Some(most) => PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX),
-            None if signals::are_blocked() => PollTimeout::ZERO,
-            None => PollTimeout::NONE,
-        };
-        if is_ready(&mut [room()], most)? {
-            return Ok(());
-        }
-        if let Some(most) = self.most {
-            // Whoever tries again need not wait again.
-            self.most = Some(Duration::ZERO);
-            return Err(io::Error::other(format!("nobody has read from it for {} s", most.as_secs())));
-        }
-        let signals = Signals::open()?;
-        loop {
-            let mut waited_for = [room(), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-            is_ready(&mut waited_for, PollTimeout::NONE)?;
-            if waited_for[0].any() == Some(true) {
-                return Ok(());
-            }
-            if signals.ask_for_end() {
-                self.most = Some(Duration::ZERO);
-                return Err(io::Error::other("nobody reads it, and a signal asked to end"));
-            }
-        }
-    }
-}
-
-fn is_ready(waited_for: &mut [PollFd<'_>], timeout: PollTimeout) -> io::Result<bool> {
-    match poll(waited_for, timeout) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::EINTR) => is_ready(waited_for, timeout),
-        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -315,7 +244,7 @@ mod tests {
     use nix::unistd::mkfifo;
 
     use super::*;
-    use crate::config::values::LogLevel;
+    use crate::console::status::LogLevel;
 
     const STATUS: Status = Status { color: false, level: LogLevel::Error };
 
@@ -401,22 +330,6 @@ mod tests {
         pipe.write(|file| file.write_all(report.as_bytes())).unwrap();
         drop(pipe);
         assert_eq!(reader.join().unwrap(), report);
-    }
-
-    #[test]
-    fn a_recording_does_not_wait_for_ever() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pipe");
-        mkfifo(&path, Mode::S_IRWXU).unwrap();
-        let held = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
-        let recording =
-            Patient { most: Some(Duration::from_millis(50)), ..open(&path).unwrap().begin_recording().unwrap() };
-        let mut recording = recording;
-        let error = recording.write_all(&vec![0; 300_000]).unwrap_err();
-        assert!(error.to_string().starts_with("nobody has read from it"), "{error}");
-        // And a reader that is gone is an error at once.
-        drop(held);
-        assert_eq!(recording.write(&[0]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::output_file::Patient;
+use super::patient_writer::PatientWriter;
 use super::symbolization::Symbolization;
 use crate::console::status::Status;
 use crate::error::Error;
@@ -29,7 +29,7 @@ pub(crate) struct Records {
     symbolization: Option<Symbolization>,
     /// Where the paths of executed programs begin that are relative.
     folders: Vec<PathBuf>,
-    recording: Recording<Patient>,
+    recording: Recording<PatientWriter>,
 }
 
 /// The file that every record is written to, if there is one.
@@ -62,7 +62,7 @@ impl Records {
         helper: Helper,
         ring: RingBuffer,
         symbolization: Option<Symbolization>,
-        recorder: Option<Recorder<Patient>>,
+        recorder: Option<Recorder<PatientWriter>>,
         folders: Vec<PathBuf>,
     ) -> Self {
         let recording = Recording { recorder, failure: None };
@@ -185,7 +185,7 @@ mod tests {
     use cargo_beyla_core::event::Moment;
     use std::path::Path;
 
-    /// A disk with room for so many bytes.
+    /// A disk with room for this many bytes.
     struct Disk(usize);
 
     impl Write for Disk {

@@ -1,4 +1,4 @@
-//! How the server is told to end: by the signal that a user would send, then by harder ones.
+//! How the server is asked to end: by the signal that a user would send, then by harder ones.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const STEPS: [(Signal, Duration); 3] = [
     (Signal::SIGKILL, Duration::MAX),
 ];
 
-/// Who has told the server to end, and which signals we have sent for that.
+/// Who has asked the server to end, and which signals we have sent for that.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     /// `None` if it is not ours to end.
@@ -54,7 +54,7 @@ impl Shutdown {
         self.requests.any()
     }
 
-    /// Whether the server was told to end, by anyone.
+    /// Whether anyone has asked the server to end.
     pub(crate) fn has_begun(&self) -> bool {
         self.step.is_some() || self.requests.any()
     }

@@ -41,7 +41,7 @@ struct Mapping {
 }
 
 impl Process {
-    /// A process of which nothing is read yet.
+    /// A process before anything of it is read.
     pub fn new(pid: u32) -> Self {
         Self { pid, mappings: Vec::new(), unwinder: UnwinderNative::new(), cache: CacheNative::new(), read: None }
     }

@@ -1,18 +1,63 @@
 //! The load, and the server without tracing.
+//!
+//! Over HTTP/1 it is wrk on `basic`. Over HTTP/2 it is h2load on `latency_lab`, an axum server, with a number of requests
+//! that is known beforehand.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// What wrk says of its run.
+use beyla_tests::run::{BASIC, LATENCY_LAB, Server};
+
+/// What the load generator says of its run.
 pub(crate) struct Load {
     pub(crate) requests: u64,
     pub(crate) per_second: f64,
 }
 
-/// Saturates the server at `port`.
-pub(crate) fn saturate(port: u16, time: Duration) -> Load {
+/// What is spoken, and so which server and which load generator.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// The requests that h2load sends for each second of `--seconds`.
+const REQUESTS_A_SECOND: u64 = 20_000;
+
+impl Protocol {
+    pub(crate) fn server(self) -> Server {
+        match self {
+            Self::Http1 => BASIC,
+            Self::Http2 => LATENCY_LAB,
+        }
+    }
+
+    /// Saturates the server at `port`.
+    pub(crate) fn saturate(self, port: u16, time: Duration) -> Load {
+        match self {
+            Self::Http1 => wrk(port, time),
+            Self::Http2 => h2load(port, time.as_secs() * REQUESTS_A_SECOND),
+        }
+    }
+}
+
+fn h2load(port: u16, requests: u64) -> Load {
+    let output = Command::new("h2load")
+        .args(["-c4", "-m32", &format!("-n{requests}"), &format!("http://127.0.0.1:{port}/fast")])
+        .output()
+        .expect("h2load is installed: apt-get install nghttp2-client");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let all_well = format!("status codes: {requests} 2xx");
+    assert!(output.status.success() && text.contains(&all_well), "{text}");
+    let finished = text.lines().find_map(|line| line.strip_prefix("finished in "));
+    let per_second = finished.and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+    let Some(per_second) = per_second else { panic!("h2load says:\n{text}") };
+    Load { requests, per_second }
+}
+
+fn wrk(port: u16, time: Duration) -> Load {
     let output = Command::new("wrk")
         .args(["-t1", "-c64", &format!("-d{}s", time.as_secs()), &format!("http://127.0.0.1:{port}/hello")])
         .output()
@@ -31,10 +76,10 @@ pub(crate) fn micros_of_each(time: Duration, requests: u64) -> f64 {
 }
 
 /// The same server, started directly.
-pub(crate) fn untraced(server: &Path, time: Duration) -> Load {
+pub(crate) fn untraced(protocol: Protocol, server: &Path, time: Duration) -> Load {
     let mut child = Command::new(server).env("PORT", "0").stdout(Stdio::piped()).spawn().expect("the server starts");
     let port = port(&mut child);
-    let load = port.map(|port| saturate(port, time));
+    let load = port.map(|port| protocol.saturate(port, time));
     child.kill().expect("a child");
     child.wait().expect("a child");
     load.expect("the server says where it listens")

@@ -1,11 +1,12 @@
-//! What tracing costs: `basic` in release under Debian's wrk, untraced and traced in alternation.
+//! What tracing costs: `basic` in release under Debian's wrk, untraced and traced in alternation. With `--http2` it is
+//! `latency_lab` under h2load, with 20,000 requests for each of `--seconds`, 4 connections and 32 streams on each.
 //!
 //!     cargo bench -p beyla-tests --bench overhead -- [--seconds 5] [--pairs 5] [--capture auto|socket|syscalls]
-//!         [--explain] [--export healthy|dead|silent|overloaded]
+//!         [--http2] [--explain] [--export healthy|dead|silent|overloaded]
 //!
 //! With `--explain` the traced side opens its handlers; what that adds is the difference to a run without. With
 //! `--export` both sides are traced, and one exports traces and metrics by OTLP to a collector that fares like this.
-//! Needs root (or sudo without a password) and `apt-get install wrk`.
+//! Needs root (or sudo without a password) and `apt-get install wrk nghttp2-client`.
 
 mod bpf_statistics;
 mod export;
@@ -19,12 +20,13 @@ use beyla_tests::run::Capture;
 use beyla_tests::tool;
 
 use export::Collector;
-use load::{Load, micros_of_each};
+use load::{Load, Protocol, micros_of_each};
 use table::Table;
 use traced::Traced;
 
 #[derive(Clone, Copy)]
 struct Options {
+    protocol: Protocol,
     load: Duration,
     pairs: usize,
     capture: Capture,
@@ -35,9 +37,10 @@ struct Options {
 fn main() {
     let options = options(std::env::args().skip(1));
     let (load, pairs) = (options.load, options.pairs);
-    let server = tool::build("basic", "server");
+    let protocol = options.protocol;
+    let server = tool::build(protocol.server().package, protocol.server().bin);
     // The first run of all pays for cold caches.
-    load::untraced(&server, Duration::from_secs(1));
+    load::untraced(protocol, &server, Duration::from_secs(1));
     traced::run(&Options { load: Duration::from_secs(1), ..options }, &[]);
     if let Some(collector) = options.export {
         export::compare(collector, &options);
@@ -48,7 +51,7 @@ fn main() {
     let mut pairs_table = Table::new(&["untraced/s", "traced/s", "ratio", "helper us", "parent us", "parent MiB"]);
     let mut counts_table = Table::new(&["sent", "seen", "in flight", "lost"]);
     for _ in 0..pairs {
-        let plain = load::untraced(&server, load);
+        let plain = load::untraced(protocol, &server, load);
         let traced = traced::run(&options, &[]);
         ratios.push(traced.load.per_second / plain.per_second);
         pairs_table.row(&cost_row(&plain, &traced));
@@ -101,8 +104,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Options {
-    let mut options =
-        Options { load: Duration::from_secs(5), pairs: 5, capture: Capture::Auto, explain: false, export: None };
+    let mut options = Options {
+        protocol: Protocol::Http1,
+        load: Duration::from_secs(5),
+        pairs: 5,
+        capture: Capture::Auto,
+        explain: false,
+        export: None,
+    };
     while let Some(flag) = arguments.next() {
         let mut value = || arguments.next().expect("a value after the flag");
         match flag.as_str() {
@@ -116,6 +125,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Options {
                     other => panic!("unknown way of capture {other}"),
                 }
             }
+            "--http2" => options.protocol = Protocol::Http2,
             "--explain" => options.explain = true,
             "--export" => options.export = Some(Collector::named(&value())),
             // Cargo says so to every benchmark.

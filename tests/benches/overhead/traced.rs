@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use beyla_tests::run::{BASIC, Build, Run};
+use beyla_tests::run::{Build, Run};
 use beyla_tests::system::{command_line, descendants, field, loaded_programs, programs_held_by, stat};
 
 use crate::Options;
-use crate::load::{self, Load};
+use crate::load::Load;
 
 pub(crate) struct Traced {
     pub(crate) load: Load,
@@ -22,7 +22,7 @@ pub(crate) struct Traced {
 }
 
 pub(crate) fn run(options: &Options, flags: &[String]) -> Traced {
-    let mut run = Run::of(BASIC, options.capture).build(Build::Release).flags(flags);
+    let mut run = Run::of(options.protocol.server(), options.capture).build(Build::Release).flags(flags);
     if options.explain {
         run = run.explain();
     }
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options, flags: &[String]) -> Traced {
     let programs: BTreeSet<u32> = processes.into_iter().chain([parent]).flat_map(programs_held_by).collect();
 
     let before = (cpu_time(helper), cpu_time(parent), bpf(&programs));
-    let load = load::saturate(run.port, options.load);
+    let load = options.protocol.saturate(run.port, options.load);
     let after = (cpu_time(helper), cpu_time(parent), bpf(&programs));
     let status = fs::read_to_string(format!("/proc/{parent}/status")).expect("the tool runs");
     let parent_peak_kib = field(&status, "VmHWM").expect("a peak");

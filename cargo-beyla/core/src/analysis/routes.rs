@@ -15,7 +15,7 @@ type Name = (Arc<str>, Arc<str>);
 /// The statistics of all routes.
 #[derive(Debug, Default)]
 pub struct RouteStatistics {
-    /// By number; those of which no request has ended are empty.
+    /// By number. A route is empty as long as none of its requests has ended.
     routes: Vec<Route>,
 }
 

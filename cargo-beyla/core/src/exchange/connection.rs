@@ -1,6 +1,6 @@
 //! One connection: its byte streams, its protocol, and the exchanges under way on it.
 
-mod explain;
+mod runtime_notes;
 
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ impl Connection {
         if io == Io::Send {
             self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
             self.not_answered(state);
-        } else {
+        } else if self.exchanges.is_in_order {
             self.receiving(state);
         }
     }
@@ -168,20 +168,14 @@ impl Connection {
     }
 
     fn stop(&mut self, now_ns: u64, state: &mut RunState) {
-        self.exchanges.room(now_ns);
         self.protocol.stop(&mut self.exchanges.sink(state));
         let sent = self.exchanges.sent;
         let info = Arc::clone(&self.exchanges.info);
         for mut exchange in self.exchanges.drain() {
             let unfinished = self.protocol.unfinished(exchange.stream);
-            if !exchange.received {
-                exchange.request_bytes.body = unfinished.request_body;
-            }
+            exchange.take_unfinished(&unfinished);
             if exchange.outcome.is_none() {
                 let begun = exchange.status.is_some();
-                if let Some(bytes) = &mut exchange.response_bytes {
-                    bytes.body = unfinished.response_body;
-                }
                 let response =
                     Some(unfinished.response).filter(|response| begun || *response == UnfinishedResponse::Unseen);
                 let sent = sent.filter(|_| begun);

@@ -7,6 +7,7 @@ use cargo_beyla_events::Transfer;
 
 use crate::exchange::in_flight::{Exchange, GrpcCall};
 use crate::exchange::run_state::RunState;
+use crate::exchange::stall::{Obstacle, Stall};
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
@@ -40,11 +41,11 @@ pub(super) struct Exchanges {
     /// When the last byte that it brought reached the receive queue, if known, in nanoseconds. Only under
     /// `--explain`.
     pub(super) last_arrived_ns: Option<u64>,
-    /// Since when there is no room to send in, in nanoseconds.
-    pub(super) blocked_ns: Option<u64>,
+    /// What holds up every response of the connection, and since when, in nanoseconds.
+    obstacles: Vec<(Obstacle, u64)>,
     /// Entry and end of the last send call, in nanoseconds.
     pub(super) sent: Option<(u64, u64)>,
-    /// The end of the send call at hand or the last, as a sequence number, if it is still to be told when the client
+    /// The end of the send call at hand or the last, as a sequence number, if a record will still say when the client
     /// has its bytes.
     pub(super) undelivered: Option<u32>,
 }
@@ -62,7 +63,7 @@ impl Exchanges {
             received_ns: 0,
             receiver: 0,
             last_arrived_ns: None,
-            blocked_ns: None,
+            obstacles: Vec::new(),
             sent: None,
             undelivered: None,
         }
@@ -117,6 +118,7 @@ impl Exchanges {
         for exchange in &mut self.under_way {
             if exchange.undelivered == Some(sequence) {
                 exchange.boundaries.ended = exchange.boundaries.ended.max(time_ns);
+                response_ends(exchange, state);
             }
             // It has what was sent before as well.
             exchange.undelivered.take_if(|end| self.is_in_order || sequence.wrapping_sub(*end).cast_signed() >= 0);
@@ -124,13 +126,31 @@ impl Exchanges {
         self.finish_all(state);
     }
 
-    /// There may be room to send in again. How long there was none belongs to the response under way.
-    pub(super) fn room(&mut self, now_ns: u64) {
-        if let Some(since) = self.blocked_ns.take()
-            && let Some(exchange) = self.under_way.iter_mut().find(|exchange| exchange.outcome.is_none())
-        {
-            exchange.stalled_ns = exchange.stalled_ns.saturating_add(now_ns.saturating_sub(since));
+    /// From `at` on, the client holds up all responses.
+    pub(super) fn obstructed(&mut self, obstacle: Obstacle, at: u64, state: &mut RunState) {
+        if self.obstacles.iter().all(|(known, _)| *known != obstacle) {
+            self.obstacles.push((obstacle, at));
+            for exchange in self.responding() {
+                begin_stall(exchange, obstacle, at, state);
+            }
         }
+    }
+
+    /// It no longer does, or perhaps not: the server tries.
+    pub(super) fn unobstructed(&mut self, obstacle: Obstacle, at: u64, state: &mut RunState) {
+        if let Some(place) = self.obstacles.iter().position(|(known, _)| *known == obstacle) {
+            self.obstacles.swap_remove(place);
+            for exchange in self.responding() {
+                end_stall(exchange, obstacle, at, state);
+            }
+        }
+    }
+
+    /// Those whose responses are under way. Where responses come in order, that is one at most.
+    fn responding(&mut self) -> impl Iterator<Item = &mut Exchange> {
+        let (is_in_order, most) = if self.is_in_order { (true, 1) } else { (false, usize::MAX) };
+        let under_way = self.under_way.iter_mut().filter(|exchange| exchange.outcome.is_none());
+        under_way.filter(move |exchange| is_in_order || exchange.status.is_some()).take(most)
     }
 
     /// Where the exchange is, or where it would be.
@@ -175,6 +195,28 @@ impl Exchanges {
     }
 }
 
+fn begin_stall(exchange: &mut Exchange, obstacle: Obstacle, at: u64, state: &mut RunState) {
+    if exchange.stall.begin(obstacle, at)
+        && let (Some(runtime), Some(slot)) = (&mut state.runtime, exchange.runtime_slot)
+    {
+        runtime.client_stalls(slot, at);
+    }
+}
+
+fn end_stall(exchange: &mut Exchange, obstacle: Obstacle, at: u64, state: &mut RunState) {
+    if exchange.stall.end(obstacle, at)
+        && let (Some(runtime), Some(slot)) = (&mut state.runtime, exchange.runtime_slot)
+    {
+        runtime.client_takes(slot, at);
+    }
+}
+
+fn response_ends(exchange: &Exchange, state: &mut RunState) {
+    if let (Some(runtime), Some(slot)) = (&mut state.runtime, exchange.runtime_slot) {
+        runtime.response_ends(slot, exchange.boundaries.ended);
+    }
+}
+
 /// Takes the messages of one connection.
 pub(super) struct MessageSink<'a> {
     exchanges: &'a mut Exchanges,
@@ -202,7 +244,8 @@ impl MessageSink<'_> {
 
     fn response_end(&mut self, stream: StreamId, end: &MessageEnd) {
         let last_sent = self.exchanges.sent.map_or(0, |(_, end)| end);
-        let (received_ns, undelivered) = (self.exchanges.received_ns, self.exchanges.undelivered);
+        let (is_in_order, undelivered) = (self.exchanges.is_in_order, self.exchanges.undelivered);
+        let last_received_ns = self.exchanges.received_ns;
         let Some(exchange) = self.exchanges.without_response(stream) else { return };
         if let Some(bytes) = &mut exchange.response_bytes {
             bytes.body = end.body;
@@ -213,12 +256,13 @@ impl MessageSink<'_> {
         }
         if !exchange.received {
             // Answered before it was whole; it may never be.
-            exchange.boundaries.received = Some(received_ns);
+            exchange.boundaries.received = Some(if is_in_order { last_received_ns } else { exchange.received_ns });
         }
         match end.time_ns {
             Some(time_ns) => {
                 exchange.end(Outcome::Complete, time_ns);
                 exchange.undelivered = undelivered;
+                response_ends(exchange, self.state);
             }
             None => exchange.end(Outcome::NotSeen, last_sent),
         }
@@ -246,13 +290,15 @@ impl Messages for MessageSink<'_> {
         let boundaries =
             Boundaries { connected, accepted, arrived: head.arrived_ns, read: head.read_ns, ..Boundaries::default() };
         let (thread, at) = (exchanges.receiver, exchanges.received_ns);
-        let read = ReadRequest { thread, at, boundaries: &boundaries };
+        let line = state.request_lines.get(head, &state.routes, &mut state.route_names);
+        let has_stream = !exchanges.is_in_order;
+        let read = ReadRequest { thread, at, boundaries: &boundaries, route: line.route_id, has_stream };
         let runtime_slot = state.runtime.as_mut().and_then(|runtime| runtime.read(&read));
         let exchange = Exchange {
             id: state.requests,
             stream,
             protocol: head.protocol,
-            line: state.request_lines.get(head, &state.routes, &mut state.route_names),
+            line,
             boundaries,
             request_bytes: MessageBytes { header: head.bytes, body: Some(0) },
             received: false,
@@ -263,7 +309,8 @@ impl Messages for MessageSink<'_> {
             undelivered: None,
             runtime_slot,
             upload_ns: 0,
-            stalled_ns: 0,
+            received_ns: at,
+            stall: Stall::default(),
             grpc: head.grpc.map(GrpcCall::new).map(Box::new),
         };
         exchanges.under_way.insert(place, exchange);
@@ -277,6 +324,36 @@ impl Messages for MessageSink<'_> {
         if let (Some(slot), Some(runtime)) = (exchange.runtime_slot, &mut self.state.runtime) {
             runtime.responded(slot, head.begin_ns);
         }
+        if !self.exchanges.is_in_order {
+            let obstacles = std::mem::take(&mut self.exchanges.obstacles);
+            if let Some(exchange) = self.exchanges.without_response(stream) {
+                for &(obstacle, since) in &obstacles {
+                    begin_stall(exchange, obstacle, since.max(head.begin_ns), self.state);
+                }
+            }
+            self.exchanges.obstacles = obstacles;
+        }
+    }
+
+    fn progress(&mut self, stream: StreamId) {
+        let (at, thread) = (self.exchanges.received_ns, self.exchanges.receiver);
+        let Some(exchange) = self.exchanges.get(stream) else { return };
+        exchange.received_ns = at;
+        if let (Some(runtime), Some(slot), None) = (&mut self.state.runtime, exchange.runtime_slot, exchange.status) {
+            runtime.received(slot, thread, at, exchange.line.route_id);
+        }
+    }
+
+    fn window(&mut self, stream: Option<StreamId>, is_shut: bool, time_ns: u64) {
+        match (stream, is_shut) {
+            (None, true) => self.exchanges.obstructed(Obstacle::ConnectionWindow, time_ns, self.state),
+            (None, false) => self.exchanges.unobstructed(Obstacle::ConnectionWindow, time_ns, self.state),
+            (Some(stream), is_shut) => {
+                let Some(exchange) = self.exchanges.without_response(stream) else { return };
+                let change = if is_shut { begin_stall } else { end_stall };
+                change(exchange, Obstacle::StreamWindow, time_ns, self.state);
+            }
+        }
     }
 
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd) {
@@ -288,18 +365,13 @@ impl Messages for MessageSink<'_> {
 
     fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished) {
         let Some(exchange) = self.exchanges.get(stream) else { return };
+        exchange.take_unfinished(unfinished);
         if exchange.outcome.is_none() {
             let outcome = match by {
                 Party::Client => Outcome::ClientClosed,
                 Party::Server => Outcome::ServerClosed,
             };
             exchange.end(outcome, time_ns);
-            if let Some(bytes) = &mut exchange.response_bytes {
-                bytes.body = unfinished.response_body;
-            }
-        }
-        if !exchange.received {
-            exchange.request_bytes.body = unfinished.request_body;
         }
         // What has not come of the request will not.
         exchange.received = true;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::request_lines::RequestLine;
+use crate::exchange::stall::Stall;
 use crate::exchange::trace_context::Identities;
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{ConnectionInfo, StreamId};
@@ -11,6 +12,7 @@ use crate::model::grpc::{Grpc, is_server_error};
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::trace_context::{Caller, TraceId};
 use crate::protocol::grpc;
+use crate::protocol::message::Unfinished;
 use crate::runtime::tracker::RequestSlot;
 
 /// A request and what has been seen of its response.
@@ -37,8 +39,10 @@ pub(crate) struct Exchange {
     pub(crate) runtime_slot: Option<RequestSlot>,
     /// From reading its first byte to the arrival of its last, in nanoseconds. Only under `--explain`.
     pub(crate) upload_ns: u64,
-    /// How long the server waited for room to send in, in nanoseconds. Only under `--explain`.
-    pub(crate) stalled_ns: u64,
+    /// When the last part of the request was received, in nanoseconds.
+    pub(crate) received_ns: u64,
+    /// Whether, and for how long, the response cannot go on because of the client.
+    pub(crate) stall: Stall,
     /// Of a gRPC call.
     pub(crate) grpc: Option<Box<GrpcCall>>,
 }
@@ -71,6 +75,25 @@ impl Exchange {
     pub(crate) fn end(&mut self, outcome: Outcome, ended_ns: u64) {
         self.outcome = Some(outcome);
         self.boundaries.ended = ended_ns;
+    }
+
+    /// Nothing more comes of it: what is missing counts as far as it came.
+    pub(crate) fn take_unfinished(&mut self, unfinished: &Unfinished) {
+        if !self.received {
+            self.request_bytes.body = unfinished.request_body;
+            if let Some(grpc) = &mut self.grpc {
+                grpc.request_messages = unfinished.request_grpc.messages;
+            }
+        }
+        if self.outcome.is_none() {
+            if let Some(bytes) = &mut self.response_bytes {
+                bytes.body = unfinished.response_body;
+            }
+            if let Some(grpc) = &mut self.grpc {
+                grpc.response_messages = unfinished.response_grpc.messages;
+                grpc.status = unfinished.response_grpc.status;
+            }
+        }
     }
 
     /// Whether nothing more belongs to it.

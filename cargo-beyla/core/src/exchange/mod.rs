@@ -11,4 +11,5 @@ mod request_lines;
 pub mod route;
 pub(crate) mod route_names;
 pub(crate) mod run_state;
+mod stall;
 pub mod trace_context;

@@ -32,7 +32,7 @@ struct Prefix {
 }
 
 impl PathPatterns {
-    /// Patterns, none of which may be there twice.
+    /// Patterns; none may be there twice.
     pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
         let mut router = Router::new();
         let mut prefixes: Vec<Prefix> = Vec::new();

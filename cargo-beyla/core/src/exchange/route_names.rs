@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::model::request::RouteId;
 
-/// The routes that are told apart; requests of further routes count as [`OTHER`].
+/// The routes that are kept apart; requests of further routes count as [`OTHER`].
 const ROUTES_MAX: usize = 1000;
 
 /// Method and route of the requests whose route has no room of its own.

@@ -8,6 +8,7 @@ use crate::exchange::route::RouteTable;
 use crate::exchange::route_names::RouteNames;
 use crate::model::connection::ConnectionInfo;
 use crate::model::explanation::Parts;
+use crate::model::request::Outcome;
 use crate::model::summary::Unseen;
 use crate::protocol::message::{GivenUp, Note};
 use crate::runtime::tracker::{EndedRequest, RuntimeTracker};
@@ -64,7 +65,8 @@ impl RunState {
                 test: connection.owner.and_then(|owner| owner.test),
                 boundaries: &exchange.boundaries,
                 upload_ns: exchange.upload_ns,
-                stalled_ns: exchange.stalled_ns,
+                stalled_ns: exchange.stall.total(exchange.boundaries.ended),
+                is_refused: exchange.outcome == Some(Outcome::ServerClosed) && exchange.status.is_none(),
             })
         });
         self.ended.push(Ended { exchange, connection: Arc::clone(connection), parts });
@@ -90,7 +92,7 @@ impl RunState {
         *count += 1;
     }
 
-    /// Counts bytes that no record told of.
+    /// Counts bytes that moved without a record.
     pub(crate) fn miss(&mut self, bytes: u64) {
         self.unseen.missing_bytes = self.unseen.missing_bytes.saturating_add(bytes);
     }

@@ -35,6 +35,40 @@ impl Parts {
     pub fn sum(&self) -> u64 {
         self.named().iter().map(|(_, length)| *length).sum()
     }
+
+    /// Each part together with that of `other`; `None` if that overflows.
+    pub(crate) fn checked_add(&self, other: &Self) -> Option<Self> {
+        Some(Self {
+            running: self.running.checked_add(other.running)?,
+            runnable: self.runnable.checked_add(other.runnable)?,
+            blocked: self.blocked.checked_add(other.blocked)?,
+            scheduled: self.scheduled.checked_add(other.scheduled)?,
+            waiting: self.waiting.checked_add(other.waiting)?,
+        })
+    }
+}
+
+/// The parts of a `respond` phase, in nanoseconds; they sum to it exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RespondParts {
+    /// As in `handle`, of the task that produces and sends the response; [`Self::client`] is not in them.
+    pub task: Parts,
+    /// The task waited because the client was slow: the send buffer was full or, with HTTP/2, the client's flow-control
+    /// window was shut.
+    pub client: u64,
+}
+
+impl RespondParts {
+    /// The name and the length of each part, in the order of reports.
+    pub fn named(&self) -> [(&'static str, u64); 6] {
+        let [running, runnable, blocked, scheduled, waiting] = self.task.named();
+        [running, runnable, blocked, scheduled, waiting, ("client", self.client)]
+    }
+
+    /// The sum of the parts, in nanoseconds.
+    pub fn sum(&self) -> u64 {
+        self.task.sum().saturating_add(self.client)
+    }
 }
 
 /// What the parts of a request are measured on.
@@ -63,6 +97,8 @@ pub struct Explanation {
     pub unit: Unit,
     /// The parts of the phase.
     pub parts: Parts,
+    /// The parts of the phase `respond`, if they are known. They are not where no task is known.
+    pub respond: Option<RespondParts>,
     /// Where the request was blocked or computed for long: the longest time first.
     pub places: Vec<Place>,
     /// The tasks that it waited for: the longest wait first. They lie within `parts.waiting`.

@@ -105,7 +105,7 @@ impl Detector {
         self.begun |= segment.direction == Direction::Request;
     }
 
-    /// Bytes moved that no record told of.
+    /// Bytes moved without a record.
     pub fn gap(&mut self, direction: Direction, mut length: u64, messages: &mut dyn Messages) {
         if !self.is_reading() || length == 0 {
             return;
@@ -243,7 +243,7 @@ impl Detector {
             Opening::Proxied { .. } | Opening::Known => {}
         }
         if let Some(fallback) = &mut self.fallback {
-            // It takes these bytes for a broken request, of which it says nothing before the server answers.
+            // It takes these bytes for a broken request, and says nothing of that before the server answers.
             fallback.segment(segment, shared, messages);
         }
         self.read(segment, shared, messages);

@@ -2,6 +2,7 @@
 //!
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md> and `PROTOCOL-WEB.md` beside it.
 
+mod base64_stream;
 mod counter;
 
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub enum Encoding {
     Binary,
     /// `application/grpc-web`: likewise, with the trailers behind them.
     Web,
-    /// `application/grpc-web-text`: in base64, which is not read.
+    /// `application/grpc-web-text`: the same in base64.
     WebText,
 }
 
@@ -55,6 +56,11 @@ pub struct Ending {
     pub messages: Option<u64>,
     /// `grpc-status`, of a response.
     pub status: Option<u32>,
+}
+
+impl Ending {
+    /// Of a message of which nothing is known.
+    pub const UNKNOWN: Self = Self { messages: None, status: None };
 }
 
 /// Service and method of a path: `/package.Service/Method`.

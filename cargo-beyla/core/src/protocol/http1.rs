@@ -2,8 +2,8 @@
 //!
 //! Each direction is a `Side`: heads are parsed where they lie if a piece holds them whole, and once only if they come
 //! again and again; bodies are counted. A body's length is kept through bytes that were not captured, if these are
-//! content by its length or by the size line of a chunk. With a known length it is kept as well through bytes that no
-//! record told of. Where a head may have been among those, the side is out of step and goes on at the next operation
+//! content by its length or by the size line of a chunk. With a known length it is kept as well through bytes that moved
+//! without a record. Where a head may have been among those, the side is out of step and goes on at the next operation
 //! that begins with a message.
 
 mod body;
@@ -14,6 +14,7 @@ mod head;
 pub(super) mod head_cache;
 mod head_end;
 mod line;
+mod read_head;
 mod requests;
 mod responses;
 mod side;
@@ -86,6 +87,8 @@ struct Expected {
     method: Method,
     /// What follows the request may be of another protocol.
     upgrade: bool,
+    /// It is a gRPC call.
+    is_grpc: bool,
     /// It came in the same call as the request before it.
     pipelined: bool,
     /// Bytes that may have been its response moved unseen.
@@ -222,9 +225,9 @@ impl Protocol for Http1 {
     }
 
     fn unfinished(&self, stream: StreamId) -> Unfinished {
-        let request_body = self.requests.content().filter(|_| self.last_request == Some(stream));
+        let request = self.requests.content().filter(|_| self.last_request == Some(stream));
         let Some(front) = self.pending.front().filter(|front| front.stream == stream) else {
-            return Unfinished { request_body, ..Unfinished::UNKNOWN };
+            return Unfinished::of(request, None, UnfinishedResponse::Bytes);
         };
         let response = match &self.responses.state {
             State::Body(body) if body.is_unseen() => UnfinishedResponse::Unseen,
@@ -233,7 +236,7 @@ impl Protocol for Http1 {
             State::Lost if front.maybe_unseen => UnfinishedResponse::Unseen,
             _ => UnfinishedResponse::Bytes,
         };
-        Unfinished { request_body, response_body: self.responses.content(), response }
+        Unfinished::of(request, self.responses.content(), response)
     }
 }
 
@@ -262,9 +265,8 @@ impl Http1 {
                 State::Body(body) => {
                     let rest = &input[body.read(input)..];
                     if body.is_whole() {
-                        let body = body.size();
-                        let time_ns = Some(segment.end_ns);
-                        self.end(segment.direction, MessageEnd::new(body, time_ns), messages);
+                        let end = body.end(Some(segment.end_ns));
+                        self.end(segment.direction, end, messages);
                     }
                     rest
                 }
@@ -301,8 +303,8 @@ impl Http1 {
             State::Body(body) => match body.hide(length, time_ns.is_none()) {
                 body::Hidden::Within => return,
                 body::Hidden::Ended { left } => {
-                    let body = body.size();
-                    self.end(direction, MessageEnd::new(body, time_ns), messages);
+                    let end = body.end(time_ns);
+                    self.end(direction, end, messages);
                     left
                 }
             },
@@ -339,8 +341,10 @@ impl Http1 {
     fn end_operation(&mut self, segment: &Segment<'_>, messages: &mut dyn Messages) {
         let side = self.side(segment.direction);
         side.last_ns = Some(segment.end_ns);
-        if matches!(&side.state, State::Body(body) if body.ends_with_operation()) {
-            let end = MessageEnd::new(None, Some(segment.end_ns));
+        if let State::Body(body) = &side.state
+            && body.ends_with_operation()
+        {
+            let end = body.end(Some(segment.end_ns));
             self.end(segment.direction, end, messages);
         }
     }

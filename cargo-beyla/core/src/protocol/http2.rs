@@ -4,12 +4,12 @@
 //! to be captured, and decodes header blocks. Every moment is that of a frame's own bytes: a request begins where its
 //! HEADERS frame does, even if others came in the same call.
 //!
-//! Bytes that no record told of may have held anything. If they were content, by the length of the frame that they lie
+//! Bytes that moved without a record may have held anything. If they were content, by the length of the frame that they lie
 //! in, they are counted; else the direction is out of step. It goes on at the next call that begins with frames, with
-//! a table of which nothing is known: fields that refer to it are unknown until they come again.
+//! an unknown table: fields that refer to it are unknown until they come again.
 //!
-//! Settings are not followed. The one that changes how bytes are read, `SETTINGS_HEADER_TABLE_SIZE`, is announced by
-//! the encoder itself (see `hpack`).
+//! Of the settings only the initial window of streams is followed (see `windows`). The one that changes how bytes are
+//! read, `SETTINGS_HEADER_TABLE_SIZE`, is announced by the encoder itself (see `hpack`).
 
 mod blocks;
 mod fields;
@@ -21,6 +21,7 @@ mod hpack;
 mod side;
 mod stream;
 mod streams;
+mod windows;
 
 use hashbrown::HashMap;
 
@@ -32,6 +33,7 @@ use fields::Fields;
 use frame::{Kind, PREFACE};
 use side::{Side, State};
 use stream::Stream;
+use windows::Windows;
 
 /// The streams that may be open at a time; servers allow a few hundred. Requests beyond are counted and not read.
 const STREAMS_MAX: usize = 4096;
@@ -65,6 +67,8 @@ pub struct Http2 {
     last_opened: u32,
     /// The server takes no streams behind this one.
     last_taken: u32,
+    /// What the client takes of all responses.
+    windows: Windows,
     /// Whether there may be streams whose responses may have moved unseen.
     any_doubtful: bool,
     fields: Fields,
@@ -86,7 +90,9 @@ impl Http2 {
 
     /// Of a connection that was met in the midst.
     pub fn joined() -> Self {
-        Self::new(Side::joined(), Side::joined())
+        let mut connection = Self::new(Side::joined(), Side::joined());
+        connection.windows.lose();
+        connection
     }
 
     /// Of a connection that spoke HTTP/1 before (RFC 7540, section 3.2): the response to what asked for it comes on
@@ -105,6 +111,7 @@ impl Http2 {
             streams: HashMap::new(),
             last_opened: 0,
             last_taken: u32::MAX,
+            windows: Windows::default(),
             any_doubtful: false,
             fields: Fields::default(),
             is_reading: true,

@@ -1,5 +1,6 @@
 //! What a protocol makes of a connection's byte streams.
 
+use super::content::ContentCounter;
 use super::grpc;
 use super::http1::head_cache::Heads;
 use super::trace_context::TraceHeaders;
@@ -17,7 +18,7 @@ pub trait Protocol: std::fmt::Debug + Send {
         messages: &mut dyn Messages,
     ) -> Option<Box<Upgrade>>;
 
-    /// Bytes moved that no record told of.
+    /// Bytes moved without a record.
     fn gap(&mut self, direction: Direction, length: u64, messages: &mut dyn Messages);
 
     /// Whether content of a request has yet to come.
@@ -81,6 +82,14 @@ pub trait Messages {
     /// The request or the response is whole.
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd);
 
+    /// A part of the request was received, and it is not whole yet. Only where exchanges are streams: elsewhere the last
+    /// request is the one that is not whole.
+    fn progress(&mut self, _stream: StreamId) {}
+
+    /// The client's window for a response, or for all of them, is shut from now on or opens again: flow control by
+    /// which the server may or may not send content.
+    fn window(&mut self, _stream: Option<StreamId>, _is_shut: bool, _time_ns: u64) {}
+
     /// One end breaks the exchange off and leaves the connection open. Its response may be whole already: then only the
     /// rest of its request does not come.
     fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished);
@@ -88,7 +97,8 @@ pub trait Messages {
     /// The rest of the response has gone by unseen, in part or as a whole.
     fn unseen(&mut self, stream: StreamId);
 
-    /// A request, or several, began in or reached into bytes that were not captured: nothing else is told of them.
+    /// One request or several began in bytes that were not captured, or reached into them. No other message speaks of
+    /// them.
     fn unread(&mut self);
 
     /// Something that belongs to no exchange, or that is counted beside it.
@@ -144,6 +154,11 @@ pub struct MessageEnd {
 }
 
 impl MessageEnd {
+    /// The end of a message with this content, which the call moved that returned at `time_ns`.
+    pub(super) fn of(content: &ContentCounter, time_ns: Option<u64>) -> Self {
+        Self { body: content.length(), time_ns, grpc: content.grpc() }
+    }
+
     /// The end of a message that is none of gRPC.
     pub fn new(body: Option<u64>, time_ns: Option<u64>) -> Self {
         Self { body, time_ns, grpc: grpc::Ending::default() }
@@ -177,15 +192,40 @@ pub enum GivenUp {
 pub struct Unfinished {
     /// Content of the request so far, if it is not whole; `None` where the framing was lost.
     pub request_body: Option<u64>,
+    /// What its messages say of a gRPC call so far.
+    pub request_grpc: grpc::Ending,
     /// Content of the response so far, if it has begun; `None` where the framing was lost.
     pub response_body: Option<u64>,
+    /// What its messages say of a gRPC call so far.
+    pub response_grpc: grpc::Ending,
     /// What the response wants.
     pub response: UnfinishedResponse,
 }
 
 impl Unfinished {
     /// Of an exchange that the protocol knows nothing of.
-    pub const UNKNOWN: Self = Self { request_body: None, response_body: None, response: UnfinishedResponse::Bytes };
+    pub const UNKNOWN: Self = Self {
+        request_body: None,
+        request_grpc: grpc::Ending::UNKNOWN,
+        response_body: None,
+        response_grpc: grpc::Ending::UNKNOWN,
+        response: UnfinishedResponse::Bytes,
+    };
+
+    /// Of an exchange of which so much content has come, as far as that is known.
+    pub(super) fn of(
+        request: Option<&ContentCounter>,
+        response: Option<&ContentCounter>,
+        wanted: UnfinishedResponse,
+    ) -> Self {
+        Self {
+            request_body: request.and_then(ContentCounter::length),
+            request_grpc: request.map_or(grpc::Ending::UNKNOWN, ContentCounter::grpc),
+            response_body: response.and_then(ContentCounter::length),
+            response_grpc: response.map_or(grpc::Ending::UNKNOWN, ContentCounter::grpc),
+            response: wanted,
+        }
+    }
 }
 
 /// What a response wants that has not ended when its connection does.
@@ -197,6 +237,6 @@ pub enum UnfinishedResponse {
     Close,
     /// It cannot be told: its framing was lost sight of.
     Unknown,
-    /// Bytes, some or all of which were sent unseen.
+    /// Bytes; some or all of them were sent unseen.
     Unseen,
 }

@@ -1,6 +1,7 @@
 //! Byte streams -> messages; one folder a protocol, one trait. `detect` chooses the protocol of a connection.
 
 pub mod candidate;
+mod content;
 pub mod detect;
 pub mod grpc;
 pub mod http1;

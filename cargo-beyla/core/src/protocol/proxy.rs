@@ -27,7 +27,7 @@ const ADDRESSES_MAX: usize = 2 * UNIX;
 /// Bytes of the path of a Unix socket.
 const UNIX: usize = 108;
 
-/// A header is known once so many of its bytes are, in bytes.
+/// A header is known once this many of its bytes are, in bytes.
 pub const READ_MAX: usize = FIXED + ADDRESSES_MAX;
 
 /// What the first bytes of a connection are.
@@ -39,7 +39,7 @@ pub enum Read {
     Partial,
     /// One.
     Header {
-        /// Bytes of it, some of which may not have come yet.
+        /// Bytes of it; some may not have come yet.
         length: usize,
         /// Who sends what follows it; `None` where it does not say so, and the other end of the socket does.
         client: Option<Endpoint>,

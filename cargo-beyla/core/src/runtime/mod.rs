@@ -8,6 +8,7 @@ mod clock;
 pub(crate) mod observations;
 mod polls;
 mod scheduling_entity;
+mod streams;
 pub(crate) mod symbols;
 mod tasks;
 mod threads;

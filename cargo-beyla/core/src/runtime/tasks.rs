@@ -28,8 +28,16 @@ pub(super) struct Task {
     pub(super) polled: Option<(u32, u64)>,
     /// It was woken during the current poll.
     pub(super) notified: bool,
+    /// It was seen when it was spawned.
+    pub(super) was_spawned: bool,
     /// The thread that spawned it, and the number of the poll in which it did.
     pub(super) spawned_in: Option<(u32, u64)>,
+    /// HTTP/2: the task of the connection, if this one may be the task of a stream.
+    pub(super) connection: Option<TaskRef>,
+    /// HTTP/2: the readings of its own clock and of the connection's at the end of its last poll.
+    pub(super) handed_over: Option<(Reading, Reading)>,
+    /// How many responses are measured on it, so that its slot is still needed.
+    pub(super) responses: u32,
     pub(super) entity: SchedulingEntity,
 }
 
@@ -102,6 +110,7 @@ impl Tasks {
         if let Some(slot) = self.get_mut(task)
             && slot.dead
             && slot.entity.open_requests == 0
+            && slot.responses == 0
         {
             slot.generation = slot.generation.wrapping_add(1);
             self.free.push(task.index);
@@ -112,7 +121,7 @@ impl Tasks {
         for _ in 0..LOOKED_AT_MAX {
             self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
             let Some(slot) = self.slots.get(self.next) else { return };
-            if !slot.dead && slot.polled.is_none() && slot.entity.open_requests == 0 {
+            if !slot.dead && slot.polled.is_none() && slot.entity.open_requests == 0 && slot.responses == 0 {
                 let task = TaskRef { index: self.next as u32, generation: slot.generation };
                 let at = slot.entity.clock.since();
                 return self.remove(task, at);
@@ -133,9 +142,23 @@ impl Task {
             born: entity.clock.read(at),
             polled: None,
             notified: false,
+            was_spawned: false,
             spawned_in: None,
+            connection: None,
+            handed_over: None,
+            responses: 0,
             entity,
         }
+    }
+
+    /// Whether this thread polls it.
+    pub(super) fn is_polled_by(&self, thread: u32) -> bool {
+        self.polled.is_some_and(|(by, _)| by == thread)
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead
     }
 
     fn reset(&mut self, address: u64, part: Part, at: u64) {
@@ -147,7 +170,11 @@ impl Task {
         self.born = self.entity.clock.read(at);
         self.polled = None;
         self.notified = false;
+        self.was_spawned = false;
         self.spawned_in = None;
+        self.connection = None;
+        self.handed_over = None;
+        self.responses = 0;
     }
 }
 

@@ -8,6 +8,7 @@ use super::clock::Part;
 use super::observations::Observations;
 use super::polls::{LongPoll, Poll};
 use super::scheduling_entity::{SchedulingEntity, TaskRef};
+use super::streams::StreamPoll;
 use super::tasks::Task;
 
 /// The threads that are known at a time.
@@ -27,6 +28,8 @@ pub(super) struct Thread {
     pub(super) current: Option<TaskRef>,
     /// Its poll of that task, or its last poll.
     pub(super) poll: Poll,
+    /// The requests of HTTP/2 that this poll has read.
+    pub(super) streams: StreamPoll,
     asleep: Option<Asleep>,
     /// The oldest comes first.
     long_polls: VecDeque<LongPoll>,
@@ -63,6 +66,11 @@ impl Threads {
         self.known.values_mut()
     }
 
+    /// The numbers of some threads.
+    pub(super) fn numbers(&self, which: impl Fn(&Thread) -> bool) -> Vec<u32> {
+        self.known.iter().filter(|(_, thread)| which(thread)).map(|(number, _)| *number).collect()
+    }
+
     /// Returns a thread, which may be new.
     pub(super) fn enter(&mut self, thread: u32, at: u64) -> &mut Thread {
         if self.known.len() >= THREADS_MAX && !self.known.contains_key(&thread) {
@@ -86,6 +94,7 @@ impl Thread {
             process: 0,
             current: None,
             poll: Poll::default(),
+            streams: StreamPoll::default(),
             asleep: None,
             long_polls: VecDeque::new(),
             entity: SchedulingEntity::new(Part::Running, at),

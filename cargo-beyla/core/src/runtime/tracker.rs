@@ -4,8 +4,11 @@
 //! When a request enters and leaves its `handle` phase, the tracker reads the clock of the task that received it; the
 //! difference between the two readings is the answer. So the tracker keeps no history, however long a request takes.
 
+mod measurement;
 mod off_cpu;
 mod requests;
+mod responses;
+mod stream_tasks;
 mod task_changes;
 
 use std::time::Duration;
@@ -20,7 +23,8 @@ use super::threads::Threads;
 use requests::Requests;
 use task_changes::Vtables;
 
-pub(crate) use requests::{EndedRequest, ReadRequest, RequestSlot};
+pub(crate) use super::streams::RequestSlot;
+pub(crate) use requests::{EndedRequest, ReadRequest};
 
 /// Follows tasks, threads, and the requests that they handle.
 #[derive(Debug)]

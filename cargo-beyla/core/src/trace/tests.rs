@@ -10,6 +10,7 @@ mod messages;
 mod proxies;
 mod runs;
 mod seeds;
+mod stream_tasks;
 mod suites;
 mod unread;
 mod unreadable;

@@ -22,7 +22,7 @@ pub struct Connection {
 /// What one call brought.
 #[derive(Debug)]
 pub struct Moved<'a> {
-    /// Bytes that moved before it and that no record told of.
+    /// Bytes that moved before it without a record.
     pub missing: u64,
     /// What it moved itself.
     pub segment: Segment<'a>,
@@ -38,7 +38,7 @@ struct Progress {
 }
 
 impl Connection {
-    /// A connection of which the traced process is this end, and whose first bytes have these sequence numbers.
+    /// A connection with the traced process at this end. Its first bytes have these sequence numbers.
     pub fn new(role: Role, receive_sequence: u32, send_sequence: u32) -> Self {
         Self {
             role,
@@ -49,7 +49,7 @@ impl Connection {
         }
     }
 
-    /// A connection of which the traced process is this end, found in its midst.
+    /// A connection with the traced process at this end, found in its midst.
     pub fn unknown(role: Role) -> Self {
         Self { role, ..Self::default() }
     }
@@ -118,7 +118,7 @@ impl Connection {
         })
     }
 
-    /// What a receive call tells of the arrival of the bytes that it took, the first of which is at `next`.
+    /// What a receive call tells of the arrival of the bytes that it took, from `next` on.
     fn note_arrival(&mut self, next: u64, transfer: &Transfer) {
         self.arrivals.consumed(next);
         if transfer.header.flags & ARRIVAL_UNKNOWN != 0 {

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use super::histogram::{DURATION, Exemplar, Histogram, PHASE, SIZE};
 use super::process::{Usage, usage};
 use crate::config::attributes::{AttributeSelection, selects};
-use crate::export::attribute::{Attribute, Value, error_type, method, route, version};
+use crate::export::attribute::{Attribute, Value, error_type, method, route, rpc_method, rpc_status_name, version};
 use crate::export::key_value::{flag, number, text};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::request::{Outcome, Request};
@@ -26,28 +26,59 @@ pub(in crate::export) const SETS_MAX: usize = 2000;
 /// Marks the set for all that are not told apart.
 const OVERFLOW: &str = "otel.metric.overflow";
 
-/// The metrics of requests, in the order of [`Store::of`].
-const METRICS: [&str; 4] = [
-    "http.server.request.duration",
-    "http.server.request.body.size",
-    "http.server.response.body.size",
-    "cargo_beyla.request.phase.duration",
+/// The metrics of requests, in the order of [`Store::of`], and which requests they count.
+const METRICS: [(&str, Counted); 5] = [
+    ("http.server.request.duration", Counted::Requests),
+    ("http.server.request.body.size", Counted::Requests),
+    ("http.server.response.body.size", Counted::Requests),
+    ("cargo_beyla.request.phase.duration", Counted::Requests),
+    ("rpc.server.call.duration", Counted::RpcCalls),
 ];
 
-/// Where the last of them stands.
+/// Where those stand that are not written like the others.
 const PHASES: usize = 3;
+const RPC: usize = 4;
 
-/// What they have by default.
-const DEFAULTS: [Attribute; 6] = [
-    Attribute::Method,
-    Attribute::Route,
-    Attribute::Scheme,
-    Attribute::ProtocolVersion,
-    Attribute::Status,
-    Attribute::Error,
-];
+/// The requests that a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    /// All of them.
+    Requests,
+    /// Those that are gRPC calls.
+    RpcCalls,
+}
 
-/// What they have where it is asked for: it may take many values.
+impl Counted {
+    fn counts(self, request: &Request) -> bool {
+        self == Self::Requests || request.grpc.is_some()
+    }
+
+    /// The attributes of its metrics by default.
+    fn defaults(self) -> &'static [Attribute] {
+        match self {
+            Self::Requests => &[
+                Attribute::Method,
+                Attribute::Route,
+                Attribute::Scheme,
+                Attribute::ProtocolVersion,
+                Attribute::Status,
+                Attribute::Error,
+            ],
+            Self::RpcCalls => &[Attribute::RpcSystem, Attribute::RpcMethod, Attribute::RpcStatus, Attribute::Error],
+        }
+    }
+
+    /// The attributes that its metrics have where it is asked for: they may take many values.
+    fn hidden(self) -> &'static [Attribute] {
+        match self {
+            Self::Requests => &HIDDEN,
+            // The path is the method's name.
+            Self::RpcCalls => HIDDEN.split_at(1).1,
+        }
+    }
+}
+
+/// The attributes that are [hidden](Counted::hidden) by default, of any metric.
 const HIDDEN: [Attribute; 4] =
     [Attribute::Path, Attribute::ServerAddress, Attribute::ServerPort, Attribute::ClientAddress];
 
@@ -56,11 +87,11 @@ const HIDDEN: [Attribute; 4] =
 struct Selected(u32);
 
 impl Selected {
-    fn of(selections: &[AttributeSelection], metric: &str) -> Self {
-        let defaults = DEFAULTS.into_iter().map(|attribute| (attribute, true));
-        let all = defaults.chain(HIDDEN.into_iter().map(|attribute| (attribute, false)));
+    fn of(selections: &[AttributeSelection], metric: &str, counted: Counted) -> Self {
+        let defaults = counted.defaults().iter().map(|attribute| (attribute, true));
+        let all = defaults.chain(counted.hidden().iter().map(|attribute| (attribute, false)));
         let selected = all.filter(|(attribute, default)| selects(selections, metric, attribute.name(), *default));
-        Self(selected.fold(0, |bits, (attribute, _)| bits | 1 << attribute as u32))
+        Self(selected.fold(0, |bits, (attribute, _)| bits | 1 << *attribute as u32))
     }
 
     fn has(self, attribute: Attribute) -> bool {
@@ -76,6 +107,9 @@ struct Attributes {
     status: Option<u16>,
     error: Option<Cow<'static, str>>,
     version: Option<&'static str>,
+    /// The path of a gRPC call.
+    rpc_path: Option<Arc<str>>,
+    rpc_status: Option<u32>,
     /// The attributes that are [`HIDDEN`] by default.
     hidden: Vec<(Attribute, Value<'static>)>,
 }
@@ -92,6 +126,7 @@ struct Series {
 /// The requests, told apart by the same attributes.
 #[derive(Debug)]
 struct Table {
+    counted: Counted,
     selected: Selected,
     series: HashMap<Attributes, Series>,
     overflow: Option<Series>,
@@ -114,10 +149,11 @@ pub(in crate::export) struct Store {
 impl Store {
     pub(in crate::export) fn new(run: RunInfo, selections: &[AttributeSelection]) -> Self {
         let mut tables: Vec<Table> = Vec::new();
-        let of = METRICS.map(|metric| {
-            let selected = Selected::of(selections, metric);
-            tables.iter().position(|table| table.selected == selected).unwrap_or_else(|| {
-                tables.push(Table { selected, series: HashMap::new(), overflow: None });
+        let of = METRICS.map(|(metric, counted)| {
+            let selected = Selected::of(selections, metric, counted);
+            let same = |table: &Table| (table.counted, table.selected) == (counted, selected);
+            tables.iter().position(same).unwrap_or_else(|| {
+                tables.push(Table { counted, selected, series: HashMap::new(), overflow: None });
                 tables.len() - 1
             })
         });
@@ -135,7 +171,7 @@ impl Store {
             unix_ns: self.run.unix_ns(request.boundaries.ended),
         });
         let mut overflows = false;
-        for table in &mut self.tables {
+        for table in self.tables.iter_mut().filter(|table| table.counted.counts(request)) {
             let (series, is_overflow) = table.series(request);
             series.record(request, exemplar);
             overflows |= is_overflow;
@@ -167,6 +203,7 @@ impl Store {
             self.histogram(1, "By", "Size of HTTP server request bodies.", now, |series| &series.request_size),
             self.histogram(2, "By", "Size of HTTP server response bodies.", now, |series| &series.response_size),
             self.phases(now),
+            self.histogram(RPC, "s", "Duration of gRPC server calls.", now, |series| &series.duration),
         ];
         metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(data)) if data.data_points.is_empty()));
         metrics.extend(self.usage.iter().flat_map(|usage| of_process(usage, self.run.started_unix_ns, now)));
@@ -193,7 +230,7 @@ impl Store {
             data_points: data_points.collect(),
             aggregation_temporality: AggregationTemporality::Cumulative.into(),
         };
-        metric(METRICS[at], unit, description, Data::Histogram(data))
+        metric(METRICS[at].0, unit, description, Data::Histogram(data))
     }
 
     fn phases(&self, now: u64) -> Metric {
@@ -211,7 +248,7 @@ impl Store {
             aggregation_temporality: AggregationTemporality::Cumulative.into(),
         };
         let description = "Duration of the phases of HTTP server requests.";
-        metric(METRICS[PHASES], "s", description, Data::Histogram(data))
+        metric(METRICS[PHASES].0, "s", description, Data::Histogram(data))
     }
 }
 
@@ -241,18 +278,27 @@ impl Attributes {
             status: request.status.filter(|_| selected.has(Attribute::Status)),
             error: error_type(request).filter(|_| selected.has(Attribute::Error)),
             version: selected.has(Attribute::ProtocolVersion).then(|| version(request.protocol)),
+            rpc_path: selected.has(Attribute::RpcMethod).then(|| Arc::clone(&request.path)),
+            rpc_status: request
+                .grpc
+                .as_ref()
+                .and_then(|grpc| grpc.status)
+                .filter(|_| selected.has(Attribute::RpcStatus)),
             hidden: hidden.filter_map(|attribute| Some((attribute, attribute.of(request)?.into_owned()))).collect(),
         }
     }
 
     fn to_key_values(&self, selected: Selected) -> Vec<KeyValue> {
-        let Self { method, route, status, error, version, hidden } = self;
+        let Self { method, route, status, error, version, rpc_path, rpc_status, hidden } = self;
         let known = [
             method.map(|method| text("http.request.method", method)),
             route.as_deref().map(|route| text("http.route", route)),
             selected.has(Attribute::Scheme).then(|| text("url.scheme", "http")),
             version.map(|version| text("network.protocol.version", version)),
             status.map(|status| number("http.response.status_code", status.into())),
+            selected.has(Attribute::RpcSystem).then(|| text("rpc.system.name", "grpc")),
+            rpc_path.as_deref().map(|path| text("rpc.method", rpc_method(path))),
+            rpc_status.map(|status| text("rpc.response.status_code", rpc_status_name(status))),
             error.as_deref().map(|error| text("error.type", error)),
         ];
         let hidden = hidden.iter().map(|(attribute, value)| value.to_key_value(*attribute));

@@ -162,7 +162,36 @@ fn each_metric_has_the_attributes_that_are_selected() {
 
 #[test]
 fn metrics_of_the_same_attributes_are_counted_once() {
-    assert_eq!(store().tables.len(), 1);
-    assert_eq!(selecting("http_*: {exclude: [url_scheme]}").tables.len(), 2);
-    assert_eq!(selecting("'*': {exclude: [url_scheme]}").tables.len(), 1);
+    // Those of gRPC calls count others.
+    assert_eq!(store().tables.len(), 1 + 1);
+    assert_eq!(selecting("http_*: {exclude: [url_scheme]}").tables.len(), 2 + 1);
+    assert_eq!(selecting("'*': {exclude: [url_scheme]}").tables.len(), 1 + 1);
+}
+
+#[test]
+fn grpc_calls_have_a_metric_besides() {
+    let calls = |mut store: Store| {
+        store.record(&fixtures::request(1, "/a"), false);
+        for (id, status) in [(2, 0), (3, 0), (4, 5), (5, 13), (6, 99)] {
+            store.record(&fixtures::grpc_call(id, status), false);
+        }
+        let http = points(&mut store, "http.server.request.duration");
+        assert_eq!(http.iter().map(|point| point.count).sum::<u64>(), 6);
+        let attributes = |point: &HistogramDataPoint| {
+            let all = point.attributes.iter().map(|attribute| attribute.key.clone());
+            all.map(|key| format!("{key}={}", value(point, &key).expect("it is there"))).collect::<Vec<_>>()
+        };
+        let calls = points(&mut store, "rpc.server.call.duration");
+        let mut calls: Vec<_> = calls.iter().map(|point| (attributes(point).join(" "), point.count)).collect();
+        calls.sort();
+        calls
+    };
+    let row = |rest: &str, count| {
+        (format!("rpc.system.name=grpc rpc.method=shop.v1.Cart/Add rpc.response.status_code={rest}"), count)
+    };
+    let expected = [row("99", 1), row("INTERNAL error.type=INTERNAL", 1), row("NOT_FOUND", 1), row("OK", 2)];
+    assert_eq!(calls(store()), expected);
+    let fewer = "rpc_server_call_duration_seconds: {include: [rpc.method, server.port]}";
+    assert_eq!(calls(selecting(fewer)), [("rpc.method=shop.v1.Cart/Add server.port=8080".to_owned(), 5)]);
+    assert_eq!(calls(selecting("rpc.*: {exclude: ['*']}")), [(String::new(), 5)]);
 }

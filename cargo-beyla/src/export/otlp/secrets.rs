@@ -16,7 +16,7 @@ pub(in crate::export) struct Secrets(Vec<Secret>);
 
 impl Secrets {
     /// Those in the headers that are sent, in the query of the URL, where some put a token, and those that a proxy on
-    /// the way is told.
+    /// the way is shown.
     pub(super) fn new(headers: &HeaderMap, uri: &Uri, proxy: Option<&Credentials>) -> Self {
         let mut texts = Vec::new();
         let header = match proxy {

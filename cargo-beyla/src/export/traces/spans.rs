@@ -32,7 +32,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status};
 
 use super::explained;
-use crate::export::attribute::{Attribute, known_method, route};
+use crate::export::attribute::{Attribute, known_method, route, rpc_method};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::exchange::trace_context::Child;
 use cargo_beyla_core::model::request::{Outcome, Request};
@@ -109,8 +109,12 @@ fn link(TestSpan { trace_id, span_id }: TestSpan) -> Link {
     }
 }
 
-/// As in `GET /users/{id}`. A method that is not a known one is `HTTP` there.
+/// As in `GET /users/{id}`. A method that is not a known one is `HTTP` there. A gRPC call is named by its method, as in
+/// `package.Service/Method`.
 fn name(request: &Request) -> String {
+    if request.grpc.is_some() {
+        return rpc_method(&request.path).to_owned();
+    }
     let method = known_method(&request.method).unwrap_or("HTTP");
     route(request).map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
 }

@@ -184,6 +184,35 @@ fn only_what_the_server_fails_is_an_error() {
 }
 
 #[test]
+fn a_grpc_call_is_told_as_such() {
+    for (status, name, is_error) in [
+        (0, "OK", false),
+        (1, "CANCELLED", false),
+        (2, "UNKNOWN", true),
+        (5, "NOT_FOUND", false),
+        (14, "UNAVAILABLE", true),
+    ] {
+        let request = Request { trace: request().trace, ..fixtures::grpc_call(1, status) };
+        let server = spans(&request, &fixtures::run()).remove(0);
+        assert_eq!((server.name.as_str(), server.kind()), ("shop.v1.Cart/Add", SpanKind::Server));
+        let values = values(&server.attributes);
+        for (key, value) in [
+            ("rpc.system.name", "grpc"),
+            ("rpc.method", "shop.v1.Cart/Add"),
+            ("rpc.response.status_code", name),
+            ("http.request.method", "POST"),
+            ("http.response.status_code", "#200"),
+            ("network.protocol.version", "2"),
+        ] {
+            assert_eq!(values[key], value, "{key}");
+        }
+        assert_eq!(values.get("error.type").map(String::as_str), is_error.then_some(name));
+        assert_eq!(server.status.map(|status| status.code()), is_error.then_some(StatusCode::Error));
+    }
+    assert!(!values(&spans(&request(), &fixtures::run())[0].attributes).keys().any(|key| key.starts_with("rpc.")));
+}
+
+#[test]
 fn what_is_not_known_is_absent() {
     let mut request = request();
     request.boundaries.arrived = None;
@@ -216,6 +245,7 @@ fn an_explanation_is_told_on_the_server_span() {
     request.explanation = Some(Arc::new(Explanation {
         unit: Unit::Task,
         parts: Parts { running: 1, runnable: 2, blocked: 3, scheduled: 4, waiting: 5 },
+        respond: None,
         places: vec![Place { cause, stack: 1, ns: 3, count: 2 }],
         waits: vec![],
         delays: vec![Delay { by: Holder::Request(("GET".into(), "/slow".into())), ns: 4 }],

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::report::finding::place::LocatedPlace;
 use crate::report::run_report::FindingReport;
-use cargo_beyla_core::model::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, Wait};
+use cargo_beyla_core::model::explanation::{Awaited, Delay, Explanation, Holder, Parts, Place, RespondParts, Wait};
 use cargo_beyla_core::model::finding::{Delayed, Finding};
 use cargo_beyla_core::model::summary::Explained;
 
@@ -28,6 +28,14 @@ pub(super) struct PartsNs {
     blocked: u64,
     scheduled: u64,
     waiting: u64,
+}
+
+/// The parts of `respond`.
+#[derive(Serialize)]
+pub(super) struct RespondRow {
+    #[serde(flatten)]
+    task: PartsNs,
+    client: u64,
 }
 
 #[derive(Serialize)]
@@ -109,7 +117,7 @@ pub(super) fn explain(explained: &Explained) -> ExplainRow<'_> {
 }
 
 pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) -> HandleRow<'a> {
-    let Explanation { unit, parts, places, waits, delays } = explanation;
+    let Explanation { unit, parts, respond: _, places, waits, delays } = explanation;
     HandleRow {
         unit: unit.label(),
         parts: parts.into(),
@@ -117,6 +125,10 @@ pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) ->
         waits: list(waits, explained, wait),
         delays: list(delays, explained, delay),
     }
+}
+
+pub(super) fn respond(&RespondParts { ref task, client }: &RespondParts) -> RespondRow {
+    RespondRow { task: task.into(), client }
 }
 
 pub(super) fn finding<'a>(found: &'a FindingReport, explained: &'a Explained) -> FindingRow<'a> {

@@ -129,7 +129,7 @@ fn listening(endpoints: &[Endpoint]) -> String {
 }
 
 /// How the server ended, unless it did as servers do: by itself without a complaint, or because it
-/// was told to.
+/// was asked to.
 fn unusual_ending(exit: Exit) -> Option<String> {
     match exit {
         Exit::Code(0) => None,

@@ -7,7 +7,7 @@ use crate::report::segments::Segment;
 use crate::report::table::Cell;
 use crate::report::text::{escape, shorten, wrap};
 use crate::report::units::{counted, time};
-use cargo_beyla_core::model::explanation::{Awaited, Cause, Explanation, Holder, Place, Wait};
+use cargo_beyla_core::model::explanation::{Awaited, Cause, Explanation, Holder, Place, RespondParts, Wait};
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::summary::Explained;
 
@@ -36,7 +36,7 @@ pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, w
 
 /// Length, kind and text of each remark that could be made.
 fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, String)> {
-    let Explanation { unit: _, parts: _, places, waits, delays } = explanation;
+    let Explanation { unit: _, parts: _, respond, places, waits, delays } = explanation;
     // The length alone of an unknown place is in the bar.
     let places = places.iter().filter(|place| LocatedPlace::of(place, explained).describe().is_some());
     let places = places.map(|place| {
@@ -51,7 +51,18 @@ fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, 
         };
         (delay.ns, Segment::Scheduled, format!("delayed {} by {by}", time(delay.ns)))
     });
-    places.chain(waits).chain(delays).collect()
+    let respond = respond.iter().map(|parts| (parts.sum(), Segment::Respond, responding(parts)));
+    places.chain(waits).chain(delays).chain(respond).collect()
+}
+
+/// `responded 210 ms: client 200 ms`.
+fn responding(parts: &RespondParts) -> String {
+    let total = parts.sum();
+    let mut named = parts.named();
+    named.sort_by_key(|(_, length)| std::cmp::Reverse(*length));
+    let long = named.iter().filter(|(_, length)| *length > 0 && *length >= total / SHARE);
+    let long: Vec<String> = long.map(|(name, length)| format!("{name} {}", time(*length))).collect();
+    format!("responded {}: {}", time(total), long.join(", "))
 }
 
 /// `blocked 50.1 ms: std::thread::sleep at src/main.rs:42 in app::block`.

@@ -30,7 +30,7 @@ impl Ignored {
 
 /// The arguments that the standard harness knows and that have a meaning where each test has a process of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-// They are flags, each of which stands by itself.
+// They are flags; each stands by itself.
 #[allow(clippy::struct_excessive_bools)]
 pub struct HarnessArguments {
     /// Tests run whose names contain one of these, or all.

@@ -41,14 +41,14 @@ pub(super) fn compile<'a>(
 }
 
 /// A test binary and its package.
-struct Unit<'a> {
+struct TestArtifact<'a> {
     kind: Kind,
     package: &'a Package,
     artifact: &'a Artifact,
     executable: &'a Utf8Path,
 }
 
-impl Unit<'_> {
+impl TestArtifact<'_> {
     fn id(&self) -> String {
         self.kind.id(&self.package.name, &self.artifact.target.name)
     }
@@ -65,7 +65,10 @@ impl Compiled<'_> {
     /// # Errors
     /// If one belongs to another workspace.
     pub fn executables(&self) -> Result<Vec<(String, PathBuf)>, Error> {
-        Ok(units(self.metadata, &self.artifacts)?.iter().map(|unit| (unit.id(), unit.executable.into())).collect())
+        Ok(test_artifacts(self.metadata, &self.artifacts)?
+            .iter()
+            .map(|test| (test.id(), test.executable.into()))
+            .collect())
     }
 
     /// Asks cargo how it starts the tests. If it takes long to say, `say` gets what it is doing; `prepare` has the last
@@ -76,22 +79,22 @@ impl Compiled<'_> {
     pub fn start(self, say: impl FnOnce(&str), prepare: impl Fn(&mut Command)) -> Result<BuiltTests, Error> {
         let Self { metadata, arguments, jobs, questions, artifacts } = self;
         let target_directory = target_directory(metadata, arguments)?;
-        let units = units(metadata, &artifacts)?;
-        if units.is_empty() {
+        let tests = test_artifacts(metadata, &artifacts)?;
+        if tests.is_empty() {
             return Ok(BuiltTests { binaries: Vec::new(), target_directory });
         }
         let asked = start::ask(start_command(arguments, jobs), &[], questions.answer(), &prepare)?;
         let programs = asked.answer(say)?;
         let mut custom: HashMap<&PackageId, Option<Custom>> = HashMap::new();
-        let mut binaries = Vec::with_capacity(units.len());
+        let mut binaries = Vec::with_capacity(tests.len());
         for program in programs {
             // Cargo starts no others.
-            let Some(unit) = units.iter().find(|unit| unit.is_started_by(&program)) else { continue };
-            let Unit { kind, package, artifact, executable } = *unit;
+            let Some(test) = tests.iter().find(|test| test.is_started_by(&program)) else { continue };
+            let TestArtifact { kind, package, artifact, executable } = *test;
             let custom = custom.entry(&package.id).or_insert_with(|| Custom::of(package)).as_ref();
             let name = artifact.target.name.as_str();
             binaries.push(TestBinary {
-                id: unit.id().into(),
+                id: test.id().into(),
                 name: name.into(),
                 executable: executable.into(),
                 program,
@@ -103,17 +106,17 @@ impl Compiled<'_> {
     }
 }
 
-fn units<'a>(metadata: &'a Metadata, artifacts: &'a [Artifact]) -> Result<Vec<Unit<'a>>, Error> {
-    let unit = |artifact: &'a Artifact| {
+fn test_artifacts<'a>(metadata: &'a Metadata, artifacts: &'a [Artifact]) -> Result<Vec<TestArtifact<'a>>, Error> {
+    let test = |artifact: &'a Artifact| {
         let package = metadata.packages.iter().find(|package| package.id == artifact.package_id);
         let package = package.ok_or_else(|| Error::Target {
             message: format!("`{}` is no package of the workspace", artifact.package_id),
             hint: "test it in its own workspace".into(),
         })?;
         let executable = artifact.executable.as_deref().unwrap_or(Utf8Path::new(""));
-        Ok(Unit { kind: Kind::of(artifact), package, artifact, executable })
+        Ok(TestArtifact { kind: Kind::of(artifact), package, artifact, executable })
     };
-    artifacts.iter().filter(|artifact| artifact.profile.test).map(unit).collect()
+    artifacts.iter().filter(|artifact| artifact.profile.test).map(test).collect()
 }
 
 /// The binaries whose paths cargo gives to an integration test.

@@ -54,7 +54,7 @@ pub struct Unlisted {
 /// What one binary has answered.
 type Answer = Result<Vec<Arc<str>>, Unlisted>;
 
-/// Asks each of these binaries, which have the standard harness, at most so many at a time. Each has `patience` to
+/// Asks each of these binaries, which have the standard harness, a limited number at a time. Each has `patience` to
 /// answer.
 ///
 /// `prepare` has the last word on each command, for one that must run as another user.

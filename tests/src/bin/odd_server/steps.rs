@@ -2,11 +2,11 @@
 
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// `until:TEXT`: read until TEXT has come; `head` is until an empty line.
+    /// `until:TEXT` or `until-hex:DIGITS`: read until these bytes have come; `head` is until an empty line.
     Until(Vec<u8>),
     /// `body:N`: read N bytes.
     Body(usize),
-    /// `send:TEXT`
+    /// `send:TEXT` or `hex:DIGITS`
     Send(Vec<u8>),
     /// `trickle:TEXT`: one call a byte.
     Trickle(Vec<u8>),
@@ -33,8 +33,10 @@ impl Step {
         match name {
             "head" => Self::Until(b"\r\n\r\n".to_vec()),
             "until" => Self::Until(value.into()),
+            "until-hex" => Self::Until(bytes(value)),
             "body" => Self::Body(number()),
             "send" => Self::Send(value.into()),
+            "hex" => Self::Send(bytes(value)),
             "trickle" => Self::Trickle(value.into()),
             "fill" => Self::Fill(number()),
             "await-eof" => Self::AwaitEof,
@@ -46,4 +48,10 @@ impl Step {
             other => panic!("unknown step {other}"),
         }
     }
+}
+
+/// The bytes that hexadecimal digits stand for: an argument cannot hold a zero byte.
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16).expect("two digits a byte")).collect()
 }

@@ -170,7 +170,7 @@ const STEPS: [usize; 4] = [1, 2, 5, 1000];
 fn the_first_bytes_of_the_client_choose() {
     for step in STEPS {
         beginning().client(GET, step).server(OK, step).heard(&["1 GET", "1 Request ends", "1 200", "1 Response ends"]);
-        // The line that it is recognised by is its first request, of which the last piece alone is given again.
+        // The line that it is recognised by is its first request. Only the last piece of that is given again.
         let before = (b"GET: lines\n".len() - 1) / step * step;
         let line = format!("{before} Request ends");
         beginning().client("GET: lines\n", step).heard(&[&line]);

@@ -40,6 +40,14 @@ impl Messages for View<'_> {
         self.messages.end(self.stream(stream), direction, end);
     }
 
+    fn progress(&mut self, stream: StreamId) {
+        self.messages.progress(self.stream(stream));
+    }
+
+    fn window(&mut self, stream: Option<StreamId>, is_shut: bool, time_ns: u64) {
+        self.messages.window(stream.map(|stream| self.stream(stream)), is_shut, time_ns);
+    }
+
     fn reset(&mut self, stream: StreamId, by: Party, time_ns: u64, unfinished: &Unfinished) {
         self.messages.reset(self.stream(stream), by, time_ns, unfinished);
     }

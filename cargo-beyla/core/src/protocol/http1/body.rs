@@ -1,13 +1,15 @@
 //! The content of a message: counted, not kept.
 
 use super::chunked::Chunked;
+use crate::protocol::content::ContentCounter;
+use crate::protocol::grpc::Encoding;
+use crate::protocol::message::MessageEnd;
 
 /// How far the content of one message has been seen.
 #[derive(Debug)]
 pub(super) struct Body {
     framing: Framing,
-    /// Bytes of content so far.
-    count: u64,
+    content: ContentCounter,
     /// Whether the last bytes moved unseen.
     unseen: bool,
 }
@@ -25,7 +27,7 @@ enum Framing {
 pub(super) enum Hidden {
     /// It goes on.
     Within,
-    /// It has ended with or among them; so many of them belong to what follows.
+    /// It has ended with or among them; this many of them belong to what follows.
     Ended { left: u64 },
 }
 
@@ -54,7 +56,19 @@ impl Body {
     }
 
     pub(super) fn lost() -> Self {
-        Self::new(Framing::Lost(Recent::default()))
+        let mut body = Self::new(Framing::UntilClose);
+        body.lose();
+        body
+    }
+
+    /// It is the content of a gRPC call.
+    pub(super) fn count_messages(&mut self, encoding: Encoding) {
+        self.content.count_messages(encoding);
+    }
+
+    /// Its head has this `grpc-status`.
+    pub(super) fn note_status(&mut self, status: Option<u32>) {
+        self.content.note_status(status);
     }
 
     /// Bytes that are still to come by the length that was announced; 0 where none was.
@@ -66,7 +80,7 @@ impl Body {
     }
 
     fn new(framing: Framing) -> Self {
-        Self { framing, count: 0, unseen: false }
+        Self { framing, content: ContentCounter::default(), unseen: false }
     }
 
     /// Reads on; how many bytes of `input` belong to this message.
@@ -76,18 +90,18 @@ impl Body {
             Framing::Length { remaining } => {
                 let taken = usize::try_from(*remaining).map_or(input.len(), |most| most.min(input.len()));
                 *remaining -= taken as u64;
-                self.count += taken as u64;
+                self.content.read(&input[..taken]);
                 taken
             }
             Framing::Chunked(chunked) => {
-                if let Ok(taken) = chunked.read(input, &mut self.count) {
+                if let Ok(taken) = chunked.read(input, |content| self.content.read(content)) {
                     return taken;
                 }
-                self.framing = Framing::Lost(Recent::default());
+                self.lose();
                 self.read(input)
             }
             Framing::UntilClose => {
-                self.count += input.len() as u64;
+                self.content.read(input);
                 input.len()
             }
             Framing::Lost(recent) => {
@@ -97,26 +111,26 @@ impl Body {
         }
     }
 
-    /// So many bytes moved that cannot be read; `unseen` if no record told of them.
+    /// This many bytes moved that cannot be read; `unseen` if they moved without a record.
     pub(super) fn hide(&mut self, length: u64, unseen: bool) -> Hidden {
         self.unseen = unseen;
         match &mut self.framing {
             Framing::Length { remaining } => {
                 let taken = length.min(*remaining);
                 *remaining -= taken;
-                self.count += taken;
+                self.content.skip(taken);
                 if *remaining == 0 {
                     return Hidden::Ended { left: length - taken };
                 }
             }
             Framing::Chunked(chunked) => {
                 if let Ok(content) = chunked.skip(length) {
-                    self.count = self.count.saturating_add(content);
+                    self.content.skip(content);
                 } else {
-                    self.framing = Framing::Lost(Recent::default());
+                    self.lose();
                 }
             }
-            Framing::UntilClose => self.count = self.count.saturating_add(length),
+            Framing::UntilClose => self.content.skip(length),
             Framing::Lost(recent) => *recent = Recent::default(),
         }
         Hidden::Within
@@ -156,9 +170,20 @@ impl Body {
         self.unseen
     }
 
-    /// Bytes of content so far; `None` if the framing was lost.
-    pub(super) fn size(&self) -> Option<u64> {
-        (!self.is_lost()).then_some(self.count)
+    /// The content so far.
+    pub(super) fn content(&self) -> &ContentCounter {
+        &self.content
+    }
+
+    /// The message ends with the call that returned at `time_ns`.
+    pub(super) fn end(&self, time_ns: Option<u64>) -> MessageEnd {
+        MessageEnd::of(&self.content, time_ns)
+    }
+
+    /// Its framing is lost.
+    fn lose(&mut self) {
+        self.framing = Framing::Lost(Recent::default());
+        self.content.lose();
     }
 }
 
@@ -187,14 +212,14 @@ mod tests {
         assert_eq!(body.hide(4, false), Hidden::Within);
         assert_eq!(body.read(b"hijNEXT"), 3);
         assert!(body.is_whole());
-        assert_eq!(body.size(), Some(10));
+        assert_eq!(body.content().length(), Some(10));
     }
 
     #[test]
     fn hidden_bytes_may_reach_beyond_the_end() {
         let mut body = Body::of_length(10);
         assert_eq!(body.hide(12, true), Hidden::Ended { left: 2 });
-        assert_eq!((body.size(), body.is_unseen()), (Some(10), true));
+        assert_eq!((body.content().length(), body.is_unseen()), (Some(10), true));
     }
 
     #[test]
@@ -204,13 +229,13 @@ mod tests {
         assert_eq!(body.hide(6, false), Hidden::Within);
         assert_eq!(body.read(b"89\r\n0\r\n\r\nNEXT"), 9);
         assert!(body.is_whole());
-        assert_eq!(body.size(), Some(10));
+        assert_eq!(body.content().length(), Some(10));
 
         let mut body = Body::chunked();
         body.read(b"a\r\n01");
         assert_eq!(body.hide(11, false), Hidden::Within);
         assert!(body.is_lost());
-        assert_eq!(body.size(), None);
+        assert_eq!(body.content().length(), None);
         body.read(b"abc\r\n0\r\n\r");
         assert!(!body.ends_with_operation());
         body.read(b"\n");

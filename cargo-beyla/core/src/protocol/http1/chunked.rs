@@ -36,8 +36,8 @@ impl Default for Chunked {
 }
 
 impl Chunked {
-    /// Reads on and adds the content to `count`; how many bytes belong to the message.
-    pub(super) fn read(&mut self, input: &[u8], count: &mut u64) -> Result<usize, NotChunked> {
+    /// Reads on and hands over the content, piece by piece; how many bytes belong to the message.
+    pub(super) fn read(&mut self, input: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, NotChunked> {
         let mut position = 0;
         while let Some(&byte) = input.get(position) {
             match self {
@@ -46,7 +46,7 @@ impl Chunked {
                     let left = input.len() - position;
                     let taken = usize::try_from(*remaining).map_or(left, |most| most.min(left));
                     *remaining -= taken as u64;
-                    *count = count.saturating_add(taken as u64);
+                    content(&input[position..position + taken]);
                     position += taken;
                     if *remaining == 0 {
                         *self = Self::DataEnd;
@@ -123,11 +123,11 @@ mod tests {
 
     fn read(text: &str) -> Result<(usize, u64, bool), NotChunked> {
         let (mut chunked, mut count) = (Chunked::default(), 0);
-        let taken = chunked.read(text.as_bytes(), &mut count)?;
+        let taken = chunked.read(text.as_bytes(), |content| count += content.len() as u64)?;
         // One byte at a time makes no difference.
         let (mut slowly, mut count_slowly) = (Chunked::default(), 0);
         for byte in text.as_bytes() {
-            slowly.read(&[*byte], &mut count_slowly)?;
+            slowly.read(&[*byte], |content| count_slowly += content.len() as u64)?;
         }
         assert_eq!((slowly, count_slowly), (chunked, count));
         Ok((taken, count, chunked.is_whole()))
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn the_largest_chunk() {
-        let (mut chunked, mut count) = (Chunked::default(), 0);
-        assert_eq!(chunked.read(b"ffffffffffffffff\r\nab", &mut count), Ok(20));
+        let mut chunked = Chunked::default();
+        assert_eq!(chunked.read(b"ffffffffffffffff\r\nab", |content| assert_eq!(content, b"ab")), Ok(20));
         assert_eq!(chunked.skip(u64::MAX - 3), Ok(u64::MAX - 3));
         assert_eq!(chunked.skip(1), Ok(1));
         assert_eq!(chunked, Chunked::DataEnd);
@@ -178,7 +178,7 @@ mod tests {
             ("5", 1, Err(NotChunked)),
         ] {
             let mut chunked = Chunked::default();
-            chunked.read(read.as_bytes(), &mut 0).expect("chunks");
+            chunked.read(read.as_bytes(), |_| {}).expect("chunks");
             assert_eq!(chunked.skip(hidden).map(|content| (content, chunked)), expected, "{read:?} {hidden}");
         }
     }

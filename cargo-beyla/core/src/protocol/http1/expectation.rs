@@ -12,7 +12,7 @@ use super::head_end::{HEAD_MAX, end_of_head};
 use super::line::{Likeness, is_method_cut_at, likeness};
 use crate::transport::segment::Segment;
 
-/// Content of which nothing has come yet.
+/// Content that has not begun to come.
 #[derive(Debug)]
 pub(super) struct Expectation {
     pub(super) body: Body,
@@ -20,7 +20,7 @@ pub(super) struct Expectation {
     pub(super) length: Option<u64>,
     /// Entry of the send call of the final answer, once there is one, in nanoseconds.
     pub(super) answered_ns: Option<u64>,
-    /// Whether the client was told to continue.
+    /// Whether the server has sent 100 Continue.
     pub(super) continued: bool,
     /// Return of the receive call that brought the end of the request's head, in nanoseconds.
     pub(super) head_ns: u64,
@@ -84,7 +84,7 @@ impl Expectation {
         }
     }
 
-    /// Bytes are held back, `before` of which came earlier; `offset` is that of the first that came now.
+    /// Bytes are held back. `before` of them came earlier; `offset` is that of the first byte that came now.
     pub(super) fn hold(&mut self, before: usize, now: usize, offset: u64, segment: &Segment<'_>) {
         let Some(length) = self.length.and_then(|length| usize::try_from(length).ok()) else { return };
         if before < length && length <= before + now {
@@ -96,7 +96,7 @@ impl Expectation {
     }
 }
 
-/// Whether so many bytes lead behind the head of a request, if all of these are requests, and not into the midst of one.
+/// Whether this many bytes lead behind the head of a request, if all of these are requests, and not into the midst of one.
 fn is_behind_head(mut bytes: &[u8], mut length: usize) -> bool {
     while let Some(end) = end_of_head(bytes, 0).filter(|end| *end <= length) {
         let content = match head::request(&bytes[..end]).map(|head| head.framing) {

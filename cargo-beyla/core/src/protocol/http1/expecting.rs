@@ -74,7 +74,7 @@ impl Http1 {
                 return;
             }
             side.start = behind.take().unwrap_or(side.start);
-            MessageEnd::new(body.size(), *whole_ns)
+            body.end(*whole_ns)
         };
         let rest = held[read..].iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         side.head = rest.map(|rest| held[read + rest..].to_vec()).unwrap_or_default();

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig};
 
 use super::head_end::HEAD_MAX;
+use crate::protocol::grpc::{self, Call, Encoding};
 use crate::protocol::target::split_query;
 use crate::protocol::trace_context::{STATE_FIELDS, TraceHeaders, TraceParent};
 
@@ -38,8 +39,10 @@ pub(super) struct Request {
     pub(super) upgrade: bool,
     /// The protocols that it asks for, in its field `Upgrade`.
     protocols: Span,
-    /// Whether its client waits with the content until it is told to continue.
+    /// Whether its client sends the content only after 100 Continue.
     pub(super) expects: bool,
+    /// What it says of a gRPC call, if its content consists of messages of gRPC.
+    pub(super) grpc: Option<Call>,
     /// What it says of the trace that it belongs to: `traceparent`, and where each `tracestate` stands.
     trace: Option<(TraceParent, [Span; STATE_FIELDS])>,
 }
@@ -59,6 +62,9 @@ const _: () = assert!(HEAD_MAX <= u16::MAX as usize);
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) framing: Framing,
+    /// How the messages of gRPC lie in its content, if it consists of them.
+    pub(super) grpc: Option<Encoding>,
+    pub(super) grpc_status: Option<u32>,
     /// The protocol that it switches to, in its field `Upgrade`.
     protocol: Span,
 }
@@ -177,7 +183,7 @@ pub(super) fn split_target(target: &str) -> (&str, Option<&str>) {
         _ => target.split_once("://"),
     };
     let path = match absolute {
-        // The absolute form: what follows the authority, of which an empty path is left out.
+        // The absolute form: what follows the authority. An empty path is left out.
         Some((_, rest)) => match rest.find(['/', '?']) {
             Some(at) if rest[at..].starts_with('?') => return ("/", Some(&rest[at + 1..])),
             Some(at) => &rest[at..],
@@ -219,6 +225,7 @@ fn request_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) -> 
         upgrade: method == "CONNECT" || values(head.headers, "upgrade").next().is_some(),
         protocols: protocols(head.headers, bytes),
         expects: head.version == Some(1) && expects_continue(head.headers),
+        grpc: call(head.headers),
         trace: trace(head.headers, bytes),
     }))
 }
@@ -252,7 +259,18 @@ fn response_with<'a>(bytes: &'a [u8], fields: &mut [MaybeUninit<Header<'a>>]) ->
         return Ok(None);
     };
     let framing = framing(head.headers, head.version)?;
-    Ok(Some(Response { status, framing, protocol: protocols(head.headers, bytes) }))
+    let grpc = encoding(head.headers);
+    let grpc_status = values(head.headers, "grpc-status").next().and_then(grpc::status);
+    Ok(Some(Response { status, framing, grpc, grpc_status, protocol: protocols(head.headers, bytes) }))
+}
+
+fn encoding(fields: &[Header<'_>]) -> Option<Encoding> {
+    values(fields, "content-type").next().and_then(Encoding::of)
+}
+
+fn call(fields: &[Header<'_>]) -> Option<Call> {
+    let encoding = encoding(fields)?;
+    Some(Call { encoding, timeout: values(fields, "grpc-timeout").next().and_then(grpc::timeout) })
 }
 
 /// RFC 9112, section 6.3: `Transfer-Encoding` wins over `Content-Length`.

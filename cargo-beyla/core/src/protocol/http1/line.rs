@@ -65,7 +65,7 @@ pub(super) fn likeness(bytes: &[u8]) -> Likeness {
     }
 }
 
-/// Whether so many bytes lead into the midst of a method that is written as all are.
+/// Whether this many bytes lead into the midst of a method that is written as all are.
 pub(super) fn is_method_cut_at(bytes: &[u8], length: usize) -> bool {
     let method = first_line(bytes).0.split(|&byte| byte == b' ').next().unwrap_or_default();
     let start = empty_lines(bytes);

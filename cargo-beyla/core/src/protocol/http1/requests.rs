@@ -2,9 +2,9 @@
 
 use super::body::Body;
 use super::expectation::Expectation;
-use super::head::{self, Framing, Request, Unreadable};
+use super::head::{self, Framing, Request};
 use super::head_cache::Heads;
-use super::head_end::{Found, find_head};
+use super::read_head::{ReadHead, read_head};
 use super::side::State;
 use super::unread::{Otherwise, Unread, Why};
 use super::{Expected, Http1, Method, PENDING_MAX};
@@ -21,38 +21,31 @@ impl Http1 {
         heads: &mut Heads,
         messages: &mut dyn Messages,
     ) -> &'a [u8] {
-        if self.requests.head.is_empty()
-            && let Some((bytes, head)) = heads.requests.again(input)
-        {
-            self.request_head(bytes, head, segment, messages);
-            return &input[bytes.len()..];
-        }
         let mut buffer = std::mem::take(&mut self.requests.head);
-        let before = buffer.len();
-        match find_head(&mut buffer, input) {
-            Found::Head(bytes, rest) => {
-                let rest = &input[input.len() - rest.len()..];
-                match heads.requests.read(bytes) {
-                    Ok(head) => self.request_head(bytes, head, segment, messages),
-                    Err(Unreadable) => self.refuse_request(bytes, Why::Broken),
-                }
-                rest
+        let left = match read_head(&mut buffer, input, &mut heads.requests) {
+            ReadHead::Whole { bytes, head, left } => {
+                self.request_head(bytes, head, segment, messages);
+                left
             }
-            Found::Partial => {
-                // Not at each byte that comes, or the work would grow with the square of the length.
-                if before.next_power_of_two() < buffer.len() && !head::may_become_request(&buffer) {
+            ReadHead::Unreadable { bytes, left } => {
+                self.refuse_request(bytes, Why::Broken);
+                left
+            }
+            ReadHead::Partial { is_due } => {
+                if is_due && !head::may_become_request(&buffer) {
                     self.refuse_request(&buffer, Why::Broken);
                 } else {
                     self.requests.head = buffer;
                 }
-                &[]
+                0
             }
-            Found::TooLong => {
+            ReadHead::TooLong => {
                 let bytes = if buffer.is_empty() { input } else { &buffer };
                 self.refuse_request(bytes, Why::TooLong);
-                &[]
+                0
             }
-        }
+        };
+        &input[input.len() - left..]
     }
 
     fn request_head(&mut self, bytes: &[u8], head: Request, segment: &Segment<'_>, messages: &mut dyn Messages) {
@@ -71,6 +64,7 @@ impl Http1 {
             stream: StreamId::default(),
             method: Method::named(method),
             upgrade: head.upgrade,
+            is_grpc: head.grpc.is_some(),
             pipelined,
             maybe_unseen: false,
         });
@@ -90,19 +84,21 @@ impl Http1 {
                 arrived_ns: start.arrived,
                 read_ns: start.returned,
                 trace: head.trace(bytes),
-                grpc: None,
+                grpc: head.grpc,
             },
         );
-        let (body, length) = match head.framing {
+        let (mut body, length) = match head.framing {
             Framing::Unsaid => (Body::of_length(0), None),
             _ if method == "CONNECT" => (Body::of_length(0), None),
             Framing::Length(length) => (Body::of_length(length), Some(length)),
             Framing::Chunked => (Body::chunked(), None),
             Framing::Undelimited => (Body::lost(), None),
         };
+        if let Some(call) = head.grpc {
+            body.count_messages(call.encoding);
+        }
         if body.is_whole() {
-            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
-            self.end_request(end, messages);
+            self.end_request(body.end(Some(segment.end_ns)), messages);
         } else if head.expects && !body.is_lost() {
             self.requests.state = State::Expecting(Expectation::new(body, length, segment.end_ns).into());
         } else {
@@ -133,8 +129,8 @@ impl Http1 {
         if let State::Body(body) = &self.requests.state
             && body.is_lost()
         {
-            let time_ns = self.requests.last_ns.filter(|_| !body.is_unseen());
-            self.end_request(MessageEnd::new(None, time_ns), messages);
+            let end = body.end(self.requests.last_ns.filter(|_| !body.is_unseen()));
+            self.end_request(end, messages);
         }
     }
 

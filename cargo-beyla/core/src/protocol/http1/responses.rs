@@ -1,9 +1,9 @@
 //! The response direction.
 
 use super::body::Body;
-use super::head::{self, Framing, Response, Unreadable};
+use super::head::{self, Framing, Response};
 use super::head_cache::Heads;
-use super::head_end::{Found, find_head};
+use super::read_head::{ReadHead, read_head};
 use super::side::State;
 use super::{Expected, Http1, Method, Reading};
 use crate::protocol::message::{GivenUp, MessageEnd, Messages, ResponseHead, Upgrade};
@@ -30,37 +30,30 @@ impl Http1 {
                 return &[];
             }
         }
-        if self.responses.head.is_empty()
-            && let Some((bytes, head)) = heads.responses.again(input)
-        {
-            self.response_head(bytes, head, segment, messages);
-            return &input[bytes.len()..];
-        }
         let mut buffer = std::mem::take(&mut self.responses.head);
-        let before = buffer.len();
-        match find_head(&mut buffer, input) {
-            Found::Head(bytes, rest) => {
-                let rest = &input[input.len() - rest.len()..];
-                match heads.responses.read(bytes) {
-                    Ok(head) => self.response_head(bytes, head, segment, messages),
-                    Err(Unreadable) => self.refuse_response(messages),
-                }
-                rest
+        let left = match read_head(&mut buffer, input, &mut heads.responses) {
+            ReadHead::Whole { bytes, head, left } => {
+                self.response_head(bytes, head, segment, messages);
+                left
             }
-            Found::Partial => {
-                // Not at each byte, as for requests.
-                if before.next_power_of_two() < buffer.len() && !head::may_become_response(&buffer) {
+            ReadHead::Unreadable { left, .. } => {
+                self.refuse_response(messages);
+                left
+            }
+            ReadHead::Partial { is_due } => {
+                if is_due && !head::may_become_response(&buffer) {
                     self.refuse_response(messages);
                 } else {
                     self.responses.head = buffer;
                 }
-                &[]
+                0
             }
-            Found::TooLong => {
+            ReadHead::TooLong => {
                 self.refuse_response(messages);
-                &[]
+                0
             }
-        }
+        };
+        &input[input.len() - left..]
     }
 
     fn response_head(&mut self, bytes: &[u8], head: Response, segment: &Segment<'_>, messages: &mut dyn Messages) {
@@ -94,15 +87,18 @@ impl Http1 {
             messages.end(expected.stream, Direction::Request, &end);
         }
         let upgraded = head.status == 101 || (expected.method == Method::Connect && (200..300).contains(&head.status));
-        let body = match head.framing {
+        let mut body = match head.framing {
             _ if upgraded || expected.method == Method::Head || matches!(head.status, 204 | 304) => Body::of_length(0),
             Framing::Length(length) => Body::of_length(length),
             Framing::Chunked => Body::chunked(),
             Framing::Unsaid | Framing::Undelimited => Body::until_close(),
         };
+        if let Some(encoding) = head.grpc.filter(|_| expected.is_grpc) {
+            body.count_messages(encoding);
+            body.note_status(head.grpc_status);
+        }
         if body.is_whole() {
-            let end = MessageEnd::new(Some(0), Some(segment.end_ns));
-            self.end_response(end, messages);
+            self.end_response(body.end(Some(segment.end_ns)), messages);
         } else {
             self.responses.state = State::Body(body);
         }
@@ -158,8 +154,8 @@ impl Http1 {
         if let State::Body(body) = &self.responses.state
             && body.is_lost()
         {
-            let time_ns = self.responses.last_ns.filter(|_| !body.is_unseen());
-            self.end_response(MessageEnd::new(None, time_ns), messages);
+            let end = body.end(self.responses.last_ns.filter(|_| !body.is_unseen()));
+            self.end_response(end, messages);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::expectation::Expectation;
 use super::{Start, head};
+use crate::protocol::content::ContentCounter;
 use crate::transport::segment::{Direction, Segment};
 
 /// One direction.
@@ -51,11 +52,11 @@ impl Side {
         }
     }
 
-    /// Content of the message that is being read so far; `None` where the framing was lost.
-    pub(super) fn content(&self) -> Option<u64> {
+    /// Content of the message that is being read so far.
+    pub(super) fn content(&self) -> Option<&ContentCounter> {
         match &self.state {
-            State::Body(body) => body.size(),
-            State::Expecting(_) => Some(0),
+            State::Body(body) => Some(body.content()),
+            State::Expecting(expectation) => Some(expectation.body.content()),
             _ => None,
         }
     }

@@ -81,6 +81,7 @@ impl Http1 {
             stream: StreamId::default(),
             method: Method::named(said.method.unwrap_or_default()),
             upgrade: false,
+            is_grpc: false,
             pipelined: false,
             maybe_unseen: false,
         });

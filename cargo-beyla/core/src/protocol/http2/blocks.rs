@@ -4,7 +4,7 @@ use super::side::BlockOf;
 use super::stream::Stream;
 use super::{Http2, STREAMS_MAX, exchange};
 use crate::model::request::UNREAD;
-use crate::protocol::message::{Messages, Note, RequestHead, ResponseHead};
+use crate::protocol::message::{MessageEnd, Messages, Note, RequestHead, ResponseHead};
 use crate::transport::segment::Direction;
 
 impl Http2 {
@@ -83,17 +83,14 @@ impl Http2 {
             },
         );
         let is_connect = fields.is_connect();
-        let mut stream = Stream::opened(is_connect);
-        if let Some(call) = grpc {
-            stream.request.count_messages(call.encoding);
-            stream.response.count_messages(call.encoding);
-        }
-        self.streams.insert(of.stream, stream);
+        self.streams.insert(of.stream, Stream::opened(is_connect, grpc, self.windows.initial()));
         if of.stream > self.last_taken {
             // The server has said that it takes no more.
             self.reset(Direction::Response, of.stream, of.start.returned, messages);
         } else if of.ends_stream || is_connect {
             self.end_half(Direction::Request, of.stream, time_ns, messages);
+        } else {
+            messages.progress(exchange);
         }
     }
 
@@ -109,11 +106,13 @@ impl Http2 {
             return;
         }
         stream.is_doubtful = false;
-        stream.response.status = fields.grpc_status.or(stream.response.status);
+        stream.response.content.note_status(fields.grpc_status);
         if is_head {
             stream.response.has_head = true;
-            if fields.grpc().is_none() && !fields.is_partial {
-                stream.response.count_no_messages();
+            match fields.grpc() {
+                Some(call) if stream.is_grpc => stream.response.content.count_messages(call.encoding),
+                None if !fields.is_partial => stream.response.content.count_no_messages(),
+                _ => {}
             }
             if fields.is_partial {
                 messages.note(Note::PartialHead);
@@ -122,7 +121,7 @@ impl Http2 {
             messages.response(exchange, &head);
             if stream.is_connect && fields.status.is_some_and(|status| (200..300).contains(&status)) {
                 // What follows is another protocol's (section 8.5, RFC 8441).
-                messages.end(exchange, Direction::Response, &stream.response.end(time_ns));
+                messages.end(exchange, Direction::Response, &MessageEnd::of(&stream.response.content, time_ns));
                 messages.note(Note::Tunnel);
                 self.streams.remove(&of.stream);
                 return;

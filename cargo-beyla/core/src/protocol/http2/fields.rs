@@ -25,7 +25,7 @@ pub(super) struct Fields {
     parent: Option<TraceParent>,
     states: [Place; STATE_FIELDS],
     states_count: usize,
-    /// Whether there are fields of which the name or the value is not known.
+    /// Whether there are fields whose name or value is not known.
     pub(super) is_partial: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Bytes -> frames, in either direction.
 
-use super::Http2;
 use super::frame::{HEADER, Header, Kind, PREFACE, begins};
 use super::side::{Block, BlockOf, Content, KEPT_MAX, Payload, Start, State};
+use super::{Http2, exchange};
 use crate::protocol::message::{GivenUp, Messages};
 use crate::transport::segment::{Direction, Segment};
 
@@ -84,7 +84,7 @@ impl Http2 {
         while length > 0 && self.is_reading {
             let side = self.side(direction);
             let State::Payload(payload) = &mut side.state else {
-                return self.lose(direction, segment.is_some(), messages);
+                return self.lose(direction, segment, messages);
             };
             let hidden = length.min(payload.left.into()) as u32;
             length -= u64::from(hidden);
@@ -95,8 +95,8 @@ impl Http2 {
                 let skipped = payload.content.skip(hidden);
                 if let Some(stream) = self.streams.get_mut(&stream) {
                     match skipped {
-                        Some(skipped) => stream.half(direction).skip(skipped.into()),
-                        None => stream.half(direction).lose(),
+                        Some(skipped) => stream.half(direction).content.skip(skipped.into()),
+                        None => stream.half(direction).content.lose(),
                     }
                 }
             }
@@ -118,7 +118,7 @@ impl Http2 {
         messages: &mut dyn Messages,
     ) {
         if !header.is_valid() {
-            return self.lose(direction, true, messages);
+            return self.lose(direction, segment, messages);
         }
         // Section 6.10: nothing comes between the frames of a header block.
         let side = self.side(direction);
@@ -153,13 +153,19 @@ impl Http2 {
             Kind::Data => {
                 let content = payload.content.read(bytes, payload.header.length);
                 if let Some(stream) = self.streams.get_mut(&payload.header.stream) {
-                    stream.half(direction).read(content);
+                    stream.half(direction).content.read(content);
                 }
                 if is_over {
                     self.end_frame(direction, &[], Some(segment), messages);
                 }
             }
-            Kind::Headers | Kind::PushPromise | Kind::Continuation | Kind::RstStream | Kind::GoAway => {
+            Kind::Headers
+            | Kind::PushPromise
+            | Kind::Continuation
+            | Kind::RstStream
+            | Kind::GoAway
+            | Kind::Settings
+            | Kind::WindowUpdate => {
                 if is_over && side.kept.is_empty() && !payload.is_cut {
                     // It came as a whole: it is read where it lies.
                     return self.end_frame(direction, bytes, Some(segment), messages);
@@ -175,7 +181,7 @@ impl Http2 {
                     self.keep_buffer(direction, kept);
                 }
             }
-            Kind::Priority | Kind::Settings | Kind::Ping | Kind::WindowUpdate | Kind::Other => {
+            Kind::Priority | Kind::Ping | Kind::Other => {
                 if is_over {
                     self.end_frame(direction, &[], Some(segment), messages);
                 }
@@ -199,6 +205,14 @@ impl Http2 {
         let time_ns = segment.map(|segment| segment.end_ns);
         match header.kind {
             Kind::Data => {
+                let at = time_ns.unwrap_or(start.returned);
+                match direction {
+                    Direction::Response => self.content_sent(&header, at, messages),
+                    Direction::Request if !header.ends_stream() && self.streams.contains_key(&header.stream) => {
+                        messages.progress(exchange(header.stream));
+                    }
+                    Direction::Request => {}
+                }
                 if header.ends_stream() {
                     self.end_half(direction, header.stream, time_ns, messages);
                 }
@@ -242,7 +256,13 @@ impl Http2 {
                     self.go_away(u32::from_be_bytes(*last) & (u32::MAX >> 1), time_ns, messages);
                 }
             }
-            Kind::Priority | Kind::Settings | Kind::Ping | Kind::WindowUpdate | Kind::Other => {}
+            Kind::Settings if direction == Direction::Request => {
+                self.settings(&header, bytes, time_ns.unwrap_or(start.returned), messages);
+            }
+            Kind::WindowUpdate if direction == Direction::Request => {
+                self.window_update(header.stream, bytes, time_ns.unwrap_or(start.returned), messages);
+            }
+            Kind::Settings | Kind::WindowUpdate | Kind::Priority | Kind::Ping | Kind::Other => {}
         }
     }
 

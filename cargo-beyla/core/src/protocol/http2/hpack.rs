@@ -84,7 +84,7 @@ impl Decoder {
     }
 }
 
-/// A field of which at least the value stands in the block: section 6.2. Its name and value are put into the buffers.
+/// A field whose value, at least, stands in the block: section 6.2. Its name and value are put into the buffers.
 fn literal<'b>(
     input: &mut &[u8],
     prefix: u32,

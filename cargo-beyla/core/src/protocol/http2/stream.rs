@@ -1,7 +1,9 @@
 //! One stream: RFC 9113, section 5.1.
 
-use crate::protocol::grpc::{Encoding, Ending, MessageCounter};
-use crate::protocol::message::{MessageEnd, Unfinished, UnfinishedResponse};
+use super::windows::Window;
+use crate::protocol::content::ContentCounter;
+use crate::protocol::grpc::Call;
+use crate::protocol::message::{Unfinished, UnfinishedResponse};
 use crate::transport::segment::Direction;
 
 /// A stream that the client opened and that is not closed.
@@ -11,34 +13,38 @@ pub(super) struct Stream {
     pub(super) response: Half,
     /// A response of success makes a tunnel of it.
     pub(super) is_connect: bool,
+    /// Its contents are messages of gRPC, unless the response says otherwise.
+    pub(super) is_grpc: bool,
     /// Its response may have moved unseen, in part or as a whole.
     pub(super) is_doubtful: bool,
+    /// What the client takes of the response.
+    pub(super) window: Window,
 }
 
 /// One direction of a stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Half {
     /// Whether the head was seen.
     pub(super) has_head: bool,
     pub(super) is_ended: bool,
-    /// Content so far, in bytes; `None` where some of it moved unseen.
-    pub(super) body: Option<u64>,
-    /// Of gRPC: what counts its messages.
-    messages: Option<Box<MessageCounter>>,
-    /// `grpc-status` in a head or in trailers.
-    pub(super) status: Option<u32>,
+    pub(super) content: ContentCounter,
 }
 
 impl Stream {
     /// The head of a request opens it.
-    pub(super) fn opened(is_connect: bool) -> Self {
-        let request = Half { has_head: true, ..Half::default() };
-        Self { request, response: Half::default(), is_connect, is_doubtful: false }
+    pub(super) fn opened(is_connect: bool, grpc: Option<Call>, window: Window) -> Self {
+        let mut request = Half { has_head: true, ..Half::default() };
+        let mut response = Half::default();
+        if let Some(call) = grpc {
+            request.content.count_messages(call.encoding);
+            response.content.count_messages(call.encoding);
+        }
+        Self { request, response, is_connect, is_grpc: grpc.is_some(), is_doubtful: false, window }
     }
 
     /// Its request came before the connection spoke HTTP/2: section 3.2 of RFC 7540.
     pub(super) fn upgraded() -> Self {
-        let mut stream = Self::opened(false);
+        let mut stream = Self::opened(false, None, Window::default());
         stream.request.is_ended = true;
         stream
     }
@@ -55,59 +61,9 @@ impl Stream {
     }
 
     pub(super) fn unfinished(&self) -> Unfinished {
-        let response = if self.is_doubtful { UnfinishedResponse::Unseen } else { UnfinishedResponse::Bytes };
-        Unfinished { request_body: self.request.body, response_body: self.response.body, response }
-    }
-}
-
-impl Default for Half {
-    fn default() -> Self {
-        Self { has_head: false, is_ended: false, body: Some(0), messages: None, status: None }
-    }
-}
-
-impl Half {
-    /// Its content are messages of gRPC.
-    pub(super) fn count_messages(&mut self, encoding: Encoding) {
-        self.messages = Some(MessageCounter::new(encoding).into());
-    }
-
-    /// Its content are no messages of gRPC after all, as when a proxy answers.
-    pub(super) fn count_no_messages(&mut self) {
-        self.messages = None;
-    }
-
-    /// Content that was captured.
-    pub(super) fn read(&mut self, content: &[u8]) {
-        self.add(content.len() as u64);
-        if let Some(messages) = &mut self.messages {
-            messages.read(content);
-        }
-    }
-
-    /// Content that was not.
-    pub(super) fn skip(&mut self, length: u64) {
-        self.add(length);
-        if let Some(messages) = &mut self.messages {
-            messages.skip(length);
-        }
-    }
-
-    /// How much content there is is not known.
-    pub(super) fn lose(&mut self) {
-        self.body = None;
-        if let Some(messages) = &mut self.messages {
-            messages.lose();
-        }
-    }
-
-    pub(super) fn end(&self, time_ns: Option<u64>) -> MessageEnd {
-        let found = self.messages.as_ref().map(|messages| messages.ending()).unwrap_or_default();
-        let grpc = Ending { status: self.status.or(found.status), ..found };
-        MessageEnd { body: self.body, time_ns, grpc }
-    }
-
-    fn add(&mut self, length: u64) {
-        self.body = self.body.map(|body| body.saturating_add(length));
+        let wanted = if self.is_doubtful { UnfinishedResponse::Unseen } else { UnfinishedResponse::Bytes };
+        // Otherwise all of it may have moved unseen.
+        let response = Some(&self.response).filter(|half| half.has_head || !self.is_doubtful);
+        Unfinished::of(Some(&self.request.content), response.map(|half| &half.content), wanted)
     }
 }

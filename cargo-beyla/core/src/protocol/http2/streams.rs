@@ -3,8 +3,8 @@
 use super::side::State;
 use super::{Http2, exchange};
 use crate::model::connection::Party;
-use crate::protocol::message::Messages;
-use crate::transport::segment::Direction;
+use crate::protocol::message::{MessageEnd, Messages};
+use crate::transport::segment::{Direction, Segment};
 
 impl Http2 {
     /// One direction of a stream is whole.
@@ -31,13 +31,13 @@ impl Http2 {
                 return;
             }
             let request = &mut stream.request;
-            if !request.is_ended && request.body.is_none() {
+            if !request.is_ended && request.content.length().is_none() {
                 // Its end may have been as well, and hardly comes behind the response.
                 request.is_ended = true;
-                messages.end(exchange, Direction::Request, &request.end(None));
+                messages.end(exchange, Direction::Request, &MessageEnd::of(&request.content, None));
             }
         }
-        messages.end(exchange, direction, &stream.half(direction).end(time_ns));
+        messages.end(exchange, direction, &MessageEnd::of(&stream.half(direction).content, time_ns));
         if stream.is_closed() {
             self.streams.remove(&number);
         }
@@ -63,25 +63,26 @@ impl Http2 {
         }
     }
 
-    /// Where the next frame of a direction begins is not known; `in_call` if that is because bytes that a call moved
-    /// were not captured or are no frames.
-    pub(super) fn lose(&mut self, direction: Direction, in_call: bool, messages: &mut dyn Messages) {
+    /// Where the next frame of a direction begins is not known: bytes were not captured or are no frames. They moved in
+    /// the call of `segment`, or unseen.
+    pub(super) fn lose(&mut self, direction: Direction, segment: Option<&Segment<'_>>, messages: &mut dyn Messages) {
         let side = self.side(direction);
         if matches!(side.state, State::Lost) {
             return;
         }
         side.lose();
+        self.lose_windows(segment.map_or(0, |segment| segment.begin_ns), messages);
         self.any_doubtful |= direction == Direction::Response;
         for stream in self.streams.values_mut() {
             let half = stream.half(direction);
             if !half.is_ended {
                 if half.has_head {
-                    half.lose();
+                    half.content.lose();
                 }
                 stream.is_doubtful |= direction == Direction::Response;
             }
         }
-        if direction == Direction::Request && in_call {
+        if direction == Direction::Request && segment.is_some() {
             messages.unread();
         }
     }

@@ -82,7 +82,12 @@ impl Messages for Found {
 
     fn reset(&mut self, stream: StreamId, by: Party, _: u64, unfinished: &Unfinished) {
         let Unfinished { request_body, response_body, .. } = unfinished;
-        self.lines.push(format!("{}: reset by {by:?}, {request_body:?} {response_body:?}", stream.0));
+        let mut line = format!("{}: reset by {by:?}, {request_body:?} {response_body:?}", stream.0);
+        let counts = (unfinished.request_grpc.messages, unfinished.response_grpc.messages);
+        if let (Some(request), Some(response)) = counts {
+            write!(line, ", {request} and {response} messages").expect("a string");
+        }
+        self.lines.push(line);
     }
 
     fn unseen(&mut self, stream: StreamId) {

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use crate::model::boundaries::Boundaries;
-use crate::model::explanation;
-use crate::model::explanation::{Delay, Explanation, Parts};
+use crate::model::explanation::{self, Delay, Explanation, Parts, RespondParts};
 use crate::model::request::RouteId;
 use crate::model::test::TestId;
 use crate::runtime::clock::{Part, Reading};
 use crate::runtime::observations::RequestDelays;
 use crate::runtime::polls::LONG_NS;
-use crate::runtime::scheduling_entity::{SchedulingEntity, TaskRef};
+use crate::runtime::scheduling_entity::TaskRef;
+use crate::runtime::streams::RequestSlot;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::threads::{Thread, Threads};
 use crate::runtime::time_breakdown::{PollDelay, PollOwner, TimeBreakdown, add_delay, fit_places, fit_waits};
 
 use super::RuntimeTracker;
-
-/// Where the tracker keeps a request that is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestSlot(u32);
+use super::measurement::{EntityRef, HandedOver, Measurement};
+use super::responses::Responding;
 
 /// A request whose head was read. Times are nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +28,10 @@ pub(crate) struct ReadRequest<'a> {
     pub(crate) at: u64,
     /// The boundaries that are known so far.
     pub(crate) boundaries: &'a Boundaries,
+    pub(crate) route: RouteId,
+    /// Its connection carries many requests at a time, each on a stream, so its task may be another than the one that
+    /// read it.
+    pub(crate) has_stream: bool,
 }
 
 /// A request that has ended. Times are nanoseconds.
@@ -43,8 +45,10 @@ pub(crate) struct EndedRequest<'a> {
     pub(crate) boundaries: &'a Boundaries,
     /// From reading its first byte to the arrival of its last.
     pub(crate) upload_ns: u64,
-    /// How long the server waited for room in the send buffer.
+    /// How long the response could not go on because the client was slow.
     pub(crate) stalled_ns: u64,
+    /// The server broke it off without a response.
+    pub(crate) is_refused: bool,
 }
 
 /// All requests that are under way, in memory that is used again.
@@ -56,33 +60,47 @@ pub(super) struct Requests {
 
 /// How a request is handled.
 #[derive(Debug, Default)]
-struct Handling {
+pub(super) struct Handling {
+    /// Which task handles it, where that may be another than the one that read it.
+    pub(super) stream: StreamHandler,
+    /// The thread whose poll read the head and goes on.
+    pub(super) reading_poll: Option<u32>,
+    /// The task of the connection, and the reading of its clock when the request was received.
+    pub(super) received: Option<(TaskRef, Reading)>,
     /// The task or thread that handles the request, until it is answered.
-    entity: Option<EntityRef>,
+    pub(super) measured: Option<Measurement>,
     /// What the request is measured on, once it was received.
-    unit: Option<explanation::Unit>,
-    /// The reading of the clock when the request was received.
-    start: Reading,
-    /// When the last send call began, and the reading of the clock then.
-    sending: Option<(u64, Reading)>,
-    /// When the client closed its end, and the reading of the clock then.
-    closed: Option<(u64, Reading)>,
+    pub(super) unit: Option<explanation::Unit>,
+    /// When the last send call began, the parts until then, and the measurement of the response if it begins there.
+    sending: Option<(u64, Option<Parts>, Option<Measurement>)>,
+    /// When the client closed its end, and the parts until then.
+    closed: Option<(u64, Option<Parts>)>,
     /// The parts of the time until the answer.
     parts: Option<Parts>,
     /// Where that time was spent.
     breakdown: TimeBreakdown,
+    /// The response, once it has begun.
+    pub(super) responding: Option<Responding>,
+    /// The parts of the time from the answer on.
+    respond: Option<RespondParts>,
     /// The polls that delayed the request before it was read.
     queued: Vec<PollDelay>,
     /// How long the connection waited to be accepted while a poll with an observation held the thread up.
     accept_wait_by_poll: u64,
 }
 
-/// A task or a thread.
-#[derive(Clone, Copy, Debug)]
-enum EntityRef {
-    Task(TaskRef),
-    /// A thread, by its number and generation.
-    Thread(u32, u32),
+/// Which task handles a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum StreamHandler {
+    /// The one that read it.
+    #[default]
+    Reader,
+    /// One that is spawned in the poll that read the head, and that goes on.
+    Awaited,
+    /// One that was spawned for its stream.
+    Own(TaskRef),
+    /// It cannot be told.
+    Unknown,
 }
 
 impl Requests {
@@ -95,11 +113,11 @@ impl Requests {
         Some(RequestSlot(slot))
     }
 
-    fn get(&self, slot: RequestSlot) -> Option<&Handling> {
+    pub(super) fn get(&self, slot: RequestSlot) -> Option<&Handling> {
         self.slots.get(slot.0 as usize)
     }
 
-    fn get_mut(&mut self, slot: RequestSlot) -> Option<&mut Handling> {
+    pub(super) fn get_mut(&mut self, slot: RequestSlot) -> Option<&mut Handling> {
         self.slots.get_mut(slot.0 as usize)
     }
 }
@@ -115,18 +133,18 @@ impl Handling {
         *self = new;
     }
 
-    /// The request is answered, or never will be.
-    fn answered(&mut self, tasks: &mut Tasks, threads: &mut Threads) {
-        let Some(reference) = self.entity.take() else { return };
-        match entity_of(reference, tasks, threads) {
+    /// The request is answered, or never will be, or is received further.
+    pub(super) fn answered(&mut self, tasks: &mut Tasks, threads: &mut Threads) {
+        let Some(measured) = self.measured.take() else { return };
+        match measured.entity.get_mut(tasks, threads) {
             Some(entity) => entity.answered(&mut self.breakdown),
             None => self.breakdown.restart(0),
         }
-        if let EntityRef::Task(task) = reference {
+        if let EntityRef::Task(task) = measured.entity {
             tasks.release(task);
         }
         // The entity worked on an earlier request as well, and nobody knows which time belongs to which request.
-        if self.breakdown.since != self.start.at {
+        if self.breakdown.since != measured.start.at {
             self.breakdown.restart(0);
         }
     }
@@ -147,25 +165,12 @@ impl Handling {
     }
 }
 
-fn entity_of<'a>(
-    reference: EntityRef,
-    tasks: &'a mut Tasks,
-    threads: &'a mut Threads,
-) -> Option<&'a mut SchedulingEntity> {
-    match reference {
-        EntityRef::Task(task) => tasks.get_mut(task).map(|task| &mut task.entity),
-        EntityRef::Thread(thread, generation) => {
-            threads.get_mut(thread).filter(|known| known.generation == generation).map(|known| &mut known.entity)
-        }
-    }
-}
-
 impl RuntimeTracker {
     /// The head of a request was read.
     pub(crate) fn read(&mut self, request: &ReadRequest<'_>) -> Option<RequestSlot> {
         let slot = self.requests.insert()?;
         let handling = self.requests.get_mut(slot)?;
-        let ReadRequest { thread, at, boundaries } = *request;
+        let ReadRequest { thread, at, boundaries, .. } = *request;
         // A head may come in several calls. The first of them was made by this thread as well if it belongs to the same
         // poll. (hyper first looks whether a connection begins like one of HTTP/2.)
         let first = |thread: &Thread| boundaries.read == at || thread.began_to_poll_before(boundaries.read);
@@ -182,74 +187,102 @@ impl RuntimeTracker {
                 handling.accept_wait_by_poll = observed.fold(0, |sum, (_, ns)| sum.saturating_add(ns));
             }
         }
+        if request.has_stream {
+            self.await_stream_task(slot, thread, request.route);
+        }
         Some(slot)
     }
 
-    /// A thread received a request, as a whole or more of it than before. The task that the thread polls handles it.
+    /// A thread received a request, as a whole or more of it than before. The task that the thread polls handles it,
+    /// or the task of its stream.
     pub(crate) fn received(&mut self, slot: RequestSlot, thread: u32, at: u64, route: RouteId) {
         let Some(handling) = self.requests.get_mut(slot) else { return };
         let more = handling.unit.is_some();
-        handling.answered(&mut self.tasks, &mut self.threads);
-        let known = self.threads.enter(thread, at);
-        let current = known
-            .current
-            .filter(|&task| self.tasks.get(task).is_some_and(|task| task.polled.is_some_and(|(by, _)| by == thread)));
-        let (reference, unit) = match current {
-            Some(task) => (EntityRef::Task(task), explanation::Unit::Task),
-            None => (EntityRef::Thread(thread, known.generation), explanation::Unit::Thread),
+        let entity = match handling.stream {
+            StreamHandler::Reader => {
+                handling.answered(&mut self.tasks, &mut self.threads);
+                self.reader(thread, at)
+            }
+            StreamHandler::Own(task) => {
+                handling.answered(&mut self.tasks, &mut self.threads);
+                EntityRef::Task(task)
+            }
+            StreamHandler::Awaited => return self.received_before_spawn(slot, at),
+            StreamHandler::Unknown => return,
         };
-        if current.is_none() && known.entity.open_requests == 0 {
+        let Some(handling) = self.requests.get_mut(slot) else { return };
+        let Some(known) = entity.get_mut(&mut self.tasks, &mut self.threads) else { return };
+        let start = known.received(at, route, more);
+        let connection = match entity {
+            EntityRef::Task(task) => self.tasks.get(task).and_then(|task| task.connection),
+            EntityRef::Thread(..) => None,
+        };
+        let connection = connection.and_then(|task| Some((task, self.tasks.get(task)?.entity.clock.read(at))));
+        handling.measured = Some(Measurement { entity, before: Parts::default(), start, connection });
+        handling.unit = Some(entity.unit());
+    }
+
+    /// The task that a thread polls, or the thread itself.
+    fn reader(&mut self, thread: u32, at: u64) -> EntityRef {
+        let known = self.threads.enter(thread, at);
+        let polled = |&task: &TaskRef| self.tasks.get(task).is_some_and(|task| task.is_polled_by(thread));
+        if let Some(task) = known.current.filter(polled) {
+            return EntityRef::Task(task);
+        }
+        if known.entity.open_requests == 0 {
             known.entity.clock.switch(at, Part::Running);
         }
-        if let Some(entity) = entity_of(reference, &mut self.tasks, &mut self.threads) {
-            handling.start = entity.received(at, route, more);
-            (handling.entity, handling.unit) = (Some(reference), Some(unit));
-        }
+        EntityRef::Thread(thread, known.generation)
     }
 
     /// A send call begins that may carry the answer. If a part of the answer's head was sent before, `begun` is when
     /// the call began that carried its first bytes.
     pub(crate) fn sending(&mut self, slot: RequestSlot, at: u64, begun: Option<u64>) {
+        self.find_stream_task_early(slot);
         let Some(handling) = self.requests.get_mut(slot) else { return };
-        let Some(reference) = handling.entity else { return };
-        let Some(entity) = entity_of(reference, &mut self.tasks, &mut self.threads) else { return };
-        entity.sending = true;
-        if begun.is_none() || handling.sending.map(|(begin, _)| begin) != begun {
-            handling.sending = Some((at, entity.clock.read(at)));
+        let Some(measured) = handling.measured.filter(|_| handling.unit.is_some()) else { return };
+        let Some(entity) = measured.entity.get_mut(&mut self.tasks, &mut self.threads) else { return };
+        // The task of a stream hands its answer to another task, which sends.
+        entity.sending = measured.connection.is_none();
+        if begun.is_none() || handling.sending.as_ref().map(|(begin, ..)| *begin) != begun {
+            let parts = measured.until(at, HandedOver::Idle, &self.tasks, &self.threads);
+            handling.sending = Some((at, parts, measured.restarted(at, &self.tasks, &self.threads)));
         }
     }
 
     /// A send call is over, and the request has no answer yet; the head of the answer may have `begun`.
     pub(crate) fn not_answered(&mut self, slot: RequestSlot, begun: bool) {
-        if let Some(reference) = self.requests.get(slot).and_then(|handling| handling.entity)
-            && let Some(entity) = entity_of(reference, &mut self.tasks, &mut self.threads)
+        if let Some(measured) = self.requests.get(slot).and_then(|handling| handling.measured)
+            && let Some(entity) = measured.entity.get_mut(&mut self.tasks, &mut self.threads)
         {
-            entity.sending = begun;
+            entity.sending = begun && measured.connection.is_none();
         }
     }
 
     /// The client closes its end. This may be the last that is heard of it.
     pub(crate) fn client_closes(&mut self, slot: RequestSlot, at: u64) {
         if let Some(handling) = self.requests.get_mut(slot)
-            && let (Some(reference), None) = (handling.entity, handling.closed)
-            && let Some(entity) = entity_of(reference, &mut self.tasks, &mut self.threads)
+            && let (Some(measured), None) = (handling.measured, handling.closed)
         {
-            handling.closed = Some((at, entity.clock.read(at)));
+            handling.closed = Some((at, measured.until(at, HandedOver::Never, &self.tasks, &self.threads)));
         }
     }
 
     /// A send call that began at `begin_ns` carried the head of the final response.
     pub(crate) fn responded(&mut self, slot: RequestSlot, begin_ns: u64) {
-        let Some(handling) = self.requests.get_mut(slot).filter(|handling| handling.entity.is_some()) else { return };
-        let sending = handling.sending.filter(|(at, _)| *at == begin_ns);
-        handling.parts = sending.and_then(|(_, reading)| reading.since(&handling.start));
+        let Some(handling) = self.requests.get_mut(slot).filter(|handling| handling.measured.is_some()) else { return };
+        if let Some((_, parts, response)) = handling.sending.take_if(|(at, ..)| *at == begin_ns) {
+            handling.parts = parts;
+            handling.responding = response.and_then(|response| Responding::new(response, &mut self.tasks));
+        }
         handling.answered(&mut self.tasks, &mut self.threads);
     }
 
     /// A request has ended. Returns the parts of its `handle` phase.
     pub(crate) fn ended(&mut self, ended: &EndedRequest<'_>) -> Option<Parts> {
-        let EndedRequest { slot, route, test, boundaries, upload_ns, stalled_ns } = *ended;
-        let handle = boundaries.phases().handle;
+        let EndedRequest { slot, route, test, boundaries, upload_ns, stalled_ns, is_refused } = *ended;
+        let phases = boundaries.phases();
+        let handle = phases.handle;
         let mut delays = RequestDelays {
             route,
             test,
@@ -261,14 +294,16 @@ impl RuntimeTracker {
             upload: upload_ns,
             stalled: stalled_ns,
         };
+        if let Some(slot) = slot {
+            self.leave_reading_poll(slot, is_refused);
+        }
         if let Some(handling) = slot.and_then(|slot| self.requests.get_mut(slot)) {
-            if let Some(reference) = handling.entity {
-                if boundaries.responded.is_none()
-                    && let Some(entity) = entity_of(reference, &mut self.tasks, &mut self.threads)
-                {
-                    let closed = handling.closed.filter(|(at, _)| *at == boundaries.ended);
-                    let end = closed.map_or_else(|| entity.clock.read(boundaries.ended), |(_, reading)| reading);
-                    handling.parts = end.since(&handling.start);
+            if let Some(measured) = handling.measured {
+                if boundaries.responded.is_none() {
+                    let at = boundaries.ended;
+                    let closed = handling.closed.filter(|(closed, _)| *closed == at);
+                    let now = || measured.until(at, HandedOver::Never, &self.tasks, &self.threads);
+                    handling.parts = closed.map_or_else(now, |(_, parts)| parts);
                 }
                 handling.answered(&mut self.tasks, &mut self.threads);
             }
@@ -276,7 +311,11 @@ impl RuntimeTracker {
                 handling.parts = Some(Parts::default());
             }
             handling.parts = handling.parts.filter(|parts| Some(parts.sum()) == handle);
+            let responding = handling.responding.as_ref();
+            let respond = responding.and_then(|response| response.parts(boundaries, &self.tasks, &self.threads));
+            handling.respond = respond;
             delays.parts = handling.parts;
+            delays.stalled = respond.map_or(stalled_ns, |respond| respond.client);
             delays.accept_wait_by_poll = handling.accept_wait_by_poll;
             delays.starved = handling.breakdown.starved;
             let observed = handling.breakdown.delays.iter().filter(|delay| delay.observation.is_some());
@@ -308,12 +347,15 @@ impl RuntimeTracker {
         };
         let delays = handling.delays_by(|delay| Some(delay.by));
         let delays = delays.into_iter().map(|(by, ns)| Delay { by: named(by), ns }).collect();
-        Some(Explanation { unit, parts, places, waits, delays })
+        Some(Explanation { unit, parts, respond: handling.respond, places, waits, delays })
     }
 
     /// Frees the slot of a request.
     pub(crate) fn forget(&mut self, slot: RequestSlot) {
         if let Some(handling) = self.requests.get_mut(slot) {
+            if let Some(responding) = handling.responding.take() {
+                responding.release(&mut self.tasks);
+            }
             handling.reset();
             self.requests.free.push(slot.0);
         }

@@ -56,12 +56,15 @@ impl RuntimeTracker {
         let spawned_in = spawner.filter(|(spawner, _)| !spawner.blocking).map(|(_, number)| (change.thread, number));
         if let Some(task) = self.tasks.get_mut(task) {
             task.blocking |= blocking;
+            task.was_spawned = true;
             task.spawned_in = spawned_in;
         }
+        self.stream_task_spawned(task, change.thread);
     }
 
     fn poll_begins(&mut self, change: &TaskChange, at: u64) {
         if let Some(before) = self.threads.enter(change.thread, at).current.take() {
+            self.match_stream_tasks(change.thread, false);
             self.replaced(before, change, at);
         }
         let Some((reference, first)) = self.polled_task(change, at) else { return };
@@ -143,6 +146,9 @@ impl RuntimeTracker {
 
     /// The poll of a task has ended; if `terminal`, so has the task.
     fn poll_ends(&mut self, change: &TaskChange, at: u64, terminal: bool) {
+        if self.threads.get(change.thread).is_some_and(|thread| thread.poll.address == change.task) {
+            self.match_stream_tasks(change.thread, true);
+        }
         if let Some(thread) = self.threads.get_mut(change.thread)
             && thread.poll.address == change.task
             && let Some(current) = thread.current.take()
@@ -151,6 +157,7 @@ impl RuntimeTracker {
             thread.end_poll(current, task, at, &mut self.observations);
         }
         let Some(reference) = self.tasks.at(change.task) else { return };
+        self.hands_over(reference, at);
         let Some(task) = self.tasks.get_mut(reference).filter(|task| task.born.at <= at) else { return };
         if terminal {
             return self.tasks.remove(reference, at);
@@ -160,6 +167,16 @@ impl RuntimeTracker {
             task.entity.clock.switch(at, if task.notified { Part::Scheduled } else { Part::Waiting });
             task.polled = None;
             task.notified = false;
+        }
+    }
+
+    /// A poll of a stream's task ends. What it has produced is now with the task of the connection.
+    fn hands_over(&mut self, reference: TaskRef, at: u64) {
+        if let Some(connection) = self.tasks.get(reference).and_then(|task| task.connection)
+            && let Some(connection) = self.tasks.get(connection).map(|task| task.entity.clock.read(at))
+            && let Some(task) = self.tasks.get_mut(reference)
+        {
+            task.handed_over = Some((task.entity.clock.read(at), connection));
         }
     }
 
@@ -211,6 +228,9 @@ impl RuntimeTracker {
     }
 
     fn end_polls(&mut self, at: u64, of: impl Fn(&Thread) -> bool) {
+        for thread in self.threads.numbers(&of) {
+            self.match_stream_tasks(thread, false);
+        }
         for thread in self.threads.all().filter(|thread| of(thread)) {
             if let Some(current) = thread.current.take()
                 && let Some(task) = self.tasks.get_mut(current).filter(|task| !task.blocking)

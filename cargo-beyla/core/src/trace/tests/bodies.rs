@@ -143,7 +143,7 @@ fn a_head_is_read_from_whichever_pieces_hold_it() {
     let cookie = "x".repeat(12_000);
     let head = format!("HTTP/1.1 200 OK\r\nSet-Cookie: {cookie}\r\nContent-Length: 100000\r\n\r\n");
     let response = [head.as_bytes(), &vec![b'x'; 100_000]].concat();
-    // As writev(2) sends it, of which each vector is captured as far as there is room.
+    // As writev(2) sends it: each vector is captured as far as there is room.
     let summary = check(
         |events| {
             let pieces = [0..8192, 8192..head.len(), head.len()..head.len() + 256];
@@ -152,7 +152,7 @@ fn a_head_is_read_from_whichever_pieces_hold_it() {
         &["GET /a 200 complete 0 100000", "GET /a 200 complete 0 2"],
     );
     assert_eq!(summary.requests[0].response_bytes.map(|bytes| bytes.header), Some(head.len() as u64));
-    // The next request stands behind a body of which nothing was captured.
+    // The next request follows a body that was not captured at all.
     let pipelined = [POST_1000.as_bytes(), &[b'x'; 1000], GET.as_bytes()].concat();
     check(
         |events| {

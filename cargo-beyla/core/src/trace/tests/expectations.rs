@@ -83,7 +83,7 @@ fn content_that_the_client_could_not_leave_out_is_content() {
     let put = PUT.replace('5', &text.len().to_string());
     let row = format!("PUT /a 417 complete {} 0", text.len());
     let rows = [row.as_str(), "GET /b 200 complete 0 2"];
-    // It was told to continue.
+    // The server has sent 100 Continue.
     check(
         |events| {
             events.receive(1, &put).send(1, CONTINUE).send(1, REFUSED).receive(1, text).receive(1, GET_B).send(1, OK)

@@ -5,21 +5,21 @@ use crate::model::connection::StreamId;
 use crate::model::grpc::Grpc;
 use crate::protocol::http2::fixtures::{END_HEADERS, END_STREAM, PREFACE, data, frame, headers, message, reset};
 
-const ONLY: u8 = END_HEADERS | END_STREAM;
+pub(super) const ONLY: u8 = END_HEADERS | END_STREAM;
 
-fn get(stream: u32, path: &str) -> Vec<u8> {
+pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
     headers(ONLY, stream, &[(":method", "GET"), (":path", path)])
 }
 
-fn post(stream: u32, path: &str) -> Vec<u8> {
+pub(super) fn post(stream: u32, path: &str) -> Vec<u8> {
     headers(END_HEADERS, stream, &[(":method", "POST"), (":path", path)])
 }
 
-fn answer(flags: u8, stream: u32, status: &str) -> Vec<u8> {
+pub(super) fn answer(flags: u8, stream: u32, status: &str) -> Vec<u8> {
     headers(flags, stream, &[(":status", status)])
 }
 
-fn begin(events: &mut EventBuilder) -> &mut EventBuilder {
+pub(super) fn begin(events: &mut EventBuilder) -> &mut EventBuilder {
     events.receive(1, [PREFACE, &frame(4, 0, 0, b"")].concat()).send(1, frame(4, 0, 0, b""))
 }
 

@@ -1,4 +1,4 @@
-//! Bytes that moved and no record told of.
+//! Bytes that moved without a record.
 
 use super::*;
 

@@ -54,6 +54,31 @@ fn a_prefix_in_a_hole_makes_the_count_unknown_and_a_message_in_one_does_not() {
 }
 
 #[test]
+fn a_call_that_is_broken_off_has_the_messages_until_then() {
+    let mut wire = Wire::begun();
+    wire.call(REQUEST, &[call(1), data(0, 1, &[message(1), message(2)].concat())].concat());
+    wire.call(RESPONSE, &[answer(HEAD, 1, &[]), data(0, 1, &[message(5), message(6), message(7)].concat())].concat());
+    let unfinished = wire.http2.unfinished(StreamId(1));
+    assert_eq!((unfinished.request_grpc.messages, unfinished.response_grpc.messages), (Some(2), Some(3)));
+    wire.call(REQUEST, &frame(3, 0, 1, b"\0\0\0\x08"));
+    assert_eq!(
+        wire.lines().last().map(String::as_str),
+        Some("1: reset by Client, Some(13) Some(33), 2 and 3 messages")
+    );
+}
+
+#[test]
+fn the_response_may_be_encoded_in_another_way_than_the_request() {
+    let mut wire = Wire::begun();
+    wire.call(REQUEST, &[call(1), data(END_STREAM, 1, &message(1))].concat());
+    let text = headers(HEAD, 1, &[(":status", "200"), ("content-type", "application/grpc-web-text+proto")]);
+    // An empty message, then the trailers.
+    wire.call(RESPONSE, &[text, data(END_STREAM, 1, b"AAAAAAA=gAAAAA9ncnBjLXN0YXR1czo1DQo=")].concat());
+    let last = wire.lines().pop();
+    assert_eq!(last.as_deref(), Some("1: Response ends, Some(36), 1 messages, grpc-status 5"));
+}
+
+#[test]
 fn an_answer_that_is_no_grpc_has_no_messages() {
     let mut wire = Wire::begun();
     wire.call(REQUEST, &[call(1), data(END_STREAM, 1, &message(1))].concat());

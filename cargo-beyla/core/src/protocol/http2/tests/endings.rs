@@ -106,7 +106,7 @@ fn after_an_upgrade_the_first_response_is_that_of_the_request_before() {
             "3: Some(204), 22 bytes",
         ]
     );
-    let unfinished = Unfinished { request_body: Some(0), response_body: Some(0), response: UnfinishedResponse::Bytes };
+    let unfinished = Unfinished { request_body: Some(0), response_body: Some(0), ..Unfinished::UNKNOWN };
     assert_eq!(wire.http2.unfinished(StreamId(3)), unfinished);
 }
 

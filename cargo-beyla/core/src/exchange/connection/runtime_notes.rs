@@ -1,8 +1,9 @@
-//! What `--explain` wants to know of a connection.
+//! What the runtime tracker learns of the calls on a connection.
 
 use cargo_beyla_events::Sending;
 
 use crate::exchange::run_state::RunState;
+use crate::exchange::stall::Obstacle;
 use crate::model::connection::Party;
 
 use super::Connection;
@@ -26,7 +27,7 @@ impl Connection {
     /// A send call begins.
     pub(crate) fn sending(&mut self, sending: &Sending, state: &mut RunState) {
         let at = sending.header.time_ns;
-        self.exchanges.room(at);
+        self.exchanges.unobstructed(Obstacle::SendBuffer, at, state);
         let Some(runtime) = &mut state.runtime else { return };
         let begun = self.protocol.response_begun();
         for exchange in self.exchanges.unanswered().take(UNANSWERED_MAX) {
@@ -39,7 +40,7 @@ impl Connection {
 
     /// A send call found no room.
     pub(crate) fn send_blocked(&mut self, sending: &Sending, state: &mut RunState) {
-        self.exchanges.blocked_ns.get_or_insert(sending.header.time_ns);
+        self.exchanges.obstructed(Obstacle::SendBuffer, sending.header.time_ns, state);
         self.not_answered(state);
     }
 
