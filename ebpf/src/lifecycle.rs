@@ -9,7 +9,7 @@ use aya_ebpf::{
 use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, AF_UNIX, LISTENS_ON_IPV6_ONLY};
 
 use crate::connections::{self, Connection};
-use crate::fields::{counted, Sock};
+use crate::fields::{counted_or, Sock};
 use crate::{output, payload, process_tree, target};
 
 /// The ports on which the process has listened. A connection is established in softirq, where its port
@@ -79,10 +79,8 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn listening(sock: Sock) {
-    if let Some(port) = counted(sock.local_port()) {
-        // There is an element for every port.
-        let _ = PORTS.set(u32::from(port), &1, 0);
-    }
+    // There is an element for every port, and no socket listens on 0.
+    let _ = PORTS.set(u32::from(counted_or(sock.local_port(), 0)), &1, 0);
     tell_listener(sock);
 }
 
@@ -151,8 +149,10 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
         (connection.unix_received, connection.unix_sent)
     } else {
         // What cannot be read is as it was last seen.
-        let received = counted(sock.copied_sequence()).unwrap_or(connection.received_sequence);
-        (received, counted(sock.write_sequence()).unwrap_or(connection.sent_sequence))
+        (
+            counted_or(sock.copied_sequence(), connection.received_sequence),
+            counted_or(sock.write_sequence(), connection.sent_sequence),
+        )
     };
     let state = State {
         header: Header { time_ns: connection.untold_ns, ..header::<State>(kind::STATE, connection.id) },

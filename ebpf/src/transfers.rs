@@ -7,8 +7,7 @@ use cargo_beyla_events::{
 
 use crate::connections::{Connection, Direction};
 use crate::deliveries;
-use crate::fields::{counted, Sock};
-use crate::output::{count_lost, Lost};
+use crate::fields::{counted, counted_or, Sock};
 use crate::payload::{self, Memory};
 use crate::threads;
 use crate::{frames, openings};
@@ -92,11 +91,7 @@ pub fn record(
                 transfer.received_sequence = connection.unix_received;
             } else if connection.received_sequence != connection.queued_sequence {
                 // Not all that has come was seen to be received.
-                if let Some(sequence) = sock.copied_sequence() {
-                    transfer.received_sequence = sequence;
-                } else {
-                    count_lost(Lost::Read);
-                }
+                transfer.received_sequence = counted_or(sock.copied_sequence(), connection.received_sequence);
             }
         }
     }
