@@ -9,8 +9,8 @@ use aya_ebpf::{
 use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, AF_UNIX, LISTENS_ON_IPV6_ONLY};
 
 use crate::connections::{self, Connection};
-use crate::fields::Sock;
-use crate::{family, output, payload, target};
+use crate::fields::{counted_or, Sock};
+use crate::{output, payload, process_tree, target};
 
 /// The ports on which the process has listened. A connection is established in softirq, where its port
 /// is all that tells whose it will be.
@@ -71,7 +71,7 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
             tell_change(sock, connection);
         }
         let ends = connection.ends;
-        connections::remove(sock);
+        connections::remove(sock, connection);
         ends.forget(sock);
     }
     0
@@ -79,8 +79,8 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn listening(sock: Sock) {
-    // There is an element for every port.
-    let _ = PORTS.set(u32::from(sock.local_port().unwrap_or(0)), &1, 0);
+    // There is an element for every port, and no socket listens on 0.
+    let _ = PORTS.set(u32::from(counted_or(sock.local_port(), 0)), &1, 0);
     tell_listener(sock);
 }
 
@@ -91,7 +91,7 @@ pub fn unix_listener_seen(sock: Sock) {
         return;
     }
     let _ = UNIX_LISTENERS.insert(&sock.0, &1, 0);
-    family::listens_on_unix();
+    process_tree::listens_on_unix();
     tell_listener(sock);
 }
 
@@ -104,7 +104,7 @@ pub fn is_unix_listener(sock: Sock) -> bool {
 
 #[inline(always)]
 fn tell_listener(sock: Sock) {
-    let owner = if target::is_itself() { 0 } else { family::current() };
+    let owner = if target::is_itself() { 0 } else { process_tree::current() };
     let mut header = header::<Listen>(kind::LISTEN, owner.into());
     if sock.family() == Some(AF_INET6) && sock.is_ipv6_only() {
         header.flags = LISTENS_ON_IPV6_ONLY;
@@ -148,7 +148,11 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
     let (receive_sequence, send_sequence) = if connection.family == AF_UNIX {
         (connection.unix_received, connection.unix_sent)
     } else {
-        (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0))
+        // What cannot be read is as it was last seen.
+        (
+            counted_or(sock.copied_sequence(), connection.received_sequence),
+            counted_or(sock.write_sequence(), connection.sent_sequence),
+        )
     };
     let state = State {
         header: Header { time_ns: connection.untold_ns, ..header::<State>(kind::STATE, connection.id) },
@@ -174,7 +178,7 @@ pub fn unix_closing(sock: Sock, whole: bool) {
     let new = if whole { tcp_state::CLOSE } else { tcp_state::FIN_WAIT1 };
     changed(sock, connection, tcp_state::ESTABLISHED, new);
     if whole {
-        connections::remove(sock);
+        connections::remove(sock, connection);
     }
 }
 

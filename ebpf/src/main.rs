@@ -7,14 +7,19 @@
 #![no_main]
 
 mod arrivals;
+mod chunks;
 mod connections;
 mod deliveries;
-mod family;
 mod fields;
+mod formats;
+mod frames;
 mod io_uring;
 mod lifecycle;
+mod openings;
 mod output;
 mod payload;
+mod pieces;
+mod process_tree;
 mod registers;
 mod scheduler;
 mod sending;

@@ -18,15 +18,21 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BUFFER_SIZE, 0);
 #[map]
 static MILESTONES: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
 
-/// Index 0: records lost; 1: connections for which the table had no room.
+/// By [`Lost`].
 #[map]
-static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(4, 0);
 
-/// An index of [`LOST`].
+/// What was lost: an index of [`LOST`].
 #[derive(Clone, Copy)]
 pub enum Lost {
+    /// A record.
     Record = 0,
+    /// A connection for which the table had no room.
     Connection = 1,
+    /// What a failed read of the kernel's or the process's memory would have told.
+    Read = 2,
+    /// Where the next frame of one direction of a connection begins.
+    Step = 3,
 }
 
 #[inline(always)]

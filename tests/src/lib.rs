@@ -16,6 +16,7 @@
 pub mod alone;
 pub mod background;
 pub mod both;
+pub mod bulk;
 pub mod busy;
 pub mod calls;
 pub mod client;

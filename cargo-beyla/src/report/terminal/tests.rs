@@ -268,6 +268,8 @@ fn everything_lost() {
     summary.unseen = Unseen {
         lost_records: 12_345,
         skipped_probes: 1,
+        failed_reads: 2,
+        out_of_step: 1,
         untracked_connections: 1,
         missing_bytes: 1_258_291,
         upgraded_connections: 2,
@@ -309,6 +311,8 @@ fn everything_lost() {
       at the beginning is not in this report, nor is TLS or another protocol.
     - 1 connection was served by programs that are not built in this workspace: those requests are not
       followed.
+    - A probe could not read what it needed 2 times: requests may be missing, or end as `not seen`.
+    - Where the next frame begins was lost 1 time: what follows on such a connection is not read.
     ");
 }
 
