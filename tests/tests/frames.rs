@@ -6,7 +6,7 @@ use std::path::Path;
 use beyla_tests::both::{both_ways, each_way};
 use beyla_tests::bulk::{self, BULK_SERVER};
 use beyla_tests::fixture;
-use beyla_tests::frames::frame;
+use beyla_tests::frames::{DATA, HEADERS, SETTINGS, WINDOW_UPDATE, frame};
 use beyla_tests::odd::ODD_SERVER;
 use beyla_tests::report::{Report, Request};
 use beyla_tests::run::Run;
@@ -14,19 +14,15 @@ use cargo_beyla_events::{CAPTURED_PIECES, Header, OUT_OF_STEP, Piece, Transfer, 
 use zerocopy::FromBytes;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const WINDOW_UPDATE: u8 = 8;
 /// Captured of each payload of DATA, at the least.
 const FIRST: usize = 16;
 
 /// What was received on each connection, in the order of their first records: the bytes that are known.
 fn received(recording: &Path) -> Vec<Vec<Option<u8>>> {
-    let bytes = std::fs::read(recording).unwrap();
+    let bytes = std::fs::read(recording).expect("a recording");
     // A line that names the format, and one about the run.
     let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
-    let mut rest = lines.nth(2).unwrap();
+    let mut rest = lines.nth(2).expect("records");
     let mut streams: Vec<(u64, Vec<Option<u8>>)> = Vec::new();
     while let Ok((header, _)) = Header::read_from_prefix(rest) {
         let record;
@@ -35,7 +31,7 @@ fn received(recording: &Path) -> Vec<Vec<Option<u8>>> {
             continue;
         }
         assert_eq!(header.flags & OUT_OF_STEP, 0);
-        let (transfer, mut captured) = Transfer::read_from_prefix(record).unwrap();
+        let (transfer, mut captured) = Transfer::read_from_prefix(record).expect("a whole record");
         let index = streams.iter().position(|(id, _)| *id == header.connection).unwrap_or_else(|| {
             streams.push((header.connection, Vec::new()));
             streams.len() - 1
@@ -111,11 +107,11 @@ fn captures(
 fn exchange() -> Vec<u8> {
     [
         PREFACE.to_vec(),
-        frame(SETTINGS, 0, 0, &[]),
-        frame(HEADERS, 0, 1, &[0x83, 0x84, 0x86, 0x41, 0x01, 0x61]),
-        frame(DATA, 0, 1, &[b'a'; 30]),
-        frame(DATA, 0, 1, &[]),
-        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0x10, 0]),
+        frame(SETTINGS, 0, 0, []),
+        frame(HEADERS, 0, 1, [0x83, 0x84, 0x86, 0x41, 0x01, 0x61]),
+        frame(DATA, 0, 1, [b'a'; 30]),
+        frame(DATA, 0, 1, []),
+        frame(WINDOW_UPDATE, 0, 0, [0, 0, 0x10, 0]),
     ]
     .concat()
 }
@@ -134,9 +130,9 @@ fn frames_torn_at_every_byte() {
 fn bulk_transfers_cost_little() {
     let mut sent = exchange();
     for _ in 0..500 {
-        sent.extend(frame(DATA, 0, 3, &[b'b'; 16 * 1024]));
+        sent.extend(frame(DATA, 0, 3, [b'b'; 16 * 1024]));
     }
-    sent.extend(frame(HEADERS, 0, 5, &[0x83, 0x84, 0x86, 0x41, 0x01, 0x61]));
+    sent.extend(frame(HEADERS, 0, 5, [0x83, 0x84, 0x86, 0x41, 0x01, 0x61]));
     let whole = sent.len();
     let judge = |known: &[Option<u8>]| assert!(known.iter().flatten().count() < whole / 3);
     captures(&sent, 1, |_, sent| vec![sent.to_vec()], judge);
