@@ -161,7 +161,8 @@ fn bulk_transfers_and_small_requests_share_a_connection() {
     for report in reports {
         assert_eq!((report.totals.requests, report.totals.connections), (SMALL + 2, 1));
         assert_eq!((report.totals.errors, report.totals.incomplete), (0, 0));
-        assert!(report.unseen.is_empty(), "{:?}", report.unseen);
+        // A busy CPU may meet a probe while it is inside one already; what that left out would be missing below.
+        assert!(report.unseen.keys().all(|kind| kind == "skipped_probes"), "{:?}", report.unseen);
         assert!(report.requests.iter().all(|request| request.protocol == "http/2"));
         assert_eq!(bodies(&report, "/up"), [(Some(SIZE), Some(8))]);
         assert_eq!(bodies(&report, &format!("/down/{SIZE}/65536")), [(Some(0), Some(SIZE))]);
