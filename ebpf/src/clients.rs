@@ -100,7 +100,7 @@ pub fn is_stale(sock: Sock, connection: &Connection) -> bool {
 #[inline(always)]
 pub fn closed_unix(sock: Sock, connection: &mut Connection) {
     lifecycle::changed(sock, connection, tcp_state::ESTABLISHED, tcp_state::CLOSE);
-    connections::remove(sock);
+    connections::remove(sock, connection);
 }
 
 /// Another process has met the end of the stream on a Unix socket. It may be the server's end of a connection whose client's

@@ -16,7 +16,7 @@ use crate::deliveries::Ends;
 use crate::fields::{setting, Sock};
 use crate::output::{self, count_lost, Lost};
 use crate::target::{self, Word};
-use crate::{family, lifecycle, payload, task_at_hand};
+use crate::{frames, lifecycle, payload, process_tree, task_at_hand};
 
 pub const MAX_CONNECTIONS: u32 = 32 * 1024;
 
@@ -101,12 +101,17 @@ pub struct Connection {
     /// How far the process had sent when its last send call returned.
     pub sent_sequence: u32,
     pub ends: Ends,
-    pub reserved: u32,
+    /// Whether frames are followed, received and sent: see [`crate::frames::state`].
+    pub framed: [u8; 2],
+    /// How many of the first bytes of who asks may yet begin a protocol with frames.
+    pub opening: u8,
+    /// 1 once it is in the table of those whose frames are followed.
+    pub walked: u8,
     /// See [`Beginning::peer`].
     pub peer: u64,
     /// A [`Role`].
     pub role: u32,
-    pub reserved2: u32,
+    pub reserved: u32,
 }
 
 impl Connection {
@@ -202,10 +207,12 @@ pub fn put(sock: Sock, family: u16, beginning: Beginning) {
         delivered_sequence: send_begin,
         sent_sequence: send_begin,
         ends,
-        reserved: 0,
+        framed: [0; 2],
+        opening: 0,
+        walked: 0,
         peer,
         role: role as u32,
-        reserved2: 0,
+        reserved: 0,
     };
     if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);
@@ -216,20 +223,29 @@ pub fn put(sock: Sock, family: u16, beginning: Beginning) {
 
 #[inline(always)]
 pub fn get(sock: Sock) -> Option<&'static mut Connection> {
-    // SAFETY: the verifier checks for null, and elements of a preallocated table are not freed while a
-    // program runs. Programs on other CPUs may change the same element: each field is one that either
-    // only one side writes or whose torn value does no harm.
-    let connection = CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })?;
+    let connection = known(sock)?;
     // Nothing tells that a Unix socket has gone with its process.
-    if connection.is_unix() && connection.owner != 0 && !family::is_member(connection.owner) {
-        remove(sock);
+    if connection.is_unix() && connection.owner != 0 && !process_tree::is_member(connection.owner) {
+        remove(sock, connection);
         return None;
     }
     Some(connection)
 }
 
+/// What the table holds, be it gone or not.
 #[inline(always)]
-pub fn remove(sock: Sock) {
+pub fn known(sock: Sock) -> Option<&'static mut Connection> {
+    // SAFETY: the verifier checks for null, and elements of a preallocated table are not freed while a
+    // program runs. Programs on other CPUs may change the same element: each field is one that either
+    // only one side writes or whose torn value does no harm.
+    CONNECTIONS.get_ptr_mut(&sock.0).map(|connection| unsafe { &mut *connection })
+}
+
+#[inline(always)]
+pub fn remove(sock: Sock, connection: &Connection) {
+    if connection.walked != 0 {
+        frames::forget(sock);
+    }
     // It may be gone already.
     let _ = CONNECTIONS.remove(&sock.0);
 }
@@ -242,7 +258,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     }
     connection.announced = 1;
     if !target::is_itself() {
-        connection.owner = family::tell_owner(connection.id);
+        connection.owner = process_tree::tell_owner(connection.id);
     }
     let open = Open {
         header: Header {

@@ -6,6 +6,8 @@ use aya_ebpf::helpers::{
 use aya_ebpf::programs::BtfTracePointContext;
 use cargo_beyla_events::{Endpoint, Settings, ABSENT, AF_INET, AF_INET6, AF_UNIX};
 
+use crate::output::{count_lost, Lost};
+
 /// Set by the loader; read-only from then on.
 #[unsafe(no_mangle)]
 static SETTINGS: Settings = Settings {
@@ -74,6 +76,27 @@ const SOCK_STREAM: u16 = 1;
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
 
+/// A field of the kernel, or what stands in its place where it could not be read, which is counted. (Asked once and not
+/// twice whether it was: what is read on one path alone is unset on the other for the verifiers of Linux 5.10 and 6.1.)
+#[inline(always)]
+pub fn counted_or<T>(field: Option<T>, otherwise: T) -> T {
+    if let Some(value) = field {
+        value
+    } else {
+        count_lost(Lost::Read);
+        otherwise
+    }
+}
+
+/// Counts that a field of the kernel could not be read, where all that is known of it is left out of a record.
+#[inline(always)]
+pub fn counted<T>(field: Option<T>) -> Option<T> {
+    if field.is_none() {
+        count_lost(Lost::Read);
+    }
+    field
+}
+
 /// Reads a field of a kernel structure.
 #[inline(always)]
 pub fn read<T: Copy>(structure: u64, offset: u32) -> Option<T> {
@@ -121,6 +144,7 @@ impl TypedSock {
 }
 
 /// A `struct sock *`; only ever read through the helper, so it may be stale.
+#[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sock(pub u64);
 

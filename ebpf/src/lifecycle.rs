@@ -9,8 +9,8 @@ use aya_ebpf::{
 use cargo_beyla_events::{kind, tcp_state, Endpoint, Header, Listen, State, AF_INET6, LISTENS_ON_IPV6_ONLY};
 
 use crate::connections::{self, Connection};
-use crate::fields::Sock;
-use crate::{clients, family, output, payload, target};
+use crate::fields::{counted_or, Sock};
+use crate::{clients, output, payload, process_tree, target};
 
 /// What the process has done at each port: [`LISTENS`], [`CONNECTS`]. A connection is established in softirq, where its
 /// port is all that tells whose it will be; and of most segments the ports tell that they are nobody's.
@@ -39,8 +39,8 @@ pub fn is_listening_port(port: u16) -> bool {
 /// Notes what a socket of the process does at its local port.
 #[inline(always)]
 fn note_port_use(sock: Sock, what: u8) {
-    // There is an element for every port.
-    if let Some(known) = PORTS.get_ptr_mut(u32::from(sock.local_port().unwrap_or(0))) {
+    // There is an element for every port, and no socket is bound to 0.
+    if let Some(known) = PORTS.get_ptr_mut(u32::from(counted_or(sock.local_port(), 0))) {
         // SAFETY: elements of an array are never freed. One of two that note at once may be lost: few ports are used
         // for both, and these from the beginning for one of them.
         unsafe { *known |= what };
@@ -105,7 +105,7 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
             tell_change(sock, connection);
         }
         let ends = connection.ends;
-        connections::remove(sock);
+        connections::remove(sock, connection);
         ends.forget(sock);
     }
     0
@@ -124,7 +124,7 @@ pub fn unix_listener_seen(sock: Sock) {
         return;
     }
     let _ = UNIX_LISTENERS.insert(&sock.0, &1, 0);
-    family::listens_on_unix();
+    process_tree::listens_on_unix();
     tell_listener(sock);
 }
 
@@ -137,7 +137,7 @@ pub fn is_unix_listener(sock: Sock) -> bool {
 
 #[inline(always)]
 fn tell_listener(sock: Sock) {
-    let owner = if target::is_itself() { 0 } else { family::current() };
+    let owner = if target::is_itself() { 0 } else { process_tree::current() };
     let mut header = header::<Listen>(kind::LISTEN, owner.into());
     if sock.family() == Some(AF_INET6) && sock.is_ipv6_only() {
         header.flags = LISTENS_ON_IPV6_ONLY;
@@ -181,8 +181,10 @@ pub fn tell_change(sock: Sock, connection: &mut Connection) {
     let (receive_sequence, send_sequence, local_port) = if connection.is_unix() {
         (connection.unix_received, connection.unix_sent, 0)
     } else {
-        let sequences = (sock.copied_sequence().unwrap_or(0), sock.write_sequence().unwrap_or(0));
-        (sequences.0, sequences.1, sock.local_port().unwrap_or(0))
+        // What cannot be read is as it was last seen.
+        let received = counted_or(sock.copied_sequence(), connection.received_sequence);
+        let sent = counted_or(sock.write_sequence(), connection.sent_sequence);
+        (received, sent, counted_or(sock.local_port(), 0))
     };
     let state = State {
         header: Header { time_ns: connection.untold_ns, ..header::<State>(kind::STATE, connection.id) },
@@ -209,7 +211,7 @@ pub fn unix_closing(sock: Sock, whole: bool) {
     let new = if whole { tcp_state::CLOSE } else { tcp_state::FIN_WAIT1 };
     changed(sock, connection, tcp_state::ESTABLISHED, new);
     if whole {
-        connections::remove(sock);
+        connections::remove(sock, connection);
     }
 }
 

@@ -8,15 +8,20 @@
 
 mod arrivals;
 mod calibration;
+mod chunks;
 mod clients;
 mod connections;
 mod deliveries;
-mod family;
 mod fields;
+mod formats;
+mod frames;
 mod io_uring;
 mod lifecycle;
+mod openings;
 mod output;
 mod payload;
+mod pieces;
+mod process_tree;
 mod registers;
 mod scheduler;
 mod sending;

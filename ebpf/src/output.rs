@@ -1,14 +1,14 @@
 //! The ring buffer, and the count of what it had no room for.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, bpf_ringbuf_output},
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
 use cargo_beyla_events::Header;
 
-/// Its size; the loader may choose another.
+/// Its size, in bytes.
 const RING_BUFFER_SIZE: u32 = 8 * 1024 * 1024;
 
 #[map]
@@ -19,15 +19,21 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BUFFER_SIZE, 0);
 #[map]
 static MILESTONES: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
 
-/// Index 0: records lost; 1: connections for which the table had no room.
+/// By [`Lost`].
 #[map]
-static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(4, 0);
 
-/// An index of [`LOST`].
+/// What was lost: an index of [`LOST`].
 #[derive(Clone, Copy)]
 pub enum Lost {
+    /// A record.
     Record = 0,
+    /// A connection for which the table had no room.
     Connection = 1,
+    /// What a failed read of the kernel's or the process's memory would have told.
+    Read = 2,
+    /// Where the next frame of one direction of a connection begins.
+    Step = 3,
 }
 
 #[inline(always)]
@@ -80,6 +86,14 @@ pub fn of_now(kind: u16) -> Header {
 #[inline(always)]
 pub fn frequent(record: *const u8, size: u64) {
     write(&RECORDS, record, size, u64::from(BPF_RB_NO_WAKEUP));
+}
+
+/// Whether the reader lags so far behind that nothing should be written that can be done without.
+///
+/// Linux 5.8.
+#[inline(always)]
+pub fn is_reader_behind() -> bool {
+    RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BUFFER_SIZE / 4)
 }
 
 #[inline(always)]

@@ -11,7 +11,11 @@ use aya_ebpf::{
 use cargo_beyla_events::{Header, Transfer, CAPTURE_MAX};
 
 use crate::connections::Direction;
+use crate::fields::Sock;
+use crate::frames::Walks;
+use crate::openings::Opening;
 use crate::output;
+use crate::pieces::Cursor;
 
 /// The most vectors of one call that are captured.
 const MAX_CAPTURED_VECTORS: u32 = 16;
@@ -19,7 +23,7 @@ const MAX_CAPTURED_VECTORS: u32 = 16;
 const MAX_BATCH_VECTORS: u32 = 8;
 /// The most vectors of one call that are looked at for the last bytes: hyper's most.
 const MAX_VECTORS: u32 = 64;
-/// The most bytes captured from one vector of several.
+/// The most bytes captured from one vector of several, but for the first.
 const VECTOR_MAX: usize = 8 * 1024;
 /// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
 const MESSAGE_VECTORS: u64 = 16;
@@ -39,14 +43,73 @@ const PATH_MASK: u32 = 127;
 pub struct Scratch {
     pub transfer: Transfer,
     // A value of a per-CPU map may not be larger than 32 KiB.
-    bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
+    pub bytes: [u8; CAPTURE_MAX + VECTOR_MAX],
     /// Which way the call at hand has moved bytes, and where they are: see [`get`].
     direction: Direction,
     pub memory: Memory,
     progress: Progress,
+    /// The socket.
+    pub sock: Sock,
+    pub opening: Opening,
+    pub cursor: Cursor,
+    /// For [`opaque`].
+    pub opaque: u32,
+    /// The size of a head that is looked for, in bytes.
+    pub head_end: u32,
+    /// Bytes that the call has moved: it may take several records.
+    pub moved: u32,
+    /// 1 if the call before it moved bytes in the same direction.
+    pub continues: u32,
+    /// How many of the call's last bytes are not captured where nothing is followed.
+    pub beyond_limit: u32,
+    /// A byte of the process's memory.
+    pub byte: u8,
+    /// Where an element of that table is put together.
+    pub walks: Walks,
 }
 
-/// How far [`copy`] has come.
+impl Scratch {
+    /// Bytes that are captured, from the first on.
+    #[inline(always)]
+    pub fn captured(&self) -> u32 {
+        get(&self.progress.captured)
+    }
+
+    /// The first eight bytes behind the transfer, the first of them the lowest.
+    #[inline(always)]
+    pub fn first_bytes(&self) -> u64 {
+        // SAFETY: the array is longer and, in the structure, aligned.
+        u64::from_le(unsafe { self.bytes.as_ptr().cast::<u64>().read_volatile() })
+    }
+
+    /// Sequence number of the first byte that the call has moved.
+    #[inline(always)]
+    pub fn begin_sequence(&self) -> u32 {
+        get(&self.transfer.end_sequence).wrapping_sub(get(&self.transfer.length))
+    }
+
+    #[inline(always)]
+    pub fn direction(&self) -> Direction {
+        get(&self.direction)
+    }
+
+    #[inline(always)]
+    pub fn set_direction(&mut self, direction: Direction) {
+        self.direction = direction;
+    }
+
+    /// Writes the transfer and the bytes behind it, of which there are `captured`.
+    #[inline(always)]
+    pub fn write(&mut self, captured: u32) {
+        let captured = if captured > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { captured };
+        let size = size_of::<Transfer>() as u32 + captured;
+        self.transfer.captured = captured;
+        self.transfer.header.size = size;
+        output::frequent((self as *const Self).cast(), u64::from(size));
+    }
+}
+
+/// How far [`payload_copy`] has come.
 #[repr(C)]
 pub struct Progress {
     /// Bytes copied behind the transfer, from the first on.
@@ -100,14 +163,14 @@ impl NotedDirection {
 /// compiler leaves the unused ones unset, and the verifier refuses to see them moved about.)
 #[derive(Clone, Copy)]
 pub struct Memory {
-    shape: Shape,
-    address: u64,
-    count: u32,
+    pub shape: Shape,
+    pub address: u64,
+    pub count: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-enum Shape {
+pub enum Shape {
     Buffer,
     Vectors,
     Batch,
@@ -151,19 +214,22 @@ impl Memory {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Vector {
-    base: u64,
-    length: u64,
+pub struct Vector {
+    pub base: u64,
+    pub length: u64,
 }
 
-/// Copies up to `limit` of the bytes that the call has moved behind the transfer, and the last ones into
+/// Copies the bytes that the call in the scratch has moved behind its transfer, up to its limit, and the last ones into
 /// its tail if that leaves some out.
-#[inline(always)]
-pub fn copy(scratch: &mut Scratch, limit: u32) {
+///
+/// The verifier looks at a function that is global once for each program, and not once for each way that leads to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn payload_copy() -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
     let memory = get(&scratch.memory);
     let length = get(&scratch.transfer.length);
-    scratch.progress =
-        Progress { left: if length < limit { length } else { limit }, count: memory.count, ..Progress::NONE };
+    scratch.progress = Progress { left: length - get(&scratch.beyond_limit), count: memory.count, ..Progress::NONE };
     match memory.shape {
         Shape::Buffer => {
             let count = get(&scratch.progress.left);
@@ -171,20 +237,12 @@ pub fn copy(scratch: &mut Scratch, limit: u32) {
             if user(scratch.bytes.as_mut_ptr(), count, memory.address) {
                 scratch.progress.captured = count;
             }
-            if get(&scratch.progress.captured) < length {
-                tail(scratch, memory.address, u64::from(length));
-            }
         }
         Shape::Vectors => {
             for index in 0..MAX_CAPTURED_VECTORS {
                 if index >= get(&scratch.progress.count) || !copy_vector(scratch, memory.address, index, u32::MAX) {
                     break;
                 }
-            }
-            if get(&scratch.progress.captured) < length
-                && vectors_length(scratch, memory, MAX_VECTORS) == u64::from(get(&scratch.transfer.length))
-            {
-                vectors_tail(scratch, memory.address);
             }
         }
         Shape::Batch => {
@@ -215,6 +273,29 @@ pub fn copy(scratch: &mut Scratch, limit: u32) {
         }
         Shape::Elsewhere => {}
     }
+    if get(&scratch.progress.captured) < length {
+        payload_tail();
+    }
+    0
+}
+
+/// Copies the last bytes that the call in the scratch has moved into the tail of its transfer.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn payload_tail() -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
+    let memory = get(&scratch.memory);
+    let length = get(&scratch.moved);
+    match memory.shape {
+        Shape::Buffer => tail(scratch, memory.address, length.into()),
+        Shape::Vectors => {
+            if vectors_length(scratch, memory, MAX_VECTORS) == u64::from(length) {
+                vectors_tail(scratch, memory.address);
+            }
+        }
+        Shape::Batch | Shape::Elsewhere => {}
+    }
+    0
 }
 
 /// Bytes that recvmmsg or sendmmsg moved of one message, by its `struct mmsghdr`.
@@ -240,16 +321,16 @@ fn vectors_length(scratch: &Scratch, memory: Memory, max: u32) -> u64 {
     total
 }
 
-/// Whether the process gave the call of the transfer more bytes than that it moved.
+/// Whether the process gave the call more bytes than it moved.
 #[inline(always)]
 pub fn is_partial() -> bool {
     let Some(scratch) = scratch() else { return false };
-    let (memory, length) = (get(&scratch.memory), get(&scratch.transfer.length));
-    memory.shape == Shape::Vectors && vectors_length(scratch, memory, MAX_BATCH_VECTORS) > u64::from(length)
+    let (memory, moved) = (get(&scratch.memory), get(&scratch.moved));
+    memory.shape == Shape::Vectors && vectors_length(scratch, memory, MAX_BATCH_VECTORS) > u64::from(moved)
 }
 
 #[inline(always)]
-fn vector(vectors: u64, index: u32) -> Option<Vector> {
+pub fn vector(vectors: u64, index: u32) -> Option<Vector> {
     let at = (vectors + u64::from(index) * size_of::<Vector>() as u64) as *const Vector;
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_user(at) }.ok()
@@ -263,11 +344,12 @@ fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bo
     let left = get(&scratch.progress.left);
     let moved = if vector.length < u64::from(room) { vector.length as u32 } else { room };
     let take = if moved < left { moved } else { left };
-    let take = if take > VECTOR_MAX as u32 { VECTOR_MAX as u32 } else { take };
     let captured = get(&scratch.progress.captured);
     if captured >= CAPTURE_MAX as u32 {
         return false;
     }
+    let most = if captured == 0 { CAPTURE_MAX as u32 } else { VECTOR_MAX as u32 };
+    let take = if take > most { most } else { take };
     // SAFETY: the offset was just compared with the size of the array.
     let to = unsafe { scratch.bytes.as_mut_ptr().add(captured as usize) };
     if !user(to, take, vector.base) {
@@ -287,6 +369,20 @@ fn copy_vector(scratch: &mut Scratch, vectors: u64, index: u32, room: u32) -> bo
 pub fn get<T: Copy>(value: &T) -> T {
     // SAFETY: a reference is valid for reads.
     unsafe { core::ptr::read_volatile(value) }
+}
+
+/// A number of which the verifier knows nothing: see [`get`].
+#[inline(always)]
+pub fn opaque(place: &mut u32, value: u32) -> u32 {
+    // SAFETY: a reference is valid for writes.
+    unsafe { core::ptr::write_volatile(place, value) };
+    get(place)
+}
+
+/// The lesser of two numbers, without the verifier knowing which it is.
+#[inline(always)]
+pub fn least(place: &mut u32, one: u32, other: u32) -> u32 {
+    opaque(place, if one < other { one } else { other })
 }
 
 /// The last bytes of a stretch of the process's memory that is long enough.
@@ -321,20 +417,15 @@ fn vectors_tail(scratch: &mut Scratch, vectors: u64) {
 }
 
 #[inline(always)]
-fn user(to: *mut u8, count: u32, from: u64) -> bool {
+pub fn user(to: *mut u8, count: u32, from: u64) -> bool {
     // SAFETY: the verifier proves that `count` bytes fit; the helper checks the address read from.
     unsafe { probe_read_user(to.cast(), count, from as *const _) == 0 }
 }
 
-/// Writes the transfer and the bytes behind it.
+/// Writes the record of a call whose first bytes are captured.
 #[inline(always)]
 pub fn submit(scratch: &mut Scratch) {
-    let captured = get(&scratch.progress.captured);
-    let captured = if captured > CAPTURE_MAX as u32 { CAPTURE_MAX as u32 } else { captured };
-    let size = size_of::<Transfer>() as u32 + captured;
-    scratch.transfer.captured = captured;
-    scratch.transfer.header.size = size;
-    output::frequent((scratch as *const Scratch).cast(), u64::from(size));
+    scratch.write(scratch.captured());
 }
 
 /// The beginning of the scratch, where a record is put together that a path may follow. (On the stack the

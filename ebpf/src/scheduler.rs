@@ -6,7 +6,7 @@ use cargo_beyla_events::{kind, stack, Header, OffCpu, NO_SYSTEM_CALL, UNKNOWN_SY
 use crate::fields::{setting, TypedTask};
 use crate::registers::Registers;
 use crate::threads::Thread;
-use crate::{family, output, stacks, target, threads};
+use crate::{output, process_tree, stacks, target, threads};
 
 /// A CPU goes from one thread to another; the current one is still the former.
 ///
@@ -46,7 +46,7 @@ pub fn sched_wakeup(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(context: BtfTracePointContext) -> i32 {
     let ending = TypedTask::argument(&context, 0);
-    family::exited(ending);
+    process_tree::exited(ending);
     if setting!(explain) != 0 && target::is_traced(ending.process()) {
         threads::remove(ending.thread());
     }

@@ -80,7 +80,7 @@ fn moved(sock: Sock, connection: &mut Connection, direction: Direction, length: 
     let number = registers.number();
     let index = connection.batch_index;
     let memory = registers.memory(number, index);
-    let end = transfers::end_sequence(sock, connection, || direction, length);
+    let Some(end) = transfers::end_sequence(sock, connection, || direction, length) else { return };
     transfers::record(sock, connection, || direction, memory, length, end, time_ns);
     // recvmmsg and sendmmsg come here once a message; where the batch ends, the next begins anew. A
     // message that could not be sent whole ends it.

@@ -266,7 +266,7 @@ fn moved(
     } else {
         registers.memory(number, 0)
     };
-    let end = transfers::end_sequence(sock, connection, || direction.get(), length);
+    let Some(end) = transfers::end_sequence(sock, connection, || direction.get(), length) else { return };
     transfers::record(sock, connection, || direction.get(), memory, length, end, time_ns);
 }
 

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use cargo_beyla_events::kind;
 
 use crate::fields::{current_process_pid, setting};
-use crate::{family, output, task_at_hand};
+use crate::{output, process_tree, task_at_hand};
 
 /// The process id at the root of PID namespaces, which is what the cheapest helper tells; 0 before the
 /// process has executed its program.
@@ -54,7 +54,7 @@ impl Word {
 #[inline(always)]
 pub fn is_current() -> bool {
     // Most servers are one process, which is recognised at less expense.
-    is_itself() || (family::has_begun() && family::is_current())
+    is_itself() || (process_tree::has_begun() && process_tree::is_current())
 }
 
 /// Whether the current thread belongs to the process that was named, and that process is traced itself.
@@ -86,7 +86,7 @@ pub fn is_current_or_found() -> bool {
     if setting!(attached) != 0 && PROCESS.load() == 0 {
         adopt();
     }
-    is_current() || (setting!(expected) != 0 && family::is_current_expected())
+    is_current() || (setting!(expected) != 0 && process_tree::is_current_expected())
 }
 
 /// Whether a thread that is in the table of threads belongs to a traced process, whose number at the root of
@@ -94,13 +94,13 @@ pub fn is_current_or_found() -> bool {
 #[inline(always)]
 pub fn is_traced(process: u32) -> bool {
     // None of others are in it.
-    PROCESS.load() == u64::from(process) || family::has_begun()
+    PROCESS.load() == u64::from(process) || process_tree::has_begun()
 }
 
 /// Whether this is the process, as `struct pid *`.
 #[inline(always)]
 pub fn is_process(pid: u64) -> bool {
-    pid != 0 && (pid == PROCESS_PID.load() || (family::has_begun() && family::is_listening_on_unix(pid)))
+    pid != 0 && (pid == PROCESS_PID.load() || (process_tree::has_begun() && process_tree::is_listening_on_unix(pid)))
 }
 
 /// The process executes its program: from here on it is known. Linux 3.4; with BTF 5.5.
@@ -109,12 +109,12 @@ pub fn sched_process_exec(context: BtfTracePointContext) -> i32 {
     if setting!(itself) != 0 {
         if PROCESS.load() == 0 {
             adopt();
-        } else if is_itself() && !family::is_of_user() {
+        } else if is_itself() && !process_tree::is_of_user() {
             // Another program in its place, with another user's rights.
             PROCESS.store(NOBODY);
         }
     }
-    family::executed(&context);
+    process_tree::executed(&context);
     0
 }
 
@@ -129,7 +129,7 @@ fn adopt() {
     let status =
         unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut info, size_of::<bpf_pidns_info>() as u32) };
     // Since it was looked at, it may have executed a program with other rights.
-    if status != 0 || info.tgid != setting!(process) || !family::is_of_user() {
+    if status != 0 || info.tgid != setting!(process) || !process_tree::is_of_user() {
         return;
     }
     PROCESS_PID.store(current_process_pid().unwrap_or(0));

@@ -14,7 +14,7 @@ use cargo_beyla_events::{NO_TASK_VARIABLE, TASK_ID_BITS, TASK_VARIABLES_MAX};
 
 use crate::fields::{read, setting};
 use crate::payload::get;
-use crate::{calibration, family};
+use crate::{calibration, process_tree};
 
 /// Offsets of the variables of a program from the thread pointer, one a version of tokio; [`NO_TASK_VARIABLE`] if there is none.
 type Variables = [i64; TASK_VARIABLES_MAX];
@@ -39,7 +39,7 @@ static PROCESS_VARIABLES: HashMap<u32, Process> = HashMap::with_max_entries(16 *
 /// The current process, if it has such variables.
 #[inline(always)]
 pub fn process() -> Option<*mut Process> {
-    PROCESS_VARIABLES.get_ptr_mut(&family::current())
+    PROCESS_VARIABLES.get_ptr_mut(&process_tree::current())
 }
 
 /// The current process has executed a program, or is met for the first time: looks up what is known of the program.
@@ -58,10 +58,10 @@ pub fn learn() {
         None if calibration::knows(&program) => {
             Process { variables: [NO_TASK_VARIABLE; TASK_VARIABLES_MAX], uncertain: program }
         }
-        None => return forget(family::current()),
+        None => return forget(process_tree::current()),
     };
     // With no room its tasks are not known.
-    let _ = PROCESS_VARIABLES.insert(&family::current(), &process, u64::from(BPF_ANY));
+    let _ = PROCESS_VARIABLES.insert(&process_tree::current(), &process, u64::from(BPF_ANY));
 }
 
 /// The current process has started another one, with the same program.

@@ -15,7 +15,7 @@ use cargo_beyla_events::{
 };
 
 use crate::fields::setting;
-use crate::{family, output, target, task_at_hand, threads};
+use crate::{output, process_tree, target, task_at_hand, threads};
 
 /// Of tokio's `Header`: the state, the link of a queue, and then the table of functions.
 const VTABLE: u64 = 16;
@@ -131,7 +131,7 @@ fn tell_spawned(task: u64, flags: u16) {
         parent: 0,
         child,
         thread: bpf_get_current_pid_tgid() as u32,
-        process: family::current(),
+        process: process_tree::current(),
     };
     task_at_hand::put(&mut spawned.parent);
     output::frequent((&raw const spawned).cast(), size_of::<Spawned>() as u64);
@@ -170,10 +170,10 @@ fn polled(context: &ProbeContext, what: u16) -> u32 {
 fn record(what: u16, task: u64, vtable: u64, time_ns: u64) {
     let change = TaskChange {
         header: Header { kind: kind::TASK, flags: what, size: size_of::<TaskChange>() as u32, time_ns, connection: 0 },
-        task: family::identity(task),
-        vtable: if vtable == 0 { 0 } else { family::identity(vtable) },
+        task: process_tree::identity(task),
+        vtable: if vtable == 0 { 0 } else { process_tree::identity(vtable) },
         thread: bpf_get_current_pid_tgid() as u32,
-        process: family::current(),
+        process: process_tree::current(),
     };
     output::frequent((&raw const change).cast(), size_of::<TaskChange>() as u64);
 }
@@ -181,7 +181,7 @@ fn record(what: u16, task: u64, vtable: u64, time_ns: u64) {
 /// Tells of a table of functions, once.
 #[inline(always)]
 fn announce(vtable: u64) {
-    let identity = family::identity(vtable);
+    let identity = process_tree::identity(vtable);
     // SAFETY: the value is not read.
     if unsafe { VTABLES.get(&identity) }.is_some() {
         return;

@@ -3,35 +3,40 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
     kind, Header, Transfer, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX, CAPTURE_TURN,
-    MOVED_BY_CLIENT,
+    MOVED_BY_CLIENT, OUT_OF_STEP,
 };
 
 use crate::connections::{Connection, Direction};
 use crate::deliveries;
-use crate::fields::Sock;
+use crate::fields::{counted, counted_or, Sock};
 use crate::payload::{self, Memory};
-use crate::{task_at_hand, threads};
+use crate::{frames, openings, task_at_hand, threads};
 
-/// How far the connection has come in a direction, after `length` bytes more on a Unix socket.
+/// How far the connection has come in a direction, after `length` bytes more on a Unix socket. If that cannot be read,
+/// the call has no record, and the next one's number tells how many bytes it moved.
 #[inline(always)]
-pub fn end_sequence(sock: Sock, connection: &mut Connection, direction: impl Fn() -> Direction, length: u32) -> u32 {
+pub fn end_sequence(
+    sock: Sock,
+    connection: &mut Connection,
+    direction: impl Fn() -> Direction,
+    length: u32,
+) -> Option<u32> {
     if connection.is_unix() {
         let sequence = match direction() {
             Direction::Receive => &mut connection.unix_received,
             Direction::Send => &mut connection.unix_sent,
         };
         *sequence = sequence.wrapping_add(length);
-        return *sequence;
+        return Some(*sequence);
     }
-    match direction() {
+    counted(match direction() {
         Direction::Receive => sock.copied_sequence(),
         Direction::Send => sock.write_sequence(),
-    }
-    .unwrap_or(0)
+    })
 }
 
-/// Writes the record of a call that moved `length` bytes, or met the end of the stream. (`direction` is
-/// a function for the sake of those who keep it where the verifier does not look.)
+/// Writes the records of a call that moved `length` bytes, or met the end of the stream. (`direction` is a function for
+/// the sake of those who keep it where the verifier does not look.)
 #[inline(always)]
 pub fn record(
     sock: Sock,
@@ -87,14 +92,13 @@ pub fn record(
             } else {
                 deliveries::sent(connection, end_sequence)
             };
-            transfer.received_sequence = if connection.is_unix() {
-                connection.unix_received
-            } else if connection.received_sequence == connection.queued_sequence {
-                // All that has come was seen to be received.
-                connection.received_sequence
-            } else {
-                sock.copied_sequence().unwrap_or(0)
-            };
+            transfer.received_sequence = connection.received_sequence;
+            if connection.is_unix() {
+                transfer.received_sequence = connection.unix_received;
+            } else if connection.received_sequence != connection.queued_sequence {
+                // Not all that has come was seen to be received.
+                transfer.received_sequence = counted_or(sock.copied_sequence(), connection.received_sequence);
+            }
         }
     }
     scratch.transfer = transfer;
@@ -102,9 +106,25 @@ pub fn record(
         scratch.transfer.header.flags |= MOVED_BY_CLIENT;
     }
     task_at_hand::put(&mut scratch.transfer.task);
+    scratch.moved = length;
+    scratch.continues = (connection.last_direction == direction() as u32).into();
     let limit = limit(connection, direction(), length);
-    payload::copy(scratch, limit);
-    payload::submit(scratch);
+    scratch.beyond_limit = length.saturating_sub(limit);
+    scratch.sock = sock;
+    scratch.set_direction(direction());
+    // Asked anew each time, so that the verifier need not follow each answer through all that comes between.
+    if frames::state(connection, direction()) == frames::OUT {
+        scratch.transfer.header.flags |= OUT_OF_STEP;
+    }
+    if frames::state(connection, direction()) != frames::FOLLOWED {
+        payload::payload_copy();
+        if frames::state(connection, direction()) == frames::OUT || !openings::begins(connection, direction(), scratch)
+        {
+            payload::submit(scratch);
+            return;
+        }
+    }
+    frames::frames_walk();
 }
 
 /// How much of a transfer may be captured: everything up to a point while the two ends take turns,

@@ -5,20 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
+use crate::frames::{
+    ACK, DATA, END_STREAM, HEADERS, ONLY, OPENING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, request,
+};
 use crate::wait::LONG;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// The setting of the initial window of streams.
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -41,18 +33,15 @@ impl Http2 {
         socket.set_read_timeout(Some(LONG)).expect("a timeout");
         let mut client = Self { socket, next: 1, content: BTreeMap::new(), ended: BTreeMap::new() };
         let setting = [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()].concat();
-        client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &setting)].concat());
+        client.send(&[OPENING, &frame(SETTINGS, 0, 0, setting)].concat());
         client
     }
 
     /// Sends requests without content, all in one write; returns their streams.
     pub fn get(&mut self, targets: &[&str]) -> Vec<u32> {
         let streams: Vec<u32> = (0..).map(|place| self.next + 2 * place).take(targets.len()).collect();
-        let heads = targets.iter().zip(&streams).map(|(target, &stream)| {
-            let fields = [(":method", "GET"), (":scheme", "http"), (":path", target), (":authority", "localhost")];
-            frame(HEADERS, END_HEADERS | END_STREAM, stream, &literals(&fields))
-        });
-        let heads: Vec<u8> = heads.flatten().collect();
+        let heads = targets.iter().zip(&streams).flat_map(|(target, &stream)| request(ONLY, stream, "GET", target));
+        let heads: Vec<u8> = heads.collect();
         self.next += 2 * targets.len() as u32;
         self.send(&heads);
         streams
@@ -61,12 +50,12 @@ impl Http2 {
     /// Breaks a stream off.
     pub fn reset(&mut self, stream: u32) {
         const CANCEL: [u8; 4] = [0, 0, 0, 8];
-        self.send(&frame(RST_STREAM, 0, stream, &CANCEL));
+        self.send(&frame(RST_STREAM, 0, stream, CANCEL));
     }
 
     /// Lets the server send more of a response; 0 is the connection.
     pub fn grant(&mut self, stream: u32, bytes: u32) {
-        self.send(&frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes()));
+        self.send(&frame(WINDOW_UPDATE, 0, stream, bytes.to_be_bytes()));
     }
 
     /// Reads until these streams have ended; returns when each did.
@@ -93,8 +82,8 @@ impl Http2 {
         let mut payload = vec![0; u32::from_be_bytes([0, l0, l1, l2]) as usize];
         self.socket.read_exact(&mut payload).expect("its payload");
         match kind {
-            SETTINGS if flags & ACK == 0 => self.send(&frame(SETTINGS, ACK, 0, &[])),
-            PING if flags & ACK == 0 => self.send(&frame(PING, ACK, 0, &payload)),
+            SETTINGS if flags & ACK == 0 => self.send(&frame(SETTINGS, ACK, 0, [])),
+            PING if flags & ACK == 0 => self.send(&frame(PING, ACK, 0, payload)),
             DATA => *self.content.entry(stream).or_default() += payload.len(),
             _ => {}
         }
@@ -107,18 +96,4 @@ impl Http2 {
     fn send(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).expect("the server reads");
     }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, l0, l1, l2] = (payload.len() as u32).to_be_bytes();
-    [&[l0, l1, l2, kind, flags][..], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A header block of literals that are not added to the table: RFC 7541, section 6.2.2.
-fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
-    let text = |text: &str| {
-        assert!(text.len() < 127, "a length of one byte");
-        [&[text.len() as u8][..], text.as_bytes()].concat()
-    };
-    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }

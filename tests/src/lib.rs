@@ -17,6 +17,7 @@
 pub mod alone;
 pub mod background;
 pub mod both;
+pub mod bulk;
 pub mod busy;
 pub mod called;
 pub mod calls;

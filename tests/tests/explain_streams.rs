@@ -104,54 +104,76 @@ fn a_stream_queues_while_another_blocks_the_only_worker() {
     }
 }
 
+/// Of what is said of the rounds of a test, all must be right. Where a machine stands still, it may not be known which
+/// task handles a stream; that must be rare.
+fn all_that_is_known<T: Copy + std::fmt::Debug>(rounds: &[Option<T>], is_right: impl Fn(T) -> bool) {
+    let known: Vec<T> = rounds.iter().flatten().copied().collect();
+    assert!(known.iter().all(|&one| is_right(one)) && 2 * known.len() > rounds.len(), "{rounds:#?}");
+}
+
 /// A stream that the client breaks off leaves the others as they are.
 #[test]
 fn a_stream_that_is_reset_takes_nothing_from_the_others() {
+    const ROUNDS: usize = 5;
     let _alone = alone();
     let run = lab("2", Capture::Auto).start();
     let mut client = Http2::connect(run.port, WIDE);
-    let streams = client.get(&["/sleep?ms=5000", "/sleep?ms=80", "/fast"]);
-    client.reset(streams[0]);
-    client.end_of(&streams[1..]);
-    let more = client.get(&["/block?ms=40", "/sleep?ms=40"]);
-    client.end_of(&more);
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let streams = client.get(&["/sleep?ms=5000", "/sleep?ms=80", "/fast"]);
+        client.reset(streams[0]);
+        client.end_of(&streams[1..]);
+        let more = client.get(&["/block?ms=40", "/sleep?ms=40"]);
+        client.end_of(&more);
+        rounds.push((streams, more));
+    }
     drop(client);
     let report = run.stop();
-    let outcome = |stream| of_stream(&report, stream).outcome.clone();
-    assert_eq!(outcome(streams[0]), "client closed");
-    let parts = |stream| of_stream(&report, stream).opened().parts;
-    assert!(parts(streams[1]).waiting >= 79 * MS && parts(more[1]).waiting >= 30 * MS, "{:#?}", report.requests);
-    assert!(parts(more[0]).blocked >= 39 * MS, "{:#?}", report.requests);
+    for (streams, _) in &rounds {
+        assert_eq!(of_stream(&report, streams[0]).outcome, "client closed");
+    }
+    let parts = |stream| of_stream(&report, stream).handle.as_ref().map(|handle| handle.parts);
+    let of = |of: fn(&(Vec<u32>, Vec<u32>)) -> u32| rounds.iter().map(|round| parts(of(round))).collect::<Vec<_>>();
+    all_that_is_known(&of(|(streams, _)| streams[1]), |parts| parts.waiting >= 79 * MS);
+    all_that_is_known(&of(|(_, more)| more[0]), |parts| parts.blocked >= 39 * MS);
+    all_that_is_known(&of(|(_, more)| more[1]), |parts| parts.waiting >= 30 * MS && parts.blocked < 20 * MS);
 }
 
-fn respond(request: &Request) -> RespondParts {
-    let parts = request.respond.unwrap_or_else(|| panic!("not opened: {request:#?}"));
-    assert_eq!(Some(parts.sum()), request.phases.respond, "{request:#?}");
-    parts
+fn respond(request: &Request) -> Option<RespondParts> {
+    let sum = request.respond.map(|parts| parts.sum());
+    assert!(sum.is_none() || sum == request.phases.respond, "{request:#?}");
+    request.respond
 }
 
 /// Two responses that take as long: one because the application produces it slowly, one because the client reads it so.
 #[test]
 fn a_slow_response_is_the_applications_or_the_clients() {
     const WINDOW: u32 = 20_000;
+    const ROUNDS: usize = 3;
     let _alone = alone();
     for capture in WAYS {
         let run = lab("2", capture).start();
         let mut client = Http2::connect(run.port, WINDOW);
-        let produced = client.get(&["/chunks?n=6&bytes=100&ms=30"]);
-        client.end_of(&produced);
-        let read = client.get(&["/download?bytes=40000"]);
-        client.content_of(read[0], WINDOW as usize);
-        std::thread::sleep(Duration::from_millis(150));
-        client.grant(read[0], WINDOW);
-        client.end_of(&read);
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            let produced = client.get(&["/chunks?n=6&bytes=100&ms=30"]);
+            client.end_of(&produced);
+            let read = client.get(&["/download?bytes=40000"]);
+            client.content_of(read[0], WINDOW as usize);
+            std::thread::sleep(Duration::from_millis(150));
+            client.grant(read[0], WINDOW);
+            client.end_of(&read);
+            // What the connection as a whole may send.
+            client.grant(0, 3 * WINDOW);
+            rounds.push((produced[0], read[0]));
+        }
         drop(client);
         let report = run.stop();
-        report.check_opened();
-        let slow = respond(of_stream(&report, produced[0]));
-        assert!(slow.waiting >= 120 * MS && slow.client < 10 * MS, "{slow:#?}");
-        let slow = respond(of_stream(&report, read[0]));
-        assert!(slow.client >= 149 * MS && slow.waiting < 50 * MS, "{slow:#?}");
+        let of = |of: fn(&(u32, u32)) -> u32| {
+            rounds.iter().map(|round| respond(of_stream(&report, of(round)))).collect::<Vec<_>>()
+        };
+        all_that_is_known(&of(|round| round.0), |slow| slow.waiting >= 120 * MS && slow.client < 10 * MS);
+        all_that_is_known(&of(|round| round.1), |slow| slow.client >= 149 * MS && slow.waiting < 50 * MS);
         assert!(report.has_finding("slow-reader"), "{:#?}", report.findings);
     }
 }
@@ -171,7 +193,8 @@ fn a_client_that_leaves_its_socket_unread() {
         drop(client);
         let report = run.stop();
         report.check_opened();
-        let [unread, produced] = [0, 1].map(|place| respond(&report.requests[place]));
+        let opened = |place: usize| respond(&report.requests[place]).expect("the task that reads handles it");
+        let [unread, produced] = [0, 1].map(opened);
         assert!(unread.client >= 200 * MS && unread.waiting < 50 * MS, "{unread:#?}");
         assert!(produced.waiting >= 120 * MS && produced.client < 10 * MS, "{produced:#?}");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use beyla_tests::both::{both_ways, each_way};
 use beyla_tests::calls::{call, reported};
 use beyla_tests::client::{Client, get};
+use beyla_tests::frames::sending;
 use beyla_tests::odd::playing;
 use beyla_tests::prometheus::{metrics_port, promtool_is_content, scrape};
 use beyla_tests::receiver::{Receiver, attribute};
@@ -153,10 +154,6 @@ fn message(flags: u8, content: &[u8]) -> Vec<u8> {
     [&[flags][..], &(content.len() as u32).to_be_bytes(), content].concat()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Calls over HTTP/1 as a browser does, answered with this content in chunks, or with none and the status in the head.
 fn web(content_type: &str, request: &[u8], answers: &[Option<&[u8]>], expected: &[Grpc]) {
     both_ways(|capture| {
@@ -171,8 +168,8 @@ fn web(content_type: &str, request: &[u8], answers: &[Option<&[u8]>], expected: 
             steps.push(format!("send:{head}transfer-encoding: chunked\r\n\r\n"));
             // Chunks that have nothing to do with messages.
             for chunk in answer.chunks(7) {
-                steps.push(format!("hex:{}", hex(format!("{:x}\r\n", chunk.len()).as_bytes())));
-                steps.push(format!("hex:{}", hex(&[chunk, b"\r\n"].concat())));
+                steps.push(sending(&[format!("{:x}\r\n", chunk.len()).into_bytes()]));
+                steps.push(sending(&[[chunk, b"\r\n"].concat()]));
             }
             steps.push("send:0\r\n\r\n".to_owned());
         }

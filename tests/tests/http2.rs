@@ -7,7 +7,7 @@ use beyla_tests::background::Background;
 use beyla_tests::both::{both_ways, each_way};
 use beyla_tests::client::Client;
 use beyla_tests::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, ONLY, OPENING, PADDED, PRIORITY, RST_STREAM,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, ONLY, OPENING, PADDED, PRIORITY, RST_STREAM,
     SETTINGS, awaiting, block, frame, read, read_response, request, response, sending,
 };
 use beyla_tests::odd::playing;
@@ -33,8 +33,8 @@ fn response_length() -> usize {
 /// Runs a command with the server's address at its end, and returns what it prints.
 fn client(run: &Running, command: &[&str], paths: &[&str]) -> String {
     let urls = paths.iter().map(|path| format!("http://127.0.0.1:{}{path}", run.port));
-    let mut command = Command::new(command[0]).args(&command[1..]).args(urls).env_remove("http_proxy").output();
-    let output = command.as_mut().unwrap_or_else(|error| panic!("it is not installed: {error}"));
+    let output = Command::new(command[0]).args(&command[1..]).args(urls).env_remove("http_proxy").output();
+    let output = output.unwrap_or_else(|error| panic!("{} is not installed: {error}", command[0]));
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -196,7 +196,8 @@ fn either_end_breaks_a_stream_off() {
     ];
     let frames = [request(ONLY, 1, "GET", "/one"), request(ONLY, 3, "GET", "/three"), request(ONLY, 5, "GET", "/five")];
     let wait = |client: &mut Client| {
-        while read(client) != (frame_of(DATA, 3, b"some")) {}
+        let some = Frame { kind: DATA, flags: 0, stream: 3, payload: b"some".to_vec() };
+        while read(client) != some {}
         client.send(frame(RST_STREAM, 0, 3, CANCEL));
         read_response(client, 5);
     };
@@ -208,10 +209,6 @@ fn either_end_breaks_a_stream_off() {
         wait,
         &[part("GET /one", "server closed"), part("GET /three", "client closed"), row("GET /five", 0, 200, 0)],
     );
-}
-
-fn frame_of(kind: u8, stream: u32, payload: &[u8]) -> beyla_tests::frames::Frame {
-    beyla_tests::frames::Frame { kind, flags: 0, stream, payload: payload.to_vec() }
 }
 
 #[test]

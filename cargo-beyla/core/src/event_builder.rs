@@ -326,7 +326,7 @@ impl EventBuilder {
     }
 
     pub(crate) fn lost(&mut self, records: u64) -> &mut Self {
-        self.push(&Event::Lost(Lost { records, connections: 2, skipped: 3 }))
+        self.push(&Event::Lost(Lost { records, connections: 2, skipped: 3, failed_reads: 4, out_of_step: 6 }))
     }
 
     pub(crate) fn io_uring(&mut self) -> &mut Self {

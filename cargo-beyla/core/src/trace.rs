@@ -166,6 +166,8 @@ impl Trace {
                 self.lost.records = self.lost.records.max(lost.records);
                 self.lost.connections = self.lost.connections.max(lost.connections);
                 self.lost.skipped = self.lost.skipped.max(lost.skipped);
+                self.lost.failed_reads = self.lost.failed_reads.max(lost.failed_reads);
+                self.lost.out_of_step = self.lost.out_of_step.max(lost.out_of_step);
             }
             Event::Paused(paused) => {
                 self.paused_ns = self.paused_ns.saturating_add(paused.after(0));
@@ -324,6 +326,8 @@ impl Trace {
         };
         unseen.lost_records = self.lost.records;
         unseen.skipped_probes = self.lost.skipped;
+        unseen.failed_reads = self.lost.failed_reads;
+        unseen.out_of_step = self.lost.out_of_step;
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         let explained =
             runtime.map(|runtime| findings::explained(runtime.finish(), &statistics, &totals, &mut requests_kept));

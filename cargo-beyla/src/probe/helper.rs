@@ -385,8 +385,8 @@ fn listens(local: Endpoint, ipv6_only: bool, before: bool) -> Vec<u8> {
 
 /// The record of what could not be recorded so far.
 fn lost(programs: &Programs) -> Vec<u8> {
-    let (records, connections) = programs.lost().unwrap_or_default();
-    Event::Lost(Lost { records, connections, skipped: programs.skipped() }).to_record()
+    let [records, connections, failed_reads, out_of_step] = programs.lost().unwrap_or_default();
+    Event::Lost(Lost { records, connections, skipped: programs.skipped(), failed_reads, out_of_step }).to_record()
 }
 
 /// Refuses a process that does not belong to the user who asked, or may do more than this user.

@@ -252,11 +252,12 @@ impl Programs {
         RingBuf::try_from(map).map_err(|error| ProgramsError::Load(error.into()))
     }
 
-    /// Records lost, and connections for which there was no room, so far.
-    pub fn lost(&self) -> Option<(u64, u64)> {
+    /// What the programs have counted as lost so far: records, connections for which there was no room, failed reads,
+    /// and directions whose frames are not followed any more.
+    pub fn lost(&self) -> Option<[u64; 4]> {
         let counts = PerCpuArray::<_, u64>::try_from(self.ebpf.map("LOST")?).ok()?;
         let sum = |index| Some(counts.get(&index, 0).ok()?.iter().sum());
-        Some((sum(0)?, sum(1)?))
+        Some([sum(0)?, sum(1)?, sum(2)?, sum(3)?])
     }
 
     /// How often the kernel skipped a program because it was already running on that CPU, so far.

@@ -393,6 +393,8 @@ impl Serialize for NonZero<'_> {
         let Unseen {
             lost_records,
             skipped_probes,
+            failed_reads,
+            out_of_step,
             untracked_connections,
             missing_bytes,
             upgraded_connections,
@@ -413,6 +415,8 @@ impl Serialize for NonZero<'_> {
         let counts = [
             ("lost_records", lost_records),
             ("skipped_probes", skipped_probes),
+            ("failed_reads", failed_reads),
+            ("out_of_step", out_of_step),
             ("untracked_connections", untracked_connections),
             ("missing_bytes", missing_bytes),
             ("upgraded_connections", upgraded_connections),

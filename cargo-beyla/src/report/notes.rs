@@ -61,6 +61,14 @@ fn of_events(summary: &Summary) -> Vec<String> {
                 counted(number, "time")
             )
         }),
+        (unseen.failed_reads, &|number| {
+            let times = counted(number, "time");
+            format!("A probe could not read what it needed {times}: requests may be missing, or end as `not seen`.")
+        }),
+        (unseen.out_of_step, &|number| {
+            let times = counted(number, "time");
+            format!("Where the next frame begins was lost {times}: what follows on such a connection is not read.")
+        }),
         (unseen.untracked_connections, &|number| {
             format!(
                 "{} too many to follow at the same time: requests are missing. Use fewer \

@@ -24,7 +24,7 @@ pub const CAPTURE_MAX: usize = 16 * 1024;
 /// one end sends beyond it is a body; [`CAPTURE_CONTINUED`] bytes of each of its operations are captured.
 pub const CAPTURE_TURN: u32 = 20 * 1024;
 
-/// Captured from each operation once [`CAPTURE_TURN`] is used up: enough for the size line of a chunk.
+/// Captured from each operation once [`CAPTURE_TURN`] is used up, beside the size lines of chunks.
 pub const CAPTURE_CONTINUED: u32 = 256;
 
 /// The same from what a client sends: enough for the calls that one operation may carry.
@@ -121,6 +121,11 @@ pub const DELIVERY_AWAITED: u16 = 1;
 /// A flag of a received or sent [`Transfer`]: what follows it are [`Piece`]s, and not the first bytes that moved.
 pub const CAPTURED_PIECES: u16 = 1 << 8;
 
+/// A flag of a received or sent [`Transfer`]: in this direction the frames of a protocol were followed, and within this
+/// call or before it their beginnings were lost. What is captured of this direction from here on are the first bytes of
+/// each call, be they the beginning of a frame or not.
+pub const OUT_OF_STEP: u16 = 1 << 9;
+
 /// A flag of a received or sent [`Transfer`]: the process has opened the connection itself.
 pub const MOVED_BY_CLIENT: u16 = 1 << 10;
 
@@ -144,9 +149,9 @@ pub const OPENS_AS_CLIENT: u16 = 2;
 pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
-    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`MOVED_BY_CLIENT`], [`LISTENS_ON_IPV6_ONLY`],
-    /// [`LISTENED_BEFORE`], [`OPEN_BEFORE`], [`OPENS_AS_CLIENT`], [`SPAWNED_BLOCKING`], one of [`task`] or of
-    /// [`stack`], or 0.
+    /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`OUT_OF_STEP`], [`MOVED_BY_CLIENT`],
+    /// [`LISTENS_ON_IPV6_ONLY`], [`LISTENED_BEFORE`], [`OPEN_BEFORE`], [`OPENS_AS_CLIENT`], [`SPAWNED_BLOCKING`], one
+    /// of [`task`] or of [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
     pub size: u32,

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderMap;
 use hyper::server::conn::http2;
@@ -61,7 +61,7 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         "/bytes" => (StatusCode::OK, whole(vec![b'x'; number as usize])),
         "/echo" => {
             // What came before the client broke it off.
-            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
             (StatusCode::OK, whole(body))
         }
         "/trailers" => {

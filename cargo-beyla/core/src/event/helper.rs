@@ -22,6 +22,11 @@ pub struct Lost {
     pub connections: u64,
     /// How often the kernel skipped one of our programs because it was already running on that CPU.
     pub skipped: u64,
+    /// Reads of the kernel's or the process's memory that failed. What they would have told is missing.
+    pub failed_reads: u64,
+    /// Directions of connections in which frames were followed until the beginning of one was lost: see
+    /// [`cargo_beyla_events::OUT_OF_STEP`].
+    pub out_of_step: u64,
 }
 
 /// [`Lost`], as it stands in a record.
@@ -32,19 +37,35 @@ struct LostRecord {
     records: u64,
     connections: u64,
     skipped: u64,
+    failed_reads: u64,
+    out_of_step: u64,
 }
 
-structures!(LostRecord);
+/// [`LostRecord`], as versions wrote it that did not count failed reads.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct ShortLostRecord {
+    header: Header,
+    records: u64,
+    connections: u64,
+    skipped: u64,
+}
+
+structures!(LostRecord, ShortLostRecord);
 
 impl Layout<'_> for Lost {
     fn read(record: &[u8]) -> Result<Self, DecodeError> {
-        let LostRecord { records, connections, skipped, .. } = LostRecord::read(record)?;
-        Ok(Self { records, connections, skipped })
+        if let Ok(ShortLostRecord { records, connections, skipped, .. }) = ShortLostRecord::read(record) {
+            return Ok(Self { records, connections, skipped, ..Self::default() });
+        }
+        let LostRecord { records, connections, skipped, failed_reads, out_of_step, .. } = LostRecord::read(record)?;
+        Ok(Self { records, connections, skipped, failed_reads, out_of_step })
     }
 
     fn write(&self, kind: u16, records: &mut Vec<u8>) {
-        let Self { records: lost, connections, skipped } = *self;
-        let record = LostRecord { header: Header::default(), records: lost, connections, skipped };
+        let Self { records: lost, connections, skipped, failed_reads, out_of_step } = *self;
+        let header = Header::default();
+        let record = LostRecord { header, records: lost, connections, skipped, failed_reads, out_of_step };
         append(records, kind, record, &[]);
     }
 }

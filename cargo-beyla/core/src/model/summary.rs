@@ -107,6 +107,10 @@ pub struct Unseen {
     pub lost_records: u64,
     /// Times the kernel skipped a probe.
     pub skipped_probes: u64,
+    /// Times a probe could not read what it needed.
+    pub failed_reads: u64,
+    /// Directions of connections in which it was lost where the next frame begins.
+    pub out_of_step: u64,
     /// Connections for which the kernel's table had no room.
     pub untracked_connections: u64,
     /// Bytes that connections moved and that no record covers.

@@ -83,6 +83,7 @@ enum Method {
 
 /// What a request says of its response.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Expected {
     stream: StreamId,
     method: Method,

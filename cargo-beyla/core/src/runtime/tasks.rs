@@ -28,10 +28,7 @@ pub(super) struct Task {
     pub(super) polled: Option<(u32, u64)>,
     /// It was woken during the current poll.
     pub(super) notified: bool,
-    /// It was seen when it was spawned.
-    pub(super) was_spawned: bool,
-    /// The thread that spawned it, and the number of the poll in which it did.
-    pub(super) spawned_in: Option<(u32, u64)>,
+    pub(super) spawned_in: SpawnedIn,
     /// HTTP/2: the task of the connection, if this one may be the task of a stream.
     pub(super) connection: Option<TaskRef>,
     /// HTTP/2: the readings of its own clock and of the connection's at the end of its last poll.
@@ -39,6 +36,17 @@ pub(super) struct Task {
     /// How many responses are measured on it, so that its slot is still needed.
     pub(super) responses: u32,
     pub(super) entity: SchedulingEntity,
+}
+
+/// Where a task was spawned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SpawnedIn {
+    /// Nobody saw it.
+    Unseen,
+    /// Not in a poll of an async task.
+    NoPoll,
+    /// In a poll, by its thread and its number.
+    Poll(u32, u64),
 }
 
 /// All tasks that are known.
@@ -142,8 +150,7 @@ impl Task {
             born: entity.clock.read(at),
             polled: None,
             notified: false,
-            was_spawned: false,
-            spawned_in: None,
+            spawned_in: SpawnedIn::Unseen,
             connection: None,
             handed_over: None,
             responses: 0,
@@ -170,8 +177,7 @@ impl Task {
         self.born = self.entity.clock.read(at);
         self.polled = None;
         self.notified = false;
-        self.was_spawned = false;
-        self.spawned_in = None;
+        self.spawned_in = SpawnedIn::Unseen;
         self.connection = None;
         self.handed_over = None;
         self.responses = 0;

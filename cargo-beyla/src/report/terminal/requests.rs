@@ -10,7 +10,7 @@ use crate::report::segments::{self, Lengths, Segment};
 use crate::report::table::{Align, Cell, GAP, Table};
 use crate::report::text;
 use crate::report::units::{bytes, count, offset, time};
-use cargo_beyla_core::model::grpc::{is_server_error, status_name};
+use cargo_beyla_core::model::grpc::{Grpc, is_server_error, status_name};
 use cargo_beyla_core::model::request::{Outcome, Request};
 
 /// Columns of a time bar.
@@ -197,6 +197,16 @@ impl<'a> Listing<'a> {
     }
 }
 
+/// The messages of a gRPC call, as far as they were counted; `None` if there is one in each direction at most.
+fn streamed_messages(grpc: &Grpc) -> Option<String> {
+    let counts = [(grpc.request_messages, "in"), (grpc.response_messages, "out")];
+    if counts.iter().all(|(number, _)| number.is_none_or(|number| number <= 1)) {
+        return None;
+    }
+    let parts = counts.iter().filter_map(|(number, way)| Some(format!("{} {way}", count((*number)?))));
+    Some(format!("messages: {}", parts.collect::<Vec<_>>().join(", ")))
+}
+
 /// A request and what a line says of it.
 struct Row<'a> {
     request: &'a Request,
@@ -208,6 +218,9 @@ struct Row<'a> {
     /// Why it is not whole, and how long its connection waited.
     ending: Option<(TextStyle, String)>,
     accept_wait: Option<(TextStyle, String)>,
+    /// Of a gRPC call: its deadline and, of one that streams, its messages.
+    deadline: Option<(TextStyle, String)>,
+    messages: Option<(TextStyle, String)>,
     /// The name of the test that caused it, fit for a terminal.
     test: Option<String>,
 }
@@ -230,6 +243,9 @@ impl<'a> Row<'a> {
         let ending = ending.map(|role| (role, request.outcome.label().to_owned()));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (TextStyle::Faint, format!("+ {} accept wait", time(wait))));
+        let grpc = request.grpc.as_deref();
+        let deadline = grpc.and_then(|grpc| grpc.timeout_ns).map(|timeout| format!("deadline {}", time(timeout)));
+        let faint = |aside: String| (TextStyle::Faint, aside);
         let test = report.test_of(request);
         let explanation = request.explanation.as_ref();
         Self {
@@ -239,18 +255,23 @@ impl<'a> Row<'a> {
             target: format!("{method} {}", text::escape(&target)),
             ending,
             accept_wait: wait,
+            deadline: deadline.map(faint),
+            messages: grpc.and_then(streamed_messages).map(faint),
             test: test.map(|test| text::escape(&test.name).into_owned()),
         }
     }
 
-    /// Why it is not whole, how long its connection waited, and its test: in a line, or in as many as that takes.
+    /// Why it is not whole, how long its connection waited, what gRPC adds, and its test: in a line, or in as many as
+    /// that takes.
     fn asides(&self, indent: usize, width: Width) -> Vec<Cell> {
         let test = self.test.as_ref().map(|test| {
             let room = width.line.saturating_sub(indent + IN.len());
             (TextStyle::Faint, format!("{IN}{}", text::shorten_start(test, room)))
         });
         let mut lines: Vec<(Cell, usize)> = Vec::new();
-        for (role, aside) in [&self.ending, &self.accept_wait, &test].into_iter().flatten() {
+        for (role, aside) in
+            [&self.ending, &self.accept_wait, &self.deadline, &self.messages, &test].into_iter().flatten()
+        {
             let columns = text::width(aside);
             match lines.last_mut() {
                 Some((line, used)) if *used + GAP + columns <= width.columns => {

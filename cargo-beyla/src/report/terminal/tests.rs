@@ -9,7 +9,7 @@ use crate::report::fixtures;
 use crate::report::run_info::Exit;
 use crate::report::verdicts::Verdicts;
 use cargo_beyla_core::model::connection::Endpoint;
-use cargo_beyla_core::model::request::Outcome;
+use cargo_beyla_core::model::request::{Outcome, Request};
 use cargo_beyla_core::model::summary::{Summary, Unseen};
 use cargo_beyla_core::model::test::{TestResult, TestSummary};
 
@@ -51,6 +51,49 @@ fn a_healthy_server_on_a_wide_terminal() {
       22  +0.220 s  2.20 ms  ░░░███████████████████>>  264 µs     0 ns  1.76 ms   176 µs  200     GET /hello
       21  +0.210 s  2.10 ms  ░░░███████████████████>>  252 µs     0 ns  1.68 ms   168 µs  200     GET /users/7?full=1
       20  +0.200 s  2.00 ms  ░░░███████████████████>>  240 µs     0 ns  1.60 ms   160 µs  200     GET /hello
+    ");
+}
+
+#[test]
+fn grpc_calls_on_a_narrow_terminal() {
+    let mut slow = fixtures::grpc_call(4, 4);
+    let grpc = slow.grpc.as_mut().expect("a call");
+    (grpc.timeout_ns, grpc.request_messages, grpc.response_messages) = (Some(250_000_000), Some(1000), Some(12));
+    let given_up = Request { id: 5, outcome: Outcome::ClientClosed, ..slow.clone() };
+    let requests =
+        vec![fixtures::grpc_call(1, 0), fixtures::grpc_call(2, 5), fixtures::grpc_call(3, 99), slow, given_up];
+    let routes = vec![fixtures::route("POST", "/shop.v1.Cart/Add", 5)];
+    assert_snapshot!(rendered(&fixtures::summary(requests, routes), 80), @"
+    5 requests in 2.31 s (2.16/s), 2 errors, 1 incomplete, 2 connections
+    server, pid 4242, on 127.0.0.1:8080
+
+    Routes, the most time first
+      method  route              count  errors     p50      p90      p99      max
+      POST    /shop.v1.Cart/Add      5       0  892 µs  1.24 ms  2.10 ms  12.0 ms
+
+    Mean share of each phase
+      method  route              queue  receive  handle  respond
+      POST    /shop.v1.Cart/Add    12%       0%     80%       8%
+
+    Every request, in order    ░ queue  < receive  █ handle  > respond
+      #        at   total  phases        status             request
+      1  +0.010 s  100 µs  ░██████████>  OK                 POST /shop.v1.Cart/Add
+      2  +0.020 s  200 µs  ░██████████>  NOT_FOUND          POST /shop.v1.Cart/Add
+      3  +0.030 s  300 µs  ░██████████>  99                 POST /shop.v1.Cart/Add
+      4  +0.040 s  400 µs  ░██████████>  DEADLINE_EXCEEDED  POST /shop.v1.Cart/Add
+         deadline 250 ms  messages: 1,000 in, 12 out
+      5  +0.040 s  400 µs  ░██████████>  DEADLINE_EXCEEDED  POST /shop.v1.Cart/Add
+         client closed  deadline 250 ms  messages: 1,000 in, 12 out
+
+    The 5 slowest requests    ░ queue  < receive  █ handle  > respond
+      #        at   total  phases        status             request
+      4  +0.040 s  400 µs  ░██████████>  DEADLINE_EXCEEDED  POST /shop.v1.Cart/Add
+         deadline 250 ms  messages: 1,000 in, 12 out
+      5  +0.040 s  400 µs  ░██████████>  DEADLINE_EXCEEDED  POST /shop.v1.Cart/Add
+         client closed  deadline 250 ms  messages: 1,000 in, 12 out
+      3  +0.030 s  300 µs  ░██████████>  99                 POST /shop.v1.Cart/Add
+      2  +0.020 s  200 µs  ░██████████>  NOT_FOUND          POST /shop.v1.Cart/Add
+      1  +0.010 s  100 µs  ░██████████>  OK                 POST /shop.v1.Cart/Add
     ");
 }
 
@@ -226,6 +269,8 @@ fn everything_lost() {
     summary.unseen = Unseen {
         lost_records: 12_345,
         skipped_probes: 1,
+        failed_reads: 2,
+        out_of_step: 1,
         untracked_connections: 1,
         missing_bytes: 1_258_291,
         upgraded_connections: 2,
@@ -268,6 +313,8 @@ fn everything_lost() {
       at the beginning is not in this report, nor is TLS or another protocol.
     - 1 connection was served by programs that are not built in this workspace: those requests are not
       followed.
+    - A probe could not read what it needed 2 times: requests may be missing, or end as `not seen`.
+    - Where the next frame begins was lost 1 time: what follows on such a connection is not read.
     ");
 }
 

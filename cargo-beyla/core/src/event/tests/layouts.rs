@@ -25,8 +25,8 @@ fn what_the_tool_writes_itself_stays_as_it_was() {
     let ended = |result, reason| Event::TestEnded(TestEnded { time_ns: 9, test, result: Some(result), reason });
     for (event, expected) in [
         (
-            Event::Lost(Lost { records: 1, connections: 2, skipped: 3 }),
-            record(100, 0, 0, &[long(1), long(2), long(3)].concat(), ""),
+            Event::Lost(Lost { records: 1, connections: 2, skipped: 3, failed_reads: 4, out_of_step: 5 }),
+            record(100, 0, 0, &[long(1), long(2), long(3), long(4), long(5)].concat(), ""),
         ),
         (Event::Ready("socket 4096\nnothing"), record(101, 0, 0, &[], "socket 4096\nnothing")),
         (Event::Failed("no"), record(102, 0, 0, &[], "no")),
@@ -100,4 +100,11 @@ fn endpoints_of_every_family() {
     assert_eq!(listening(unix, b""), "unix:");
     // As long as no socket's name can be.
     assert_eq!(listening(unix, &[b'x'; 1000]).len(), "unix:".len() + 3 * 108);
+}
+
+#[test]
+fn a_count_of_what_was_lost_may_be_of_an_older_version() {
+    let bytes = record(100, 0, 0, &[long(1), long(2), long(3)].concat(), "");
+    let lost = Lost { records: 1, connections: 2, skipped: 3, failed_reads: 0, out_of_step: 0 };
+    assert_eq!(Event::decode(&bytes), Ok(Some((Event::Lost(lost), bytes.len()))));
 }

@@ -4,6 +4,7 @@ use crate::model::explanation::{Parts, Unit};
 use crate::model::request::RouteId;
 use crate::runtime::scheduling_entity::TaskRef;
 use crate::runtime::streams::{Head, Matching, RequestSlot, StreamTask};
+use crate::runtime::tasks::SpawnedIn;
 use crate::runtime::time_breakdown::add_place;
 
 use super::RuntimeTracker;
@@ -135,7 +136,7 @@ impl RuntimeTracker {
 
     /// What the numbers tell, unless something else speaks against it.
     fn judged(&self, connection: TaskRef, matching: Matching, tasks: &[StreamTask]) -> Matching {
-        let was_spawned = self.tasks.get(connection).is_some_and(|task| task.was_spawned);
+        let was_spawned = self.tasks.get(connection).is_some_and(|task| task.spawned_in != SpawnedIn::Unseen);
         match matching {
             Matching::InOrder if self.are_mixed(tasks) => Matching::Unknown,
             // Where the task of the connection was not seen when it was spawned, neither are those that it spawns.

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use crate::model::explanation::{Awaited, Wait};
 use crate::runtime::clock::Part;
 use crate::runtime::scheduling_entity::{Attribution, TaskRef};
-use crate::runtime::tasks::Task;
+use crate::runtime::tasks::{SpawnedIn, Task};
 use crate::runtime::threads::Thread;
 use crate::runtime::time_breakdown::{PollDelay, add_delay, add_wait, wait_for};
 
@@ -56,8 +56,7 @@ impl RuntimeTracker {
         let spawned_in = spawner.filter(|(spawner, _)| !spawner.blocking).map(|(_, number)| (change.thread, number));
         if let Some(task) = self.tasks.get_mut(task) {
             task.blocking |= blocking;
-            task.was_spawned = true;
-            task.spawned_in = spawned_in;
+            task.spawned_in = spawned_in.map_or(SpawnedIn::NoPoll, |(thread, number)| SpawnedIn::Poll(thread, number));
         }
         self.stream_task_spawned(task, change.thread);
     }
@@ -136,7 +135,7 @@ impl RuntimeTracker {
         if task.vtable != 0 && self.vtables.worker_loops.len() < VTABLES_MAX {
             self.vtables.worker_loops.insert(task.vtable);
         }
-        if let Some((thread, number)) = task.spawned_in
+        if let SpawnedIn::Poll(thread, number) = task.spawned_in
             && let Some(thread) = self.threads.get_mut(thread)
         {
             thread.mark_in_place(number);

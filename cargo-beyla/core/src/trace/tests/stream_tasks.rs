@@ -240,7 +240,7 @@ fn a_window_that_is_shut_is_the_clients_time() {
         // Only the stream's own window was shut.
         let expected = if opened { 30 * MS + CALL } else { 35 * MS + CALL + ENTRY };
         assert!(client.abs_diff(expected) <= CALL, "{client} {task:?}");
-        assert_eq!(task[4] + client, 35 * MS + CALL + if opened { ENTRY } else { ENTRY });
+        assert_eq!(task[4] + client, 35 * MS + CALL + ENTRY);
     }
 }
 

@@ -106,7 +106,14 @@ fn a_connection_whose_beginning_was_lost() {
 fn what_could_not_be_recorded_is_passed_on() {
     let mut events = EventBuilder::with_connection();
     events.lost(5).lost(4).io_uring().io_uring();
-    let unseen =
-        Unseen { lost_records: 5, skipped_probes: 3, untracked_connections: 2, io_urings: 2, ..Default::default() };
+    let unseen = Unseen {
+        lost_records: 5,
+        skipped_probes: 3,
+        failed_reads: 4,
+        out_of_step: 6,
+        untracked_connections: 2,
+        io_urings: 2,
+        ..Default::default()
+    };
     assert_eq!(events.summary().unseen, unseen);
 }

@@ -15,10 +15,10 @@ use crate::fields::{current_process_pid, read, setting, TypedTask};
 use crate::target::{self, Word};
 use crate::{output, task_at_hand};
 
-/// Processes of the family, by their number at the root of PID namespaces: [`TRACED`], or [`KNOWN`] while they
+/// The processes, by their number at the root of PID namespaces: [`TRACED`], or [`KNOWN`] while they
 /// have executed nothing that may be traced. What is forked of a process that is traced itself is traced at once.
 #[map]
-static FAMILY: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0);
+static PROCESSES: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0);
 
 const KNOWN: u32 = 0;
 const TRACED: u32 = 1;
@@ -35,11 +35,11 @@ static EXPECTED: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
 #[unsafe(no_mangle)]
 static MET: Word = Word::new();
 
-/// Not 0 once there is anybody in [`FAMILY`].
+/// Not 0 once there is anybody in [`PROCESSES`].
 #[unsafe(no_mangle)]
 static BEGUN: Word = Word::new();
 
-/// The process that starts them all if it is not traced itself, numbered as in [`FAMILY`]; 0 before it has started
+/// The process that starts them all if it is not traced itself, numbered as in [`PROCESSES`]; 0 before it has started
 /// any.
 #[unsafe(no_mangle)]
 static ANCESTOR: Word = Word::new();
@@ -64,7 +64,7 @@ pub fn current() -> u32 {
 #[inline(always)]
 fn state(process: u32) -> Option<u32> {
     // SAFETY: the value is copied at once.
-    unsafe { FAMILY.get(&process) }.copied()
+    unsafe { PROCESSES.get(&process) }.copied()
 }
 
 /// Whether the current thread belongs to a process that is traced.
@@ -82,11 +82,11 @@ pub fn has_begun() -> bool {
 #[inline(always)]
 fn enter(process: u32, state: u32) {
     // With no room it is not traced, which the lack of its records tells.
-    let _ = FAMILY.insert(&process, &state, u64::from(BPF_ANY));
+    let _ = PROCESSES.insert(&process, &state, u64::from(BPF_ANY));
     BEGUN.store(1);
 }
 
-/// Whether the current process is one of those that ran before, met for the first time: it belongs to the family then.
+/// Whether the current process is one of those that ran before, met for the first time: it is traced from then on.
 #[inline(always)]
 pub fn is_current_expected() -> bool {
     if MET.load() >= u64::from(setting!(expected)) {
@@ -217,7 +217,7 @@ pub fn exited(thread: TypedTask) {
     if thread.thread() != process || state(process).is_none() {
         return;
     }
-    let _ = FAMILY.remove(&process);
+    let _ = PROCESSES.remove(&process);
     task_at_hand::forget(process);
     let header = Header { size: size_of::<Exited>() as u32, ..output::of_now(kind::EXITED) };
     output::record(&Exited { header, process, reserved: 0 });
@@ -248,7 +248,7 @@ pub fn tell_owner(connection: u64) -> u32 {
     owner.process
 }
 
-/// Whether a process belongs to the family and has not ended.
+/// Whether a process is one of them and has not ended.
 #[inline(always)]
 pub fn is_member(process: u32) -> bool {
     state(process).is_some()

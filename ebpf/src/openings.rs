@@ -1,0 +1,250 @@
+//! Where a protocol with frames begins: of HTTP/2 the first bytes of a connection or of an upgraded one, of a chunked
+//! body the line behind the head of its message.
+
+use aya_ebpf::bindings::BPF_ANY;
+
+use crate::chunks::{self, DIGITS};
+use crate::connections::{self, Connection, Direction};
+use crate::fields::Sock;
+use crate::formats::{CHUNKED, HTTP2};
+use crate::frames::{self, Walks, FOLLOWED, UNFOLLOWED, WALKS};
+use crate::output::{count_lost, Lost};
+use crate::payload::{self, get, Scratch};
+
+/// What begins a connection of HTTP/2 (RFC 9113, section 3.4) is this long, in bytes.
+const PREFACE_LENGTH: u32 = 24;
+/// Its first bytes, which no other protocol begins with.
+const PREFACE: u32 = u32::from_le_bytes(*b"PRI ");
+
+/// A message whose first call moves less is a small one, or its head alone: a chunked body that follows begins with the
+/// next call.
+const CHUNKS_MIN: u32 = 1024;
+/// The most bytes of a head behind which a chunked body is found in the same call.
+const HEAD_MAX: u32 = 1024;
+/// Those of them that are looked at in one round.
+const HEAD_ROUND: u32 = 32;
+
+/// How the walk of a direction begins: see [`frames::Walk`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Opening {
+    protocol: u32,
+    payload: u32,
+    seen: u32,
+    sequence: u32,
+}
+
+/// Whether frames are followed from the beginning of a call on, whose first bytes are captured.
+#[inline(always)]
+pub fn begins(connection: &Connection, direction: Direction, scratch: &Scratch) -> bool {
+    let first = scratch.first_bytes();
+    let offset = offset(connection, direction, scratch);
+    let http2 = if direction == from_server(connection) {
+        is_settings(first) && offset == 0
+    } else {
+        first as u32 == PREFACE || offset < 4
+    };
+    (http2 || may_be_chunked(scratch)) && frames_begin() != 0
+}
+
+/// The direction in which the server of a connection answers, be that the process or the other end.
+#[inline(always)]
+fn from_server(connection: &Connection) -> Direction {
+    if connection.is_client() {
+        Direction::Receive
+    } else {
+        Direction::Send
+    }
+}
+
+/// How many bytes have moved in a direction before those of the call in the scratch.
+#[inline(always)]
+fn offset(connection: &Connection, direction: Direction, scratch: &Scratch) -> u32 {
+    let begin = match direction {
+        Direction::Receive => connection.receive_begin,
+        Direction::Send => connection.send_begin,
+    };
+    scratch.begin_sequence().wrapping_sub(begin)
+}
+
+/// Looks at the first bytes of the call in the scratch: 1 if frames are followed from there on.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn frames_begin() -> u32 {
+    payload::scratch().is_some_and(|scratch| begin(scratch).is_some()).into()
+}
+
+#[inline(always)]
+fn begin(scratch: &mut Scratch) -> Option<()> {
+    let sock = get(&scratch.sock);
+    let connection = connections::known(sock)?;
+    let direction = scratch.direction();
+    let offset = offset(connection, direction, scratch);
+    let opening = if direction == from_server(connection) {
+        settings(connection, offset, scratch)
+    } else {
+        preface(connection, offset, scratch)
+    };
+    scratch.opening = opening.or_else(|| chunked(scratch))?;
+    enter(sock, connection, direction, scratch)
+}
+
+/// What a client of HTTP/2 begins with.
+#[inline(always)]
+fn preface(connection: &mut Connection, offset: u32, scratch: &Scratch) -> Option<Opening> {
+    let captured = scratch.captured();
+    let first = scratch.first_bytes() as u32;
+    let sequence = scratch.begin_sequence();
+    if captured >= 4 && first == PREFACE {
+        // At the beginning, or after an upgrade.
+        return Some(Opening { protocol: HTTP2, payload: PREFACE_LENGTH, seen: 0, sequence });
+    }
+    if offset >= 4 || connection.open_before != 0 || offset != u32::from(connection.opening) {
+        return None;
+    }
+    // The beginning may come byte by byte.
+    let count = if captured < 4 - offset { captured } else { 4 - offset };
+    let known = |bytes: u32| bytes & ((1u64 << (8 * count)) - 1) as u32;
+    if known(first) != known(PREFACE >> (8 * offset)) {
+        return None;
+    }
+    connection.opening = (offset + count) as u8;
+    (offset + count == 4).then_some(Opening { protocol: HTTP2, payload: PREFACE_LENGTH - offset, seen: 0, sequence })
+}
+
+/// A server of HTTP/2 need not wait for the client: it may begin with its SETTINGS.
+#[inline(always)]
+fn settings(connection: &Connection, offset: u32, scratch: &Scratch) -> Option<Opening> {
+    let begins = offset == 0 && connection.open_before == 0;
+    let settings = begins && scratch.captured() >= 9 && is_settings(scratch.first_bytes());
+    settings.then_some(Opening { protocol: HTTP2, payload: 0, seen: 0, sequence: scratch.begin_sequence() })
+}
+
+/// Whether bytes, the first of them the lowest, begin SETTINGS of less than 256 bytes, without flags and on stream 0.
+#[inline(always)]
+fn is_settings(first: u64) -> bool {
+    const LENGTH: u64 = 0xFF << 16;
+    const SETTINGS: u64 = 4 << 24;
+    first & !LENGTH == SETTINGS
+}
+
+/// Whether a chunked body may begin in the call and go on behind it.
+#[inline(always)]
+fn may_be_chunked(scratch: &Scratch) -> bool {
+    let length = get(&scratch.transfer.length);
+    get(&scratch.continues) != 0 || length >= CHUNKS_MIN || scratch.captured() < length
+}
+
+/// Whether a call begins with the size line of a chunk, or with a head and then that.
+#[inline(always)]
+fn chunked(scratch: &mut Scratch) -> Option<Opening> {
+    if !may_be_chunked(scratch) {
+        return None;
+    }
+    let sequence = scratch.begin_sequence();
+    let opening = |payload| Some(Opening { protocol: CHUNKED, payload, seen: DIGITS, sequence });
+    if is_size_line(scratch, 0) {
+        return opening(0);
+    }
+    let end = head_end(scratch)?;
+    is_size_line(scratch, end).then(|| opening(end)).flatten()
+}
+
+/// Offset behind the head that the captured bytes begin with.
+#[inline(always)]
+fn head_end(scratch: &mut Scratch) -> Option<u32> {
+    scratch.head_end = 0;
+    for _ in 0..HEAD_MAX / HEAD_ROUND {
+        let found = frames_find_head_end() != 0;
+        let end = get(&scratch.head_end);
+        if found || end >= scratch.captured() {
+            return (found && end < scratch.captured()).then_some(end);
+        }
+    }
+    None
+}
+
+/// Looks at some bytes for the end of a head (RFC 9112, section 2.1): 1 if it is there.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn frames_find_head_end() -> u32 {
+    const END: u32 = u32::from_be_bytes(*b"\r\n\r\n");
+    let Some(scratch) = payload::scratch() else { return 1 };
+    let begin = get(&scratch.head_end) & (HEAD_MAX - 1);
+    // An end at an odd offset is met one byte later.
+    for offset in (0..HEAD_ROUND).step_by(2) {
+        let offset = begin + offset;
+        // SAFETY: the array is longer.
+        let bytes = u32::from_be(unsafe { scratch.bytes.as_ptr().add(offset as usize).cast::<u32>().read_unaligned() });
+        if bytes == END {
+            scratch.head_end = offset + 4;
+            return 1;
+        }
+        if bytes >> 8 == END & 0xFF_FFFF {
+            scratch.head_end = offset + 3;
+            return 1;
+        }
+    }
+    scratch.head_end = begin + HEAD_ROUND;
+    0
+}
+
+/// Whether the captured bytes from there on read as a size line: digits of base 16, and what may follow them.
+#[inline(always)]
+fn is_size_line(scratch: &Scratch, offset: u32) -> bool {
+    if offset > HEAD_MAX {
+        return false;
+    }
+    // SAFETY: the array is longer.
+    let bytes = u64::from_le(unsafe { scratch.bytes.as_ptr().add(offset as usize).cast::<u64>().read_unaligned() });
+    let mut digits = 0;
+    for index in 0..8 {
+        let byte = (bytes >> (8 * index)) as u8;
+        if chunks::digit(byte) == 16 {
+            return digits != 0 && matches!(byte, b'\r' | b';' | b' ' | b'\t');
+        }
+        digits += 1;
+    }
+    false
+}
+
+/// Puts a connection in the table, if it is not there yet, and begins the walk of a direction.
+#[inline(always)]
+fn enter(sock: Sock, connection: &mut Connection, direction: Direction, scratch: &mut Scratch) -> Option<()> {
+    if connection.walked == 0 {
+        connection.walked = 1;
+        scratch.walks = Walks::NEW;
+        let inserted = WALKS.insert(&sock, &scratch.walks, u64::from(BPF_ANY)).is_ok();
+        // Without it a chunked body is captured as any other, and its size is not known.
+        if !inserted && get(&scratch.opening.protocol) == HTTP2 {
+            count_lost(Lost::Step);
+        }
+    }
+    let walks = Walks::get(sock)?;
+    let opening = get(&scratch.opening);
+    open(walks, connection, direction, &opening);
+    let answers = from_server(connection);
+    if opening.protocol == HTTP2 && frames::state(connection, answers) == UNFOLLOWED {
+        // What a server has sent before ended with a whole message: a switch of protocols.
+        let sequence = match (connection.is_unix(), connection.is_client()) {
+            (true, true) => connection.unix_received,
+            (true, false) => connection.unix_sent,
+            (false, true) => connection.received_sequence,
+            (false, false) => connection.sent_sequence,
+        };
+        open(walks, connection, answers, &Opening { protocol: HTTP2, payload: 0, seen: 0, sequence });
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn open(walks: &mut Walks, connection: &mut Connection, direction: Direction, opening: &Opening) {
+    let walk = walks.direction(direction);
+    walk.protocol = opening.protocol;
+    walk.payload = opening.payload;
+    walk.keep = opening.payload;
+    walk.seen = opening.seen;
+    walk.size = 0;
+    walk.next = opening.sequence;
+    frames::set_state(connection, direction, FOLLOWED);
+}
