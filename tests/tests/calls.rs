@@ -166,9 +166,9 @@ fn statements_are_those_of_the_log_of_postgres() {
         assert_eq!((broken.status.as_deref(), broken.error), (Some("42P01"), true), "{broken:#?}");
         let (request, calls) = calls_of(&report, "/orders/5");
         assert_eq!(calls.iter().filter(|call| call.summary == "SELECT items").count(), 5, "{request:#?} {calls:#?}");
-        // A connection that goes back to its pool is asked by a task of the pool whether it is well: by a SYNC alone.
-        let mut own = calls.iter().filter(|call| call.summary != "SYNC");
-        assert!(own.all(|call| call.certainty.as_deref() == Some("certain")), "{calls:#?}");
+        // A connection that goes back to its pool is asked by a task of the pool whether it is well, by a Sync alone.
+        assert!(report.calls.iter().all(|call| call.summary != "SYNC"), "{:#?}", report.calls);
+        assert!(calls.iter().all(|call| call.certainty.as_deref() == Some("certain")), "{calls:#?}");
         shows_none_of(&finished, &[postgres::PASSWORD, TOKEN, "secret-buyer", "'customer"]);
         // The request's own query is the user's to see.
         assert!(report.calls.iter().all(|call| !call.text().contains("secret-customer")), "{:#?}", report.calls);

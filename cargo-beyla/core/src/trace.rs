@@ -18,7 +18,7 @@ use crate::event::{Event, Listen, Lost, Moment, Open, Operation, StackFrames, Ta
 use crate::exchange::connections::{CONNECTIONS_MAX, Connections};
 use crate::exchange::route::RouteTable;
 use crate::exchange::run_state::RunState;
-use crate::model::call::Finished;
+use crate::model::call::{Dropped, Finished};
 use crate::model::connection::Listener;
 
 use crate::model::summary::{Summary, Totals};
@@ -277,7 +277,7 @@ impl Trace {
     }
 
     /// The requests and the calls that [`Self::take_finished`] should have handed out and had no room for.
-    pub fn finished_dropped(&self) -> u64 {
+    pub fn finished_dropped(&self) -> Dropped {
         self.ended.finished.dropped()
     }
 

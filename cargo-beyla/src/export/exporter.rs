@@ -25,7 +25,7 @@ use crate::console::color::moves_cursor;
 use crate::console::stream::Stream;
 use crate::error::Error;
 use crate::report::run_info::RunInfo;
-use cargo_beyla_core::model::call::Call;
+use cargo_beyla_core::model::call::{Call, Dropped};
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::test::EndedTest;
 
@@ -99,10 +99,12 @@ impl Exporter {
         self.queue.offer(item);
     }
 
-    /// Takes note of requests that were lost before they could be offered; calls that were lost count among them.
-    pub fn lose(&self, requests: u64) {
+    /// Takes note of requests and calls that were lost before they could be offered.
+    pub fn lose(&self, dropped: Dropped) {
+        let Dropped { requests, calls } = dropped;
         self.offered[0].fetch_add(requests, Ordering::Relaxed);
-        self.queue.refuse(Counts { requests, ..Counts::default() });
+        self.offered[1].fetch_add(calls, Ordering::Relaxed);
+        self.queue.refuse(Counts { requests, calls, ..Counts::default() });
     }
 
     /// Sends what is left, for `patience` at most, and returns what became of everything.

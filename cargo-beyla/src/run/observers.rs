@@ -138,7 +138,7 @@ impl Observers {
             exporter.lose(dropped);
         }
         if let Some(samples) = &mut self.samples {
-            samples.lose(dropped);
+            samples.lose(dropped.requests);
         }
     }
 

@@ -77,7 +77,7 @@ fn variables<'data>(elf: &Elf<'data>) -> Vec<Variable<'data>> {
     found.take(TASK_VARIABLES_MAX).collect()
 }
 
-/// Where a variable of the program's own is, counted from the thread pointer, as the linker reckons: on x86_64 they end
+/// Where a variable of the program's own is, counted from the thread pointer, as the linker reckons: on `x86_64` they end
 /// there (variant II of the ELF specification of TLS), on aarch64 they begin 16 bytes behind it (variant I).
 fn from_thread_pointer(elf: &Elf<'_>, value: u64) -> Option<i64> {
     let segment = elf.elf_program_headers().iter().find(|segment| segment.p_type(LittleEndian) == PT_TLS)?;

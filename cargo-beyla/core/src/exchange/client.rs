@@ -14,7 +14,7 @@ use crate::model::request::Outcome;
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{Shared, UnfinishedResponse};
 use crate::runtime::attribution::{CallConnection, Operator};
-use crate::transport::connection::Connection as Streams;
+use crate::transport::connection::{Connection as Streams, begun_ns};
 use crate::transport::segment::Io;
 
 /// A connection of which the process is the client, and everything that is under way on it.
@@ -73,7 +73,7 @@ impl ClientConnection {
         }
         if transfer.length > 0 && !self.is_established {
             // The record that says so was lost.
-            self.established(transfer.begin_ns.min(time_ns));
+            self.established(begun_ns(transfer));
         }
         let operator = Operator { process: self.calls.users.process(), thread: transfer.thread, task: transfer.task };
         match io {

@@ -71,6 +71,15 @@ impl Call {
     }
 }
 
+/// How many requests and calls there was no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The requests.
+    pub requests: u64,
+    /// The calls, those of such requests included.
+    pub calls: u64,
+}
+
 /// What has ended, as it is handed out while the run goes on.
 #[derive(Clone, Debug)]
 pub enum Finished {

@@ -5,9 +5,9 @@
 //! postgres-protocol reads from one buffer that holds each message whole, and brings the cryptography of logins.
 //!
 //! An exchange is what the application waits for: a simple query; an execution, with the messages before it that prepare
-//! it in the same round trip; or a round trip without an execution, which is named by what it does: `PREPARE SELECT users`,
-//! or `SYNC` if it does nothing, as pools test a connection. Nothing is said of what only closes statements, because
-//! nobody waits for that.
+//! it in the same round trip; or a round trip without an execution, which is named by what it does: `PREPARE SELECT users`.
+//! Nothing is said of what only closes statements, and of a `Sync` that nothing stands before: with that a pool tests a
+//! connection that comes back to it, and the application has asked for nothing.
 //!
 //! Where bytes were not captured that may have held the head of a message, a direction is out of step. It goes on at the
 //! next call that begins with messages. Answers also go on where the last bytes of a call are `ReadyForQuery`: with a

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::call::{Call, Finished};
+use crate::model::call::{Call, Dropped, Finished};
 use crate::model::request::Request;
 
 /// The requests and the calls that wait at most: some seconds of a busy server, where they are taken every few
@@ -21,14 +21,13 @@ pub(crate) struct FinishedQueue {
     /// The calls that come with requests count as well.
     count: usize,
     memory: usize,
-    /// The requests and the calls for which there was no room.
-    dropped: u64,
+    dropped: Dropped,
 }
 
 impl FinishedQueue {
     /// Nothing is held if it is not `wanted`.
     pub(crate) fn new(wanted: bool) -> Self {
-        Self { wanted, waiting: VecDeque::new(), count: 0, memory: 0, dropped: 0 }
+        Self { wanted, waiting: VecDeque::new(), count: 0, memory: 0, dropped: Dropped::default() }
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
@@ -46,14 +45,15 @@ impl FinishedQueue {
     }
 
     fn push(&mut self, finished: Finished, memory: usize) {
-        let count = match &finished {
-            Finished::Request(_, calls) => 1 + calls.len(),
-            Finished::Call(_) => 1,
+        let (requests, calls) = match &finished {
+            Finished::Request(_, calls) => (1, calls.len()),
+            Finished::Call(_) => (0, 1),
         };
         if self.count >= WAITING_MAX || self.memory + memory > MEMORY_MAX {
-            self.dropped += count as u64;
+            self.dropped.requests += requests as u64;
+            self.dropped.calls += calls as u64;
         } else {
-            self.count += count;
+            self.count += requests + calls;
             self.memory += memory;
             self.waiting.push_back(finished);
         }
@@ -65,7 +65,24 @@ impl FinishedQueue {
         self.waiting.drain(..).for_each(take);
     }
 
-    pub(crate) fn dropped(&self) -> u64 {
+    /// What there was no room for.
+    pub(crate) fn dropped(&self) -> Dropped {
         self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::call;
+    use crate::model::call::CallKind;
+
+    #[test]
+    fn calls_that_there_is_no_room_for_are_not_taken_for_requests() {
+        let mut queue = FinishedQueue::new(true);
+        for _ in 0..WAITING_MAX + 3 {
+            queue.push_call(Arc::new(call(1, CallKind::Redis, "GET", 0, 10)));
+        }
+        assert_eq!(queue.dropped(), Dropped { requests: 0, calls: 3 });
     }
 }

@@ -95,7 +95,7 @@ impl Connection {
                 (returned_ns, returned_ns)
             }
             Io::Send => {
-                let begin_ns = transfer.begin_ns.min(returned_ns);
+                let begin_ns = begun_ns(transfer);
                 // The peer may have had the bytes long before the call returned: its thread may lose its CPU.
                 let delivered_ns = Some(transfer.arrival_ns).filter(|&arrival_ns| arrival_ns != 0);
                 (begin_ns, delivered_ns.map_or(returned_ns, |at| at.clamp(begin_ns, returned_ns)))
@@ -164,6 +164,15 @@ impl Progress {
         let next = self.first?.wrapping_add(self.next as u32);
         let distance = sequence.wrapping_sub(next) as i32;
         self.next.checked_add_signed(distance.into())
+    }
+}
+
+/// Entry of a send call, in nanoseconds. If it was under way when its connection was first met, that was not seen, and its
+/// return is the first that is known of it.
+pub(crate) fn begun_ns(transfer: &Transfer) -> u64 {
+    match transfer.begin_ns {
+        0 => transfer.header.time_ns,
+        begin_ns => begin_ns.min(transfer.header.time_ns),
     }
 }
 
@@ -305,6 +314,9 @@ mod tests {
         assert_eq!((segment.direction, segment.start, segment.end()), (Direction::Request, 0, 3));
         assert_eq!((segment.begin_ns, segment.end_ns), (40, 50));
         assert_eq!((segment.arrived_at(0), segment.last_arrived()), (None, None));
+        let unseen = Transfer { header: at(65), begin_ns: 0, ..transfer(104, 1) };
+        let moved = connection.moved(Io::Send, &unseen, Captured::first(b"?")).expect("a byte");
+        assert_eq!((moved.segment.begin_ns, moved.segment.end_ns), (65, 65), "not at the beginning of time");
         connection.arrived(502, 75);
         let receive = Transfer { header: at(80), arrival_ns: 70, arrival_sequence: 500, ..transfer(504, 4) };
         let moved = connection.moved(Io::Receive, &receive, Captured::first(b"told")).expect("bytes");
@@ -313,7 +325,7 @@ mod tests {
         assert_eq!((segment.arrived_at(0), segment.last_arrived()), (Some(70), Some(75)));
         // The server's FIN is no byte of the response.
         connection.peer_finished();
-        assert_eq!((connection.missing_until(Io::Receive, 505), connection.lag(Io::Send, 110)), (0, 7));
+        assert_eq!((connection.missing_until(Io::Receive, 505), connection.lag(Io::Send, 110)), (0, 6));
     }
 
     fn at(time_ns: u64) -> Header {

@@ -143,7 +143,7 @@ impl<'a> Listing<'a> {
         let (requests, targets): (Vec<Cell>, Vec<Option<Cell>>) = placed.unzip();
         let mut table = self.build(columns);
         table.column(Align::Left, HEADER, requests);
-        let places = story::Columns {
+        let bounds = story::Columns {
             total_end: table.place(TOTAL).1,
             bar: columns.bar.map(|width| (table.place(TOTAL + 1).0, width)),
             indent,
@@ -151,7 +151,7 @@ impl<'a> Listing<'a> {
         table.beneath(self.rows.iter().zip(targets).map(|(row, target)| {
             let mut lines: Vec<Cell> = target.into_iter().chain(row.asides(indent, self.width)).collect();
             if let Some(report) = self.remarked {
-                lines.extend(story(row.request, report, places, self.width));
+                lines.extend(story(row.request, report, bounds, self.width));
                 let explained = report.summary.explained.iter();
                 lines.extend(
                     explained.flat_map(|explained| remarks(row.request, explained, indent, self.width.columns)),

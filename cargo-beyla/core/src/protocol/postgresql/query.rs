@@ -77,7 +77,7 @@ impl Query {
     /// Whether nobody waits for it, or nothing is known of it.
     pub(super) fn is_silent(&self) -> bool {
         let asks = Steps(Steps::PARSE.0 | Steps::BIND.0 | Steps::DESCRIBE.0 | Steps::EXECUTE.0);
-        self.kind == Kind::Unseen || (self.steps.has(Steps::CLOSE) && !self.steps.has(asks))
+        self.kind == Kind::Unseen || (self.kind == Kind::Extended && !self.steps.has(asks))
     }
 
     /// Whether rows may be copied to the server, which the client sends after the first answer.
@@ -118,8 +118,7 @@ impl Query {
             steps if steps.has(Steps::EXECUTE) => "",
             steps if steps.has(Steps::PARSE) => "PREPARE",
             steps if steps.has(Steps::BIND) => "BIND",
-            steps if steps.has(Steps::DESCRIBE) => "DESCRIBE",
-            _ => "SYNC",
+            _ => "DESCRIBE",
         };
         match statement {
             Some(statement) if step.is_empty() => Cow::Borrowed(&statement.summary),

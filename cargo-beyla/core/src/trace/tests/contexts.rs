@@ -101,6 +101,6 @@ fn without_export_nothing_is_held_and_with_it_no_more_than_there_is_room_for() {
     let mut taken = 0;
     trace.take_finished(|_| taken += 1);
     assert!(taken > 0);
-    assert_eq!(taken + trace.finished_dropped(), 70_000);
+    assert_eq!(taken + trace.finished_dropped().requests, 70_000);
     assert_eq!(trace.finish(events.now).totals.requests, 70_000);
 }

@@ -55,23 +55,14 @@ fn sqlx_with_a_pool() {
     assert_eq!(
         outcomes(SQLX),
         [
-            "SYNC",
             "PREPARE SELECT items",
             "SELECT items, 1 rows",
-            "SYNC",
-            "SYNC",
             "SELECT items, 1 rows",
-            "SYNC",
-            "SYNC",
             "PREPARE SELECT nowhere, error 42P01",
-            "SYNC",
-            "SYNC",
             "BEGIN",
             "PREPARE UPDATE items",
             "UPDATE items, 1 rows",
             "COMMIT",
-            "SYNC",
-            "SYNC",
             "SELECT items, 1 rows",
         ]
     );
