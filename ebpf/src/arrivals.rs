@@ -16,7 +16,7 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
     let typed = TypedSock::argument(&context, 0);
     let sock = typed.untyped();
     if typed.family() == AF_UNIX {
-        unix_data_ready(sock);
+        arrivals_unix(sock.number());
         return 0;
     }
     let port_use = lifecycle::port_use(typed.local_port());
@@ -36,6 +36,16 @@ pub fn sk_data_ready(context: BtfTracePointContext) -> i32 {
     {
         deliveries::reached(typed, || sock.queued_sequence());
     }
+    0
+}
+
+/// Data is readable of a Unix socket.
+///
+/// It is global, so that the verifier looks at it by itself: see [`crate::payload::payload_copy`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn arrivals_unix(sock: u64) -> u32 {
+    unix_data_ready(Sock(sock));
     0
 }
 
@@ -139,6 +149,6 @@ fn unix_connection(listener: Sock) {
         connections::insert(Sock(accepted), AF_UNIX, output::now(), 0, 0);
     }
     if connects {
-        clients::connected_unix(Sock(accepted));
+        clients::clients_connected_unix(accepted);
     }
 }

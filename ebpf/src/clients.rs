@@ -6,34 +6,57 @@
 use cargo_beyla_events::{tcp_state, AF_INET, AF_INET6, AF_UNIX};
 
 use crate::connections::{self, Beginning, Connection, Role};
-use crate::fields::{setting, Sock};
+use crate::fields::{counted, setting, Sock};
 use crate::{lifecycle, output, sending};
 
 /// The current process connects a TCP socket.
-#[inline(always)]
-pub fn connecting(sock: Sock) {
-    let Some(family) = sock.family() else { return };
-    let beginning = Beginning { role: Role::Client, before: false, established_ns: 0, receive: 0, send: 0, peer: 0 };
-    begin(sock, family, beginning);
+///
+/// This and those that follow it are global, so that the verifier looks at them by themselves: see
+/// [`crate::payload::payload_copy`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn clients_connecting(sock: u64) -> u32 {
+    let sock = Sock(sock);
+    if let Some(family) = counted(sock.family()) {
+        let beginning =
+            Beginning { role: Role::Client, before: false, established_ns: 0, receive: 0, send: 0, peer: 0 };
+        begin(sock, family, beginning);
+    }
+    0
 }
 
 /// The handshake of a client is over.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn clients_established(sock: u64) -> u32 {
+    established(Sock(sock));
+    0
+}
+
 #[inline(always)]
-pub fn established(sock: Sock, old: u8) {
+fn established(sock: Sock) {
     let Some(connection) = connections::get(sock).filter(|connection| connection.is_client()) else { return };
-    let (Some(receive), Some(send)) = (sock.copied_sequence(), sock.write_sequence()) else { return };
+    let Some(receive) = counted(sock.copied_sequence()) else { return };
+    let Some(send) = counted(sock.write_sequence()) else { return };
     connection.receive_begin = receive;
     connection.queued_sequence = receive;
     connection.received_sequence = receive;
     connection.send_begin = send;
     connection.sent_sequence = send;
     lifecycle::has_client_port(sock);
-    lifecycle::changed(sock, connection, old, tcp_state::ESTABLISHED);
+    lifecycle::changed(sock, connection, tcp_state::SYN_SENT, tcp_state::ESTABLISHED);
 }
 
 /// The current process has connected a Unix socket; `accepted` is the server's end of the connection.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn clients_connected_unix(accepted: u64) -> u32 {
+    connected_unix(Sock(accepted));
+    0
+}
+
 #[inline(always)]
-pub fn connected_unix(accepted: Sock) {
+fn connected_unix(accepted: Sock) {
     let Some(sock) = accepted.unix_peer() else { return };
     if let Some(connection) = connections::get(sock) {
         closed_unix(sock, connection);
@@ -59,11 +82,21 @@ pub fn get_or_adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut
     if known.is_some() || setting!(adopts) == 0 {
         return known;
     }
-    adopt(sock, received, sent)
+    if clients_adopt(sock.number(), received, sent) == 0 {
+        return None;
+    }
+    connections::get(sock)
+}
+
+/// Enters such a connection of a client; 1 if that is one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn clients_adopt(sock: u64, received: u32, sent: u32) -> u32 {
+    adopt(Sock(sock), received, sent).is_some().into()
 }
 
 #[inline(always)]
-fn adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut Connection> {
+fn adopt(sock: Sock, received: u32, sent: u32) -> Option<()> {
     if !sock.is_stream() || sock.state()? != tcp_state::ESTABLISHED {
         return None;
     }
@@ -86,7 +119,7 @@ fn adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut Connection
         _ => return None,
     }
     connections::put(sock, family, beginning);
-    connections::get(sock)
+    Some(())
 }
 
 /// Whether what is in the table for a Unix socket is another one's that had the same address: of most nothing tells

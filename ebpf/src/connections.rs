@@ -154,6 +154,21 @@ pub fn get_or_adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut
     if known.is_some() || setting!(adopts) == 0 {
         return known;
     }
+    if connections_adopt(sock.number(), received, sent) == 0 {
+        return None;
+    }
+    get(sock)
+}
+
+/// Enters such a connection; 1 if that is one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn connections_adopt(sock: u64, received: u32, sent: u32) -> u32 {
+    adopt(Sock(sock), received, sent).is_some().into()
+}
+
+#[inline(always)]
+fn adopt(sock: Sock, received: u32, sent: u32) -> Option<()> {
     let family = sock.family()?;
     let open = matches!(sock.state()?, tcp_state::ESTABLISHED | tcp_state::CLOSE_WAIT);
     if family == AF_UNIX || !open || !lifecycle::is_listening_port(sock.local_port()?) {
@@ -162,7 +177,7 @@ pub fn get_or_adopt(sock: Sock, received: u32, sent: u32) -> Option<&'static mut
     let receive = sock.copied_sequence()?.wrapping_sub(received);
     let send = sock.write_sequence()?.wrapping_sub(sent);
     put(sock, family, Beginning { role: Role::Server, before: true, established_ns: 0, receive, send, peer: 0 });
-    get(sock)
+    Some(())
 }
 
 #[inline(always)]
@@ -250,13 +265,34 @@ pub fn remove(sock: Sock, connection: &Connection) {
     let _ = CONNECTIONS.remove(&sock.0);
 }
 
+/// Whether the process has opened a connection itself.
+#[inline(always)]
+pub fn has_opened() -> bool {
+    CONNECTS.load() != 0
+}
+
 /// Tells the user side of a connection at the process's first touch.
 #[inline(always)]
 pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
-    if connection.announced != 0 {
-        return;
+    if connection.announced == 0 {
+        connection.announced = 1;
+        connections_announce(sock.number(), time_ns);
     }
-    connection.announced = 1;
+}
+
+/// Does so. It is global, so that the verifier looks at it by itself: see [`payload::payload_copy`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn connections_announce(sock: u64, time_ns: u64) -> u32 {
+    let sock = Sock(sock);
+    if let Some(connection) = known(sock) {
+        tell(sock, connection, time_ns);
+    }
+    0
+}
+
+#[inline(always)]
+fn tell(sock: Sock, connection: &mut Connection, time_ns: u64) {
     if !target::is_itself() {
         connection.owner = process_tree::tell_owner(connection.id);
     }
@@ -280,7 +316,7 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     };
     let Some(open) = payload::place(open) else { return };
     if connection.is_client() {
-        task_at_hand::put(&mut open.task);
+        open.task = task_at_hand::task_at_hand();
     }
     sock.read_local(&mut open.local);
     sock.read_remote(&mut open.remote);
@@ -288,9 +324,9 @@ pub fn announce(sock: Sock, connection: &mut Connection, time_ns: u64) {
     let named = if connection.peer == 0 { sock } else { Sock(connection.peer) };
     let size = named.unix_path().map_or(size_of::<Open>() as u64, |path| payload::append_path(open, path));
     output::frequent((open as *const Open).cast(), size);
-    if connection.is_client() && CONNECTS.load() == 0 {
+    if connection.is_client() && !has_opened() {
         CONNECTS.store(1);
         output::for_helper((open as *const Open).cast(), size);
     }
-    lifecycle::tell_change(sock, connection);
+    lifecycle::lifecycle_tell_change(sock.0);
 }

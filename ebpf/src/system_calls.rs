@@ -228,7 +228,7 @@ fn connected(descriptor: u64) {
     let Some(sock) = Sock::of_descriptor(descriptor) else { return };
     if sock.family() == Some(AF_UNIX) && sock.is_stream() && connections::get(sock).is_none() {
         if let Some(accepted) = sock.unix_peer() {
-            clients::connected_unix(accepted);
+            clients::clients_connected_unix(accepted.number());
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{
     bindings::BPF_ANY,
-    helpers::{bpf_get_current_task, generated::bpf_probe_read_user as probe_read_user},
+    helpers::{bpf_get_current_task, bpf_probe_read_user},
     macros::map,
     maps::HashMap,
 };
@@ -60,6 +60,9 @@ pub fn learn() {
         }
         None => return forget(process_tree::current()),
     };
+    if process.uncertain[0] != 0 {
+        calibration::begin();
+    }
     // With no room its tasks are not known.
     let _ = PROCESS_VARIABLES.insert(&process_tree::current(), &process, u64::from(BPF_ANY));
 }
@@ -86,22 +89,30 @@ pub fn thread_pointer() -> u64 {
     read(task, setting!(task_thread_pointer)).unwrap_or(0)
 }
 
-/// Puts the id of the task that the current thread polls into `id`, in [`TASK_ID_BITS`] bits, and above them which version
-/// of tokio numbers it; 0 if it polls none, or that is not known. (In memory, where the verifier does not look.)
-#[inline(always)]
-pub fn put(id: &mut u64) {
-    *id = 0;
-    let Some(process) = process() else { return };
+/// The id of the task that the current thread polls, in [`TASK_ID_BITS`] bits, and above them which version of tokio
+/// numbers it; 0 if it polls none, or that is not known.
+///
+/// It is global, so that the verifier looks at it by itself: see [`crate::payload::payload_copy`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn task_at_hand() -> u64 {
+    let Some(process) = process() else { return 0 };
     let pointer = thread_pointer();
     // SAFETY: see `forked`.
     let [first, second] = unsafe { get(&(*process).variables) };
-    // SAFETY: the helper checks the address, and leaves zeros where it cannot read.
-    unsafe { probe_read_user((id as *mut u64).cast(), 8, pointer.wrapping_add_signed(first) as *const _) };
-    if second != NO_TASK_VARIABLE && get(id) == 0 {
-        // SAFETY: as above.
-        unsafe { probe_read_user((id as *mut u64).cast(), 8, pointer.wrapping_add_signed(second) as *const _) };
-        if get(id) != 0 {
-            *id = get(id) | 1 << TASK_ID_BITS;
-        }
+    let id = word(pointer.wrapping_add_signed(first));
+    if id != 0 || second == NO_TASK_VARIABLE {
+        return id;
     }
+    match word(pointer.wrapping_add_signed(second)) {
+        0 => 0,
+        id => id | 1 << TASK_ID_BITS,
+    }
+}
+
+/// A word of the process's memory; 0 if it cannot be read.
+#[inline(always)]
+fn word(address: u64) -> u64 {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(0)
 }

@@ -126,14 +126,13 @@ fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
 fn tell_spawned(task: u64, flags: u16) {
     let Some(child) = id(task) else { return };
     let time_ns = output::now();
-    let mut spawned = Spawned {
+    let spawned = Spawned {
         header: Header { kind: kind::SPAWNED, flags, size: size_of::<Spawned>() as u32, time_ns, connection: 0 },
-        parent: 0,
+        parent: task_at_hand::task_at_hand(),
         child,
         thread: bpf_get_current_pid_tgid() as u32,
         process: process_tree::current(),
     };
-    task_at_hand::put(&mut spawned.parent);
     output::frequent((&raw const spawned).cast(), size_of::<Spawned>() as u64);
 }
 

@@ -3,10 +3,10 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
     kind, Header, Transfer, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX, CAPTURE_TURN,
-    MOVED_BY_CLIENT, OUT_OF_STEP,
+    MOVED_BY_CLIENT, OUT_OF_STEP, TASK_NOT_ASKED,
 };
 
-use crate::connections::{Connection, Direction};
+use crate::connections::{self, Connection, Direction};
 use crate::deliveries;
 use crate::fields::{counted, counted_or, Sock};
 use crate::payload::{self, Memory};
@@ -60,7 +60,7 @@ pub fn record(
         captured: 0,
         thread: bpf_get_current_pid_tgid() as u32,
         tail: [0; 8],
-        task: 0,
+        task: TASK_NOT_ASKED,
     };
     match direction() {
         Direction::Receive => {
@@ -105,7 +105,12 @@ pub fn record(
     if connection.is_client() {
         scratch.transfer.header.flags |= MOVED_BY_CLIENT;
     }
-    task_at_hand::put(&mut scratch.transfer.task);
+    // Who reads requests and who makes calls is asked for, as soon as there are calls. What reads a connection first is
+    // asked for always: the first call may be its.
+    let asks = if connection.is_client() { Direction::Send } else { Direction::Receive };
+    if direction() == asks && (connections::has_opened() || scratch.begin_sequence() == connection.receive_begin) {
+        scratch.transfer.task = task_at_hand::task_at_hand();
+    }
     scratch.moved = length;
     scratch.continues = (connection.last_direction == direction() as u32).into();
     let limit = limit(connection, direction(), length);

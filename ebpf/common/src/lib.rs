@@ -129,6 +129,9 @@ pub const OUT_OF_STEP: u16 = 1 << 9;
 /// A flag of a received or sent [`Transfer`]: the process has opened the connection itself.
 pub const MOVED_BY_CLIENT: u16 = 1 << 10;
 
+/// In the place of [`Transfer::task`]: nobody asked. Then it is that of the transfer before it in the same direction.
+pub const TASK_NOT_ASKED: u64 = u64::MAX;
+
 /// A flag of a [`Listen`]: the socket listens on addresses of IPv6 alone, and not on those of IPv4 as well.
 pub const LISTENS_ON_IPV6_ONLY: u16 = 1;
 
@@ -270,6 +273,8 @@ pub struct Transfer {
     /// The last eight bytes moved, where not all of them are captured and these could be read; zeros elsewhere.
     pub tail: [u8; 8],
     /// The id of the async task that the thread was polling; 0 if it polled none, or that is not known.
+    /// [`TASK_NOT_ASKED`] of what a server sends and what a client receives, and of what a server receives after the
+    /// beginning of a connection, as long as the process has opened none.
     pub task: u64,
 }
 

@@ -4,7 +4,7 @@ mod runtime_notes;
 
 use std::sync::Arc;
 
-use cargo_beyla_events::{DELIVERY_AWAITED, State, tcp_state};
+use cargo_beyla_events::{DELIVERY_AWAITED, State, TASK_NOT_ASKED, tcp_state};
 
 use crate::event::Operation;
 use crate::exchange::closing::Closing;
@@ -65,7 +65,8 @@ impl Connection {
     pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, shared: &mut Shared, state: &mut RunState) {
         let Operation { transfer, captured } = operation;
         let process = self.exchanges.info.owner.map_or(0, |owner| owner.pid);
-        let operator = Operator { process, thread: transfer.thread, task: transfer.task };
+        let task = if transfer.task == TASK_NOT_ASKED { self.exchanges.receiver.task } else { transfer.task };
+        let operator = Operator { process, thread: transfer.thread, task };
         let direction = self.streams.direction(io);
         if io == Io::Receive && transfer.length == 0 {
             self.client_closes(transfer.header.time_ns, state);
