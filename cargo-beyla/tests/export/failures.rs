@@ -374,7 +374,7 @@ fn whoever_offers_never_waits_and_memory_is_bounded() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // In the queue, in the queue behind it, and on the way from one to the other.
     assert!(Arc::strong_count(&one) <= 3 * 65_536 + 1, "{}", Arc::strong_count(&one));
-    exporter.lose(5);
+    exporter.lose(cargo_beyla_core::model::call::Dropped { requests: 5, calls: 0 });
     let outcome = exporter.finish(Duration::from_millis(200)).traces.expect("there are spans");
     assert_eq!((outcome.all.requests, outcome.sent.requests), (400_005, 0));
     assert_eq!(lost(&outcome), 400_005);
