@@ -108,6 +108,11 @@ impl<T> Pipeline<T> {
         self.pending.len()
     }
 
+    /// Whether nothing has been said of any command.
+    pub(super) fn is_new(&self) -> bool {
+        self.last == 0 && self.pending.is_empty()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }

@@ -49,7 +49,7 @@ impl Postgresql {
         if !self.side(direction).is_lost() {
             return;
         }
-        let is_first = direction == Direction::Request && self.pipeline.is_empty() && self.responses.is_lost();
+        let is_first = direction == Direction::Request && self.pipeline.is_new() && self.responses.is_lost();
         if is_first && frame::startup_likeness(bytes) == Likeness::Whole {
             // It was met before its first byte.
             *self = Self::after(&[], None);
