@@ -293,6 +293,8 @@ fn everything_lost() {
       `not seen`. Send less at a time, or leave it more of the CPU.
     - The kernel skipped a probe 1 time, because the CPU was inside one already: requests may be
       missing, or end as `not seen`.
+    - A probe could not read what it needed 2 times: requests may be missing, or end as `not seen`.
+    - Where the next frame begins was lost 1 time: what follows on such a connection is not read.
     - 1 connection was too many to follow at the same time: requests are missing. Use fewer
       connections at a time.
     - 1.2 MiB passed unseen: requests in them are missing, or end as `not seen`.
@@ -313,8 +315,6 @@ fn everything_lost() {
       at the beginning is not in this report, nor is TLS or another protocol.
     - 1 connection was served by programs that are not built in this workspace: those requests are not
       followed.
-    - A probe could not read what it needed 2 times: requests may be missing, or end as `not seen`.
-    - Where the next frame begins was lost 1 time: what follows on such a connection is not read.
     ");
 }
 
