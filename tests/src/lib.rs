@@ -14,6 +14,7 @@
 // What fails here fails the test, and says where.
 #![allow(clippy::missing_panics_doc)]
 
+pub mod accept;
 pub mod alone;
 pub mod background;
 pub mod both;

@@ -194,7 +194,7 @@ pub(super) fn rpc_method(path: &str) -> &str {
     path.strip_prefix('/').unwrap_or(path)
 }
 
-/// The name of a status of gRPC; its number if it has no name.
+/// The name of a gRPC status code, or its digits if gRPC defines no such code.
 pub(super) fn rpc_status_name(status: u32) -> Cow<'static, str> {
     status_name(status).map_or_else(|| status.to_string().into(), Cow::Borrowed)
 }

@@ -52,12 +52,11 @@ impl App {
             Ok(url) => Some(redis::Client::open(url)?.get_multiplexed_async_connection().await?),
             Err(_) => None,
         };
-        let (service, url) = match std::env::var("PRICES_URL") {
-            Ok(url) => (None, url),
-            Err(_) => {
-                let (child, url) = prices::start()?;
-                (Some(Arc::new(child)), url)
-            }
+        let (service, url) = if let Ok(url) = std::env::var("PRICES_URL") {
+            (None, url)
+        } else {
+            let (child, url) = prices::start()?;
+            (Some(Arc::new(child)), url)
         };
         let token = std::env::var("PRICES_TOKEN").ok();
         Ok(Self { database, cache, client: reqwest::Client::new(), url, _service: service, token })

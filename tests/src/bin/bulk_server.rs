@@ -8,6 +8,7 @@
 
 use std::io;
 
+use beyla_tests::accept;
 use beyla_tests::bulk::{Bulk, drain};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
@@ -15,23 +16,10 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 fn main() -> io::Result<()> {
-    let port: u16 = match std::env::var("PORT") {
-        Ok(port) => port.parse().map_err(io::Error::other)?,
-        Err(_) => 8084,
-    };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(accept_all(port))
-}
-
-async fn accept_all(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    loop {
-        let (connection, _) = listener.accept().await?;
-        tokio::spawn(serve(connection));
-    }
+    accept::each_on_one_thread(8084, serve)
 }
 
 async fn serve(connection: TcpStream) {

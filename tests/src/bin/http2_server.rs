@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use beyla_tests::accept;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
@@ -14,25 +15,12 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 type Body = BoxBody<Bytes, Infallible>;
 
 fn main() -> io::Result<()> {
-    let port: u16 = match std::env::var("PORT") {
-        Ok(port) => port.parse().map_err(io::Error::other)?,
-        Err(_) => 8085,
-    };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(accept_all(port))
-}
-
-async fn accept_all(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    loop {
-        let (connection, _) = listener.accept().await?;
-        tokio::spawn(serve(connection));
-    }
+    accept::each_on_one_thread(8085, serve)
 }
 
 async fn serve(connection: TcpStream) {

@@ -6,29 +6,17 @@ use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
 
+use beyla_tests::accept;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 fn main() -> io::Result<()> {
-    let port: u16 = match std::env::var("PORT") {
-        Ok(port) => port.parse().map_err(io::Error::other)?,
-        Err(_) => 8083,
-    };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(accept_all(port))
-}
-
-async fn accept_all(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    loop {
-        let (connection, _) = listener.accept().await?;
-        tokio::spawn(serve(connection));
-    }
+    accept::each_on_one_thread(8083, serve)
 }
 
 async fn serve(connection: TcpStream) {

@@ -78,7 +78,7 @@ impl StreamPoll {
         has_room
     }
 
-    /// A request of this poll has ended. If it was refused, it has no task.
+    /// A request has ended that this poll read. A request that the server refuses gets no task.
     pub(super) fn ended(&mut self, slot: RequestSlot, is_refused: bool) {
         let Some(place) = self.place(slot) else { return };
         if is_refused {

@@ -118,7 +118,7 @@ impl Connection {
         })
     }
 
-    /// What a receive call tells of the arrival of the bytes that it took, from `next` on.
+    /// Notes when the bytes arrived that a receive call took; the first of them is at `next`.
     fn note_arrival(&mut self, next: u64, transfer: &Transfer) {
         self.arrivals.consumed(next);
         if transfer.header.flags & ARRIVAL_UNKNOWN != 0 {

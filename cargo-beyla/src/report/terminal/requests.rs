@@ -218,7 +218,7 @@ struct Row<'a> {
     /// Why it is not whole, and how long its connection waited.
     ending: Option<(TextStyle, String)>,
     accept_wait: Option<(TextStyle, String)>,
-    /// Of a gRPC call: its deadline and, of one that streams, its messages.
+    /// The deadline of a gRPC call, and the message counts of one that streams.
     deadline: Option<(TextStyle, String)>,
     messages: Option<(TextStyle, String)>,
     /// The name of the test that caused it, fit for a terminal.

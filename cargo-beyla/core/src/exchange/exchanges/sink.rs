@@ -178,7 +178,7 @@ impl Messages for MessageSink<'_> {
             };
             exchange.end(outcome, time_ns);
         }
-        // What has not come of the request will not.
+        // The rest of the request does not come any more.
         exchange.received = true;
         self.exchanges.finish(stream, self.state);
     }

@@ -12,7 +12,7 @@ use super::head_end::{HEAD_MAX, end_of_head};
 use super::line::{Likeness, is_method_cut_at, likeness};
 use crate::transport::segment::Segment;
 
-/// Content that has not begun to come.
+/// Announced content, before its first byte has come.
 #[derive(Debug)]
 pub(super) struct Expectation {
     pub(super) body: Body,

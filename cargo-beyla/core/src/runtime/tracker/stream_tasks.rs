@@ -59,8 +59,8 @@ impl RuntimeTracker {
         }
     }
 
-    /// A response may begin before the poll has ended that read its request. Its task was polled, and so it was spawned;
-    /// if the application spawned others before it, one of those that were polled is of another type.
+    /// A response may begin while the poll that read its request still goes on. Then the task of its stream has been
+    /// spawned and polled. All tasks until then must be of one type: another type is a task that the application spawned.
     pub(super) fn find_stream_task_early(&mut self, slot: RequestSlot) {
         let Some(handling) = self.requests.get(slot).filter(|handling| handling.stream == StreamHandler::Awaited)
         else {
@@ -139,7 +139,7 @@ impl RuntimeTracker {
         let was_spawned = self.tasks.get(connection).is_some_and(|task| task.spawned_in != SpawnedIn::Unseen);
         match matching {
             Matching::InOrder if self.are_mixed(tasks) => Matching::Unknown,
-            // Where the task of the connection was not seen when it was spawned, neither are those that it spawns.
+            // Spawns are not seen in this server: the connection's own was not.
             Matching::NoTasks if !was_spawned => Matching::Unknown,
             matching => matching,
         }

@@ -71,7 +71,7 @@ fn each_request_is_measured_on_the_task_of_its_stream() {
     );
 }
 
-/// The first of two streams blocks the only worker: the second is scheduled meanwhile, and knows behind whom.
+/// The first of two streams blocks the only worker: the second is scheduled, and the report names the first.
 #[test]
 fn a_stream_that_blocks_the_worker_delays_the_other() {
     let mut events = connection();
