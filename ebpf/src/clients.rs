@@ -153,7 +153,7 @@ pub fn server_has_met_end(server: Sock) {
 #[inline(always)]
 pub fn sends_on_unix(connection: &mut Connection) {
     if connection.is_client() && setting!(socket_tracepoints) != 0 && connection.send_begin_ns == 0 {
-        sending::begins(connection);
+        sending::call_begins(connection);
     }
     connection.delivered_ns = output::now();
 }
