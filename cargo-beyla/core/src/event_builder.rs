@@ -337,7 +337,7 @@ impl EventBuilder {
         Header { time_ns: self.now, connection, ..Header::default() }
     }
 
-    fn push(&mut self, event: &Event<'_>) -> &mut Self {
+    pub(crate) fn push(&mut self, event: &Event<'_>) -> &mut Self {
         event.encode(&mut self.bytes);
         self
     }

@@ -25,8 +25,8 @@ const TESTS_MAX: usize = 1024 * 1024;
 pub struct Within {
     /// Processes whose program is one of these files, or lies in one of these folders.
     pub folders: Vec<PathBuf>,
-    /// Whether the process that starts the others is followed itself, and with it what it forks.
-    pub itself: bool,
+    /// The process that starts the others, if it is followed itself, and with it what it forks.
+    pub itself: Option<u32>,
 }
 
 /// The tests and processes that are known so far.
@@ -158,7 +158,7 @@ impl Suite {
 
     pub(crate) fn forked(&mut self, forked: &Forked) {
         if self.processes.len() < PROCESSES_MAX {
-            let starter = Process { followed: self.within.itself, ..Process::default() };
+            let starter = Process { followed: self.within.itself.is_some(), ..Process::default() };
             let parent = self.processes.get(&forked.parent).copied().unwrap_or(starter);
             // Its own id becomes known once it executes a program or serves a connection.
             self.processes.insert(forked.child, Process { pid: 0, ..parent });
@@ -201,6 +201,10 @@ impl Suite {
             // The records of its start were lost.
             return Some(Owner { pid: 0, test: None });
         };
+        if self.within.itself == Some(process.pid) {
+            // Its connections come without a record of whose they are.
+            return Some(Owner { pid: 0, test: process.test });
+        }
         process.followed.then_some(Owner { pid: process.pid, test: process.test })
     }
 

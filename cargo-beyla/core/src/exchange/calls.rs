@@ -278,11 +278,14 @@ impl Messages for CallSink<'_> {
     }
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {
-        let Some(call) = self.calls.get(stream) else { return };
+        let (calls, state) = (&mut *self.calls, &mut *self.state);
+        let receiver = calls.receiver;
+        let Some(call) = calls.get(stream) else { return };
         call.status = head.status;
         call.boundaries.answered = head.arrived_ns;
         call.boundaries.read = Some(head.begin_ns);
         call.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
+        state.answer_begins(call, receiver);
     }
 
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd) {

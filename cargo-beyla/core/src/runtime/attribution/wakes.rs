@@ -1,4 +1,7 @@
 //! Who woke a driver, and whom it wakes: the requests that its calls may belong to. Only a run with `--explain` knows.
+//!
+//! Between the task of a request and the driver there may be others. On the way there, what wakes them is handed on with
+//! their own wakes. On the way back, a task that was spawned for one call, a *relay*, wakes the task that waits for it.
 
 use std::collections::VecDeque;
 
@@ -23,6 +26,38 @@ pub(super) struct Wakes {
     woken: HashMap<u64, Vec<u64>>,
     /// The tasks of `woken`, the oldest first.
     order: VecDeque<u64>,
+    relays: HashMap<u64, Relay>,
+    /// The tasks of `relays`, the oldest first.
+    relays_order: VecDeque<u64>,
+}
+
+/// A task that a task has spawned which works for several requests.
+#[derive(Debug)]
+struct Relay {
+    /// The requests whose tasks had woken the spawner.
+    asked_by: Box<[u64]>,
+    /// The request whose task it has woken first.
+    woke: Option<u64>,
+}
+
+/// Whom a driver wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// A task of this request. `is_sure`: it can work for no other.
+    Request { request: u64, is_sure: bool },
+    /// A relay.
+    Relay(u64),
+}
+
+/// What the wakes after a read tell of one of the calls whose answers were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing.
+    Nothing,
+    /// Its request.
+    Of(CallOf),
+    /// The task with this address will wake the task of its request, or has woken it.
+    Relay(u64, Certainty),
 }
 
 /// The poll that a thread is in.
@@ -32,8 +67,8 @@ struct Poll {
     begin_ns: u64,
     /// The requests whose tasks had woken the task before.
     woken_by: Vec<u64>,
-    /// The requests whose tasks it has woken since the last read.
-    replies: Vec<u64>,
+    /// Whom it has woken since the last read.
+    replies: Vec<Reply>,
 }
 
 impl Wakes {
@@ -72,13 +107,66 @@ impl Wakes {
         }
     }
 
-    /// The task that a thread polls wakes one of this request.
-    pub(super) fn replies(&mut self, thread: u32, request: u64) {
+    /// The task that a thread polls, which works for no request, wakes another.
+    pub(super) fn hands_on(&mut self, thread: u32, task: u64) {
+        for request in self.candidates(thread, u64::MAX) {
+            self.wakes(task, request);
+        }
+    }
+
+    /// The task that a thread polls replies to another.
+    pub(super) fn replies(&mut self, thread: u32, reply: Reply) {
         if let Some(poll) = self.polls.get_mut(&thread)
             && poll.replies.len() <= CANDIDATES_MAX
         {
-            poll.replies.push(request);
+            poll.replies.push(reply);
         }
+    }
+
+    /// The task that a thread polls spawns another, which does not work for a request that is known.
+    pub(super) fn spawns(&mut self, thread: u32, child: u64, more: Option<u64>) {
+        let mut asked_by = self.candidates(thread, u64::MAX).into_vec();
+        asked_by.extend(more.filter(|request| !asked_by.contains(request)));
+        for request in &asked_by {
+            self.wakes(child, *request);
+        }
+        if self.relays.insert(child, Relay { asked_by: asked_by.into(), woke: None }).is_none() {
+            self.relays_order.push_back(child);
+            if self.relays_order.len() > WOKEN_MAX
+                && let Some(oldest) = self.relays_order.pop_front()
+            {
+                self.relays.remove(&oldest);
+            }
+        }
+    }
+
+    /// A task wakes one of this request. Returns whether it is a relay that wakes for the first time.
+    pub(super) fn relays(&mut self, task: u64, request: u64) -> bool {
+        match self.relays.get_mut(&task) {
+            Some(relay) if relay.woke.is_none() => {
+                relay.woke = Some(request);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a task is a relay.
+    pub(super) fn is_relay(&self, task: u64) -> bool {
+        self.relays.contains_key(&task)
+    }
+
+    /// A task begins that is none, whatever the last one with its address was.
+    pub(super) fn forget(&mut self, task: u64) {
+        self.relays.remove(&task);
+    }
+
+    /// The request whose task a relay has woken.
+    pub(super) fn of_relay(&self, task: u64, certainty: Certainty) -> Option<CallOf> {
+        let relay = self.relays.get(&task)?;
+        let request = relay.woke?;
+        let certainty = if relay.asked_by.contains(&request) { certainty } else { Certainty::Likely };
+        Some(CallOf { request, certainty })
     }
 
     /// The task that a thread polls has read something: wakes that come after this are replies to it.
@@ -98,41 +186,70 @@ impl Wakes {
         if all.len() > CANDIDATES_MAX { Box::default() } else { all.into() }
     }
 
-    /// The requests of calls whose answers a thread has read at once, by the tasks that it has woken since. `candidates`
+    /// What is told of calls whose answers a thread has read at once, by the tasks that it has woken since. `candidates`
     /// are those of each call.
     pub(super) fn matched<'a>(
         &self,
         thread: u32,
         candidates: impl Iterator<Item = &'a [u64]> + Clone,
-    ) -> Vec<Option<CallOf>> {
+    ) -> Vec<Told> {
         let calls = candidates.clone().count();
         let mut replies = self.polls.get(&thread).map(|poll| poll.replies.clone()).unwrap_or_default();
         if replies.len() != calls {
             // One reply may wake a task twice.
             replies.dedup();
         }
-        let is_asked = |(candidates, reply): (&[u64], &u64)| candidates.contains(reply);
         if replies.len() == calls {
             // A message may come without a wake, if the driver was awake: then its request is no candidate.
-            let all_have_asked = candidates.zip(&replies).all(is_asked);
+            let all_have_asked = candidates.zip(&replies).all(|(candidates, reply)| self.is_asked(candidates, *reply));
             let certainty = if all_have_asked { Certainty::Certain } else { Certainty::Likely };
-            return replies.into_iter().map(|request| Some(CallOf { request, certainty })).collect();
+            return replies.into_iter().map(|reply| reply.told(certainty)).collect();
         }
         if calls != 1 {
-            return vec![None; calls];
+            return vec![Told::Nothing; calls];
         }
         // Some are woken for another reason.
-        replies.sort_unstable();
-        replies.dedup();
-        replies.retain(|request| candidates.clone().any(|of| of.contains(request)));
-        let [request] = replies[..] else { return vec![None] };
-        vec![Some(CallOf { request, certainty: Certainty::Likely })]
+        replies.retain(|reply| candidates.clone().any(|of| self.is_asked(of, *reply)));
+        replies.sort_unstable_by_key(Reply::key);
+        replies.dedup_by_key(|reply| reply.key());
+        let [reply] = replies[..] else { return vec![Told::Nothing] };
+        vec![reply.told(Certainty::Likely)]
+    }
+
+    /// Whether the request that a reply is for may have asked for a call with these candidates.
+    fn is_asked(&self, candidates: &[u64], reply: Reply) -> bool {
+        match reply {
+            Reply::Request { request, .. } => candidates.contains(&request),
+            Reply::Relay(task) => {
+                self.relays.get(&task).is_some_and(|relay| relay.asked_by.iter().any(|one| candidates.contains(one)))
+            }
+        }
     }
 
     /// Whether the first wake since the last read is a reply to the one call whose answer was read: one of its
     /// candidates is woken.
     pub(super) fn is_replied(&self, thread: u32, candidates: &[u64]) -> bool {
-        self.polls.get(&thread).is_some_and(|poll| poll.replies.len() == 1 && candidates.contains(&poll.replies[0]))
+        let replies = self.polls.get(&thread).map_or(&[][..], |poll| &poll.replies);
+        replies.len() == 1 && self.is_asked(candidates, replies[0])
+    }
+}
+
+impl Reply {
+    /// The task or the request.
+    fn key(&self) -> (bool, u64) {
+        match *self {
+            Self::Request { request, .. } => (false, request),
+            Self::Relay(task) => (true, task),
+        }
+    }
+
+    fn told(self, certainty: Certainty) -> Told {
+        match self {
+            Self::Request { request, is_sure } => {
+                Told::Of(CallOf { request, certainty: if is_sure { certainty } else { Certainty::Likely } })
+            }
+            Self::Relay(task) => Told::Relay(task, certainty),
+        }
     }
 }
 
@@ -145,11 +262,15 @@ mod tests {
     fn matched(replies: &[u64], candidates: &[&[u64]]) -> Vec<Option<(u64, Certainty)>> {
         let mut wakes = Wakes::default();
         wakes.poll_begins(1, DRIVER, 100);
-        for request in replies {
-            wakes.replies(1, *request);
+        for &request in replies {
+            wakes.replies(1, Reply::Request { request, is_sure: true });
         }
         let found = wakes.matched(1, candidates.iter().copied());
-        found.into_iter().map(|of| of.map(|of| (of.request, of.certainty))).collect()
+        let request = |told| match told {
+            Told::Of(of) => Some((of.request, of.certainty)),
+            Told::Nothing | Told::Relay(..) => None,
+        };
+        found.into_iter().map(request).collect()
     }
 
     #[test]
@@ -195,7 +316,9 @@ mod tests {
         for n in 0..2 * WOKEN_MAX as u64 {
             wakes.wakes(n, 1);
             wakes.poll_begins(n as u32, n, n);
+            wakes.spawns(n as u32, n, None);
             assert!(wakes.woken.len() <= WOKEN_MAX && wakes.polls.len() <= THREADS_MAX);
+            assert!(wakes.relays.len() <= WOKEN_MAX && wakes.relays_order.len() <= WOKEN_MAX);
         }
     }
 }

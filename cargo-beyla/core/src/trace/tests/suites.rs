@@ -20,7 +20,7 @@ struct Run {
 impl Run {
     fn new(seed: Option<u128>) -> Self {
         let routes = RouteTable::new(&[]).expect("no patterns");
-        let within = Some(Within { folders: vec!["/target".into()], itself: false });
+        let within = Some(Within { folders: vec!["/target".into()], itself: None });
         let settings = TraceSettings { export: true, seed, within, ..TraceSettings::new(routes, usize::MAX) };
         Self { trace: Trace::new(settings), events: EventBuilder::new(), played: 0 }
     }
