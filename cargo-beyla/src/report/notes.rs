@@ -171,6 +171,12 @@ fn of_calls(summary: &Summary) -> Vec<String> {
                 if number == 1 { "1 call is".into() } else { format!("{} calls are", count(number)) }
             )
         }),
+        (unseen.unread_calls, &|number| {
+            format!(
+                "{} missing: what the server asked for lies in bytes that were not looked at.",
+                if number == 1 { "1 call or more is".into() } else { format!("{} calls or more are", count(number)) }
+            )
+        }),
         (unseen.tls_client_connections, &|number| {
             format!(
                 "{}, which is not read yet: of calls on them, times and sizes are all that is known.",

@@ -39,7 +39,7 @@ pub struct Call {
     pub request_bytes: MessageBytes,
     /// The size of the answer; `None` if none was seen.
     pub response_bytes: Option<MessageBytes>,
-    /// The trace that it carries to the peer, if it carries one: its id, and the span that the application has made.
+    /// The trace that it carries to the peer, if it carries one: its id, and the span that is to be the peer's parent.
     pub trace: Option<(TraceId, Caller)>,
     /// The request that it belongs to, if that is known.
     pub request: Option<CallOf>,
@@ -52,19 +52,23 @@ pub struct Call {
 /// The place of a call's client span in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallSpan {
-    /// The trace that the call carries to the peer, if it carries one; without one, its request's or its test's; else a
-    /// trace of its own.
+    /// The trace of the span that the application has made for the call, if it has made one; else its request's or its
+    /// test's; else a trace of its own.
     pub trace_id: TraceId,
     /// The id of the span.
     pub span_id: SpanId,
-    /// The span that the application has made for the call, if the call carries a trace; without one, the server span of
-    /// its request, or the root span of its test. `None` if it begins a trace.
+    /// The span that the application has made for the call, if it has made one: the call carries another span than the
+    /// caller of its request. Else the server span of its request, or the root span of its test. `None` if it begins a
+    /// trace.
     pub parent: Option<SpanId>,
     /// Who decided whether the spans of the trace are recorded, if that was decided elsewhere.
     pub caller: Option<Caller>,
 }
 
 impl Call {
+    /// The [`Call::summary`] of a connection that could not be opened.
+    pub const CONNECT: &str = "connect";
+
     /// The memory that it takes, in bytes, approximately. What it shares with other calls does not count.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.span.as_ref().map_or(0, |_| size_of::<CallSpan>())
@@ -110,6 +114,8 @@ pub struct CallSummary {
     pub requests: u64,
     /// How many such calls each of these requests has made: the mean, and the most.
     pub per_request: Option<CallsPerRequest>,
+    /// Whether they are made by tests to the servers of the tests: each of them is a request of the run as well.
+    pub is_of_tests: bool,
 }
 
 impl CallSummary {
