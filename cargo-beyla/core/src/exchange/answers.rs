@@ -91,7 +91,11 @@ impl Answers {
     }
 
     /// A call waits until this task hands its answer on. Returns a call that waits no longer.
-    pub(super) fn wait(&mut self, task: u64, (call, connection, certainty): (CallInFlight, Arc<ConnectionInfo>, Certainty)) -> Option<Ended> {
+    pub(super) fn wait(
+        &mut self,
+        task: u64,
+        (call, connection, certainty): (CallInFlight, Arc<ConnectionInfo>, Certainty),
+    ) -> Option<Ended> {
         if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&task) {
             return Some((call, connection));
         }

@@ -208,9 +208,7 @@ impl RunState {
             _ => None,
         });
         let ended = match relay {
-            Some((task, certainty)) if request.is_none() => {
-                self.answers.wait(task, (call, connection, certainty))
-            }
+            Some((task, certainty)) if request.is_none() => self.answers.wait(task, (call, connection, certainty)),
             _ => Some((call, connection)),
         };
         if let Some((call, connection)) = ended {

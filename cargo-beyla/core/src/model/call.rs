@@ -69,6 +69,18 @@ impl Call {
     /// The [`Call::summary`] of a connection that could not be opened.
     pub const CONNECT: &str = "connect";
 
+    /// Whether it sends telemetry to a collector, by OTLP. Telemetry about that would have no end.
+    pub fn delivers_telemetry(&self) -> bool {
+        match self.kind {
+            CallKind::Http => self.text.as_deref().is_some_and(|text| {
+                ["/v1/traces", "/v1/metrics", "/v1/logs"].iter().any(|path| text.ends_with(path))
+                    && text.starts_with("POST ")
+            }),
+            CallKind::Grpc => self.summary.starts_with("/opentelemetry.proto.collector."),
+            _ => false,
+        }
+    }
+
     /// The memory that it takes, in bytes, approximately. What it shares with other calls does not count.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.span.as_ref().map_or(0, |_| size_of::<CallSpan>())
@@ -292,5 +304,20 @@ mod tests {
         }
         assert_eq!(without(|of| of.connecting = None).phases().connect, None);
         assert_eq!(without(|of| of.answered = None).phases().pickup, Some(31));
+    }
+
+    #[test]
+    fn telemetry_is_told_by_where_it_goes() {
+        let delivers = |kind: CallKind, summary: &str, text: &str| {
+            let call = Call { text: Some(text.into()), ..crate::fixtures::call(1, kind, summary, 0, 1) };
+            call.delivers_telemetry()
+        };
+        assert!(delivers(CallKind::Http, "POST /v1/traces", "POST /v1/traces"));
+        assert!(delivers(CallKind::Http, "POST /{id}/v1/logs", "POST /17/v1/logs"));
+        let export = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+        assert!(delivers(CallKind::Grpc, export, &format!("POST {export}")));
+        assert!(!delivers(CallKind::Http, "GET /v1/traces", "GET /v1/traces"));
+        assert!(!delivers(CallKind::Http, "POST /orders", "POST /orders"));
+        assert!(!delivers(CallKind::Postgresql, "SELECT items", "POST /v1/traces"));
     }
 }

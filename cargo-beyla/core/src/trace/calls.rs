@@ -78,8 +78,8 @@ impl KeptCalls {
 }
 
 impl EndedCalls {
-    /// Takes one more, which a test may have made to a server of its own. Returns the call if no request will come with
-    /// it.
+    /// Takes one more. Returns the call if it is to be told of by itself: no request comes with it, and it is none of a
+    /// test to a server of its own, which is a request of the run.
     pub(super) fn add(&mut self, ended: &EndedCall, is_of_test: bool, identities: Identities) -> Option<Arc<Call>> {
         let EndedCall { call, connection, request, caller, is_within_request } = ended;
         let call = Arc::new(call.to_call(connection, *request, caller.as_ref(), identities));
@@ -96,7 +96,7 @@ impl EndedCalls {
             if self.of_none.len() < OF_NONE_MAX {
                 self.of_none.push(Arc::clone(&call));
             }
-            return Some(call);
+            return (!is_of_test).then_some(call);
         };
         if !is_within_request {
             if let Some(kept) = self.kept.get_mut(&of.request) {

@@ -188,11 +188,7 @@ impl Wakes {
 
     /// What is told of calls whose answers a thread has read at once, by the tasks that it has woken since. `candidates`
     /// are those of each call.
-    pub(super) fn matched<'a>(
-        &self,
-        thread: u32,
-        candidates: impl Iterator<Item = &'a [u64]> + Clone,
-    ) -> Vec<Told> {
+    pub(super) fn matched<'a>(&self, thread: u32, candidates: impl Iterator<Item = &'a [u64]> + Clone) -> Vec<Told> {
         let calls = candidates.clone().count();
         let mut replies = self.polls.get(&thread).map(|poll| poll.replies.clone()).unwrap_or_default();
         if replies.len() != calls {
