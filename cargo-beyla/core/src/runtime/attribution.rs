@@ -357,18 +357,15 @@ impl Attribution {
         if waker.is_some_and(|waker| waker.is_sure) {
             return None;
         }
-        match self.tasks.works_for(woken) {
-            Some(WorksFor { request, is_sure }) => {
-                self.wakes.replies(thread, Reply::Request { request, is_sure });
-                if self.wakes.relays(polled, request) {
-                    return Some(ToJudge::Relay(polled));
-                }
+        if let Some(WorksFor { request, is_sure }) = self.tasks.works_for(woken) {
+            self.wakes.replies(thread, Reply::Request { request, is_sure });
+            if self.wakes.relays(polled, request) {
+                return Some(ToJudge::Relay(polled));
             }
-            None => {
-                self.wakes.hands_on(thread, task);
-                if self.wakes.is_relay(task) {
-                    self.wakes.replies(thread, Reply::Relay(task));
-                }
+        } else {
+            self.wakes.hands_on(thread, task);
+            if self.wakes.is_relay(task) {
+                self.wakes.replies(thread, Reply::Relay(task));
             }
         }
         Some(ToJudge::Wake(thread))
