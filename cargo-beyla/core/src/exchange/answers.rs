@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use crate::exchange::call_in_flight::CallInFlight;
 use crate::model::call::Certainty;
 use crate::model::connection::ConnectionInfo;
-use crate::runtime::attribution::Told;
+use crate::runtime::attribution::{CallStart, Driven, Told};
 
 /// The calls of which it is remembered at a time what was told when their answers began, and those that wait for a relay.
 const WAITING_MAX: usize = 4096;
@@ -34,16 +34,23 @@ pub(super) struct Answers {
 pub(super) struct Answer {
     /// Its id.
     pub(super) call: u64,
-    /// The requests that may have made it.
-    pub(super) candidates: Box<[u64]>,
+    /// What was known when it began.
+    start: CallStart,
     /// If the answer is whole.
     pub(super) ended: Option<Ended>,
 }
 
+impl Answer {
+    pub(super) fn driven(&self) -> Driven<'_> {
+        self.start.driven()
+    }
+}
+
 impl Answers {
     /// A thread has read the beginning of an answer.
-    pub(super) fn began(&mut self, thread: u32, call: u64, candidates: &[u64]) {
-        self.read.entry(thread).or_default().push(Answer { call, candidates: candidates.into(), ended: None });
+    pub(super) fn began(&mut self, thread: u32, call: &CallInFlight) {
+        let answer = Answer { call: call.id, start: call.start.clone(), ended: None };
+        self.read.entry(thread).or_default().push(answer);
     }
 
     /// A thread has read the end of an answer.
@@ -54,14 +61,13 @@ impl Answers {
             answer.ended = Some((call, connection));
             return;
         }
-        let candidates = call.start.candidates.clone();
-        read.push(Answer { call: id, candidates, ended: Some((call, connection)) });
+        read.push(Answer { call: id, start: call.start.clone(), ended: Some((call, connection)) });
     }
 
-    /// The candidates of the only call whose answer a thread has read, to its end.
-    pub(super) fn the_only(&self, thread: u32) -> Option<&[u64]> {
+    /// The only call whose answer a thread has read, to its end.
+    pub(super) fn the_only(&self, thread: u32) -> Option<Driven<'_>> {
         match self.read.get(&thread)?.as_slice() {
-            [answer] if answer.ended.is_some() => Some(&answer.candidates),
+            [answer] if answer.ended.is_some() => Some(answer.driven()),
             _ => None,
         }
     }

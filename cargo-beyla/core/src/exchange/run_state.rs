@@ -18,7 +18,7 @@ use crate::model::request::Outcome;
 use crate::model::summary::Unseen;
 use crate::model::trace_context::{Caller, TraceId};
 use crate::protocol::message::{GivenUp, Note};
-use crate::runtime::attribution::{Attribution, CallConnection, ToJudge, Told};
+use crate::runtime::attribution::{Attribution, CallConnection, Driven, ToJudge, Told};
 use crate::runtime::tracker::{EndedRequest, RuntimeTracker};
 
 /// What all connections write to.
@@ -130,7 +130,7 @@ impl RunState {
     /// The answer of a call has begun. `receiver` is the thread that has read that.
     pub(super) fn answer_begins(&mut self, call: &CallInFlight, receiver: u32) {
         if self.attribution.awaits_wakes(&call.start, receiver) {
-            self.answers.began(receiver, call.id, &call.start.candidates);
+            self.answers.began(receiver, call);
         }
     }
 
@@ -165,8 +165,8 @@ impl RunState {
             }
             // Its request may be answered before the poll ends.
             Some(ToJudge::Wake(thread)) => {
-                if let Some(candidates) = self.answers.the_only(thread)
-                    && self.attribution.is_replied(thread, candidates)
+                if let Some(call) = self.answers.the_only(thread)
+                    && self.attribution.is_replied(thread, &call)
                 {
                     self.judge_held(thread);
                 }
@@ -187,7 +187,8 @@ impl RunState {
         if read.is_empty() {
             return;
         }
-        let told = self.attribution.by_wakes(thread, read.iter().map(|answer| &*answer.candidates));
+        let calls: Vec<Driven<'_>> = read.iter().map(Answer::driven).collect();
+        let told = self.attribution.by_wakes(thread, &calls);
         for (answer, told) in read.into_iter().zip(told) {
             self.judge(answer, told);
         }

@@ -26,7 +26,7 @@ use servers::{OpenRequests, Servers};
 use tasks::{TaskKey, Tasks, WorksFor};
 use wakes::{Reply, Wakes};
 
-pub(crate) use wakes::Told;
+pub(crate) use wakes::{Driven, Told};
 
 /// A spawned task may go on calling for this long after its request was answered, in nanoseconds. One that calls later
 /// serves others as well.
@@ -94,7 +94,11 @@ pub(crate) struct CallStart {
     /// The request whose task, or thread, makes the call.
     own: Option<CallOf>,
     /// The requests that have woken the task that makes it. Only under `--explain`.
-    pub(crate) candidates: Box<[u64]>,
+    candidates: Box<[u64]>,
+    /// Entry of its first send call, in nanoseconds.
+    begun_ns: u64,
+    /// One task makes all calls on the connection, and none while no request is open.
+    is_driven: bool,
     /// Calls that ask for the same have begun while no request was open.
     comes_without_requests: bool,
 }
@@ -136,6 +140,13 @@ struct Request {
     /// Whether tasks have inherited it.
     has_tasks: bool,
     is_over: bool,
+}
+
+impl CallStart {
+    /// What the wakes of its driver are held against.
+    pub(crate) fn driven(&self) -> Driven<'_> {
+        Driven { candidates: &self.candidates, begun_ns: self.begun_ns }
+    }
 }
 
 impl CallConnection {
@@ -273,7 +284,9 @@ impl Attribution {
             self.tasks.forget(TaskKey::of_address(task));
         }
         let candidates = if own.is_none() { self.wakes.candidates(maker.thread, begun_ns) } else { Box::default() };
-        CallStart { at, own, candidates, comes_without_requests: self.without_requests.contains(summary) }
+        let is_driven = matches!(connection.user, User::One(_)) && !connection.is_used_without_requests;
+        let comes_without_requests = self.without_requests.contains(summary);
+        CallStart { at, own, candidates, begun_ns, is_driven, comes_without_requests }
     }
 
     /// The request of the task that makes a call.
@@ -344,18 +357,15 @@ impl Attribution {
         if waker.is_some_and(|waker| waker.is_sure) {
             return None;
         }
-        match self.tasks.works_for(woken) {
-            Some(WorksFor { request, is_sure }) => {
-                self.wakes.replies(thread, Reply::Request { request, is_sure });
-                if self.wakes.relays(polled, request) {
-                    return Some(ToJudge::Relay(polled));
-                }
+        if let Some(WorksFor { request, is_sure }) = self.tasks.works_for(woken) {
+            self.wakes.replies(thread, Reply::Request { request, is_sure });
+            if self.wakes.relays(polled, request) {
+                return Some(ToJudge::Relay(polled));
             }
-            None => {
-                self.wakes.hands_on(thread, task);
-                if self.wakes.is_relay(task) {
-                    self.wakes.replies(thread, Reply::Relay(task));
-                }
+        } else {
+            self.wakes.hands_on(thread, task);
+            if self.wakes.is_relay(task) {
+                self.wakes.replies(thread, Reply::Relay(task));
             }
         }
         Some(ToJudge::Wake(thread))
@@ -370,10 +380,10 @@ impl Attribution {
         let parent = TaskKey::of_address(parent);
         let of_parent = self.tasks.works_for(parent);
         if of_parent.is_some_and(|of| !of.is_sure) {
-            return self.wakes.spawns(thread, child, of_parent.map(|of| of.request));
+            return self.wakes.spawns(thread, child, of_parent.map(|of| of.request), at);
         }
         let Some(request) = self.tasks.spawned(parent, key, at) else {
-            return self.wakes.spawns(thread, child, None);
+            return self.wakes.spawns(thread, child, None, at);
         };
         // It may begin with something for its spawner.
         self.wakes.wakes(child, request);
@@ -389,16 +399,16 @@ impl Attribution {
 
     /// Whether the wakes to come may tell whose call it is whose answer a thread has read.
     pub(crate) fn awaits_wakes(&self, start: &CallStart, thread: u32) -> bool {
-        start.own.is_none() && !start.candidates.is_empty() && self.wakes.polled(thread).is_some()
+        start.own.is_none() && (start.is_driven || !start.candidates.is_empty()) && self.wakes.polled(thread).is_some()
     }
 
     /// Whether the last wake of a thread has told whose call this is, the only one whose answer it has read.
-    pub(crate) fn is_replied(&self, thread: u32, candidates: &[u64]) -> bool {
-        self.wakes.is_replied(thread, candidates)
+    pub(crate) fn is_replied(&self, thread: u32, call: &Driven<'_>) -> bool {
+        self.wakes.is_replied(thread, call)
     }
 
     /// What the wakes of a thread tell of calls whose answers it has read at once.
-    pub(crate) fn by_wakes<'a>(&self, thread: u32, calls: impl Iterator<Item = &'a [u64]> + Clone) -> Vec<Told> {
+    pub(crate) fn by_wakes(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
         self.wakes.matched(thread, calls)
     }
 

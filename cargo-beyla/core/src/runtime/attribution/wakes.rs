@@ -36,6 +36,8 @@ pub(super) struct Wakes {
 struct Relay {
     /// The requests whose tasks had woken the spawner.
     asked_by: Box<[u64]>,
+    /// When it was spawned, in nanoseconds.
+    born_ns: u64,
     /// The request whose task it has woken first.
     woke: Option<u64>,
 }
@@ -47,6 +49,15 @@ pub(super) enum Reply {
     Request { request: u64, is_sure: bool },
     /// A relay.
     Relay(u64),
+}
+
+/// A call that a driver has made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Driven<'a> {
+    /// The requests that had woken the driver.
+    pub(crate) candidates: &'a [u64],
+    /// Entry of its first send call, in nanoseconds.
+    pub(crate) begun_ns: u64,
 }
 
 /// What the wakes after a read tell of one of the calls whose answers were read.
@@ -124,13 +135,13 @@ impl Wakes {
     }
 
     /// The task that a thread polls spawns another, which does not work for a request that is known.
-    pub(super) fn spawns(&mut self, thread: u32, child: u64, more: Option<u64>) {
+    pub(super) fn spawns(&mut self, thread: u32, child: u64, more: Option<u64>, born_ns: u64) {
         let mut asked_by = self.candidates(thread, u64::MAX).into_vec();
         asked_by.extend(more.filter(|request| !asked_by.contains(request)));
         for request in &asked_by {
             self.wakes(child, *request);
         }
-        if self.relays.insert(child, Relay { asked_by: asked_by.into(), woke: None }).is_none() {
+        if self.relays.insert(child, Relay { asked_by: asked_by.into(), born_ns, woke: None }).is_none() {
             self.relays_order.push_back(child);
             if self.relays_order.len() > WOKEN_MAX
                 && let Some(oldest) = self.relays_order.pop_front()
@@ -186,59 +197,77 @@ impl Wakes {
         if all.len() > CANDIDATES_MAX { Box::default() } else { all.into() }
     }
 
-    /// What is told of calls whose answers a thread has read at once, by the tasks that it has woken since. `candidates`
-    /// are those of each call.
-    pub(super) fn matched<'a>(&self, thread: u32, candidates: impl Iterator<Item = &'a [u64]> + Clone) -> Vec<Told> {
-        let calls = candidates.clone().count();
+    /// What is told of calls whose answers a thread has read at once, by the tasks that it has woken since.
+    pub(super) fn matched(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
         let mut replies = self.polls.get(&thread).map(|poll| poll.replies.clone()).unwrap_or_default();
-        if replies.len() != calls {
+        if replies.len() != calls.len() {
             // One reply may wake a task twice.
             replies.dedup();
         }
-        if replies.len() == calls {
+        if replies.len() == calls.len() {
             // A message may come without a wake, if the driver was awake: then its request is no candidate.
-            let all_have_asked = candidates.zip(&replies).all(|(candidates, reply)| self.is_asked(candidates, *reply));
+            let all_have_asked = calls.iter().zip(&replies).all(|(call, reply)| self.is_asked(call, *reply));
             let certainty = if all_have_asked { Certainty::Certain } else { Certainty::Likely };
             return replies.into_iter().map(|reply| reply.told(certainty)).collect();
         }
-        if calls != 1 {
-            return vec![Told::Nothing; calls];
+        // Who is awake is not woken, and some are woken for another reason.
+        let mut told = vec![Told::Nothing; calls.len()];
+        let may_be = |call: usize, reply: usize| self.is_asked(&calls[call], replies[reply]);
+        if replies.len() < calls.len() {
+            let Some(places) = placed(replies.len(), calls.len(), |reply, call| may_be(call, reply)) else {
+                return told;
+            };
+            for (reply, (first, last)) in replies.iter().zip(places) {
+                if first == last {
+                    told[first] = reply.told(Certainty::Likely);
+                }
+            }
+        } else if let Some(places) = placed(calls.len(), replies.len(), may_be) {
+            for (told, (first, last)) in told.iter_mut().zip(places) {
+                if replies[first] == replies[last] {
+                    *told = replies[first].told(Certainty::Likely);
+                }
+            }
         }
-        // Some are woken for another reason.
-        replies.retain(|reply| candidates.clone().any(|of| self.is_asked(of, *reply)));
-        replies.sort_unstable_by_key(Reply::key);
-        replies.dedup_by_key(|reply| reply.key());
-        let [reply] = replies[..] else { return vec![Told::Nothing] };
-        vec![reply.told(Certainty::Likely)]
+        told
     }
 
-    /// Whether the request that a reply is for may have asked for a call with these candidates.
-    fn is_asked(&self, candidates: &[u64], reply: Reply) -> bool {
+    /// Whether the request that a reply is for may have asked for a call.
+    fn is_asked(&self, call: &Driven<'_>, reply: Reply) -> bool {
         match reply {
-            Reply::Request { request, .. } => candidates.contains(&request),
-            Reply::Relay(task) => {
-                self.relays.get(&task).is_some_and(|relay| relay.asked_by.iter().any(|one| candidates.contains(one)))
-            }
+            Reply::Request { request, .. } => call.candidates.contains(&request),
+            Reply::Relay(task) => self.relays.get(&task).is_some_and(|relay| relay.born_ns <= call.begun_ns),
         }
     }
 
     /// Whether the first wake since the last read is a reply to the one call whose answer was read: one of its
     /// candidates is woken.
-    pub(super) fn is_replied(&self, thread: u32, candidates: &[u64]) -> bool {
+    pub(super) fn is_replied(&self, thread: u32, call: &Driven<'_>) -> bool {
         let replies = self.polls.get(&thread).map_or(&[][..], |poll| &poll.replies);
-        replies.len() == 1 && self.is_asked(candidates, replies[0])
+        replies.len() == 1 && self.is_asked(call, replies[0])
     }
 }
 
-impl Reply {
-    /// The task or the request.
-    fn key(&self) -> (bool, u64) {
-        match *self {
-            Self::Request { request, .. } => (false, request),
-            Self::Relay(task) => (true, task),
-        }
+/// The first and the last places that each of `few` can have among `many`, all in their order.
+fn placed(few: usize, many: usize, fits: impl Fn(usize, usize) -> bool) -> Option<Vec<(usize, usize)>> {
+    let mut next = 0;
+    let first: Option<Vec<usize>> = (0..few)
+        .map(|one| {
+            let place = (next..many).find(|&place| fits(one, place))?;
+            next = place + 1;
+            Some(place)
+        })
+        .collect();
+    let mut end = many;
+    let mut last = first.as_ref()?.clone();
+    for one in (0..few).rev() {
+        end = (0..end).rev().find(|&place| fits(one, place))?;
+        last[one] = end;
     }
+    Some(first?.into_iter().zip(last).collect())
+}
 
+impl Reply {
     fn told(self, certainty: Certainty) -> Told {
         match self {
             Self::Request { request, is_sure } => {
@@ -261,7 +290,8 @@ mod tests {
         for &request in replies {
             wakes.replies(1, Reply::Request { request, is_sure: true });
         }
-        let found = wakes.matched(1, candidates.iter().copied());
+        let calls: Vec<Driven<'_>> = candidates.iter().map(|&candidates| Driven { candidates, begun_ns: 1 }).collect();
+        let found = wakes.matched(1, &calls);
         let request = |told| match told {
             Told::Of(of) => Some((of.request, of.certainty)),
             Told::Nothing | Told::Relay(..) => None,
@@ -302,8 +332,13 @@ mod tests {
         assert_eq!(matched(&[7, 2, 8], &[&[1, 2]]), [Some((2, Likely))]);
         assert_eq!(matched(&[1, 2], &[&[1, 2]]), [None]);
         assert_eq!(matched(&[], &[&[1, 2]]), [None]);
-        // Fewer wakes than replies.
-        assert_eq!(matched(&[1], &[&[1, 2], &[2]]), [None, None]);
+        // Fewer wakes than answers: what is awake is not woken.
+        assert_eq!(matched(&[1], &[&[1, 2], &[2]]), [Some((1, Likely)), None]);
+        assert_eq!(matched(&[1], &[&[1, 2], &[1]]), [None, None]);
+        assert_eq!(matched(&[1, 2], &[&[1], &[1], &[2]]), [None, None, Some((2, Likely))]);
+        // More wakes than answers.
+        assert_eq!(matched(&[3, 1, 2], &[&[1, 3], &[2]]), [None, Some((2, Likely))]);
+        assert_eq!(matched(&[3, 1], &[&[2]]), [None]);
     }
 
     #[test]
@@ -312,7 +347,7 @@ mod tests {
         for n in 0..2 * WOKEN_MAX as u64 {
             wakes.wakes(n, 1);
             wakes.poll_begins(n as u32, n, n);
-            wakes.spawns(n as u32, n, None);
+            wakes.spawns(n as u32, n, None, n);
             assert!(wakes.woken.len() <= WOKEN_MAX && wakes.polls.len() <= THREADS_MAX);
             assert!(wakes.relays.len() <= WOKEN_MAX && wakes.relays_order.len() <= WOKEN_MAX);
         }
