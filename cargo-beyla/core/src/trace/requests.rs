@@ -58,7 +58,10 @@ impl EndedRequests {
                 suite.add_call(test);
             }
         }
-        if let Some(call) = self.calls.add(ended, is_of_test, self.identities)
+        // Exporters get the request that it is.
+        let identities = if is_of_test { Identities::new(None) } else { self.identities };
+        if let Some(call) = self.calls.add(ended, is_of_test, identities)
+            && !is_of_test
             && self.finished.is_wanted()
         {
             self.finished.push_call(call);

@@ -202,10 +202,12 @@ mod tests {
     #[test]
     fn many_rows_are_summed_up() {
         let summaries = fixtures::calling().call_summaries;
-        let many: Vec<CallSummary> = summaries.iter().cycle().take(30).cloned().collect();
+        // Of nine, one has a line beneath it.
+        let others = summaries.iter().filter(|row| &*row.summary != "SELECT items");
+        let many: Vec<CallSummary> = others.cycle().take(30).cloned().collect();
         let text = rendered(&many, 120);
         assert_eq!(text.lines().count(), 2 + ROWS_SHOWN + 1);
-        assert!(text.ends_with("  and 5 more rows with 56 calls; the JSON report has all (--json)\n"), "{text}");
+        assert!(text.ends_with("  and 5 more rows with 5 calls; the JSON report has all (--json)\n"), "{text}");
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl<'a> Listing<'a> {
     /// a request stands beneath it.
     fn fit(&self, layouts: &[Columns]) -> (Table, Columns) {
         let wanted = self.rows.iter().map(|row| text::width(&row.target)).max().unwrap_or(0);
-        let tells = self.remarked.is_some() && self.rows.iter().any(|row| row.makes_calls());
+        let tells = self.remarked.is_some() && self.rows.iter().any(Row::makes_calls);
         let least = if tells { STORY_WIDTH } else { HEADER.len() };
         let wanted = wanted.clamp(least, REQUEST_WIDTH);
         // The last column has a gap of its own.

@@ -94,20 +94,20 @@ fn calls_on_a_narrow_terminal() {
         unix:/run/redis.sock
 
     Every request, in order    ░ queue  < receive  █ handle  > respond
-      #        at    total  phases        body in  body out  status  request
-      1  +0.100 s  60.1 ms  ████████████      0 B      28 B  200     GET /orders/7
+      #        at    total  phases        status  request
+      1  +0.100 s  60.1 ms  ████████████  200     GET /orders/7
           +510 µs  3.60 ms  ━             postgresql SELECT orders  127.0.0.1:5432
          +5.01 ms   400 µs   ━            redis GET  unix:/run/redis.sock
          +6.01 ms  8.00 ms   ━            http GET /rates/{id}  127.0.0.1:9000  200
          +15.0 ms  2.00 ms    ━           grpc /shop.Stock/Check  UNAVAILABLE
          +18.0 ms  1.00 ms     ━          tcp  127.0.0.1:9000  pickup 800 µs
-      2  +0.200 s  60.1 ms  ████████████      0 B      28 B  200     GET /orders/7
+      2  +0.200 s  60.1 ms  ████████████  200     GET /orders/7
          +1.01 ms  36.9 ms  ━━━━━━━━      41 × postgresql SELECT items
                                             one after the other
          +45.0 ms  10.0 ms          ━━    4 × http GET /rates/{id}  in parallel  200
                                             likely
          and 7 more calls
-      3  +0.300 s  60.1 ms  ████████████      0 B      28 B  200     GET /orders/7
+      3  +0.300 s  60.1 ms  ████████████  200     GET /orders/7
          +1.01 ms  80.0 µs  ━             tcp connect  127.0.0.1:9000  ECONNREFUSED
 
     The 3 slowest requests    ░ queue  < receive  █ handle  > respond
