@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -12,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 
 /// What it asks of others.
 const CALL: &[u8] = b"GET /called HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n";
@@ -41,6 +42,7 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let to = request.uri().query().unwrap_or_default().to_owned();
     let answer = match request.uri().path() {
         "/tcp" => call_over_tcp(to).await,
+        "/twice" => connect_twice_from_one_port(to).await,
         "/unix" => call_over_unix(to).await,
         "/spawned" => tokio::spawn(call_over_tcp(to)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
         "/blocking" => {
@@ -60,6 +62,21 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 async fn call_over_tcp(to: String) -> io::Result<String> {
     let connection = TcpStream::connect(to).await?;
     exchange(|| connection.readable(), |bytes| connection.try_write(bytes), |bytes| connection.try_read(bytes)).await
+}
+
+/// The second time there is a connection between the two ends already.
+async fn connect_twice_from_one_port(to: String) -> io::Result<String> {
+    let to = to.parse().map_err(io::Error::other)?;
+    let bound = |from: SocketAddr| {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(from)?;
+        io::Result::Ok(socket)
+    };
+    let first = bound(([127, 0, 0, 1], 0).into())?;
+    let second = bound(first.local_addr()?)?;
+    let _connection = first.connect(to).await?;
+    second.connect(to).await.map(|_| "connected".into())
 }
 
 async fn call_over_unix(to: String) -> io::Result<String> {
