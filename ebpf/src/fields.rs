@@ -237,6 +237,14 @@ impl Sock {
         }
     }
 
+    /// Whether it belongs to a file that is not connected, nor being connected.
+    #[inline(always)]
+    pub fn is_unconnected(self) -> bool {
+        const SS_UNCONNECTED: u32 = 1;
+        let socket: u64 = read_or_zero(self.0, setting!(sock_socket));
+        read_or_zero::<u32>(socket, setting!(socket_state)) == SS_UNCONNECTED
+    }
+
     /// `struct pid *` of the process that called listen(2), or of the client, on a Unix socket.
     #[inline(always)]
     pub fn peer_pid(self) -> Option<u64> {

@@ -49,7 +49,7 @@ fn of_events(summary: &Summary) -> Vec<String> {
         }),
         (unseen.lost_records, &|number| {
             format!(
-                "{} lost because the tracer could not keep up: requests are missing, or end as \
+                "{} lost because the tracer could not keep up: requests and calls are missing, or end as \
                  `not seen`. Send less at a time, or leave it more of the CPU.",
                 if number == 1 { "1 event was".into() } else { format!("{} events were", count(number)) }
             )

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -13,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 
 /// What it asks of others, and of whom.
 struct Call {
@@ -56,6 +57,7 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let call = Call::of(&request);
     let answer = match request.uri().path() {
         "/tcp" => call_over_tcp(call).await,
+        "/twice" => connect_twice_from_one_port(call).await,
         "/unix" => call_over_unix(call).await,
         "/grpc" => call_by_grpc(call).await,
         "/spawned" => tokio::spawn(call_over_tcp(call)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
@@ -78,6 +80,21 @@ async fn call_over_tcp(Call { to, head }: Call) -> io::Result<String> {
     let connection = TcpStream::connect(to).await?;
     connection.try_write(head.as_bytes())?;
     answer(|| connection.readable(), |bytes| connection.try_read(bytes)).await
+}
+
+/// The second time there is a connection between the two ends already.
+async fn connect_twice_from_one_port(Call { to, .. }: Call) -> io::Result<String> {
+    let to = to.parse().map_err(io::Error::other)?;
+    let bound = |from: SocketAddr| {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(from)?;
+        io::Result::Ok(socket)
+    };
+    let first = bound(([127, 0, 0, 1], 0).into())?;
+    let second = bound(first.local_addr()?)?;
+    let _connection = first.connect(to).await?;
+    second.connect(to).await.map(|_| "connected".into())
 }
 
 async fn call_over_unix(Call { to, head }: Call) -> io::Result<String> {
