@@ -62,8 +62,8 @@ struct Sent {
     sends: Option<String>,
 }
 
-fn traceparent([trace, span]: [&str; 2], flags: &str) -> Option<String> {
-    Some(format!("00-{trace}-{span}-{flags}"))
+fn traceparent([trace, span]: [&str; 2], flags: &str) -> String {
+    format!("00-{trace}-{span}-{flags}")
 }
 
 /// The server spans and the client spans of these requests, one after the other, each on a connection of its own.
@@ -100,13 +100,17 @@ fn a_call_is_in_the_trace_that_the_application_sends_with_it() {
         // The application knows of no trace.
         Sent { path: "/tcp", brings: None, sends: None },
         // It has spans of its own, in a trace of its own.
-        Sent { path: "/tcp", brings: None, sends: traceparent(OWN, "01") },
-        Sent { path: "/spawned", brings: None, sends: traceparent(OWN, "01") },
+        Sent { path: "/tcp", brings: None, sends: Some(traceparent(OWN, "01")) },
+        Sent { path: "/spawned", brings: None, sends: Some(traceparent(OWN, "01")) },
         // It goes on with the caller's trace, by a span of its own.
-        Sent { path: "/tcp", brings: traceparent(CALLER, "01"), sends: traceparent([CALLER[0], OWN[1]], "01") },
+        Sent {
+            path: "/tcp",
+            brings: Some(traceparent(CALLER, "01")),
+            sends: Some(traceparent([CALLER[0], OWN[1]], "01")),
+        },
         // It passes on what came, or nothing.
-        Sent { path: "/tcp", brings: traceparent(CALLER, "01"), sends: traceparent(CALLER, "01") },
-        Sent { path: "/tcp", brings: traceparent(CALLER, "01"), sends: None },
+        Sent { path: "/tcp", brings: Some(traceparent(CALLER, "01")), sends: Some(traceparent(CALLER, "01")) },
+        Sent { path: "/tcp", brings: Some(traceparent(CALLER, "01")), sends: None },
     ];
     let [servers, clients] = exported(&sent, &[]);
     assert_eq!((servers.len(), clients.len()), (sent.len(), sent.len()), "{clients:#?}");
@@ -132,11 +136,11 @@ fn a_call_is_in_the_trace_that_the_application_sends_with_it() {
 fn a_call_has_a_span_if_its_trace_is_sampled() {
     let sent = [
         // Nobody wants to have the caller's trace.
-        Sent { path: "/tcp", brings: traceparent(CALLER, "00"), sends: None },
-        Sent { path: "/tcp", brings: traceparent(CALLER, "00"), sends: traceparent(CALLER, "00") },
+        Sent { path: "/tcp", brings: Some(traceparent(CALLER, "00")), sends: None },
+        Sent { path: "/tcp", brings: Some(traceparent(CALLER, "00")), sends: Some(traceparent(CALLER, "00")) },
         // The application does not want its own.
-        Sent { path: "/tcp", brings: None, sends: traceparent(OWN, "00") },
-        Sent { path: "/tcp", brings: traceparent(CALLER, "01"), sends: traceparent(CALLER, "01") },
+        Sent { path: "/tcp", brings: None, sends: Some(traceparent(OWN, "00")) },
+        Sent { path: "/tcp", brings: Some(traceparent(CALLER, "01")), sends: Some(traceparent(CALLER, "01")) },
     ];
     let [servers, clients] = exported(&sent, &[]);
     assert_eq!((servers.len(), clients.len()), (2, 1), "{servers:#?} {clients:#?}");
@@ -181,7 +185,7 @@ fn scraped(run: Run, target: &str, metrics: &[Counted]) -> (Finished, Vec<Sample
         let (failed, others): (Vec<_>, Vec<_>) = calls.partition(|call| call.error);
         for (calls, are_errors) in [(failed, true), (others, false)] {
             let counted = samples.iter().filter(|sample| sample.label("error_type").is_empty() != are_errors);
-            assert_eq!(counted.map(|sample| sample.value).sum::<f64>(), calls.len() as f64, "{name}: {samples:#?}");
+            assert_eq!(counted.map(|sample| sample.value as usize).sum::<usize>(), calls.len(), "{name}: {samples:#?}");
         }
         for sample in samples {
             let mut names = sample.labels.keys().map(String::as_str);
