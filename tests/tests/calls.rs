@@ -1,12 +1,13 @@
 //! Calls that a server makes, held against what those say that it called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use beyla_tests::called::postgres::{self, Postgres};
 use beyla_tests::called::prices::Prices;
 use beyla_tests::called::redis::{self, Redis};
+use beyla_tests::planned::{self, Library, Planned};
 use beyla_tests::report::{Call, Report, Request};
-use beyla_tests::run::{Capture, Finished, ORDERS, Run, Running};
+use beyla_tests::run::{Capture, Finished, MANY_CALLS_SERVER, ORDERS, Run, Running};
 
 const MS: u64 = 1_000_000;
 
@@ -190,6 +191,82 @@ fn commands_are_those_that_redis_was_sent() {
         assert!(calls.iter().all(|call| call.peer == redis.peer() && !call.error), "{calls:#?}");
     }
     shows_none_of(&finished, &[redis::PASSWORD, TOKEN]);
+}
+
+/// The requests of a run in which many are under way at the same time, and these.
+const MANY: usize = 2000;
+const AT_A_TIME: usize = 16;
+
+#[test]
+fn many_requests_at_a_time_have_the_calls_that_they_have_made() {
+    let (report, planned) = many_calls(false);
+    for (call, (of, planned)) in &planned {
+        // The task of the request makes it, or one that this has spawned.
+        if planned.library == Library::Sqlx {
+            assert_eq!((call.request, call.certainty.as_deref()), (Some(*of), Some("certain")), "{call:#?}");
+        }
+        assert!(call.certainty.as_deref() != Some("certain") || call.request == Some(*of), "{call:#?}");
+    }
+}
+
+#[test]
+fn many_requests_at_a_time_have_the_calls_that_others_have_made_for_them() {
+    let (report, planned) = many_calls(true);
+    let is_wrong = |call: &Call, of: u64| call.request.is_some_and(|request| request != of);
+    let wrong: Vec<_> = planned.iter().filter(|(call, (of, _))| is_wrong(call, *of)).map(|(call, _)| call).collect();
+    assert!(wrong.iter().all(|call| call.certainty.as_deref() == Some("likely")), "{wrong:#?}");
+    assert!(wrong.len() * 1000 <= planned.len(), "{} of {}: {wrong:#?}", wrong.len(), planned.len());
+    let known = planned.iter().filter(|(call, _)| call.request.is_some()).count();
+    assert!(known * 100 >= planned.len() * 97, "{known} of {}", planned.len());
+}
+
+/// Runs the server that makes planned calls. Returns the report, and with each planned call, which is there once and is as
+/// it must be, the request that made it.
+fn many_calls(explain: bool) -> (Report, Vec<(Call, (u64, Planned))>) {
+    let (prices, postgres, redis) = (Prices::start(), Postgres::start(), Redis::start());
+    let run = Run::of(MANY_CALLS_SERVER, Capture::Auto)
+        .environment("DATABASE_URL", postgres.url())
+        .environment("REDIS_URL", redis.url())
+        .environment("PRICES_URL", prices.url());
+    let run = if explain { run.explain() } else { run }.start();
+    std::thread::scope(|scope| {
+        for first in 0..AT_A_TIME {
+            let mut client = run.connect();
+            scope.spawn(move || {
+                for request in (first..MANY).step_by(AT_A_TIME) {
+                    assert_eq!(client.get(&format!("/{request}")).status, 200, "{request}");
+                }
+            });
+        }
+    });
+    let (report, _) = finish(run);
+    let numbers: HashMap<&str, u64> =
+        report.requests.iter().map(|request| (request.path.as_str(), request.id)).collect();
+    assert_eq!((report.requests.len(), numbers.len()), (MANY, MANY));
+    let mut by_text: HashMap<&str, Vec<&Call>> = HashMap::new();
+    for call in &report.calls {
+        by_text.entry(call.text()).or_default().push(call);
+    }
+    let mut found = Vec::new();
+    for request in 0..MANY {
+        let of = numbers[format!("/{request}").as_str()];
+        for planned in planned::calls(request) {
+            let calls = by_text.get(planned.text().as_str()).map_or(&[][..], Vec::as_slice);
+            let [call] = *calls else { panic!("{planned:?}: {calls:#?}") };
+            assert_eq!((call.kind.as_str(), call.summary.as_str()), (planned.kind(), planned.summary()), "{call:#?}");
+            assert_eq!((call.status.as_deref(), call.error), (planned.status(), false), "{call:#?}");
+            assert_eq!(call.outcome, "complete", "{call:#?}");
+            found.push((Call::clone(call), (of, planned)));
+        }
+    }
+    // What they say themselves that they were asked.
+    let asked = |library: Library| found.iter().filter(move |(_, (_, planned))| planned.library == library).count();
+    let statements = postgres.statements();
+    assert_eq!(statements.iter().filter(|text| text.contains("request_")).count(), asked(Library::Sqlx));
+    let commands = redis.commands();
+    assert_eq!(commands.iter().filter(|text| text.contains("request:")).count(), asked(Library::Redis));
+    assert_eq!(prices.requests().len(), asked(Library::Reqwest));
+    (report, found)
 }
 
 /// As the report has the paths of services.

@@ -15,7 +15,7 @@ use crate::model::request::Request;
 const OF_REQUEST_MAX: usize = 256;
 
 /// The calls of no request that are kept: the first.
-const OF_NONE_MAX: usize = 1000;
+const OF_NONE_MAX: usize = 16 * 1024;
 
 /// The calls of all requests that are kept; meanwhile, they may be twice as many.
 const KEPT_MAX: usize = 100_000;
