@@ -199,30 +199,37 @@ const AT_A_TIME: usize = 16;
 
 #[test]
 fn many_requests_at_a_time_have_the_calls_that_they_have_made() {
-    let (report, planned) = many_calls(false);
-    for (call, (of, planned)) in &planned {
+    for Made { call, by, planned } in many_calls(false) {
         // The task of the request makes it, or one that this has spawned.
         if planned.library == Library::Sqlx {
-            assert_eq!((call.request, call.certainty.as_deref()), (Some(*of), Some("certain")), "{call:#?}");
+            assert_eq!((call.request, call.certainty.as_deref()), (Some(by), Some("certain")), "{call:#?}");
         }
-        assert!(call.certainty.as_deref() != Some("certain") || call.request == Some(*of), "{call:#?}");
+        assert!(call.certainty.as_deref() != Some("certain") || call.request == Some(by), "{call:#?}");
     }
 }
 
 #[test]
 fn many_requests_at_a_time_have_the_calls_that_others_have_made_for_them() {
-    let (report, planned) = many_calls(true);
-    let is_wrong = |call: &Call, of: u64| call.request.is_some_and(|request| request != of);
-    let wrong: Vec<_> = planned.iter().filter(|(call, (of, _))| is_wrong(call, *of)).map(|(call, _)| call).collect();
-    assert!(wrong.iter().all(|call| call.certainty.as_deref() == Some("likely")), "{wrong:#?}");
-    assert!(wrong.len() * 1000 <= planned.len(), "{} of {}: {wrong:#?}", wrong.len(), planned.len());
-    let known = planned.iter().filter(|(call, _)| call.request.is_some()).count();
-    assert!(known * 100 >= planned.len() * 97, "{known} of {}", planned.len());
+    let all = many_calls(true);
+    let is_wrong = |made: &&Made| made.call.request.is_some_and(|request| request != made.by);
+    let wrong: Vec<&Made> = all.iter().filter(is_wrong).collect();
+    assert!(wrong.iter().all(|made| made.call.certainty.as_deref() == Some("likely")), "{wrong:#?}");
+    assert!(wrong.len() * 1000 <= all.len(), "{} of {}: {wrong:#?}", wrong.len(), all.len());
+    let known = all.iter().filter(|made| made.call.request.is_some()).count();
+    assert!(known * 100 >= all.len() * 97, "{known} of {}", all.len());
 }
 
-/// Runs the server that makes planned calls. Returns the report, and with each planned call, which is there once and is as
-/// it must be, the request that made it.
-fn many_calls(explain: bool) -> (Report, Vec<(Call, (u64, Planned))>) {
+/// A planned call as the report has it.
+#[derive(Debug)]
+struct Made {
+    call: Call,
+    /// The request that has made it.
+    by: u64,
+    planned: Planned,
+}
+
+/// Runs the server that makes planned calls. Returns these calls, each of which is in the report once, and as it must be.
+fn many_calls(explain: bool) -> Vec<Made> {
     let (prices, postgres, redis) = (Prices::start(), Postgres::start(), Redis::start());
     let run = Run::of(MANY_CALLS_SERVER, Capture::Auto)
         .environment("DATABASE_URL", postgres.url())
@@ -250,24 +257,24 @@ fn many_calls(explain: bool) -> (Report, Vec<(Call, (u64, Planned))>) {
     }
     let mut found = Vec::new();
     for request in 0..MANY {
-        let of = numbers[format!("/{request}").as_str()];
+        let by = numbers[format!("/{request}").as_str()];
         for planned in planned::calls(request) {
             let calls = by_text.get(planned.text().as_str()).map_or(&[][..], Vec::as_slice);
             let [call] = *calls else { panic!("{planned:?}: {calls:#?}") };
             assert_eq!((call.kind.as_str(), call.summary.as_str()), (planned.kind(), planned.summary()), "{call:#?}");
             assert_eq!((call.status.as_deref(), call.error), (planned.status(), false), "{call:#?}");
             assert_eq!(call.outcome, "complete", "{call:#?}");
-            found.push((Call::clone(call), (of, planned)));
+            found.push(Made { call: Call::clone(call), by, planned });
         }
     }
     // What they say themselves that they were asked.
-    let asked = |library: Library| found.iter().filter(move |(_, (_, planned))| planned.library == library).count();
+    let asked = |library: Library| found.iter().filter(|made| made.planned.library == library).count();
     let statements = postgres.statements();
     assert_eq!(statements.iter().filter(|text| text.contains("request_")).count(), asked(Library::Sqlx));
     let commands = redis.commands();
     assert_eq!(commands.iter().filter(|text| text.contains("request:")).count(), asked(Library::Redis));
     assert_eq!(prices.requests().len(), asked(Library::Reqwest));
-    (report, found)
+    found
 }
 
 /// As the report has the paths of services.
