@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cargo_beyla_events::{TaskChange, task};
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use crate::model::call::{CallOf, Certainty};
@@ -221,12 +222,12 @@ impl Attribution {
     /// A request is over, and its connection says nothing more of it.
     pub(crate) fn ended(&mut self, request: u64, at: u64) {
         self.answered(request, Operator::default(), at);
-        let Some(record) = self.requests.get_mut(&request) else { return };
-        record.is_over = true;
-        if !record.has_tasks {
-            self.requests.remove(&request);
+        let Entry::Occupied(mut record) = self.requests.entry(request) else { return };
+        if !record.get().has_tasks {
+            record.remove();
             return;
         }
+        record.get_mut().is_over = true;
         self.ended.push_back(request);
         if self.ended.len() > ENDED_MAX
             && let Some(oldest) = self.ended.pop_front()

@@ -30,7 +30,8 @@ pub(super) struct Servers {
 /// One process.
 #[derive(Debug, Default)]
 struct Server {
-    /// Those that are open and the last that were, in the order in which they were opened.
+    /// Those that are open and the last that were, in the order in which they were opened, which is that of their
+    /// numbers.
     requests: VecDeque<Open>,
     /// How many of `requests` are open.
     open: usize,
@@ -73,8 +74,10 @@ pub(super) enum OpenRequests {
 
 impl Server {
     fn close(&mut self, request: u64, until_ns: u64) {
-        let is_it = |open: &&mut Open| open.request == request && open.until_ns == u64::MAX;
-        if let Some(open) = self.requests.iter_mut().rev().find(is_it) {
+        let place = self.requests.binary_search_by_key(&request, |open| open.request);
+        if let Ok(place) = place
+            && let Some(open) = self.requests.get_mut(place).filter(|open| open.until_ns == u64::MAX)
+        {
             open.until_ns = until_ns.max(open.from_ns);
             self.open -= 1;
         }
