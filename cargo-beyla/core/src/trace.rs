@@ -135,12 +135,14 @@ impl Trace {
     fn count_ended(&mut self) {
         let RunState { ended, ended_calls, calls, route_names, runtime, .. } = &mut self.state;
         self.ended.calls.any = *calls > 0;
-        for ended in ended_calls.drain(..) {
-            self.ended.add_call(&ended);
+        for call in &*ended_calls {
+            self.ended.add_call(call);
         }
-        for ended in ended.drain(..) {
-            self.ended.add(&ended, route_names, runtime.as_deref_mut());
+        ended_calls.clear();
+        for request in &*ended {
+            self.ended.add(request, route_names, runtime.as_deref_mut());
         }
+        ended.clear();
     }
 
     fn take(&mut self, event: &Event<'_>) {

@@ -26,8 +26,10 @@ pub(super) struct Exchanges {
     pub(super) info: Arc<ConnectionInfo>,
     /// When the connection was established and accepted, in nanoseconds, until its first request.
     opened: Option<(Option<u64>, Option<u64>)>,
-    /// Ascending.
-    under_way: VecDeque<Exchange>,
+    /// Ascending. In boxes, because with many streams most of them leave from the midst, and the others move up.
+    under_way: VecDeque<Box<Exchange>>,
+    /// Where the last one was that was looked for.
+    found: usize,
     /// Whether there has been a request.
     pub(super) any_request: bool,
     /// Whether responses come in the order of their requests.
@@ -58,6 +60,7 @@ impl Exchanges {
             info: Arc::new(info),
             opened: opened.map(|(established_ns, touched_ns)| (established_ns, Some(touched_ns))),
             under_way: VecDeque::new(),
+            found: 0,
             any_request: false,
             is_in_order: true,
             received_ns: 0,
@@ -97,16 +100,16 @@ impl Exchanges {
 
     /// The exchange that began last.
     pub(super) fn last(&self) -> Option<&Exchange> {
-        self.under_way.back()
+        self.under_way.back().map(|exchange| &**exchange)
     }
 
     /// Those without the head of a response, in their order.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &Exchange> {
-        self.under_way.iter().filter(|exchange| exchange.status.is_none())
+        self.under_way.iter().map(|exchange| &**exchange).filter(|exchange| exchange.status.is_none())
     }
 
     /// All of them, which leave.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Exchange> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Box<Exchange>> {
         self.under_way.drain(..)
     }
 
@@ -150,22 +153,26 @@ impl Exchanges {
     /// Those whose responses are under way. Where responses come in order, that is one at most.
     fn responding(&mut self) -> impl Iterator<Item = &mut Exchange> {
         let (is_in_order, most) = if self.is_in_order { (true, 1) } else { (false, usize::MAX) };
-        let under_way = self.under_way.iter_mut().filter(|exchange| exchange.outcome.is_none());
+        let under_way =
+            self.under_way.iter_mut().map(|exchange| &mut **exchange).filter(|exchange| exchange.outcome.is_none());
         under_way.filter(move |exchange| is_in_order || exchange.status.is_some()).take(most)
     }
 
     /// Where the exchange is, or where it would be.
     fn place(&self, stream: StreamId) -> Result<usize, usize> {
-        match self.under_way.back() {
-            Some(last) if last.stream == stream => Ok(self.under_way.len() - 1),
-            _ => self.under_way.binary_search_by_key(&stream, |exchange| exchange.stream),
+        let is_at = |place: &usize| self.under_way.get(*place).is_some_and(|exchange| exchange.stream == stream);
+        // The messages of one exchange often follow each other: those of the last request, or of the response at hand.
+        let last = self.under_way.len().wrapping_sub(1);
+        match [last, self.found].into_iter().find(is_at) {
+            Some(place) => Ok(place),
+            None => self.under_way.binary_search_by_key(&stream, |exchange| exchange.stream),
         }
     }
 
     /// An exchange that is under way.
     fn get(&mut self, stream: StreamId) -> Option<&mut Exchange> {
-        let place = self.place(stream).ok()?;
-        self.under_way.get_mut(place)
+        self.found = self.place(stream).ok()?;
+        self.under_way.get_mut(self.found).map(|exchange| &mut **exchange)
     }
 
     /// An exchange that is under way and has no whole response.

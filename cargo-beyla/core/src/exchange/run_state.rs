@@ -63,7 +63,7 @@ pub(crate) struct EndedCall {
 /// An exchange that has ended, with its boundaries in order.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) exchange: Exchange,
+    pub(crate) exchange: Box<Exchange>,
     pub(crate) connection: Arc<ConnectionInfo>,
     /// The parts of its `handle` phase, where they are known.
     pub(crate) parts: Option<Parts>,
@@ -91,7 +91,7 @@ impl RunState {
     }
 
     /// Takes an exchange that has ended.
-    pub(crate) fn finish(&mut self, mut exchange: Exchange, connection: &Arc<ConnectionInfo>) {
+    pub(crate) fn finish(&mut self, mut exchange: Box<Exchange>, connection: &Arc<ConnectionInfo>) {
         exchange.settle();
         self.attribution.ended(exchange.id, exchange.boundaries.ended);
         let parts = self.runtime.as_mut().and_then(|runtime| {

@@ -36,7 +36,10 @@ impl MessageSink<'_> {
                 runtime.received(slot, receiver, time_ns, exchange.line.route_id);
             }
         }
-        self.exchanges.finish(stream, self.state);
+        // As a rule the response has yet to come.
+        if exchange.is_over() {
+            self.exchanges.finish(stream, self.state);
+        }
     }
 
     fn response_end(&mut self, stream: StreamId, end: &MessageEnd) {
@@ -112,7 +115,7 @@ impl Messages for MessageSink<'_> {
             grpc: head.grpc.map(GrpcCall::new).map(Box::new),
         };
         state.attribution.read(exchange.id, exchanges.receiver, has_stream, exchange.caller.as_ref(), at);
-        exchanges.under_way.insert(place, exchange);
+        exchanges.under_way.insert(place, Box::new(exchange));
     }
 
     fn command(&mut self, _: StreamId, _: &Command<'_>) {
