@@ -1,5 +1,6 @@
 //! Header blocks -> heads and trailers: RFC 9113, section 8.1.
 
+use super::fields::Fields;
 use super::side::BlockOf;
 use super::stream::Stream;
 use super::{Http2, STREAMS_MAX, exchange};
@@ -25,7 +26,7 @@ impl Http2 {
         };
         let fields = &mut self.fields;
         fields.clear();
-        let decoded = side.hpack.decode(bytes, |field| fields.take(field));
+        let decoded = side.hpack.decode(bytes, Fields::want, |field| fields.take(field));
         if decoded.is_err() || !is_whole {
             fields.is_partial = true;
             side.hpack.lose();

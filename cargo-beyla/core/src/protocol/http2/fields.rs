@@ -42,6 +42,22 @@ impl Fields {
         *self = Self { bytes, ..Self::default() };
     }
 
+    /// Whether [`Self::take`] makes anything of fields with this name.
+    pub(super) fn want(name: &[u8]) -> bool {
+        matches!(
+            name,
+            b":method"
+                | b":path"
+                | b":authority"
+                | b":status"
+                | b"content-type"
+                | b"grpc-timeout"
+                | b"grpc-status"
+                | b"traceparent"
+                | b"tracestate"
+        )
+    }
+
     /// Takes the next field.
     pub(super) fn take(&mut self, field: Field<'_>) {
         let Field { name: Some(name), value: Some(value) } = field else {
@@ -90,7 +106,7 @@ impl Fields {
 
     /// `CONNECT`, of a tunnel (section 8.5) or, with `:protocol`, of another protocol (RFC 8441).
     pub(super) fn is_connect(&self) -> bool {
-        self.method() == Some("CONNECT")
+        self.method.is_some_and(|Place { start, end }| &self.bytes[start..end] == b"CONNECT")
     }
 
     pub(super) fn grpc(&self) -> Option<Call> {
@@ -121,6 +137,10 @@ impl Fields {
 
 /// Three digits.
 fn number(digits: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(digits).ok().filter(|text| text.len() == 3)?;
-    text.parse().ok().filter(|status| (100..=999).contains(status))
+    let digits: [u8; 3] = digits.try_into().ok()?;
+    let number = digits
+        .iter()
+        .all(u8::is_ascii_digit)
+        .then(|| digits.iter().fold(0, |number, digit| 10 * number + u16::from(digit - b'0')));
+    number.filter(|status| *status >= 100)
 }

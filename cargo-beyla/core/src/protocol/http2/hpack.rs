@@ -47,16 +47,28 @@ impl Decoder {
         self.table = Table::unknown();
     }
 
-    /// Decodes one block and hands out its fields in their order. After an error nothing is known of the table.
-    pub(super) fn decode(&mut self, block: &[u8], take: impl FnMut(Field<'_>)) -> Result<(), Broken> {
-        let decoded = self.decode_fields(block, take);
+    /// Decodes one block and hands out its fields in their order. Where it can be done without, the value of a name that
+    /// is not wanted is not decoded, and its field not handed out. After an error nothing is known of the table.
+    pub(super) fn decode(
+        &mut self,
+        block: &[u8],
+        is_wanted: impl Fn(&[u8]) -> bool,
+        take: impl FnMut(Field<'_>),
+    ) -> Result<(), Broken> {
+        let decoded = self.decode_fields(block, is_wanted, take);
         if decoded.is_err() {
             self.lose();
         }
         decoded
     }
 
-    fn decode_fields(&mut self, block: &[u8], mut take: impl FnMut(Field<'_>)) -> Result<(), Broken> {
+    fn decode_fields(
+        &mut self,
+        block: &[u8],
+        is_wanted: impl Fn(&[u8]) -> bool,
+        mut take: impl FnMut(Field<'_>),
+    ) -> Result<(), Broken> {
+        let Self { table, name, value } = self;
         let input = &mut &*block;
         while let Some(&first) = input.first() {
             // Section 6: the first bits say what follows.
@@ -66,47 +78,46 @@ impl Decoder {
                     if index == 0 {
                         return Err(Broken);
                     }
-                    take(self.table.get(index).unwrap_or(Field { name: None, value: None }));
+                    take(table.get(index).unwrap_or(Field { name: None, value: None }));
                 }
                 0x40.. => {
-                    let field = literal(input, 6, &self.table, &mut self.name, &mut self.value)?;
-                    take(field);
-                    self.table.add(field.name, field.value.unwrap_or_default());
+                    let is_known = literal_name(input, 6, table, name)?;
+                    decode_string(string(input)?, value)?;
+                    let name = is_known.then_some(&**name);
+                    take(Field { name, value: Some(value) });
+                    table.add(name, value);
                 }
                 0x20.. => {
                     let size = integer(input, 5)?;
-                    self.table.resize(size);
+                    table.resize(size);
                 }
-                _ => take(literal(input, 4, &self.table, &mut self.name, &mut self.value)?),
+                _ => {
+                    let is_known = literal_name(input, 4, table, name)?;
+                    let coded = string(input)?;
+                    // Nothing refers to it afterwards.
+                    if !is_known || is_wanted(name) {
+                        decode_string(coded, value)?;
+                        take(Field { name: is_known.then_some(&**name), value: Some(value) });
+                    }
+                }
             }
         }
         Ok(())
     }
 }
 
-/// A field whose value, at least, stands in the block: section 6.2. Its name and value are put into the buffers.
-fn literal<'b>(
-    input: &mut &[u8],
-    prefix: u32,
-    table: &Table,
-    name: &'b mut Vec<u8>,
-    value: &'b mut Vec<u8>,
-) -> Result<Field<'b>, Broken> {
-    let is_known = match integer(input, prefix)? {
-        0 => {
-            string(input, name)?;
-            true
-        }
+/// The name of a field whose value, at least, stands in the block: section 6.2. It is put into the buffer; returns
+/// whether it is known.
+fn literal_name(input: &mut &[u8], prefix: u32, table: &Table, name: &mut Vec<u8>) -> Result<bool, Broken> {
+    match integer(input, prefix)? {
+        0 => decode_string(string(input)?, name).map(|()| true),
         index => {
             let known = table.get(index).and_then(|field| field.name);
             name.clear();
             name.extend_from_slice(known.unwrap_or_default());
-            known.is_some()
+            Ok(known.is_some())
         }
-    };
-    string(input, value)?;
-    let name: &[u8] = name;
-    Ok(Field { name: is_known.then_some(name), value: Some(value) })
+    }
 }
 
 /// Section 5.1: in the last bits of the first byte, or in those that follow it.
@@ -128,12 +139,17 @@ fn integer(input: &mut &[u8], prefix: u32) -> Result<usize, Broken> {
     Ok(value)
 }
 
-/// Section 5.2: plain or in the Huffman code. It takes the place of what is in the buffer.
-fn string(input: &mut &[u8], into: &mut Vec<u8>) -> Result<(), Broken> {
+/// Section 5.2: a string as it stands in the block, and whether that is in the Huffman code.
+fn string<'b>(input: &mut &'b [u8]) -> Result<(bool, &'b [u8]), Broken> {
     let is_coded = input.first().ok_or(Broken)? & 0x80 != 0;
     let length = integer(input, 7)?;
     let (bytes, rest) = input.split_at_checked(length).ok_or(Broken)?;
     *input = rest;
+    Ok((is_coded, bytes))
+}
+
+/// It takes the place of what is in the buffer.
+fn decode_string((is_coded, bytes): (bool, &[u8]), into: &mut Vec<u8>) -> Result<(), Broken> {
     into.clear();
     if is_coded {
         httlib_huffman::decode(bytes, into, DecoderSpeed::FiveBits).map_err(|_| Broken)

@@ -14,7 +14,8 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn fields(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, Broken> {
     let mut fields = Vec::new();
     let text = |known: Option<&[u8]>| String::from_utf8_lossy(known.unwrap_or(b"?")).into_owned();
-    let result = decoder.decode(block, |field| fields.push(format!("{}: {}", text(field.name), text(field.value))));
+    let result =
+        decoder.decode(block, |_| true, |field| fields.push(format!("{}: {}", text(field.name), text(field.value))));
     result.map(|()| fields)
 }
 
@@ -206,7 +207,7 @@ proptest! {
         let mut decoder = Decoder::new();
         for block in blocks {
             let mut count = 0;
-            let _ = decoder.decode(&block, |_| count += 1);
+            let _ = decoder.decode(&block, |_| true, |_| count += 1);
             prop_assert!(count <= block.len());
             prop_assert!(decoder.table.size() <= table::SIZE_MAX);
         }
@@ -231,7 +232,7 @@ proptest! {
         }
         block.extend(coded);
         let mut found = None;
-        Decoder::new().decode(&block, |field| found = field.value.map(<[u8]>::to_vec)).expect("a block");
+        Decoder::new().decode(&block, |_| true, |field| found = field.value.map(<[u8]>::to_vec)).expect("a block");
         prop_assert_eq!(found, Some(text));
     }
 }
