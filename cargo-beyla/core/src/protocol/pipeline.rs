@@ -125,6 +125,10 @@ impl<T> Pipeline<T> {
         self.pending.back_mut()
     }
 
+    pub(super) fn get(&self, place: usize) -> Option<&Exchange<T>> {
+        self.pending.get(place)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Exchange<T>> {
         self.pending.iter()
     }

@@ -53,11 +53,18 @@ impl Http2 {
                     if *length == 0 {
                         *start = Start::of(segment, offset);
                     }
-                    let read = (HEADER - *length).min(input.len());
-                    bytes[*length..*length + read].copy_from_slice(&input[..read]);
-                    *length += read;
-                    if *length == HEADER {
-                        let (header, start) = (Header::parse(bytes), *start);
+                    let (read, header) = match input.first_chunk() {
+                        // As a rule all of it lies here.
+                        Some(whole) if *length == 0 => (HEADER, Some(Header::parse(whole))),
+                        _ => {
+                            let read = (HEADER - *length).min(input.len());
+                            bytes[*length..*length + read].copy_from_slice(&input[..read]);
+                            *length += read;
+                            (read, (*length == HEADER).then(|| Header::parse(bytes)))
+                        }
+                    };
+                    if let Some(header) = header {
+                        let start = *start;
                         self.begin_frame(direction, header, start, Some(segment), messages);
                     }
                     read

@@ -89,12 +89,19 @@ impl Postgresql {
                     if *length == 0 {
                         *start = Start::of(segment, offset);
                     }
-                    let read = (HEAD - *length).min(input.len());
-                    bytes[*length..*length + read].copy_from_slice(&input[..read]);
-                    *length += read;
-                    if *length == HEAD {
-                        let (bytes, start) = (*bytes, *start);
-                        self.begin_message(direction, bytes, start, segment, messages);
+                    let (read, head) = match input.first_chunk() {
+                        // As a rule all of it lies here.
+                        Some(whole) if *length == 0 => (HEAD, Some(*whole)),
+                        _ => {
+                            let read = (HEAD - *length).min(input.len());
+                            bytes[*length..*length + read].copy_from_slice(&input[..read]);
+                            *length += read;
+                            (read, Some(*bytes).filter(|_| *length == HEAD))
+                        }
+                    };
+                    if let Some(head) = head {
+                        let start = *start;
+                        self.begin_message(direction, head, start, segment, messages);
                     }
                     read
                 }

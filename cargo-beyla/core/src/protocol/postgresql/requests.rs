@@ -150,7 +150,7 @@ impl Postgresql {
 
     /// Says what the command at this place asks for, if that is not said and anybody waits for it.
     pub(super) fn announce(&mut self, place: usize, messages: &mut dyn Messages) {
-        let Some(exchange) = self.pipeline.iter().nth(place) else { return };
+        let Some(exchange) = self.pipeline.get(place) else { return };
         if exchange.is_announced() || exchange.own.is_silent() {
             return;
         }
