@@ -13,4 +13,5 @@ pub mod stack;
 pub mod summary;
 pub mod system_call;
 pub mod test;
+pub mod tls;
 pub mod trace_context;
