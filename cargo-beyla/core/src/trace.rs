@@ -213,6 +213,7 @@ impl Trace {
             Event::Stack(_)
             | Event::Vtable(_)
             | Event::Exec(_)
+            | Event::Key(_)
             | Event::Ready(_)
             | Event::Failed(_)
             | Event::Unknown(_) => {}

@@ -7,10 +7,12 @@
 #![no_std]
 
 mod explain;
+mod keys;
 mod processes;
 mod tasks;
 
 pub use explain::*;
+pub use keys::*;
 pub use processes::*;
 pub use tasks::*;
 
@@ -109,6 +111,8 @@ kinds! {
     DELIVERED = 19;
     /// [`super::Spawned`]
     SPAWNED = 20;
+    /// [`super::Key`]
+    KEY = 21;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
