@@ -37,6 +37,7 @@ pub fn request(id: u64, path: &str) -> Request {
             client: tcp("127.0.0.1:50000"),
             proxy: None,
             owner: None,
+            tls: None,
         }),
         protocol: "http/1.1",
         stream: None,

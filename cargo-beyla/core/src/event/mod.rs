@@ -16,6 +16,7 @@ mod parent;
 mod table;
 mod test_run;
 
+pub(crate) use captured::frame_piece;
 pub(crate) use endpoint::unix_name;
 
 pub use captured::{Captured, Pieces, frame_pieces};

@@ -1,0 +1,222 @@
+//! A connection over TLS: both of its directions, and whether they can be read.
+
+use super::half::{Half, Reading};
+use super::handshake::Handshake;
+use super::keys::Keys;
+use super::layer::Carried;
+use super::record::content;
+use crate::event::Captured;
+use crate::model::connection::{Party, Role};
+use crate::model::tls::{Sealing, Unreadable};
+use crate::transport::segment::{Arrival, Direction, Segment};
+
+/// The calls that are remembered while nobody knows whether the connection can be read.
+const CALLS_MAX: usize = 256;
+
+/// How often the client may go on after an answer before the connection is given up: with its second message of the
+/// handshake, its first request, and once more. A process that has answered had its keys before.
+const TURNS_MAX: usize = 3;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct TlsConnection {
+    process: u32,
+    halves: [Half; 2],
+    handshake: Handshake,
+    standing: Standing,
+    /// The offset behind the last byte of each direction.
+    ends: [u64; 2],
+}
+
+/// Whether the connection can be read.
+#[derive(Debug)]
+enum Standing {
+    /// That is not known yet.
+    Pending(Pending),
+    Read,
+    /// It cannot.
+    Sealed,
+}
+
+/// What happens until then.
+#[derive(Debug, Default)]
+struct Pending {
+    /// The calls since the client has sent something that is sealed.
+    calls: Vec<SealedCall>,
+    turns: usize,
+    /// The last call before them, in nanoseconds.
+    last_ns: Option<u64>,
+}
+
+/// What a call moved.
+#[derive(Debug)]
+struct SealedCall {
+    direction: Direction,
+    start: u64,
+    length: u64,
+    begin_ns: u64,
+    end_ns: u64,
+    arrived_ns: Option<u64>,
+    last_arrived_ns: Option<u64>,
+}
+
+impl TlsConnection {
+    /// Both directions begin at these offsets.
+    pub(super) fn new(role: Role, process: u32, starts: [u64; 2]) -> Self {
+        let [request, response] = starts;
+        Self {
+            process,
+            halves: [Half::new(Direction::Request, request), Half::new(Direction::Response, response)],
+            handshake: Handshake::new(role),
+            standing: Standing::Pending(Pending::default()),
+            ends: starts,
+        }
+    }
+
+    /// It was open before anybody watched.
+    pub(super) fn joined(role: Role, starts: [u64; 2], to: &mut dyn Carried) -> Self {
+        let mut connection = Self::new(role, 0, starts);
+        connection.standing = Standing::Sealed;
+        to.unreadable(Unreadable::OpenBefore);
+        connection
+    }
+
+    /// A call of this thread moved bytes.
+    pub(super) fn segment(&mut self, segment: &Segment<'_>, thread: u32, keys: &mut Keys, to: &mut dyn Carried) {
+        self.ends[segment.direction as usize] = segment.end();
+        if let Standing::Sealed = self.standing {
+            return to.sealed(segment);
+        }
+        let (half, mut reading) = self.half(segment.direction, thread, keys, to);
+        half.segment(segment, &mut reading);
+        if let Standing::Pending(pending) = &mut self.standing {
+            pending.add(segment);
+        }
+        self.decide(keys, to);
+    }
+
+    /// Bytes moved without a record.
+    pub(super) fn gap(&mut self, direction: Direction, length: u64, keys: &mut Keys, to: &mut dyn Carried) {
+        let end = &mut self.ends[direction as usize];
+        let at = *end;
+        *end = end.saturating_add(length);
+        if !matches!(self.standing, Standing::Sealed) {
+            let (half, mut reading) = self.half(direction, 0, keys, to);
+            half.gap(at, length, &mut reading);
+        }
+    }
+
+    /// A thread of the process has set up a key.
+    pub(super) fn key_came(&mut self, thread: u32, keys: &mut Keys, to: &mut dyn Carried) {
+        if matches!(self.standing, Standing::Sealed) {
+            return;
+        }
+        for direction in [Direction::Request, Direction::Response] {
+            let (half, mut reading) = self.half(direction, thread, keys, to);
+            half.key_came(&mut reading);
+        }
+        self.decide(keys, to);
+    }
+
+    /// Nothing follows any more. `closed_by` has closed the connection, if it was.
+    pub(super) fn stop(&mut self, closed_by: Option<Party>, keys: &mut Keys, to: &mut dyn Carried) {
+        if let Standing::Pending(pending) = &self.standing
+            && !pending.calls.is_empty()
+        {
+            self.give_up(keys, to);
+        }
+        if matches!(self.standing, Standing::Read) {
+            for direction in [Direction::Request, Direction::Response] {
+                let end = self.ends[direction as usize];
+                let (half, mut reading) = self.half(direction, 0, keys, to);
+                half.stop(end, &mut reading);
+            }
+        }
+        self.handshake.closed(closed_by, to);
+    }
+
+    fn half<'a>(
+        &'a mut self,
+        direction: Direction,
+        thread: u32,
+        keys: &'a mut Keys,
+        to: &'a mut dyn Carried,
+    ) -> (&'a mut Half, Reading<'a>) {
+        let reading = Reading { keys, process: self.process, thread, handshake: &mut self.handshake, to };
+        (&mut self.halves[direction as usize], reading)
+    }
+
+    /// Decides whether the connection can be read, as soon as that is known.
+    fn decide(&mut self, keys: &Keys, to: &mut dyn Carried) {
+        let Standing::Pending(pending) = &self.standing else { return };
+        if self.halves.iter().any(Half::has_data) || self.handshake.has_begun() {
+            self.standing = Standing::Read;
+            return;
+        }
+        let is_out_of_reach = matches!(self.handshake.sealing(), Some(Sealing::ChaCha20 | Sealing::Other));
+        let is_long = pending.turns >= TURNS_MAX || pending.calls.len() >= CALLS_MAX;
+        let is_over = is_out_of_reach || is_long || self.halves.iter().any(Half::has_overflowed);
+        if is_over && !pending.calls.is_empty() {
+            self.give_up(keys, to);
+        }
+    }
+
+    /// The connection cannot be read.
+    fn give_up(&mut self, keys: &Keys, to: &mut dyn Carried) {
+        let Standing::Pending(pending) = std::mem::replace(&mut self.standing, Standing::Sealed) else { return };
+        if let Some(last_ns) = pending.last_ns {
+            self.handshake.secured(last_ns, to);
+        }
+        let cipher = self.handshake.tls().cipher;
+        let reason = match cipher.map(|cipher| (cipher, cipher.sealing())) {
+            Some((cipher, Sealing::ChaCha20 | Sealing::Other)) => Unreadable::Cipher(cipher),
+            _ if keys.count(self.process) == 0 => Unreadable::NoKeySeen,
+            _ => Unreadable::KeyNotFound,
+        };
+        to.unreadable(reason);
+        // What waits for its key is needed no more.
+        self.halves = [Half::new(Direction::Request, 0), Half::new(Direction::Response, 0)];
+        for call in &pending.calls {
+            to.sealed(&call.segment());
+        }
+    }
+}
+
+impl Pending {
+    fn add(&mut self, segment: &Segment<'_>) {
+        let is_sealed = segment.beginning().first() == Some(&content::APPLICATION_DATA);
+        if self.calls.is_empty() && !(is_sealed && segment.direction == Direction::Request) {
+            self.last_ns = Some(segment.end_ns);
+            return;
+        }
+        let is_turn = self.calls.last().is_none_or(|last| last.direction == Direction::Response);
+        self.turns += usize::from(is_turn && segment.direction == Direction::Request);
+        if self.calls.len() < CALLS_MAX {
+            self.calls.push(SealedCall {
+                direction: segment.direction,
+                start: segment.start,
+                length: segment.length(),
+                begin_ns: segment.begin_ns,
+                end_ns: segment.end_ns,
+                arrived_ns: segment.arrived_at(segment.start),
+                last_arrived_ns: segment.last_arrived(),
+            });
+        }
+    }
+}
+
+impl SealedCall {
+    fn segment(&self) -> Segment<'static> {
+        Segment {
+            direction: self.direction,
+            start: self.start,
+            begin_ns: self.begin_ns,
+            end_ns: self.end_ns,
+            length: self.length,
+            captured: Captured::first(&[]),
+            before: 0,
+            tail: None,
+            arrival: Arrival::Record { first_ns: self.arrived_ns, last_ns: self.last_arrived_ns },
+        }
+    }
+}

@@ -1,0 +1,535 @@
+//! One direction of a connection over TLS: cipher text -> what the application says.
+
+use std::collections::VecDeque;
+
+use super::handshake::Handshake;
+use super::key::Nonce;
+use super::keys::{Keys, Wanted};
+use super::layer::Carried;
+use super::messages::Messages;
+use super::open::{Form, Open};
+use super::record::{HEADER, Header, OutOfStep, Partial, Payload, Record, Times, content};
+use crate::event::{Captured, frame_piece};
+use crate::model::tls::Sealing;
+use crate::transport::segment::{Arrival, Direction, Segment};
+
+/// What may wait for its key in one direction: records, and bytes of them.
+const WAITING_MAX: usize = 64;
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
+/// Of the records that wait, the first ones are tried with a new key.
+const TRIED_MAX: usize = 8;
+
+/// The records that are tried in one call to find the step again.
+const FOUND_MAX: usize = 64;
+
+/// The beginning of a message of TLS 1.3 by which a direction changes its key: RFC 8446, section 4.6.3.
+const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
+
+/// What one direction of a connection needs of the others while it reads.
+pub(super) struct Reading<'a> {
+    pub(super) keys: &'a mut Keys,
+    /// Whose keys are tried, and the thread whose keys come first.
+    pub(super) process: u32,
+    pub(super) thread: u32,
+    pub(super) handshake: &'a mut Handshake,
+    pub(super) to: &'a mut dyn Carried,
+}
+
+/// One direction.
+#[derive(Debug)]
+pub(super) struct Half {
+    direction: Direction,
+    /// The record at hand; `None` while nobody knows where one begins.
+    record: Option<Partial>,
+    /// Bytes were missed, and no record has proved itself since.
+    lost: Option<Lost>,
+    /// Records since the last one that was opened.
+    passed_over: u64,
+    /// Whether the sender has said that it seals what follows.
+    has_changed_cipher: bool,
+    /// Records since then, or since the first one that was sealed.
+    count: u64,
+    open: Option<Open>,
+    /// Whether every record since the last one that was opened is known as a whole.
+    is_pristine: bool,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// Whether more had to wait than there is room for.
+    has_overflowed: bool,
+    /// How much the application has said.
+    plain: u64,
+    has_data: bool,
+    messages: Messages,
+    is_finished: bool,
+}
+
+/// Where the step was lost.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    /// Offset of the first byte that belongs to no record that was read.
+    from: u64,
+    /// The number of the record there under its key, if that is known.
+    number: Option<u64>,
+}
+
+/// A record that waits for its key.
+#[derive(Debug)]
+struct Waiting {
+    record: Record,
+    number: u64,
+    /// Keys with a lower number have been tried.
+    tried: u64,
+}
+
+enum Verdict {
+    Opened(Nonce),
+    /// It is not known as a whole, so nothing can prove what it is.
+    Hole,
+    Wait,
+}
+
+impl Half {
+    /// Its first record begins at this offset, behind so much that was not sealed.
+    pub(super) fn new(direction: Direction, at: u64) -> Self {
+        Self {
+            direction,
+            record: Some(Partial::at(at, Payload::default())),
+            lost: None,
+            passed_over: 0,
+            has_changed_cipher: false,
+            count: 0,
+            open: None,
+            is_pristine: true,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            has_overflowed: false,
+            plain: at,
+            has_data: false,
+            messages: Messages::default(),
+            is_finished: false,
+        }
+    }
+
+    /// Whether anything that the application says has been read.
+    pub(super) fn has_data(&self) -> bool {
+        self.has_data
+    }
+
+    pub(super) fn has_overflowed(&self) -> bool {
+        self.has_overflowed
+    }
+
+    /// A call moved bytes.
+    pub(super) fn segment(&mut self, segment: &Segment<'_>, reading: &mut Reading<'_>) {
+        let mut at = segment.start;
+        for (offset, bytes) in segment.pieces() {
+            self.skip(at, offset - at, Some(segment), reading);
+            self.feed(offset, bytes, segment, reading);
+            at = offset + bytes.len() as u64;
+        }
+        self.skip(at, segment.end() - at, Some(segment), reading);
+    }
+
+    /// Bytes moved without a record.
+    pub(super) fn gap(&mut self, at: u64, length: u64, reading: &mut Reading<'_>) {
+        self.skip(at, length, None, reading);
+    }
+
+    /// The process has set up another key.
+    pub(super) fn key_came(&mut self, reading: &mut Reading<'_>) {
+        self.open_waiting(reading);
+    }
+
+    /// Nothing follows any more.
+    pub(super) fn stop(&mut self, end: u64, reading: &mut Reading<'_>) {
+        self.drop_waiting(self.waiting.len(), reading);
+        if let Some(lost) = self.lost.take() {
+            self.miss(end.saturating_sub(lost.from), reading);
+        }
+    }
+
+    fn feed(&mut self, mut offset: u64, mut bytes: &[u8], segment: &Segment<'_>, reading: &mut Reading<'_>) {
+        while !bytes.is_empty() {
+            let Some(record) = &mut self.record else {
+                let Some(skipped) = self.find(bytes, reading) else { return };
+                (offset, bytes) = (offset + skipped as u64, &bytes[skipped..]);
+                self.record = Some(Partial::at(offset, Payload::default()));
+                continue;
+            };
+            if record.is_new() {
+                record.swap_room(&mut reading.keys.scratch);
+            }
+            match record.feed(offset, bytes, segment) {
+                Ok(taken) => {
+                    (offset, bytes) = (offset + taken as u64, &bytes[taken..]);
+                    self.moved(reading);
+                }
+                Err(OutOfStep) => {
+                    // What is here may be the beginning of another record, but not of this one.
+                    let skipped = bytes.len().min(1);
+                    (offset, bytes) = (offset + skipped as u64, &bytes[skipped..]);
+                    self.lose(reading);
+                }
+            }
+        }
+        if let Some(record) = self.record.as_mut().filter(|record| record.is_new()) {
+            record.swap_room(&mut reading.keys.scratch);
+        }
+    }
+
+    fn skip(&mut self, mut offset: u64, mut length: u64, segment: Option<&Segment<'_>>, reading: &mut Reading<'_>) {
+        while length > 0 {
+            let Some(record) = &mut self.record else { return };
+            let Ok(skipped) = record.skip(offset, length, segment) else { return self.lose(reading) };
+            (offset, length) = (offset + skipped, length - skipped);
+            self.moved(reading);
+        }
+    }
+
+    /// Nobody knows any more where a record begins.
+    fn lose(&mut self, reading: &mut Reading<'_>) {
+        let Some(record) = self.record.take() else { return };
+        let number = self.open.as_ref().and_then(|open| open.next).map(|next| next + self.passed_over);
+        self.lost.get_or_insert(Lost { from: record.offset(), number });
+        self.is_pristine = false;
+        self.messages.lose();
+        if let Some(open) = &mut self.open {
+            open.is_trusted = false;
+        }
+        reading.keys.scratch = record.into_room();
+    }
+
+    /// Where in these bytes a record begins. It proves itself later.
+    fn find(&self, bytes: &[u8], reading: &Reading<'_>) -> Option<usize> {
+        let form = self.open.as_ref().map(|open| open.form).or(reading.handshake.form()).unwrap_or(Form::Tls13);
+        let mut guess = None;
+        let mut tried = 0;
+        for start in memchr::memchr_iter(content::APPLICATION_DATA, bytes) {
+            let Some(header) = bytes[start..].first_chunk().and_then(|head| Header::parse(*head)) else { continue };
+            let payload = &bytes[start + HEADER..];
+            if form.text_length(header.length()).is_none() {
+                continue;
+            }
+            match (payload.split_at_checked(header.length()), &self.open) {
+                (Some((payload, _)), Some(open)) if open.opens(header, payload) => return Some(start),
+                (Some((_, behind)), None) if may_begin_record(behind) => return Some(start),
+                (None, _) if guess.is_none() => guess = Some(start),
+                _ => {}
+            }
+            tried += 1;
+            if tried > FOUND_MAX {
+                break;
+            }
+        }
+        guess
+    }
+
+    /// Bytes of the record at hand have moved.
+    fn moved(&mut self, reading: &mut Reading<'_>) {
+        let record = self.record.as_mut().and_then(|record| record.take_if_moved(&mut reading.keys.scratch));
+        if let Some(record) = record {
+            self.read(record, reading);
+        }
+    }
+
+    fn read(&mut self, record: Record, reading: &mut Reading<'_>) {
+        let is_tls13 = reading.handshake.form() == Some(Form::Tls13);
+        let kind = record.header.content();
+        if kind == content::CHANGE_CIPHER_SPEC {
+            if !is_tls13 {
+                self.change_cipher();
+            }
+        } else if kind == content::APPLICATION_DATA || (self.has_changed_cipher && !is_tls13) {
+            return self.read_sealed(record, reading);
+        } else if self.lost.is_none() {
+            if record.is_whole() {
+                self.content(kind, &record.payload.bytes, record.times, reading);
+            } else {
+                self.messages.lose();
+            }
+        }
+        reading.keys.scratch = record.payload;
+    }
+
+    /// The records that follow are under a new key, of TLS 1.2.
+    fn change_cipher(&mut self) {
+        self.has_changed_cipher = true;
+        self.count = 0;
+        self.open = None;
+        self.is_pristine = true;
+        self.messages.restart();
+    }
+
+    /// Messages or an alert.
+    fn content(&mut self, kind: u8, bytes: &[u8], times: Times, reading: &mut Reading<'_>) {
+        let Reading { handshake, to, .. } = reading;
+        match kind {
+            content::HANDSHAKE => self.messages.read(bytes, |kind, body| {
+                self.is_finished |= kind == super::messages::FINISHED;
+                handshake.message(self.direction, (kind, body), times, &mut **to);
+            }),
+            content::ALERT => handshake.alert(self.direction, bytes, &mut **to),
+            _ => {}
+        }
+    }
+
+    fn read_sealed(&mut self, record: Record, reading: &mut Reading<'_>) {
+        // The first that TLS 1.2 seals is the end of its handshake.
+        let is_finished = self.count == 0 && record.header.content() == content::HANDSHAKE;
+        let finished_ns = (is_finished && self.lost.is_none()).then_some(record.times.end_ns);
+        let mut waiting = Waiting { record, number: self.count, tried: 0 };
+        self.count += 1;
+        if !self.waiting.is_empty() {
+            self.wait(waiting, reading);
+            self.open_waiting(reading);
+        } else {
+            match self.judge(&mut waiting, self.is_pristine, reading) {
+                Verdict::Opened(nonce) => self.opened(waiting.record, &nonce, reading),
+                Verdict::Hole => self.pass_over(waiting.record, reading),
+                Verdict::Wait if self.lost.is_some() && self.open.is_some() => {
+                    // It was a guess, and is no record.
+                    self.record = None;
+                    reading.keys.scratch = waiting.record.payload;
+                }
+                Verdict::Wait => self.wait(waiting, reading),
+            }
+        }
+        if let Some(finished_ns) = finished_ns {
+            self.is_finished = true;
+            reading.handshake.finished(self.direction, finished_ns, reading.to);
+        }
+    }
+
+    fn wait(&mut self, waiting: Waiting, reading: &mut Reading<'_>) {
+        self.waiting_bytes += waiting.record.payload.bytes.len();
+        self.waiting.push_back(waiting);
+        while self.waiting.len() > WAITING_MAX || self.waiting_bytes > WAITING_BYTES_MAX {
+            self.has_overflowed = true;
+            self.is_pristine = false;
+            self.drop_waiting(1, reading);
+        }
+    }
+
+    /// Which nonce a record has. `is_pristine`: every record since the last one that was opened is known.
+    fn judge(&mut self, waiting: &mut Waiting, is_pristine: bool, reading: &mut Reading<'_>) -> Verdict {
+        let Waiting { record, number, tried } = waiting;
+        if let Some(open) = &mut self.open
+            && let Some(nonce) = open.nonce_of(record, self.lost.is_some())
+        {
+            return Verdict::Opened(nonce);
+        }
+        if !record.is_whole() {
+            return Verdict::Hole;
+        }
+        let length = match reading.handshake.sealing() {
+            Some(Sealing::AesGcm { key_length }) => Some(key_length),
+            Some(Sealing::ChaCha20) => return Verdict::Wait,
+            // Its name is not known here, or the server's hello is not.
+            Some(Sealing::Other) | None => None,
+        };
+        let forms: &[Form] = match reading.handshake.form() {
+            Some(Form::Tls13) => &[Form::Tls13],
+            Some(Form::Tls12) => &[Form::Tls12],
+            None => &[Form::Tls13, Form::Tls12],
+        };
+        let Reading { keys, process, thread, handshake, .. } = reading;
+        let wanted = Wanted { process: *process, thread: *thread, from: *tried, length };
+        *tried = keys.count(*process);
+        let proven = keys.find(wanted, |key| {
+            let nonce = |form: &Form| Some((*form, form.prove(key, record.header, &record.payload.bytes, *number)?));
+            forms.iter().find_map(nonce)
+        });
+        let Some(proven) = proven else { return Verdict::Wait };
+        let (form, nonce) = proven.by;
+        handshake.opened_by(proven.library);
+        self.messages.restart();
+        self.open = Some(Open::new(proven.key, form, nonce, is_pristine));
+        Verdict::Opened(nonce)
+    }
+
+    /// Tries to open what waits.
+    fn open_waiting(&mut self, reading: &mut Reading<'_>) {
+        let mut place = 0;
+        let mut is_pristine = self.is_pristine;
+        while place < self.waiting.len().min(TRIED_MAX) {
+            let Some(mut waiting) = self.waiting.remove(place) else { return };
+            match self.judge(&mut waiting, is_pristine, reading) {
+                Verdict::Opened(nonce) => {
+                    self.waiting_bytes -= waiting.record.payload.bytes.len();
+                    self.drop_waiting(place, reading);
+                    self.opened(waiting.record, &nonce, reading);
+                    (place, is_pristine) = (0, self.is_pristine);
+                }
+                Verdict::Hole => {
+                    is_pristine = false;
+                    self.waiting.insert(place, waiting);
+                    place += 1;
+                }
+                Verdict::Wait => {
+                    self.waiting.insert(place, waiting);
+                    place += 1;
+                }
+            }
+        }
+    }
+
+    /// The first of those that wait do so no longer.
+    fn drop_waiting(&mut self, count: usize, reading: &mut Reading<'_>) {
+        for _ in 0..count {
+            let Some(Waiting { record, .. }) = self.waiting.pop_front() else { return };
+            self.waiting_bytes -= record.payload.bytes.len();
+            self.pass_over(record, reading);
+        }
+    }
+
+    /// Nobody can tell what a record holds.
+    fn pass_over(&mut self, record: Record, reading: &mut Reading<'_>) {
+        self.is_pristine = false;
+        self.passed_over += 1;
+        let form = self.open.as_ref().map(|open| open.form);
+        // What belongs to the handshake is not missed.
+        if self.lost.is_none() && (self.has_data || self.is_finished) {
+            let form = form.or(reading.handshake.form()).unwrap_or(Form::Tls13);
+            let length = (HEADER + record.header.length()) as u64;
+            self.miss(length.saturating_sub(form.overhead()), reading);
+        }
+        reading.keys.scratch = record.payload;
+    }
+
+    /// Bytes that the application says are missing.
+    fn miss(&mut self, length: u64, reading: &mut Reading<'_>) {
+        if length > 0 {
+            self.plain += length;
+            reading.handshake.begins(reading.to);
+            reading.to.gap(self.direction, length);
+        }
+    }
+
+    /// A record has its nonce.
+    fn opened(&mut self, record: Record, nonce: &Nonce, reading: &mut Reading<'_>) {
+        let Some((form, next)) = self.open.as_ref().map(|open| (open.form, open.next)) else { return };
+        (self.is_pristine, self.passed_over) = (true, 0);
+        if let Some(lost) = self.lost.take() {
+            let length = record.at.saturating_sub(lost.from);
+            // If it is not known how many records are missing, they had 16 KiB each.
+            let known = lost.number.zip(next).and_then(|(number, next)| (next - 1).checked_sub(number));
+            let records = known.unwrap_or(length.div_ceil((1 << 14) + form.overhead()));
+            self.miss(length.saturating_sub(records.saturating_mul(form.overhead())), reading);
+        }
+        let Record { header, mut payload, times, .. } = record;
+        let Some(text_length) = form.text_length(header.length()) else { return };
+        let Some(open) = &mut self.open else { return };
+        let text = decipher(open, nonce, &mut payload, text_length);
+        let (kind, length) = match form {
+            Form::Tls12 => (Some(header.content()), text_length),
+            Form::Tls13 => inner(&payload, text, text_length),
+        };
+        match kind {
+            Some(content::APPLICATION_DATA) => open.is_trusted = true,
+            Some(_) => open.is_trusted = false,
+            // Its last byte, which says what it is, is not known.
+            None => {
+                let beginning = payload.beginning();
+                open.is_trusted = beginning.len() > KEY_UPDATE.len() && !beginning.starts_with(&KEY_UPDATE);
+            }
+        }
+        match kind {
+            Some(content::APPLICATION_DATA) | None => self.data(&payload, text, length, times, reading),
+            Some(kind) if payload.parts.len() == 1 && payload.parts[0] == (0, text_length) => {
+                let content = text..text + length;
+                self.content(kind, &payload.bytes[content], times, reading);
+            }
+            Some(_) => self.messages.lose(),
+        }
+        reading.keys.scratch = payload;
+    }
+
+    /// The application says something: so many bytes, those of the payload from `from` on.
+    fn data(&mut self, payload: &Payload, from: usize, length: usize, times: Times, reading: &mut Reading<'_>) {
+        self.has_data = true;
+        if length == 0 {
+            return;
+        }
+        reading.handshake.begins(reading.to);
+        let pieces = &mut reading.keys.pieces;
+        let captured = match payload.parts[..] {
+            [(0, known)] => Captured::first(&payload.bytes[from..][..known.min(length)]),
+            _ => {
+                pieces.clear();
+                let mut rest = &payload.bytes[from..];
+                for &(offset, known) in &payload.parts {
+                    let (piece, after) = rest.split_at(known);
+                    let piece = &piece[..known.min(length.saturating_sub(offset))];
+                    if !piece.is_empty() {
+                        frame_piece(pieces, offset as u32, piece);
+                    }
+                    rest = after;
+                }
+                Captured::in_pieces(pieces, length as u32).unwrap_or(Captured::first(&[]))
+            }
+        };
+        let segment = Segment {
+            direction: self.direction,
+            start: self.plain,
+            begin_ns: times.begin_ns,
+            end_ns: times.end_ns,
+            length: length as u64,
+            captured,
+            before: 0,
+            tail: None,
+            arrival: Arrival::Record { first_ns: times.arrived_ns, last_ns: times.last_arrived_ns },
+        };
+        self.plain += length as u64;
+        reading.to.plaintext(&segment);
+    }
+}
+
+/// Whether these bytes are none, or as a record begins.
+fn may_begin_record(bytes: &[u8]) -> bool {
+    bytes.first_chunk().map_or(bytes.is_empty(), |head| Header::parse(*head).is_some())
+}
+
+/// Deciphers what is known of a record, and leaves of `payload.parts` what is text, by its place in the text. Returns
+/// where in `payload.bytes` that begins.
+fn decipher(open: &Open, nonce: &Nonce, payload: &mut Payload, text_length: usize) -> usize {
+    let text_at = open.form.text_at();
+    let (mut at, mut from) = (0, 0);
+    let Payload { bytes, parts } = payload;
+    parts.retain_mut(|(offset, length)| {
+        let start = (*offset).max(text_at);
+        let end = (*offset + *length).min(text_at + text_length);
+        let before = start - *offset;
+        let known = *length;
+        if start >= end {
+            if end <= text_at {
+                from += known;
+            }
+            at += known;
+            return false;
+        }
+        if *offset < text_at {
+            from += before;
+        }
+        open.key.decipher(nonce, start - text_at, &mut bytes[at + before..at + before + (end - start)]);
+        at += known;
+        (*offset, *length) = (start - text_at, end - start);
+        true
+    });
+    from
+}
+
+/// The kind of what a record of TLS 1.3 holds, if that is known, and how much it holds: RFC 8446, section 5.2.
+fn inner(payload: &Payload, from: usize, text_length: usize) -> (Option<u8>, usize) {
+    let known: usize = payload.parts.iter().map(|(_, length)| length).sum();
+    let Some(&(offset, length)) = payload.parts.last().filter(|(offset, length)| offset + length == text_length) else {
+        return (None, text_length - 1);
+    };
+    let last = &payload.bytes[from..][known - length..known];
+    match last.iter().rposition(|byte| *byte != 0) {
+        Some(place) => (Some(last[place]), offset + place),
+        // All that is known of its end is padding.
+        None if offset > 0 => (None, offset - 1),
+        None => (Some(0), 0),
+    }
+}
