@@ -3,6 +3,7 @@
 pub(crate) mod call_in_flight;
 mod call_texts;
 mod calls;
+mod carried;
 mod client;
 mod closing;
 mod connection;
@@ -16,4 +17,5 @@ pub mod route;
 pub(crate) mod route_names;
 pub(crate) mod run_state;
 mod stall;
+pub(crate) mod tls;
 pub mod trace_context;

@@ -121,8 +121,8 @@ pub enum Unreadable {
 pub struct HandshakeFailure {
     /// Which end the traced process is.
     pub role: Role,
-    /// Who said so, or closed the connection if nobody did; `None` if that is not known.
-    pub by: Option<Party>,
+    /// Who said so, or closed the connection if nobody did.
+    pub by: Party,
     /// The alert, by its number in IANA's registry; `None` if there was none, or it could not be read.
     pub alert: Option<Alert>,
 }

@@ -26,6 +26,8 @@ pub(super) struct TlsConnection {
     standing: Standing,
     /// The offset behind the last byte of each direction.
     ends: [u64; 2],
+    /// What the client has sent, until the server answers.
+    hello: Option<Vec<SealedCall>>,
 }
 
 /// Whether the connection can be read.
@@ -50,7 +52,7 @@ struct Pending {
 
 /// What a call moved.
 #[derive(Debug)]
-struct SealedCall {
+pub(super) struct SealedCall {
     direction: Direction,
     start: u64,
     length: u64,
@@ -70,6 +72,7 @@ impl TlsConnection {
             handshake: Handshake::new(role),
             standing: Standing::Pending(Pending::default()),
             ends: starts,
+            hello: Some(Vec::new()),
         }
     }
 
@@ -77,26 +80,41 @@ impl TlsConnection {
     pub(super) fn joined(role: Role, starts: [u64; 2], to: &mut dyn Carried) -> Self {
         let mut connection = Self::new(role, 0, starts);
         connection.standing = Standing::Sealed;
+        connection.hello = None;
+        to.speaks_tls();
         to.unreadable(Unreadable::OpenBefore);
         connection
+    }
+
+    /// Whether the server answers in something else than TLS. If so, these calls have moved what the client has sent.
+    pub(super) fn refused(&mut self, segment: &Segment<'_>) -> Option<Vec<SealedCall>> {
+        let first = *segment.beginning().first()?;
+        let is_tls = (content::CHANGE_CIPHER_SPEC..=content::APPLICATION_DATA).contains(&first);
+        if segment.direction == Direction::Request || is_tls { None } else { self.hello.take() }
     }
 
     /// A call of this thread moved bytes.
     pub(super) fn segment(&mut self, segment: &Segment<'_>, thread: u32, keys: &mut Keys, to: &mut dyn Carried) {
         self.ends[segment.direction as usize] = segment.end();
+        match (&mut self.hello, segment.direction) {
+            (Some(hello), Direction::Request) if hello.len() < CALLS_MAX => hello.push(SealedCall::new(segment)),
+            (Some(_), Direction::Response) => self.speaks_tls(to),
+            _ => {}
+        }
         if let Standing::Sealed = self.standing {
             return to.sealed(segment);
         }
         let (half, mut reading) = self.half(segment.direction, thread, keys, to);
         half.segment(segment, &mut reading);
         if let Standing::Pending(pending) = &mut self.standing {
-            pending.add(segment);
+            pending.add(segment, self.halves[Direction::Request as usize].sealed());
         }
         self.decide(keys, to);
     }
 
     /// Bytes moved without a record.
     pub(super) fn gap(&mut self, direction: Direction, length: u64, keys: &mut Keys, to: &mut dyn Carried) {
+        self.speaks_tls(to);
         let end = &mut self.ends[direction as usize];
         let at = *end;
         *end = end.saturating_add(length);
@@ -120,8 +138,10 @@ impl TlsConnection {
 
     /// Nothing follows any more. `closed_by` has closed the connection, if it was.
     pub(super) fn stop(&mut self, closed_by: Option<Party>, keys: &mut Keys, to: &mut dyn Carried) {
+        self.speaks_tls(to);
         if let Standing::Pending(pending) = &self.standing
             && !pending.calls.is_empty()
+            && !self.handshake.has_failed()
         {
             self.give_up(keys, to);
         }
@@ -132,7 +152,15 @@ impl TlsConnection {
                 half.stop(end, &mut reading);
             }
         }
-        self.handshake.closed(closed_by, to);
+        if let Some(by) = closed_by {
+            self.handshake.closed(by, to);
+        }
+    }
+
+    fn speaks_tls(&mut self, to: &mut dyn Carried) {
+        if self.hello.take().is_some() {
+            to.speaks_tls();
+        }
     }
 
     fn half<'a>(
@@ -156,7 +184,7 @@ impl TlsConnection {
         let is_out_of_reach = matches!(self.handshake.sealing(), Some(Sealing::ChaCha20 | Sealing::Other));
         let is_long = pending.turns >= TURNS_MAX || pending.calls.len() >= CALLS_MAX;
         let is_over = is_out_of_reach || is_long || self.halves.iter().any(Half::has_overflowed);
-        if is_over && !pending.calls.is_empty() {
+        if is_over && !pending.calls.is_empty() && !self.handshake.has_failed() {
             self.give_up(keys, to);
         }
     }
@@ -177,43 +205,50 @@ impl TlsConnection {
         // What waits for its key is needed no more.
         self.halves = [Half::new(Direction::Request, 0), Half::new(Direction::Response, 0)];
         for call in &pending.calls {
-            to.sealed(&call.segment());
+            to.sealed(&call.segment(&[]));
         }
     }
 }
 
 impl Pending {
-    fn add(&mut self, segment: &Segment<'_>) {
-        let is_sealed = segment.beginning().first() == Some(&content::APPLICATION_DATA);
-        if self.calls.is_empty() && !(is_sealed && segment.direction == Direction::Request) {
+    /// One more call; the client has sent so many records that are sealed. The first of them ends its handshake.
+    fn add(&mut self, segment: &Segment<'_>, sealed: u64) {
+        let goes_on = segment.beginning().first() == Some(&content::APPLICATION_DATA) && sealed > 0;
+        let has_begun = segment.direction == Direction::Request && (goes_on || sealed > 1);
+        if self.calls.is_empty() && !has_begun {
             self.last_ns = Some(segment.end_ns);
             return;
         }
         let is_turn = self.calls.last().is_none_or(|last| last.direction == Direction::Response);
         self.turns += usize::from(is_turn && segment.direction == Direction::Request);
         if self.calls.len() < CALLS_MAX {
-            self.calls.push(SealedCall {
-                direction: segment.direction,
-                start: segment.start,
-                length: segment.length(),
-                begin_ns: segment.begin_ns,
-                end_ns: segment.end_ns,
-                arrived_ns: segment.arrived_at(segment.start),
-                last_arrived_ns: segment.last_arrived(),
-            });
+            self.calls.push(SealedCall::new(segment));
         }
     }
 }
 
 impl SealedCall {
-    fn segment(&self) -> Segment<'static> {
+    fn new(segment: &Segment<'_>) -> Self {
+        Self {
+            direction: segment.direction,
+            start: segment.start,
+            length: segment.length(),
+            begin_ns: segment.begin_ns,
+            end_ns: segment.end_ns,
+            arrived_ns: segment.arrived_at(segment.start),
+            last_arrived_ns: segment.last_arrived(),
+        }
+    }
+
+    /// What it moved, of which the first bytes are these, as far as it moved so many.
+    pub(super) fn segment<'a>(&self, bytes: &'a [u8]) -> Segment<'a> {
         Segment {
             direction: self.direction,
             start: self.start,
             begin_ns: self.begin_ns,
             end_ns: self.end_ns,
             length: self.length,
-            captured: Captured::first(&[]),
+            captured: Captured::first(&bytes[..bytes.len().min(self.length as usize)]),
             before: 0,
             tail: None,
             arrival: Arrival::Record { first_ns: self.arrived_ns, last_ns: self.last_arrived_ns },

@@ -116,6 +116,11 @@ impl Half {
         self.has_data
     }
 
+    /// How many records were sealed so far, under the last keys.
+    pub(super) fn sealed(&self) -> u64 {
+        self.count
+    }
+
     pub(super) fn has_overflowed(&self) -> bool {
         self.has_overflowed
     }
@@ -213,7 +218,8 @@ impl Half {
             }
             match (payload.split_at_checked(header.length()), &self.open) {
                 (Some((payload, _)), Some(open)) if open.opens(header, payload) => return Some(start),
-                (Some((_, behind)), None) if may_begin_record(behind) => return Some(start),
+                // Its key may be another one by now.
+                (Some((_, behind)), _) if may_begin_record(behind) => return Some(start),
                 (None, _) if guess.is_none() => guess = Some(start),
                 _ => {}
             }
@@ -269,7 +275,7 @@ impl Half {
                 self.is_finished |= kind == super::messages::FINISHED;
                 handshake.message(self.direction, (kind, body), times, &mut **to);
             }),
-            content::ALERT => handshake.alert(self.direction, bytes, &mut **to),
+            content::ALERT => handshake.alert(self.direction, bytes, times, &mut **to),
             _ => {}
         }
     }
@@ -425,13 +431,16 @@ impl Half {
             Form::Tls12 => (Some(header.content()), text_length),
             Form::Tls13 => inner(&payload, text, text_length),
         };
+        // Data may be early, before the end of the handshake. What follows then is under another key.
+        let has_last_key = self.is_finished || !reading.handshake.has_early_data(self.direction);
         match kind {
-            Some(content::APPLICATION_DATA) => open.is_trusted = true,
+            Some(content::APPLICATION_DATA) => open.is_trusted = has_last_key,
             Some(_) => open.is_trusted = false,
             // Its last byte, which says what it is, is not known.
             None => {
                 let beginning = payload.beginning();
-                open.is_trusted = beginning.len() > KEY_UPDATE.len() && !beginning.starts_with(&KEY_UPDATE);
+                let is_known = beginning.len() > KEY_UPDATE.len() && !beginning.starts_with(&KEY_UPDATE);
+                open.is_trusted = is_known && has_last_key;
             }
         }
         match kind {

@@ -21,6 +21,8 @@ const USER_CANCELED: u8 = 90;
 pub(super) struct Handshake {
     role: Role,
     tls: Tls,
+    /// Whether the client may send data before the handshake is over.
+    has_early_data: bool,
     /// The session that the client wants to take up.
     session: Box<[u8]>,
     /// The client's first byte, in nanoseconds.
@@ -68,6 +70,7 @@ impl Handshake {
                 self.started_ns.get_or_insert(times.arrived_ns.unwrap_or(times.begin_ns));
                 if let Some(hello) = ClientHello::parse(body) {
                     self.tls.server_name = hello.server_name;
+                    self.has_early_data = hello.has_early_data;
                     self.session = hello.session;
                 }
             }
@@ -122,12 +125,21 @@ impl Handshake {
         }
     }
 
+    /// Whether data may come in this direction before the handshake is over.
+    pub(super) fn has_early_data(&self, direction: Direction) -> bool {
+        self.has_early_data && direction == Direction::Request
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }
 
     /// An end says that something is wrong, or that it sends no more.
-    pub(super) fn alert(&mut self, direction: Direction, alert: &[u8], to: &mut dyn Carried) {
+    pub(super) fn alert(&mut self, direction: Direction, alert: &[u8], times: Times, to: &mut dyn Carried) {
         let &[level, alert] = alert else { return };
         let is_end = matches!(alert, CLOSE_NOTIFY | USER_CANCELED);
         let is_fatal = !is_end && (level == FATAL || self.form() == Some(Form::Tls13));
@@ -136,20 +148,20 @@ impl Handshake {
             Direction::Response => Party::Server,
         };
         if is_fatal && !self.has_begun {
-            self.fail(Some(by), Some(Alert(alert)), to);
+            self.fail(by, Some(Alert(alert)), Some(times.end_ns), to);
         }
     }
 
     /// The connection is over; `by` has closed it.
-    pub(super) fn closed(&mut self, by: Option<Party>, to: &mut dyn Carried) {
+    pub(super) fn closed(&mut self, by: Party, to: &mut dyn Carried) {
         if !self.is_secured && !self.has_begun && self.started_ns.is_some() {
-            self.fail(by, None, to);
+            self.fail(by, None, None, to);
         }
     }
 
-    fn fail(&mut self, by: Option<Party>, alert: Option<Alert>, to: &mut dyn Carried) {
+    fn fail(&mut self, by: Party, alert: Option<Alert>, time_ns: Option<u64>, to: &mut dyn Carried) {
         if !std::mem::replace(&mut self.has_failed, true) {
-            to.failed(HandshakeFailure { role: self.role, by, alert });
+            to.failed(HandshakeFailure { role: self.role, by, alert }, time_ns);
         }
     }
 }

@@ -10,10 +10,11 @@ use crate::model::tls::{CipherSuite, Version};
 /// The most bytes of a name that are kept: a host has 253 at most.
 const NAME_MAX: usize = 255;
 
-/// `server_name`, `application_layer_protocol_negotiation`, `pre_shared_key`, `supported_versions`.
+/// `server_name`, `application_layer_protocol_negotiation`, `pre_shared_key`, `early_data`, `supported_versions`.
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const PRE_SHARED_KEY: u16 = 41;
+const EARLY_DATA: u16 = 42;
 const SUPPORTED_VERSIONS: u16 = 43;
 
 /// The random number by which a server's hello says that the client shall begin again: RFC 8446, section 4.1.3.
@@ -28,6 +29,8 @@ pub(super) struct ClientHello {
     pub(super) server_name: Option<Arc<str>>,
     /// Names the session that it wants to take up. In TLS 1.3 it means nothing.
     pub(super) session: Box<[u8]>,
+    /// Whether it sends data that it does not wait for the server with.
+    pub(super) has_early_data: bool,
 }
 
 /// The server's.
@@ -53,8 +56,10 @@ impl ClientHello {
         let _compression = input.vector8()?;
         let mut hello = Self { session, ..Self::default() };
         for (kind, mut data) in input.extensions() {
-            if kind == SERVER_NAME {
-                hello.server_name = data.server_name();
+            match kind {
+                SERVER_NAME => hello.server_name = data.server_name(),
+                EARLY_DATA => hello.has_early_data = true,
+                _ => {}
             }
         }
         Some(hello)

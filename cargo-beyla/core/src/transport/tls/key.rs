@@ -74,6 +74,20 @@ impl TrafficKey {
         }
     }
 
+    /// The tag of a record that is sealed with this nonce.
+    #[cfg(test)]
+    pub(super) fn tag(&self, nonce: &Nonce, additional_data: &[u8], text: &[u8]) -> [u8; TAG] {
+        let mut mask = Block::default();
+        mask[..12].copy_from_slice(nonce);
+        mask[15] = 1;
+        match &*self.0 {
+            Aes::Of128(aes) => aes.encrypt_block(&mut mask),
+            Aes::Of256(aes) => aes.encrypt_block(&mut mask),
+        }
+        let hash = self.hash(additional_data, text);
+        std::array::from_fn(|index| mask[index] ^ hash[index])
+    }
+
     fn hash(&self, additional_data: &[u8], text: &[u8]) -> [u8; BLOCK] {
         let mut h = Block::default();
         match &*self.0 {

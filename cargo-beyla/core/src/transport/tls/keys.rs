@@ -16,7 +16,7 @@ const WAITING_MAX: usize = 4096;
 const PROCESSES_MAX: usize = 4096;
 
 /// The keys that are tried on one record at a time.
-const TRIALS_MAX: usize = 1024;
+const TRIALS_MAX: usize = 512;
 
 /// The keys of all processes, and what the connections of a run have in common.
 #[derive(Debug, Default)]

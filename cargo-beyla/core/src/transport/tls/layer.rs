@@ -2,7 +2,7 @@
 
 use super::connection::TlsConnection;
 use super::keys::Keys;
-use super::record::HEADER;
+use super::record::{HEADER, content};
 use crate::model::connection::{Party, Role};
 use crate::model::tls::{HandshakeFailure, Tls, Unreadable};
 use crate::transport::segment::{Direction, Segment};
@@ -14,6 +14,9 @@ const TURNS_AFTER_MAX: u8 = 4;
 /// The beginning of a record with a client's hello (RFC 8446, sections 4 and 5.1), as far as the versions are fixed.
 const CLIENT_HELLO_LENGTH: usize = HEADER + 6;
 
+/// How a record with a handshake begins: RFC 8446, section 5.1.
+const HELLO: [u8; 2] = [content::HANDSHAKE, 3];
+
 /// Takes what a connection carries.
 pub trait Carried {
     /// The plaintext that moved. Its offsets count what is not sealed alone; its times are those of the calls that moved
@@ -23,8 +26,8 @@ pub trait Carried {
     /// Bytes of the plaintext moved, and nobody knows what they were.
     fn gap(&mut self, direction: Direction, length: u64);
 
-    /// The connection speaks TLS.
-    fn handshake(&mut self);
+    /// The connection speaks TLS: the server has answered so, or it is over.
+    fn speaks_tls(&mut self);
 
     /// The handshake is over at `secured_ns`, in nanoseconds, after this time, if its beginning was seen.
     fn secured(&mut self, secured_ns: u64, handshake_ns: Option<u64>);
@@ -38,8 +41,8 @@ pub trait Carried {
     /// A call moved bytes of a connection that cannot be read.
     fn sealed(&mut self, segment: &Segment<'_>);
 
-    /// The handshake has failed.
-    fn failed(&mut self, failure: HandshakeFailure);
+    /// The handshake has failed, by an alert that moved at this time, in nanoseconds, or because the connection is over.
+    fn failed(&mut self, failure: HandshakeFailure, time_ns: Option<u64>);
 }
 
 /// What one connection's bytes are wrapped in.
@@ -80,7 +83,15 @@ impl Layer {
         }
         self.ends[segment.direction as usize] = segment.end();
         match &mut self.state {
-            State::Tls(tls) => tls.segment(segment, thread, keys, to),
+            State::Tls(tls) => {
+                if let Some(hello) = tls.refused(segment) {
+                    self.state = State::Plain { turns_left: 0 };
+                    hello.iter().for_each(|call| to.plaintext(&call.segment(&HELLO)));
+                    to.plaintext(segment);
+                } else {
+                    tls.segment(segment, thread, keys, to);
+                }
+            }
             State::Undecided { .. } | State::Plain { .. } => to.plaintext(segment),
         }
     }
@@ -120,12 +131,10 @@ impl Layer {
         let begins = |connection| State::Tls(Box::new(connection));
         match &mut self.state {
             State::Undecided { was_open: true } if is_sealed(bytes) => {
-                to.handshake();
                 self.state = begins(TlsConnection::joined(self.role, starts, to));
             }
             State::Undecided { .. } if segment.direction == Direction::Request => {
-                if bytes.starts_with(&[0x16, 3]) {
-                    to.handshake();
+                if HELLO.starts_with(&bytes[..bytes.len().min(HELLO.len())]) && !bytes.is_empty() {
                     self.state = begins(TlsConnection::new(self.role, self.process, starts));
                 } else {
                     let turns_left = if self.role == Role::Client { TURNS_AFTER_MAX } else { 0 };
@@ -135,7 +144,6 @@ impl Layer {
             State::Plain { turns_left } if *turns_left > 0 => {
                 *turns_left -= 1;
                 if is_client_hello(bytes) {
-                    to.handshake();
                     self.state = begins(TlsConnection::new(self.role, self.process, starts));
                 }
             }

@@ -51,7 +51,7 @@ impl Carried for Heard {
         plain.resize(plain.len() + length as usize, None);
     }
 
-    fn handshake(&mut self) {
+    fn speaks_tls(&mut self) {
         assert!(!std::mem::replace(&mut self.is_tls, true));
     }
 
@@ -72,7 +72,7 @@ impl Carried for Heard {
         self.told[segment.direction as usize].sealed += segment.length();
     }
 
-    fn failed(&mut self, failure: HandshakeFailure) {
+    fn failed(&mut self, failure: HandshakeFailure, _: Option<u64>) {
         assert_eq!(self.failure.replace(failure), None);
     }
 }
