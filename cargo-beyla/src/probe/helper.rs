@@ -23,6 +23,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::channel::{failed, send_ready};
 use super::executable::{Executable, Executables, TaskIdPlace};
 use super::greeting::Greeting;
+use super::key_probe::KeyProbes;
 use super::programs::{Programs, ProgramsError};
 use super::request::{self, ProbeArguments, Request};
 use super::requirements::facts::Facts;
@@ -127,6 +128,7 @@ fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
         members: Vec::new(),
         capture,
         explain,
+        tls: true,
     };
     let load = |arguments: &ProbeArguments| -> Result<Programs, HelperError> {
         let mut programs = Programs::load(arguments, false, pid_namespace()?)?;
@@ -195,7 +197,8 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         programs.expect(*member)?;
     }
     // The parent builds meanwhile what is to be traced, or looks into it.
-    let Some(executables) = request::receive::<Executables>(io::stdin().lock())? else { return Ok(()) };
+    let Some(mut executables) = request::receive::<Executables>(io::stdin().lock())? else { return Ok(()) };
+    let key_probes = std::mem::take(&mut executables.key_probes);
     let explained = arguments.explain.is_some();
     let runtime = AsyncRuntime::open(executables);
     if let Ok(runtime) = &runtime {
@@ -209,6 +212,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     if explained && let Err(error) = attach_probes(runtime.as_ref(), &mut programs) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
+    let unread = attach_key_probes(&mut programs, &key_probes);
     let mut milestones = programs.take_milestones()?;
     let listening = if arguments.attach { Listening::of(pid)? } else { given };
     let Listening { tcp, unix } = &listening;
@@ -218,6 +222,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     hand_over(output, &programs, &unseen)?;
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
+    tell_failures(output, &unread)?;
 
     // System calls are watched until the process is known, by the first that it makes.
     let mut known = !arguments.attach;
@@ -240,7 +245,15 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
             Err(errno) => return Err(io::Error::from(errno).into()),
         }
         let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
-        let (told_to_end, process_ended) = (is_ready(&waited_for[0]), is_ready(&waited_for[1]));
+        let process_ended = is_ready(&waited_for[1]);
+        let mut told_to_end = false;
+        if is_ready(&waited_for[0]) {
+            // What the parent has found in libraries that were mapped since, or the end.
+            match request::receive::<Vec<KeyProbes>>(io::stdin().lock())? {
+                Some(found) => tell_failures(output, &attach_key_probes(&mut programs, &found))?,
+                None => told_to_end = true,
+            }
+        }
 
         let Milestones { executed, listening, listening_unix, connects } = Milestones::take(&mut milestones);
         if connects
@@ -301,6 +314,32 @@ fn open_process(pid: u32) -> Result<OwnedFd, HelperError> {
 fn attach_probes(runtime: Result<&AsyncRuntime, &HelperError>, programs: &mut Programs) -> Result<(), String> {
     let runtime = runtime.map_err(ToString::to_string)?;
     runtime.attach_probes(programs).map_err(|error| error.to_string())
+}
+
+/// Probes where keys for TLS are set up; why it could not, file by file.
+fn attach_key_probes(programs: &mut Programs, found: &[KeyProbes]) -> Vec<String> {
+    let failures = found.iter().filter_map(|file| {
+        let error = attach_key_probes_of(programs, file).err()?;
+        // It was about to end.
+        let is_gone = matches!(error, HelperError::NoProcess { .. });
+        (!is_gone).then(|| format!("TLS cannot be read: {error}"))
+    });
+    failures.collect()
+}
+
+fn attach_key_probes_of(programs: &mut Programs, found: &KeyProbes) -> Result<(), HelperError> {
+    let open = if found.process.is_some() { Executable::open_mapped } else { Executable::open };
+    let file = open(&found.path, invoking_uid())
+        .map_err(|source| HelperError::Executable { path: found.path.clone(), source })?;
+    if let Some(process) = found.process {
+        check_owner(process.get())?;
+    }
+    Ok(programs.attach_key_probes(&file, found)?)
+}
+
+/// Writes the records of what failed and ends nothing.
+fn tell_failures(output: &mut std::fs::File, messages: &[String]) -> io::Result<()> {
+    messages.iter().try_for_each(|message| output.write_all(&failed(message)))
 }
 
 /// What the parent has found of the async runtime. Without it the rest still works.

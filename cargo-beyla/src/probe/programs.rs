@@ -127,6 +127,7 @@ impl Programs {
             attached: arguments.attach.into(),
             adopts: adopts.into(),
             explain: arguments.explain.is_some().into(),
+            tls: arguments.tls.into(),
             long_poll_ns: arguments.explain.unwrap_or(0),
             socket_tracepoints: socket.into(),
             arrivals_by_tcp_probe: (!socket).into(),

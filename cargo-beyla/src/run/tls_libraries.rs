@@ -1,0 +1,137 @@
+//! The libraries by which traced processes speak TLS: found in what they have mapped, at the beginning or later.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use procfs::process::{MMPermissions, MMapPath, Process as ProcessFiles};
+
+use crate::probe::key_probe::{KeyProbe, KeyProbes};
+use crate::symbols::key_functions;
+use cargo_beyla_core::event::Event;
+
+/// How often a process is looked at: a library may be loaded at any time.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// For this time after it has executed its program it is looked at whenever there are records: its libraries are being
+/// mapped.
+const BEGINNING: Duration = Duration::from_millis(200);
+/// The most processes that are looked at.
+const PROCESSES_MAX: usize = 256;
+
+/// A file as a process has mapped it: its path and the number of its inode.
+type MappedFile = (PathBuf, u64);
+
+/// What is mapped, and where keys are set up in it.
+pub(crate) struct TlsLibraries {
+    /// The executables that are probed in all processes.
+    everywhere: HashSet<PathBuf>,
+    /// The probes of each file.
+    files: HashMap<MappedFile, Vec<KeyProbe>>,
+    processes: HashMap<u32, Process>,
+}
+
+struct Process {
+    began: Instant,
+    looked: Option<Instant>,
+    /// The files of it that were found.
+    files: HashSet<MappedFile>,
+}
+
+impl TlsLibraries {
+    /// Looks at `process` from now on, if there is one. `probed` has been told of already.
+    pub(crate) fn new(probed: &[KeyProbes], process: Option<u32>) -> Self {
+        let everywhere = probed.iter().filter(|file| file.process.is_none());
+        let everywhere = everywhere.filter_map(|file| file.path.canonicalize().ok()).collect();
+        let mut libraries = Self { everywhere, files: HashMap::new(), processes: HashMap::new() };
+        if let Some(number) = process {
+            libraries.begin(number);
+        }
+        libraries
+    }
+
+    fn begin(&mut self, number: u32) {
+        if number != 0 && self.processes.len() < PROCESSES_MAX {
+            let process = Process { began: Instant::now(), looked: None, files: HashSet::new() };
+            self.processes.insert(number, process);
+        }
+    }
+
+    /// Takes an event: processes begin.
+    pub(crate) fn note(&mut self, event: &Event<'_>) {
+        if let Event::Executed(executed) = event {
+            self.begin(executed.pid);
+        }
+    }
+
+    /// What is to be probed, of what processes have mapped since this was asked last.
+    pub(crate) fn look(&mut self) -> Vec<KeyProbes> {
+        let now = Instant::now();
+        let mut found = Vec::new();
+        self.processes.retain(|number, process| {
+            let is_due = process.looked.is_none_or(|looked| now - looked >= INTERVAL) || now - process.began < BEGINNING;
+            if !is_due {
+                return true;
+            }
+            process.looked = Some(now);
+            let Some(mapped) = mapped(*number) else { return false };
+            for file in mapped {
+                if self.everywhere.contains(&file.0) || !process.files.insert(file.clone()) {
+                    continue;
+                }
+                let path = as_seen_by(*number, &file.0);
+                let probes = self.files.entry(file).or_insert_with(|| key_functions::find_in_file(&path));
+                if !probes.is_empty() {
+                    found.push(KeyProbes { path, process: NonZeroU32::new(*number), probes: probes.clone() });
+                }
+            }
+            true
+        });
+        found
+    }
+}
+
+/// The files whose code a process has mapped; `None` once it has ended.
+fn mapped(process: u32) -> Option<Vec<MappedFile>> {
+    let maps = ProcessFiles::new(process.cast_signed()).and_then(|process| process.maps()).ok()?;
+    let code = maps.into_iter().filter(|map| map.perms.contains(MMPermissions::EXECUTE));
+    let files = code.filter_map(|map| match map.pathname {
+        MMapPath::Path(path) => Some((path, map.inode)),
+        _ => None,
+    });
+    Some(files.collect())
+}
+
+/// A path that leads to a process's file, whatever its root is.
+fn as_seen_by(process: u32, path: &Path) -> PathBuf {
+    let root = PathBuf::from(format!("/proc/{process}/root"));
+    if root.read_link().is_ok_and(|root| root == Path::new("/")) {
+        return path.to_owned();
+    }
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mapped_is_looked_at_once() {
+        let own = std::process::id();
+        let mapped = mapped(own).expect("we run");
+        let executable = std::env::current_exe().expect("our own path").canonicalize().expect("it is there");
+        assert!(mapped.iter().any(|(path, _)| *path == executable), "{mapped:?}");
+        assert_eq!(super::mapped(u32::MAX >> 1), None);
+
+        let mut libraries = TlsLibraries::new(&[], Some(own));
+        // We speak TLS by ring.
+        let found = libraries.look();
+        let [KeyProbes { path, process, probes }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((path, *process), (&executable, NonZeroU32::new(own)));
+        assert!(!probes.is_empty());
+        assert_eq!(libraries.look(), []);
+
+        let everywhere = [KeyProbes { path: executable, process: None, probes: probes.clone() }];
+        assert_eq!(TlsLibraries::new(&everywhere, Some(own)).look(), []);
+    }
+}
