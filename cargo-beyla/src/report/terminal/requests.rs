@@ -22,7 +22,7 @@ const SMALL_BAR: usize = 12;
 /// For requests no longer than this, columns give way; a longer one that does not fit stands beneath its row.
 const REQUEST_WIDTH: usize = 30;
 
-/// An accept wait from here on is worth a word.
+/// An accept wait, or a handshake of TLS, from here on is worth a word.
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
 /// What stands above the requests themselves.
@@ -218,6 +218,7 @@ struct Row<'a> {
     /// Why it is not whole, and how long its connection waited.
     ending: Option<(TextStyle, String)>,
     accept_wait: Option<(TextStyle, String)>,
+    handshake: Option<(TextStyle, String)>,
     /// The deadline of a gRPC call, and the message counts of one that streams.
     deadline: Option<(TextStyle, String)>,
     messages: Option<(TextStyle, String)>,
@@ -243,6 +244,8 @@ impl<'a> Row<'a> {
         let ending = ending.map(|role| (role, request.outcome.label().to_owned()));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (TextStyle::Faint, format!("+ {} accept wait", time(wait))));
+        let handshake = request.handshake_ns().filter(|&handshake| handshake >= ACCEPT_WAIT_NS);
+        let handshake = handshake.map(|took| (TextStyle::Faint, format!("+ {} TLS handshake", time(took))));
         let grpc = request.grpc.as_deref();
         let deadline = grpc.and_then(|grpc| grpc.timeout_ns).map(|timeout| format!("deadline {}", time(timeout)));
         let faint = |aside: String| (TextStyle::Faint, aside);
@@ -255,6 +258,7 @@ impl<'a> Row<'a> {
             target: format!("{method} {}", text::escape(&target)),
             ending,
             accept_wait: wait,
+            handshake,
             deadline: deadline.map(faint),
             messages: grpc.and_then(streamed_messages).map(faint),
             test: test.map(|test| text::escape(&test.name).into_owned()),
@@ -270,7 +274,7 @@ impl<'a> Row<'a> {
         });
         let mut lines: Vec<(Cell, usize)> = Vec::new();
         for (role, aside) in
-            [&self.ending, &self.accept_wait, &self.deadline, &self.messages, &test].into_iter().flatten()
+            [&self.ending, &self.accept_wait, &self.handshake, &self.deadline, &self.messages, &test].into_iter().flatten()
         {
             let columns = text::width(aside);
             match lines.last_mut() {

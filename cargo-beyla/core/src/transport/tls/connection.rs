@@ -152,7 +152,7 @@ impl TlsConnection {
                 half.stop(end, &mut reading);
             }
         }
-        if let Some(by) = closed_by {
+        if let (Some(by), Standing::Pending(_)) = (closed_by, &self.standing) {
             self.handshake.closed(by, to);
         }
     }

@@ -154,7 +154,7 @@ impl Handshake {
 
     /// The connection is over; `by` has closed it.
     pub(super) fn closed(&mut self, by: Party, to: &mut dyn Carried) {
-        if !self.is_secured && !self.has_begun && self.started_ns.is_some() {
+        if !self.is_secured && !self.has_begun {
             self.fail(by, None, None, to);
         }
     }
