@@ -44,11 +44,11 @@ async fn user(Path(id): Path<u64>) -> String {
 }
 
 /// The versions of TLS that are allowed.
-fn versions(tls: &str) -> &'static [&'static SupportedProtocolVersion] {
+fn versions(tls: &str) -> Vec<&'static SupportedProtocolVersion> {
     match tls {
-        "1.2" => &[&version::TLS12],
-        "1.3" | "chacha20" => &[&version::TLS13],
-        _ => &[&version::TLS13, &version::TLS12],
+        "1.2" => vec![&version::TLS12],
+        "1.3" | "chacha20" => vec![&version::TLS13],
+        _ => vec![&version::TLS13, &version::TLS12],
     }
 }
 
@@ -61,7 +61,7 @@ fn configuration() -> Result<ServerConfig, Box<dyn Error>> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let mut configuration = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(versions(&tls))?
+        .with_protocol_versions(&versions(&tls))?
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key.into())?;
     configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
