@@ -24,8 +24,8 @@ type MappedFile = (PathBuf, u64);
 
 /// What is mapped, and where keys are set up in it.
 pub(crate) struct TlsLibraries {
-    /// The executables that are probed in all processes.
-    everywhere: HashSet<PathBuf>,
+    /// What is probed already: executables in all processes, libraries in the one that will map them.
+    probed: HashSet<(Option<NonZeroU32>, PathBuf)>,
     /// The probes of each file.
     files: HashMap<MappedFile, Vec<KeyProbe>>,
     processes: HashMap<u32, Process>,
@@ -41,9 +41,8 @@ struct Process {
 impl TlsLibraries {
     /// Looks at `process` from now on, if there is one. `probed` has been told of already.
     pub(crate) fn new(probed: &[KeyProbes], process: Option<u32>) -> Self {
-        let everywhere = probed.iter().filter(|file| file.process.is_none());
-        let everywhere = everywhere.filter_map(|file| file.path.canonicalize().ok()).collect();
-        let mut libraries = Self { everywhere, files: HashMap::new(), processes: HashMap::new() };
+        let probed = probed.iter().filter_map(|file| Some((file.process, file.path.canonicalize().ok()?))).collect();
+        let mut libraries = Self { probed, files: HashMap::new(), processes: HashMap::new() };
         if let Some(number) = process {
             libraries.begin(number);
         }
@@ -75,14 +74,18 @@ impl TlsLibraries {
             }
             process.looked = Some(now);
             let Some(mapped) = mapped(*number) else { return false };
+            let process_number = NonZeroU32::new(*number);
             for file in mapped {
-                if self.everywhere.contains(&file.0) || !process.files.insert(file.clone()) {
+                if !process.files.insert(file.clone()) {
+                    continue;
+                }
+                if [None, process_number].iter().any(|of| self.probed.contains(&(*of, file.0.clone()))) {
                     continue;
                 }
                 let path = as_seen_by(*number, &file.0);
                 let probes = self.files.entry(file).or_insert_with(|| key_functions::find_in_file(&path));
                 if !probes.is_empty() {
-                    found.push(KeyProbes { path, process: NonZeroU32::new(*number), probes: probes.clone() });
+                    found.push(KeyProbes { path, process: process_number, probes: probes.clone() });
                 }
             }
             true
@@ -131,7 +134,9 @@ mod tests {
         assert!(!probes.is_empty());
         assert_eq!(libraries.look(), []);
 
-        let everywhere = [KeyProbes { path: executable, process: None, probes: probes.clone() }];
-        assert_eq!(TlsLibraries::new(&everywhere, Some(own)).look(), []);
+        for process in [None, NonZeroU32::new(own)] {
+            let probed = [KeyProbes { path: executable.clone(), process, probes: probes.clone() }];
+            assert_eq!(TlsLibraries::new(&probed, Some(own)).look(), []);
+        }
     }
 }
