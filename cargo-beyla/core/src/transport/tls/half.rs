@@ -6,7 +6,7 @@ use super::handshake::Handshake;
 use super::key::Nonce;
 use super::keys::{Keys, Wanted};
 use super::layer::Carried;
-use super::messages::Messages;
+use super::messages::{FINISHED, KEY_UPDATE, Messages};
 use super::open::{Form, Open};
 use super::record::{HEADER, Header, OutOfStep, Partial, Payload, Record, Times, content};
 use crate::event::{Captured, frame_piece};
@@ -24,7 +24,7 @@ const TRIED_MAX: usize = 8;
 const FOUND_MAX: usize = 64;
 
 /// The beginning of a message of TLS 1.3 by which a direction changes its key: RFC 8446, section 4.6.3.
-const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
+const KEY_UPDATE_HEAD: [u8; 4] = [KEY_UPDATE, 0, 0, 1];
 
 /// What one direction of a connection needs of the others while it reads.
 pub(super) struct Reading<'a> {
@@ -271,10 +271,17 @@ impl Half {
     fn content(&mut self, kind: u8, bytes: &[u8], times: Times, reading: &mut Reading<'_>) {
         let Reading { handshake, to, .. } = reading;
         match kind {
-            content::HANDSHAKE => self.messages.read(bytes, |kind, body| {
-                self.is_finished |= kind == super::messages::FINISHED;
-                handshake.message(self.direction, (kind, body), times, &mut **to);
-            }),
+            content::HANDSHAKE => {
+                let mut changes_key = false;
+                self.messages.read(bytes, |kind, body| {
+                    self.is_finished |= kind == FINISHED;
+                    changes_key |= kind == KEY_UPDATE;
+                    handshake.message(self.direction, (kind, body), times, &mut **to);
+                });
+                if let Some(open) = &mut self.open {
+                    open.is_trusted = open.is_last && !changes_key && self.messages.are_known();
+                }
+            }
             content::ALERT => handshake.alert(self.direction, bytes, times, &mut **to),
             _ => {}
         }
@@ -350,7 +357,7 @@ impl Half {
         let (form, nonce) = proven.by;
         handshake.opened_by(proven.library);
         self.messages.restart();
-        self.open = Some(Open::new(proven.key, form, nonce, is_pristine));
+        self.open = Some(Open::new(proven.key, form, nonce, is_pristine, self.is_finished));
         Verdict::Opened(nonce)
     }
 
@@ -439,7 +446,7 @@ impl Half {
             // Its last byte, which says what it is, is not known.
             None => {
                 let beginning = payload.beginning();
-                let is_known = beginning.len() > KEY_UPDATE.len() && !beginning.starts_with(&KEY_UPDATE);
+                let is_known = beginning.len() > KEY_UPDATE_HEAD.len() && !beginning.starts_with(&KEY_UPDATE_HEAD);
                 open.is_trusted = is_known && has_last_key;
             }
         }

@@ -6,6 +6,7 @@ pub(super) const CLIENT_HELLO: u8 = 1;
 pub(super) const SERVER_HELLO: u8 = 2;
 pub(super) const ENCRYPTED_EXTENSIONS: u8 = 8;
 pub(super) const FINISHED: u8 = 20;
+pub(super) const KEY_UPDATE: u8 = 24;
 
 /// The longest message that is kept, in bytes. Hellos with keys that withstand quantum computers have about 2,000.
 const KEPT_MAX: usize = 16 * 1024;
@@ -49,6 +50,11 @@ impl Messages {
                 *self = Self::default();
             }
         }
+    }
+
+    /// Whether it is known what the messages are.
+    pub(super) fn are_known(&self) -> bool {
+        !self.is_lost
     }
 
     /// Bytes of messages are missing.

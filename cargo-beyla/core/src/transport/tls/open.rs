@@ -71,12 +71,14 @@ pub(super) struct Open {
     pub(super) next: Option<u64>,
     /// Whether the next record is under this key without doubt.
     pub(super) is_trusted: bool,
+    /// Whether it has proved itself behind the end of the handshake: only a message of its own changes it then.
+    pub(super) is_last: bool,
 }
 
 impl Open {
     /// With the nonce of the record on which the key has proved itself, which `is_first` if it is the first under it.
-    pub(super) fn new(key: TrafficKey, form: Form, nonce: Nonce, is_first: bool) -> Self {
-        Self { key, form, nonce, next: is_first.then_some(1), is_trusted: false }
+    pub(super) fn new(key: TrafficKey, form: Form, nonce: Nonce, is_first: bool, is_last: bool) -> Self {
+        Self { key, form, nonce, next: is_first.then_some(1), is_trusted: false, is_last }
     }
 
     /// The nonce of the next record, if this is its key. `is_guess`: nobody knows whether it is a record at all.

@@ -129,6 +129,15 @@ fn of_a_record_that_is_captured_in_part_the_parts_are_told() {
     assert_eq!(text(&wire.closed(None).told[0].plain), "trusted 012_____89ab________ more");
 }
 
+#[test]
+fn a_key_that_has_opened_a_ticket_is_trusted_with_what_is_captured_in_part() {
+    let (mut wire, [_, mut server]) = opened(true);
+    wire.moves(Direction::Response, &server.seal(content::HANDSHAKE, &message(4, &[9; 60]), 0));
+    let record = server.data(b"HTTP/1.1 200 OK and much more");
+    wire.moves_captured(Direction::Response, &record, &[(0, 5 + 15)]);
+    assert_eq!(text(&wire.closed(None).told[1].plain), "HTTP/1.1 200 OK______________");
+}
+
 /// A connection whose first record of data is captured in part is read from the next one on.
 #[test]
 fn a_key_proves_itself_on_a_whole_record_alone() {
