@@ -69,7 +69,8 @@ fn curl_over_both_versions_of_both_protocols() {
             let data = format!("@{}", upload.display());
             assert_eq!(told(curl(&run, &[flag, "--data-binary", &data], &["/upload"])), UPLOAD.to_string());
             let download = format!("/download/{DOWNLOAD}");
-            let mut client = curl(&run, &[flag, "-o", "/dev/null", "-w", "%{size_download} %{time_total}"], &[&download]);
+            let mut client =
+                curl(&run, &[flag, "-o", "/dev/null", "-w", "%{size_download} %{time_total}"], &[&download]);
             let said = told(std::mem::replace(&mut client, Command::new("true")));
             let (size, seconds) = said.split_once(' ').expect("two numbers");
             assert_eq!(size, DOWNLOAD.to_string());
@@ -77,14 +78,17 @@ fn curl_over_both_versions_of_both_protocols() {
             let report = run.stop();
             all_read(&report, version);
             let rows: Vec<_> = report.requests.iter().map(|row| (&*row.method, &*row.path, row.status)).collect();
-            assert_eq!(rows, [
-                ("GET", "/hello", Some(200)),
-                ("GET", "/users/7", Some(200)),
-                ("GET", "/users/8", Some(200)),
-                ("GET", "/none", Some(404)),
-                ("POST", "/upload", Some(200)),
-                ("GET", &*download, Some(200)),
-            ]);
+            assert_eq!(
+                rows,
+                [
+                    ("GET", "/hello", Some(200)),
+                    ("GET", "/users/7", Some(200)),
+                    ("GET", "/users/8", Some(200)),
+                    ("GET", "/none", Some(404)),
+                    ("POST", "/upload", Some(200)),
+                    ("GET", &*download, Some(200)),
+                ]
+            );
             assert_eq!(report.requests[1].query.as_deref(), Some("a=b"));
             assert!(report.requests.iter().all(|request| request.outcome == "complete"));
             assert_eq!(report.requests[4].request_bytes.body, Some(UPLOAD as u64));
@@ -92,8 +96,11 @@ fn curl_over_both_versions_of_both_protocols() {
             let seconds: f64 = seconds.parse().expect("seconds");
             assert!((report.requests[5].total_ns as f64) < seconds * 1e9, "{} {seconds}", report.requests[5].total_ns);
             // The handshake belongs to the first request of each of the three connections.
-            let handshakes: Vec<bool> =
-                report.requests.iter().map(|row| row.tls.as_ref().is_some_and(|tls| tls.handshake_ns.is_some())).collect();
+            let handshakes: Vec<bool> = report
+                .requests
+                .iter()
+                .map(|row| row.tls.as_ref().is_some_and(|tls| tls.handshake_ns.is_some()))
+                .collect();
             assert_eq!(handshakes, [true, false, false, false, true, true]);
             assert_eq!(report.tls.as_ref().and_then(|tls| tls.handshakes).map(|all| all.count), Some(3));
             report
@@ -109,7 +116,8 @@ fn nothing_of_one_connection_is_shown_on_another() {
         let run = start(capture, "");
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let paths: Vec<String> = (0..REQUESTS).map(|request| format!("/users/{}?client={client}", request % 3)).collect();
+                let paths: Vec<String> =
+                    (0..REQUESTS).map(|request| format!("/users/{}?client={client}", request % 3)).collect();
                 let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
                 let flag = if client % 2 == 0 { "--http1.1" } else { "--http2" };
                 curl(&run, &[flag], &paths).stdout(Stdio::null()).spawn().expect("curl is installed")

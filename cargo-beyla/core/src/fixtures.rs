@@ -15,9 +15,9 @@ use crate::model::connection::{ConnectionInfo, Endpoint, Owner, StreamId};
 use crate::model::duration::Distribution;
 use crate::model::grpc::Grpc;
 use crate::model::request::{MessageBytes, Outcome, Request};
-use crate::model::tls::TlsSummary;
 use crate::model::summary::{RouteSummary, Summary, Totals, Unseen};
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
+use crate::model::tls::TlsSummary;
 use crate::model::trace_context::{SpanId, TestSpan, TraceId};
 
 /// The start of the run by `CLOCK_MONOTONIC`.

@@ -309,8 +309,9 @@ impl Trace {
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let RunState { connections, requests, mut unseen, tls, runtime, client_connections, calls: calls_count, .. } =
-            self.state;
+        let RunState {
+            connections, requests, mut unseen, tls, runtime, client_connections, calls: calls_count, ..
+        } = self.state;
         let EndedRequests { slowest, calls, statistics, suite, identities, errors, incomplete, .. } = self.ended;
         let tests = suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
         unseen.unattributed_calls = calls.unattributed;

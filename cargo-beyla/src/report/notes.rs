@@ -1,7 +1,7 @@
 //! What could not be seen or read in a run, in sentences.
 
-use super::{text, tls_notes};
 use super::units::{bytes, count, counted};
+use super::{text, tls_notes};
 use cargo_beyla_core::model::summary::{Explained, Summary, Unseen};
 
 /// What is kept where not all requests are, with its verb.

@@ -122,22 +122,24 @@ mod tests {
             of(Role::Client, Unreadable::OpenBefore, Durations::default()),
         ];
         let failure = |by, alert| HandshakeFailure { role: Role::Server, by, alert };
-        summary.tls.failed =
-            vec![(failure(Party::Client, Some(Alert(48))), 3), (failure(Party::Client, None), 1)];
+        summary.tls.failed = vec![(failure(Party::Client, Some(Alert(48))), 3), (failure(Party::Client, None), 1)];
         summary.unseen.tls_connections = 5;
-        assert_eq!(notes(&summary), [
-            "2 connections spoke TLS by a library whose keys were not seen: those requests are missing. 2.0 KiB in, \
+        assert_eq!(
+            notes(&summary),
+            [
+                "2 connections spoke TLS by a library whose keys were not seen: those requests are missing. 2.0 KiB in, \
              1.0 MiB out in 2 turns of 3.00 ms on average. What can be read is rustls with aws-lc-rs or ring, OpenSSL \
              and BoringSSL, unless --no-tls is given.",
-            "2 connections agreed on TLS_CHACHA20_POLY1305_SHA256, which is not read: those requests are missing. Have \
+                "2 connections agreed on TLS_CHACHA20_POLY1305_SHA256, which is not read: those requests are missing. Have \
              the client ask for AES-GCM, as `curl --tls13-ciphers TLS_AES_128_GCM_SHA256` does.",
-            "2 connections that the server opened spoke TLS before anybody watched, so that their keys are not known: \
+                "2 connections that the server opened spoke TLS before anybody watched, so that their keys are not known: \
              of calls on them, times and sizes are all that is known. Connect anew.",
-            "3 TLS handshakes failed: the client said `unknown_ca`, which means that it does not trust the certificate \
+                "3 TLS handshakes failed: the client said `unknown_ca`, which means that it does not trust the certificate \
              of the other.",
-            "1 TLS handshake failed: the client closed the connection before it was over.",
-            "1 connection began TLS, and the server answered in plain text, or a proxy's header came first: those \
+                "1 TLS handshake failed: the client closed the connection before it was over.",
+                "1 connection began TLS, and the server answered in plain text, or a proxy's header came first: those \
              requests are missing.",
-        ]);
+            ]
+        );
     }
 }

@@ -68,7 +68,8 @@ impl TlsLibraries {
         let now = Instant::now();
         let mut found = Vec::new();
         self.processes.retain(|number, process| {
-            let is_due = process.looked.is_none_or(|looked| now - looked >= INTERVAL) || now - process.began < BEGINNING;
+            let is_due =
+                process.looked.is_none_or(|looked| now - looked >= INTERVAL) || now - process.began < BEGINNING;
             if !is_due {
                 return true;
             }

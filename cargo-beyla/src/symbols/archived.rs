@@ -14,7 +14,9 @@ use object::elf::{
 };
 use object::read::archive::ArchiveFile;
 use object::read::elf::{ElfFile, ProgramHeader};
-use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, Relocation, RelocationFlags, RelocationTarget, SymbolKind};
+use object::{
+    LittleEndian, Object, ObjectSection, ObjectSymbol, Relocation, RelocationFlags, RelocationTarget, SymbolKind,
+};
 
 use super::calls;
 use super::image::Elf;

@@ -84,9 +84,8 @@ fn in_executable(elf: &Elf<'_>) -> Vec<u64> {
     }
     let Some(function) = function else { return Vec::new() };
     let code = |range: &std::ops::Range<u64>| {
-        let (base, segment) = executable_segments(elf).find(|(base, code)| {
-            *base <= range.start && range.end - base <= code.len() as u64
-        })?;
+        let (base, segment) = executable_segments(elf)
+            .find(|(base, code)| *base <= range.start && range.end - base <= code.len() as u64)?;
         segment.get((range.start - base) as usize..(range.end - base) as usize)
     };
     let calls = changes.iter().filter_map(|range| Some(calls::with_key(code(range)?, range.start, &[function], &[])));

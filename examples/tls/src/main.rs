@@ -34,7 +34,10 @@ fn app() -> Router {
         .route("/hello", get(|| async { "Hello world!" }))
         .route("/users/{id}", get(user))
         .route("/upload", post(|body: Bytes| async move { body.len().to_string() }))
-        .route("/download/{bytes}", get(|Path(bytes): Path<usize>| async move { Body::from(vec![b'x'; bytes.min(BYTES_MAX)]) }))
+        .route(
+            "/download/{bytes}",
+            get(|Path(bytes): Path<usize>| async move { Body::from(vec![b'x'; bytes.min(BYTES_MAX)]) }),
+        )
         .layer(DefaultBodyLimit::max(BYTES_MAX))
 }
 

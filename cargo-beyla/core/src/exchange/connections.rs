@@ -186,7 +186,14 @@ impl Connections {
             return;
         }
         let id = state.connections + state.client_connections;
-        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner, tls: None };
+        let info = ConnectionInfo {
+            id,
+            server: open.server.clone(),
+            client: open.client.clone(),
+            proxy: None,
+            owner,
+            tls: None,
+        };
         let process = owner.map_or(0, |owner| owner.pid);
         let users = CallConnection::new(Operator { process, thread: open.thread, task: open.task }, open.time_ns);
         let streams = Streams::new(Role::Client, open.receive_sequence, open.send_sequence);
@@ -216,7 +223,14 @@ impl Connections {
             return;
         }
         let id = state.connections + state.client_connections;
-        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner, tls: None };
+        let info = ConnectionInfo {
+            id,
+            server: open.server.clone(),
+            client: open.client.clone(),
+            proxy: None,
+            owner,
+            tls: None,
+        };
         self.followed.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }
 }

@@ -9,8 +9,8 @@ use cargo_beyla_events::Transfer;
 
 use crate::exchange::in_flight::Exchange;
 use crate::exchange::run_state::RunState;
-use crate::exchange::tls::SealedTurns;
 use crate::exchange::stall::Obstacle;
+use crate::exchange::tls::SealedTurns;
 use crate::model::connection::{ConnectionInfo, StreamId};
 use crate::runtime::attribution::Operator;
 use sink::MessageSink;

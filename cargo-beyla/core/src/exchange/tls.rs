@@ -1,7 +1,7 @@
 //! What is counted of TLS: connections, handshakes, and what could not be read.
 
 use crate::model::connection::Role;
-use crate::model::tls::{Durations, HandshakeFailure, TlsSummary, Unreadable, UnreadConnections};
+use crate::model::tls::{Durations, HandshakeFailure, TlsSummary, UnreadConnections, Unreadable};
 use crate::transport::segment::{Direction, Segment};
 
 /// The causes that are told apart.
@@ -50,8 +50,7 @@ impl TlsCounts {
         match self.unread(role, reason) {
             Some(unread) => unread.count += 1,
             None if has_room => {
-                let unread =
-                    UnreadConnections { role, reason, count: 1, bytes: [0; 2], turns: Durations::default() };
+                let unread = UnreadConnections { role, reason, count: 1, bytes: [0; 2], turns: Durations::default() };
                 self.0.unread.push(unread);
             }
             None => {}

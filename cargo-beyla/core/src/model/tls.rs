@@ -236,9 +236,10 @@ mod tests {
 
     #[test]
     fn versions_and_suites_have_their_names() {
-        assert_eq!([Version::TLS_1_2, Version::TLS_1_3, Version(0x0305)].map(|of| of.to_string()), [
-            "1.2", "1.3", "0x0305"
-        ]);
+        assert_eq!(
+            [Version::TLS_1_2, Version::TLS_1_3, Version(0x0305)].map(|of| of.to_string()),
+            ["1.2", "1.3", "0x0305"]
+        );
         assert_eq!(CipherSuite(0x1302).to_string(), "TLS_AES_256_GCM_SHA384");
         assert_eq!(CipherSuite(0xc013).to_string(), "0xc013");
         assert_eq!(CipherSuite(0xc02f).sealing(), Sealing::AesGcm { key_length: 16 });

@@ -115,9 +115,7 @@ pub(super) fn call<'a>(call: &'a Call, run: &RunInfo) -> CallRow<'a> {
         start_unix_ns: run.unix_ns(boundaries.start()),
         total_ns: boundaries.total(),
         phases: CallPhasesNs { connect, send, wait, pickup, receive },
-        tls: connection.tls.as_ref().map(|tls| {
-            tls::of_connection(tls, boundaries.connecting.and(tls.handshake_ns))
-        }),
+        tls: connection.tls.as_ref().map(|tls| tls::of_connection(tls, boundaries.connecting.and(tls.handshake_ns))),
         request_bytes: (*request_bytes).into(),
         response_bytes: response_bytes.map(Bytes::from),
         rows: *rows,

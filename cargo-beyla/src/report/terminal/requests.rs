@@ -273,8 +273,9 @@ impl<'a> Row<'a> {
             (TextStyle::Faint, format!("{IN}{}", text::shorten_start(test, room)))
         });
         let mut lines: Vec<(Cell, usize)> = Vec::new();
-        for (role, aside) in
-            [&self.ending, &self.accept_wait, &self.handshake, &self.deadline, &self.messages, &test].into_iter().flatten()
+        for (role, aside) in [&self.ending, &self.accept_wait, &self.handshake, &self.deadline, &self.messages, &test]
+            .into_iter()
+            .flatten()
         {
             let columns = text::width(aside);
             match lines.last_mut() {

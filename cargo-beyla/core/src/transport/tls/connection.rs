@@ -10,9 +10,6 @@ use crate::model::connection::{Party, Role};
 use crate::model::tls::{Sealing, Unreadable};
 use crate::transport::segment::{Arrival, Direction, Segment};
 
-/// The calls that are remembered while nobody knows whether the connection can be read.
-const CALLS_MAX: usize = 256;
-
 /// How often the client may go on after an answer before the connection is given up: with its second message of the
 /// handshake, its first request, and once more. A process that has answered had its keys before.
 const TURNS_MAX: usize = 3;
@@ -43,14 +40,14 @@ enum Standing {
 /// What happens until then.
 #[derive(Debug, Default)]
 struct Pending {
-    /// The calls since the client has sent something that is sealed.
+    /// The calls since the client has sent something that is sealed: few, as there are few turns.
     calls: Vec<SealedCall>,
     turns: usize,
     /// The last call before them, in nanoseconds.
     last_ns: Option<u64>,
 }
 
-/// What a call moved.
+/// What calls moved that followed one another in one direction.
 #[derive(Debug)]
 pub(super) struct SealedCall {
     direction: Direction,
@@ -97,7 +94,7 @@ impl TlsConnection {
     pub(super) fn segment(&mut self, segment: &Segment<'_>, thread: u32, keys: &mut Keys, to: &mut dyn Carried) {
         self.ends[segment.direction as usize] = segment.end();
         match (&mut self.hello, segment.direction) {
-            (Some(hello), Direction::Request) if hello.len() < CALLS_MAX => hello.push(SealedCall::new(segment)),
+            (Some(hello), Direction::Request) => SealedCall::add(hello, segment),
             (Some(_), Direction::Response) => self.speaks_tls(to),
             _ => {}
         }
@@ -182,8 +179,7 @@ impl TlsConnection {
             return;
         }
         let is_out_of_reach = matches!(self.handshake.sealing(), Some(Sealing::ChaCha20 | Sealing::Other));
-        let is_long = pending.turns >= TURNS_MAX || pending.calls.len() >= CALLS_MAX;
-        let is_over = is_out_of_reach || is_long || self.halves.iter().any(Half::has_overflowed);
+        let is_over = is_out_of_reach || pending.turns >= TURNS_MAX || self.halves.iter().any(Half::has_overflowed);
         if is_over && !pending.calls.is_empty() && !self.handshake.has_failed() {
             self.give_up(keys, to);
         }
@@ -221,22 +217,28 @@ impl Pending {
         }
         let is_turn = self.calls.last().is_none_or(|last| last.direction == Direction::Response);
         self.turns += usize::from(is_turn && segment.direction == Direction::Request);
-        if self.calls.len() < CALLS_MAX {
-            self.calls.push(SealedCall::new(segment));
-        }
+        SealedCall::add(&mut self.calls, segment);
     }
 }
 
 impl SealedCall {
-    fn new(segment: &Segment<'_>) -> Self {
-        Self {
-            direction: segment.direction,
-            start: segment.start,
-            length: segment.length(),
-            begin_ns: segment.begin_ns,
-            end_ns: segment.end_ns,
-            arrived_ns: segment.arrived_at(segment.start),
-            last_arrived_ns: segment.last_arrived(),
+    /// One more call. It is taken together with the last one if that went the same way.
+    fn add(calls: &mut Vec<Self>, segment: &Segment<'_>) {
+        match calls.last_mut() {
+            Some(last) if last.direction == segment.direction => {
+                last.length = last.length.saturating_add(segment.length());
+                last.end_ns = segment.end_ns;
+                last.last_arrived_ns = segment.last_arrived();
+            }
+            _ => calls.push(Self {
+                direction: segment.direction,
+                start: segment.start,
+                length: segment.length(),
+                begin_ns: segment.begin_ns,
+                end_ns: segment.end_ns,
+                arrived_ns: segment.arrived_at(segment.start),
+                last_arrived_ns: segment.last_arrived(),
+            }),
         }
     }
 

@@ -75,7 +75,12 @@ impl Handshake {
                 }
             }
             (Direction::Response, SERVER_HELLO) => {
-                if let Some(hello) = ServerHello::parse(body).filter(|hello| !hello.is_retry) {
+                if let Some(hello) = ServerHello::parse(body) {
+                    if hello.is_retry {
+                        // The client's next hello comes behind a change of the cipher that means nothing.
+                        self.tls.version = Some(hello.version);
+                        return;
+                    }
                     let is_same = !hello.session.is_empty() && hello.session == self.session;
                     let takes_session = if hello.version == Version::TLS_1_3 { hello.takes_key } else { is_same };
                     self.tls.version = Some(hello.version);

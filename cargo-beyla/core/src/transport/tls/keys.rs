@@ -100,13 +100,14 @@ impl Keys {
             let keys = waiting.keys.iter().enumerate().skip(fresh).rev();
             keys.filter(move |(_, candidate)| (candidate.key.thread == wanted.thread) == is_own)
         };
-        let (place, proven) = of_thread(true).chain(of_thread(false)).take(TRIALS_MAX).find_map(|(place, candidate)| {
-            lengths(&candidate.key, wanted.length).find_map(|length| {
-                let key = TrafficKey::new(candidate.key.bytes.get(..length)?)?;
-                let by = prove(&key)?;
-                Some((place, Proven { key, library: name(candidate.key.library), by }))
-            })
-        })?;
+        let (place, proven) =
+            of_thread(true).chain(of_thread(false)).take(TRIALS_MAX).find_map(|(place, candidate)| {
+                lengths(&candidate.key, wanted.length).find_map(|length| {
+                    let key = TrafficKey::new(candidate.key.bytes.get(..length)?)?;
+                    let by = prove(&key)?;
+                    Some((place, Proven { key, library: name(candidate.key.library), by }))
+                })
+            })?;
         waiting.keys.remove(place);
         Some(proven)
     }
@@ -143,11 +144,13 @@ mod tests {
     /// The order in which keys are tried, by how many there are left when none fits.
     fn tried(keys: &mut Keys, wanted: Wanted) -> usize {
         let mut count = 0;
-        assert!(keys.find(wanted, |_| -> Option<()> {
-            count += 1;
-            None
-        })
-        .is_none());
+        assert!(
+            keys.find(wanted, |_| -> Option<()> {
+                count += 1;
+                None
+            })
+            .is_none()
+        );
         count
     }
 

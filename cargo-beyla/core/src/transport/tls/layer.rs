@@ -59,9 +59,13 @@ pub struct Layer {
 #[derive(Debug)]
 enum State {
     /// The client has not said anything yet. It may have been open before.
-    Undecided { was_open: bool },
+    Undecided {
+        was_open: bool,
+    },
     /// Plain text. In so many calls, the client may turn to TLS.
-    Plain { turns_left: u8 },
+    Plain {
+        turns_left: u8,
+    },
     Tls(Box<TlsConnection>),
 }
 

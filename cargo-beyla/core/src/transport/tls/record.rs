@@ -127,15 +127,7 @@ impl Partial {
     /// A record that begins at this offset. `payload` is room for it.
     pub(super) fn at(at: u64, mut payload: Payload) -> Self {
         payload.clear();
-        Self {
-            at,
-            head: [0; HEADER],
-            head_length: 0,
-            header: None,
-            moved: 0,
-            payload,
-            times: Times::default(),
-        }
+        Self { at, head: [0; HEADER], head_length: 0, header: None, moved: 0, payload, times: Times::default() }
     }
 
     pub(super) fn offset(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Both ends of a connection over TLS, as far as what they send looks like: hellos, records that are sealed, and keys.
 
 use crate::transport::segment::Direction;
+use crate::transport::tls::hello::RETRY;
 use crate::transport::tls::key::{Nonce, TrafficKey};
 use crate::transport::tls::open::Form;
 use crate::transport::tls::record::content;
@@ -86,6 +87,12 @@ pub(super) fn server_hello(form: Form, suite: u16) -> Vec<u8> {
         Form::Tls12 => &[0, 0],
     };
     clear(content::HANDSHAKE, &message(2, &hello(&[&suite.to_be_bytes()[..], &[0], extensions].concat())))
+}
+
+/// The server's, which has the client begin again.
+pub(super) fn retry() -> Vec<u8> {
+    let body = [&[3, 3][..], &RETRY, &[0, 0x13, 2, 0], &[0, 6, 0, 43, 0, 2, 3, 4]].concat();
+    clear(content::HANDSHAKE, &message(2, &body))
 }
 
 /// What one end sends at a time.

@@ -72,15 +72,18 @@ fn every_record_of_tls_13_is_opened() {
         assert_eq!((requests.matches("GET /n/").count(), requests.len()), (2, 2 * (98 - 17)), "{requests}");
         assert_eq!((responses.matches("HTTP/1.1 200 OK").count(), responses.len()), (2, 2 * (141 - 17)), "{responses}");
         assert!(!requests.contains('_') && !responses.contains('_'));
-        assert_eq!(heard.tls, Some(Tls {
-            version: Some(Version::TLS_1_3),
-            cipher: Some(CipherSuite(0x1302)),
-            library: Some("ring"),
-            alpn: Some("http/1.1".into()),
-            server_name: None,
-            is_resumed: Some(false),
-            handshake_ns: heard.secured.and_then(|(_, handshake_ns)| handshake_ns),
-        }));
+        assert_eq!(
+            heard.tls,
+            Some(Tls {
+                version: Some(Version::TLS_1_3),
+                cipher: Some(CipherSuite(0x1302)),
+                library: Some("ring"),
+                alpn: Some("http/1.1".into()),
+                server_name: None,
+                is_resumed: Some(false),
+                handshake_ns: heard.secured.and_then(|(_, handshake_ns)| handshake_ns),
+            })
+        );
         // From the first call to the sixth: the client's second record in its second turn is its last message.
         let begun = if role == Role::Server { 1015 } else { 1010 };
         assert_eq!(heard.secured, Some((1120, Some(1120 - begun))));
@@ -98,7 +101,10 @@ fn every_record_of_tls_12_is_opened() {
         assert_eq!((responses.matches("HTTP/1.1 200 OK").count(), responses.len()), (2, 2 * (148 - 24)), "{responses}");
         assert!(!requests.contains('_') && !responses.contains('_'));
         let tls = heard.tls.expect("plaintext");
-        assert_eq!((tls.version, tls.alpn.as_deref(), tls.is_resumed), (Some(Version::TLS_1_2), Some("http/1.1"), Some(false)));
+        assert_eq!(
+            (tls.version, tls.alpn.as_deref(), tls.is_resumed),
+            (Some(Version::TLS_1_2), Some("http/1.1"), Some(false))
+        );
         assert_eq!(heard.secured.map(|(secured_ns, _)| secured_ns), Some(1140));
     }
 }

@@ -3,10 +3,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::peer::{Flight, Sealer, clear, client_hello, client_hello_with, connection, message, server_hello};
+use super::peer::{Flight, Sealer, clear, client_hello, client_hello_with, connection, message, retry, server_hello};
 use super::wire::{PROCESS, Wire, text};
 use crate::model::connection::{Party, Role};
-use crate::model::tls::{Alert, CipherSuite, HandshakeFailure, Unreadable};
+use crate::model::tls::{Alert, CipherSuite, HandshakeFailure, Unreadable, Version};
 use crate::transport::segment::Direction;
 use crate::transport::tls::open::Form;
 use crate::transport::tls::record::content;
@@ -165,6 +165,20 @@ fn early_data_is_read_if_its_key_is_known() {
     let heard = wire.closed(None);
     assert_eq!(text(&heard.told[0].plain), "early late");
     assert!(heard.secured.is_some());
+}
+
+#[test]
+fn a_client_that_has_to_begin_again() {
+    let changed = clear(content::CHANGE_CIPHER_SPEC, &[1]);
+    let mut wire = Wire::new(Role::Client);
+    wire.moves(Direction::Request, &client_hello());
+    wire.moves(Direction::Response, &[retry(), changed.clone()].concat());
+    wire.moves(Direction::Request, &changed);
+    let said = [(Direction::Request, vec![b"ask".to_vec()]), (Direction::Response, vec![b"answer".to_vec()])];
+    moves(&mut wire, &connection(Form::Tls13, 32, &said), &[usize::MAX]);
+    let heard = wire.closed(None);
+    assert_eq!([0, 1].map(|direction: usize| text(&heard.told[direction].plain)), ["ask", "answer"]);
+    assert_eq!(heard.tls.expect("plaintext").version, Some(Version::TLS_1_3));
 }
 
 #[test]

@@ -139,7 +139,8 @@ impl Wire {
             length: bytes.len() as u32,
             ..Transfer::default()
         };
-        let framed = frame_pieces(parts.iter().map(|&(offset, length)| (offset as u32, &bytes[offset..offset + length])));
+        let framed =
+            frame_pieces(parts.iter().map(|&(offset, length)| (offset as u32, &bytes[offset..offset + length])));
         let captured = Captured::in_pieces(&framed, bytes.len() as u32).expect("pieces");
         let Some(moved) = self.streams.moved(io, &transfer, captured) else { return };
         if moved.missing > 0 {
