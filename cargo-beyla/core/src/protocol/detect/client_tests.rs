@@ -74,8 +74,8 @@ fn a_connection_that_was_met_in_its_midst() {
     let mut http = Spoken::joined_to(4000);
     http.client("rest of a body").server("HTTP/1.1 200 OK\r\n\r\n").server("more").client(GET).server(OK).tells(&WHOLE);
     let mut postgresql = Spoken::joined_to(4000);
-    postgresql.server("D\0\0\0\x06\0\0").client("S\0\0\0\x04").server("Z\0\0\0\x05I");
-    assert_eq!(postgresql.outcomes(), ["SYNC"]);
+    postgresql.server("D\0\0\0\x06\0\0").client("Q\0\0\0\x0dSELECT 1\0").server("Z\0\0\0\x05I");
+    assert_eq!(postgresql.outcomes(), ["SELECT"]);
     let mut other = Spoken::joined_to(4000);
     other.server("abc").client("\x01\x02").server("\x03").client("\x04").server("\x05").stop();
     assert_eq!(other.told.lines.iter().filter(|line| line.ends_with("tcp tcp")).count(), 2);
