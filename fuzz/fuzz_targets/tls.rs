@@ -12,7 +12,8 @@
 
 use cargo_beyla_core::event::{Captured, Key, frame_pieces};
 use cargo_beyla_core::model::connection::{Party, Role};
-use cargo_beyla_core::model::tls::{HandshakeFailure, Tls, Unreadable};
+use cargo_beyla_core::model::tls::Tls;
+use cargo_beyla_core::model::tls_summary::{HandshakeFailure, Unreadable};
 use cargo_beyla_core::transport::connection::Connection;
 use cargo_beyla_core::transport::segment::{Direction, Io, Segment};
 use cargo_beyla_core::transport::tls::keys::Keys;

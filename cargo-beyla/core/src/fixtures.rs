@@ -17,7 +17,7 @@ use crate::model::grpc::Grpc;
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::summary::{RouteSummary, Summary, Totals, Unseen};
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
-use crate::model::tls::TlsSummary;
+use crate::model::tls_summary::TlsSummary;
 use crate::model::trace_context::{SpanId, TestSpan, TraceId};
 
 /// The start of the run by `CLOCK_MONOTONIC`.

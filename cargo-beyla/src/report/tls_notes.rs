@@ -3,7 +3,8 @@
 use super::units::{bytes, count, counted, time};
 use cargo_beyla_core::model::connection::{Party, Role};
 use cargo_beyla_core::model::summary::Summary;
-use cargo_beyla_core::model::tls::{Alert, HandshakeFailure, Sealing, UnreadConnections, Unreadable};
+use cargo_beyla_core::model::tls::{Alert, Sealing};
+use cargo_beyla_core::model::tls_summary::{HandshakeFailure, UnreadConnections, Unreadable};
 
 /// The failures that are told; the JSON report has all.
 const FAILURES_MAX: usize = 5;
@@ -107,7 +108,8 @@ fn cause(alert: Alert) -> Option<&'static str> {
 mod tests {
     use super::*;
     use cargo_beyla_core::fixtures;
-    use cargo_beyla_core::model::tls::{CipherSuite, Durations};
+    use cargo_beyla_core::model::tls::CipherSuite;
+    use cargo_beyla_core::model::tls_summary::Durations;
 
     #[test]
     fn each_reason_has_its_cure_and_each_failure_its_cause() {

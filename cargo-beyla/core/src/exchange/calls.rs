@@ -10,7 +10,8 @@ use crate::exchange::run_state::RunState;
 use crate::model::call::{CallBoundaries, CallKind};
 use crate::model::connection::{ConnectionInfo, Endpoint, Party, Role, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
-use crate::model::tls::{Alert, HandshakeFailure, Tls, Unreadable};
+use crate::model::tls::{Alert, Tls};
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::model::trace_context::Caller;
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{

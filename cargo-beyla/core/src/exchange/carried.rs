@@ -1,6 +1,7 @@
 //! Gives what a connection carries, in TLS or not, to its protocol.
 
-use crate::model::tls::{HandshakeFailure, Tls, Unreadable};
+use crate::model::tls::Tls;
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{Messages, Shared};
 use crate::transport::segment::{Direction, Segment};

@@ -1,7 +1,7 @@
 //! What is counted of TLS: connections, handshakes, and what could not be read.
 
 use crate::model::connection::Role;
-use crate::model::tls::{Durations, HandshakeFailure, TlsSummary, UnreadConnections, Unreadable};
+use crate::model::tls_summary::{Durations, HandshakeFailure, TlsSummary, UnreadConnections, Unreadable};
 use crate::transport::segment::{Direction, Segment};
 
 /// The causes that are told apart.

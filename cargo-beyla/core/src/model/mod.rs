@@ -14,4 +14,5 @@ pub mod summary;
 pub mod system_call;
 pub mod test;
 pub mod tls;
+pub mod tls_summary;
 pub mod trace_context;

@@ -10,7 +10,7 @@ use crate::model::finding::Finding;
 use crate::model::request::Request;
 use crate::model::stack::Frame;
 use crate::model::test::TestSummary;
-use crate::model::tls::TlsSummary;
+use crate::model::tls_summary::TlsSummary;
 
 /// Everything that is known about the requests of a run.
 #[derive(Clone, Debug, Default)]

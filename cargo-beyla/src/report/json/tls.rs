@@ -3,9 +3,8 @@
 use serde::Serialize;
 
 use cargo_beyla_core::model::connection::{Party, Role};
-use cargo_beyla_core::model::tls::{
-    CipherSuite, Durations, HandshakeFailure, Sealing, Tls, TlsSummary, UnreadConnections, Unreadable, Version,
-};
+use cargo_beyla_core::model::tls::{CipherSuite, Sealing, Tls, Version};
+use cargo_beyla_core::model::tls_summary::{Durations, HandshakeFailure, TlsSummary, UnreadConnections, Unreadable};
 
 /// Of a request or a call.
 #[derive(Serialize)]

@@ -10,7 +10,8 @@ use crate::exchange::stall::{Obstacle, Stall};
 use crate::model::boundaries::Boundaries;
 use crate::model::connection::{Endpoint, Party, Role, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
-use crate::model::tls::{HandshakeFailure, Tls, Unreadable};
+use crate::model::tls::Tls;
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::model::trace_context::Caller;
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{

@@ -1,7 +1,7 @@
 //! Connections that were open before anybody watched.
 
 use super::*;
-use crate::model::tls::Unreadable;
+use crate::model::tls_summary::Unreadable;
 
 fn joined(build: impl FnOnce(&mut EventBuilder) -> &mut EventBuilder) -> Summary {
     let mut events = EventBuilder::new();

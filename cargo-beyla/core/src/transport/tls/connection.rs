@@ -7,7 +7,8 @@ use super::layer::Carried;
 use super::record::content;
 use crate::event::Captured;
 use crate::model::connection::{Party, Role};
-use crate::model::tls::{Sealing, Unreadable};
+use crate::model::tls::Sealing;
+use crate::model::tls_summary::Unreadable;
 use crate::transport::segment::{Arrival, Direction, Segment};
 
 /// How often the client may go on after an answer before the connection is given up: with its second message of the

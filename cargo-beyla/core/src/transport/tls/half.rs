@@ -1,24 +1,17 @@
 //! One direction of a connection over TLS: cipher text -> what the application says.
 
-use std::collections::VecDeque;
+mod waiting;
 
 use super::handshake::Handshake;
 use super::key::Nonce;
-use super::keys::{Keys, Wanted};
+use super::keys::Keys;
 use super::layer::Carried;
 use super::messages::{FINISHED, KEY_UPDATE, Messages};
 use super::open::{Form, Open};
-use super::record::{HEADER, Header, OutOfStep, Partial, Payload, Record, Times, content};
-use crate::event::{Captured, frame_piece};
-use crate::model::tls::Sealing;
+use super::plaintext::{captured, decipher, inner};
+use super::record::{HEADER, Header, Partial, Payload, Record, Times, content, may_begin_record};
 use crate::transport::segment::{Arrival, Direction, Segment};
-
-/// What may wait for its key in one direction: records, and bytes of them.
-const WAITING_MAX: usize = 64;
-const WAITING_BYTES_MAX: usize = 64 * 1024;
-
-/// Of the records that wait, the first ones are tried with a new key.
-const TRIED_MAX: usize = 8;
+use waiting::{Queue, Verdict, Waiting};
 
 /// The records that are tried in one call to find the step again.
 const FOUND_MAX: usize = 64;
@@ -51,12 +44,7 @@ pub(super) struct Half {
     /// Records since then, or since the first one that was sealed.
     count: u64,
     open: Option<Open>,
-    /// Whether every record since the last one that was opened is known as a whole.
-    is_pristine: bool,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
-    /// Whether more had to wait than there is room for.
-    has_overflowed: bool,
+    waiting: Queue,
     /// How much the application has said.
     plain: u64,
     has_data: bool,
@@ -73,22 +61,6 @@ struct Lost {
     number: Option<u64>,
 }
 
-/// A record that waits for its key.
-#[derive(Debug)]
-struct Waiting {
-    record: Record,
-    number: u64,
-    /// Keys with a lower number have been tried.
-    tried: u64,
-}
-
-enum Verdict {
-    Opened(Nonce),
-    /// It is not known as a whole, so nothing can prove what it is.
-    Hole,
-    Wait,
-}
-
 impl Half {
     /// Its first record begins at this offset, behind so much that was not sealed.
     pub(super) fn new(direction: Direction, at: u64) -> Self {
@@ -100,10 +72,7 @@ impl Half {
             has_changed_cipher: false,
             count: 0,
             open: None,
-            is_pristine: true,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            has_overflowed: false,
+            waiting: Queue::default(),
             plain: at,
             has_data: false,
             messages: Messages::default(),
@@ -122,7 +91,7 @@ impl Half {
     }
 
     pub(super) fn has_overflowed(&self) -> bool {
-        self.has_overflowed
+        self.waiting.has_overflowed()
     }
 
     /// A call moved bytes.
@@ -165,17 +134,13 @@ impl Half {
             if record.is_new() {
                 record.swap_room(&mut reading.keys.scratch);
             }
-            match record.feed(offset, bytes, segment) {
-                Ok(taken) => {
-                    (offset, bytes) = (offset + taken as u64, &bytes[taken..]);
-                    self.moved(reading);
-                }
-                Err(OutOfStep) => {
-                    // What is here may be the beginning of another record, but not of this one.
-                    let skipped = bytes.len().min(1);
-                    (offset, bytes) = (offset + skipped as u64, &bytes[skipped..]);
-                    self.lose(reading);
-                }
+            if let Ok(taken) = record.feed(offset, bytes, segment) {
+                (offset, bytes) = (offset + taken as u64, &bytes[taken..]);
+                self.moved(reading);
+            } else {
+                // What is here may be the beginning of another record, but not of this one.
+                (offset, bytes) = (offset + 1, &bytes[1..]);
+                self.lose(reading);
             }
         }
         if let Some(record) = self.record.as_mut().filter(|record| record.is_new()) {
@@ -192,12 +157,16 @@ impl Half {
         }
     }
 
+    /// Whether every record since the last one that was opened is known.
+    fn is_pristine(&self) -> bool {
+        self.passed_over == 0 && self.lost.is_none()
+    }
+
     /// Nobody knows any more where a record begins.
     fn lose(&mut self, reading: &mut Reading<'_>) {
         let Some(record) = self.record.take() else { return };
-        let number = self.open.as_ref().and_then(|open| open.next).map(|next| next + self.passed_over);
+        let number = self.open.as_ref().and_then(|open| open.next).map(|next| next.saturating_add(self.passed_over));
         self.lost.get_or_insert(Lost { from: record.offset(), number });
-        self.is_pristine = false;
         self.messages.lose();
         if let Some(open) = &mut self.open {
             open.is_trusted = false;
@@ -263,7 +232,7 @@ impl Half {
         self.has_changed_cipher = true;
         self.count = 0;
         self.open = None;
-        self.is_pristine = true;
+        self.passed_over = 0;
         self.messages.restart();
     }
 
@@ -293,11 +262,8 @@ impl Half {
         let finished_ns = (is_finished && self.lost.is_none()).then_some(record.times.end_ns);
         let mut waiting = Waiting { record, number: self.count, tried: 0 };
         self.count += 1;
-        if !self.waiting.is_empty() {
-            self.wait(waiting, reading);
-            self.open_waiting(reading);
-        } else {
-            match self.judge(&mut waiting, self.is_pristine, reading) {
+        if self.waiting.is_empty() {
+            match self.judge(&mut waiting, self.is_pristine(), reading) {
                 Verdict::Opened(nonce) => self.opened(waiting.record, &nonce, reading),
                 Verdict::Hole => self.pass_over(waiting.record, reading),
                 Verdict::Wait if self.lost.is_some() && self.open.is_some() => {
@@ -307,6 +273,9 @@ impl Half {
                 }
                 Verdict::Wait => self.wait(waiting, reading),
             }
+        } else {
+            self.wait(waiting, reading);
+            self.open_waiting(reading);
         }
         if let Some(finished_ns) = finished_ns {
             self.is_finished = true;
@@ -314,91 +283,8 @@ impl Half {
         }
     }
 
-    fn wait(&mut self, waiting: Waiting, reading: &mut Reading<'_>) {
-        self.waiting_bytes += waiting.record.payload.bytes.len();
-        self.waiting.push_back(waiting);
-        while self.waiting.len() > WAITING_MAX || self.waiting_bytes > WAITING_BYTES_MAX {
-            self.has_overflowed = true;
-            self.is_pristine = false;
-            self.drop_waiting(1, reading);
-        }
-    }
-
-    /// Which nonce a record has. `is_pristine`: every record since the last one that was opened is known.
-    fn judge(&mut self, waiting: &mut Waiting, is_pristine: bool, reading: &mut Reading<'_>) -> Verdict {
-        let Waiting { record, number, tried } = waiting;
-        if let Some(open) = &mut self.open
-            && let Some(nonce) = open.nonce_of(record, self.lost.is_some())
-        {
-            return Verdict::Opened(nonce);
-        }
-        if !record.is_whole() {
-            return Verdict::Hole;
-        }
-        let length = match reading.handshake.sealing() {
-            Some(Sealing::AesGcm { key_length }) => Some(key_length),
-            Some(Sealing::ChaCha20) => return Verdict::Wait,
-            // Its name is not known here, or the server's hello is not.
-            Some(Sealing::Other) | None => None,
-        };
-        let forms: &[Form] = match reading.handshake.form() {
-            Some(Form::Tls13) => &[Form::Tls13],
-            Some(Form::Tls12) => &[Form::Tls12],
-            None => &[Form::Tls13, Form::Tls12],
-        };
-        let Reading { keys, process, thread, handshake, .. } = reading;
-        let wanted = Wanted { process: *process, thread: *thread, from: *tried, length };
-        *tried = keys.count(*process);
-        let proven = keys.find(wanted, |key| {
-            let nonce = |form: &Form| Some((*form, form.prove(key, record.header, &record.payload.bytes, *number)?));
-            forms.iter().find_map(nonce)
-        });
-        let Some(proven) = proven else { return Verdict::Wait };
-        let (form, nonce) = proven.by;
-        handshake.opened_by(proven.library);
-        self.messages.restart();
-        self.open = Some(Open::new(proven.key, form, nonce, is_pristine, self.is_finished));
-        Verdict::Opened(nonce)
-    }
-
-    /// Tries to open what waits.
-    fn open_waiting(&mut self, reading: &mut Reading<'_>) {
-        let mut place = 0;
-        let mut is_pristine = self.is_pristine;
-        while place < self.waiting.len().min(TRIED_MAX) {
-            let Some(mut waiting) = self.waiting.remove(place) else { return };
-            match self.judge(&mut waiting, is_pristine, reading) {
-                Verdict::Opened(nonce) => {
-                    self.waiting_bytes -= waiting.record.payload.bytes.len();
-                    self.drop_waiting(place, reading);
-                    self.opened(waiting.record, &nonce, reading);
-                    (place, is_pristine) = (0, self.is_pristine);
-                }
-                Verdict::Hole => {
-                    is_pristine = false;
-                    self.waiting.insert(place, waiting);
-                    place += 1;
-                }
-                Verdict::Wait => {
-                    self.waiting.insert(place, waiting);
-                    place += 1;
-                }
-            }
-        }
-    }
-
-    /// The first of those that wait do so no longer.
-    fn drop_waiting(&mut self, count: usize, reading: &mut Reading<'_>) {
-        for _ in 0..count {
-            let Some(Waiting { record, .. }) = self.waiting.pop_front() else { return };
-            self.waiting_bytes -= record.payload.bytes.len();
-            self.pass_over(record, reading);
-        }
-    }
-
     /// Nobody can tell what a record holds.
     fn pass_over(&mut self, record: Record, reading: &mut Reading<'_>) {
-        self.is_pristine = false;
         self.passed_over += 1;
         let form = self.open.as_ref().map(|open| open.form);
         // What belongs to the handshake is not missed.
@@ -422,7 +308,7 @@ impl Half {
     /// A record has its nonce.
     fn opened(&mut self, record: Record, nonce: &Nonce, reading: &mut Reading<'_>) {
         let Some((form, next)) = self.open.as_ref().map(|open| (open.form, open.next)) else { return };
-        (self.is_pristine, self.passed_over) = (true, 0);
+        self.passed_over = 0;
         if let Some(lost) = self.lost.take() {
             let length = record.at.saturating_sub(lost.from);
             // If it is not known how many records are missing, they had 16 KiB each.
@@ -468,23 +354,7 @@ impl Half {
             return;
         }
         reading.handshake.begins(reading.to);
-        let pieces = &mut reading.keys.pieces;
-        let captured = match payload.parts[..] {
-            [(0, known)] => Captured::first(&payload.bytes[from..][..known.min(length)]),
-            _ => {
-                pieces.clear();
-                let mut rest = &payload.bytes[from..];
-                for &(offset, known) in &payload.parts {
-                    let (piece, after) = rest.split_at(known);
-                    let piece = &piece[..known.min(length.saturating_sub(offset))];
-                    if !piece.is_empty() {
-                        frame_piece(pieces, offset as u32, piece);
-                    }
-                    rest = after;
-                }
-                Captured::in_pieces(pieces, length as u32).unwrap_or(Captured::first(&[]))
-            }
-        };
+        let captured = captured(payload, from, length, &mut reading.keys.pieces);
         let segment = Segment {
             direction: self.direction,
             start: self.plain,
@@ -498,54 +368,5 @@ impl Half {
         };
         self.plain += length as u64;
         reading.to.plaintext(&segment);
-    }
-}
-
-/// Whether these bytes are none, or as a record begins.
-fn may_begin_record(bytes: &[u8]) -> bool {
-    bytes.first_chunk().map_or(bytes.is_empty(), |head| Header::parse(*head).is_some())
-}
-
-/// Deciphers what is known of a record, and leaves of `payload.parts` what is text, by its place in the text. Returns
-/// where in `payload.bytes` that begins.
-fn decipher(open: &Open, nonce: &Nonce, payload: &mut Payload, text_length: usize) -> usize {
-    let text_at = open.form.text_at();
-    let (mut at, mut from) = (0, 0);
-    let Payload { bytes, parts } = payload;
-    parts.retain_mut(|(offset, length)| {
-        let start = (*offset).max(text_at);
-        let end = (*offset + *length).min(text_at + text_length);
-        let before = start - *offset;
-        let known = *length;
-        if start >= end {
-            if end <= text_at {
-                from += known;
-            }
-            at += known;
-            return false;
-        }
-        if *offset < text_at {
-            from += before;
-        }
-        open.key.decipher(nonce, start - text_at, &mut bytes[at + before..at + before + (end - start)]);
-        at += known;
-        (*offset, *length) = (start - text_at, end - start);
-        true
-    });
-    from
-}
-
-/// The kind of what a record of TLS 1.3 holds, if that is known, and how much it holds: RFC 8446, section 5.2.
-fn inner(payload: &Payload, from: usize, text_length: usize) -> (Option<u8>, usize) {
-    let known: usize = payload.parts.iter().map(|(_, length)| length).sum();
-    let Some(&(offset, length)) = payload.parts.last().filter(|(offset, length)| offset + length == text_length) else {
-        return (None, text_length - 1);
-    };
-    let last = &payload.bytes[from..][known - length..known];
-    match last.iter().rposition(|byte| *byte != 0) {
-        Some(place) => (Some(last[place]), offset + place),
-        // All that is known of its end is padding.
-        None if offset > 0 => (None, offset - 1),
-        None => (Some(0), 0),
     }
 }

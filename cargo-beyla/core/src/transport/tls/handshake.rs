@@ -6,7 +6,8 @@ use super::messages::{CLIENT_HELLO, ENCRYPTED_EXTENSIONS, FINISHED, SERVER_HELLO
 use super::open::Form;
 use super::record::Times;
 use crate::model::connection::{Party, Role};
-use crate::model::tls::{Alert, HandshakeFailure, Sealing, Tls, Version};
+use crate::model::tls::{Alert, CipherSuite, Sealing, Tls, Version};
+use crate::model::tls_summary::HandshakeFailure;
 use crate::transport::segment::Direction;
 
 /// The level of an alert that ends the connection (RFC 5246, section 7.2); in TLS 1.3 it says nothing.
@@ -29,7 +30,8 @@ pub(super) struct Handshake {
     started_ns: Option<u64>,
     /// When the client's and the server's last message had moved, in nanoseconds.
     finished_ns: [Option<u64>; 2],
-    is_secured: bool,
+    /// When it was over, in nanoseconds.
+    secured_ns: Option<u64>,
     /// Whether anything has been told of what the application says.
     has_begun: bool,
     has_failed: bool,
@@ -50,7 +52,7 @@ impl Handshake {
 
     /// The same by the cipher suite.
     pub(super) fn sealing(&self) -> Option<Sealing> {
-        self.tls.cipher.map(|cipher| cipher.sealing())
+        self.tls.cipher.map(CipherSuite::sealing)
     }
 
     pub(super) fn tls(&self) -> &Tls {
@@ -111,9 +113,10 @@ impl Handshake {
 
     /// The connection is secured.
     pub(super) fn secured(&mut self, secured_ns: u64, to: &mut dyn Carried) {
-        if std::mem::replace(&mut self.is_secured, true) {
+        if self.secured_ns.is_some() {
             return;
         }
+        self.secured_ns = Some(secured_ns);
         self.tls.handshake_ns = self.started_ns.and_then(|started_ns| secured_ns.checked_sub(started_ns));
         to.secured(secured_ns, self.tls.handshake_ns);
     }
@@ -159,7 +162,7 @@ impl Handshake {
 
     /// The connection is over; `by` has closed it.
     pub(super) fn closed(&mut self, by: Party, to: &mut dyn Carried) {
-        if !self.is_secured && !self.has_begun {
+        if self.secured_ns.is_none() && !self.has_begun {
             self.fail(by, None, None, to);
         }
     }

@@ -4,11 +4,12 @@ use super::connection::TlsConnection;
 use super::keys::Keys;
 use super::record::{HEADER, content};
 use crate::model::connection::{Party, Role};
-use crate::model::tls::{HandshakeFailure, Tls, Unreadable};
+use crate::model::tls::Tls;
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::transport::segment::{Direction, Segment};
 
-/// A client that has begun in plain text may turn to TLS in one of so many calls: PostgreSQL does in its second, MySQL
-/// in its second, protocols of mail in their third.
+/// A client that has begun in plain text may turn to TLS in one of so many calls: PostgreSQL does in its second, others in
+/// their second or third.
 const TURNS_AFTER_MAX: u8 = 4;
 
 /// The beginning of a record with a client's hello (RFC 8446, sections 4 and 5.1), as far as the versions are fixed.
@@ -90,7 +91,9 @@ impl Layer {
             State::Tls(tls) => {
                 if let Some(hello) = tls.refused(segment) {
                     self.state = State::Plain { turns_left: 0 };
-                    hello.iter().for_each(|call| to.plaintext(&call.segment(&HELLO)));
+                    for call in &hello {
+                        to.plaintext(&call.segment(&HELLO));
+                    }
                     to.plaintext(segment);
                 } else {
                     tls.segment(segment, thread, keys, to);

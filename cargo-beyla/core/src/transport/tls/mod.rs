@@ -17,6 +17,7 @@ pub mod keys;
 pub mod layer;
 mod messages;
 mod open;
+mod plaintext;
 mod record;
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Open {
             Form::Tls12 => self.explicit_nonce(record, is_guess),
             Form::Tls13 => match self.next {
                 Some(next) if self.is_trusted && !is_guess => {
-                    self.next = Some(next + 1);
+                    self.next = next.checked_add(1);
                     Some(masked(&self.nonce, next))
                 }
                 _ if record.is_whole() => self.proven_nonce(record.header, &record.payload.bytes),
@@ -118,7 +118,7 @@ impl Open {
         if let Some(next) = self.next {
             // Records may be missing, but none comes twice.
             let number = number(&self.nonce, &nonce).filter(|number| *number >= next)?;
-            self.next = Some(number + 1);
+            self.next = number.checked_add(1);
         }
         Some(nonce)
     }

@@ -31,12 +31,12 @@ impl Header {
     }
 
     /// What it holds; in TLS 1.3, application data stands for everything that is sealed.
-    pub(super) fn content(&self) -> u8 {
+    pub(super) fn content(self) -> u8 {
         self.bytes[0]
     }
 
     /// Bytes behind the header.
-    pub(super) fn length(&self) -> usize {
+    pub(super) fn length(self) -> usize {
         usize::from(u16::from_be_bytes([self.bytes[3], self.bytes[4]]))
     }
 }
@@ -80,6 +80,8 @@ impl Payload {
 
 /// Which calls moved a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+// The unit is a part of each name.
+#[allow(clippy::struct_field_names)]
 pub(super) struct Times {
     /// Of the call that moved its first byte, as [`Segment::begin_ns`].
     pub(super) begin_ns: u64,
@@ -208,4 +210,9 @@ impl Partial {
         std::mem::swap(&mut self.payload, room);
         self.payload.clear();
     }
+}
+
+/// Whether these bytes are none, or as a record begins.
+pub(super) fn may_begin_record(bytes: &[u8]) -> bool {
+    bytes.first_chunk().map_or(bytes.is_empty(), |head| Header::parse(*head).is_some())
 }

@@ -40,7 +40,9 @@ proptest! {
         let mut wire = Wire::new(Role::Server);
         let mut fates = fates.iter().cycle();
         for (index, flight) in flights.iter().enumerate() {
-            flight.before.iter().for_each(|key| wire.key(key));
+            for key in &flight.before {
+                wire.key(key);
+            }
             for (record, said) in &flight.records {
                 // The handshake is whole, and so is the first record of each direction.
                 if said.is_empty() || index < handshake + 1 {
@@ -69,7 +71,9 @@ proptest! {
                     rest = behind;
                 }
             }
-            flight.after.iter().for_each(|key| wire.key(key));
+            for key in &flight.after {
+                wire.key(key);
+            }
         }
         let heard = wire.closed(None);
         for direction in [Direction::Request, Direction::Response] {

@@ -50,7 +50,9 @@ fn replay(file: &str, turns: &[(usize, usize)], role: Role) -> super::wire::Hear
     for (index, (of_client, of_server)) in turns.iter().enumerate() {
         if index == 1 {
             // Behind those of others.
-            keys.iter().for_each(|key| wire.key(key));
+            for key in &keys {
+                wire.key(key);
+            }
         }
         client.by_ref().take(*of_client).for_each(|record| wire.moves(Direction::Request, record));
         server.by_ref().take(*of_server).for_each(|record| wire.moves(Direction::Response, record));

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::peer::{Flight, Sealer, clear, client_hello, client_hello_with, connection, message, retry, server_hello};
 use super::wire::{PROCESS, Wire, text};
 use crate::model::connection::{Party, Role};
-use crate::model::tls::{Alert, CipherSuite, HandshakeFailure, Unreadable, Version};
+use crate::model::tls::{Alert, CipherSuite, Version};
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::transport::segment::Direction;
 use crate::transport::tls::open::Form;
 use crate::transport::tls::record::content;
@@ -37,7 +38,9 @@ fn moves(wire: &mut Wire, flights: &[Flight], cuts: &[usize]) -> [Vec<(u64, u64,
     let mut segments = [Vec::new(), Vec::new()];
     let mut said = [0; 2];
     for flight in flights {
-        flight.before.iter().for_each(|key| wire.key(key));
+        for key in &flight.before {
+            wire.key(key);
+        }
         let bytes = flight.records.concat_records();
         let mut calls = Vec::new();
         let mut at = 0;
@@ -47,7 +50,9 @@ fn moves(wire: &mut Wire, flights: &[Flight], cuts: &[usize]) -> [Vec<(u64, u64,
             calls.push((at..at + length, wire.now));
             at += length;
         }
-        flight.after.iter().for_each(|key| wire.key(key));
+        for key in &flight.after {
+            wire.key(key);
+        }
         let mut at = 0;
         for (record, data) in &flight.records {
             let time = |place: usize| calls.iter().find(|(call, _)| call.contains(&place)).map_or(0, |(_, now)| *now);
@@ -108,7 +113,9 @@ proptest! {
         }
         for (others, reason) in [(0, Unreadable::NoKeySeen), (9, Unreadable::KeyNotFound)] {
             let mut wire = Wire::new(Role::Server);
-            (0..others).for_each(|seed| wire.key(&Sealer::new(form, length, 70 + seed).bytes));
+            for seed in 0..others {
+                wire.key(&Sealer::new(form, length, 70 + seed).bytes);
+            }
             moves(&mut wire, &flights, &[usize::MAX]);
             let heard = wire.closed(Some(Party::Client));
             prop_assert_eq!(heard.unreadable, Some(reason));

@@ -4,7 +4,8 @@ use cargo_beyla_events::{Header, Transfer};
 
 use crate::event::{Captured, Key, frame_pieces};
 use crate::model::connection::{Party, Role};
-use crate::model::tls::{HandshakeFailure, Tls, Unreadable};
+use crate::model::tls::Tls;
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::transport::connection::Connection;
 use crate::transport::segment::{Direction, Io, Segment};
 use crate::transport::tls::keys::Keys;
