@@ -26,7 +26,13 @@ impl AttachArguments {
     /// Those that are settings.
     pub fn settings(&self) -> Flags {
         let Self { server: _, exec, duration, report, export, explain, no_tls, record: _, capture: _ } = self;
-        Flags { explain: *explain, no_tls: *no_tls, exec: exec.clone(), duration: *duration, ..exporting(report, export) }
+        Flags {
+            explain: *explain,
+            no_tls: *no_tls,
+            exec: exec.clone(),
+            duration: *duration,
+            ..exporting(report, export)
+        }
     }
 }
 

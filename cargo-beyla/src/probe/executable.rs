@@ -158,7 +158,8 @@ mod tests {
         Executable::open(&path, 0).expect("root may");
         let refusal = |path: &Path, asker| Executable::open(path, asker).expect_err("refused").to_string();
         assert_eq!(refusal(&path, owner + 1), "it belongs to another user");
-        let mapped = |path: &Path| Executable::open_mapped(path, owner + 1).map(drop).map_err(|error| error.to_string());
+        let mapped =
+            |path: &Path| Executable::open_mapped(path, owner + 1).map(drop).map_err(|error| error.to_string());
         assert_eq!(mapped(Path::new("/proc/version")), Ok(()), "it is root's");
         if owner != 0 {
             assert_eq!(mapped(&path), Err("it belongs to another user".to_owned()));

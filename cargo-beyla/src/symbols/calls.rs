@@ -40,8 +40,7 @@ mod x86_64 {
     /// The calls of one of `functions`, or by one of `slots`, that are given a key.
     pub(in crate::symbols) fn with_key(code: &[u8], base: u64, functions: &[u64], slots: &[u64]) -> Vec<u64> {
         let direct = memchr::memchr_iter(CALL, code).filter(|at| is_for(code, base, *at, CALL_SIZE, functions));
-        let by_slot =
-            memmem::find_iter(code, &CALL_SLOT).filter(|at| is_for(code, base, *at, BY_SLOT_SIZE, slots));
+        let by_slot = memmem::find_iter(code, &CALL_SLOT).filter(|at| is_for(code, base, *at, BY_SLOT_SIZE, slots));
         let calls = direct.chain(by_slot).filter(|at| !is_without_key(&code[..*at]));
         calls.map(|at| base + at as u64).collect()
     }
@@ -195,7 +194,14 @@ mod aarch64 {
         fn a_call_by_a_stub_is_found() {
             // At 0x1000: bti c; adrp x16, 0x9000; ldr x17, [x16, #0x18]; br x17; mov x3, x20; bl 0x1000; mov x3, #0; bl 0x1000
             let code = code(&[
-                0xD503_245F, 0x9000_0050, 0xF940_0E11, 0xD61F_0220, 0xAA14_03E3, 0x97FF_FFFB, 0xD280_0003, 0x97FF_FFF9,
+                0xD503_245F,
+                0x9000_0050,
+                0xF940_0E11,
+                0xD61F_0220,
+                0xAA14_03E3,
+                0x97FF_FFFB,
+                0xD280_0003,
+                0x97FF_FFF9,
             ]);
             let stubs = stubs(&code, 0x1000, &[0x9018]);
             assert_eq!((&stubs[..], with_key(&code, 0x1000, &stubs, &[])), (&[0x1000][..], vec![0x1014]));
