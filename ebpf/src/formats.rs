@@ -40,6 +40,8 @@ pub struct Format {
     pub burst: u32,
     /// One byte more is granted every so many nanoseconds, as a power of two.
     pub grant_shift: u32,
+    /// A frame that carries a message has less payload, in bytes. One of more belongs to a bulk transfer.
+    pub message_max: u32,
     /// The types whose payloads are captured whole, as bits. The highest bit stands for all types from 127 on.
     pub whole: [u64; 2],
     /// The types that carry messages, as bits: the other end answers them.
@@ -63,12 +65,13 @@ static FORMATS: [Format; 2] = [
         // Ten streams of a thousand messages of 100 bytes, and then about 4 MiB/s.
         burst: 1024 * 1024,
         grant_shift: 8,
+        message_max: 4096,
         whole: [0x3FE, 0],
         messages: [0b11, 0],
     },
     // The type, the version (2 bytes), the length (2 bytes), behind which the array of the header goes on. Whole is all
     // but application data (23), which are opaque here: any byte of them may belong to a header of the protocol within.
-    // Of what is too much, the beginning still tells the nonce of TLS 1.2 and often the frame that begins there.
+    // Of what is too much the beginning may still hold the head of a message, and has the nonce of TLS 1.2.
     Format {
         header: 5,
         length_at: 3,
@@ -78,10 +81,12 @@ static FORMATS: [Format; 2] = [
         // TLS 1.2 allows more beyond 2^14 than TLS 1.3 does (RFC 5246, section 6.2.3).
         length_max: 16 * 1024 + 2048,
         type_at: 0,
-        first: 64,
+        first: 1024,
         short: 4096,
         burst: 4 * 1024 * 1024,
         grant_shift: 4,
+        // The head of a message may stand in one record with the beginning of a body.
+        message_max: u32::MAX,
         whole: [1 << 20 | 1 << 21 | 1 << 22 | 1 << 24, 0],
         messages: [1 << 23, 0],
     },

@@ -40,5 +40,6 @@ pub mod spans;
 pub mod suite;
 pub mod system;
 pub mod terminal;
+pub mod tls;
 pub mod tool;
 pub mod wait;

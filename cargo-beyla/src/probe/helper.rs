@@ -4,7 +4,8 @@
 //! the ring buffer over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileTypeExt;
@@ -72,7 +73,7 @@ pub fn run() -> ExitCode {
     // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
     let _ = std::fs::write("/proc/self/comm", env!("CARGO_PKG_NAME"));
     // `io::stdout()` would hold back what does not end with a line feed.
-    let output = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    let output = io::stdout().as_fd().try_clone_to_owned().map(File::from);
     let result = output.map_err(HelperError::from).and_then(|mut output| {
         serve(&mut output).inspect_err(|error| {
             // The parent shows it; if that is gone, nobody is left to tell.
@@ -83,13 +84,14 @@ pub fn run() -> ExitCode {
 }
 
 /// Says how things stand, and does what is asked.
-fn serve(output: &mut std::fs::File) -> Result<(), HelperError> {
+fn serve(output: &mut File) -> Result<(), HelperError> {
     raise_memory_limit();
     raise_file_limit();
     Greeting::of(Facts::gather().try_bpf(), output.metadata()?.file_type().is_socket()).send(&mut *output)?;
-    let asked = request::receive(io::stdin().lock())?;
-    match asked {
-        Some(Request::Trace(arguments)) => trace(&arguments, output),
+    // Not `io::stdin()`, of which nobody sees whether it has read more than a line.
+    let mut requests = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    match request::receive(&mut requests)? {
+        Some(Request::Trace(arguments)) => trace(&arguments, requests, output),
         Some(Request::Try) => try_all(output),
         // The parent has ended, or does not like how things stand.
         None => Ok(()),
@@ -119,7 +121,7 @@ fn raise_file_limit() {
 }
 
 /// Loads and attaches what each kind of run does.
-fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
+fn try_all(output: &File) -> Result<(), HelperError> {
     // The process is this one, which executes nothing more, so nothing is traced.
     let run = |capture, explain, children| ProbeArguments {
         pid: std::process::id(),
@@ -136,13 +138,14 @@ fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
         Ok(programs)
     };
     // Both ways of capture have programs of their own, and so does `--explain`.
-    let programs = load(&run(Capture::Auto, Some(0), true))?;
+    let mut programs = load(&run(Capture::Auto, Some(0), true))?;
+    programs.load_key_programs()?;
     drop(load(&run(Capture::Syscalls, None, false))?);
     hand_over(output, &programs, &[])
 }
 
 /// Sends the ring buffer to the parent.
-fn hand_over(output: &std::fs::File, programs: &Programs, unseen: &[String]) -> Result<(), HelperError> {
+fn hand_over(output: &File, programs: &Programs, unseen: &[String]) -> Result<(), HelperError> {
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
     let (ring, size) = programs.records()?;
     Ok(send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, unseen)?)
@@ -179,7 +182,7 @@ fn ignore_signals() {
     }
 }
 
-fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), HelperError> {
+fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut File) -> Result<(), HelperError> {
     let pid = arguments.pid;
     let process = open_process(pid)?;
     // What starts the others and is not traced itself may be root's. Whose these are, the kernel side checks.
@@ -197,7 +200,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         programs.expect(*member)?;
     }
     // The parent builds meanwhile what is to be traced, or looks into it.
-    let Some(mut executables) = request::receive::<Executables>(io::stdin().lock())? else { return Ok(()) };
+    let Some(mut executables) = request::receive::<Executables>(&mut requests)? else { return Ok(()) };
     let key_probes = std::mem::take(&mut executables.key_probes);
     let explained = arguments.explain.is_some();
     let runtime = AsyncRuntime::open(executables);
@@ -233,10 +236,16 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
     loop {
-        let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
-        let stdin = io::stdin();
+        let asked = !requests.buffer().is_empty();
+        let wait = if asked {
+            Duration::ZERO
+        } else if listening_since.is_some() {
+            TICK
+        } else {
+            COUNT_EVERY
+        };
         let mut waited_for = [
-            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(requests.get_ref().as_fd(), PollFlags::POLLIN),
             PollFd::new(process.as_fd(), PollFlags::POLLIN),
             PollFd::new(milestones.as_fd(), PollFlags::POLLIN),
         ];
@@ -245,11 +254,11 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
             Err(errno) => return Err(io::Error::from(errno).into()),
         }
         let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
-        let process_ended = is_ready(&waited_for[1]);
+        let (asked, process_ended) = (asked || is_ready(&waited_for[0]), is_ready(&waited_for[1]));
         let mut told_to_end = false;
-        if is_ready(&waited_for[0]) {
+        if asked {
             // What the parent has found in libraries that were mapped since, or the end.
-            match request::receive::<Vec<KeyProbes>>(io::stdin().lock())? {
+            match request::receive::<Vec<KeyProbes>>(&mut requests)? {
                 Some(found) => tell_failures(output, &attach_key_probes(&mut programs, &found))?,
                 None => told_to_end = true,
             }
@@ -338,7 +347,7 @@ fn attach_key_probes_of(programs: &mut Programs, found: &KeyProbes) -> Result<()
 }
 
 /// Writes the records of what failed and ends nothing.
-fn tell_failures(output: &mut std::fs::File, messages: &[String]) -> io::Result<()> {
+fn tell_failures(output: &mut File, messages: &[String]) -> io::Result<()> {
     messages.iter().try_for_each(|message| output.write_all(&failed(message)))
 }
 
@@ -407,7 +416,7 @@ impl Milestones {
 }
 
 /// Writes the records of sockets that listen already.
-fn tell_listeners(output: &mut std::fs::File, listening: &Listening, before: bool) -> io::Result<()> {
+fn tell_listeners(output: &mut File, listening: &Listening, before: bool) -> io::Result<()> {
     for TcpListener { address, ipv6_only } in &listening.tcp {
         output.write_all(&listens(Endpoint::Tcp(*address), *ipv6_only, before))?;
     }

@@ -13,7 +13,7 @@ const FAILURES_MAX: usize = 5;
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let tls = &summary.tls;
     let mut notes: Vec<String> = tls.unread.iter().map(unread).collect();
-    notes.extend(tls.failed.iter().take(FAILURES_MAX).map(|(failure, count)| failed(failure, *count)));
+    notes.extend(tls.failed.iter().take(FAILURES_MAX).map(|(failure, count)| failed(*failure, *count)));
     // Those that are not told of above.
     let of = |role| tls.unread.iter().filter(|unread| unread.role == role).map(|unread| unread.count).sum::<u64>();
     let left = summary.unseen.tls_connections.saturating_sub(of(Role::Server));
@@ -69,7 +69,7 @@ fn unread(unread: &UnreadConnections) -> String {
     format!("{of_whom} {spoke}: {known}. {cure}")
 }
 
-fn failed(failure: &HandshakeFailure, number: u64) -> String {
+fn failed(failure: HandshakeFailure, number: u64) -> String {
     let HandshakeFailure { role, by, alert } = failure;
     let handshakes = match (role, number) {
         (Role::Server, 1) => "1 TLS handshake failed".to_owned(),
@@ -84,7 +84,7 @@ fn failed(failure: &HandshakeFailure, number: u64) -> String {
     match alert {
         None => format!("{handshakes}: {who} closed the connection before it was over."),
         Some(alert) => {
-            let cause = cause(*alert).map(|cause| format!(", which means that {cause}")).unwrap_or_default();
+            let cause = cause(alert).map(|cause| format!(", which means that {cause}")).unwrap_or_default();
             format!("{handshakes}: {who} said `{alert}`{cause}.")
         }
     }

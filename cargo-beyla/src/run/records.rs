@@ -130,9 +130,6 @@ impl Records {
                 *holds_keys = true;
                 keep_memory_private();
             }
-            if let Some(libraries) = libraries {
-                libraries.note(&event);
-            }
             let program = match &event {
                 Event::Executed(executed) => program(executed, folders),
                 _ => None,
@@ -141,6 +138,9 @@ impl Records {
                 (Event::Executed(executed), Some(path)) => Event::Executed(Executed { path, ..executed }),
                 (event, _) => event,
             };
+            if let Some(libraries) = libraries {
+                libraries.note(&event);
+            }
             match symbolization {
                 Some(symbolization) => symbolization.translate(&event, &mut take),
                 None => take(&event),

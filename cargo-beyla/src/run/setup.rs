@@ -60,6 +60,7 @@ struct Process {
     executable: PathBuf,
     file: PathBuf,
     runs: bool,
+    members: Vec<u32>,
 }
 
 /// A helper that loads its programs into the kernel, while we may do something else.
@@ -110,7 +111,7 @@ impl RunOptions<'_> {
         let explain = settings.explain.value;
         let (process, runs, members) = match subject {
             Subject::Process { pid, executable, file, runs, members } => {
-                (Some(Process { pid, executable, file, runs }), runs, members)
+                (Some(Process { pid, executable, file, runs, members: members.clone() }), runs, members)
             }
             Subject::Children => (None, false, Vec::new()),
         };
@@ -144,19 +145,19 @@ impl RunOptions<'_> {
             ..settings.trace()?
         });
         // While the helper loads its programs.
-        let wanted = Wanted { explained: explain, tls: settings.tls.value };
+        let followed = traced.followed().map(|within| within.folders).unwrap_or_default();
+        let wanted = Wanted { explained: explain, tls: settings.tls.value.then_some(followed) };
         let programs = match process {
-            Some(process) => Programs::of_process(wanted, process),
-            None => Programs::of_binaries(wanted, binaries),
+            Some(process) => Programs::of_process(&wanted, process),
+            None => Programs::of_binaries(&wanted, binaries),
         };
         helper.begin(&programs.executables)?;
-        let libraries = wanted.tls.then(|| TlsLibraries::new(&programs.executables.key_probes, pid));
         let mut folders = Vec::new();
         if pid.is_none() {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs { expected, mut unseen, executables: _ } = programs;
+        let Programs { expected, mut unseen, libraries, executables: _ } = programs;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -211,12 +212,11 @@ fn draw_seed() -> Result<Seed, Error> {
 }
 
 /// What is to be found in programs.
-#[derive(Clone, Copy)]
 struct Wanted {
     /// All that `--explain` needs.
     explained: bool,
-    /// Where keys for TLS are set up.
-    tls: bool,
+    /// Where keys for TLS are set up, also in the libraries of programs in these folders.
+    tls: Option<Vec<PathBuf>>,
 }
 
 /// The functions of tokio in the programs that are traced, and those that set up keys.
@@ -227,19 +227,29 @@ struct Programs {
     expected: Vec<(PathBuf, PathBuf)>,
     /// Why tasks cannot be told apart, in sentences.
     unseen: Vec<String>,
+    /// Absent where TLS is not read.
+    libraries: Option<TlsLibraries>,
 }
 
 impl Programs {
-    fn of_process(wanted: Wanted, process: Process) -> Self {
-        let Process { pid, executable, file, runs } = process;
+    fn of_process(wanted: &Wanted, process: Process) -> Self {
+        let Process { pid, executable, file, runs, members } = process;
         let mut programs = Self::default();
         let unseen = programs.add(wanted, file.clone());
         programs.unseen.extend(unseen);
-        // What runs has mapped its libraries, which are found there.
-        if wanted.tls && !runs {
-            for path in needed::libraries(&file) {
-                programs.add_keys(path, NonZeroU32::new(pid));
+        if let Some(folders) = &wanted.tls {
+            if !runs {
+                for path in needed::libraries(&file) {
+                    programs.add_keys(path, NonZeroU32::new(pid));
+                }
             }
+            let probed = &mut programs.executables.key_probes;
+            let mut libraries = TlsLibraries::new(probed, [&[pid], &members[..]].concat(), folders.clone());
+            if runs {
+                // What is mapped is probed from the beginning.
+                probed.extend(libraries.look());
+            }
+            programs.libraries = Some(libraries);
         }
         programs.expected = vec![(executable, file)];
         programs
@@ -254,7 +264,7 @@ impl Programs {
     }
 
     /// Those in all that tests may execute.
-    fn of_binaries(wanted: Wanted, binaries: &[PlannedBinary]) -> Self {
+    fn of_binaries(wanted: &Wanted, binaries: &[PlannedBinary]) -> Self {
         let own = binaries.iter().map(|binary| binary.executable.clone());
         let spawned = binaries.iter().flat_map(|binary| binary.spawns.iter().cloned());
         let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
@@ -267,15 +277,19 @@ impl Programs {
             let unseen = programs.add(wanted, path);
             reason = reason.or(unseen);
         }
+        let probed = &programs.executables.key_probes;
+        programs.libraries = wanted.tls.clone().map(|folders| TlsLibraries::new(probed, [], folders));
         programs.expected = programs.executables.paths.iter().map(|path| (path.clone(), path.clone())).collect();
         programs.unseen.extend(reason.filter(|_| programs.executables.task_probes.is_empty()));
         programs
     }
 
     /// Adds the functions of a program; returns why it has none.
-    fn add(&mut self, wanted: Wanted, path: PathBuf) -> Option<String> {
+    fn add(&mut self, wanted: &Wanted, path: PathBuf) -> Option<String> {
         // One that is another user's may only be probed in a process of the user's own: see `TlsLibraries`.
-        if wanted.tls && path.metadata().is_ok_and(|metadata| [metadata.st_uid(), 0].contains(&invoking_uid())) {
+        if wanted.tls.is_some()
+            && path.metadata().is_ok_and(|metadata| [metadata.st_uid(), 0].contains(&invoking_uid()))
+        {
             self.add_keys(path.clone(), None);
         }
         let TaskProbes { places, spawns, ids, unseen } = task_probes::find(&path);

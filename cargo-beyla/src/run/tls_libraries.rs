@@ -24,6 +24,8 @@ type MappedFile = (PathBuf, u64);
 
 /// What is mapped, and where keys are set up in it.
 pub(crate) struct TlsLibraries {
+    /// The folders whose programs are looked at, beside the process that is named.
+    folders: Vec<PathBuf>,
     /// What is probed already: executables in all processes, libraries in the one that will map them.
     probed: HashSet<(Option<NonZeroU32>, PathBuf)>,
     /// The probes of each file.
@@ -39,13 +41,11 @@ struct Process {
 }
 
 impl TlsLibraries {
-    /// Looks at `process` from now on, if there is one. `probed` has been told of already.
-    pub(crate) fn new(probed: &[KeyProbes], process: Option<u32>) -> Self {
+    /// Looks at `processes` from now on, and at programs in `folders`. `probed` has been told of already.
+    pub(crate) fn new(probed: &[KeyProbes], processes: impl IntoIterator<Item = u32>, folders: Vec<PathBuf>) -> Self {
         let probed = probed.iter().filter_map(|file| Some((file.process, file.path.canonicalize().ok()?))).collect();
-        let mut libraries = Self { probed, files: HashMap::new(), processes: HashMap::new() };
-        if let Some(number) = process {
-            libraries.begin(number);
-        }
+        let mut libraries = Self { folders, probed, files: HashMap::new(), processes: HashMap::new() };
+        processes.into_iter().for_each(|number| libraries.begin(number));
         libraries
     }
 
@@ -58,7 +58,9 @@ impl TlsLibraries {
 
     /// Takes an event: processes begin.
     pub(crate) fn note(&mut self, event: &Event<'_>) {
-        if let Event::Executed(executed) = event {
+        if let Event::Executed(executed) = event
+            && self.folders.iter().any(|folder| Path::new(executed.path).starts_with(folder))
+        {
             self.begin(executed.pid);
         }
     }
@@ -118,6 +120,17 @@ fn as_seen_by(process: u32, path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cargo_beyla_core::event::Executed;
+
+    #[test]
+    fn only_programs_of_these_folders_are_looked_at() {
+        let mut libraries = TlsLibraries::new(&[], [], vec!["/work/target".into()]);
+        let executed = |path, pid| Event::Executed(Executed { time_ns: 1, process: 1, pid, path });
+        libraries.note(&executed("/usr/bin/curl", 7));
+        assert!(libraries.processes.is_empty());
+        libraries.note(&executed("/work/target/debug/server", 8));
+        assert!(libraries.processes.contains_key(&8));
+    }
 
     #[test]
     fn what_is_mapped_is_looked_at_once() {
@@ -127,7 +140,7 @@ mod tests {
         assert!(mapped.iter().any(|(path, _)| *path == executable), "{mapped:?}");
         assert_eq!(super::mapped(u32::MAX >> 1), None);
 
-        let mut libraries = TlsLibraries::new(&[], Some(own));
+        let mut libraries = TlsLibraries::new(&[], [own], Vec::new());
         // We speak TLS by ring.
         let found = libraries.look();
         let [KeyProbes { path, process, probes }] = &found[..] else { panic!("{found:?}") };
@@ -137,7 +150,7 @@ mod tests {
 
         for process in [None, NonZeroU32::new(own)] {
             let probed = [KeyProbes { path: executable.clone(), process, probes: probes.clone() }];
-            assert_eq!(TlsLibraries::new(&probed, Some(own)).look(), []);
+            assert_eq!(TlsLibraries::new(&probed, [own], Vec::new()).look(), []);
         }
     }
 }

@@ -202,3 +202,54 @@ impl Archived {
         longest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::symbols::functions;
+    use crate::symbols::image::{Image, file_offset};
+
+    /// This executable is not stripped, so its symbols tell where its functions are.
+    #[test]
+    fn bytes_find_what_symbols_find() {
+        // So that TLS is linked.
+        drop(rustls::crypto::ring::default_provider());
+        let image = Image::open(&std::env::current_exe().expect("our own path")).expect("our own executable");
+        let elf = image.elf().expect("an executable");
+        let named = functions::each(&elf).filter(|(_, _, symbol)| key_function(symbol).is_some());
+        let named: BTreeSet<_> = named.filter_map(|(_, range, _)| file_offset(&elf, range.start)).collect();
+        let files = library_files(image.path());
+        let (found, calls) = find(&elf, &files);
+        let found: BTreeSet<_> = found.iter().map(|placed| placed.offset).collect();
+        assert!(named.len() >= 3, "{named:?}");
+        assert_eq!((found, calls), (named, Vec::new()), "{files:?}");
+    }
+
+    #[test]
+    fn a_function_is_found_but_for_what_is_linked() {
+        let mut archived = Archived {
+            kind: Kind::Caller(Vec::new()),
+            code: (0..40).collect(),
+            linked: (0..40).map(|index| (10..14).contains(&index)).collect(),
+        };
+        let mut code = vec![0xCC; 7];
+        code.extend(0..40);
+        code[7 + 10..7 + 14].fill(0xEE);
+        assert_eq!(archived.places(&code), [7]);
+        assert_eq!(archived.places(&code[..46]), Vec::<usize>::new(), "it is not whole");
+        code[7 + 9] = 0xEE;
+        assert_eq!(archived.places(&code), Vec::<usize>::new(), "it is another");
+        code[7 + 9] = 9;
+        archived.linked.fill(true);
+        assert_eq!(archived.places(&code), Vec::<usize>::new(), "nothing of it is known");
+    }
+
+    #[test]
+    fn what_is_no_library_holds_none() {
+        for bytes in [&b""[..], b"!<arch>\n", b"!<arch>\nx", &[0; 200]] {
+            assert!(archived(bytes).is_empty());
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use object::ReadRef;
 
 use super::image::{Elf, Image, file_offset};
-use super::{archived, calls, functions, openssl_calls};
+use super::{archived, calls, cheap_place, functions, openssl_calls};
 use crate::probe::key_probe::{KeyPoint, KeyProbe};
 
 /// Of aws-lc and BoringSSL. The first calls the second one, unless the compiler has made that a part of it.
@@ -47,7 +47,10 @@ pub fn find(image: &Image) -> Vec<KeyProbe> {
         (functions, calls) = archived::find(&elf, &archived::library_files(image.path()));
     }
     let functions = functions.iter().filter(|function| !function.calls_another(&elf, &functions));
-    let probes = functions.map(|function| KeyProbe { point: function.function.point, offset: function.offset });
+    let probes = functions.map(|Placed { function, offset, size }| {
+        let code = elf.data().read_bytes_at(*offset, *size).unwrap_or_default();
+        KeyProbe { point: function.point, offset: offset + cheap_place::find(code) }
+    });
     let found: BTreeSet<KeyProbe> = probes.chain(calls).collect();
     found.into_iter().collect()
 }

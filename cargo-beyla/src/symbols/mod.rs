@@ -3,6 +3,7 @@
 
 mod archived;
 mod calls;
+mod cheap_place;
 pub mod functions;
 pub mod image;
 pub mod images;

@@ -91,3 +91,28 @@ fn in_executable(elf: &Elf<'_>) -> Vec<u64> {
     let calls = changes.iter().filter_map(|range| Some(calls::with_key(code(range)?, range.start, &[function], &[])));
     calls.flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::symbols::{image::Image, needed};
+
+    #[test]
+    fn those_of_an_installed_libssl_are_found() {
+        // Debian has it with curl.
+        let libraries = needed::libraries(std::path::Path::new("/usr/bin/curl"));
+        let path = libraries.iter().find(|path| path.ends_with("libssl.so.3")).expect("curl is linked with it");
+        let image = Image::open(path).expect("it is there");
+        let elf = image.elf().expect("a library");
+        let found = find(&elf);
+        assert!((4..=8).contains(&found.len()), "{found:?}");
+        // All are calls.
+        for KeyProbe { offset, .. } in found {
+            let code = &image.bytes()[offset as usize..];
+            assert!(if cfg!(target_arch = "aarch64") { code[3] & 0xFC == 0x94 } else { code[0] == 0xE8 });
+        }
+        // Without libssl there are none, be there a libcrypto or not.
+        let crypto = libraries.iter().find(|path| path.ends_with("libcrypto.so.3")).expect("libssl needs it");
+        assert_eq!(find(&Image::open(crypto).expect("it is there").elf().expect("a library")), []);
+    }
+}

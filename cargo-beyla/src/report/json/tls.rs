@@ -92,7 +92,7 @@ pub(super) fn totals(summary: &TlsSummary) -> Option<TlsTotals> {
         client_connections: *opened,
         handshakes: durations(handshakes),
         client_handshakes: durations(client_handshakes),
-        failed: failed.iter().map(|(failure, count)| failed_row(failure, *count)).collect(),
+        failed: failed.iter().map(|(failure, count)| failed_row(*failure, *count)).collect(),
         unread: unread.iter().map(unread_row).collect(),
     })
 }
@@ -102,12 +102,12 @@ fn durations(durations: &Durations) -> Option<DurationsRow> {
     Some(DurationsRow { count: durations.count, mean_ns, max_ns: durations.max_ns })
 }
 
-fn failed_row(HandshakeFailure { role, by, alert }: &HandshakeFailure, count: u64) -> FailedRow {
+fn failed_row(HandshakeFailure { role, by, alert }: HandshakeFailure, count: u64) -> FailedRow {
     let by = match by {
         Party::Client => "client",
         Party::Server => "server",
     };
-    FailedRow { role: name(*role), by, alert: alert.map(|alert| alert.to_string()), count }
+    FailedRow { role: name(role), by, alert: alert.map(|alert| alert.to_string()), count }
 }
 
 fn unread_row(unread: &UnreadConnections) -> UnreadRow {

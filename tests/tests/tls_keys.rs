@@ -1,0 +1,132 @@
+//! What is recorded of TLS: every key that a connection has, and all bytes that stand for one. The truth is the client's own
+//! log of its secrets, and what it has sent and received.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use beyla_tests::fixture;
+use beyla_tests::run::{Capture, Run};
+use beyla_tests::tls::{TLS_SERVER, TlsClient, Wire};
+use cargo_beyla_core::event::{Captured, Event, Operation};
+use cargo_beyla_events::library;
+use rustls::SupportedCipherSuite;
+use rustls::crypto::ring::cipher_suite::{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
+
+/// More than is captured of a turn where no frames are followed.
+const MUCH: usize = 200_000;
+
+/// What a recording has: keys, and the bytes of each connection that are known, received and sent.
+#[derive(Default)]
+struct Recorded {
+    keys: Vec<Vec<u8>>,
+    connections: BTreeMap<u64, [Vec<Option<u8>>; 2]>,
+}
+
+impl Recorded {
+    fn read(recording: &Path) -> Self {
+        let bytes = std::fs::read(recording).expect("a recording");
+        // A line that names the format, and one about the run.
+        let mut rest = bytes.splitn(3, |byte| *byte == b'\n').nth(2).expect("records");
+        let mut recorded = Self::default();
+        while let Ok(Some((event, size))) = Event::decode(rest) {
+            rest = &rest[size..];
+            match event {
+                Event::Key(key) => {
+                    assert_eq!(key.library, library::RING);
+                    recorded.keys.push(key.bytes[..key.length.into()].to_vec());
+                }
+                Event::Receive(operation) => recorded.moved(0, &operation),
+                Event::Send(operation) => recorded.moved(1, &operation),
+                _ => {}
+            }
+        }
+        recorded
+    }
+
+    fn moved(&mut self, direction: usize, operation: &Operation<'_>) {
+        let Operation { transfer, captured } = operation;
+        let stream = &mut self.connections.entry(transfer.header.connection).or_default()[direction];
+        let begin = stream.len();
+        stream.resize(begin + transfer.length as usize, None);
+        for (offset, bytes) in Captured::pieces(captured) {
+            for (place, byte) in stream[begin + offset as usize..].iter_mut().zip(bytes) {
+                *place = Some(*byte);
+            }
+        }
+    }
+}
+
+/// A run of the server, and what of it is recorded; `clients` get its certificate.
+fn recorded(
+    capture: Capture,
+    flags: &[&str],
+    clients: impl FnOnce(std::net::SocketAddr, &str) -> Vec<(Wire, Vec<Vec<u8>>)>,
+) -> (Vec<(Wire, Vec<Vec<u8>>)>, Recorded) {
+    let folder = fixture::folder(&[]);
+    let recording = folder.path().join("recording");
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certificate = certified.cert.pem();
+    let run = Run::of(TLS_SERVER, capture)
+        .environment("CERTIFICATE", &certificate)
+        .environment("KEY", certified.signing_key.serialize_pem())
+        .flags(flags)
+        .flags(["--record".as_ref(), recording.as_os_str()])
+        .start();
+    let seen = clients(([127, 0, 0, 1], run.port).into(), &certificate);
+    let finished = run.let_go();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    (seen, Recorded::read(&recording))
+}
+
+fn known(bytes: &[u8]) -> Vec<Option<u8>> {
+    bytes.iter().copied().map(Some).collect()
+}
+
+/// In each version, asked for or not, at the beginning of the connection or later.
+#[test]
+fn each_key_and_each_byte_of_a_connection_are_recorded() {
+    for capture in [Capture::Socket, Capture::Syscalls] {
+        let (seen, recorded) = recorded(capture, &[], |address, certificate| {
+            let connection = |suite: SupportedCipherSuite, asks: bool| {
+                let mut client = TlsClient::connect(address, certificate, suite, asks);
+                client.get(10);
+                client.get(MUCH);
+                client.close()
+            };
+            vec![
+                connection(TLS13_AES_256_GCM_SHA384, false),
+                connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, false),
+                connection(TLS13_AES_256_GCM_SHA384, true),
+                connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, true),
+            ]
+        });
+        let of_connections: Vec<usize> = seen.iter().map(|(_, keys)| keys.len()).collect();
+        assert_eq!(of_connections, [4, 2, 4, 2], "as TLS has it");
+        let mut expected: Vec<Vec<u8>> = seen.iter().flat_map(|(_, keys)| keys.clone()).collect();
+        let mut found = recorded.keys;
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert!(found == expected, "{} keys are recorded of {}", found.len(), expected.len());
+
+        assert_eq!(recorded.connections.len(), seen.len());
+        for (number, ([received, sent], (wire, _))) in recorded.connections.values().zip(&seen).enumerate() {
+            assert!(wire.received.len() > MUCH);
+            assert!(*received == known(&wire.sent), "connection {number}: what the server received");
+            assert!(*sent == known(&wire.received), "connection {number}: what it sent");
+        }
+    }
+}
+
+#[test]
+fn without_tls_no_key_is_taken() {
+    let (seen, recorded) = recorded(Capture::Auto, &["--no-tls"], |address, certificate| {
+        let mut client = TlsClient::connect(address, certificate, TLS13_AES_256_GCM_SHA384, false);
+        client.get(MUCH);
+        vec![client.close()]
+    });
+    assert_eq!((recorded.keys.len(), recorded.connections.len()), (0, 1));
+    let (wire, _) = &seen[0];
+    let sent = &recorded.connections.values().next().expect("one")[1];
+    let captured = sent.iter().flatten().count();
+    assert!(sent.len() == wire.received.len() && captured < MUCH / 2, "{captured} of {}", sent.len());
+}
