@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use beyla_tests::both::each_way;
 use beyla_tests::fixture;
 use beyla_tests::report::{FailedHandshakes, Report, Request};
-use beyla_tests::run::{Capture, Run, Running, TLS_SERVER};
+use beyla_tests::run::{Capture, HTTPS_SERVER, Run, Running};
 use beyla_tests::tool::tool;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn told(mut command: Command) -> String {
 }
 
 fn start(capture: Capture, tls: &str) -> Running {
-    Run::of(TLS_SERVER, capture).environment("TLS", tls).start()
+    Run::of(HTTPS_SERVER, capture).environment("TLS", tls).start()
 }
 
 /// Nothing is missing, and each row says how it came.
@@ -184,7 +184,7 @@ fn handshakes_that_fail_are_counted_with_their_cause() {
 #[test]
 fn what_cannot_be_read_is_said_with_its_bytes_and_turns() {
     for (tls, flags, reason) in [("chacha20", &[][..], "chacha20"), ("1.3", &["--no-tls"], "no key seen")] {
-        let run = Run::of(TLS_SERVER, Capture::Auto).environment("TLS", tls).flags(flags).start();
+        let run = Run::of(HTTPS_SERVER, Capture::Auto).environment("TLS", tls).flags(flags).start();
         let paths: Vec<&str> = vec!["/users/5"; 4];
         told(curl(&run, &["--http1.1"], &paths));
         let report = run.stop();
@@ -204,7 +204,7 @@ fn what_cannot_be_read_is_said_with_its_bytes_and_turns() {
 fn a_recording_tells_the_same_again() {
     let folder = fixture::folder(&[]);
     let [recording, again] = ["run.beyla", "again.json"].map(|name| folder.path().join(name));
-    let run = Run::of(TLS_SERVER, Capture::Auto).flags(["--record".as_ref(), recording.as_os_str()]).start();
+    let run = Run::of(HTTPS_SERVER, Capture::Auto).flags(["--record".as_ref(), recording.as_os_str()]).start();
     told(curl(&run, &["--http2"], &["/hello", "/users/3"]));
     told(curl(&run, &["--http1.1"], &["/hello", "/users/3"]));
     let finished = run.let_go();
