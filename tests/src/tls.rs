@@ -69,6 +69,8 @@ pub struct TlsClient {
     suite: SupportedCipherSuite,
     stream: StreamOwned<ClientConnection, Noted>,
     wire: Arc<Mutex<Wire>>,
+    /// Bytes that were received before TLS began.
+    plain: usize,
     log: Arc<Log>,
 }
 
@@ -77,6 +79,7 @@ impl TlsClient {
     pub fn connect(to: SocketAddr, certificate: &str, suite: SupportedCipherSuite, asks: bool) -> Self {
         let wire = Arc::new(Mutex::new(Wire::default()));
         let mut socket = Noted { stream: TcpStream::connect(to).expect("it listens"), wire: Arc::clone(&wire) };
+        let plain = usize::from(asks);
         if asks {
             socket.write_all(&SSL_REQUEST).expect("it reads");
             let mut answer = [0];
@@ -96,7 +99,7 @@ impl TlsClient {
         config.key_log = Arc::clone(&log) as Arc<dyn KeyLog>;
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
-        Self { suite, stream: StreamOwned::new(connection, socket), wire, log }
+        Self { suite, stream: StreamOwned::new(connection, socket), wire, plain, log }
     }
 
     /// Gets so many bytes.
@@ -137,7 +140,7 @@ impl TlsClient {
                 let (_, client_random, master) =
                     log.iter().find(|(label, ..)| label == "CLIENT_RANDOM").expect("a secret");
                 // Of the ServerHello: behind the headers of the record and the message, and the version.
-                let server_random = &wire.received[11..43];
+                let server_random = &wire.received[self.plain..][11..43];
                 let seed = [b"key expansion", server_random, client_random].concat();
                 let block = expand(master, &seed, 32);
                 vec![block[..16].to_vec(), block[16..32].to_vec()]

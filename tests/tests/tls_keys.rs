@@ -1,7 +1,6 @@
 //! What is recorded of TLS: every key that a connection has, and all bytes that stand for one. The truth is the client's own
 //! log of its secrets, and what it has sent and received.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use beyla_tests::fixture;
@@ -15,11 +14,20 @@ use rustls::crypto::ring::cipher_suite::{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
 /// More than is captured of a turn where no frames are followed.
 const MUCH: usize = 200_000;
 
-/// What a recording has: keys, and the bytes of each connection that are known, received and sent.
+/// What a recording has.
 #[derive(Default)]
 struct Recorded {
     keys: Vec<Vec<u8>>,
-    connections: BTreeMap<u64, [Vec<Option<u8>>; 2]>,
+    /// In the order in which they were opened.
+    connections: Vec<Connection>,
+}
+
+/// The bytes of a connection that are known.
+#[derive(Default)]
+struct Connection {
+    id: u64,
+    received: Vec<Option<u8>>,
+    sent: Vec<Option<u8>>,
 }
 
 impl Recorded {
@@ -35,23 +43,31 @@ impl Recorded {
                     assert_eq!(key.library, library::RING);
                     recorded.keys.push(key.bytes[..key.length.into()].to_vec());
                 }
-                Event::Receive(operation) => recorded.moved(0, &operation),
-                Event::Send(operation) => recorded.moved(1, &operation),
+                Event::Open(open) => {
+                    recorded.connections.push(Connection { id: open.connection, ..Connection::default() });
+                }
+                Event::Receive(operation) => add(&mut recorded.connection(&operation).received, &operation),
+                Event::Send(operation) => add(&mut recorded.connection(&operation).sent, &operation),
                 _ => {}
             }
         }
         recorded
     }
 
-    fn moved(&mut self, direction: usize, operation: &Operation<'_>) {
-        let Operation { transfer, captured } = operation;
-        let stream = &mut self.connections.entry(transfer.header.connection).or_default()[direction];
-        let begin = stream.len();
-        stream.resize(begin + transfer.length as usize, None);
-        for (offset, bytes) in Captured::pieces(captured) {
-            for (place, byte) in stream[begin + offset as usize..].iter_mut().zip(bytes) {
-                *place = Some(*byte);
-            }
+    fn connection(&mut self, of: &Operation<'_>) -> &mut Connection {
+        let id = of.transfer.header.connection;
+        self.connections.iter_mut().find(|connection| connection.id == id).expect("it was opened")
+    }
+}
+
+/// Adds what a call moved.
+fn add(stream: &mut Vec<Option<u8>>, operation: &Operation<'_>) {
+    let Operation { transfer, captured } = operation;
+    let begin = stream.len();
+    stream.resize(begin + transfer.length as usize, None);
+    for (offset, bytes) in Captured::pieces(captured) {
+        for (place, byte) in stream[begin + offset as usize..].iter_mut().zip(bytes) {
+            *place = Some(*byte);
         }
     }
 }
@@ -109,10 +125,10 @@ fn each_key_and_each_byte_of_a_connection_are_recorded() {
         assert!(found == expected, "{} keys are recorded of {}", found.len(), expected.len());
 
         assert_eq!(recorded.connections.len(), seen.len());
-        for (number, ([received, sent], (wire, _))) in recorded.connections.values().zip(&seen).enumerate() {
+        for (number, (connection, (wire, _))) in recorded.connections.iter().zip(&seen).enumerate() {
             assert!(wire.received.len() > MUCH);
-            assert!(*received == known(&wire.sent), "connection {number}: what the server received");
-            assert!(*sent == known(&wire.received), "connection {number}: what it sent");
+            assert!(connection.received == known(&wire.sent), "connection {number}: what the server received");
+            assert!(connection.sent == known(&wire.received), "connection {number}: what it sent");
         }
     }
 }
@@ -126,7 +142,7 @@ fn without_tls_no_key_is_taken() {
     });
     assert_eq!((recorded.keys.len(), recorded.connections.len()), (0, 1));
     let (wire, _) = &seen[0];
-    let sent = &recorded.connections.values().next().expect("one")[1];
+    let sent = &recorded.connections[0].sent;
     let captured = sent.iter().flatten().count();
     assert!(sent.len() == wire.received.len() && captured < MUCH / 2, "{captured} of {}", sent.len());
 }
