@@ -7,7 +7,10 @@ use crate::report::fixtures;
 use crate::report::verdicts::Verdicts;
 use cargo_beyla_core::analysis::budget::judge::judge;
 use cargo_beyla_core::analysis::budget::parse::parse;
+use cargo_beyla_core::model::connection::{Party, Role};
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::tls::{Alert, CipherSuite, Tls, Version};
+use cargo_beyla_core::model::tls_summary::{Durations, HandshakeFailure, UnreadConnections, Unreadable};
 use cargo_beyla_core::model::trace_context::{Caller, SpanId, TestSpan, TraceContext, TraceId};
 use serde_json::{Value, json};
 
