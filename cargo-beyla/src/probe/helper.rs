@@ -222,6 +222,13 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     for listener in tcp {
         programs.add_listening_port(listener.address.port())?;
     }
+    // What others of them serve are no calls that they make.
+    for member in &arguments.members {
+        // It may have ended since.
+        for listener in Listening::of(*member).unwrap_or_default().tcp {
+            programs.add_listening_port(listener.address.port())?;
+        }
+    }
     hand_over(output, &programs, &unseen)?;
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
