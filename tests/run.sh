@@ -22,7 +22,9 @@ fi
 unset SUDO_UID SUDO_GID SUDO_USER
 
 tools=${CARGO_TARGET_DIR:-$PWD/target}/tools
-export PATH="$tools/bin:$tools/prometheus/usr/bin:$tools/databases/bin:$PATH"
+# Where an ordinary user can start them, wherever this repository lies.
+databases=/var/cache/cargo-beyla-tests/databases
+export PATH="$tools/bin:$tools/prometheus/usr/bin:$databases/bin:$PATH"
 
 # step TITLE COMMAND...: a heading, the command, how long it took; the first failure ends it all.
 step() {
@@ -83,7 +85,7 @@ unpack_prometheus() {
 
 # The databases that tests start by themselves. They are not installed, for the same reason; what they need is.
 unpack_databases() {
-    local folder=$tools/databases server client libraries
+    local folder=$databases server client libraries
     if [ "$(command -v postgres initdb psql redis-server | wc -l)" = 4 ]; then
         postgres --version
         redis-server --version

@@ -11,7 +11,6 @@ use aya_ebpf::{
 };
 use cargo_beyla_events::{uncertain, Uncertain, NO_TASK_VARIABLE, UNCERTAIN_WORDS_MAX};
 
-use crate::connections::Connection;
 use crate::payload::get;
 use crate::target::Word;
 use crate::task_at_hand::{self, Process};
@@ -62,19 +61,17 @@ pub fn begin() {
     CALIBRATES.store(1);
 }
 
-/// The current thread is about to answer on a connection.
+/// Whether there is one.
 #[inline(always)]
-pub fn answers(connection: &Connection) {
-    if CALIBRATES.load() != 0 {
-        calibration_answers(connection.id);
-    }
+pub fn is_wanted() -> bool {
+    CALIBRATES.load() != 0
 }
 
-/// Looks at the words of the current thread. It is global, so that the verifier looks at it by itself: see
-/// [`crate::payload::payload_copy`].
+/// The current thread is about to answer on a connection: looks at the words of the thread. It is global, so that the
+/// verifier looks at it by itself: see [`crate::payload::payload_copy`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn calibration_answers(connection: u64) -> u32 {
+pub extern "C" fn calibration_answers(connection: u64) -> u32 {
     compare(connection);
     0
 }

@@ -47,6 +47,22 @@ fn established(sock: Sock) {
     lifecycle::changed(sock, connection, tcp_state::SYN_SENT, tcp_state::ESTABLISHED);
 }
 
+/// The error by which a connection could not be opened, as [`Sock::error`].
+///
+/// Where connect(2) itself fails, the kernel notes the error nowhere, but the file is not yet marked as being connected
+/// (`__inet_stream_connect`). What it fails for then, once the handshake was to begin, is that no port is free for it
+/// (`inet_hash_connect`).
+#[inline(always)]
+pub fn connect_error(sock: Sock) -> u8 {
+    const EADDRNOTAVAIL: u8 = 99;
+    let error = sock.error();
+    if error == 0 && sock.is_unconnected() {
+        EADDRNOTAVAIL
+    } else {
+        error
+    }
+}
+
 /// The current process has connected a Unix socket; `accepted` is the server's end of the connection.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -153,7 +169,7 @@ pub fn server_has_met_end(server: Sock) {
 #[inline(always)]
 pub fn sends_on_unix(connection: &mut Connection) {
     if connection.is_client() && setting!(socket_tracepoints) != 0 && connection.send_begin_ns == 0 {
-        sending::begins(connection);
+        sending::call_begins(connection);
     }
     connection.delivered_ns = output::now();
 }

@@ -180,8 +180,39 @@ fn adopt(sock: Sock, received: u32, sent: u32) -> Option<()> {
     Some(())
 }
 
+/// Puts a connection in the table, in the place of an older one at the same address.
 #[inline(always)]
 pub fn put(sock: Sock, family: u16, beginning: Beginning) {
+    let Beginning { role, before, established_ns, receive, send, peer } = beginning;
+    let what = u64::from(family) | u64::from(role as u32) << ROLE_SHIFT | u64::from(before) << BEFORE_SHIFT;
+    let begins = u64::from(receive) << u32::BITS | u64::from(send);
+    connections_put(sock.number(), what, established_ns, begins, peer);
+}
+
+/// Above the family, the other two in one argument of [`connections_put`].
+const ROLE_SHIFT: u32 = 16;
+const BEFORE_SHIFT: u32 = 32;
+
+/// Does so: `what` is family, role and whether it was open before, `begins` where the bytes received and sent begin. It is
+/// global, so that the verifier looks at it by itself: see [`payload::payload_copy`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn connections_put(sock: u64, what: u64, established_ns: u64, begins: u64, peer: u64) -> u32 {
+    let role = if (what >> ROLE_SHIFT) as u16 == Role::Server as u16 { Role::Server } else { Role::Client };
+    let beginning = Beginning {
+        role,
+        before: what >> BEFORE_SHIFT != 0,
+        established_ns,
+        receive: (begins >> u32::BITS) as u32,
+        send: begins as u32,
+        peer,
+    };
+    enter(Sock(sock), what as u16, beginning);
+    0
+}
+
+#[inline(always)]
+fn enter(sock: Sock, family: u16, beginning: Beginning) {
     let Beginning { role, before, established_ns, receive: receive_begin, send: send_begin, peer } = beginning;
     let Some(number) = NUMBERS.get_ptr_mut(0) else { return };
     // SAFETY: the pointer is to this CPU's own element, which the verifier knows to be valid.
@@ -239,12 +270,23 @@ pub fn put(sock: Sock, family: u16, beginning: Beginning) {
 #[inline(always)]
 pub fn get(sock: Sock) -> Option<&'static mut Connection> {
     let connection = known(sock)?;
-    // Nothing tells that a Unix socket has gone with its process.
-    if connection.is_unix() && connection.owner != 0 && !process_tree::is_member(connection.owner) {
-        remove(sock, connection);
+    if connection.is_unix() && connection.owner != 0 && connections_remove_orphan(sock.number()) != 0 {
         return None;
     }
     Some(connection)
+}
+
+/// Removes the connection of a Unix socket if its process has ended, of which nothing tells: 1 if it did so.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn connections_remove_orphan(sock: u64) -> u32 {
+    let sock = Sock(sock);
+    let Some(connection) = known(sock) else { return 1 };
+    if process_tree::is_member(connection.owner) {
+        return 0;
+    }
+    remove(sock, connection);
+    1
 }
 
 /// What the table holds, be it gone or not.

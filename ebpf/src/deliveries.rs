@@ -5,7 +5,7 @@ use aya_ebpf::{macros::map, maps::HashMap};
 use cargo_beyla_events::{kind, Arrival, Header, AF_INET6, DELIVERY_AWAITED};
 
 use crate::connections::{self, Connection, MAX_CONNECTIONS};
-use crate::fields::{read, setting, Sock, TypedSock};
+use crate::fields::{read_or_zero, setting, Sock, TypedSock};
 use crate::output;
 
 /// The two ends of a TCP connection. Of IPv6 addresses the last four bytes, which of one that stands for an IPv4
@@ -39,10 +39,10 @@ impl Ends {
     pub fn of_server(sock: Sock, family: u16) -> Self {
         let (local, remote) = address_offsets(family);
         Self {
-            server: read(sock.0, local).unwrap_or(0),
-            client: read(sock.0, remote).unwrap_or(0),
-            server_port: sock.local_port().unwrap_or(0),
-            client_port: sock.remote_port().unwrap_or(0),
+            server: read_or_zero(sock.0, local),
+            client: read_or_zero(sock.0, remote),
+            server_port: sock.local_port_or_zero(),
+            client_port: sock.remote_port_or_zero(),
         }
     }
 
@@ -50,8 +50,8 @@ impl Ends {
     fn of_client(sock: TypedSock) -> Self {
         let (local, remote) = address_offsets(sock.family());
         Self {
-            server: read(sock.untyped().0, remote).unwrap_or(0),
-            client: read(sock.untyped().0, local).unwrap_or(0),
+            server: read_or_zero(sock.untyped().0, remote),
+            client: read_or_zero(sock.untyped().0, local),
             server_port: sock.remote_port(),
             client_port: sock.local_port(),
         }

@@ -104,6 +104,17 @@ pub fn read<T: Copy>(structure: u64, offset: u32) -> Option<T> {
     unsafe { bpf_probe_read_kernel((structure + u64::from(offset)) as *const T) }.ok()
 }
 
+/// The same of a number, which is 0 if it cannot be read: the helper says so by leaving zeros (Linux 5.5). There is no
+/// branch that the verifier would follow.
+#[inline(always)]
+pub fn read_or_zero<T: Copy + Default>(structure: u64, offset: u32) -> T {
+    let mut value = T::default();
+    let from = (structure + u64::from(offset)) as *const _;
+    // SAFETY: `value` is as large as is said; the helper checks the address read from.
+    unsafe { probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from) };
+    value
+}
+
 /// A `struct sock *` as a tracepoint hands it over: the verifier knows its type, so that fields are read
 /// without a helper.
 #[derive(Clone, Copy)]
@@ -193,13 +204,20 @@ impl Sock {
     /// Whether an IPv6 socket is for addresses of IPv6 alone.
     #[inline(always)]
     pub fn is_ipv6_only(self) -> bool {
-        let bits: u8 = read(self.0, setting!(sock_ipv6_only)).unwrap_or(0);
+        let bits: u8 = read_or_zero(self.0, setting!(sock_ipv6_only));
         bits & setting!(sock_ipv6_only_mask) as u8 != 0
     }
 
+    /// As [`Self::local_port`], 0 if it cannot be read.
     #[inline(always)]
-    pub fn remote_port(self) -> Option<u16> {
-        read(self.0, setting!(sock_dport)).map(u16::from_be)
+    pub fn local_port_or_zero(self) -> u16 {
+        read_or_zero(self.0, setting!(sock_num))
+    }
+
+    /// 0 if it cannot be read.
+    #[inline(always)]
+    pub fn remote_port_or_zero(self) -> u16 {
+        u16::from_be(read_or_zero(self.0, setting!(sock_dport)))
     }
 
     /// The other end of a Unix socket.
@@ -211,12 +229,20 @@ impl Sock {
     /// The error by which it broke, as in `<errno.h>`; 255 if it is greater, 0 if there is none.
     #[inline(always)]
     pub fn error(self) -> u8 {
-        let error: u32 = read(self.0, setting!(sock_error)).unwrap_or(0);
+        let error: u32 = read_or_zero(self.0, setting!(sock_error));
         if error > u32::from(u8::MAX) {
             u8::MAX
         } else {
             error as u8
         }
+    }
+
+    /// Whether it belongs to a file that is not connected, nor being connected.
+    #[inline(always)]
+    pub fn is_unconnected(self) -> bool {
+        const SS_UNCONNECTED: u32 = 1;
+        let socket: u64 = read_or_zero(self.0, setting!(sock_socket));
+        read_or_zero::<u32>(socket, setting!(socket_state)) == SS_UNCONNECTED
     }
 
     /// `struct pid *` of the process that called listen(2), or of the client, on a Unix socket.
@@ -256,20 +282,20 @@ impl Sock {
     /// Reads the local end of a TCP or Unix socket.
     #[inline(always)]
     pub fn read_local(self, endpoint: &mut Endpoint) {
-        let port = self.local_port().unwrap_or(0);
+        let port = self.local_port_or_zero();
         self.read_endpoint(endpoint, port, setting!(sock_rcv_saddr), setting!(sock_v6_rcv_saddr));
     }
 
     /// Reads the other end of a TCP or Unix socket.
     #[inline(always)]
     pub fn read_remote(self, endpoint: &mut Endpoint) {
-        let port = self.remote_port().unwrap_or(0);
+        let port = self.remote_port_or_zero();
         self.read_endpoint(endpoint, port, setting!(sock_daddr), setting!(sock_v6_daddr));
     }
 
     #[inline(always)]
     fn read_endpoint(self, endpoint: &mut Endpoint, port: u16, ipv4: u32, ipv6: u32) {
-        let family = self.family().unwrap_or(0);
+        let family = read_or_zero(self.0, setting!(sock_family));
         *endpoint = Endpoint { family, ..Endpoint::NONE };
         if family == AF_INET {
             endpoint.port = port;

@@ -167,7 +167,8 @@ fn established(sock: Sock) {
 pub fn changed(sock: Sock, connection: &mut Connection, old: u8, new: u8) {
     connection.untold_old = old;
     connection.untold_new = new;
-    connection.untold_error = sock.error().into();
+    let error = if old == tcp_state::SYN_SENT { clients::connect_error(sock) } else { sock.error() };
+    connection.untold_error = error.into();
     connection.untold_ns = output::now();
     if connection.announced != 0 && (new != tcp_state::CLOSE || connection.send_begin_ns == 0) {
         lifecycle_tell_change(sock.number());

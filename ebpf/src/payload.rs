@@ -301,8 +301,11 @@ pub extern "C" fn payload_tail() -> u32 {
 /// Bytes that recvmmsg or sendmmsg moved of one message, by its `struct mmsghdr`.
 #[inline(always)]
 pub fn batch_message_length(message: u64) -> u32 {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user((message + BATCH_MESSAGE_LENGTH) as *const u32) }.unwrap_or(0)
+    let mut length = 0u32;
+    let from = (message + BATCH_MESSAGE_LENGTH) as *const _;
+    // SAFETY: `length` is as large as is said; the helper checks the address, and leaves zero where it cannot read.
+    unsafe { probe_read_user((&raw mut length).cast(), size_of::<u32>() as u32, from) };
+    length
 }
 
 /// Bytes that a call was given in vectors; 0 if they are more than `max`.

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use cargo_beyla_events::{kind, Executed, Exited, Forked, Header, Owner, PATH_MAX};
 
-use crate::fields::{current_process_pid, read, setting, TypedTask};
+use crate::fields::{current_process_pid, read, read_or_zero, setting, TypedTask};
 use crate::target::{self, Word};
 use crate::{output, task_at_hand};
 
@@ -101,7 +101,7 @@ pub fn is_current_expected() -> bool {
     MET.store(MET.load() + 1);
     let process = current();
     enter(process, TRACED);
-    task_at_hand::learn();
+    task_at_hand::task_at_hand_learn();
     let header = Header { size: size_of::<Executed>() as u32, ..output::of_now(kind::EXECUTED) };
     output::record(&Executed { header, process, pid });
     true
@@ -172,12 +172,12 @@ pub fn executed(context: &BtfTracePointContext) {
     } else if !target::is_itself() {
         return;
     }
-    task_at_hand::learn();
+    task_at_hand::task_at_hand_learn();
     let Some(scratch) = EXECUTED.get_ptr_mut(0) else { return };
     // SAFETY: the pointer is to this CPU's own element, and nothing that uses it interrupts us.
     let scratch = unsafe { &mut *scratch };
     let binary: u64 = context.arg(2);
-    let path: u64 = read(binary, setting!(binprm_filename)).unwrap_or(0);
+    let path: u64 = read_or_zero(binary, setting!(binprm_filename));
     scratch.path[0] = 0;
     // SAFETY: the helper checks the address, and ends the text with a zero byte.
     let _ = unsafe { bpf_probe_read_kernel_str_bytes(path as *const u8, &mut scratch.path) };
@@ -196,7 +196,7 @@ pub fn is_of_user() -> bool {
     }
     // SAFETY: the helper has no precondition.
     let task = unsafe { bpf_get_current_task() };
-    let credentials: u64 = read(task, setting!(task_cred)).unwrap_or(0);
+    let credentials: u64 = read_or_zero(task, setting!(task_cred));
     let is_user = |offset: u32| read::<u32>(credentials, offset) == Some(user);
     let group = read::<u32>(credentials, setting!(cred_gid));
     let is_group = |offset: u32| group.is_some() && read::<u32>(credentials, offset) == group;

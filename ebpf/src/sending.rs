@@ -13,16 +13,23 @@ const EAGAIN: i64 = -11;
 /// Entry of a send call: what the process does from here on is no longer the handler's.
 #[inline(always)]
 pub fn begins(connection: &mut Connection) {
-    let time_ns = output::now();
-    connection.send_begin_ns = time_ns;
-    connection.delivered_ns = 0;
-    if !connection.is_client() {
-        calibration::answers(connection);
+    let time_ns = call_begins(connection);
+    if calibration::is_wanted() && !connection.is_client() {
+        calibration::calibration_answers(connection.id);
     }
     if setting!(explain) != 0 && !connection.is_client() {
         threads::sends();
         record(kind::SENDING, connection, time_ns);
     }
+}
+
+/// Entry of a send call on a connection that the process has opened; when that is.
+#[inline(always)]
+pub fn call_begins(connection: &mut Connection) -> u64 {
+    let time_ns = output::now();
+    connection.send_begin_ns = time_ns;
+    connection.delivered_ns = 0;
+    time_ns
 }
 
 /// Return of a send call.

@@ -134,7 +134,7 @@ fn adopt() {
     }
     PROCESS_PID.store(current_process_pid().unwrap_or(0));
     PROCESS.store(bpf_get_current_pid_tgid() >> 32);
-    task_at_hand::learn();
+    task_at_hand::task_at_hand_learn();
     let executed = output::of_now(kind::EXEC);
     output::milestone((&raw const executed).cast(), u64::from(executed.size));
 }

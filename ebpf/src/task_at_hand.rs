@@ -6,13 +6,13 @@
 
 use aya_ebpf::{
     bindings::BPF_ANY,
-    helpers::{bpf_get_current_task, bpf_probe_read_user},
+    helpers::{bpf_get_current_task, generated::bpf_probe_read_user as probe_read_user},
     macros::map,
     maps::HashMap,
 };
 use cargo_beyla_events::{NO_TASK_VARIABLE, TASK_ID_BITS, TASK_VARIABLES_MAX};
 
-use crate::fields::{read, setting};
+use crate::fields::{read_or_zero, setting};
 use crate::payload::get;
 use crate::{calibration, process_tree};
 
@@ -43,14 +43,23 @@ pub fn process() -> Option<*mut Process> {
 }
 
 /// The current process has executed a program, or is met for the first time: looks up what is known of the program.
+///
+/// It is global, so that the verifier looks at it by itself: see [`crate::payload::payload_copy`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn task_at_hand_learn() -> u32 {
+    learn();
+    0
+}
+
 #[inline(always)]
-pub fn learn() {
+fn learn() {
     // SAFETY: the helper has no precondition.
     let task = unsafe { bpf_get_current_task() };
-    let memory: u64 = read(task, setting!(task_mm)).unwrap_or(0);
-    let file: u64 = read(memory, setting!(mm_exe_file)).unwrap_or(0);
-    let inode: u64 = read(file, setting!(file_inode)).unwrap_or(0);
-    let program = [read(inode, setting!(inode_number)).unwrap_or(0), read(inode, setting!(inode_size)).unwrap_or(0)];
+    let memory: u64 = read_or_zero(task, setting!(task_mm));
+    let file: u64 = read_or_zero(memory, setting!(mm_exe_file));
+    let inode: u64 = read_or_zero(file, setting!(file_inode));
+    let program = [read_or_zero(inode, setting!(inode_number)), read_or_zero(inode, setting!(inode_size))];
     // SAFETY: the value is copied at once.
     let known = unsafe { TASK_VARIABLES.get(&program) }.copied();
     let process = match known {
@@ -86,7 +95,7 @@ pub fn forget(process: u32) {
 pub fn thread_pointer() -> u64 {
     // SAFETY: the helper has no precondition.
     let task = unsafe { bpf_get_current_task() };
-    read(task, setting!(task_thread_pointer)).unwrap_or(0)
+    read_or_zero(task, setting!(task_thread_pointer))
 }
 
 /// The id of the task that the current thread polls, in [`TASK_ID_BITS`] bits, and above them which version of tokio
@@ -113,6 +122,8 @@ pub extern "C" fn task_at_hand() -> u64 {
 /// A word of the process's memory; 0 if it cannot be read.
 #[inline(always)]
 fn word(address: u64) -> u64 {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(0)
+    let mut word = 0u64;
+    // SAFETY: `word` is as large as is said; the helper checks the address, and leaves zero where it cannot read.
+    unsafe { probe_read_user((&raw mut word).cast(), size_of::<u64>() as u32, address as *const _) };
+    word
 }

@@ -4,9 +4,31 @@ pub mod postgres;
 pub mod prices;
 pub mod redis;
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+
+/// A service of HTTP that answers the same to each request, and the address where it is. It closes a connection if the
+/// answer says so.
+pub fn service(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut asked = [0; 4096];
+                while stream.read(&mut asked).is_ok_and(|count| count > 0) {
+                    if stream.write_all(answer.as_bytes()).is_err() || answer.contains("connection: close") {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
 
 /// The user `nobody`, and its group.
 const NOBODY: u32 = 65534;

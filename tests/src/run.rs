@@ -57,6 +57,8 @@ pub const ACTIX_LAB: Server = Server { package: "actix_lab", bin: "actix_lab" };
 pub const TOTAL_REQUEST_TIMES: Server = Server { package: "total_request_times", bin: "total_request_times" };
 /// `examples/orders`
 pub const ORDERS: Server = Server { package: "orders", bin: "orders" };
+/// The server of that package that sends secrets to others.
+pub const TELLING: Server = Server { package: "orders", bin: "telling" };
 /// `examples/grpc`
 pub const GRPC_SERVER: Server = Server { package: "grpc", bin: "grpc_server" };
 /// `examples/tls`

@@ -26,13 +26,31 @@ pub struct Wire {
     pub received: Vec<u8>,
 }
 
-/// Secrets of a connection, by their names in the log (`SSLKEYLOGFILE`), and the client's random number.
+/// What a client knows of a connection that is over.
+#[derive(Debug)]
+pub struct Seen {
+    /// What went over the wire.
+    pub wire: Wire,
+    /// All keys of the connection, in no order.
+    pub keys: Vec<Vec<u8>>,
+}
+
+/// A line of the log of secrets (`SSLKEYLOGFILE`).
+#[derive(Debug)]
+struct LogLine {
+    label: String,
+    client_random: Vec<u8>,
+    secret: Vec<u8>,
+}
+
+/// Those of a connection.
 #[derive(Debug, Default)]
-struct Log(Mutex<Vec<(String, Vec<u8>, Vec<u8>)>>);
+struct Log(Mutex<Vec<LogLine>>);
 
 impl KeyLog for Log {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        self.0.lock().expect("no panic").push((label.to_owned(), client_random.to_vec(), secret.to_vec()));
+        let (client_random, secret) = (client_random.to_vec(), secret.to_vec());
+        self.0.lock().expect("no panic").push(LogLine { label: label.to_owned(), client_random, secret });
     }
 }
 
@@ -116,16 +134,15 @@ impl TlsClient {
         self.stream.read_exact(&mut vec![0; count]).expect("a body");
     }
 
-    /// Says that it has nothing more to say, and waits until the server closes; what went over the wire, and all keys of the
-    /// connection, in no order.
-    pub fn close(mut self) -> (Wire, Vec<Vec<u8>>) {
+    /// Says that it has nothing more to say, and waits until the server closes.
+    pub fn close(mut self) -> Seen {
         self.stream.conn.send_close_notify();
         self.stream.flush().expect("it reads");
         // The server's own goodbye.
         let _ = self.stream.read_to_end(&mut Vec::new());
         let wire = self.wire.lock().expect("no panic").clone();
         let keys = self.keys(&wire);
-        (wire, keys)
+        Seen { wire, keys }
     }
 
     /// RFC 8446, section 7.3, and RFC 5246, section 6.3.
@@ -133,16 +150,15 @@ impl TlsClient {
         let log = self.log.0.lock().expect("no panic");
         match self.suite {
             SupportedCipherSuite::Tls13(_) => {
-                let secrets = log.iter().filter(|(label, ..)| label.contains("TRAFFIC_SECRET"));
-                secrets.map(|(_, _, secret)| traffic_key(secret)).collect()
+                let secrets = log.iter().filter(|line| line.label.contains("TRAFFIC_SECRET"));
+                secrets.map(|line| traffic_key(&line.secret)).collect()
             }
             SupportedCipherSuite::Tls12(_) => {
-                let (_, client_random, master) =
-                    log.iter().find(|(label, ..)| label == "CLIENT_RANDOM").expect("a secret");
+                let line = log.iter().find(|line| line.label == "CLIENT_RANDOM").expect("a secret");
                 // Of the ServerHello: behind the headers of the record and the message, and the version.
                 let server_random = &wire.received[self.plain..][11..43];
-                let seed = [b"key expansion", server_random, client_random].concat();
-                let block = expand(master, &seed, 32);
+                let seed = [b"key expansion", server_random, &line.client_random].concat();
+                let block = expand(&line.secret, &seed, 32);
                 vec![block[..16].to_vec(), block[16..32].to_vec()]
             }
         }

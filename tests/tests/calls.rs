@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use beyla_tests::called::postgres::{self, Postgres};
 use beyla_tests::called::prices::Prices;
 use beyla_tests::called::redis::{self, Redis};
-use beyla_tests::receiver::{Receiver, attribute, hexadecimal};
 use beyla_tests::report::{Call, Report, Request};
 use beyla_tests::run::{Capture, Finished, ORDERS, Run, Running};
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 const MS: u64 = 1_000_000;
 
@@ -192,40 +190,6 @@ fn commands_are_those_that_redis_was_sent() {
         assert!(calls.iter().all(|call| call.peer == redis.peer() && !call.error), "{calls:#?}");
     }
     shows_none_of(&finished, &[redis::PASSWORD, TOKEN]);
-}
-
-#[test]
-fn calls_are_client_spans_under_their_request() {
-    let (prices, receiver) = (Prices::start(), Receiver::start());
-    let run = orders(Capture::Auto, &prices).flags(["--otlp", &receiver.url()]).start();
-    get(&run, &[("/orders/3", 200), ("/down", 502)]);
-    let (report, finished) = finish(run);
-    let spans = receiver.spans();
-    let clients: Vec<_> = spans.iter().filter(|span| span.kind() == SpanKind::Client).collect();
-    assert_eq!(clients.len(), report.calls.len(), "{clients:#?}");
-    for call in &report.calls {
-        let id = call.span_id.as_deref().expect("it is in a trace");
-        let span = clients.iter().find(|span| hexadecimal(&span.span_id) == id).unwrap_or_else(|| panic!("{call:#?}"));
-        assert_eq!(Some(hexadecimal(&span.trace_id)), call.trace_id);
-        assert_eq!(span.name, call.summary);
-        assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (call.start_unix_ns, call.end_unix_ns()));
-        let request = report.requests.iter().find(|request| Some(request.id) == call.request).expect("its request");
-        assert_eq!((&call.trace_id, &call.parent_span_id), (&request.trace_id, &request.span_id));
-        assert_eq!(Some(hexadecimal(&span.parent_span_id)), request.span_id);
-        let (address, port) = call.peer.rsplit_once(':').expect("a port");
-        assert_eq!(attribute(&span.attributes, "server.address").as_deref(), Some(address));
-        assert_eq!(attribute(&span.attributes, "server.port").as_deref(), Some(port));
-        if call.kind == "http" {
-            let url = format!("{}{}", prices.url(), call.text().strip_prefix("GET ").expect("a GET"));
-            assert_eq!(attribute(&span.attributes, "url.full"), Some(url));
-            assert_eq!(attribute(&span.attributes, "http.response.status_code"), call.status);
-        }
-        let error = call.error.then(|| call.status.clone()).flatten();
-        assert_eq!(attribute(&span.attributes, "error.type"), error);
-    }
-    let all = format!("{spans:?}");
-    assert!(!all.contains(TOKEN), "{all}");
-    shows_none_of(&finished, &[TOKEN]);
 }
 
 /// As the report has the paths of services.

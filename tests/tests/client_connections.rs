@@ -167,6 +167,7 @@ fn check(capture: Capture) {
         (format!("/spawned?{address}"), ANSWER),
         (format!("/blocking?{address}"), ANSWER),
         (format!("/tcp?{nobody}"), "Connection refused"),
+        (format!("/twice?{itself}"), "Cannot assign requested address"),
         (format!("/tcp?{itself}"), "called"),
     ] {
         // Each on a connection of its own, and so in a task of its own.
@@ -179,13 +180,15 @@ fn check(capture: Capture) {
     let finished = run.let_go();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     // What it asked of itself is a request too, and of others none.
-    assert_eq!(finished.report().requests.len(), 7);
+    assert_eq!(finished.report().requests.len(), 8);
 
     let records = records(&recording);
     let events = events(&records);
     let calls = Recorded::all(&events, Role::Client);
     let requests = Recorded::all(&events, Role::Server);
-    let [over_tcp, over_unix, spawned, blocking, refused, own] = &calls[..] else { panic!("{calls:#?}") };
+    let [over_tcp, over_unix, spawned, blocking, refused, _first, second, own] = &calls[..] else {
+        panic!("{calls:#?}")
+    };
     let task_of = |target: &str| {
         let request = requests.iter().find(|request| Recorded::text(&request.received).starts_with(target));
         let tasks = request.expect("the request").tasks();
@@ -220,6 +223,12 @@ fn check(capture: Capture) {
     let [state] = refused.states[..] else { panic!("{refused:#?}") };
     let old_and_new = (state.old, state.new);
     assert_eq!((old_and_new, i32::from(state.error)), ((tcp_state::SYN_SENT, tcp_state::CLOSE), libc::ECONNREFUSED));
+
+    // The kernel says so to the process alone.
+    let [state] = second.states[..] else { panic!("{second:#?}") };
+    let old_and_new = (state.old, state.new);
+    assert_eq!((old_and_new, i32::from(state.error)), ((tcp_state::SYN_SENT, tcp_state::CLOSE), libc::EADDRNOTAVAIL));
+    assert_eq!(second.tasks(), [task_of("GET /twice")]);
 
     // Both ends of what it asks of itself.
     let served = requests.iter().find(|request| Recorded::text(&request.received) == CALL).expect("the other end");

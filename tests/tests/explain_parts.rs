@@ -47,14 +47,10 @@ fn parts_are_those_of_the_handler(workers: &str, build: Build) {
             let took_what = || format!("the handler took {handler} ms, the machine {taken} ms: {request:#?}");
             assert!(left <= taken * 1.02 + 1.0, "{left} ms left to others; {}", took_what());
             assert!(took >= handler - taken - 2.5, "{}", took_what());
-            // A timer counts from the moment at which the handler sets it, before its poll has ended. Nothing else can
-            // make a sleep shorter.
-            let within_poll = (parts.running + parts.runnable) as f64 / 1e6;
-            match request.path.as_str() {
-                "/spin" => {}
-                "/sleep" => assert!(took + within_poll >= 49.9, "{}", took_what()),
-                _ => assert!(took >= 49.9, "{}", took_what()),
-            }
+            // A timer counts from the moment at which the handler sets it, before its poll has ended, or its thread has
+            // left the CPU. Nothing else can make a sleep shorter.
+            let meanwhile = (parts.running + parts.runnable) as f64 / 1e6;
+            assert!(request.path == "/spin" || took + meanwhile >= 49.9, "{}", took_what());
             beyond.entry(&request.path).or_default().push(took - handler);
         }
         for (path, mut beyond) in beyond {

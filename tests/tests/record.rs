@@ -1,7 +1,10 @@
 //! A recording tells again what the run has told.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use beyla_tests::both::both_ways;
 use beyla_tests::client::post;
@@ -82,5 +85,49 @@ fn what_is_no_recording_is_refused() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(98), "{name}: {stderr}");
         assert!(stderr.contains(name), "{stderr}");
+    }
+}
+
+/// Those that the tests of the pure core replay: written anew where the format of recordings has changed, by
+/// `cargo test -p beyla-tests --test record -- --ignored`.
+#[test]
+#[ignore = "it writes files of the repository"]
+fn the_recordings_that_the_pure_core_replays() {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cargo-beyla/tests/recordings");
+    for capture in [Capture::Socket, Capture::Syscalls] {
+        let recording = folder.join(format!("{}.beyla", capture.flag()));
+        let run = Run::of(LATENCY_LAB, capture).flags(["--record".as_ref(), recording.as_os_str()]).start();
+        let head = |target: &str| format!("GET {target} HTTP/1.1\r\nhost: t\r\n\r\n");
+        let last = |target: &str| format!("GET {target} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+
+        let mut client = run.connect();
+        client.send_in_parts(head("/fast"), 24).response();
+        client.send([head("/fast?n=1"), head("/fast?n=2")].concat());
+        client.response();
+        client.response();
+        drop(client);
+
+        run.connect().send_in_parts(last("/users/17"), 1).rest();
+
+        let upload = "POST /echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+                      5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\ntrailer: 1\r\n\r\n";
+        let (first, rest) = upload.split_at(24);
+        let (second, third) = rest.split_at(61);
+        let mut client = run.connect();
+        for part in [first, second] {
+            client.send(part);
+            sleep(PAUSE);
+        }
+        client.send(third).rest();
+
+        run.connect().send(last("/download?bytes=300000")).rest();
+        run.connect().send(head("/abort")).rest();
+        let mut client = run.connect();
+        client.send(head("/sleep?ms=200"));
+        sleep(PAUSE * 5);
+        drop(client);
+        let finished = run.let_go();
+        assert_eq!(finished.code(), 0, "{}", finished.stderr);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use beyla_tests::fixture;
 use beyla_tests::run::{Capture, Run};
-use beyla_tests::tls::{TLS_SERVER, TlsClient, Wire};
+use beyla_tests::tls::{Seen, TLS_SERVER, TlsClient};
 use cargo_beyla_core::event::{Captured, Event, Operation};
 use cargo_beyla_events::library;
 use rustls::SupportedCipherSuite;
@@ -76,8 +76,8 @@ fn add(stream: &mut Vec<Option<u8>>, operation: &Operation<'_>) {
 fn recorded(
     capture: Capture,
     flags: &[&str],
-    clients: impl FnOnce(std::net::SocketAddr, &str) -> Vec<(Wire, Vec<Vec<u8>>)>,
-) -> (Vec<(Wire, Vec<Vec<u8>>)>, Recorded) {
+    clients: impl FnOnce(std::net::SocketAddr, &str) -> Vec<Seen>,
+) -> (Vec<Seen>, Recorded) {
     let folder = fixture::folder(&[]);
     let recording = folder.path().join("recording");
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -116,16 +116,16 @@ fn each_key_and_each_byte_of_a_connection_are_recorded() {
                 connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, true),
             ]
         });
-        let of_connections: Vec<usize> = seen.iter().map(|(_, keys)| keys.len()).collect();
+        let of_connections: Vec<usize> = seen.iter().map(|seen| seen.keys.len()).collect();
         assert_eq!(of_connections, [4, 2, 4, 2], "as TLS has it");
-        let mut expected: Vec<Vec<u8>> = seen.iter().flat_map(|(_, keys)| keys.clone()).collect();
+        let mut expected: Vec<Vec<u8>> = seen.iter().flat_map(|seen| seen.keys.clone()).collect();
         let mut found = recorded.keys;
         expected.sort_unstable();
         found.sort_unstable();
         assert!(found == expected, "{} keys are recorded of {}", found.len(), expected.len());
 
         assert_eq!(recorded.connections.len(), seen.len());
-        for (number, (connection, (wire, _))) in recorded.connections.iter().zip(&seen).enumerate() {
+        for (number, (connection, Seen { wire, .. })) in recorded.connections.iter().zip(&seen).enumerate() {
             assert!(wire.received.len() > MUCH);
             assert!(connection.received == known(&wire.sent), "connection {number}: what the server received");
             assert!(connection.sent == known(&wire.received), "connection {number}: what it sent");
@@ -141,7 +141,7 @@ fn without_tls_no_key_is_taken() {
         vec![client.close()]
     });
     assert_eq!((recorded.keys.len(), recorded.connections.len()), (0, 1));
-    let (wire, _) = &seen[0];
+    let wire = &seen[0].wire;
     let sent = &recorded.connections[0].sent;
     let captured = sent.iter().flatten().count();
     assert!(sent.len() == wire.received.len() && captured < MUCH / 2, "{captured} of {}", sent.len());

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-use cargo_beyla_events::{self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, Header, tcp_state};
+use cargo_beyla_events::{
+    self as records, CAPTURE_CONTINUED, CAPTURE_MAX, CAPTURE_TURN, Header, MOVED_BY_CLIENT, tcp_state,
+};
 
 use crate::event::{Captured, Event, Listen, Lost, Moment, Open, Operation, frame_pieces};
 use crate::model::connection::{Endpoint, Role};
@@ -228,6 +230,7 @@ impl EventBuilder {
         let begun = self.now + 10;
         self.now += 20;
         let io = if Direction::of(ends.role, Io::Receive) == direction { Io::Receive } else { Io::Send };
+        let is_client = ends.role == Role::Client;
         let position = match io {
             Io::Receive => &mut ends.received,
             Io::Send => &mut ends.sent,
@@ -247,8 +250,9 @@ impl EventBuilder {
         if self.explained && io == Io::Send {
             self.sending_at(connection, begun);
         }
+        let flags = if is_client { MOVED_BY_CLIENT } else { 0 };
         let transfer = records::Transfer {
-            header: self.header(connection),
+            header: Header { flags, ..self.header(connection) },
             begin_ns,
             arrival_ns,
             arrival_sequence: start,
@@ -337,7 +341,7 @@ impl EventBuilder {
         Header { time_ns: self.now, connection, ..Header::default() }
     }
 
-    fn push(&mut self, event: &Event<'_>) -> &mut Self {
+    pub(crate) fn push(&mut self, event: &Event<'_>) -> &mut Self {
         event.encode(&mut self.bytes);
         self
     }

@@ -115,6 +115,7 @@ pub fn test(name: &str, round: u32) -> TestSummary {
         requests: 0,
         errors: 0,
         incomplete: 0,
+        calls: 0,
         sum_ns: 0,
         total: None,
         span: None,

@@ -313,11 +313,12 @@ impl Trace {
             connections, requests, mut unseen, tls, runtime, client_connections, calls: calls_count, ..
         } = self.state;
         let EndedRequests { slowest, calls, statistics, suite, identities, errors, incomplete, .. } = self.ended;
-        let tests = suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
+        let (tests, served) =
+            suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
         unseen.unattributed_calls = calls.unattributed;
         let (call_errors, requests_not_kept) = (calls.errors, slowest.not_kept());
         let mut requests_kept = slowest.into_requests();
-        let (calls, call_summaries) = calls.into_calls(&mut requests_kept);
+        let (calls, call_summaries) = calls.into_calls(&mut requests_kept, &served);
         let totals = Totals {
             connections,
             requests,
@@ -382,6 +383,9 @@ impl Trace {
             },
             _ => None,
         };
+        if let Some(suite) = &mut self.ended.suite {
+            suite.takes(open);
+        }
         self.connections.open(open, owner, &mut self.state);
     }
 

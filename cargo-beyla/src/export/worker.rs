@@ -163,6 +163,7 @@ impl Intake<'_> {
         for item in self.shared.queue.take() {
             match item {
                 Item::Request(request, calls) => self.take_request(request, calls),
+                Item::Call(call) if call.delivers_telemetry() => {}
                 Item::Call(call) => self.take_call(call, Signals::ALL),
                 Item::Test(test) => self.take_test(test),
             }

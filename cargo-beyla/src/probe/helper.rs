@@ -222,6 +222,13 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     for listener in tcp {
         programs.add_listening_port(listener.address.port())?;
     }
+    // What others of them serve are no calls that they make.
+    for member in &arguments.members {
+        // It may have ended since.
+        for listener in Listening::of(*member).unwrap_or_default().tcp {
+            programs.add_listening_port(listener.address.port())?;
+        }
+    }
     hand_over(output, &programs, &unseen)?;
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
@@ -236,25 +243,8 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
     loop {
-        let asked = !requests.buffer().is_empty();
-        let wait = if asked {
-            Duration::ZERO
-        } else if listening_since.is_some() {
-            TICK
-        } else {
-            COUNT_EVERY
-        };
-        let mut waited_for = [
-            PollFd::new(requests.get_ref().as_fd(), PollFlags::POLLIN),
-            PollFd::new(process.as_fd(), PollFlags::POLLIN),
-            PollFd::new(milestones.as_fd(), PollFlags::POLLIN),
-        ];
-        match poll(&mut waited_for, PollTimeout::try_from(wait).unwrap_or(PollTimeout::ZERO)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(io::Error::from(errno).into()),
-        }
-        let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
-        let (asked, process_ended) = (asked || is_ready(&waited_for[0]), is_ready(&waited_for[1]));
+        let most = if listening_since.is_some() { TICK } else { COUNT_EVERY };
+        let Awaited { asked, process_ended } = wait(&requests, &process, &milestones, most)?;
         let mut told_to_end = false;
         if asked {
             // What the parent has found in libraries that were mapped since, or the end.
@@ -307,6 +297,35 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
             return Ok(());
         }
     }
+}
+
+/// What there is to look at.
+struct Awaited {
+    asked: bool,
+    process_ended: bool,
+}
+
+/// Waits until the parent asks, the process ends or reaches a milestone, or as long as `most`.
+fn wait(
+    requests: &BufReader<File>,
+    process: &OwnedFd,
+    milestones: &RingBuf<aya::maps::MapData>,
+    most: Duration,
+) -> io::Result<Awaited> {
+    // One line may have come with another.
+    let asked = !requests.buffer().is_empty();
+    let most = if asked { Duration::ZERO } else { most };
+    let mut waited_for = [
+        PollFd::new(requests.get_ref().as_fd(), PollFlags::POLLIN),
+        PollFd::new(process.as_fd(), PollFlags::POLLIN),
+        PollFd::new(milestones.as_fd(), PollFlags::POLLIN),
+    ];
+    match poll(&mut waited_for, PollTimeout::try_from(most).unwrap_or(PollTimeout::ZERO)) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        Err(errno) => return Err(io::Error::from(errno)),
+    }
+    let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
+    Ok(Awaited { asked: asked || is_ready(&waited_for[0]), process_ended: is_ready(&waited_for[1]) })
 }
 
 /// A descriptor that can be read once the process has ended.

@@ -101,6 +101,8 @@ impl KernelLayout {
         settings.sock_v6_rcv_saddr = ipv6("__sk_common.skc_v6_rcv_saddr");
         settings.sock_v6_daddr = ipv6("__sk_common.skc_v6_daddr");
         settings.sock_error = field("sock", "sk_err")?;
+        settings.sock_socket = field("sock", "sk_socket")?;
+        settings.socket_state = field("socket", "state")?;
         settings.sock_type = field("sock", "sk_type")?;
         settings.sock_peer_pid = field("sock", "sk_peer_pid")?;
         // `struct sk_buff_head` begins with `next` and `prev`, whether or not it names them itself.

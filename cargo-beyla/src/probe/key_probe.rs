@@ -12,7 +12,7 @@ use super::executable::any_path;
 pub enum KeyPoint {
     /// `EVP_AEAD_CTX_init` of aws-lc, or `EVP_AEAD_CTX_init_with_direction`.
     AwsLc,
-    /// The same of BoringSSL.
+    /// The same of `BoringSSL`.
     BoringSsl,
     /// `aes_hw_set_encrypt_key` of ring, or what it has in its place.
     Ring,

@@ -62,6 +62,9 @@ fn case(test: &TestSummary, report: &RunReport, slowest: &[&Request], output: Op
         case.set_system_out(xml(&output[start..]));
     }
     case.add_property(Property::new("beyla.requests", test.requests.to_string()));
+    if test.calls > 0 {
+        case.add_property(Property::new("beyla.calls", test.calls.to_string()));
+    }
     if test.requests == 0 {
         return case;
     }

@@ -50,7 +50,7 @@ fn of_events(summary: &Summary) -> Vec<String> {
         }),
         (unseen.lost_records, &|number| {
             format!(
-                "{} lost because the tracer could not keep up: requests are missing, or end as \
+                "{} lost because the tracer could not keep up: requests and calls are missing, or end as \
                  `not seen`. Send less at a time, or leave it more of the CPU.",
                 if number == 1 { "1 event was".into() } else { format!("{} events were", count(number)) }
             )
@@ -163,6 +163,12 @@ fn of_calls(summary: &Summary) -> Vec<String> {
             format!(
                 "{} counted, and not listed one by one.",
                 if number == 1 { "1 call is".into() } else { format!("{} calls are", count(number)) }
+            )
+        }),
+        (unseen.unread_calls, &|number| {
+            format!(
+                "{} missing: what the server asked for lies in bytes that were not looked at.",
+                if number == 1 { "1 call or more is".into() } else { format!("{} calls or more are", count(number)) }
             )
         }),
         (unseen.upgraded_client_connections, &|number| {

@@ -61,8 +61,8 @@ impl Traced {
     pub fn followed(&self) -> Option<Within> {
         match self {
             Self::Server { within, .. } if within.is_empty() => None,
-            Self::Server { within, .. } => Some(Within { folders: within.clone(), itself: true }),
-            Self::Tests { within, .. } => Some(Within { folders: within.clone(), itself: false }),
+            Self::Server { pid, within, .. } => Some(Within { folders: within.clone(), itself: Some(*pid) }),
+            Self::Tests { within, .. } => Some(Within { folders: within.clone(), itself: None }),
         }
     }
 }
@@ -140,8 +140,8 @@ mod tests {
         let folders = || vec![PathBuf::from("/work/target")];
         let server = |within| Traced::Server { pid: 1, executable: "/work/target/debug/server".into(), within };
         assert_eq!(server(Vec::new()).followed(), None, "a recording that does not say it");
-        assert_eq!(server(folders()).followed(), Some(Within { folders: folders(), itself: true }));
+        assert_eq!(server(folders()).followed(), Some(Within { folders: folders(), itself: Some(1) }));
         let tests = Traced::Tests { workspace: "/work".into(), within: folders() };
-        assert_eq!(tests.followed(), Some(Within { folders: folders(), itself: false }));
+        assert_eq!(tests.followed(), Some(Within { folders: folders(), itself: None }));
     }
 }

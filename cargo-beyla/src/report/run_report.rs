@@ -9,7 +9,7 @@ use super::finding::sentence::{sentence, title};
 use super::notes;
 use super::run_info::{Exit, RunInfo};
 use super::verdicts::Verdicts;
-use cargo_beyla_core::model::call::Call;
+use cargo_beyla_core::model::call::{Call, CallSummary};
 use cargo_beyla_core::model::finding::Finding;
 use cargo_beyla_core::model::request::Request;
 use cargo_beyla_core::model::summary::{Explained, Summary};
@@ -82,6 +82,17 @@ impl RunReport {
         let calls = &self.summary.calls;
         let of = request.calls.iter().filter_map(|id| calls.binary_search_by_key(id, |call| call.id).ok());
         of.filter_map(|place| calls.get(place)).map(AsRef::as_ref)
+    }
+
+    /// The rows of calls, without what tests ask their own servers: those are the requests.
+    pub(super) fn call_rows(&self) -> impl Iterator<Item = &CallSummary> {
+        self.summary.call_summaries.iter().filter(|row| !row.is_of_tests)
+    }
+
+    /// How many calls these rows count.
+    pub(super) fn outbound_calls(&self) -> u64 {
+        let of_tests = self.summary.call_summaries.iter().filter(|row| row.is_of_tests).map(|row| row.count);
+        self.summary.totals.calls.saturating_sub(of_tests.sum())
     }
 
     /// The test that caused a request, if one did.

@@ -1,5 +1,6 @@
 //! The summary that people read at the end of a run.
 
+mod advice;
 mod brief;
 mod budgets;
 mod calls;
@@ -15,7 +16,7 @@ mod suite;
 
 pub use brief::brief;
 
-use super::colors::Paint;
+use super::colors::{Paint, TextStyle};
 use super::run_report::RunReport;
 use super::table::Cell;
 use super::text;
@@ -56,13 +57,13 @@ impl Width {
         if text::width(text) <= room || self.line == usize::MAX {
             (Cell::plain(text), None)
         } else {
-            (Cell::default(), Some(self.beneath(text, indent)))
+            (Cell::default(), Some(self.beneath(TextStyle::Plain, text, indent)))
         }
     }
 
     /// A text on a line of its own.
-    fn beneath(self, text: &str, indent: usize) -> Cell {
-        Cell::plain(" ".repeat(indent) + &text::shorten(text, self.line.saturating_sub(indent)))
+    fn beneath(self, role: TextStyle, text: &str, indent: usize) -> Cell {
+        Cell::plain(" ".repeat(indent)).and(role, text::shorten(text, self.line.saturating_sub(indent)))
     }
 }
 
@@ -90,9 +91,7 @@ pub fn render(report: &RunReport, options: &TerminalOptions) -> String {
     if !summary.routes.is_empty() {
         sections.push(routes::routes(&summary.routes, paint, width));
     }
-    if !summary.call_summaries.is_empty() {
-        sections.push(calls::calls(&summary.call_summaries, paint, width));
-    }
+    sections.extend(calls::calls(report, paint, width));
     let each = !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST;
     if each {
         sections.push(requests::each(report, paint, width));

@@ -34,7 +34,7 @@ mod x86_64 {
             let jump = if code[..jump].last() == Some(&BND) { jump - 1 } else { jump };
             if code[..jump].ends_with(&ENDBR) { jump - ENDBR.len() } else { jump }
         });
-        with_prefixes.map(|at| base + at as u64).collect()
+        with_prefixes.map(|at| base.wrapping_add(at as u64)).collect()
     }
 
     /// The calls of one of `functions`, or by one of `slots`, that are given a key.
@@ -42,7 +42,7 @@ mod x86_64 {
         let direct = memchr::memchr_iter(CALL, code).filter(|at| is_for(code, base, *at, CALL_SIZE, functions));
         let by_slot = memmem::find_iter(code, &CALL_SLOT).filter(|at| is_for(code, base, *at, BY_SLOT_SIZE, slots));
         let calls = direct.chain(by_slot).filter(|at| !is_without_key(&code[..*at]));
-        calls.map(|at| base + at as u64).collect()
+        calls.map(|at| base.wrapping_add(at as u64)).collect()
     }
 
     /// Whether the code calls a function, or ends by jumping to it.
@@ -131,7 +131,7 @@ mod aarch64 {
 
     fn instructions(code: &[u8], base: u64) -> Vec<(u64, u32)> {
         let words = code.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-        words.enumerate().map(|(index, word)| (base + 4 * index as u64, word)).collect()
+        words.enumerate().map(|(index, word)| (base.wrapping_add(4 * index as u64), word)).collect()
     }
 
     /// Where jumps to a function stand that is reached by one of these words; `base` is the code's address.
@@ -146,10 +146,11 @@ mod aarch64 {
             }
             let pages = (page >> 5 & 0x7_FFFF) << 2 | page >> 29 & 3;
             let pages = i64::from((pages << 11).cast_signed() >> 11);
-            let slot = (address & !0xFFF).wrapping_add_signed(pages << 12) + u64::from(load >> 10 & 0xFFF) * 8;
+            let page = (address & !0xFFF).wrapping_add_signed(pages << 12);
+            let slot = page.wrapping_add(u64::from(load >> 10 & 0xFFF) * 8);
             if slots.contains(&slot) {
                 let marked = index > 0 && instructions[index - 1].1 == BTI_C;
-                stubs.push(if marked { address - 4 } else { address });
+                stubs.push(if marked { address.wrapping_sub(4) } else { address });
             }
         }
         stubs

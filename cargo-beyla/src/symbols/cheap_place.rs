@@ -30,17 +30,15 @@ fn is_emulated(code: &[u8]) -> bool {
 }
 
 /// The size of an instruction that changes no register which holds one of the first four arguments (the Intel manual,
-/// volume 2; System V ABI for x86_64, section 3.2.3).
+/// volume 2; System V ABI for `x86_64`, section 3.2.3).
 fn passed_over(code: &[u8]) -> Option<usize> {
     // In the byte behind the operation: whether both operands are registers, and their numbers.
     let registers = |operands: u8| operands >> 6 == 3;
     let first = |operands: u8| operands & 7;
     let is_argument = |register: u8| matches!(register, 1 | 2 | 6 | 7);
     match *code {
-        // endbr64
-        [0xF3, 0x0F, 0x1E, 0xFA, ..] => Some(4),
-        // sub rsp, NUMBER
-        [0x48, 0x83, 0xEC, _, ..] => Some(4),
+        // endbr64; sub rsp, NUMBER
+        [0xF3, 0x0F, 0x1E, 0xFA, ..] | [0x48, 0x83, 0xEC, _, ..] => Some(4),
         // mov REGISTER, REGISTER
         [0x48 | 0x4C, 0x89, operands, ..] if registers(operands) && !is_argument(first(operands)) => Some(3),
         [0x49 | 0x4D, 0x89, operands, ..] if registers(operands) => Some(3),

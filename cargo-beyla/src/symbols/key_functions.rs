@@ -9,7 +9,7 @@ use super::image::{Elf, Image, file_offset};
 use super::{archived, calls, cheap_place, functions, openssl_calls};
 use crate::probe::key_probe::{KeyPoint, KeyProbe};
 
-/// Of aws-lc and BoringSSL. The first calls the second one, unless the compiler has made that a part of it.
+/// Of aws-lc and `BoringSSL`. The first calls the second one, unless the compiler has made that a part of it.
 const AEAD: [(&[u8], bool); 2] = [(b"EVP_AEAD_CTX_init", true), (b"EVP_AEAD_CTX_init_with_direction", false)];
 
 /// Of ring: each takes a key and its size in bits. Which one runs depends on the processor.
@@ -95,7 +95,11 @@ pub(super) fn key_function(symbol: &[u8]) -> Option<KeyFunction> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::symbols::needed;
 
     #[test]
     fn functions_are_known_by_the_ends_of_their_names() {
@@ -124,5 +128,35 @@ mod tests {
         assert!(!found.is_empty() && found.iter().all(|probe| probe.point == KeyPoint::Ring), "{found:?}");
         assert_eq!(find_in_file(Path::new("/dev/null")), []);
         assert_eq!(find_in_file(Path::new("/nonexistent")), []);
+    }
+
+    fn find_in_bytes(bytes: &[u8]) -> Vec<KeyProbe> {
+        find(&Image::of_bytes(bytes.to_vec()))
+    }
+
+    #[test]
+    fn a_broken_executable_does_no_harm() {
+        let whole = std::fs::read(std::env::current_exe().expect("our own path")).expect("our own executable");
+        for length in [whole.len() - 1, whole.len() / 2, 4096, 64, 63, 16, 1, 0] {
+            assert_eq!(find_in_bytes(&whole[..length]), []);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// An installed libssl, whose headers and tables say something else in places.
+        #[test]
+        fn any_content_is_looked_through(changes in vec((0_usize..0x1000, any::<u8>()), 1..20), cut in 0_usize..0x1000) {
+            let libraries = needed::libraries(Path::new("/usr/bin/curl"));
+            let libssl = libraries.iter().find(|path| path.ends_with("libssl.so.3")).expect("curl is linked with it");
+            let mut bytes = std::fs::read(libssl).expect("it is there");
+            bytes.truncate(bytes.len() - cut);
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            // No more than there is room for.
+            prop_assert!(find_in_bytes(&bytes).len() < bytes.len());
+        }
     }
 }

@@ -14,15 +14,13 @@ use crate::probe::key_probe::{KeyPoint, KeyProbe};
 /// The function that gets the key.
 pub(super) const CIPHER_INIT: &str = "EVP_CipherInit_ex";
 
+/// The most words by which an image reaches one function, and jumps by these: it has one or two.
+const SLOTS_MAX: usize = 16;
+
 /// The functions of libssl that give it the key of a connection: of 1.1 and 3.0 the first two, of 3.2 and later the
 /// others.
-const KEY_CHANGES: [&[u8]; 5] = [
-    b"tls1_change_cipher_state",
-    b"derive_secret_key_and_iv",
-    b"tls1_set_crypto_state",
-    b"tls13_set_crypto_state",
-    b"tls_set_crypto_state",
-];
+const KEY_CHANGES: [&[u8]; 4] =
+    [b"tls1_change_cipher_state", b"derive_secret_key_and_iv", b"tls1_set_crypto_state", b"tls13_set_crypto_state"];
 
 /// Whether it is such a function, by its symbol.
 pub(super) fn is_key_change(symbol: &[u8]) -> bool {
@@ -49,7 +47,8 @@ fn is_libssl(elf: &Elf<'_>) -> bool {
 fn in_library(elf: &Elf<'_>) -> Vec<u64> {
     let Some(slots) = slots(elf) else { return Vec::new() };
     let code: Vec<(u64, &[u8])> = executable_segments(elf).collect();
-    let stubs: Vec<u64> = code.iter().flat_map(|(base, code)| calls::stubs(code, *base, &slots)).collect();
+    let stubs = code.iter().flat_map(|(base, code)| calls::stubs(code, *base, &slots));
+    let stubs: Vec<u64> = stubs.take(SLOTS_MAX).collect();
     code.iter().flat_map(|(base, code)| calls::with_key(code, *base, &stubs, &slots)).collect()
 }
 
@@ -59,7 +58,7 @@ fn slots(elf: &Elf<'_>) -> Option<Vec<u64>> {
     let symbol = table.symbols().find(|symbol| symbol.name() == Ok(CIPHER_INIT) && symbol.is_undefined())?.index();
     let relocations = elf.dynamic_relocations()?;
     let of_it = relocations.filter(|(_, relocation)| relocation.target() == RelocationTarget::Symbol(symbol));
-    Some(of_it.map(|(address, _)| address).collect())
+    Some(of_it.map(|(address, _)| address).take(SLOTS_MAX).collect())
 }
 
 fn executable_segments<'data>(elf: &Elf<'data>) -> impl Iterator<Item = (u64, &'data [u8])> {

@@ -421,6 +421,10 @@ pub struct Settings {
     pub inode_size: u32,
     /// `socket.sk`
     pub socket_sk: u32,
+    /// `socket.state`
+    pub socket_state: u32,
+    /// `sock.sk_socket`
+    pub sock_socket: u32,
     /// `sock.__sk_common.skc_family`
     pub sock_family: u32,
     /// `sock.__sk_common.skc_state`

@@ -1,21 +1,37 @@
 //! A server that calls others while it answers: on a runtime of one thread, each connection is a task.
 //!
-//! The path says how it calls, the query whom: an address of TCP, or the path of a Unix socket. `PORT` takes another port
-//! than 8084, 0 any free one.
+//! The path says how it calls, the query whom: an address of TCP, or the path of a Unix socket. What comes as
+//! `x-sends-traceparent` it sends on as `traceparent`. `/grpc` calls a collector of spans. `PORT` takes another port than 8084, 0 any free one.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http2;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 
-/// What it asks of others.
-const CALL: &[u8] = b"GET /called HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n";
+/// What it asks of others, and of whom.
+struct Call {
+    to: String,
+    head: String,
+}
+
+impl Call {
+    fn of(request: &Request<Incoming>) -> Self {
+        let traceparent = request.headers().get("x-sends-traceparent").and_then(|value| value.to_str().ok());
+        let traceparent = traceparent.map_or_else(String::new, |value| format!("traceparent: {value}\r\n"));
+        Self {
+            to: request.uri().query().unwrap_or_default().to_owned(),
+            head: format!("GET /called HTTP/1.1\r\nhost: other\r\n{traceparent}connection: close\r\n\r\n"),
+        }
+    }
+}
 
 fn main() -> io::Result<()> {
     let port: u16 = match std::env::var("PORT") {
@@ -38,13 +54,15 @@ async fn accept_all(port: u16) -> io::Result<()> {
 }
 
 async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let to = request.uri().query().unwrap_or_default().to_owned();
+    let call = Call::of(&request);
     let answer = match request.uri().path() {
-        "/tcp" => call_over_tcp(to).await,
-        "/unix" => call_over_unix(to).await,
-        "/spawned" => tokio::spawn(call_over_tcp(to)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
+        "/tcp" => call_over_tcp(call).await,
+        "/twice" => connect_twice_from_one_port(call).await,
+        "/unix" => call_over_unix(call).await,
+        "/grpc" => call_by_grpc(call).await,
+        "/spawned" => tokio::spawn(call_over_tcp(call)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
         "/blocking" => {
-            let call = tokio::task::spawn_blocking(|| call_and_block(to));
+            let call = tokio::task::spawn_blocking(|| call_and_block(call));
             call.await.unwrap_or_else(|error| Err(io::Error::other(error)))
         }
         "/called" => Ok("called".into()),
@@ -57,23 +75,61 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     Ok(Response::builder().status(status).body(Full::from(body)).expect("no header is wrong"))
 }
 
-async fn call_over_tcp(to: String) -> io::Result<String> {
+/// A new connection has room for the call.
+async fn call_over_tcp(Call { to, head }: Call) -> io::Result<String> {
     let connection = TcpStream::connect(to).await?;
-    exchange(|| connection.readable(), |bytes| connection.try_write(bytes), |bytes| connection.try_read(bytes)).await
+    connection.try_write(head.as_bytes())?;
+    answer(|| connection.readable(), |bytes| connection.try_read(bytes)).await
 }
 
-async fn call_over_unix(to: String) -> io::Result<String> {
+/// The second time there is a connection between the two ends already.
+async fn connect_twice_from_one_port(Call { to, .. }: Call) -> io::Result<String> {
+    let to = to.parse().map_err(io::Error::other)?;
+    let bound = |from: SocketAddr| {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(from)?;
+        io::Result::Ok(socket)
+    };
+    let first = bound(([127, 0, 0, 1], 0).into())?;
+    let second = bound(first.local_addr()?)?;
+    let _connection = first.connect(to).await?;
+    second.connect(to).await.map(|_| "connected".into())
+}
+
+async fn call_over_unix(Call { to, head }: Call) -> io::Result<String> {
     let connection = UnixStream::connect(to).await?;
-    exchange(|| connection.readable(), |bytes| connection.try_write(bytes), |bytes| connection.try_read(bytes)).await
+    connection.try_write(head.as_bytes())?;
+    answer(|| connection.readable(), |bytes| connection.try_read(bytes)).await
 }
 
-/// Sends the call, which a new connection has room for, and returns all that comes.
-async fn exchange<Readable: Future<Output = io::Result<()>>>(
+/// Sends a collector no spans, with metadata that is nobody's business; returns the status.
+async fn call_by_grpc(Call { to, .. }: Call) -> io::Result<String> {
+    let stream = TokioIo::new(TcpStream::connect(to).await?);
+    let handshake = http2::handshake(TokioExecutor::new(), stream).await;
+    let (mut sender, connection) = handshake.map_err(io::Error::other)?;
+    tokio::spawn(async move {
+        // Whoever waits for an answer hears of it.
+        let _ = connection.await;
+    });
+    let request = Request::post("http://collector/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", "Bearer hunter2-metadata")
+        .header("x-api-key", "hunter2-api-key")
+        .body(Full::<Bytes>::from(&[0; 5][..]))
+        .map_err(io::Error::other)?;
+    let response = sender.send_request(request).await.map_err(io::Error::other)?;
+    let body = response.into_body().collect().await.map_err(io::Error::other)?;
+    let status = body.trailers().and_then(|trailers| trailers.get("grpc-status"));
+    Ok(status.map_or_else(String::new, |status| String::from_utf8_lossy(status.as_bytes()).into_owned()))
+}
+
+/// All that comes.
+async fn answer<Readable: Future<Output = io::Result<()>>>(
     readable: impl Fn() -> Readable,
-    write: impl Fn(&[u8]) -> io::Result<usize>,
     read: impl Fn(&mut [u8]) -> io::Result<usize>,
 ) -> io::Result<String> {
-    write(CALL)?;
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -87,9 +143,9 @@ async fn exchange<Readable: Future<Output = io::Result<()>>>(
     }
 }
 
-fn call_and_block(to: String) -> io::Result<String> {
+fn call_and_block(Call { to, head }: Call) -> io::Result<String> {
     let mut connection = std::net::TcpStream::connect(to)?;
-    connection.write_all(CALL)?;
+    connection.write_all(head.as_bytes())?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     Ok(answer)

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::distribution::Durations;
 use crate::model::call::{CallKind, CallSummary, CallsPerRequest};
@@ -111,18 +111,19 @@ impl CallStatistics {
         CallRow(self.rows.len() - 1)
     }
 
-    /// What took the most time comes first.
-    pub fn into_summaries(self) -> Vec<CallSummary> {
+    /// What took the most time comes first. `served` are the servers of tests.
+    pub fn into_summaries(self, served: &HashSet<Endpoint>) -> Vec<CallSummary> {
         let mut rows = self.rows;
         let by_name = |a: &Row, b: &Row| (a.kind, &a.peer, &a.summary).cmp(&(b.kind, &b.peer, &b.summary));
         let weight = |row: &Row| Reverse((row.total.sum, row.count));
         rows.sort_by(|a, b| weight(a).cmp(&weight(b)).then_with(|| by_name(a, b)));
-        rows.into_iter().map(Row::into_summary).collect()
+        rows.into_iter().map(|row| row.into_summary(served)).collect()
     }
 }
 
 impl Row {
-    fn into_summary(self) -> CallSummary {
+    fn into_summary(self, served: &HashSet<Endpoint>) -> CallSummary {
+        let is_of_tests = self.requests == 0 && self.peer.as_ref().is_some_and(|peer| served.contains(peer));
         let mean = self.by_requests as f64 / self.requests as f64;
         CallSummary {
             kind: self.kind,
@@ -134,6 +135,7 @@ impl Row {
             total: self.total.into_distribution(),
             requests: self.requests,
             per_request: (self.requests > 0).then_some(CallsPerRequest { mean, max: self.most }),
+            is_of_tests,
         }
     }
 }
@@ -159,7 +161,7 @@ mod tests {
         statistics.add_request(get, 1);
         statistics.add_request(get, 2);
         statistics.add_request(set, 1);
-        let rows = statistics.into_summaries();
+        let rows = statistics.into_summaries(&HashSet::new());
         let row = |row: &CallSummary| {
             let per_request = row.per_request.map(|per_request| (per_request.mean, per_request.max));
             let mean = row.total.map(|total| total.mean);
@@ -181,7 +183,7 @@ mod tests {
         for n in 0..2 * ROWS_MAX {
             add(&mut statistics, 1, &n.to_string(), Some(1));
         }
-        let rows = statistics.into_summaries();
+        let rows = statistics.into_summaries(&HashSet::new());
         assert_eq!((rows.len(), rows.iter().map(|row| row.count).sum::<u64>()), (ROWS_MAX + 1, 2 * ROWS_MAX as u64));
         let other = rows.iter().find(|row| row.peer.is_none()).expect("a row for the rest");
         assert_eq!((&*other.summary, other.count), (CallSummary::OTHER, ROWS_MAX as u64));

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cargo_beyla_events::{self as records, Exited, Forked};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::distribution::Durations;
 use crate::analysis::routes::CountedRequest;
-use crate::event::{Executed, Paused, TestEnded, TestStarted};
-use crate::model::connection::Owner;
+use crate::event::{Executed, Open, Paused, TestEnded, TestStarted};
+use crate::model::connection::{Endpoint, Owner, Role};
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
 use crate::model::trace_context::TestSpan;
 
 /// The processes that are remembered at a time. By default a machine lets a user have fewer.
 const PROCESSES_MAX: usize = 64 * 1024;
+
+/// The addresses at which tests have taken connections that are remembered.
+const SERVED_MAX: usize = 64 * 1024;
 
 /// The tests that are counted one by one.
 const TESTS_MAX: usize = 1024 * 1024;
@@ -25,8 +28,8 @@ const TESTS_MAX: usize = 1024 * 1024;
 pub struct Within {
     /// Processes whose program is one of these files, or lies in one of these folders.
     pub folders: Vec<PathBuf>,
-    /// Whether the process that starts the others is followed itself, and with it what it forks.
-    pub itself: bool,
+    /// The process that starts the others, if it is followed itself, and with it what it forks.
+    pub itself: Option<u32>,
 }
 
 /// The tests and processes that are known so far.
@@ -38,6 +41,8 @@ pub(crate) struct Suite {
     roots: HashMap<u32, TestId>,
     /// The processes by the number that records have.
     processes: HashMap<u32, Process>,
+    /// Where processes of tests have taken connections.
+    served: HashSet<Endpoint>,
     /// The tests that have ended since [`Suite::take_ended`] took them last. Each comes once, so they are bounded.
     ended: Vec<TestId>,
 }
@@ -56,16 +61,17 @@ struct Test {
     requests: u64,
     errors: u64,
     incomplete: u64,
+    calls: u64,
     total: Durations,
     /// Whether its end has been announced.
     announced: bool,
 }
 
 impl Test {
-    /// Whether its end is to be announced now: it has ended, and did not just pass without serving a request. In a
+    /// Whether its end is to be announced now: it has ended, and did not just pass without a request or a call. In a
     /// workspace with many unit tests, most do just that.
     fn announce(&mut self) -> bool {
-        let matters = self.requests > 0 || self.result != Some(TestResult::Passed);
+        let matters = self.requests + self.calls > 0 || self.result != Some(TestResult::Passed);
         let announce = !self.announced && self.ended_ns.is_some() && matters;
         self.announced |= announce;
         announce
@@ -82,7 +88,14 @@ struct Process {
 
 impl Suite {
     pub(crate) fn new(within: Within) -> Self {
-        Self { within, tests: Vec::new(), roots: HashMap::new(), processes: HashMap::new(), ended: Vec::new() }
+        Self {
+            within,
+            tests: Vec::new(),
+            roots: HashMap::new(),
+            processes: HashMap::new(),
+            served: HashSet::new(),
+            ended: Vec::new(),
+        }
     }
 
     pub(crate) fn test_started(&mut self, started: &TestStarted<'_>) {
@@ -105,6 +118,7 @@ impl Suite {
             requests: 0,
             errors: 0,
             incomplete: 0,
+            calls: 0,
             total: Durations::default(),
             announced: false,
         });
@@ -158,7 +172,7 @@ impl Suite {
 
     pub(crate) fn forked(&mut self, forked: &Forked) {
         if self.processes.len() < PROCESSES_MAX {
-            let starter = Process { followed: self.within.itself, ..Process::default() };
+            let starter = Process { followed: self.within.itself.is_some(), ..Process::default() };
             let parent = self.processes.get(&forked.parent).copied().unwrap_or(starter);
             // Its own id becomes known once it executes a program or serves a connection.
             self.processes.insert(forked.child, Process { pid: 0, ..parent });
@@ -201,7 +215,23 @@ impl Suite {
             // The records of its start were lost.
             return Some(Owner { pid: 0, test: None });
         };
+        if self.within.itself == Some(process.pid) {
+            // Its connections come without a record of whose they are.
+            return Some(Owner { pid: 0, test: process.test });
+        }
         process.followed.then_some(Owner { pid: process.pid, test: process.test })
+    }
+
+    /// A process of a test has taken a connection.
+    pub(crate) fn takes(&mut self, open: &Open) {
+        if open.role == Role::Server && self.served.len() < SERVED_MAX && !self.served.contains(&open.server) {
+            self.served.insert(open.server.clone());
+        }
+    }
+
+    /// Whether a process of a test has taken connections there.
+    pub(crate) fn serves(&self, server: &Endpoint) -> bool {
+        self.served.contains(server)
     }
 
     /// Counts a request that has ended.
@@ -221,13 +251,27 @@ impl Suite {
         }
     }
 
+    /// Counts a call that has ended, and is not one of a test to its own server.
+    pub(crate) fn add_call(&mut self, id: TestId) {
+        if let Some(test) = self.tests.get_mut(id.0 as usize) {
+            test.calls += 1;
+            if test.announce() {
+                self.ended.push(id);
+            }
+        }
+    }
+
     /// How many requests of a test have ended so far.
     pub(crate) fn requests_of(&self, test: TestId) -> u64 {
         self.tests.get(test.0 as usize).map_or(0, |test| test.requests)
     }
 
-    /// The tests at the end of the run.
-    pub(crate) fn into_summaries(self, now_ns: u64, span: impl Fn(TestId) -> Option<TestSpan>) -> Vec<TestSummary> {
+    /// The tests at the end of the run, and where they have served.
+    pub(crate) fn into_summaries(
+        self,
+        now_ns: u64,
+        span: impl Fn(TestId) -> Option<TestSpan>,
+    ) -> (Vec<TestSummary>, HashSet<Endpoint>) {
         let summary = |(test, id): (Test, u32)| TestSummary {
             span: span(TestId(id)).filter(|_| test.announced),
             binary: test.binary,
@@ -240,9 +284,10 @@ impl Suite {
             requests: test.requests,
             errors: test.errors,
             incomplete: test.incomplete,
+            calls: test.calls,
             sum_ns: u64::try_from(test.total.sum).unwrap_or(u64::MAX),
             total: test.total.into_distribution(),
         };
-        self.tests.into_iter().zip(0..).map(summary).collect()
+        (self.tests.into_iter().zip(0..).map(summary).collect(), self.served)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::exchange::call_in_flight::CallInFlight;
 use crate::exchange::carried::TlsMessages;
 use crate::exchange::run_state::RunState;
-use crate::model::call::{CallBoundaries, CallKind};
+use crate::model::call::{Call, CallBoundaries, CallKind};
 use crate::model::connection::{ConnectionInfo, Endpoint, Party, Role, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
 use crate::model::tls::{Alert, Tls};
@@ -95,7 +95,7 @@ impl Calls {
         state: &mut RunState,
     ) {
         let Some(opening) = self.opening.take() else { return };
-        let summary = state.call_texts.intern("connect");
+        let summary = state.call_texts.intern(Call::CONNECT);
         let connecting_ns = opening.connecting_ns;
         let new = NewCall { maker: self.sender, summary: &summary, start_ns: connecting_ns, begun_ns: connecting_ns };
         let start = state.attribution.begins(&mut self.users, &new);
@@ -326,11 +326,14 @@ impl Messages for CallSink<'_> {
     }
 
     fn response(&mut self, stream: StreamId, head: &ResponseHead) {
-        let Some(call) = self.calls.get(stream) else { return };
+        let (calls, state) = (&mut *self.calls, &mut *self.state);
+        let receiver = calls.receiver;
+        let Some(call) = calls.get(stream) else { return };
         call.status = head.status;
         call.boundaries.answered = head.arrived_ns;
         call.boundaries.read = Some(head.begin_ns);
         call.response_bytes = Some(MessageBytes { header: head.bytes, body: Some(0) });
+        state.answer_begins(call, receiver);
     }
 
     fn end(&mut self, stream: StreamId, direction: Direction, end: &MessageEnd) {

@@ -56,10 +56,10 @@ impl Connections {
 
     /// The process accepted a connection or begins to open one, which belongs to this process and test if to any.
     pub(crate) fn open(&mut self, open: &Open, owner: Option<Owner>, state: &mut RunState) {
+        let streams = Streams::new(open.role, open.receive_sequence, open.send_sequence);
         if open.role == Role::Client {
-            return self.open_client(open, owner, state);
+            return self.follow_client(open, streams, owner, state);
         }
-        let streams = Streams::new(Role::Server, open.receive_sequence, open.send_sequence);
         self.follow(open, streams, Some((open.established_ns, open.time_ns)), owner, state);
     }
 
@@ -81,27 +81,34 @@ impl Connections {
             }
             return;
         }
-        let is_client = transfer.header.flags & MOVED_BY_CLIENT != 0;
-        if is_client || transfer.length == 0 || self.is_full() {
+        if transfer.length == 0 || self.is_full() {
             return;
         }
-        // The record that opened it was lost, and with it the addresses of its ends.
+        let is_client = transfer.header.flags & MOVED_BY_CLIENT != 0;
+        // The record that opened it was lost, and with it the addresses of its ends, and who did.
         let unknown = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let open = Open {
             time_ns: transfer.header.time_ns,
             connection: id,
             established_ns: None,
-            role: Role::Server,
+            role: if is_client { Role::Client } else { Role::Server },
             server: unknown.clone(),
             client: unknown,
             receive_sequence: 0,
             send_sequence: 0,
-            thread: transfer.thread,
-            task: transfer.task,
-            before: false,
+            thread: 0,
+            task: 0,
+            before: is_client,
         };
-        self.follow(&open, Streams::unknown(Role::Server), None, None, state);
+        let streams = Streams::unknown(open.role);
+        if is_client {
+            self.follow_client(&open, streams, None, state);
+        } else {
+            self.follow(&open, streams, None, None, state);
+        }
         if let Some(connection) = self.followed.get_mut(&id) {
+            connection.moved(io, operation, &mut self.readers, state);
+        } else if let Some(connection) = self.opened.get_mut(&id) {
             connection.moved(io, operation, &mut self.readers, state);
         }
     }
@@ -176,7 +183,7 @@ impl Connections {
         self.followed.len() + self.opened.len() >= CONNECTIONS_MAX
     }
 
-    fn open_client(&mut self, open: &Open, owner: Option<Owner>, state: &mut RunState) {
+    fn follow_client(&mut self, open: &Open, streams: Streams, owner: Option<Owner>, state: &mut RunState) {
         if self.opened.contains_key(&open.connection) {
             return;
         }
@@ -196,7 +203,6 @@ impl Connections {
         };
         let process = owner.map_or(0, |owner| owner.pid);
         let users = CallConnection::new(Operator { process, thread: open.thread, task: open.task }, open.time_ns);
-        let streams = Streams::new(Role::Client, open.receive_sequence, open.send_sequence);
         let connecting_ns = (!open.before).then_some(open.time_ns);
         let mut connection = ClientConnection::new(streams, info, users, connecting_ns, open.before);
         if let Some(established_ns) = open.established_ns {

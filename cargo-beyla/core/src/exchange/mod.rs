@@ -1,5 +1,6 @@
 //! Messages -> requests and calls: boundaries, phases, routes.
 
+mod answers;
 pub(crate) mod call_in_flight;
 mod call_texts;
 mod calls;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cargo_beyla_events::{TaskChange, task};
-use hashbrown::HashMap;
 
+use crate::exchange::answers::{Answer, Answers};
 use crate::exchange::call_in_flight::CallInFlight;
 use crate::exchange::call_texts::CallTexts;
 use crate::exchange::in_flight::Exchange;
@@ -12,14 +12,14 @@ use crate::exchange::request_lines::RequestLines;
 use crate::exchange::route::RouteTable;
 use crate::exchange::route_names::RouteNames;
 use crate::exchange::tls::TlsCounts;
-use crate::model::call::CallOf;
+use crate::model::call::{CallOf, Certainty};
 use crate::model::connection::ConnectionInfo;
 use crate::model::explanation::Parts;
 use crate::model::request::Outcome;
 use crate::model::summary::Unseen;
 use crate::model::trace_context::{Caller, TraceId};
 use crate::protocol::message::{GivenUp, Note};
-use crate::runtime::attribution::{Attribution, CallConnection};
+use crate::runtime::attribution::{Attribution, CallConnection, Driven, ToJudge, Told};
 use crate::runtime::tracker::{EndedRequest, RuntimeTracker};
 
 /// What all connections write to.
@@ -44,8 +44,7 @@ pub(crate) struct RunState {
     pub(crate) client_connections: u64,
     pub(crate) calls: u64,
     pub(crate) attribution: Attribution,
-    /// The calls that have ended and whose requests the wakes to come may tell, by the thread that has read the answer.
-    held: HashMap<u32, Vec<(CallInFlight, Arc<ConnectionInfo>)>>,
+    answers: Answers,
     /// The calls that have ended since these were drained last.
     pub(crate) ended_calls: Vec<EndedCall>,
 }
@@ -89,7 +88,7 @@ impl RunState {
             client_connections: 0,
             calls: 0,
             attribution: Attribution::default(),
-            held: HashMap::new(),
+            answers: Answers::default(),
             ended_calls: Vec::new(),
         }
     }
@@ -124,9 +123,17 @@ impl RunState {
         let request = self.attribution.ends(users, &call.start, call.boundaries.ended);
         let connection = Arc::clone(connection);
         if request.is_none() && call.is_complete() && self.attribution.awaits_wakes(&call.start, receiver) {
-            self.held.entry(receiver).or_default().push((call, connection));
+            self.answers.ended(receiver, call, connection);
         } else {
+            self.answers.forget(call.id);
             self.count_call(call, connection, request);
+        }
+    }
+
+    /// The answer of a call has begun. `receiver` is the thread that has read that.
+    pub(super) fn answer_begins(&mut self, call: &CallInFlight, receiver: u32) {
+        if self.attribution.awaits_wakes(&call.start, receiver) {
+            self.answers.began(receiver, call);
         }
     }
 
@@ -149,33 +156,77 @@ impl RunState {
 
     /// Something happens to a task.
     pub(crate) fn task(&mut self, change: &TaskChange) {
-        let Some(thread) = self.attribution.task(change) else { return };
-        if change.header.flags != task::WOKEN {
-            self.judge_held(thread);
-            self.attribution.poll_ends(thread);
-        } else if let Some([(call, _)]) = self.held.get(&thread).map(Vec::as_slice)
-            && self.attribution.is_replied(thread, &call.start)
-        {
+        match self.attribution.task(change) {
+            Some(ToJudge::Poll(thread)) => {
+                self.judge_held(thread);
+                self.attribution.poll_ends(thread);
+                if change.header.flags == task::TERMINAL
+                    && let Some((call, connection, _)) = self.answers.handed_on(change.task)
+                {
+                    self.count_call(call, connection, None);
+                }
+            }
             // Its request may be answered before the poll ends.
-            self.judge_held(thread);
+            Some(ToJudge::Wake(thread)) => {
+                if let Some(call) = self.answers.the_only(thread)
+                    && self.attribution.is_replied(thread, &call)
+                {
+                    self.judge_held(thread);
+                }
+            }
+            Some(ToJudge::Relay(task)) => {
+                if let Some((call, connection, certainty)) = self.answers.handed_on(task) {
+                    let request = self.attribution.of_told(Told::Relay(task, certainty));
+                    self.count_call(call, connection, request);
+                }
+            }
+            None => {}
         }
     }
 
     /// The calls that wait for the wakes of a thread wait no longer.
     fn judge_held(&mut self, thread: u32) {
-        let Some(held) = self.held.remove(&thread) else { return };
-        let requests = self.attribution.by_wakes(thread, held.iter().map(|(call, _)| &call.start));
-        for ((call, connection), request) in held.into_iter().zip(requests) {
+        let read = self.answers.take(thread);
+        if read.is_empty() {
+            return;
+        }
+        let calls: Vec<Driven<'_>> = read.iter().map(Answer::driven).collect();
+        let told = self.attribution.by_wakes(thread, &calls);
+        for (answer, told) in read.into_iter().zip(told) {
+            self.judge(answer, told);
+        }
+    }
+
+    fn judge(&mut self, answer: Answer, told: Told) {
+        let Some((call, connection)) = answer.ended else { return self.answers.told(answer.call, told) };
+        let earlier = self.answers.forget(answer.call);
+        let [earlier_of, of] = [earlier, told].map(|told| self.attribution.of_told(told));
+        let request = match (earlier_of, of) {
+            (Some(one), Some(other)) if one.request != other.request => None,
+            // What is certain stands, whatever else is likely.
+            (Some(one), _) if one.certainty == Certainty::Certain => Some(one),
+            (one, other) => other.or(one),
+        };
+        let relay = [told, earlier].into_iter().find_map(|told| match told {
+            Told::Relay(task, certainty) if !self.attribution.has_woken(task) => Some((task, certainty)),
+            _ => None,
+        });
+        let ended = match relay {
+            Some((task, certainty)) if request.is_none() => self.answers.wait(task, (call, connection, certainty)),
+            _ => Some((call, connection)),
+        };
+        if let Some((call, connection)) = ended {
             self.count_call(call, connection, request);
         }
     }
 
     /// The run is over, so no call waits for anything.
     pub(super) fn judge_all(&mut self) {
-        let mut threads: Vec<u32> = self.held.keys().copied().collect();
-        threads.sort_unstable();
-        for thread in threads {
+        for thread in self.answers.threads() {
             self.judge_held(thread);
+        }
+        for (call, connection) in self.answers.take_waiting() {
+            self.count_call(call, connection, None);
         }
     }
 

@@ -60,7 +60,7 @@ enum Of {
 pub(crate) struct CallOrigin<'a> {
     /// The number of the call.
     pub(crate) call: u64,
-    /// The trace that it carries to the peer, and the span that the application has made for it.
+    /// The trace that it carries to the peer, and the span in there that is to be the peer's parent.
     pub(crate) carries: Option<&'a (TraceId, Caller)>,
     /// The number of its request, and the trace that the request came with.
     pub(crate) request: Option<(u64, Option<&'a (TraceId, Caller)>)>,
@@ -107,9 +107,9 @@ impl Identities {
     /// The place of a call's span; `None` without a seed.
     pub(crate) fn call_span(self, origin: &CallOrigin<'_>) -> Option<Box<CallSpan>> {
         self.seed?;
-        let CallOrigin { call, carries, request, test } = *origin;
+        let CallOrigin { call, request, test, .. } = *origin;
         let of_request = || self.context(request?.0, request?.1, test);
-        let (trace_id, parent, caller) = if let Some((trace_id, caller)) = carries {
+        let (trace_id, parent, caller) = if let Some((trace_id, caller)) = origin.application_span() {
             (*trace_id, Some(caller.span_id), Some(caller.clone()))
         } else if let Some(context) = of_request() {
             (context.trace_id, Some(context.span_id), context.caller)
@@ -133,6 +133,18 @@ impl Identities {
         hasher.write_u64(number);
         hasher.write_u8(of as u8);
         hasher
+    }
+}
+
+impl<'a> CallOrigin<'a> {
+    /// The span that the application has made for the call, and its trace. A `traceparent` that the application passes
+    /// on as it came names the caller's span.
+    fn application_span(&self) -> Option<&'a (TraceId, Caller)> {
+        let came_with = self.request.and_then(|(_, caller)| caller);
+        let is_passed_on = |(trace_id, caller): &(TraceId, Caller)| {
+            came_with.is_some_and(|(of, by)| (of, by.span_id) == (trace_id, caller.span_id))
+        };
+        self.carries.filter(|carried| !is_passed_on(carried))
     }
 }
 
@@ -230,7 +242,8 @@ mod tests {
     #[test]
     fn a_calls_span_hangs_under_what_it_carries_else_under_its_request_else_under_its_test() {
         let identities = Identities::new(Some(7));
-        let (carried, came_with) = (caller("c=1"), caller("a=1"));
+        let (mut carried, came_with) = (caller("c=1"), caller("a=1"));
+        carried.1.span_id = SpanId::of(77);
         let origin = CallOrigin { call: 3, carries: None, request: None, test: None };
         let span = |origin: &CallOrigin<'_>| identities.call_span(origin).expect("there is a seed");
         let all = CallOrigin {
@@ -251,6 +264,8 @@ mod tests {
             (request.trace_id, Some(request.span_id), &request.caller)
         );
         assert_ne!(found.span_id, request.span_id);
+        // The application has made no span, and passes on what it got.
+        assert_eq!(span(&CallOrigin { carries: Some(&came_with), ..all }), found);
         let found = span(&CallOrigin { test: Some(TestId(1)), ..origin });
         let test = identities.test(TestId(1)).expect("there is a seed");
         assert_eq!((found.trace_id, found.parent, &found.caller), (test.trace_id, Some(test.span_id), &None));

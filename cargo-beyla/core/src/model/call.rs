@@ -39,7 +39,7 @@ pub struct Call {
     pub request_bytes: MessageBytes,
     /// The size of the answer; `None` if none was seen.
     pub response_bytes: Option<MessageBytes>,
-    /// The trace that it carries to the peer, if it carries one: its id, and the span that the application has made.
+    /// The trace that it carries to the peer, if it carries one: its id, and the span that is to be the peer's parent.
     pub trace: Option<(TraceId, Caller)>,
     /// The request that it belongs to, if that is known.
     pub request: Option<CallOf>,
@@ -52,19 +52,35 @@ pub struct Call {
 /// The place of a call's client span in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallSpan {
-    /// The trace that the call carries to the peer, if it carries one; without one, its request's or its test's; else a
-    /// trace of its own.
+    /// The trace of the span that the application has made for the call, if it has made one; else its request's or its
+    /// test's; else a trace of its own.
     pub trace_id: TraceId,
     /// The id of the span.
     pub span_id: SpanId,
-    /// The span that the application has made for the call, if the call carries a trace; without one, the server span of
-    /// its request, or the root span of its test. `None` if it begins a trace.
+    /// The span that the application has made for the call, if it has made one: the call carries another span than the
+    /// caller of its request. Else the server span of its request, or the root span of its test. `None` if it begins a
+    /// trace.
     pub parent: Option<SpanId>,
     /// Who decided whether the spans of the trace are recorded, if that was decided elsewhere.
     pub caller: Option<Caller>,
 }
 
 impl Call {
+    /// The [`Call::summary`] of a connection that could not be opened.
+    pub const CONNECT: &str = "connect";
+
+    /// Whether it sends telemetry to a collector, by OTLP. Telemetry about that would have no end.
+    pub fn delivers_telemetry(&self) -> bool {
+        match self.kind {
+            CallKind::Http => self.text.as_deref().is_some_and(|text| {
+                ["/v1/traces", "/v1/metrics", "/v1/logs"].iter().any(|path| text.ends_with(path))
+                    && text.starts_with("POST ")
+            }),
+            CallKind::Grpc => self.summary.starts_with("/opentelemetry.proto.collector."),
+            _ => false,
+        }
+    }
+
     /// The memory that it takes, in bytes, approximately. What it shares with other calls does not count.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.span.as_ref().map_or(0, |_| size_of::<CallSpan>())
@@ -110,6 +126,8 @@ pub struct CallSummary {
     pub requests: u64,
     /// How many such calls each of these requests has made: the mean, and the most.
     pub per_request: Option<CallsPerRequest>,
+    /// Whether they are made by tests to the servers of the tests: each of them is a request of the run as well.
+    pub is_of_tests: bool,
 }
 
 impl CallSummary {
@@ -286,5 +304,20 @@ mod tests {
         }
         assert_eq!(without(|of| of.connecting = None).phases().connect, None);
         assert_eq!(without(|of| of.answered = None).phases().pickup, Some(31));
+    }
+
+    #[test]
+    fn telemetry_is_told_by_where_it_goes() {
+        let delivers = |kind: CallKind, summary: &str, text: &str| {
+            let call = Call { text: Some(text.into()), ..crate::fixtures::call(1, kind, summary, 0, 1) };
+            call.delivers_telemetry()
+        };
+        assert!(delivers(CallKind::Http, "POST /v1/traces", "POST /v1/traces"));
+        assert!(delivers(CallKind::Http, "POST /{id}/v1/logs", "POST /17/v1/logs"));
+        let export = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+        assert!(delivers(CallKind::Grpc, export, &format!("POST {export}")));
+        assert!(!delivers(CallKind::Http, "GET /v1/traces", "GET /v1/traces"));
+        assert!(!delivers(CallKind::Http, "POST /orders", "POST /orders"));
+        assert!(!delivers(CallKind::Postgresql, "SELECT items", "POST /v1/traces"));
     }
 }

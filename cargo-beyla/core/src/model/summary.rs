@@ -137,7 +137,8 @@ pub struct Unseen {
     pub unjoined_connections: u64,
     /// Connections of programs that do not belong to the workspace, in a run that traces several processes.
     pub foreign_connections: u64,
-    /// Calls of which nobody knows which request made them, or whether one did.
+    /// Calls of which nobody knows which request made them, or whether one did. What tests ask their own servers does
+    /// not count.
     pub unattributed_calls: u64,
     /// Calls that were not read, as what they ask for lies in bytes that were not captured; several in a row may count
     /// once.

@@ -60,6 +60,8 @@ pub struct TestSummary {
     pub errors: u64,
     /// The requests without a whole response: they count in none of the times below.
     pub incomplete: u64,
+    /// The calls that the test and the processes that it started have made, without those that are its requests.
+    pub calls: u64,
     /// The sum of the total request times.
     pub sum_ns: u64,
     /// The total request times; `None` if no request was complete.

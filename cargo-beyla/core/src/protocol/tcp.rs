@@ -41,7 +41,7 @@ impl Tcp {
         }
         if self.turn.is_empty() {
             self.turn.push(start, Last::default());
-            self.turn.announce(0, (CallKind::Tcp, "tcp", None), messages);
+            self.turn.announce(0, (CallKind::Tcp, "", None), messages);
         }
         if let Some(turn) = self.turn.back() {
             turn.count(Direction::Request, bytes);

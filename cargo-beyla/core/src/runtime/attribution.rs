@@ -23,8 +23,10 @@ use hashbrown::{HashMap, HashSet};
 use crate::model::call::{CallOf, Certainty};
 use crate::model::trace_context::{Caller, TraceId};
 use servers::{OpenRequests, Servers};
-use tasks::{TaskKey, Tasks};
-use wakes::Wakes;
+use tasks::{TaskKey, Tasks, WorksFor};
+use wakes::{Reply, Wakes};
+
+pub(crate) use wakes::{Driven, Told};
 
 /// A spawned task may go on calling for this long after its request was answered, in nanoseconds. One that calls later
 /// serves others as well.
@@ -93,8 +95,23 @@ pub(crate) struct CallStart {
     own: Option<CallOf>,
     /// The requests that have woken the task that makes it. Only under `--explain`.
     candidates: Box<[u64]>,
+    /// Entry of its first send call, in nanoseconds.
+    begun_ns: u64,
+    /// One task makes all calls on the connection, and none while no request is open.
+    is_driven: bool,
     /// Calls that ask for the same have begun while no request was open.
     comes_without_requests: bool,
+}
+
+/// What can be judged after something has happened to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToJudge {
+    /// What a thread has read in its poll, which is over.
+    Poll(u32),
+    /// The only answer that a thread has read, if it is one.
+    Wake(u32),
+    /// The call that this task hands on, by its address.
+    Relay(u64),
 }
 
 /// What is known of the requests and the tasks of a run.
@@ -123,6 +140,13 @@ struct Request {
     /// Whether tasks have inherited it.
     has_tasks: bool,
     is_over: bool,
+}
+
+impl CallStart {
+    /// What the wakes of its driver are held against.
+    pub(crate) fn driven(&self) -> Driven<'_> {
+        Driven { candidates: &self.candidates, begun_ns: self.begun_ns }
+    }
 }
 
 impl CallConnection {
@@ -260,7 +284,9 @@ impl Attribution {
             self.tasks.forget(TaskKey::of_address(task));
         }
         let candidates = if own.is_none() { self.wakes.candidates(maker.thread, begun_ns) } else { Box::default() };
-        CallStart { at, own, candidates, comes_without_requests: self.without_requests.contains(summary) }
+        let is_driven = matches!(connection.user, User::One(_)) && !connection.is_used_without_requests;
+        let comes_without_requests = self.without_requests.contains(summary);
+        CallStart { at, own, candidates, begun_ns, is_driven, comes_without_requests }
     }
 
     /// The request of the task that makes a call.
@@ -301,8 +327,8 @@ impl Attribution {
         Some(CallOf { request, certainty })
     }
 
-    /// Something happens to a task, by its address. Returns the thread whose wakes are to be judged now.
-    pub(crate) fn task(&mut self, change: &TaskChange) -> Option<u32> {
+    /// Something happens to a task, by its address.
+    pub(crate) fn task(&mut self, change: &TaskChange) -> Option<ToJudge> {
         let TaskChange { task, thread, .. } = *change;
         let at = change.header.time_ns;
         match change.header.flags {
@@ -311,7 +337,7 @@ impl Attribution {
             task::SPAWNED | task::SPAWNED_BLOCKING => self.spawned_at(thread, task, at),
             _ => {}
         }
-        matches!(change.header.flags, task::IDLE | task::TERMINAL).then_some(thread)
+        matches!(change.header.flags, task::IDLE | task::TERMINAL).then_some(ToJudge::Poll(thread))
     }
 
     /// The poll of a thread is over, and what it has woken is judged.
@@ -320,34 +346,49 @@ impl Attribution {
     }
 
     /// A task that a thread polls wakes another.
-    fn woken(&mut self, thread: u32, task: u64) -> Option<u32> {
-        let waker = TaskKey::of_address(self.wakes.polled(thread)?);
+    fn woken(&mut self, thread: u32, task: u64) -> Option<ToJudge> {
+        let polled = self.wakes.polled(thread)?;
         let woken = TaskKey::of_address(task);
-        let of_woken = self.tasks.works_for(woken);
-        let Some(request) = self.tasks.works_for(waker) else {
-            self.wakes.replies(thread, of_woken?);
-            return Some(thread);
-        };
-        if of_woken.is_some_and(|other| other != request) && self.tasks.reads(woken).is_none() {
-            // A task that others ask for something is a driver.
-            self.tasks.forget(woken);
+        let waker = self.tasks.works_for(TaskKey::of_address(polled));
+        if let Some(WorksFor { request, .. }) = waker {
+            self.tasks.asked(woken);
+            self.wakes.wakes(task, request);
         }
-        self.wakes.wakes(task, request);
-        None
+        if waker.is_some_and(|waker| waker.is_sure) {
+            return None;
+        }
+        if let Some(WorksFor { request, is_sure }) = self.tasks.works_for(woken) {
+            self.wakes.replies(thread, Reply::Request { request, is_sure });
+            if self.wakes.relays(polled, request) {
+                return Some(ToJudge::Relay(polled));
+            }
+        } else {
+            self.wakes.hands_on(thread, task);
+            if self.wakes.is_relay(task) {
+                self.wakes.replies(thread, Reply::Relay(task));
+            }
+        }
+        Some(ToJudge::Wake(thread))
     }
 
     /// A task that a thread polls spawns another, by its address, which an earlier task may have had.
     fn spawned_at(&mut self, thread: u32, child: u64, at: u64) {
-        let child = TaskKey::of_address(child);
-        self.tasks.forget(child);
-        if let Some(parent) = self.wakes.polled(thread)
-            && let Some(request) = self.tasks.spawned(TaskKey::of_address(parent), child, at)
-        {
-            // It may begin with something for its spawner.
-            self.wakes.wakes(child.address(), request);
-            if let Some(record) = self.requests.get_mut(&request) {
-                record.has_tasks = true;
-            }
+        let key = TaskKey::of_address(child);
+        self.tasks.forget(key);
+        self.wakes.forget(child);
+        let Some(parent) = self.wakes.polled(thread) else { return };
+        let parent = TaskKey::of_address(parent);
+        let of_parent = self.tasks.works_for(parent);
+        if of_parent.is_some_and(|of| !of.is_sure) {
+            return self.wakes.spawns(thread, child, of_parent.map(|of| of.request), at);
+        }
+        let Some(request) = self.tasks.spawned(parent, key, at) else {
+            return self.wakes.spawns(thread, child, None, at);
+        };
+        // It may begin with something for its spawner.
+        self.wakes.wakes(child, request);
+        if let Some(record) = self.requests.get_mut(&request) {
+            record.has_tasks = true;
         }
     }
 
@@ -358,21 +399,31 @@ impl Attribution {
 
     /// Whether the wakes to come may tell whose call it is whose answer a thread has read.
     pub(crate) fn awaits_wakes(&self, start: &CallStart, thread: u32) -> bool {
-        start.own.is_none() && !start.candidates.is_empty() && self.wakes.polled(thread).is_some()
+        start.own.is_none() && (start.is_driven || !start.candidates.is_empty()) && self.wakes.polled(thread).is_some()
     }
 
     /// Whether the last wake of a thread has told whose call this is, the only one whose answer it has read.
-    pub(crate) fn is_replied(&self, thread: u32, start: &CallStart) -> bool {
-        self.wakes.is_replied(thread, &start.candidates)
+    pub(crate) fn is_replied(&self, thread: u32, call: &Driven<'_>) -> bool {
+        self.wakes.is_replied(thread, call)
     }
 
-    /// The requests of calls whose answers a thread has read at once.
-    pub(crate) fn by_wakes<'a>(
-        &self,
-        thread: u32,
-        starts: impl Iterator<Item = &'a CallStart> + Clone,
-    ) -> Vec<Option<CallOf>> {
-        self.wakes.matched(thread, starts.map(|start| &*start.candidates))
+    /// What the wakes of a thread tell of calls whose answers it has read at once.
+    pub(crate) fn by_wakes(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
+        self.wakes.matched(thread, calls)
+    }
+
+    /// The request of a call of which this was told, if it is known by now.
+    pub(crate) fn of_told(&self, told: Told) -> Option<CallOf> {
+        match told {
+            Told::Nothing => None,
+            Told::Of(of) => Some(of),
+            Told::Relay(task, certainty) => self.wakes.of_relay(task, certainty),
+        }
+    }
+
+    /// Whether a relay has woken the task of a request.
+    pub(crate) fn has_woken(&self, task: u64) -> bool {
+        self.wakes.of_relay(task, Certainty::Likely).is_some()
     }
 }
 

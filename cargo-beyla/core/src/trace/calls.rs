@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::calls::{CallRow, CallStatistics, CountedCall};
 use crate::exchange::run_state::EndedCall;
@@ -37,7 +37,7 @@ pub(super) struct EndedCalls {
     /// Whether any call has begun.
     pub(super) any: bool,
     pub(super) errors: u64,
-    /// Calls that belong to no request.
+    /// Calls that belong to no request, without those of tests to their own servers.
     pub(super) unattributed: u64,
 }
 
@@ -78,8 +78,9 @@ impl KeptCalls {
 }
 
 impl EndedCalls {
-    /// Takes one more. Returns the call if no request will come with it.
-    pub(super) fn add(&mut self, ended: &EndedCall, identities: Identities) -> Option<Arc<Call>> {
+    /// Takes one more. Returns the call if it is to be told of by itself: no request comes with it, and it is none of a
+    /// test to a server of its own, which is a request of the run.
+    pub(super) fn add(&mut self, ended: &EndedCall, is_of_test: bool, identities: Identities) -> Option<Arc<Call>> {
         let EndedCall { call, connection, request, caller, is_within_request } = ended;
         let call = Arc::new(call.to_call(connection, *request, caller.as_ref(), identities));
         self.errors += u64::from(call.is_error);
@@ -91,11 +92,11 @@ impl EndedCalls {
             total_ns: ended.call.is_complete().then(|| call.boundaries.total()),
         });
         let Some(of) = request else {
-            self.unattributed += 1;
+            self.unattributed += u64::from(!is_of_test);
             if self.of_none.len() < OF_NONE_MAX {
                 self.of_none.push(Arc::clone(&call));
             }
-            return Some(call);
+            return (!is_of_test).then_some(call);
         };
         if !is_within_request {
             if let Some(kept) = self.kept.get_mut(&of.request) {
@@ -137,7 +138,7 @@ impl EndedCalls {
         self.kept_count += calls.calls.len();
         self.kept.insert(request, calls);
         if self.kept_count > 2 * KEPT_MAX || self.kept.len() > 2 * kept.len() {
-            let ids: hashbrown::HashSet<u64> = kept.map(|request| request.id).collect();
+            let ids: HashSet<u64> = kept.map(|request| request.id).collect();
             self.kept.retain(|request, _| ids.contains(request));
             self.kept_count = self.kept.values().map(|calls| calls.calls.len()).sum();
             if self.kept_count > KEPT_MAX {
@@ -148,8 +149,13 @@ impl EndedCalls {
         }
     }
 
-    /// The calls that are kept, by id, those of these requests put to them; and all statistics.
-    pub(super) fn into_calls(mut self, requests: &mut [Arc<Request>]) -> (Vec<Arc<Call>>, Vec<CallSummary>) {
+    /// The calls that are kept, by id, those of these requests put to them; and all statistics. `served` are the servers of
+    /// tests.
+    pub(super) fn into_calls(
+        mut self,
+        requests: &mut [Arc<Request>],
+        served: &HashSet<Endpoint>,
+    ) -> (Vec<Arc<Call>>, Vec<CallSummary>) {
         let mut calls = self.of_none;
         for request in &mut *requests {
             let Some(mut kept) = self.kept.remove(&request.id) else { continue };
@@ -163,7 +169,7 @@ impl EndedCalls {
         }
         calls.sort_unstable_by_key(|call| call.id);
         join(&mut calls, requests);
-        (calls, self.statistics.into_summaries())
+        (calls, self.statistics.into_summaries(served))
     }
 }
 

@@ -51,7 +51,17 @@ impl EndedRequests {
 
     /// Takes a call that has ended.
     pub(super) fn add_call(&mut self, ended: &EndedCall) {
-        if let Some(call) = self.calls.add(ended, self.identities)
+        let mut is_of_test = false;
+        if let Some(suite) = &mut self.suite {
+            is_of_test = ended.request.is_none() && suite.serves(&ended.connection.server);
+            if let Some(test) = ended.connection.owner.and_then(|owner| owner.test).filter(|_| !is_of_test) {
+                suite.add_call(test);
+            }
+        }
+        // Exporters get the request that it is.
+        let identities = if is_of_test { Identities::new(None) } else { self.identities };
+        if let Some(call) = self.calls.add(ended, is_of_test, identities)
+            && !is_of_test
             && self.finished.is_wanted()
         {
             self.finished.push_call(call);

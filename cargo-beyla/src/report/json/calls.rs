@@ -70,6 +70,8 @@ pub(super) struct CallSummaryRow<'a> {
     requests: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     per_request: Option<PerRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_tests: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -129,7 +131,7 @@ pub(super) fn call<'a>(call: &'a Call, run: &RunInfo) -> CallRow<'a> {
 }
 
 pub(super) fn call_summary(of: &CallSummary) -> CallSummaryRow<'_> {
-    let CallSummary { kind, peer, summary, count, errors, incomplete, total, requests, per_request } = of;
+    let CallSummary { kind, peer, summary, count, errors, incomplete, total, requests, per_request, is_of_tests } = of;
     CallSummaryRow {
         kind: kind.label(),
         peer: peer.as_ref().map(DisplayEndpoint),
@@ -140,5 +142,6 @@ pub(super) fn call_summary(of: &CallSummary) -> CallSummaryRow<'_> {
         total_ns: total.map(TotalNs::from),
         requests: *requests,
         per_request: per_request.map(|CallsPerRequest { mean, max }| PerRequest { mean, max }),
+        of_tests: is_of_tests.then_some(true),
     }
 }

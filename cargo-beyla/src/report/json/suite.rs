@@ -23,6 +23,7 @@ pub(super) struct TestRow<'a> {
     requests: u64,
     errors: u64,
     incomplete: u64,
+    calls: u64,
     sum_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_ns: Option<TotalNs>,
@@ -52,6 +53,7 @@ pub(super) fn test<'a>(test: &'a TestSummary, rounds: bool, run: &RunInfo) -> Te
         requests: test.requests,
         errors: test.errors,
         incomplete: test.incomplete,
+        calls: test.calls,
         sum_ns: test.sum_ns,
         total_ns: test.total.map(TotalNs::from),
         trace_id: test.span.map(|span| span.trace_id.to_string()),

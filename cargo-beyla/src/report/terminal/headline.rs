@@ -38,8 +38,9 @@ pub(super) fn headline(report: &RunReport, paint: Paint) -> String {
             parts.push(paint.paint(TextStyle::Warning, incomplete));
         }
         parts.push(counted(totals.connections, "connection"));
-        if totals.calls > 0 {
-            parts.push(counted(totals.calls, "outbound call"));
+        match report.outbound_calls() {
+            0 => {}
+            calls => parts.push(counted(calls, "outbound call")),
         }
         parts.join(", ") + "\n"
     };

@@ -22,11 +22,17 @@ const SMALL_BAR: usize = 12;
 /// For requests no longer than this, columns give way; a longer one that does not fit stands beneath its row.
 const REQUEST_WIDTH: usize = 30;
 
+/// Calls beneath their requests need as much, or the bars become smaller.
+const STORY_WIDTH: usize = 24;
+
 /// An accept wait, or a handshake of TLS, from here on is worth a word.
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
 /// What stands above the requests themselves.
 const HEADER: &str = "request";
+
+/// Which column has the moment at which a request began.
+const AT: usize = 1;
 
 /// Which column has the total time; that of the bar follows, if there is one.
 const TOTAL: usize = 2;
@@ -131,7 +137,9 @@ impl<'a> Listing<'a> {
     /// a request stands beneath it.
     fn fit(&self, layouts: &[Columns]) -> (Table, Columns) {
         let wanted = self.rows.iter().map(|row| text::width(&row.target)).max().unwrap_or(0);
-        let wanted = wanted.clamp(HEADER.len(), REQUEST_WIDTH);
+        let tells = self.remarked.is_some() && self.rows.iter().any(Row::makes_calls);
+        let least = if tells { STORY_WIDTH } else { HEADER.len() };
+        let wanted = wanted.clamp(least, REQUEST_WIDTH);
         // The last column has a gap of its own.
         let room = |columns| self.width.columns.saturating_sub(self.build(columns).width() + GAP);
         let fits = layouts.iter().copied().find(|&columns| room(columns) >= wanted);
@@ -144,6 +152,7 @@ impl<'a> Listing<'a> {
         let mut table = self.build(columns);
         table.column(Align::Left, HEADER, requests);
         let bounds = story::Columns {
+            at_end: table.place(AT).1,
             total_end: table.place(TOTAL).1,
             bar: columns.bar.map(|width| (table.place(TOTAL + 1).0, width)),
             indent,
@@ -263,6 +272,10 @@ impl<'a> Row<'a> {
             messages: grpc.and_then(streamed_messages).map(faint),
             test: test.map(|test| text::escape(&test.name).into_owned()),
         }
+    }
+
+    fn makes_calls(&self) -> bool {
+        !self.request.calls.is_empty()
     }
 
     /// Why it is not whole, how long its connection waited, what gRPC adds, and its test: in a line, or in as many as

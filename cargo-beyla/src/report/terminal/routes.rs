@@ -100,7 +100,7 @@ fn name_columns(table: &mut Table, routes: &[RouteSummary], paths: &[Cow<'_, str
         };
         columns.0.push(names.0);
         columns.1.push(names.1);
-        beneath.push(names.2.iter().map(|name| width.beneath(name, 2 * GAP)).collect());
+        beneath.push(names.2.iter().map(|name| width.beneath(TextStyle::Plain, name, 2 * GAP)).collect());
     }
     table.column(Align::Left, "method", columns.0);
     table.column(Align::Left, "route", columns.1);

@@ -27,6 +27,8 @@ const SHARE: u64 = 5;
 /// Where the columns of the table are in which the request stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns {
+    /// Where the moment at which it began ends.
+    pub(super) at_end: usize,
     /// Where its total time ends.
     pub(super) total_end: usize,
     /// Where its bar begins, and how wide it is.
@@ -99,11 +101,15 @@ impl<'a> Group<'a> {
         Self { calls, from, until: reached, took, at_once }
     }
 
-    /// Its time, when that was, what it asks for, and what else there is to say; that on lines of its own where there is
-    /// no room beside.
+    /// When it began, from the beginning of the request; how long it took, what it asks for, and what else there is to
+    /// say; that on lines of its own where there is no room beside.
     fn lines(&self, request: &Request, columns: Columns, width: Width) -> Vec<Cell> {
+        let at = format!("+{}", time(self.from.saturating_sub(request.boundaries.start())));
         let took = time(self.took);
-        let mut line = Cell::plain(" ".repeat(columns.total_end.saturating_sub(text::width(&took))))
+        let before = |end: usize, text: &str| " ".repeat(end.saturating_sub(text::width(text)));
+        let mut line = Cell::plain(before(columns.at_end, &at))
+            .and(TextStyle::Faint, at)
+            .and(TextStyle::Plain, before(columns.total_end.saturating_sub(columns.at_end), &took))
             .and(if self.failed() > 0 { TextStyle::Error } else { TextStyle::Plain }, took);
         let mut indent = columns.total_end.max(GAP);
         if let Some((at, length)) = columns.bar {
@@ -197,10 +203,16 @@ impl<'a> Group<'a> {
         asides
             .extend(endings.into_iter().filter_map(|outcome| Some((TextStyle::Warning, ending(outcome)?.to_owned()))));
         asides.extend(self.parts());
+        asides.extend(self.served().map(|request| (TextStyle::Faint, format!("= #{request}"))));
         if self.calls.iter().any(|call| call.request.is_some_and(|of| of.certainty == Certainty::Likely)) {
             asides.push((TextStyle::Faint, "likely".to_owned()));
         }
         asides
+    }
+
+    /// The request that the peer has served for the only call, if the peer is traced as well.
+    fn served(&self) -> Option<u64> {
+        self.first().filter(|_| self.calls.len() == 1)?.served
     }
 
     /// What took them a good part of their time, other than the peer.

@@ -29,6 +29,7 @@ struct Row {
     duration_ns: u64,
     requests: u64,
     errors: u64,
+    calls: u64,
     slowest_ns: u64,
     sum_ns: u64,
 }
@@ -43,6 +44,7 @@ impl Row {
         self.duration_ns = self.duration_ns.saturating_add(test.duration_ns);
         self.requests += test.requests;
         self.errors += test.errors;
+        self.calls += test.calls;
         self.slowest_ns = self.slowest_ns.max(test.total.map_or(0, |total| total.max));
         self.sum_ns = self.sum_ns.saturating_add(test.sum_ns);
     }
@@ -137,6 +139,9 @@ fn numbers(rows: &[((&str, &str), Row)], slowest: bool) -> Table {
             errors => Cell::new(TextStyle::Error, count(errors)),
         }),
     );
+    if rows.iter().any(|(_, row)| row.calls > 0) {
+        table.column(Align::Right, "calls", of(|row| Cell::plain(count(row.calls))));
+    }
     if slowest {
         table.column(Align::Right, "slowest", of(|row| known(row.slowest_ns)));
     }

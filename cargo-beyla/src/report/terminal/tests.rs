@@ -303,8 +303,8 @@ fn everything_lost() {
     assert_snapshot!(notes, @"
     - 1 request is counted, and not listed one by one: only the 24 slowest are kept. Keep more with
       --max-requests.
-    - 12,345 events were lost because the tracer could not keep up: requests are missing, or end as
-      `not seen`. Send less at a time, or leave it more of the CPU.
+    - 12,345 events were lost because the tracer could not keep up: requests and calls are missing, or
+      end as `not seen`. Send less at a time, or leave it more of the CPU.
     - The kernel skipped a probe 1 time, because the CPU was inside one already: requests may be
       missing, or end as `not seen`.
     - A probe could not read what it needed 2 times: requests may be missing, or end as `not seen`.

@@ -100,12 +100,7 @@ fn commands_may_be_lines() {
     let mut spoken = Spoken::to(6379);
     spoken.client(ask).server(answer).tells(&told(1, "SET | SET user:?", ask, answer, ""));
     let mut other = Spoken::to(4000);
-    other.client(ask).server(answer).stop().tells(&[
-        "1: tcp tcp",
-        "1: sent, 19 bytes",
-        "1: answer",
-        "1: ended, 5 bytes",
-    ]);
+    other.client(ask).server(answer).stop().tells(&["1: tcp ", "1: sent, 19 bytes", "1: answer", "1: ended, 5 bytes"]);
 }
 
 #[test]

@@ -28,11 +28,6 @@ impl TaskKey {
     pub(super) fn of_address(address: u64) -> Self {
         Self { process: 0, task: address | ADDRESS }
     }
-
-    /// The address of a task that is known by it.
-    pub(super) fn address(self) -> u64 {
-        self.task & !ADDRESS
-    }
 }
 
 /// All tasks that have to do with requests.
@@ -43,6 +38,14 @@ pub(super) struct Tasks {
     order: VecDeque<TaskKey>,
 }
 
+/// The request that a task works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WorksFor {
+    pub(super) request: u64,
+    /// It can work for no other.
+    pub(super) is_sure: bool,
+}
+
 #[derive(Debug, Default)]
 struct Task {
     parent: Option<TaskKey>,
@@ -50,6 +53,8 @@ struct Task {
     born_ns: Option<u64>,
     /// The request that its spawner worked on.
     inherits: Option<u64>,
+    /// The task of a request has woken it: it may do something for that request too.
+    is_asked: bool,
     /// The requests that it has read and that are not answered, the oldest first.
     reads: Vec<u64>,
     /// It reads requests that are under way at the same time, each in a task of its own.
@@ -145,9 +150,19 @@ impl Tasks {
     }
 
     /// The request that a task has read and works on, or that its spawner worked on.
-    pub(super) fn works_for(&self, key: TaskKey) -> Option<u64> {
+    pub(super) fn works_for(&self, key: TaskKey) -> Option<WorksFor> {
         let task = self.known.get(&key)?;
-        task.works_on().or(task.inherits)
+        match task.works_on() {
+            Some(request) => Some(WorksFor { request, is_sure: true }),
+            None => task.inherits.map(|request| WorksFor { request, is_sure: !task.is_asked }),
+        }
+    }
+
+    /// A task of a request wakes this one, which may then do something for that request.
+    pub(super) fn asked(&mut self, key: TaskKey) {
+        if let Some(task) = self.known.get_mut(&key) {
+            task.is_asked = true;
+        }
     }
 
     /// A task has ended.

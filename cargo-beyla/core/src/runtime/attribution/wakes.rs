@@ -1,4 +1,7 @@
 //! Who woke a driver, and whom it wakes: the requests that its calls may belong to. Only a run with `--explain` knows.
+//!
+//! Between the task of a request and the driver there may be others. On the way there, what wakes them is handed on with
+//! their own wakes. On the way back, a task that was spawned for one call, a *relay*, wakes the task that waits for it.
 
 use std::collections::VecDeque;
 
@@ -23,6 +26,49 @@ pub(super) struct Wakes {
     woken: HashMap<u64, Vec<u64>>,
     /// The tasks of `woken`, the oldest first.
     order: VecDeque<u64>,
+    relays: HashMap<u64, Relay>,
+    /// The tasks of `relays`, the oldest first.
+    relays_order: VecDeque<u64>,
+}
+
+/// A task that a task has spawned which works for several requests.
+#[derive(Debug)]
+struct Relay {
+    /// The requests whose tasks had woken the spawner.
+    asked_by: Box<[u64]>,
+    /// When it was spawned, in nanoseconds.
+    born_ns: u64,
+    /// The request whose task it has woken first.
+    woke: Option<u64>,
+}
+
+/// Whom a driver wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// A task of this request. `is_sure`: it can work for no other.
+    Request { request: u64, is_sure: bool },
+    /// A relay.
+    Relay(u64),
+}
+
+/// A call that a driver has made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Driven<'a> {
+    /// The requests that had woken the driver.
+    pub(crate) candidates: &'a [u64],
+    /// Entry of its first send call, in nanoseconds.
+    pub(crate) begun_ns: u64,
+}
+
+/// What the wakes after a read tell of one of the calls whose answers were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing.
+    Nothing,
+    /// Its request.
+    Of(CallOf),
+    /// The task with this address will wake the task of its request, or has woken it.
+    Relay(u64, Certainty),
 }
 
 /// The poll that a thread is in.
@@ -32,8 +78,8 @@ struct Poll {
     begin_ns: u64,
     /// The requests whose tasks had woken the task before.
     woken_by: Vec<u64>,
-    /// The requests whose tasks it has woken since the last read.
-    replies: Vec<u64>,
+    /// Whom it has woken since the last read.
+    replies: Vec<Reply>,
 }
 
 impl Wakes {
@@ -72,13 +118,66 @@ impl Wakes {
         }
     }
 
-    /// The task that a thread polls wakes one of this request.
-    pub(super) fn replies(&mut self, thread: u32, request: u64) {
+    /// The task that a thread polls, which works for no request, wakes another.
+    pub(super) fn hands_on(&mut self, thread: u32, task: u64) {
+        for request in self.candidates(thread, u64::MAX) {
+            self.wakes(task, request);
+        }
+    }
+
+    /// The task that a thread polls replies to another.
+    pub(super) fn replies(&mut self, thread: u32, reply: Reply) {
         if let Some(poll) = self.polls.get_mut(&thread)
             && poll.replies.len() <= CANDIDATES_MAX
         {
-            poll.replies.push(request);
+            poll.replies.push(reply);
         }
+    }
+
+    /// The task that a thread polls spawns another, which does not work for a request that is known.
+    pub(super) fn spawns(&mut self, thread: u32, child: u64, more: Option<u64>, born_ns: u64) {
+        let mut asked_by = self.candidates(thread, u64::MAX).into_vec();
+        asked_by.extend(more.filter(|request| !asked_by.contains(request)));
+        for request in &asked_by {
+            self.wakes(child, *request);
+        }
+        if self.relays.insert(child, Relay { asked_by: asked_by.into(), born_ns, woke: None }).is_none() {
+            self.relays_order.push_back(child);
+            if self.relays_order.len() > WOKEN_MAX
+                && let Some(oldest) = self.relays_order.pop_front()
+            {
+                self.relays.remove(&oldest);
+            }
+        }
+    }
+
+    /// A task wakes one of this request. Returns whether it is a relay that wakes for the first time.
+    pub(super) fn relays(&mut self, task: u64, request: u64) -> bool {
+        match self.relays.get_mut(&task) {
+            Some(relay) if relay.woke.is_none() => {
+                relay.woke = Some(request);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a task is a relay.
+    pub(super) fn is_relay(&self, task: u64) -> bool {
+        self.relays.contains_key(&task)
+    }
+
+    /// A task begins that is none, whatever the last one with its address was.
+    pub(super) fn forget(&mut self, task: u64) {
+        self.relays.remove(&task);
+    }
+
+    /// The request whose task a relay has woken.
+    pub(super) fn of_relay(&self, task: u64, certainty: Certainty) -> Option<CallOf> {
+        let relay = self.relays.get(&task)?;
+        let request = relay.woke?;
+        let certainty = if relay.asked_by.contains(&request) { certainty } else { Certainty::Likely };
+        Some(CallOf { request, certainty })
     }
 
     /// The task that a thread polls has read something: wakes that come after this are replies to it.
@@ -98,41 +197,84 @@ impl Wakes {
         if all.len() > CANDIDATES_MAX { Box::default() } else { all.into() }
     }
 
-    /// The requests of calls whose answers a thread has read at once, by the tasks that it has woken since. `candidates`
-    /// are those of each call.
-    pub(super) fn matched<'a>(
-        &self,
-        thread: u32,
-        candidates: impl Iterator<Item = &'a [u64]> + Clone,
-    ) -> Vec<Option<CallOf>> {
-        let calls = candidates.clone().count();
+    /// What is told of calls whose answers a thread has read at once, by the tasks that it has woken since.
+    pub(super) fn matched(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
         let mut replies = self.polls.get(&thread).map(|poll| poll.replies.clone()).unwrap_or_default();
-        if replies.len() != calls {
+        if replies.len() != calls.len() {
             // One reply may wake a task twice.
             replies.dedup();
         }
-        let is_asked = |(candidates, reply): (&[u64], &u64)| candidates.contains(reply);
-        if replies.len() == calls {
+        if replies.len() == calls.len() {
             // A message may come without a wake, if the driver was awake: then its request is no candidate.
-            let all_have_asked = candidates.zip(&replies).all(is_asked);
+            let all_have_asked = calls.iter().zip(&replies).all(|(call, reply)| self.is_asked(call, *reply));
             let certainty = if all_have_asked { Certainty::Certain } else { Certainty::Likely };
-            return replies.into_iter().map(|request| Some(CallOf { request, certainty })).collect();
+            return replies.into_iter().map(|reply| reply.told(certainty)).collect();
         }
-        if calls != 1 {
-            return vec![None; calls];
+        // Who is awake is not woken, and some are woken for another reason.
+        let mut told = vec![Told::Nothing; calls.len()];
+        let may_be = |call: usize, reply: usize| self.is_asked(&calls[call], replies[reply]);
+        if replies.len() < calls.len() {
+            let Some(places) = placed(replies.len(), calls.len(), |reply, call| may_be(call, reply)) else {
+                return told;
+            };
+            for (reply, (first, last)) in replies.iter().zip(places) {
+                if first == last {
+                    told[first] = reply.told(Certainty::Likely);
+                }
+            }
+        } else if let Some(places) = placed(calls.len(), replies.len(), may_be) {
+            for (told, (first, last)) in told.iter_mut().zip(places) {
+                if replies[first] == replies[last] {
+                    *told = replies[first].told(Certainty::Likely);
+                }
+            }
         }
-        // Some are woken for another reason.
-        replies.sort_unstable();
-        replies.dedup();
-        replies.retain(|request| candidates.clone().any(|of| of.contains(request)));
-        let [request] = replies[..] else { return vec![None] };
-        vec![Some(CallOf { request, certainty: Certainty::Likely })]
+        told
+    }
+
+    /// Whether the request that a reply is for may have asked for a call.
+    fn is_asked(&self, call: &Driven<'_>, reply: Reply) -> bool {
+        match reply {
+            Reply::Request { request, .. } => call.candidates.contains(&request),
+            Reply::Relay(task) => self.relays.get(&task).is_some_and(|relay| relay.born_ns <= call.begun_ns),
+        }
     }
 
     /// Whether the first wake since the last read is a reply to the one call whose answer was read: one of its
     /// candidates is woken.
-    pub(super) fn is_replied(&self, thread: u32, candidates: &[u64]) -> bool {
-        self.polls.get(&thread).is_some_and(|poll| poll.replies.len() == 1 && candidates.contains(&poll.replies[0]))
+    pub(super) fn is_replied(&self, thread: u32, call: &Driven<'_>) -> bool {
+        let replies = self.polls.get(&thread).map_or(&[][..], |poll| &poll.replies);
+        replies.len() == 1 && self.is_asked(call, replies[0])
+    }
+}
+
+/// The first and the last places that each of `few` can have among `many`, all in their order.
+fn placed(few: usize, many: usize, fits: impl Fn(usize, usize) -> bool) -> Option<Vec<(usize, usize)>> {
+    let mut next = 0;
+    let first: Option<Vec<usize>> = (0..few)
+        .map(|one| {
+            let place = (next..many).find(|&place| fits(one, place))?;
+            next = place + 1;
+            Some(place)
+        })
+        .collect();
+    let mut end = many;
+    let mut last = first.as_ref()?.clone();
+    for one in (0..few).rev() {
+        end = (0..end).rev().find(|&place| fits(one, place))?;
+        last[one] = end;
+    }
+    Some(first?.into_iter().zip(last).collect())
+}
+
+impl Reply {
+    fn told(self, certainty: Certainty) -> Told {
+        match self {
+            Self::Request { request, is_sure } => {
+                Told::Of(CallOf { request, certainty: if is_sure { certainty } else { Certainty::Likely } })
+            }
+            Self::Relay(task) => Told::Relay(task, certainty),
+        }
     }
 }
 
@@ -145,11 +287,16 @@ mod tests {
     fn matched(replies: &[u64], candidates: &[&[u64]]) -> Vec<Option<(u64, Certainty)>> {
         let mut wakes = Wakes::default();
         wakes.poll_begins(1, DRIVER, 100);
-        for request in replies {
-            wakes.replies(1, *request);
+        for &request in replies {
+            wakes.replies(1, Reply::Request { request, is_sure: true });
         }
-        let found = wakes.matched(1, candidates.iter().copied());
-        found.into_iter().map(|of| of.map(|of| (of.request, of.certainty))).collect()
+        let calls: Vec<Driven<'_>> = candidates.iter().map(|&candidates| Driven { candidates, begun_ns: 1 }).collect();
+        let found = wakes.matched(1, &calls);
+        let request = |told| match told {
+            Told::Of(of) => Some((of.request, of.certainty)),
+            Told::Nothing | Told::Relay(..) => None,
+        };
+        found.into_iter().map(request).collect()
     }
 
     #[test]
@@ -185,8 +332,13 @@ mod tests {
         assert_eq!(matched(&[7, 2, 8], &[&[1, 2]]), [Some((2, Likely))]);
         assert_eq!(matched(&[1, 2], &[&[1, 2]]), [None]);
         assert_eq!(matched(&[], &[&[1, 2]]), [None]);
-        // Fewer wakes than replies.
-        assert_eq!(matched(&[1], &[&[1, 2], &[2]]), [None, None]);
+        // Fewer wakes than answers: what is awake is not woken.
+        assert_eq!(matched(&[1], &[&[1, 2], &[2]]), [Some((1, Likely)), None]);
+        assert_eq!(matched(&[1], &[&[1, 2], &[1]]), [None, None]);
+        assert_eq!(matched(&[1, 2], &[&[1], &[1], &[2]]), [None, None, Some((2, Likely))]);
+        // More wakes than answers.
+        assert_eq!(matched(&[3, 1, 2], &[&[1, 3], &[2]]), [None, Some((2, Likely))]);
+        assert_eq!(matched(&[3, 1], &[&[2]]), [None]);
     }
 
     #[test]
@@ -195,7 +347,9 @@ mod tests {
         for n in 0..2 * WOKEN_MAX as u64 {
             wakes.wakes(n, 1);
             wakes.poll_begins(n as u32, n, n);
+            wakes.spawns(n as u32, n, None, n);
             assert!(wakes.woken.len() <= WOKEN_MAX && wakes.polls.len() <= THREADS_MAX);
+            assert!(wakes.relays.len() <= WOKEN_MAX && wakes.relays_order.len() <= WOKEN_MAX);
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What the process asks of others.
 
+use cargo_beyla_events::{Header, Spawned};
+
 use super::*;
+use crate::analysis::suite::Within;
+use crate::event::Executed;
 use crate::model::call::{Call, CallKind, CallOf, Certainty};
 use crate::model::connection::Endpoint;
 
@@ -170,6 +174,27 @@ fn so_do_those_of_tasks_that_it_has_spawned() {
     events.in_task(6).connect(4).spawns(21).in_task(21).send(4, GET).receive(4, OK);
     let of = Some(CallOf { request: 1, certainty: Certainty::Certain });
     assert_eq!(events.summary().calls.iter().map(|call| call.request).collect::<Vec<_>>(), [of, None]);
+}
+
+#[test]
+fn the_same_where_the_processes_are_followed_that_the_server_starts() {
+    let mut events = EventBuilder::new();
+    events.push(&Event::Executed(Executed { time_ns: 1, process: 77, pid: 7, path: "/target/debug/server" }));
+    events.in_task(5).open(1).receive(1, GET).in_task(6).open(2).receive(2, GET);
+    // Its own connections come without a record of their process, and what it spawns does not.
+    let header = Header { time_ns: events.now, ..Header::default() };
+    events.push(&Event::Spawned(Spawned { header, parent: 5, child: 20, thread: 1, process: 77 }));
+    events.in_task(20).connect(3).send(3, GET).receive(3, OK);
+    let within = Some(Within { folders: vec!["/target".into()], itself: Some(7) });
+    let settings = TraceSettings { within, ..TraceSettings::new(RouteTable::new(&[]).expect("no patterns"), 10) };
+    let mut trace = Trace::new(settings);
+    let mut bytes = &events.bytes[..];
+    while let Ok(Some((event, size))) = Event::decode(bytes) {
+        trace.record(&event);
+        bytes = &bytes[size..];
+    }
+    let calls = trace.finish(events.now).calls;
+    assert_eq!(calls[0].request, Some(CallOf { request: 1, certainty: Certainty::Certain }));
 }
 
 #[test]

@@ -69,6 +69,72 @@ fn a_driver_that_a_request_has_spawned_works_for_others_too() {
     assert_eq!(requests_of(&events), [Some((1, Certainty::Certain)), Some((2, Certainty::Certain))]);
 }
 
+/// Requests 1 and 2 ask a dispatcher, which spawns a task for each call and wakes the driver; both calls are sent.
+fn dispatched() -> EventBuilder {
+    const DISPATCHER: u64 = 800;
+    let mut events = EventBuilder::new();
+    events.explain().open(1).open(2).on(3).connect(DRIVEN);
+    events.on(1).running(100).receive(1, GET).woken(DISPATCHER).idle(100);
+    events.on(2).running(200).receive(2, GET).woken(DISPATCHER).idle(200);
+    events.on(3).running(DISPATCHER).spawned(701).spawned(702).woken(DRIVER).idle(DISPATCHER);
+    for relay in [701, 702] {
+        events.running(relay).idle(relay);
+    }
+    events.running(DRIVER).send(DRIVEN, GET).send(DRIVEN, GET_B).idle(DRIVER);
+    events
+}
+
+#[test]
+fn a_task_of_one_call_hands_its_answer_on() {
+    for at_once in [false, true] {
+        let mut events = dispatched();
+        events.on(3).running(DRIVER);
+        if at_once {
+            events.receive(DRIVEN, format!("{OK}{OK}")).woken(702).woken(701);
+        } else {
+            events.receive(DRIVEN, OK).woken(702).receive(DRIVEN, OK).woken(701);
+        }
+        // One has handed it on before the poll of the driver ends.
+        events.on(4).running(702).woken(100).terminal(702).on(1).running(100).send(1, OK).idle(100);
+        events.on(3).idle(DRIVER).running(701).woken(200).terminal(701).on(2).running(200).send(2, OK).idle(200);
+        assert_eq!(requests_of(&events), [Some((1, Certainty::Certain)), Some((2, Certainty::Certain))], "{at_once}");
+        let calls: Vec<_> = events.summary().requests.iter().map(|request| request.calls.clone()).collect();
+        assert_eq!(calls, [[1], [2]], "{at_once}");
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_hands_on_is_nobodys() {
+    let mut events = dispatched();
+    events.on(3).running(DRIVER).receive(DRIVEN, format!("{OK}{OK}")).woken(701).woken(702).idle(DRIVER);
+    events.running(701).terminal(701);
+    assert_eq!(requests_of(&events), [None, None]);
+}
+
+#[test]
+fn the_beginning_of_an_answer_wakes_as_well_as_its_end() {
+    let mut events = asked();
+    events.on(3).running(DRIVER).send(DRIVEN, format!("{GET}{GET_B}")).idle(DRIVER);
+    // The end of the first one meets a task that is awake.
+    let (head, end) = OK.split_at(OK.len() - 1);
+    events.running(DRIVER).receive(DRIVEN, head).woken(200).idle(DRIVER);
+    events.running(DRIVER).receive(DRIVEN, format!("{end}{OK}")).woken(200).woken(100).idle(DRIVER);
+    assert_eq!(requests_of(&events), [Some((2, Certainty::Certain)), Some((1, Certainty::Certain))]);
+}
+
+#[test]
+fn a_spawned_task_that_others_wake_still_works_for_its_request() {
+    let mut events = EventBuilder::new();
+    events.explain().open(1).open(2).on(3).connect(DRIVEN);
+    events.on(1).running(100).receive(1, GET).spawned(300).idle(100);
+    // As one that waits for a connection of a pool.
+    events.on(2).running(200).receive(2, GET).woken(300).idle(200);
+    events.on(1).running(300).woken(DRIVER).idle(300);
+    events.on(3).running(DRIVER).send(DRIVEN, GET).idle(DRIVER).running(DRIVER).receive(DRIVEN, OK).woken(300);
+    events.idle(DRIVER);
+    assert_eq!(requests_of(&events), [Some((1, Certainty::Likely))]);
+}
+
 #[test]
 fn the_wait_of_a_request_is_that_for_its_calls() {
     let mut events = EventBuilder::new();

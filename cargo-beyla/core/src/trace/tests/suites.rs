@@ -1,10 +1,13 @@
 //! The tests that requests belong to, and which of them are handed out when they are over.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use cargo_beyla_events::{self as records, Header};
 
 use super::*;
 use crate::analysis::suite::Within;
 use crate::event::{Executed, Paused, TestEnded, TestStarted};
+use crate::model::connection::Endpoint;
 use crate::model::finding::FindingKind;
 use crate::model::test::{EndedTest, TestId, TestResult};
 
@@ -20,7 +23,7 @@ struct Run {
 impl Run {
     fn new(seed: Option<u128>) -> Self {
         let routes = RouteTable::new(&[]).expect("no patterns");
-        let within = Some(Within { folders: vec!["/target".into()], itself: false });
+        let within = Some(Within { folders: vec!["/target".into()], itself: None });
         let settings = TraceSettings { export: true, seed, within, ..TraceSettings::new(routes, usize::MAX) };
         Self { trace: Trace::new(settings), events: EventBuilder::new(), played: 0 }
     }
@@ -184,6 +187,29 @@ fn its_requests_hang_under_its_root_and_in_the_report_too() {
     assert_eq!(contexts[1].trace_id.to_string(), "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(contexts[1].parent().map(|parent| parent.to_string()).as_deref(), Some("b7ad6b7169203331"));
     assert_eq!(contexts[1].link(), Some(ended[0].span));
+}
+
+#[test]
+fn what_a_test_asks_of_its_own_server_is_its_request() {
+    let mut run = Run::new(Some(7));
+    run.starts(0);
+    run.serves(0, &[GET], true);
+    let end = |port| Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    for (connection, port) in [(10, 8080), (11, 9000)] {
+        run.owns(0, connection);
+        run.events.connects_to(connection, end(port), end(0)).established(connection);
+        run.events.send(connection, GET).receive(connection, OK);
+        run.play();
+    }
+    let now = run.events.now;
+    let summary = run.trace.finish(now);
+    assert_eq!((summary.totals.requests, summary.totals.calls, summary.tests[0].calls), (1, 2, 1));
+    assert_eq!(summary.unseen.unattributed_calls, 1);
+    let mut rows: Vec<_> = summary.call_summaries.iter().map(|row| (row.peer.clone(), row.is_of_tests)).collect();
+    rows.sort();
+    assert_eq!(rows, [(Some(end(8080)), true), (Some(end(9000)), false)]);
+    let spans: Vec<bool> = summary.calls.iter().map(|call| call.span.is_some()).collect();
+    assert_eq!(spans, [false, true]);
 }
 
 #[test]

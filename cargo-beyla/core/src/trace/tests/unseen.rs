@@ -103,6 +103,18 @@ fn a_connection_whose_beginning_was_lost() {
 }
 
 #[test]
+fn a_connection_that_the_process_opened_and_whose_beginning_was_lost() {
+    let mut events = EventBuilder::new();
+    events.connects(1).established(1);
+    events.bytes.clear();
+    events.send(1, GET).receive(1, OK);
+    let summary = events.summary();
+    assert_eq!((summary.totals.client_connections, summary.totals.connections), (1, 0));
+    let calls: Vec<_> = summary.calls.iter().map(|call| (&*call.summary, call.status.as_deref())).collect();
+    assert_eq!(calls, [("GET /a", Some("200"))]);
+}
+
+#[test]
 fn what_could_not_be_recorded_is_passed_on() {
     let mut events = EventBuilder::with_connection();
     events.lost(5).lost(4).io_uring().io_uring();

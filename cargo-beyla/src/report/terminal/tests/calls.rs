@@ -20,28 +20,30 @@ fn calls_stand_beneath_their_requests() {
       call                      peer                  count  errors      p50      p99  per request
       http GET /rates/{id}      127.0.0.1:9000            5       0  10.0 ms  10.0 ms          2.5
       postgresql SELECT items   127.0.0.1:5432           48       0   900 µs   900 µs           48
+        up to 48 in one request: one statement can do all (JOIN, = ANY, unnest)
       postgresql SELECT orders  127.0.0.1:5432            1       0  3.60 ms  3.60 ms            1
       grpc /shop.Stock/Check    127.0.0.1:9000            1       1  2.00 ms  2.00 ms            1
       tcp                       127.0.0.1:9000            1       0  1.00 ms  1.00 ms            1
       postgresql SELECT jobs    127.0.0.1:5432            1       0   700 µs   700 µs            -
       redis GET                 unix:/run/redis.sock      1       0   400 µs   400 µs            1
       tcp connect               127.0.0.1:9000            1       1        -        -            1
+        nothing listens there (ECONNREFUSED)
       redis BLPOP               unix:/run/redis.sock      1       0        -        -            -
 
     Every request, in order
       #        at    total    queue  receive   handle  respond  body in  body out  status  request
       1  +0.100 s  60.1 ms  10.0 µs     0 ns  60.0 ms  50.0 µs      0 B      28 B  200     GET /orders/7
-                   3.60 ms  postgresql SELECT orders  127.0.0.1:5432
-                    400 µs  redis GET  unix:/run/redis.sock
-                   8.00 ms  http GET /rates/{id}  127.0.0.1:9000  200
-                   2.00 ms  grpc /shop.Stock/Check  127.0.0.1:9000  UNAVAILABLE
-                   1.00 ms  tcp  127.0.0.1:9000  pickup 800 µs
+          +510 µs  3.60 ms  postgresql SELECT orders  127.0.0.1:5432
+         +5.01 ms   400 µs  redis GET  unix:/run/redis.sock
+         +6.01 ms  8.00 ms  http GET /rates/{id}  127.0.0.1:9000  200
+         +15.0 ms  2.00 ms  grpc /shop.Stock/Check  127.0.0.1:9000  UNAVAILABLE
+         +18.0 ms  1.00 ms  tcp  127.0.0.1:9000  pickup 800 µs
       2  +0.200 s  60.1 ms  10.0 µs     0 ns  60.0 ms  50.0 µs      0 B      28 B  200     GET /orders/7
-                   36.9 ms  41 × postgresql SELECT items  127.0.0.1:5432  one after the other
-                   10.0 ms  4 × http GET /rates/{id}  127.0.0.1:9000  in parallel  200  likely
+         +1.01 ms  36.9 ms  41 × postgresql SELECT items  127.0.0.1:5432  one after the other
+         +45.0 ms  10.0 ms  4 × http GET /rates/{id}  127.0.0.1:9000  in parallel  200  likely
          and 7 more calls
       3  +0.300 s  60.1 ms  10.0 µs     0 ns  60.0 ms  50.0 µs      0 B      28 B  200     GET /orders/7
-                   80.0 µs  tcp connect  127.0.0.1:9000  ECONNREFUSED
+         +1.01 ms  80.0 µs  tcp connect  127.0.0.1:9000  ECONNREFUSED
 
     The 3 slowest requests    ░ queue  < receive  █ handle  > respond
       #        at    total  phases                      queue  receive   handle  respond  status  request
@@ -76,35 +78,38 @@ fn calls_on_a_narrow_terminal() {
       GET     /orders/{id}    12%       0%     80%       8%
 
     Calls, the most time first
-      call                      peer   count  errors      p50      p99  per request
-      http GET /rates/{id}      :9000      5       0  10.0 ms  10.0 ms          2.5
-      postgresql SELECT items   :5432     48       0   900 µs   900 µs           48
-      postgresql SELECT orders  :5432      1       0  3.60 ms  3.60 ms            1
-      grpc /shop.Stock/Check    :9000      1       1  2.00 ms  2.00 ms            1
-      tcp                       :9000      1       0  1.00 ms  1.00 ms            1
-      postgresql SELECT jobs    :5432      1       0   700 µs   700 µs            -
-      redis GET                            1       0   400 µs   400 µs            1
+      call                      peer   count      p50      p99  /request
+      http GET /rates/{id}      :9000      5  10.0 ms  10.0 ms       2.5
+      postgresql SELECT items   :5432     48   900 µs   900 µs        48
+        up to 48 in one request: one statement can do all (JOIN, = ANY, unnest)
+      postgresql SELECT orders  :5432      1  3.60 ms  3.60 ms         1
+      grpc /shop.Stock/Check    :9000      1  2.00 ms  2.00 ms         1
+        1 failed
+      tcp                       :9000      1  1.00 ms  1.00 ms         1
+      postgresql SELECT jobs    :5432      1   700 µs   700 µs         -
+      redis GET                            1   400 µs   400 µs         1
         unix:/run/redis.sock
-      tcp connect               :9000      1       1        -        -            1
-      redis BLPOP                          1       0        -        -            -
+      tcp connect               :9000      1        -        -         1
+        1 failed: nothing listens there (ECONNREFUSED)
+      redis BLPOP                          1        -        -         -
         unix:/run/redis.sock
 
     Every request, in order    ░ queue  < receive  █ handle  > respond
-      #        at    total  phases        body in  body out  status  request
-      1  +0.100 s  60.1 ms  ████████████      0 B      28 B  200     GET /orders/7
-                   3.60 ms  ━             postgresql SELECT orders  127.0.0.1:5432
-                    400 µs   ━            redis GET  unix:/run/redis.sock
-                   8.00 ms   ━            http GET /rates/{id}  127.0.0.1:9000  200
-                   2.00 ms    ━           grpc /shop.Stock/Check  UNAVAILABLE
-                   1.00 ms     ━          tcp  127.0.0.1:9000  pickup 800 µs
-      2  +0.200 s  60.1 ms  ████████████      0 B      28 B  200     GET /orders/7
-                   36.9 ms  ━━━━━━━━      41 × postgresql SELECT items
+      #        at    total  phases        status  request
+      1  +0.100 s  60.1 ms  ████████████  200     GET /orders/7
+          +510 µs  3.60 ms  ━             postgresql SELECT orders  127.0.0.1:5432
+         +5.01 ms   400 µs   ━            redis GET  unix:/run/redis.sock
+         +6.01 ms  8.00 ms   ━            http GET /rates/{id}  127.0.0.1:9000  200
+         +15.0 ms  2.00 ms    ━           grpc /shop.Stock/Check  UNAVAILABLE
+         +18.0 ms  1.00 ms     ━          tcp  127.0.0.1:9000  pickup 800 µs
+      2  +0.200 s  60.1 ms  ████████████  200     GET /orders/7
+         +1.01 ms  36.9 ms  ━━━━━━━━      41 × postgresql SELECT items
                                             one after the other
-                   10.0 ms          ━━    4 × http GET /rates/{id}  in parallel  200
+         +45.0 ms  10.0 ms          ━━    4 × http GET /rates/{id}  in parallel  200
                                             likely
          and 7 more calls
-      3  +0.300 s  60.1 ms  ████████████      0 B      28 B  200     GET /orders/7
-                   80.0 µs  ━             tcp connect  127.0.0.1:9000  ECONNREFUSED
+      3  +0.300 s  60.1 ms  ████████████  200     GET /orders/7
+         +1.01 ms  80.0 µs  ━             tcp connect  127.0.0.1:9000  ECONNREFUSED
 
     The 3 slowest requests    ░ queue  < receive  █ handle  > respond
       #        at    total  phases                    status  request

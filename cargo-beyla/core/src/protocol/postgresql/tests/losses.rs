@@ -72,12 +72,12 @@ fn rows_are_not_taken_for_messages() {
 #[test]
 fn a_connection_begins_once() {
     let mut spoken = Spoken::joined_to(5432);
-    let asks = query("SELECT 1");
-    let long = [asks.clone(), vec![b'x'; 100]].concat();
-    spoken.call_with_holes(Request, &long, &[(0, asks.len())], false);
+    let asked = query("SELECT 1");
+    let long = [asked.clone(), vec![b'x'; 100]].concat();
+    spoken.call_with_holes(Request, &long, &[(0, asked.len())], false);
     spoken.call_with_holes(Response, &[ready(), vec![b'x'; 100]].concat(), &[(0, 6)], false);
-    spoken.client(startup()).client(asks);
-    let asked: Vec<_> = spoken.told.lines.iter().filter(|line| line.contains("SELECT ?")).collect();
+    spoken.client(startup()).client(asked);
+    let asked: Vec<_> = spoken.told.lines.iter().filter(|line| line.contains("postgresql")).collect();
     assert_eq!(asked, ["1: postgresql SELECT | SELECT ?", "2: postgresql SELECT | SELECT ?"]);
 }
 

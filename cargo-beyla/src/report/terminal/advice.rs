@@ -1,0 +1,74 @@
+//! What is wrong with calls, and what usually helps: a line beneath their row.
+
+use std::sync::Arc;
+
+use crate::report::text;
+use crate::report::units::count;
+use cargo_beyla_core::model::call::{Call, CallKind, CallSummary};
+use cargo_beyla_core::model::request::Outcome;
+
+/// As many calls of a kind in one request could often be one.
+const REPEATED: u64 = 10;
+
+/// `None` if nothing is known to be wrong. `calls` are those that were kept.
+pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
+    if row.errors > 0 && &*row.summary == Call::CONNECT {
+        return calls.iter().find_map(|call| not_connected(call, row));
+    }
+    let most = row.per_request?.max;
+    let cure = match row.kind {
+        _ if most < REPEATED => return None,
+        CallKind::Postgresql => "one statement can do all (JOIN, = ANY, unnest)",
+        CallKind::Redis => "MGET or a pipeline asks for all of it at once",
+        CallKind::Http | CallKind::Grpc => "can the service be asked for all of it at once?",
+        CallKind::Tcp => return None,
+    };
+    Some(format!("up to {} in one request: {cure}", count(most)))
+}
+
+/// Why a connection of this row could not be opened.
+fn not_connected(call: &Call, row: &CallSummary) -> Option<String> {
+    let is_of_row = call.summary == row.summary && Some(&call.connection.server) == row.peer.as_ref();
+    let (status, outcome) = Some((call.status.as_deref(), call.outcome)).filter(|_| is_of_row && call.is_error)?;
+    let said = match status {
+        Some("ECONNREFUSED") => "nothing listens there",
+        Some("ENOENT") => "there is no such socket",
+        Some("EACCES" | "EPERM") => "this user may not connect there",
+        Some("ETIMEDOUT" | "EHOSTUNREACH" | "ENETUNREACH") => "nothing answers there",
+        None if outcome == Outcome::ClientClosed => "nothing answered before the server gave up",
+        _ => return None,
+    };
+    let status = status.map_or_else(String::new, |status| format!(" ({})", text::escape(status)));
+    Some(format!("{said}{status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixtures;
+    use cargo_beyla_core::model::call::CallsPerRequest;
+
+    #[test]
+    fn a_call_in_a_loop_and_a_peer_that_is_not_there() {
+        let summary = fixtures::calling();
+        let said: Vec<String> = summary.call_summaries.iter().filter_map(|row| advice(row, &summary.calls)).collect();
+        assert_eq!(
+            said,
+            [
+                "up to 48 in one request: one statement can do all (JOIN, = ANY, unnest)",
+                "nothing listens there (ECONNREFUSED)"
+            ]
+        );
+    }
+
+    #[test]
+    fn few_calls_are_not_remarked() {
+        let summary = fixtures::calling();
+        let of = |max| CallSummary {
+            per_request: Some(CallsPerRequest { mean: 1.0, max }),
+            ..summary.call_summaries[0].clone()
+        };
+        assert_eq!(advice(&of(9), &summary.calls), None);
+        assert!(advice(&of(10), &summary.calls).is_some_and(|said| said.starts_with("up to 10 in one request: can")));
+    }
+}
