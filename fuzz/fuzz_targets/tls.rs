@@ -16,8 +16,9 @@ use cargo_beyla_core::model::tls::Tls;
 use cargo_beyla_core::model::tls_summary::{HandshakeFailure, Unreadable};
 use cargo_beyla_core::transport::connection::Connection;
 use cargo_beyla_core::transport::segment::{Direction, Io, Segment};
+use cargo_beyla_core::transport::tls::carried::Carried;
 use cargo_beyla_core::transport::tls::keys::Keys;
-use cargo_beyla_core::transport::tls::layer::{Carried, Layer};
+use cargo_beyla_core::transport::tls::layer::Layer;
 use cargo_beyla_events::Transfer;
 use libfuzzer_sys::fuzz_target;
 

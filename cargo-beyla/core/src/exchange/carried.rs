@@ -5,8 +5,8 @@ use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::protocol::detect::Detector;
 use crate::protocol::message::{Messages, Shared};
 use crate::transport::segment::{Direction, Segment};
+use crate::transport::tls::carried::Carried;
 use crate::transport::tls::keys::Keys;
-use crate::transport::tls::layer::Carried;
 
 /// What all connections of a run read with.
 #[derive(Debug, Default)]

@@ -17,8 +17,9 @@ use crate::protocol::message::UnfinishedResponse;
 use crate::runtime::attribution::{CallConnection, Operator};
 use crate::transport::connection::{Connection as Streams, begun_ns};
 use crate::transport::segment::Io;
+use crate::transport::tls::carried::Carried;
 use crate::transport::tls::keys::Keys;
-use crate::transport::tls::layer::{Carried, Layer};
+use crate::transport::tls::layer::Layer;
 
 /// A connection of which the process is the client, and everything that is under way on it.
 #[derive(Debug)]

@@ -17,8 +17,9 @@ use crate::protocol::message::UnfinishedResponse;
 use crate::runtime::attribution::Operator;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::{Direction, Io};
+use crate::transport::tls::carried::Carried;
 use crate::transport::tls::keys::Keys;
-use crate::transport::tls::layer::{Carried, Layer};
+use crate::transport::tls::layer::Layer;
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 pub(super) const LAST_ACK: u8 = 9;

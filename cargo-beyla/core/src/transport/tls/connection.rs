@@ -1,9 +1,9 @@
 //! A connection over TLS: both of its directions, and whether they can be read.
 
+use super::carried::Carried;
 use super::half::{Half, Reading};
 use super::handshake::Handshake;
 use super::keys::Keys;
-use super::layer::Carried;
 use super::record::content;
 use crate::event::Captured;
 use crate::model::connection::{Party, Role};

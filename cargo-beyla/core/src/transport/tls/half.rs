@@ -2,10 +2,10 @@
 
 mod waiting;
 
+use super::carried::Carried;
 use super::handshake::Handshake;
 use super::key::Nonce;
 use super::keys::Keys;
-use super::layer::Carried;
 use super::messages::{FINISHED, KEY_UPDATE, Messages};
 use super::open::{Form, Open};
 use super::plaintext::{captured, decipher, inner};

@@ -1,7 +1,7 @@
 //! What the handshake of a connection agrees on, when it is over, and whether it fails.
 
+use super::carried::Carried;
 use super::hello::{ClientHello, ServerHello, chosen_protocol};
-use super::layer::Carried;
 use super::messages::{CLIENT_HELLO, ENCRYPTED_EXTENSIONS, FINISHED, SERVER_HELLO};
 use super::open::Form;
 use super::record::Times;

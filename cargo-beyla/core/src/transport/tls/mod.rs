@@ -8,6 +8,7 @@
 //! A key opens a record only once it has proved itself on one that was captured as a whole, and again behind everything
 //! that may hide a change of the key. So what is given on is what was said, or it is missing; it is never something else.
 
+pub mod carried;
 mod connection;
 mod half;
 mod handshake;

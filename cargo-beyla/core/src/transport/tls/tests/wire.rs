@@ -8,8 +8,9 @@ use crate::model::tls::Tls;
 use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::transport::connection::Connection;
 use crate::transport::segment::{Direction, Io, Segment};
+use crate::transport::tls::carried::Carried;
 use crate::transport::tls::keys::Keys;
-use crate::transport::tls::layer::{Carried, Layer};
+use crate::transport::tls::layer::Layer;
 
 /// What is told of one direction.
 #[derive(Debug, Default, PartialEq, Eq)]
