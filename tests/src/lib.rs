@@ -29,6 +29,7 @@ pub mod frames;
 pub mod http2;
 pub mod load;
 pub mod odd;
+pub mod planned;
 pub mod prometheus;
 pub mod proxy;
 pub mod receiver;

@@ -57,8 +57,8 @@ pub const ACTIX_LAB: Server = Server { package: "actix_lab", bin: "actix_lab" };
 pub const TOTAL_REQUEST_TIMES: Server = Server { package: "total_request_times", bin: "total_request_times" };
 /// `examples/orders`
 pub const ORDERS: Server = Server { package: "orders", bin: "orders" };
-/// The server of that package that sends secrets to others.
-pub const TELLING: Server = Server { package: "orders", bin: "telling" };
+/// The package's own server that sends secrets to all that it calls.
+pub const TELLING: Server = Server { package: "beyla-tests", bin: "telling_server" };
 /// `examples/grpc`
 pub const GRPC_SERVER: Server = Server { package: "grpc", bin: "grpc_server" };
 /// `examples/tls`
@@ -69,6 +69,8 @@ pub const HTTP2_SERVER: Server = Server { package: "beyla-tests", bin: "http2_se
 pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_server" };
 /// The package's own server that calls others.
 pub const CALLING_SERVER: Server = Server { package: "beyla-tests", bin: "calling_server" };
+/// The package's own server of which each request makes the calls that are planned for it.
+pub const MANY_CALLS_SERVER: Server = Server { package: "beyla-tests", bin: "many_calls_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.
 pub const THREADS_SERVER: Server = Server { package: "beyla-tests", bin: "threads_server" };
 /// The package's own server of several processes.

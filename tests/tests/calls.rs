@@ -1,12 +1,13 @@
 //! Calls that a server makes, held against what those say that it called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use beyla_tests::called::postgres::{self, Postgres};
 use beyla_tests::called::prices::Prices;
 use beyla_tests::called::redis::{self, Redis};
+use beyla_tests::planned::{self, Library, Planned};
 use beyla_tests::report::{Call, Report, Request};
-use beyla_tests::run::{Capture, Finished, ORDERS, Run, Running};
+use beyla_tests::run::{Capture, Finished, MANY_CALLS_SERVER, ORDERS, Run, Running};
 
 const MS: u64 = 1_000_000;
 
@@ -190,6 +191,90 @@ fn commands_are_those_that_redis_was_sent() {
         assert!(calls.iter().all(|call| call.peer == redis.peer() && !call.error), "{calls:#?}");
     }
     shows_none_of(&finished, &[redis::PASSWORD, TOKEN]);
+}
+
+/// The requests of a run in which many are under way at the same time, and these.
+const MANY: usize = 2000;
+const AT_A_TIME: usize = 16;
+
+#[test]
+fn many_requests_at_a_time_have_the_calls_that_they_have_made() {
+    for Made { call, by, planned } in many_calls(false) {
+        // The task of the request makes it, or one that this has spawned.
+        if planned.library == Library::Sqlx {
+            assert_eq!((call.request, call.certainty.as_deref()), (Some(by), Some("certain")), "{call:#?}");
+        }
+        assert!(call.certainty.as_deref() != Some("certain") || call.request == Some(by), "{call:#?}");
+    }
+}
+
+#[test]
+fn many_requests_at_a_time_have_the_calls_that_others_have_made_for_them() {
+    let all = many_calls(true);
+    let is_wrong = |made: &&Made| made.call.request.is_some_and(|request| request != made.by);
+    let wrong: Vec<&Made> = all.iter().filter(is_wrong).collect();
+    assert!(wrong.iter().all(|made| made.call.certainty.as_deref() == Some("likely")), "{wrong:#?}");
+    assert!(wrong.len() * 1000 <= all.len(), "{} of {}: {wrong:#?}", wrong.len(), all.len());
+    let known = all.iter().filter(|made| made.call.request.is_some()).count();
+    assert!(known * 100 >= all.len() * 97, "{known} of {}", all.len());
+}
+
+/// A planned call as the report has it.
+#[derive(Debug)]
+struct Made {
+    call: Call,
+    /// The request that has made it.
+    by: u64,
+    planned: Planned,
+}
+
+/// Runs the server that makes planned calls. Returns these calls, each of which is in the report once, and as it must be.
+fn many_calls(explain: bool) -> Vec<Made> {
+    let (prices, postgres, redis) = (Prices::start(), Postgres::start(), Redis::start());
+    let run = Run::of(MANY_CALLS_SERVER, Capture::Auto)
+        .environment("DATABASE_URL", postgres.url())
+        .environment("REDIS_URL", redis.url())
+        .environment("PRICES_URL", prices.url());
+    let run = if explain { run.explain() } else { run }.start();
+    std::thread::scope(|scope| {
+        for first in 0..AT_A_TIME {
+            let mut client = run.connect();
+            scope.spawn(move || {
+                for request in (first..MANY).step_by(AT_A_TIME) {
+                    assert_eq!(client.get(&format!("/{request}")).status, 200, "{request}");
+                }
+            });
+        }
+    });
+    let (report, _) = finish(run);
+    let numbers: HashMap<&str, u64> =
+        report.requests.iter().map(|request| (request.path.as_str(), request.id)).collect();
+    assert_eq!((report.requests.len(), numbers.len()), (MANY, MANY));
+    let mut by_text: HashMap<&str, Vec<&Call>> = HashMap::new();
+    // SQLx prepares each statement before it has it executed.
+    for call in report.calls.iter().filter(|call| !call.summary.starts_with("PREPARE ")) {
+        by_text.entry(call.text()).or_default().push(call);
+    }
+    let mut found = Vec::new();
+    for request in 0..MANY {
+        let by = numbers[format!("/{request}").as_str()];
+        for planned in planned::calls(request) {
+            let calls = by_text.get(planned.text().as_str()).map_or(&[][..], Vec::as_slice);
+            let [call] = *calls else { panic!("{planned:?}: {calls:#?}") };
+            assert_eq!((call.kind.as_str(), call.summary.as_str()), (planned.kind(), planned.summary()), "{call:#?}");
+            assert_eq!((call.status.as_deref(), call.error), (planned.status(), false), "{call:#?}");
+            assert_eq!(call.outcome, "complete", "{call:#?}");
+            found.push(Made { call: Call::clone(call), by, planned });
+        }
+    }
+    // What they say themselves that they were asked.
+    let asked = |library: Library| found.iter().filter(|made| made.planned.library == library).count();
+    let statements = postgres.statements();
+    assert_eq!(statements.iter().filter(|text| text.contains("request_")).count(), asked(Library::Sqlx));
+    let commands = redis.commands();
+    assert_eq!(commands.iter().filter(|text| text.contains("request:")).count(), asked(Library::Redis));
+    assert_eq!(prices.requests().len(), asked(Library::Reqwest));
+    found
 }
 
 /// As the report has the paths of services.

@@ -133,7 +133,7 @@ pub const OUT_OF_STEP: u16 = 1 << 9;
 /// A flag of a received or sent [`Transfer`]: the process has opened the connection itself.
 pub const MOVED_BY_CLIENT: u16 = 1 << 10;
 
-/// In the place of [`Transfer::task`]: nobody asked. Then it is that of the transfer before it in the same direction.
+/// In the place of [`Transfer::task`]: the probe did not look. What received last on the connection is taken for the task.
 pub const TASK_NOT_ASKED: u64 = u64::MAX;
 
 /// A flag of a [`Listen`]: the socket listens on addresses of IPv6 alone, and not on those of IPv4 as well.

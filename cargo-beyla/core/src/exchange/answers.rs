@@ -1,4 +1,5 @@
-//! Calls whose answers have been read, and whose requests the wakes to come may tell. Only a run with `--explain` has any.
+//! Calls whose answers have been read, but whose requests are not known yet: the wakes that follow may tell them. Only a
+//! run with `--explain` has any.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::model::call::Certainty;
 use crate::model::connection::ConnectionInfo;
 use crate::runtime::attribution::{CallStart, Driven, Told};
 
-/// The calls of which it is remembered at a time what was told when their answers began, and those that wait for a relay.
+/// The most calls in `begun`, and in `waiting`.
 const WAITING_MAX: usize = 4096;
 
 /// A call that has ended, and its connection.
@@ -74,7 +75,7 @@ impl Answers {
 
     /// What a thread has read, which is judged now.
     pub(super) fn take(&mut self, thread: u32) -> Vec<Answer> {
-        self.read.get_mut(&thread).map(std::mem::take).unwrap_or_default()
+        self.read.remove(&thread).unwrap_or_default()
     }
 
     /// Remembers what was told of a call whose answer has begun.

@@ -69,7 +69,7 @@ impl Call {
     /// The [`Call::summary`] of a connection that could not be opened.
     pub const CONNECT: &str = "connect";
 
-    /// Whether it sends telemetry to a collector, by OTLP. Telemetry about that would have no end.
+    /// Whether it sends telemetry to a collector, by OTLP: that is the application's own tracing, and not its work.
     pub fn delivers_telemetry(&self) -> bool {
         match self.kind {
             CallKind::Http => self.text.as_deref().is_some_and(|text| {

@@ -60,7 +60,7 @@ pub struct TestSummary {
     pub errors: u64,
     /// The requests without a whole response: they count in none of the times below.
     pub incomplete: u64,
-    /// The calls that the test and the processes that it started have made, without those that are its requests.
+    /// The calls that the test made, or a process that it started. Its calls to its own servers count as requests alone.
     pub calls: u64,
     /// The sum of the total request times.
     pub sum_ns: u64,

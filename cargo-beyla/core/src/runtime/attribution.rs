@@ -175,8 +175,8 @@ impl CallConnection {
 }
 
 impl Attribution {
-    /// The head of a request was read by `at`, in nanoseconds. `interleaved`: others of its connection may be under way at the same time, each in
-    /// a task of its own.
+    /// The head of a request was read by `at`, in nanoseconds. `interleaved`: others of its connection may be under way at
+    /// the same time, each in a task of its own.
     pub(crate) fn read(
         &mut self,
         request: u64,
@@ -407,7 +407,8 @@ impl Attribution {
         self.wakes.is_replied(thread, call)
     }
 
-    /// What the wakes of a thread tell of calls whose answers it has read at once.
+    /// Matches the calls whose answers a thread has just read with the tasks that it has woken since. The result has an
+    /// element for each call.
     pub(crate) fn by_wakes(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
         self.wakes.matched(thread, calls)
     }

@@ -15,7 +15,7 @@ use crate::model::request::Request;
 const OF_REQUEST_MAX: usize = 256;
 
 /// The calls of no request that are kept: the first.
-const OF_NONE_MAX: usize = 1000;
+const OF_NONE_MAX: usize = 16 * 1024;
 
 /// The calls of all requests that are kept; meanwhile, they may be twice as many.
 const KEPT_MAX: usize = 100_000;
@@ -78,8 +78,8 @@ impl KeptCalls {
 }
 
 impl EndedCalls {
-    /// Takes one more. Returns the call if it is to be told of by itself: no request comes with it, and it is none of a
-    /// test to a server of its own, which is a request of the run.
+    /// Takes one more. Returns the call if it is to be exported by itself: it does not come with a request, and is not one
+    /// that a test makes to its own server (`is_of_test`), which is a request of the run.
     pub(super) fn add(&mut self, ended: &EndedCall, is_of_test: bool, identities: Identities) -> Option<Arc<Call>> {
         let EndedCall { call, connection, request, caller, is_within_request } = ended;
         let call = Arc::new(call.to_call(connection, *request, caller.as_ref(), identities));
@@ -149,8 +149,8 @@ impl EndedCalls {
         }
     }
 
-    /// The calls that are kept, by id, those of these requests put to them; and all statistics. `served` are the servers of
-    /// tests.
+    /// The calls that are kept, by id, and all statistics. Each of these requests gets the ids of its calls. `served` are
+    /// the servers of tests.
     pub(super) fn into_calls(
         mut self,
         requests: &mut [Arc<Request>],

@@ -58,10 +58,9 @@ impl EndedRequests {
                 suite.add_call(test);
             }
         }
-        // Exporters get the request that it is.
+        // It is exported as a request, so its own span would be a second one.
         let identities = if is_of_test { Identities::new(None) } else { self.identities };
         if let Some(call) = self.calls.add(ended, is_of_test, identities)
-            && !is_of_test
             && self.finished.is_wanted()
         {
             self.finished.push_call(call);

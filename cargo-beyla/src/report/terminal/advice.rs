@@ -10,7 +10,8 @@ use cargo_beyla_core::model::request::Outcome;
 /// As many calls of a kind in one request could often be one.
 const REPEATED: u64 = 10;
 
-/// `None` if nothing is known to be wrong. `calls` are those that were kept.
+/// What is wrong with the calls of a row, and the usual cure; `None` if nothing is known to be. `calls` has the kept calls
+/// of all rows.
 pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
     if row.errors > 0 && &*row.summary == Call::CONNECT {
         return calls.iter().find_map(|call| not_connected(call, row));

@@ -31,7 +31,8 @@ enum Peers {
     Ports,
 }
 
-/// What the calls ask for and of whom, with their counts and times, and what is wrong with them; `None` without calls.
+/// A row for each peer and what it is asked for, with counts and times, and advice where something is wrong. `None` if
+/// there are no calls.
 pub(super) fn calls(report: &RunReport, paint: Paint, width: Width) -> Option<String> {
     let rows: Vec<&CallSummary> = report.call_rows().collect();
     let (shown, rest) = rows.split_at(rows.len().min(ROWS_SHOWN));
@@ -84,7 +85,7 @@ pub(super) fn name(kind: CallKind, summary: &str) -> String {
     }
 }
 
-/// The table, and the lines beneath each row for what it has no room for.
+/// The table, and for each row the lines to put beneath it: addresses that are too wide for their column.
 fn build(
     rows: &[&CallSummary],
     names: &[String],

@@ -60,7 +60,7 @@ pub(crate) struct Driven<'a> {
     pub(crate) begun_ns: u64,
 }
 
-/// What the wakes after a read tell of one of the calls whose answers were read.
+/// What is known of a call from the wakes that followed the reading of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     /// Nothing.
@@ -197,7 +197,8 @@ impl Wakes {
         if all.len() > CANDIDATES_MAX { Box::default() } else { all.into() }
     }
 
-    /// What is told of calls whose answers a thread has read at once, by the tasks that it has woken since.
+    /// Matches the calls whose answers a thread has just read with the tasks that it has woken since. The result has an
+    /// element for each call.
     pub(super) fn matched(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
         let mut replies = self.polls.get(&thread).map(|poll| poll.replies.clone()).unwrap_or_default();
         if replies.len() != calls.len() {
