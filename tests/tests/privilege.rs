@@ -49,9 +49,10 @@ impl User {
             let link = user.home.join(".cargo/bin").join(program);
             symlink(user.home.join("toolchain/bin").join(program), link).expect("a link");
         }
-        fixture::copy_executable(tool(), &user.tool());
-        // What is installed is copied into memory here, and nobody debugs it.
-        run(Command::new("objcopy").arg("--strip-debug").arg(helper()).arg(user.home.join("beyla-probe")));
+        // Debug information makes each copy many times as large, and nobody debugs them.
+        for (built, copy) in [(tool(), user.tool()), (helper(), user.home.join("beyla-probe"))] {
+            run(Command::new("objcopy").arg("--strip-debug").arg(built).arg(copy));
+        }
         run(Command::new("chown").arg("-R").arg(format!("{0}:{0}", user.name)).arg(&user.home));
         user
     }
