@@ -142,7 +142,7 @@ mod tests {
         std::array::from_fn(|index| u8::from_str_radix(&hex[2 * index..][..2], 16).expect("digits"))
     }
 
-    /// Test case 3 of "The Galois/Counter Mode of Operation (GCM)" (McGrew and Viega), appendix B.
+    /// Test case 3 of "The Galois/Counter Mode of Operation (GCM)", appendix B.
     #[test]
     fn a_key_proves_itself_and_deciphers() {
         let key = TrafficKey::new(&bytes::<16>("feffe9928665731c6d6a8f9467308308")).expect("a key");
