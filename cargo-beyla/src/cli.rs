@@ -97,8 +97,11 @@ pub struct RunArguments {
     /// or for something else, and where
     #[arg(long, help_heading = "Report options")]
     pub explain: bool,
+    /// Do not read TLS: take no keys from the server, and tell of HTTPS what can be seen from outside
+    #[arg(long, help_heading = "Report options")]
+    pub no_tls: bool,
     /// Write the records of the run to FILE, for `cargo beyla report`; they hold what was sent,
-    /// credentials included
+    /// credentials included, and the keys of its TLS connections
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
     pub record: Option<PathBuf>,
     /// How bytes are captured; the default is the lightest way that the kernel has
@@ -136,7 +139,11 @@ pub struct AttachArguments {
     /// Open the handler, as `run --explain` does
     #[arg(long, help_heading = "Report options")]
     pub explain: bool,
-    /// Write the records to FILE, for `cargo beyla report`; they hold what was sent, credentials included
+    /// Do not read TLS: take no keys from the server, and tell of HTTPS what can be seen from outside
+    #[arg(long, help_heading = "Report options")]
+    pub no_tls: bool,
+    /// Write the records to FILE, for `cargo beyla report`; they hold what was sent, credentials included, and the keys of
+    /// its TLS connections
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
     pub record: Option<PathBuf>,
     /// How bytes are captured; the default is the lightest way that the kernel has

@@ -23,14 +23,6 @@ const MAX_WALKS: u32 = 8 * 1024;
 const ROUNDS: u32 = 256;
 const STEPS: u32 = 32;
 
-/// Captured without reserve at the most, beyond what is always captured, of what comes in one burst: ten streams of a
-/// thousand messages of 100 bytes.
-const BURST: u32 = 1024 * 1024;
-/// That much is granted anew every so many nanoseconds, as a power of two: 1 byte in 2^8 ns, about 4 MiB/s.
-const GRANT_SHIFT: u64 = 8;
-/// A frame that carries a message has less payload, in bytes. One of more belongs to a bulk transfer.
-const MESSAGE_MAX: u32 = 4096;
-
 /// How far both directions of a connection were walked.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -54,7 +46,7 @@ pub struct Walk {
     /// Those of them that are to be captured.
     pub keep: u32,
     /// What may be captured beyond what always is.
-    budget: u32,
+    pub budget: u32,
     /// Sequence number of the next byte.
     pub next: u32,
     /// When `budget` was last granted something for the time that had passed.
@@ -78,7 +70,7 @@ impl Walks {
             seen: 0,
             payload: 0,
             keep: 0,
-            budget: BURST,
+            budget: 0,
             next: 0,
             granted_ns: 0,
             size: 0,
@@ -220,9 +212,10 @@ fn moved(walk: &mut Walk, scratch: &mut Scratch) {
     let time_ns = get(&scratch.transfer.header.time_ns);
     scratch.transfer.tail = [0; 8];
     pieces::begin(scratch);
-    let granted = time_ns.wrapping_sub(walk.granted_ns) >> GRANT_SHIFT;
+    let (burst, grant_shift) = Format::grants(get(&walk.protocol));
+    let granted = time_ns.wrapping_sub(walk.granted_ns) >> grant_shift;
     let budget = u64::from(walk.budget).saturating_add(granted);
-    let budget = if budget > u64::from(BURST) { BURST } else { budget as u32 };
+    let budget = if budget > u64::from(burst) { burst } else { budget as u32 };
     // Many connections that move much would lose records.
     walk.budget = if is_reader_behind() { 0 } else { budget };
     walk.granted_ns = time_ns;
@@ -342,19 +335,22 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
         (format.length(length), at(get(&format.type_at)).read_volatile())
     };
     let includes = get(&format.length_includes);
-    if length < includes {
+    if length < includes || length > get(&format.length_max) {
         lose(walk, scratch);
         return false;
     }
     walk.payload = length - includes;
     let length = get(&walk.payload);
-    if Format::is_in(&format.messages, kind) && length < MESSAGE_MAX && *message_direction != direction as u64 {
+    if Format::is_in(&format.messages, kind)
+        && length < get(&format.message_max)
+        && *message_direction != direction as u64
+    {
         *message_direction = direction as u64;
         if walk.budget < CAPTURE_TURN {
             walk.budget = CAPTURE_TURN;
         }
     }
-    walk.keep = if Format::is_in(&format.whole, kind) {
+    walk.keep = if Format::is_in(&format.whole, kind) || length <= get(&format.short) {
         length
     } else {
         let first = get(&format.first);

@@ -16,6 +16,7 @@ mod fields;
 mod formats;
 mod frames;
 mod io_uring;
+mod keys;
 mod lifecycle;
 mod openings;
 mod output;

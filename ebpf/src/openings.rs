@@ -1,12 +1,12 @@
-//! Where a protocol with frames begins: of HTTP/2 the first bytes of a connection or of an upgraded one, of a chunked
-//! body the line behind the head of its message.
+//! Where a protocol with frames begins: of HTTP/2 the first bytes of a connection or of an upgraded one, of TLS the
+//! client's first message, of a chunked body the line behind the head of its message.
 
 use aya_ebpf::bindings::BPF_ANY;
 
 use crate::chunks::{self, DIGITS};
 use crate::connections::{self, Connection, Direction};
-use crate::fields::Sock;
-use crate::formats::{CHUNKED, HTTP2};
+use crate::fields::{setting, Sock};
+use crate::formats::{Format, CHUNKED, HTTP2, TLS};
 use crate::frames::{self, Walks, FOLLOWED, UNFOLLOWED, WALKS};
 use crate::output::{count_lost, Lost};
 use crate::payload::{self, get, Scratch};
@@ -15,6 +15,18 @@ use crate::payload::{self, get, Scratch};
 const PREFACE_LENGTH: u32 = 24;
 /// Its first bytes, which no other protocol begins with.
 const PREFACE: u32 = u32::from_le_bytes(*b"PRI ");
+
+/// Of a record of TLS (RFC 8446, section 5.1): a handshake message, the first byte of the version.
+const HANDSHAKE: u64 = u16::from_le_bytes([22, 3]) as u64;
+/// The size of its header, in bytes, which OpenSSL receives by itself.
+const RECORD_HEADER: u32 = 5;
+/// No end begins with a shorter message, in bytes (RFC 8446, sections 4.1.2 and 4.1.3).
+const HELLO_MIN: u32 = 40;
+/// The messages that the client and the server begin with (RFC 8446, section 4).
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+/// The most bytes of a record that is not encrypted (RFC 8446, section 5.1).
+const RECORD_MAX: u32 = 16 * 1024;
 
 /// A message whose first call moves less is a small one, or its head alone: a chunked body that follows begins with the
 /// next call.
@@ -39,12 +51,12 @@ pub struct Opening {
 pub fn begins(connection: &Connection, direction: Direction, scratch: &Scratch) -> bool {
     let first = scratch.first_bytes();
     let offset = offset(connection, direction, scratch);
-    let http2 = if direction == from_server(connection) {
-        is_settings(first) && offset == 0
+    let framed = if direction == from_server(connection) {
+        (is_settings(first) && offset == 0) || (is_handshake(first) && setting!(tls) != 0)
     } else {
-        first as u32 == PREFACE || offset < 4
+        first as u32 == PREFACE || offset < 4 || (is_handshake(first) && setting!(tls) != 0)
     };
-    (http2 || may_be_chunked(scratch)) && frames_begin() != 0
+    (framed || may_be_chunked(scratch)) && frames_begin() != 0
 }
 
 /// The direction in which the server of a connection answers, be that the process or the other end.
@@ -81,12 +93,40 @@ fn begin(scratch: &mut Scratch) -> Option<()> {
     let direction = scratch.direction();
     let offset = offset(connection, direction, scratch);
     let opening = if direction == from_server(connection) {
-        settings(connection, offset, scratch)
+        hello(SERVER_HELLO, scratch).or_else(|| settings(connection, offset, scratch))
     } else {
-        preface(connection, offset, scratch)
+        hello(CLIENT_HELLO, scratch).or_else(|| preface(connection, offset, scratch))
     };
     scratch.opening = opening.or_else(|| chunked(scratch))?;
     enter(sock, connection, direction, scratch)
+}
+
+/// What an end of TLS begins with, be it at the beginning of the connection or where that turns to TLS: PostgreSQL, MySQL
+/// and others ask for it in plain text. The server's is needed where the client's came in pieces that are too small.
+#[inline(always)]
+fn hello(message: u8, scratch: &Scratch) -> Option<Opening> {
+    let captured = scratch.captured();
+    let bytes = scratch.first_bytes();
+    if setting!(tls) == 0 || captured < RECORD_HEADER || !is_handshake(bytes) {
+        return None;
+    }
+    let byte = |index: u32| (bytes >> (8 * index)) as u8;
+    let length = u32::from(byte(3)) << 8 | u32::from(byte(4));
+    let begins = if captured < 8 {
+        captured == RECORD_HEADER || byte(5) == message
+    } else {
+        // A client's message is at least as long as what of it is in the record; others may follow a server's.
+        let is_long = u32::from(byte(7)) >= length.wrapping_sub(4) >> 8;
+        byte(5) == message && byte(6) == 0 && (is_long || message == SERVER_HELLO)
+    };
+    let opening = Opening { protocol: TLS, payload: 0, seen: 0, sequence: scratch.begin_sequence() };
+    (begins && byte(2) <= 4 && (HELLO_MIN..=RECORD_MAX).contains(&length)).then_some(opening)
+}
+
+/// Whether bytes, the first of them the lowest, begin a record of TLS with a message of a handshake.
+#[inline(always)]
+fn is_handshake(first: u64) -> bool {
+    first & 0xFFFF == HANDSHAKE
 }
 
 /// What a client of HTTP/2 begins with.
@@ -216,7 +256,7 @@ fn enter(sock: Sock, connection: &mut Connection, direction: Direction, scratch:
         scratch.walks = Walks::NEW;
         let inserted = WALKS.insert(&sock, &scratch.walks, u64::from(BPF_ANY)).is_ok();
         // Without it a chunked body is captured as any other, and its size is not known.
-        if !inserted && get(&scratch.opening.protocol) == HTTP2 {
+        if !inserted && get(&scratch.opening.protocol) != CHUNKED {
             count_lost(Lost::Step);
         }
     }
@@ -224,15 +264,17 @@ fn enter(sock: Sock, connection: &mut Connection, direction: Direction, scratch:
     let opening = get(&scratch.opening);
     open(walks, connection, direction, &opening);
     let answers = from_server(connection);
-    if opening.protocol == HTTP2 && frames::state(connection, answers) == UNFOLLOWED {
-        // What a server has sent before ended with a whole message: a switch of protocols.
-        let sequence = match (connection.is_unix(), connection.is_client()) {
-            (true, true) => connection.unix_received,
-            (true, false) => connection.unix_sent,
-            (false, true) => connection.received_sequence,
-            (false, false) => connection.sent_sequence,
+    // A server that speaks TLS has answered a whole message. One of HTTP/2 may speak first.
+    let other = if opening.protocol == TLS { direction.other() } else { answers };
+    if opening.protocol != CHUNKED && frames::state(connection, other) == UNFOLLOWED {
+        // What the other end has sent before ended with a whole message: a switch of protocols, if it is the server.
+        let sequence = match (connection.is_unix(), other) {
+            (true, Direction::Receive) => connection.unix_received,
+            (true, Direction::Send) => connection.unix_sent,
+            (false, Direction::Receive) => connection.received_sequence,
+            (false, Direction::Send) => connection.sent_sequence,
         };
-        open(walks, connection, answers, &Opening { protocol: HTTP2, payload: 0, seen: 0, sequence });
+        open(walks, connection, other, &Opening { protocol: opening.protocol, payload: 0, seen: 0, sequence });
     }
     Some(())
 }
@@ -245,6 +287,7 @@ fn open(walks: &mut Walks, connection: &mut Connection, direction: Direction, op
     walk.keep = opening.payload;
     walk.seen = opening.seen;
     walk.size = 0;
+    walk.budget = Format::grants(opening.protocol).0;
     walk.next = opening.sequence;
     frames::set_state(connection, direction, FOLLOWED);
 }

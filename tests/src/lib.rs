@@ -41,5 +41,6 @@ pub mod spans;
 pub mod suite;
 pub mod system;
 pub mod terminal;
+pub mod tls;
 pub mod tool;
 pub mod wait;

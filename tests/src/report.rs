@@ -29,6 +29,7 @@ pub struct Report {
     /// Counts that are not zero.
     #[serde(default)]
     pub unseen: BTreeMap<String, u64>,
+    pub tls: Option<TlsTotals>,
     pub explain: Option<Explain>,
     pub findings: Vec<Finding>,
 }
@@ -90,6 +91,8 @@ pub struct Request {
     pub connection: u64,
     pub pid: u32,
     pub protocol: String,
+    pub scheme: String,
+    pub tls: Option<Tls>,
     pub stream: Option<u64>,
     pub grpc: Option<Grpc>,
     pub method: String,
@@ -132,6 +135,7 @@ pub struct Call {
     pub start_unix_ns: u64,
     pub total_ns: u64,
     pub phases: CallPhases,
+    pub tls: Option<Tls>,
     pub rows: Option<u64>,
     pub trace_id: Option<String>,
     pub span_id: Option<String>,
@@ -146,6 +150,61 @@ pub struct CallPhases {
     pub wait: Option<u64>,
     pub pickup: Option<u64>,
     pub receive: Option<u64>,
+}
+
+/// What a connection agreed on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Tls {
+    pub version: Option<String>,
+    pub cipher: Option<String>,
+    pub library: Option<String>,
+    pub alpn: Option<String>,
+    pub server_name: Option<String>,
+    pub resumed: Option<bool>,
+    pub handshake_ns: Option<u64>,
+}
+
+/// What was counted of TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct TlsTotals {
+    pub connections: u64,
+    pub client_connections: u64,
+    pub handshakes: Option<Durations>,
+    #[serde(default)]
+    pub failed: Vec<FailedHandshakes>,
+    #[serde(default)]
+    pub unread: Vec<UnreadConnections>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct Durations {
+    pub count: u64,
+    pub mean_ns: u64,
+    pub max_ns: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct FailedHandshakes {
+    pub role: String,
+    pub by: String,
+    pub alert: Option<String>,
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct UnreadConnections {
+    pub role: String,
+    pub reason: String,
+    pub cipher: Option<String>,
+    pub connections: u64,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub turns: Option<Durations>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -61,6 +61,8 @@ pub const ORDERS: Server = Server { package: "orders", bin: "orders" };
 pub const TELLING: Server = Server { package: "beyla-tests", bin: "telling_server" };
 /// `examples/grpc`
 pub const GRPC_SERVER: Server = Server { package: "grpc", bin: "grpc_server" };
+/// `examples/tls`
+pub const HTTPS_SERVER: Server = Server { package: "tls", bin: "https_server" };
 /// The package's own server of HTTP/2 on hyper, with a runtime of one thread.
 pub const HTTP2_SERVER: Server = Server { package: "beyla-tests", bin: "http2_server" };
 /// The package's own server on hyper, with a runtime of one thread.

@@ -17,6 +17,7 @@ use crate::model::grpc::Grpc;
 use crate::model::request::{MessageBytes, Outcome, Request};
 use crate::model::summary::{RouteSummary, Summary, Totals, Unseen};
 use crate::model::test::{EndedTest, TestId, TestResult, TestSummary};
+use crate::model::tls_summary::TlsSummary;
 use crate::model::trace_context::{SpanId, TestSpan, TraceId};
 
 /// The start of the run by `CLOCK_MONOTONIC`.
@@ -37,6 +38,7 @@ pub fn request(id: u64, path: &str) -> Request {
             client: tcp("127.0.0.1:50000"),
             proxy: None,
             owner: None,
+            tls: None,
         }),
         protocol: "http/1.1",
         stream: None,
@@ -50,6 +52,7 @@ pub fn request(id: u64, path: &str) -> Request {
         boundaries: Boundaries {
             connected: None,
             accepted: None,
+            secured: None,
             arrived: Some(at),
             read: at + 12_000 * id,
             received: Some(at + 12_000 * id),
@@ -149,6 +152,7 @@ pub fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summary {
             ..Totals::default()
         },
         listening: vec![tcp("127.0.0.1:8080")],
+        tls: TlsSummary::default(),
         total: None,
         routes,
         requests: requests.into_iter().map(Arc::new).collect(),

@@ -14,7 +14,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::findings;
 use crate::analysis::suite::Within;
-use crate::event::{Event, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
+use crate::event::{Event, Key, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
 use crate::exchange::connections::{CONNECTIONS_MAX, Connections};
 use crate::exchange::route::RouteTable;
 use crate::exchange::run_state::RunState;
@@ -197,6 +197,7 @@ impl Trace {
                 self.explain(event);
             }
             Event::Spawned(spawned) => self.spawned(spawned),
+            Event::Key(key) => self.key(key),
             Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
                 self.explain(event);
             }
@@ -245,6 +246,9 @@ impl Trace {
             Event::Forked(forked) => suite.forked(forked),
             Event::Executed(executed) => suite.executed(executed),
             Event::Exited(exited) => {
+                if let Some(owner) = suite.owner(exited.process) {
+                    self.connections.process_ended(owner.pid);
+                }
                 suite.exited(exited);
                 if let Some(runtime) = &mut self.state.runtime {
                     runtime.process_ended(exited.process, exited.header.time_ns);
@@ -307,8 +311,9 @@ impl Trace {
     /// Ends the run at `now_ns`, with [`Self::close`] if that has not been called.
     pub fn finish(mut self, now_ns: u64) -> Summary {
         self.close(now_ns);
-        let RunState { connections, requests, mut unseen, runtime, client_connections, calls: calls_count, .. } =
-            self.state;
+        let RunState {
+            connections, requests, mut unseen, tls, runtime, client_connections, calls: calls_count, ..
+        } = self.state;
         let EndedRequests { slowest, calls, statistics, suite, identities, errors, incomplete, .. } = self.ended;
         let (tests, served) =
             suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
@@ -344,6 +349,7 @@ impl Trace {
             calls,
             call_summaries,
             unseen,
+            tls: tls.into_summary(),
             explained,
             tests,
         }
@@ -389,6 +395,18 @@ impl Trace {
         let owner = self.ended.suite.as_ref().and_then(|suite| suite.owner(spawned.process));
         let process = owner.map_or(0, |owner| owner.pid);
         self.state.attribution.spawned(process, spawned.parent, spawned.child, spawned.header.time_ns);
+    }
+
+    fn key(&mut self, key: &Key) {
+        let process = match &self.ended.suite {
+            Some(suite) if key.process != 0 => match suite.owner(key.process) {
+                Some(owner) => owner.pid,
+                // What a program does that is not followed is not read.
+                None => return,
+            },
+            _ => 0,
+        };
+        self.connections.key_came(process, key, &mut self.state);
     }
 
     fn moved(&mut self, io: Io, operation: &Operation<'_>) {

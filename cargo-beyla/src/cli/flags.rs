@@ -8,10 +8,11 @@ use crate::config::flags::{ExportFlags, Flags};
 impl RunArguments {
     /// Those that are settings.
     pub fn settings(&self) -> Flags {
-        let Self { run, verdict, report, export, explain, .. } = self;
+        let Self { run, verdict, report, export, explain, no_tls, .. } = self;
         let RunControl { exec, duration, listen_timeout } = run;
         Flags {
             explain: *explain,
+            no_tls: *no_tls,
             budgets: verdict.budgets.clone(),
             exec: exec.clone(),
             duration: *duration,
@@ -24,16 +25,22 @@ impl RunArguments {
 impl AttachArguments {
     /// Those that are settings.
     pub fn settings(&self) -> Flags {
-        let Self { server: _, exec, duration, report, export, explain, record: _, capture: _ } = self;
-        Flags { explain: *explain, exec: exec.clone(), duration: *duration, ..exporting(report, export) }
+        let Self { server: _, exec, duration, report, export, explain, no_tls, record: _, capture: _ } = self;
+        Flags {
+            explain: *explain,
+            no_tls: *no_tls,
+            exec: exec.clone(),
+            duration: *duration,
+            ..exporting(report, export)
+        }
     }
 }
 
 impl TestArguments {
     /// Those that are settings.
     pub fn settings(&self) -> Flags {
-        let Self { verdict, report, explain, export, .. } = self;
-        Flags { explain: *explain, budgets: verdict.budgets.clone(), ..exporting(report, export) }
+        let Self { verdict, report, explain, no_tls, export, .. } = self;
+        Flags { explain: *explain, no_tls: *no_tls, budgets: verdict.budgets.clone(), ..exporting(report, export) }
     }
 }
 

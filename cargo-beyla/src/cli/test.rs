@@ -35,8 +35,11 @@ pub struct TestArguments {
     /// something else, and where
     #[arg(long, help_heading = "Report options")]
     pub explain: bool,
+    /// Do not read TLS: take no keys from the server, and tell of HTTPS what can be seen from outside
+    #[arg(long, help_heading = "Report options")]
+    pub no_tls: bool,
     /// Write the records of the run to FILE, for `cargo beyla report`; they hold what was sent, credentials
-    /// included
+    /// included, and the keys of its TLS connections
     #[arg(long, value_name = "FILE", help_heading = "Report options")]
     pub record: Option<PathBuf>,
     /// Write a JUnit report to FILE, the requests of each test as properties; `-` is stdout

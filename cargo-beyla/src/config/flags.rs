@@ -24,6 +24,8 @@ pub struct Flags {
     pub block_threshold: Option<Duration>,
     /// `--explain`
     pub explain: bool,
+    /// `--no-tls`
+    pub no_tls: bool,
     /// `--exec`
     pub exec: Option<OsString>,
     /// `--duration`

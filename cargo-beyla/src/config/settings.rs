@@ -42,6 +42,8 @@ pub struct Settings {
     pub max_requests: Setting<usize>,
     /// Whether the handler is opened.
     pub explain: Setting<bool>,
+    /// Whether TLS is read, by keys that are taken from the server.
+    pub tls: Setting<bool>,
     /// What holds a thread up for this time is named.
     pub block_threshold: Setting<Duration>,
     /// How long the server has until it listens.
@@ -156,6 +158,7 @@ impl Settings {
                 MAX_REQUESTS,
             )?,
             explain: setting(layers, "--explain", flags.explain.then_some(true), &keys::EXPLAIN, boolean, false)?,
+            tls: setting(layers, "--no-tls", flags.no_tls.then_some(false), &keys::TLS, boolean, true)?,
             block_threshold: setting(
                 layers,
                 "--block-threshold",

@@ -89,16 +89,16 @@ fn each_source_counts_before_the_next() {
 
 #[test]
 fn our_own_keys_from_everywhere() {
-    let keys = "slowest: 3, explain: true, block-threshold: 5ms, max_requests: 50, routes: [/a/:id], listen_timeout: 5, \
+    let keys = "slowest: 3, explain: true, tls: false, block-threshold: 5ms, max_requests: 50, routes: [/a/:id], listen_timeout: 5, \
                 duration: 1m30s, exec: 'curl $BEYLA_URL'";
     let settings = yaml(&format!("cargo_beyla: {{{keys}}}"));
-    let toml = "slowest = 3\nexplain = true\nblock-threshold = '5ms'\nmax_requests = 50\nroutes = ['/a/:id']\n\
+    let toml = "slowest = 3\nexplain = true\ntls = false\nblock-threshold = '5ms'\nmax_requests = 50\nroutes = ['/a/:id']\n\
                 listen-timeout = 5\nduration = '1m30s'\nexec = 'curl $BEYLA_URL'\n";
     let package = format!("[package.metadata.beyla]\n{toml}");
     let of_package = Given { package: &package, ..Given::default() }.settings().unwrap();
     for settings in [settings, of_package] {
         assert_eq!((settings.slowest.value, settings.max_requests.value), (3, 50));
-        assert!(settings.explain.value);
+        assert!(settings.explain.value && !settings.tls.value);
         assert_eq!(settings.block_threshold.value, Duration::from_millis(5));
         assert_eq!(settings.listen_timeout.value, Duration::from_secs(5));
         assert_eq!(settings.duration.unwrap().value, Duration::from_secs(90));
@@ -112,7 +112,7 @@ fn the_defaults() {
     let settings = Given::default().settings().unwrap();
     assert_eq!((settings.slowest.value, settings.max_requests.value), (10, 100_000));
     assert_eq!(settings.listen_timeout.value, Duration::from_mins(1));
-    assert!(settings.track_request_headers.value && !settings.explain.value);
+    assert!(settings.track_request_headers.value && !settings.explain.value && settings.tls.value);
     assert!(settings.traces.is_none() && settings.metrics.is_none() && settings.prometheus.is_none());
     assert!(settings.warnings.is_empty());
 }

@@ -26,6 +26,7 @@ fn report(settings: &Settings, lines: &mut Lines) {
     lines.set("slowest", &settings.slowest, usize::to_string);
     lines.set("max_requests", &settings.max_requests, usize::to_string);
     lines.set("explain", &settings.explain, bool::to_string);
+    lines.set("tls", &settings.tls, bool::to_string);
     lines.set("block_threshold", &settings.block_threshold, |time| format!("{time:?}"));
     lines.set("listen_timeout", &settings.listen_timeout, |time| format!("{time:?}"));
     lines.maybe("duration", settings.duration.as_ref(), |time| format!("{time:?}"));

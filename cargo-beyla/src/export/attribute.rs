@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-use super::key_value::{number, text};
+use super::key_value::{flag, number, text};
 use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::grpc::{is_server_error, status_name};
 use cargo_beyla_core::model::request::{Outcome, Request};
+use cargo_beyla_core::model::tls::Tls;
 
 /// Query parameters whose values are secrets, by the semantic conventions.
 const SECRETS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
@@ -41,6 +42,10 @@ pub(super) enum Attribute {
     PeerAddress,
     PeerPort,
     Transport,
+    TlsVersion,
+    TlsCipher,
+    TlsAlpn,
+    TlsResumed,
     Outcome,
 }
 
@@ -49,11 +54,12 @@ pub(super) enum Attribute {
 pub(super) enum Value<'a> {
     Text(Cow<'a, str>),
     Number(u64),
+    Flag(bool),
 }
 
 impl Attribute {
     /// All, in the order in which they are exported.
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::Method,
         Self::Route,
         Self::Path,
@@ -76,6 +82,10 @@ impl Attribute {
         Self::PeerAddress,
         Self::PeerPort,
         Self::Transport,
+        Self::TlsVersion,
+        Self::TlsCipher,
+        Self::TlsAlpn,
+        Self::TlsResumed,
         Self::Outcome,
     ];
 
@@ -104,6 +114,10 @@ impl Attribute {
             Self::PeerAddress => "network.peer.address",
             Self::PeerPort => "network.peer.port",
             Self::Transport => "network.transport",
+            Self::TlsVersion => "tls.protocol.version",
+            Self::TlsCipher => "tls.cipher",
+            Self::TlsAlpn => "tls.next_protocol",
+            Self::TlsResumed => "tls.resumed",
             Self::Outcome => "cargo_beyla.outcome",
         }
     }
@@ -115,7 +129,8 @@ impl Attribute {
             Self::Method => Some(text(method(&request.method))),
             Self::Route => route(request).map(|route| Value::Text((&**route).into())),
             Self::Path => request.known_path().map(|path| Value::Text(path.into())),
-            Self::Scheme | Self::ProtocolName => Some(text("http")),
+            Self::Scheme => Some(text(request.scheme())),
+            Self::ProtocolName => Some(text("http")),
             Self::ProtocolVersion => Some(text(version(request.protocol))),
             Self::OriginalMethod => {
                 let original = request.known_method().filter(|method| known_method(method).is_none());
@@ -136,9 +151,21 @@ impl Attribute {
             Self::PeerAddress => address(request.connection.peer()),
             Self::PeerPort => port(request.connection.peer()),
             Self::Transport => matches!(request.connection.server, Endpoint::Unix(_)).then(|| text("unix")),
+            Self::TlsVersion => tls(request).and_then(|tls| tls.version).map(|version| of_display(&version)),
+            Self::TlsCipher => tls(request).and_then(|tls| tls.cipher).map(|cipher| of_display(&cipher)),
+            Self::TlsAlpn => tls(request).and_then(|tls| tls.alpn.as_deref()).map(|alpn| Value::Text(alpn.into())),
+            Self::TlsResumed => tls(request).and_then(|tls| tls.is_resumed).map(Value::Flag),
             Self::Outcome => (request.outcome != Outcome::Complete).then(|| text(request.outcome.label())),
         }
     }
+}
+
+fn tls(request: &Request) -> Option<&Tls> {
+    request.connection.tls.as_deref()
+}
+
+fn of_display(value: &impl std::fmt::Display) -> Value<'static> {
+    Value::Text(value.to_string().into())
 }
 
 impl Value<'_> {
@@ -147,6 +174,7 @@ impl Value<'_> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Number(number) => number.to_string().into(),
+            Self::Flag(flag) => flag.to_string().into(),
         }
     }
 
@@ -155,6 +183,7 @@ impl Value<'_> {
         match self {
             Self::Text(text) => Value::Text(text.into_owned().into()),
             Self::Number(number) => Value::Number(number),
+            Self::Flag(flag) => Value::Flag(flag),
         }
     }
 
@@ -163,6 +192,7 @@ impl Value<'_> {
         match self {
             Self::Text(value) => text(name, value.as_ref()),
             Self::Number(value) => number(name, *value),
+            Self::Flag(value) => flag(name, *value),
         }
     }
 }

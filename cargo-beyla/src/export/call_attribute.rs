@@ -124,7 +124,8 @@ impl CallAttribute {
             Self::DbStatus => call.status.as_deref().filter(|_| is_database).map(|status| Value::Text(status.into())),
             Self::DbRows => call.rows.filter(|_| is_database).map(Value::Number),
             Self::Error => error_type(call).map(Value::Text),
-            Self::ServerAddress | Self::PeerAddress => address(server),
+            Self::ServerAddress => server_name(call).map(|name| Value::Text(name.into())).or(address(server)),
+            Self::PeerAddress => address(server),
             Self::ServerPort | Self::PeerPort => port(server),
             Self::Transport => Some(text(match server {
                 Endpoint::Tcp(_) => "tcp",
@@ -141,9 +142,19 @@ fn url(call: &Call) -> Option<String> {
     let path = call.text.as_deref()?.split_once(' ')?.1;
     let path = path.split(['?', '#']).next()?;
     match &call.connection.server {
-        Endpoint::Tcp(address) if !address.ip().is_unspecified() => Some(format!("http://{address}{path}")),
-        _ => None,
+        Endpoint::Tcp(address) => match (server_name(call), &call.connection.tls) {
+            (Some(name), _) => Some(format!("https://{name}:{}{path}", address.port())),
+            (None, Some(_)) => Some(format!("https://{address}{path}")),
+            (None, None) if !address.ip().is_unspecified() => Some(format!("http://{address}{path}")),
+            (None, None) => None,
+        },
+        Endpoint::Unix(_) => None,
     }
+}
+
+/// The host that it asked for in the handshake of TLS.
+fn server_name(call: &Call) -> Option<&str> {
+    call.connection.tls.as_ref()?.server_name.as_deref()
 }
 
 /// Why it has failed, if it has.

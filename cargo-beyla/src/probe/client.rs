@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::channel;
 use super::executable::Executables;
+use super::key_probe::KeyProbes;
 use super::privilege::{Prospects, Way, checks};
 use super::request::{self, ProbeArguments, Request};
 use super::requirements::check::Check;
@@ -104,6 +105,14 @@ impl Helper {
     /// Has a helper attach its probes that was started for what this process starts, before what these are for was built.
     pub fn begin(&mut self, executables: &Executables) -> Result<(), Error> {
         self.tell(executables)
+    }
+
+    /// Has it probe more files, where keys for TLS are set up.
+    ///
+    /// # Errors
+    /// If it could not be told.
+    pub fn probe_keys(&mut self, found: &[KeyProbes]) -> Result<(), Error> {
+        self.tell(&found)
     }
 
     /// Waits until every probe is attached.

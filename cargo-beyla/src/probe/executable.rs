@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::key_probe::KeyProbes;
 use super::task_probe::TaskProbe;
 
 /// What the parent has found of the async runtime in the programs that are traced.
@@ -21,6 +22,8 @@ pub struct Executables {
     pub task_probes: Vec<TaskProbe>,
     /// Where threads keep the task at hand.
     pub task_variables: Vec<TaskVariable>,
+    /// Where keys for TLS are set up.
+    pub key_probes: Vec<KeyProbes>,
 }
 
 /// Where each thread of a program keeps the id of the task that it polls.
@@ -62,6 +65,22 @@ mod any_paths {
     }
 }
 
+/// A path that need not be text.
+pub(super) mod any_path {
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(OsString::deserialize(from)?.into())
+    }
+}
+
 /// Of `<sys/stat.h>`: set-user-ID and set-group-ID.
 const SET_ID: u32 = 0o6000;
 
@@ -78,6 +97,19 @@ impl Executable {
     /// # Errors
     /// If it cannot be opened, is no regular file, is set-user-ID or set-group-ID, or belongs to somebody else.
     pub fn open(path: &Path, asker: u32) -> io::Result<Self> {
+        Self::open_of(path, |owner| asker == 0 || owner == asker)
+    }
+
+    /// Opens one that is to be probed in a process of the user's alone: what goes wrong there goes wrong for the user,
+    /// who may change that process in other ways too. It may be the system's.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_mapped(path: &Path, asker: u32) -> io::Result<Self> {
+        Self::open_of(path, |owner| asker == 0 || owner == asker || owner == 0)
+    }
+
+    fn open_of(path: &Path, may_own: impl Fn(u32) -> bool) -> io::Result<Self> {
         // Of a FIFO we would wait for the other end.
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         let metadata = file.metadata()?;
@@ -88,7 +120,7 @@ impl Executable {
         if metadata.st_mode() & SET_ID != 0 {
             return refused("it is set-user-ID or set-group-ID");
         }
-        if asker != 0 && metadata.st_uid() != asker {
+        if !may_own(metadata.st_uid()) {
             return refused("it belongs to another user");
         }
         Ok(Self(file))
@@ -126,6 +158,12 @@ mod tests {
         Executable::open(&path, 0).expect("root may");
         let refusal = |path: &Path, asker| Executable::open(path, asker).expect_err("refused").to_string();
         assert_eq!(refusal(&path, owner + 1), "it belongs to another user");
+        let mapped =
+            |path: &Path| Executable::open_mapped(path, owner + 1).map(drop).map_err(|error| error.to_string());
+        assert_eq!(mapped(Path::new("/proc/version")), Ok(()), "it is root's");
+        if owner != 0 {
+            assert_eq!(mapped(&path), Err("it belongs to another user".to_owned()));
+        }
         assert_eq!(refusal(directory.path(), owner), "it is no regular file");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4755)).expect("it is ours");
         assert_eq!(refusal(&path, 0), "it is set-user-ID or set-group-ID");

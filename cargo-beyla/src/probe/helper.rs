@@ -4,9 +4,12 @@
 //! the ring buffer over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
-use std::io::{self, Write};
+mod own_process;
+mod ownership;
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,13 +19,12 @@ use aya::maps::RingBuf;
 use cargo_beyla_core::event::{Event, Listen, Lost};
 use cargo_beyla_core::model::connection::Endpoint;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Pid, setpgid};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::channel::{failed, send_ready};
 use super::executable::{Executable, Executables, TaskIdPlace};
 use super::greeting::Greeting;
+use super::key_probe::KeyProbes;
 use super::programs::{Programs, ProgramsError};
 use super::request::{self, ProbeArguments, Request};
 use super::requirements::facts::Facts;
@@ -30,7 +32,8 @@ use crate::config::capture::Capture;
 use crate::error::UNSUPPORTED;
 use crate::launch::descriptors;
 use crate::launch::listening::{Listening, TcpListener};
-use crate::launch::user::{invoking_uid, permitted_capabilities};
+use crate::launch::user::invoking_uid;
+use ownership::{check_owner, open_process};
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
 /// does not need it: a server that also listens on a Unix socket does so by then.
@@ -39,8 +42,6 @@ const LISTENING_SETTLES: Duration = Duration::from_millis(40);
 const BEGINNING_SETTLES: Duration = Duration::from_secs(2);
 /// How often the helper looks at the clock while there is nothing to wait for.
 const TICK: Duration = Duration::from_millis(20);
-/// The open files that suffice to trace.
-const FILES: u64 = 4096;
 /// Once there is nothing left to decide.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -63,15 +64,15 @@ enum HelperError {
 
 /// Runs the helper to its end.
 pub fn run() -> ExitCode {
-    end_with_parent();
-    ignore_signals();
+    own_process::end_with_parent();
+    own_process::ignore_signals();
     descriptors::close_inherited();
     // Sudo that asks for a password runs in the terminal's foreground. An error says that we lead a group already.
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     // Started as /proc/self/exe, it is called `exe`; a name is no more than that.
     let _ = std::fs::write("/proc/self/comm", env!("CARGO_PKG_NAME"));
     // `io::stdout()` would hold back what does not end with a line feed.
-    let output = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    let output = io::stdout().as_fd().try_clone_to_owned().map(File::from);
     let result = output.map_err(HelperError::from).and_then(|mut output| {
         serve(&mut output).inspect_err(|error| {
             // The parent shows it; if that is gone, nobody is left to tell.
@@ -82,43 +83,21 @@ pub fn run() -> ExitCode {
 }
 
 /// Says how things stand, and does what is asked.
-fn serve(output: &mut std::fs::File) -> Result<(), HelperError> {
-    raise_memory_limit();
-    raise_file_limit();
+fn serve(output: &mut File) -> Result<(), HelperError> {
+    own_process::raise_limits();
     Greeting::of(Facts::gather().try_bpf(), output.metadata()?.file_type().is_socket()).send(&mut *output)?;
-    let asked = request::receive(io::stdin().lock())?;
-    match asked {
-        Some(Request::Trace(arguments)) => trace(&arguments, output),
+    // Not `io::stdin()`, of which nobody sees whether it has read more than a line.
+    let mut requests = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    match request::receive(&mut requests)? {
+        Some(Request::Trace(arguments)) => trace(&arguments, requests, output),
         Some(Request::Try) => try_all(output),
         // The parent has ended, or does not like how things stand.
         None => Ok(()),
     }
 }
 
-/// Before Linux 5.11, BPF maps count as locked memory, and most users may lock only little.
-fn raise_memory_limit() {
-    let Rlimit { current: _, maximum } = getrlimit(Resource::Memlock);
-    for raised in [None, maximum] {
-        if setrlimit(Resource::Memlock, Rlimit { current: raised, maximum: raised }).is_ok() {
-            return;
-        }
-    }
-}
-
-/// Each map, program and probe is an open file, and the limit is the user's.
-fn raise_file_limit() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let enough = maximum.map(|maximum| maximum.max(FILES));
-    for maximum in [enough, maximum] {
-        // To raise the hard limit as well is a privilege.
-        if current.is_none() || setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
-            return;
-        }
-    }
-}
-
 /// Loads and attaches what each kind of run does.
-fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
+fn try_all(output: &File) -> Result<(), HelperError> {
     // The process is this one, which executes nothing more, so nothing is traced.
     let run = |capture, explain, children| ProbeArguments {
         pid: std::process::id(),
@@ -127,57 +106,28 @@ fn try_all(output: &std::fs::File) -> Result<(), HelperError> {
         members: Vec::new(),
         capture,
         explain,
+        tls: true,
     };
     let load = |arguments: &ProbeArguments| -> Result<Programs, HelperError> {
-        let mut programs = Programs::load(arguments, false, pid_namespace()?)?;
+        let mut programs = Programs::load(arguments, false, own_process::pid_namespace()?)?;
         programs.attach(arguments.explain.is_some())?;
         Ok(programs)
     };
     // Both ways of capture have programs of their own, and so does `--explain`.
-    let programs = load(&run(Capture::Auto, Some(0), true))?;
+    let mut programs = load(&run(Capture::Auto, Some(0), true))?;
+    programs.load_key_programs()?;
     drop(load(&run(Capture::Syscalls, None, false))?);
     hand_over(output, &programs, &[])
 }
 
 /// Sends the ring buffer to the parent.
-fn hand_over(output: &std::fs::File, programs: &Programs, unseen: &[String]) -> Result<(), HelperError> {
+fn hand_over(output: &File, programs: &Programs, unseen: &[String]) -> Result<(), HelperError> {
     let capture = if programs.uses_socket_tracepoints() { "socket" } else { "syscalls" };
     let (ring, size) = programs.records()?;
     Ok(send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, unseen)?)
 }
 
-/// The kernel takes its time to verify the programs, during which nobody looks at stdin.
-fn end_with_parent() {
-    // Under sudo the parent is sudo, and stdin is all there is.
-    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
-}
-
-/// Whoever sends a signal to all of the name, or of a control group, means the server and its tracer; the records of its
-/// last moments are still to come, and the end of stdin is what ends us.
-fn ignore_signals() {
-    const OTHERS: [Signal; 14] = [
-        Signal::SIGHUP,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-        Signal::SIGTERM,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGALRM,
-        Signal::SIGVTALRM,
-        Signal::SIGPROF,
-        Signal::SIGIO,
-        Signal::SIGPWR,
-        Signal::SIGTSTP,
-        Signal::SIGTTIN,
-        Signal::SIGTTOU,
-    ];
-    for ignored in OTHERS {
-        // SAFETY: no handler of ours is installed.
-        let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
-    }
-}
-
-fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), HelperError> {
+fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut File) -> Result<(), HelperError> {
     let pid = arguments.pid;
     let process = open_process(pid)?;
     // What starts the others and is not traced itself may be root's. Whose these are, the kernel side checks.
@@ -190,12 +140,13 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
 
     let given = if arguments.attach { Listening::default() } else { Listening::passed_on(pid)? };
     let adopts = arguments.attach || !given.is_empty();
-    let mut programs = Programs::load(arguments, adopts, pid_namespace()?)?;
+    let mut programs = Programs::load(arguments, adopts, own_process::pid_namespace()?)?;
     for member in &arguments.members {
         programs.expect(*member)?;
     }
     // The parent builds meanwhile what is to be traced, or looks into it.
-    let Some(executables) = request::receive::<Executables>(io::stdin().lock())? else { return Ok(()) };
+    let Some(mut executables) = request::receive::<Executables>(&mut requests)? else { return Ok(()) };
+    let key_probes = std::mem::take(&mut executables.key_probes);
     let explained = arguments.explain.is_some();
     let runtime = AsyncRuntime::open(executables);
     if let Ok(runtime) = &runtime {
@@ -209,6 +160,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     if explained && let Err(error) = attach_probes(runtime.as_ref(), &mut programs) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
+    let unread = attach_key_probes(&mut programs, &key_probes);
     let mut milestones = programs.take_milestones()?;
     let listening = if arguments.attach { Listening::of(pid)? } else { given };
     let Listening { tcp, unix } = &listening;
@@ -225,6 +177,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     hand_over(output, &programs, &unseen)?;
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
+    tell_failures(output, &unread)?;
 
     // System calls are watched until the process is known, by the first that it makes.
     let mut known = !arguments.attach;
@@ -235,19 +188,16 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
     loop {
-        let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
-        let stdin = io::stdin();
-        let mut waited_for = [
-            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
-            PollFd::new(process.as_fd(), PollFlags::POLLIN),
-            PollFd::new(milestones.as_fd(), PollFlags::POLLIN),
-        ];
-        match poll(&mut waited_for, PollTimeout::try_from(wait).unwrap_or(PollTimeout::ZERO)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(io::Error::from(errno).into()),
+        let most = if listening_since.is_some() { TICK } else { COUNT_EVERY };
+        let Awaited { asked, process_ended } = wait(&requests, &process, &milestones, most)?;
+        let mut told_to_end = false;
+        if asked {
+            // What the parent has found in libraries that were mapped since, or the end.
+            match request::receive::<Vec<KeyProbes>>(&mut requests)? {
+                Some(found) => tell_failures(output, &attach_key_probes(&mut programs, &found))?,
+                None => told_to_end = true,
+            }
         }
-        let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
-        let (told_to_end, process_ended) = (is_ready(&waited_for[0]), is_ready(&waited_for[1]));
 
         let Milestones { executed, listening, listening_unix, connects } = Milestones::take(&mut milestones);
         if connects
@@ -294,20 +244,65 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     }
 }
 
-/// A descriptor that can be read once the process has ended.
-fn open_process(pid: u32) -> Result<OwnedFd, HelperError> {
-    let no_process = |source: io::Error| HelperError::NoProcess { pid, source };
-    let process = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
-    rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).map_err(|errno| no_process(errno.into()))
+/// What there is to look at.
+struct Awaited {
+    asked: bool,
+    process_ended: bool,
+}
+
+/// Waits until the parent asks, the process ends or reaches a milestone, or as long as `most`.
+fn wait(
+    requests: &BufReader<File>,
+    process: &OwnedFd,
+    milestones: &RingBuf<aya::maps::MapData>,
+    most: Duration,
+) -> io::Result<Awaited> {
+    // One line may have come with another.
+    let asked = !requests.buffer().is_empty();
+    let most = if asked { Duration::ZERO } else { most };
+    let mut waited_for = [
+        PollFd::new(requests.get_ref().as_fd(), PollFlags::POLLIN),
+        PollFd::new(process.as_fd(), PollFlags::POLLIN),
+        PollFd::new(milestones.as_fd(), PollFlags::POLLIN),
+    ];
+    match poll(&mut waited_for, PollTimeout::try_from(most).unwrap_or(PollTimeout::ZERO)) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        Err(errno) => return Err(io::Error::from(errno)),
+    }
+    let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
+    Ok(Awaited { asked: asked || is_ready(&waited_for[0]), process_ended: is_ready(&waited_for[1]) })
 }
 
 /// Probes the runtime's functions, or says why not.
 fn attach_probes(runtime: Result<&AsyncRuntime, &HelperError>, programs: &mut Programs) -> Result<(), String> {
     let runtime = runtime.map_err(ToString::to_string)?;
     runtime.attach_probes(programs).map_err(|error| error.to_string())
+}
+
+/// Probes where keys for TLS are set up; why it could not, file by file.
+fn attach_key_probes(programs: &mut Programs, found: &[KeyProbes]) -> Vec<String> {
+    let failures = found.iter().filter_map(|file| {
+        let error = attach_key_probes_of(programs, file).err()?;
+        // It was about to end.
+        let is_gone = matches!(error, HelperError::NoProcess { .. });
+        (!is_gone).then(|| format!("TLS cannot be read: {error}"))
+    });
+    failures.collect()
+}
+
+fn attach_key_probes_of(programs: &mut Programs, found: &KeyProbes) -> Result<(), HelperError> {
+    let open = if found.process.is_some() { Executable::open_mapped } else { Executable::open };
+    let file = open(&found.path, invoking_uid())
+        .map_err(|source| HelperError::Executable { path: found.path.clone(), source })?;
+    if let Some(process) = found.process {
+        check_owner(process.get())?;
+    }
+    Ok(programs.attach_key_probes(&file, found)?)
+}
+
+/// Writes the records of what failed and ends nothing.
+fn tell_failures(output: &mut File, messages: &[String]) -> io::Result<()> {
+    messages.iter().try_for_each(|message| output.write_all(&failed(message)))
 }
 
 /// What the parent has found of the async runtime. Without it the rest still works.
@@ -375,7 +370,7 @@ impl Milestones {
 }
 
 /// Writes the records of sockets that listen already.
-fn tell_listeners(output: &mut std::fs::File, listening: &Listening, before: bool) -> io::Result<()> {
+fn tell_listeners(output: &mut File, listening: &Listening, before: bool) -> io::Result<()> {
     for TcpListener { address, ipv6_only } in &listening.tcp {
         output.write_all(&listens(Endpoint::Tcp(*address), *ipv6_only, before))?;
     }
@@ -394,32 +389,4 @@ fn listens(local: Endpoint, ipv6_only: bool, before: bool) -> Vec<u8> {
 fn lost(programs: &Programs) -> Vec<u8> {
     let [records, connections, failed_reads, out_of_step] = programs.lost().unwrap_or_default();
     Event::Lost(Lost { records, connections, skipped: programs.skipped(), failed_reads, out_of_step }).to_record()
-}
-
-/// Refuses a process that does not belong to the user who asked, or may do more than this user.
-fn check_owner(pid: u32) -> Result<(), HelperError> {
-    let asker = invoking_uid();
-    let status = procfs::process::Process::new(pid as i32)
-        .and_then(|process| process.status())
-        .map_err(|source| HelperError::NoProcess { pid, source: io::Error::other(source) })?;
-    if let Some(owner) = [status.ruid, status.euid, status.suid].into_iter().find(|uid| asker != 0 && *uid != asker) {
-        return Err(HelperError::NotYours { pid, owner });
-    }
-    // As ptrace has it (`__ptrace_may_access`): ssh-agent, say, is set-group-ID so that nobody looks into it.
-    if asker != 0 && [status.egid, status.sgid].into_iter().any(|gid| gid != status.rgid) {
-        return Err(HelperError::OtherRights { pid, what: "of another group" });
-    }
-    if status.capprm & !permitted_capabilities() != 0 {
-        return Err(HelperError::OtherRights { pid, what: "that its file's capabilities give it" });
-    }
-    Ok(())
-}
-
-/// Device, in the kernel's own encoding, and inode of our PID namespace.
-fn pid_namespace() -> io::Result<(u64, u64)> {
-    let metadata = std::fs::metadata("/proc/self/ns/pid")?;
-    let device = metadata.st_dev();
-    // The kernel's dev_t has 20 bits for the minor number (include/linux/kdev_t.h).
-    let kernel = u64::from(rustix::fs::major(device)) << 20 | u64::from(rustix::fs::minor(device));
-    Ok((kernel, metadata.st_ino()))
 }

@@ -7,6 +7,8 @@ pub mod greeting;
 pub mod helper;
 pub mod installed;
 pub mod kernel_layout;
+pub mod key_probe;
+mod key_probes;
 pub mod privilege;
 pub mod programs;
 pub mod request;

@@ -1,9 +1,11 @@
 //! The kernel programs: which of them a kernel can have, loaded and attached.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::uprobe::UProbeLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
@@ -87,6 +89,8 @@ pub struct Programs {
     /// Those of them that are attached from the beginning to the end.
     wanted: Vec<&'static str>,
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
+    /// The probes on functions that set up keys which are for one process each, the oldest first.
+    pub(super) key_probes: VecDeque<(&'static str, UProbeLinkId)>,
     socket: bool,
     registers: bool,
 }
@@ -127,6 +131,7 @@ impl Programs {
             attached: arguments.attach.into(),
             adopts: adopts.into(),
             explain: arguments.explain.is_some().into(),
+            tls: arguments.tls.into(),
             long_poll_ns: arguments.explain.unwrap_or(0),
             socket_tracepoints: socket.into(),
             arrivals_by_tcp_probe: (!socket).into(),
@@ -149,7 +154,8 @@ impl Programs {
         // What takes the verifier longest is begun first.
         let loaded: Vec<&'static str> = SYSTEM_CALLS.iter().chain(&wanted).copied().collect();
         let registers = settings.user_registers != 0;
-        let mut programs = Self { ebpf, loaded, wanted, system_calls: None, socket, registers };
+        let mut programs =
+            Self { ebpf, loaded, wanted, system_calls: None, key_probes: VecDeque::new(), socket, registers };
         programs.verify(&btf)?;
         Ok(programs)
     }

@@ -34,6 +34,8 @@ pub struct ProbeArguments {
     pub capture: Capture,
     /// Record what `--explain` needs; polls shorter than this many nanoseconds are not sampled.
     pub explain: Option<u64>,
+    /// Follow the records of TLS.
+    pub tls: bool,
 }
 
 /// Sends a line.
@@ -61,10 +63,13 @@ pub fn receive<T: for<'a> Deserialize<'a>>(from: impl BufRead) -> io::Result<Opt
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::os::unix::ffi::OsStringExt;
+    use std::path::PathBuf;
 
     use super::*;
     use crate::probe::executable::{Executables, TaskIdPlace, TaskVariable};
+    use crate::probe::key_probe::{KeyPoint, KeyProbe, KeyProbes};
 
     #[test]
     fn what_is_sent_is_received() {
@@ -75,6 +80,7 @@ mod tests {
             members: vec![8],
             capture: Capture::Auto,
             explain: Some(10),
+            tls: true,
         });
         let mut line = Vec::new();
         send(&request, &mut line).expect("memory");
@@ -83,9 +89,14 @@ mod tests {
 
         let probe = "1:task_running@4711".parse().expect("a probe");
         let odd = std::ffi::OsString::from_vec(b"/not \xff text\n".to_vec());
-        let paths = vec!["/a b".into(), odd.into()];
+        let paths: Vec<PathBuf> = vec!["/a b".into(), odd.into()];
         let task_variables = vec![TaskVariable { executable: 1, place: TaskIdPlace::At(-40) }];
-        let executables = Executables { paths, task_probes: vec![probe], task_variables };
+        let key_probes = vec![KeyProbes {
+            path: paths[1].clone(),
+            process: NonZeroU32::new(7),
+            probes: vec![KeyProbe { point: KeyPoint::OpenSsl, offset: 4711 }],
+        }];
+        let executables = Executables { paths, task_probes: vec![probe], task_variables, key_probes };
         line.clear();
         send(&executables, &mut line).expect("memory");
         assert_eq!(receive(&line[..]).expect("it is right"), Some(executables));

@@ -28,7 +28,14 @@ pub const PERF_EVENTS: &str = "perf events";
 pub fn of_machine(facts: &Facts) -> Vec<Check> {
     let mut checks = vec![kernel(facts), btf(facts)];
     checks.extend(bpf(facts));
-    checks.extend([lockdown(facts), perf_event_paranoid(facts), container(facts), memlock(facts), explain(facts)]);
+    checks.extend([
+        lockdown(facts),
+        perf_event_paranoid(facts),
+        container(facts),
+        memlock(facts),
+        tls(facts),
+        explain(facts),
+    ]);
     checks
 }
 
@@ -58,6 +65,15 @@ fn kernel(facts: &Facts) -> Check {
         Some(version) if version >= KERNEL_MIN => Check::ok(NAME, found),
         Some(_) => Check::missing(NAME, found, "use Linux 5.8 or later"),
         None => Check::warn(NAME, found, "make sure that this is Linux 5.8 or later"),
+    }
+}
+
+fn tls(facts: &Facts) -> Check {
+    const NAME: &str = "TLS";
+    if facts.uprobes {
+        Check::ok(NAME, "is read where rustls (aws-lc-rs, ring), OpenSSL or BoringSSL speak it")
+    } else {
+        Check::warn(NAME, "no probes in programs: it is not read", "use a kernel with CONFIG_UPROBES")
     }
 }
 

@@ -7,6 +7,7 @@ mod calls;
 mod comparison;
 mod explanation;
 mod suite;
+mod tls;
 mod verdicts;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use serde::ser::{SerializeMap, Serializer};
 use calls::{call, call_summary};
 use comparison::ComparisonRow;
 use explanation::{ExplainRow, HandleRow, PartsNs, RespondRow};
+use tls::{TlsRow, TlsTotals};
 use verdicts::BudgetRow;
 
 use super::run_info::{Exit, RunInfo, Traced};
@@ -72,6 +74,7 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
             total_ns: summary.total.map(TotalNs::from),
         },
         unseen: NonZero(&summary.unseen),
+        tls: tls::totals(&summary.tls),
         explain: explained.map(explanation::explain),
         routes: List(summary.routes.iter().map(route)),
         tests: match &run.traced {
@@ -119,6 +122,8 @@ where
     capture: &'a str,
     totals: Totals,
     unseen: NonZero<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsTotals>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explain: Option<ExplainRow<'a>>,
     routes: R,
@@ -206,6 +211,9 @@ struct RequestRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     test: Option<u32>,
     protocol: &'a str,
+    scheme: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,6 +307,8 @@ fn request<'a>(request: &'a Request, run: &RunInfo, explained: Option<&'a Explai
         pid: pid(&request.connection, run),
         test: test_id(request).map(|test| test.0),
         protocol: request.protocol,
+        scheme: request.scheme(),
+        tls: request.connection.tls.as_ref().map(|tls| tls::of_connection(tls, request.handshake_ns())),
         stream: request.stream.map(|stream| stream.0),
         grpc: request.grpc.as_deref().map(GrpcRow::from),
         method: &request.method,

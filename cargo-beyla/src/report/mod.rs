@@ -20,5 +20,6 @@ mod segments;
 mod table;
 pub mod terminal;
 pub(crate) mod text;
+mod tls_notes;
 pub mod units;
 pub mod verdicts;

@@ -1,7 +1,7 @@
 //! What could not be seen or read in a run, in sentences.
 
-use super::text;
 use super::units::{bytes, count, counted};
+use super::{text, tls_notes};
 use cargo_beyla_core::model::summary::{Explained, Summary, Unseen};
 
 /// What is kept where not all requests are, with its verb.
@@ -19,6 +19,7 @@ type Note<'a> = (u64, &'a dyn Fn(u64) -> String);
 /// A plain sentence or two for each thing that was lost or could not be read, and what cures it.
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = of_events(summary);
+    notes.extend(tls_notes::notes(summary));
     notes.extend(of_protocols(&summary.unseen));
     notes.extend(of_calls(summary));
     let unassigned = unassigned(summary).map(|number| {
@@ -91,13 +92,6 @@ fn of_events(summary: &Summary) -> Vec<String> {
 fn of_protocols(unseen: &Unseen) -> Vec<String> {
     let connections = |number: u64| counted(number, "connection");
     say(&[
-        (unseen.tls_connections, &|number| {
-            format!(
-                "{} spoke TLS, which is not read yet: those requests are missing. Serve plain \
-                 HTTP while you measure.",
-                connections(number)
-            )
-        }),
         (unseen.partial_heads, &|number| {
             format!(
                 "{} of HTTP/2 refer to what passed before anybody watched, or unseen: methods, paths and statuses may \
@@ -175,12 +169,6 @@ fn of_calls(summary: &Summary) -> Vec<String> {
             format!(
                 "{} missing: what the server asked for lies in bytes that were not looked at.",
                 if number == 1 { "1 call or more is".into() } else { format!("{} calls or more are", count(number)) }
-            )
-        }),
-        (unseen.tls_client_connections, &|number| {
-            format!(
-                "{}, which is not read yet: of calls on them, times and sizes are all that is known.",
-                connections(number, "spoke TLS")
             )
         }),
         (unseen.upgraded_client_connections, &|number| {

@@ -27,4 +27,5 @@ mod symbolization;
 pub(crate) mod test_binary;
 pub(crate) mod test_progress;
 pub(crate) mod test_suite;
+mod tls_libraries;
 mod workload;

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::patient_writer::PatientWriter;
 use super::symbolization::Symbolization;
+use super::tls_libraries::TlsLibraries;
 use crate::console::status::Status;
 use crate::error::Error;
 use crate::probe::client::Helper;
@@ -27,6 +29,10 @@ pub(crate) struct Records {
     busy: bool,
     helper_ended: bool,
     symbolization: Option<Symbolization>,
+    /// Absent where TLS is not read.
+    libraries: Option<TlsLibraries>,
+    /// Whether this process holds keys of others.
+    holds_keys: bool,
     /// Where the paths of executed programs begin that are relative.
     folders: Vec<PathBuf>,
     recording: Recording<PatientWriter>,
@@ -64,9 +70,20 @@ impl Records {
         symbolization: Option<Symbolization>,
         recorder: Option<Recorder<PatientWriter>>,
         folders: Vec<PathBuf>,
+        libraries: Option<TlsLibraries>,
     ) -> Self {
         let recording = Recording { recorder, failure: None };
-        Self { helper, ring, busy: false, helper_ended: false, symbolization, folders, recording }
+        Self {
+            helper,
+            ring,
+            busy: false,
+            helper_ended: false,
+            symbolization,
+            libraries,
+            holds_keys: false,
+            folders,
+            recording,
+        }
     }
 
     /// Emits what comes before the first record.
@@ -102,13 +119,17 @@ impl Records {
 
     /// Takes what the kernel has recorded.
     pub(crate) fn drain(&mut self, trace: &mut Trace) {
-        let Self { ring, symbolization, recording, folders, .. } = self;
+        let Self { ring, symbolization, recording, folders, libraries, holds_keys, .. } = self;
         let mut take = |event: &Event<'_>| {
             trace.record(event);
             recording.write(event);
         };
         self.busy = ring.drain(|record| {
             let Ok(Some((event, _))) = Event::decode(record) else { return };
+            if matches!(event, Event::Key(_)) && !*holds_keys {
+                *holds_keys = true;
+                keep_memory_private();
+            }
             let program = match &event {
                 Event::Executed(executed) => program(executed, folders),
                 _ => None,
@@ -117,11 +138,20 @@ impl Records {
                 (Event::Executed(executed), Some(path)) => Event::Executed(Executed { path, ..executed }),
                 (event, _) => event,
             };
+            if let Some(libraries) = libraries {
+                libraries.note(&event);
+            }
             match symbolization {
                 Some(symbolization) => symbolization.translate(&event, &mut take),
                 None => take(&event),
             }
         });
+    }
+
+    /// Has those libraries probed that the traced processes have mapped since.
+    pub(crate) fn follow_libraries(&mut self) -> Result<(), Error> {
+        let found = self.libraries.as_mut().filter(|_| !self.helper_ended).map(TlsLibraries::look).unwrap_or_default();
+        if found.is_empty() { Ok(()) } else { self.helper.probe_keys(&found) }
     }
 
     /// Takes what the helper has to say.
@@ -167,6 +197,13 @@ impl Records {
     pub(crate) fn finish(self, ended_monotonic_ns: u64, exit: Option<Exit>) -> Option<Error> {
         self.recording.finish(ended_monotonic_ns, exit)
     }
+}
+
+/// Keeps what this process holds out of core dumps, and from other processes of the user. (The ring buffer's memory is in
+/// none anyway.)
+fn keep_memory_private() {
+    // It cannot fail with this value; and there is nothing better to do.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// The program that a process executes, by a path without symbolic links that holds in any folder. If the process has

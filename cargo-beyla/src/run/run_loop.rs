@@ -91,6 +91,7 @@ impl<W: Workload> RunLoop<W> {
         waited_for.extend(workload.end().map(|end| PollFd::new(end, PollFlags::POLLIN)));
         let helper_speaks = run.records.wait(waited_for, workload.patience(Instant::now()))?;
         run.drain();
+        run.records.follow_libraries()?;
         if helper_speaks {
             // It says which sockets listened before the probes were there, too.
             run.records.hear(&mut run.trace, run.status)?;

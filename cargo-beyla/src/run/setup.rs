@@ -1,5 +1,7 @@
 //! The set-up of a run: the probes are loaded and attached, and what observes the run is started.
 
+use std::num::NonZeroU32;
+use std::os::linux::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use super::output_file::OutputFile;
 use super::records::Records;
 use super::state::RunState;
 use super::symbolization::Symbolization;
+use super::tls_libraries::TlsLibraries;
 use crate::config::settings::Settings;
 use crate::console::status::Status;
 use crate::error::Error;
@@ -18,14 +21,17 @@ use crate::export::exporter::Exporter;
 use crate::export::settings::Resource;
 use crate::launch::signals::Signals;
 use crate::launch::test_runner::plan::PlannedBinary;
+use crate::launch::user::invoking_uid;
 use crate::probe::client::{self, Attached, Helper};
 use crate::probe::executable::{Executables, TaskVariable};
+use crate::probe::key_probe::KeyProbes;
 use crate::probe::request::ProbeArguments;
 use crate::probe::starting::Asking;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{RunInfo, Seed, Traced};
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
+use crate::symbols::{key_functions, needed};
 use crate::workspace::sources::Sources;
 use cargo_beyla_core::model::system_call::Architecture;
 use cargo_beyla_core::trace::{Trace, TraceSettings};
@@ -53,6 +59,8 @@ struct Process {
     /// See [`Subject::Process`].
     executable: PathBuf,
     file: PathBuf,
+    runs: bool,
+    members: Vec<u32>,
 }
 
 /// A helper that loads its programs into the kernel, while we may do something else.
@@ -103,7 +111,7 @@ impl RunOptions<'_> {
         let explain = settings.explain.value;
         let (process, runs, members) = match subject {
             Subject::Process { pid, executable, file, runs, members } => {
-                (Some(Process { pid, executable, file }), runs, members)
+                (Some(Process { pid, executable, file, runs, members: members.clone() }), runs, members)
             }
             Subject::Children => (None, false, Vec::new()),
         };
@@ -114,6 +122,7 @@ impl RunOptions<'_> {
             members,
             capture: self.capture,
             explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
+            tls: settings.tls.value,
         })?;
         Ok(Loading { helper, process, took: began.elapsed() })
     }
@@ -136,9 +145,11 @@ impl RunOptions<'_> {
             ..settings.trace()?
         });
         // While the helper loads its programs.
+        let followed = traced.followed().map(|within| within.folders).unwrap_or_default();
+        let wanted = Wanted { explained: explain, tls: settings.tls.value.then_some(followed) };
         let programs = match process {
-            Some(Process { executable, file, .. }) => Programs::of_process(explain, executable, file),
-            None => Programs::of_binaries(explain, binaries),
+            Some(process) => Programs::of_process(&wanted, process),
+            None => Programs::of_binaries(&wanted, binaries),
         };
         helper.begin(&programs.executables)?;
         let mut folders = Vec::new();
@@ -146,7 +157,7 @@ impl RunOptions<'_> {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs { expected, mut unseen, executables: _ } = programs;
+        let Programs { expected, mut unseen, libraries, executables: _ } = programs;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -171,7 +182,7 @@ impl RunOptions<'_> {
         let recorder = |file: &OutputFile| Recorder::new(file.name(), file.begin_recording()?, &info);
         let recorder = outputs.record.as_ref().map(recorder).transpose()?;
         let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
-        let records = Records::new(helper, ring, symbolization, recorder, folders);
+        let records = Records::new(helper, ring, symbolization, recorder, folders, libraries);
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;
         let observers = Observers::new(settings, &info, exporter, samples)?;
         Ok(Begun { run: RunState::new(trace, records, signals, observers, status), info })
@@ -200,7 +211,15 @@ fn draw_seed() -> Result<Seed, Error> {
     Ok(Seed(u128::from_ne_bytes(seed)))
 }
 
-/// The functions of tokio in the programs that are traced.
+/// What is to be found in programs.
+struct Wanted {
+    /// All that `--explain` needs.
+    explained: bool,
+    /// Where keys for TLS are set up, also in the libraries of programs in these folders.
+    tls: Option<Vec<PathBuf>>,
+}
+
+/// The functions of tokio in the programs that are traced, and those that set up keys.
 #[derive(Default)]
 struct Programs {
     executables: Executables,
@@ -208,20 +227,44 @@ struct Programs {
     expected: Vec<(PathBuf, PathBuf)>,
     /// Why tasks cannot be told apart, in sentences.
     unseen: Vec<String>,
+    /// Absent where TLS is not read.
+    libraries: Option<TlsLibraries>,
 }
 
 impl Programs {
-    /// With all that `--explain` needs if the run is `explained`.
-    fn of_process(explained: bool, executable: PathBuf, file: PathBuf) -> Self {
+    fn of_process(wanted: &Wanted, process: Process) -> Self {
+        let Process { pid, executable, file, runs, members } = process;
         let mut programs = Self::default();
-        let unseen = programs.add(explained, file.clone());
+        let unseen = programs.add(wanted, file.clone());
         programs.unseen.extend(unseen);
+        if let Some(folders) = &wanted.tls {
+            if !runs {
+                for path in needed::libraries(&file) {
+                    programs.add_keys(path, NonZeroU32::new(pid));
+                }
+            }
+            let probed = &mut programs.executables.key_probes;
+            let mut libraries = TlsLibraries::new(probed, [&[pid], &members[..]].concat(), folders.clone());
+            if runs {
+                // What is mapped is probed from the beginning.
+                probed.extend(libraries.look());
+            }
+            programs.libraries = Some(libraries);
+        }
         programs.expected = vec![(executable, file)];
         programs
     }
 
+    /// Adds where a file sets up keys: in all processes, or in one alone.
+    fn add_keys(&mut self, path: PathBuf, process: Option<NonZeroU32>) {
+        let probes = key_functions::find_in_file(&path);
+        if !probes.is_empty() {
+            self.executables.key_probes.push(KeyProbes { path, process, probes });
+        }
+    }
+
     /// Those in all that tests may execute.
-    fn of_binaries(explained: bool, binaries: &[PlannedBinary]) -> Self {
+    fn of_binaries(wanted: &Wanted, binaries: &[PlannedBinary]) -> Self {
         let own = binaries.iter().map(|binary| binary.executable.clone());
         let spawned = binaries.iter().flat_map(|binary| binary.spawns.iter().cloned());
         let mut paths: Vec<PathBuf> = own.chain(spawned).collect();
@@ -231,22 +274,30 @@ impl Programs {
         let mut reason = None;
         for path in paths {
             // A program without these functions has no tasks as a rule: a test that blocks on a future spawns none.
-            let unseen = programs.add(explained, path);
+            let unseen = programs.add(wanted, path);
             reason = reason.or(unseen);
         }
+        let probed = &programs.executables.key_probes;
+        programs.libraries = wanted.tls.clone().map(|folders| TlsLibraries::new(probed, [], folders));
         programs.expected = programs.executables.paths.iter().map(|path| (path.clone(), path.clone())).collect();
         programs.unseen.extend(reason.filter(|_| programs.executables.task_probes.is_empty()));
         programs
     }
 
     /// Adds the functions of a program; returns why it has none.
-    fn add(&mut self, explained: bool, path: PathBuf) -> Option<String> {
+    fn add(&mut self, wanted: &Wanted, path: PathBuf) -> Option<String> {
+        // One that is another user's may only be probed in a process of the user's own: see `TlsLibraries`.
+        if wanted.tls.is_some()
+            && path.metadata().is_ok_and(|metadata| [metadata.st_uid(), 0].contains(&invoking_uid()))
+        {
+            self.add_keys(path.clone(), None);
+        }
         let TaskProbes { places, spawns, ids, unseen } = task_probes::find(&path);
-        let places = if explained { places } else { spawns };
+        let places = if wanted.explained { places } else { spawns };
         if places.is_empty() && ids.is_empty() {
             return unseen;
         }
-        let Executables { paths, task_probes, task_variables } = &mut self.executables;
+        let Executables { paths, task_probes, task_variables, .. } = &mut self.executables;
         let executable = paths.len();
         task_probes.extend(places.into_iter().map(|probe| probe.of_executable(executable)));
         task_variables.extend(ids.into_iter().map(|place| TaskVariable { executable, place }));

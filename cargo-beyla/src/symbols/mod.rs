@@ -1,10 +1,17 @@
-//! Symbols and debug information of executables: where tokio's functions are, the frames of stacks, the types of tasks.
+//! Symbols and debug information of executables: where tokio's functions are and those that set up
+//! keys, the frames of stacks, the types of tasks.
 
+mod archived;
+mod calls;
+mod cheap_place;
 pub mod functions;
 pub mod image;
 pub mod images;
+pub mod key_functions;
 pub mod locks;
 pub mod names;
+pub mod needed;
+mod openssl_calls;
 pub mod origin;
 pub mod process;
 pub mod remapped;

@@ -23,7 +23,14 @@ pub fn request(id: u64) -> Request {
     let at = id * 1_000_000;
     Request {
         id,
-        connection: Arc::new(ConnectionInfo { id: 1, server: end(8080), client: end(50000), proxy: None, owner: None }),
+        connection: Arc::new(ConnectionInfo {
+            id: 1,
+            server: end(8080),
+            client: end(50000),
+            proxy: None,
+            owner: None,
+            tls: None,
+        }),
         protocol: "http/1.1",
         method: "GET".into(),
         path: format!("/users/{id}").into(),
@@ -33,6 +40,7 @@ pub fn request(id: u64) -> Request {
         outcome: request::Outcome::Complete,
         boundaries: Boundaries {
             connected: None,
+            secured: None,
             accepted: None,
             arrived: Some(at),
             read: at + 10_000,

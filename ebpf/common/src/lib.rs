@@ -7,10 +7,12 @@
 #![no_std]
 
 mod explain;
+mod keys;
 mod processes;
 mod tasks;
 
 pub use explain::*;
+pub use keys::*;
 pub use processes::*;
 pub use tasks::*;
 
@@ -109,6 +111,8 @@ kinds! {
     DELIVERED = 19;
     /// [`super::Spawned`]
     SPAWNED = 20;
+    /// [`super::Key`]
+    KEY = 21;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -353,6 +357,8 @@ pub struct Settings {
     pub adopts: u32,
     /// 1 to record what `--explain` needs.
     pub explain: u32,
+    /// 1 to follow the records of TLS, 0 to take what it carries for bytes like any others.
+    pub tls: u32,
     /// 1 if the kernel has `bpf_task_pt_regs` (Linux 5.15): then stacks and system calls are known.
     pub user_registers: u32,
     /// 1 if `sched_switch` tells the state of the thread that leaves (Linux 5.18).
@@ -471,6 +477,8 @@ pub struct Settings {
     pub tcp_cb_seq: u32,
     /// `tcp_skb_cb.end_seq`
     pub tcp_cb_end_seq: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The offset of a field that the running kernel does not have.

@@ -107,6 +107,7 @@ mod tests {
                 client: unnamed,
                 proxy: None,
                 owner: None,
+                tls: None,
             }),
             protocol: "http/1.1",
             stream: None,

@@ -111,11 +111,16 @@ impl<'a> Iterator for Pieces<'a> {
 pub fn frame_pieces<'a>(pieces: impl IntoIterator<Item = (u32, &'a [u8])>) -> Vec<u8> {
     let mut framed = Vec::new();
     for (offset, bytes) in pieces {
-        framed.extend_from_slice(Piece { offset, length: bytes.len() as u32 }.as_bytes());
-        framed.extend_from_slice(bytes);
-        framed.resize(framed.len().next_multiple_of(ALIGNMENT), 0);
+        frame_piece(&mut framed, offset, bytes);
     }
     framed
+}
+
+/// Appends the next of the pieces that [`frame_pieces`] makes.
+pub(crate) fn frame_piece(framed: &mut Vec<u8>, offset: u32, bytes: &[u8]) {
+    framed.extend_from_slice(Piece { offset, length: bytes.len() as u32 }.as_bytes());
+    framed.extend_from_slice(bytes);
+    framed.resize(framed.len().next_multiple_of(ALIGNMENT), 0);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use zerocopy::FromBytes;
 
 use super::helper::{self, Lost};
 use super::kernel::{CopiedStack, Executed, Listen, Open, Operation};
+use super::key::Key;
 use super::layout::{DecodeError, Layout, RECORD_MAX};
 use super::names::{self, StackFrames, TaskType};
 use super::parent::{self, Moment, Paused, UnwoundStack};
@@ -56,6 +57,8 @@ pub enum Event<'a> {
     Executed(Executed<'a>),
     /// A process ends.
     Exited(records::Exited),
+    /// A process sets up a key that may be one of TLS.
+    Key(Key),
     /// What could not be recorded so far.
     Lost(Lost),
     /// Every probe is attached; how bytes are captured.
@@ -126,6 +129,7 @@ table! {
     kind::FORKED => Forked,
     kind::EXECUTED => Executed,
     kind::EXITED => Exited,
+    kind::KEY => Key,
     helper::LOST => Lost,
     helper::READY => Ready,
     helper::FAILED => Failed,

@@ -5,16 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::exchange::call_in_flight::CallInFlight;
+use crate::exchange::carried::TlsMessages;
 use crate::exchange::run_state::RunState;
 use crate::model::call::{Call, CallBoundaries, CallKind};
-use crate::model::connection::{ConnectionInfo, Endpoint, Party, StreamId};
+use crate::model::connection::{ConnectionInfo, Endpoint, Party, Role, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
+use crate::model::tls::{Alert, Tls};
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::model::trace_context::Caller;
+use crate::protocol::detect::Detector;
 use crate::protocol::message::{
-    Command, CommandEnding, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished,
+    Command, CommandEnding, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished,
 };
 use crate::runtime::attribution::{CallConnection, NewCall, Operator};
-use crate::transport::segment::Direction;
+use crate::transport::segment::{Direction, Segment};
 
 /// A call waited for its connection if it began at most this long after the connection was there, in nanoseconds, ...
 const WAITED_NS: u64 = 1_000_000;
@@ -29,6 +33,8 @@ pub(super) struct Calls {
     pub(super) info: Arc<ConnectionInfo>,
     /// Until the first call.
     opening: Option<Opening>,
+    /// Why the connection cannot be read, if it cannot.
+    unreadable: Option<Unreadable>,
     /// Who uses the connection.
     pub(super) users: CallConnection,
     /// Ascending.
@@ -54,6 +60,7 @@ impl Calls {
         Self {
             info: Arc::new(info),
             opening: connecting_ns.map(|connecting_ns| Opening { connecting_ns, ready_ns: None }),
+            unreadable: None,
             sender: users.opener(),
             users,
             under_way: VecDeque::new(),
@@ -238,6 +245,47 @@ impl CallSink<'_> {
             None => call.end(Outcome::NotSeen, received_ns),
         }
         self.calls.finish(stream, self.state);
+    }
+}
+
+impl TlsMessages for CallSink<'_> {
+    fn speaks_tls(&mut self) {
+        self.state.tls.speaks_tls(Role::Client);
+    }
+
+    fn secured(&mut self, secured_ns: u64, handshake_ns: Option<u64>) {
+        self.calls.ready(secured_ns);
+        self.state.tls.secured(Role::Client, handshake_ns);
+    }
+
+    fn begins(&mut self, tls: &Tls) {
+        Arc::make_mut(&mut self.calls.info).tls = Some(Arc::new(tls.clone()));
+    }
+
+    fn unreadable(&mut self, reason: Unreadable) {
+        self.calls.unreadable = Some(reason);
+        self.state.tls.unreadable(Role::Client, reason);
+        self.state.give_up_client(GivenUp::Tls);
+    }
+
+    fn sealed(&mut self, segment: &Segment<'_>, protocol: &mut Detector, shared: &mut Shared) {
+        if let Some(reason) = self.calls.unreadable {
+            self.state.tls.sealed(Role::Client, reason, segment);
+        }
+        protocol.sealed(segment, shared, self);
+    }
+
+    /// Without a handshake there is no connection: that is a call by itself.
+    fn failed(&mut self, failure: HandshakeFailure, time_ns: Option<u64>) {
+        self.state.tls.failed(failure);
+        let (outcome, error) = match failure.by {
+            Party::Server => (Outcome::ServerClosed, "handshake closed"),
+            Party::Client => (Outcome::ClientClosed, "handshake given up"),
+        };
+        let error = failure.alert.and_then(Alert::name).unwrap_or(error);
+        let ready_ns = self.calls.opening.and_then(|opening| opening.ready_ns).unwrap_or(0);
+        let ended_ns = time_ns.unwrap_or(self.calls.received_ns).max(ready_ns);
+        self.calls.connect_ended(outcome, Some(error), ended_ns, self.state);
     }
 }
 

@@ -7,20 +7,25 @@ use syscalls::Errno;
 
 use crate::event::Operation;
 use crate::exchange::calls::Calls;
+use crate::exchange::carried::{Carrier, Readers};
 use crate::exchange::connection::{LAST_ACK, unaccounted};
 use crate::exchange::run_state::RunState;
 use crate::model::connection::{ConnectionInfo, Party, Role};
 use crate::model::request::Outcome;
 use crate::protocol::detect::Detector;
-use crate::protocol::message::{Shared, UnfinishedResponse};
+use crate::protocol::message::UnfinishedResponse;
 use crate::runtime::attribution::{CallConnection, Operator};
 use crate::transport::connection::{Connection as Streams, begun_ns};
 use crate::transport::segment::Io;
+use crate::transport::tls::carried::Carried;
+use crate::transport::tls::keys::Keys;
+use crate::transport::tls::layer::Layer;
 
 /// A connection of which the process is the client, and everything that is under way on it.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
     streams: Streams,
+    layer: Layer,
     protocol: Detector,
     calls: Calls,
     /// Whether there is a connection yet.
@@ -44,6 +49,7 @@ impl ClientConnection {
     ) -> Self {
         Self {
             streams,
+            layer: Layer::new(Role::Client, info.owner.map_or(0, |owner| owner.pid), before),
             protocol: Detector::client(&info.server, before),
             calls: Calls::new(info, users, connecting_ns),
             is_established: before,
@@ -64,12 +70,12 @@ impl ClientConnection {
     }
 
     /// A receive or send call returned.
-    pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, shared: &mut Shared, state: &mut RunState) {
+    pub(super) fn moved(&mut self, io: Io, operation: &Operation<'_>, readers: &mut Readers, state: &mut RunState) {
         let Operation { transfer, captured } = operation;
         let time_ns = transfer.header.time_ns;
         if io == Io::Receive && transfer.length == 0 {
             self.closed.get_or_insert((Party::Server, time_ns));
-            return self.stop(time_ns, state);
+            return self.stop(time_ns, readers, state);
         }
         if transfer.length > 0 && !self.is_established {
             // The record that says so was lost.
@@ -88,11 +94,12 @@ impl ClientConnection {
         if !self.protocol.is_reading() || self.is_over {
             return;
         }
-        let mut sink = self.calls.sink(state);
+        let Readers { shared, keys } = readers;
+        let mut carrier = Carrier { protocol: &mut self.protocol, shared, messages: self.calls.sink(state) };
         if moved.missing > 0 {
-            self.protocol.gap(direction, moved.missing, &mut sink);
+            self.layer.gap(direction, moved.missing, keys, &mut carrier);
         }
-        self.protocol.segment(&moved.segment, shared, &mut sink);
+        self.layer.segment(&moved.segment, transfer.thread, keys, &mut carrier);
         if moved.missing > 0 {
             state.miss(unaccounted(&self.protocol, direction, moved.missing));
         }
@@ -100,7 +107,13 @@ impl ClientConnection {
 
     /// The connection is established, or one end closed. Returns whether it is over. Calls stay open if the process
     /// closes it after `stopping_ns`, when it was asked to end.
-    pub(crate) fn changed(&mut self, change: &State, stopping_ns: u64, state: &mut RunState) -> bool {
+    pub(super) fn changed(
+        &mut self,
+        change: &State,
+        stopping_ns: u64,
+        readers: &mut Readers,
+        state: &mut RunState,
+    ) -> bool {
         let time_ns = change.header.time_ns;
         match change.new {
             tcp_state::ESTABLISHED => {
@@ -136,17 +149,39 @@ impl ClientConnection {
         }
         // Who closes only one half may still read the answer.
         if change.new != tcp_state::FIN_WAIT1 {
-            self.stop(time_ns, state);
+            self.stop(time_ns, readers, state);
         }
         change.new == tcp_state::CLOSE
     }
 
     /// Nothing follows any more: what is under way ends as the connection did, or stays open.
-    pub(crate) fn finish(mut self, now_ns: u64, state: &mut RunState) {
-        self.stop(now_ns, state);
+    pub(super) fn finish(mut self, now_ns: u64, readers: &mut Readers, state: &mut RunState) {
+        self.stop(now_ns, readers, state);
     }
 
-    fn stop(&mut self, now_ns: u64, state: &mut RunState) {
+    /// A thread of the process has set up a key.
+    pub(super) fn key_came(&mut self, thread: u32, readers: &mut Readers, state: &mut RunState) {
+        if self.protocol.is_reading() && !self.is_over {
+            self.carry(readers, state, |layer, keys, carrier| layer.key_came(thread, keys, carrier));
+        }
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.layer.is_tls()
+    }
+
+    fn carry(
+        &mut self,
+        readers: &mut Readers,
+        state: &mut RunState,
+        carry: impl FnOnce(&mut Layer, &mut Keys, &mut dyn Carried),
+    ) {
+        let Readers { shared, keys } = readers;
+        let messages = self.calls.sink(state);
+        carry(&mut self.layer, keys, &mut Carrier { protocol: &mut self.protocol, shared, messages });
+    }
+
+    fn stop(&mut self, now_ns: u64, readers: &mut Readers, state: &mut RunState) {
         if self.is_over {
             return;
         }
@@ -154,6 +189,8 @@ impl ClientConnection {
         if !self.is_established {
             return self.calls.connect_ended(Outcome::StillOpen, None, now_ns, state);
         }
+        let closed_by = self.closed.map(|(party, _)| party);
+        self.carry(readers, state, |layer, keys, carrier| layer.stop(closed_by, keys, carrier));
         self.protocol.stop(&mut self.calls.sink(state));
         let info = Arc::clone(&self.calls.info);
         for mut call in self.calls.drain() {

@@ -33,6 +33,11 @@ impl Closing {
         self.over_ns.get_or_insert(time_ns);
     }
 
+    /// Who closed first, if anybody has.
+    pub(crate) fn first(&self) -> Option<Party> {
+        self.first.map(|(party, _)| party)
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.over_ns.is_some()
     }

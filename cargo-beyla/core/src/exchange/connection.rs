@@ -7,15 +7,19 @@ use std::sync::Arc;
 use cargo_beyla_events::{DELIVERY_AWAITED, State, TASK_NOT_ASKED, tcp_state};
 
 use crate::event::Operation;
+use crate::exchange::carried::{Carrier, Readers};
 use crate::exchange::closing::Closing;
 use crate::exchange::exchanges::Exchanges;
 use crate::exchange::run_state::RunState;
-use crate::model::connection::{ConnectionInfo, Endpoint, Party};
+use crate::model::connection::{ConnectionInfo, Endpoint, Party, Role};
 use crate::protocol::detect::Detector;
-use crate::protocol::message::{Shared, UnfinishedResponse};
+use crate::protocol::message::UnfinishedResponse;
 use crate::runtime::attribution::Operator;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::{Direction, Io};
+use crate::transport::tls::carried::Carried;
+use crate::transport::tls::keys::Keys;
+use crate::transport::tls::layer::Layer;
 
 /// The server closes the second: from `include/net/tcp_states.h`, as in [`tcp_state`].
 pub(super) const LAST_ACK: u8 = 9;
@@ -24,6 +28,7 @@ pub(super) const LAST_ACK: u8 = 9;
 #[derive(Debug)]
 pub(crate) struct Connection {
     streams: Streams,
+    layer: Layer,
     protocol: Detector,
     /// Whether it was open before anybody watched.
     before: bool,
@@ -44,6 +49,7 @@ impl Connection {
     ) -> Self {
         Self {
             streams,
+            layer: Layer::new(Role::Server, info.owner.map_or(0, |owner| owner.pid), before),
             protocol: if before { Detector::joined() } else { Detector::default() },
             before,
             exchanges: Exchanges::new(info, opened),
@@ -62,7 +68,7 @@ impl Connection {
     }
 
     /// A receive or send call returned.
-    pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, shared: &mut Shared, state: &mut RunState) {
+    pub(super) fn moved(&mut self, io: Io, operation: &Operation<'_>, readers: &mut Readers, state: &mut RunState) {
         let Operation { transfer, captured } = operation;
         let process = self.exchanges.info.owner.map_or(0, |owner| owner.pid);
         let task = if transfer.task == TASK_NOT_ASKED { self.exchanges.receiver.task } else { transfer.task };
@@ -76,7 +82,7 @@ impl Connection {
         // so: another thread's receive call may be under way, whose record would come too late then.
         if io == Io::Send && self.protocol.awaits_content() {
             let missing = self.streams.missing_until(Io::Receive, transfer.received_sequence);
-            self.missed(Io::Receive, missing, state);
+            self.missed(Io::Receive, missing, readers, state);
         }
         if io == Io::Receive {
             self.exchanges.received_first(transfer);
@@ -102,12 +108,12 @@ impl Connection {
         if moved.missing > 0 {
             state.miss(unaccounted(&self.protocol, direction, moved.missing));
         }
-        self.exchanges.is_in_order = self.protocol.answers_in_order();
-        let mut sink = self.exchanges.sink(state);
+        let Readers { shared, keys } = readers;
+        let mut carrier = Carrier { protocol: &mut self.protocol, shared, messages: self.exchanges.sink(state) };
         if moved.missing > 0 {
-            self.protocol.gap(direction, moved.missing, &mut sink);
+            self.layer.gap(direction, moved.missing, keys, &mut carrier);
         }
-        self.protocol.segment(&moved.segment, shared, &mut sink);
+        self.layer.segment(&moved.segment, transfer.thread, keys, &mut carrier);
         if io == Io::Send {
             self.exchanges.sent = Some((moved.segment.begin_ns, moved.segment.end_ns));
             self.not_answered(state);
@@ -118,7 +124,13 @@ impl Connection {
 
     /// One end closed. Returns whether the connection is over. Requests stay open if the server closes the connection
     /// after `stopping_ns`, when it was asked to end.
-    pub(crate) fn closing(&mut self, change: &State, stopping_ns: u64, state: &mut RunState) -> bool {
+    pub(super) fn closing(
+        &mut self,
+        change: &State,
+        stopping_ns: u64,
+        readers: &mut Readers,
+        state: &mut RunState,
+    ) -> bool {
         let time_ns = change.header.time_ns;
         if change.error != 0 {
             self.closing.reset(time_ns);
@@ -142,10 +154,10 @@ impl Connection {
         // After a reset a send call may yet return that was under way.
         if change.error == 0 && !self.closing.is_over() {
             let missing = self.streams.missing_until(Io::Send, change.send_sequence.wrapping_sub(fin));
-            self.missed(Io::Send, missing, state);
+            self.missed(Io::Send, missing, readers, state);
         }
         self.closing.over(time_ns);
-        self.stop(time_ns, state);
+        self.stop(time_ns, readers, state);
         if over {
             self.end = Some((change.receive_sequence.wrapping_sub(fin), change.send_sequence.wrapping_sub(fin)));
         }
@@ -153,8 +165,8 @@ impl Connection {
     }
 
     /// Nothing follows any more: what is under way ends as the connection did, or stays open.
-    pub(crate) fn finish(mut self, now_ns: u64, state: &mut RunState) {
-        self.stop(now_ns, state);
+    pub(super) fn finish(mut self, now_ns: u64, readers: &mut Readers, state: &mut RunState) {
+        self.stop(now_ns, readers, state);
         state.unseen.unjoined_connections +=
             u64::from(self.before && self.protocol.has_begun() && !self.exchanges.any_request);
         if let Some((received, sent)) = self.end
@@ -165,15 +177,40 @@ impl Connection {
         }
     }
 
-    fn missed(&mut self, io: Io, missing: u64, state: &mut RunState) {
+    fn missed(&mut self, io: Io, missing: u64, readers: &mut Readers, state: &mut RunState) {
         let direction = self.streams.direction(io);
         if missing > 0 && self.protocol.is_reading() {
             state.miss(unaccounted(&self.protocol, direction, missing));
-            self.protocol.gap(direction, missing, &mut self.exchanges.sink(state));
+            self.carry(readers, state, |layer, keys, carrier| layer.gap(direction, missing, keys, carrier));
         }
     }
 
-    fn stop(&mut self, now_ns: u64, state: &mut RunState) {
+    /// A thread of the process has set up a key.
+    pub(super) fn key_came(&mut self, thread: u32, readers: &mut Readers, state: &mut RunState) {
+        if self.protocol.is_reading() {
+            self.carry(readers, state, |layer, keys, carrier| layer.key_came(thread, keys, carrier));
+        }
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.layer.is_tls()
+    }
+
+    fn carry(
+        &mut self,
+        readers: &mut Readers,
+        state: &mut RunState,
+        carry: impl FnOnce(&mut Layer, &mut Keys, &mut dyn Carried),
+    ) {
+        let Readers { shared, keys } = readers;
+        let messages = self.exchanges.sink(state);
+        carry(&mut self.layer, keys, &mut Carrier { protocol: &mut self.protocol, shared, messages });
+    }
+
+    fn stop(&mut self, now_ns: u64, readers: &mut Readers, state: &mut RunState) {
+        let closed_by = self.closing.first();
+        self.carry(readers, state, |layer, keys, carrier| layer.stop(closed_by, keys, carrier));
+        self.exchanges.sealed.end(&mut state.tls);
         self.protocol.stop(&mut self.exchanges.sink(state));
         let sent = self.exchanges.sent;
         let info = Arc::clone(&self.exchanges.info);

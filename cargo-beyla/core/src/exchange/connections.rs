@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use cargo_beyla_events::{Arrival, MOVED_BY_CLIENT, State};
 use hashbrown::HashMap;
 
-use crate::event::{Open, Operation};
+use crate::event::{Key, Open, Operation};
+use crate::exchange::carried::Readers;
 use crate::exchange::client::ClientConnection;
 use crate::exchange::connection::Connection;
 use crate::exchange::run_state::RunState;
 use crate::model::connection::{ConnectionInfo, Endpoint, Owner, Role};
-use crate::protocol::message::Shared;
 use crate::runtime::attribution::{CallConnection, Operator};
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Io;
@@ -23,13 +23,18 @@ pub(crate) const CONNECTIONS_MAX: usize = 256 * 1024;
 /// way when a reset came, requests that had arrived before it.
 const CLOSED_MAX: usize = 256;
 
+/// The threads that are remembered.
+const THREADS_MAX: usize = 64 * 1024;
+
 /// All of them, by the numbers that records have for them.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     followed: HashMap<u64, Connection>,
     /// Those that the process opened.
     opened: HashMap<u64, ClientConnection>,
-    shared: Shared,
+    readers: Readers,
+    /// The connection over TLS on which a thread did something last.
+    last_of_thread: HashMap<u32, u64>,
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
 }
@@ -63,10 +68,18 @@ impl Connections {
         let transfer = &operation.transfer;
         let id = transfer.header.connection;
         if let Some(connection) = self.followed.get_mut(&id) {
-            return connection.moved(io, operation, &mut self.shared, state);
+            connection.moved(io, operation, &mut self.readers, state);
+            if connection.is_tls() {
+                self.acted(transfer.thread, id);
+            }
+            return;
         }
         if let Some(connection) = self.opened.get_mut(&id) {
-            return connection.moved(io, operation, &mut self.shared, state);
+            connection.moved(io, operation, &mut self.readers, state);
+            if connection.is_tls() {
+                self.acted(transfer.thread, id);
+            }
+            return;
         }
         if transfer.length == 0 || self.is_full() {
             return;
@@ -94,9 +107,33 @@ impl Connections {
             self.follow(&open, streams, None, None, state);
         }
         if let Some(connection) = self.followed.get_mut(&id) {
-            connection.moved(io, operation, &mut self.shared, state);
+            connection.moved(io, operation, &mut self.readers, state);
         } else if let Some(connection) = self.opened.get_mut(&id) {
-            connection.moved(io, operation, &mut self.shared, state);
+            connection.moved(io, operation, &mut self.readers, state);
+        }
+    }
+
+    /// A process has set up a key; the process is 0 in a run that traces one.
+    pub(crate) fn key_came(&mut self, process: u32, key: &Key, state: &mut RunState) {
+        self.readers.keys.add(process, key);
+        // Most often it is for what the thread has just received.
+        let Some(id) = self.last_of_thread.get(&key.thread) else { return };
+        if let Some(connection) = self.followed.get_mut(id) {
+            connection.key_came(key.thread, &mut self.readers, state);
+        } else if let Some(connection) = self.opened.get_mut(id) {
+            connection.key_came(key.thread, &mut self.readers, state);
+        }
+    }
+
+    /// A process is over.
+    pub(crate) fn process_ended(&mut self, process: u32) {
+        self.readers.keys.process_ended(process);
+    }
+
+    /// A thread did something on a connection over TLS.
+    fn acted(&mut self, thread: u32, connection: u64) {
+        if self.last_of_thread.len() < THREADS_MAX || self.last_of_thread.contains_key(&thread) {
+            self.last_of_thread.insert(thread, connection);
         }
     }
 
@@ -104,9 +141,9 @@ impl Connections {
     pub(crate) fn closing(&mut self, change: &State, stopping_ns: u64, state: &mut RunState) {
         let id = change.header.connection;
         let is_over = if let Some(connection) = self.followed.get_mut(&id) {
-            connection.closing(change, stopping_ns, state)
+            connection.closing(change, stopping_ns, &mut self.readers, state)
         } else if let Some(connection) = self.opened.get_mut(&id) {
-            connection.changed(change, stopping_ns, state)
+            connection.changed(change, stopping_ns, &mut self.readers, state)
         } else {
             false
         };
@@ -119,9 +156,9 @@ impl Connections {
         {
             let now_ns = change.header.time_ns;
             if let Some(connection) = self.followed.remove(&oldest) {
-                connection.finish(now_ns, state);
+                connection.finish(now_ns, &mut self.readers, state);
             } else if let Some(connection) = self.opened.remove(&oldest) {
-                connection.finish(now_ns, state);
+                connection.finish(now_ns, &mut self.readers, state);
             }
         }
     }
@@ -132,13 +169,13 @@ impl Connections {
         let mut opened: Vec<_> = self.opened.drain().collect();
         opened.sort_unstable_by_key(|(id, _)| *id);
         for (_, connection) in opened {
-            connection.finish(now_ns, state);
+            connection.finish(now_ns, &mut self.readers, state);
         }
         state.judge_all();
         let mut connections: Vec<_> = self.followed.drain().collect();
         connections.sort_unstable_by_key(|(id, _)| *id);
         for (_, connection) in connections {
-            connection.finish(now_ns, state);
+            connection.finish(now_ns, &mut self.readers, state);
         }
     }
 
@@ -156,7 +193,14 @@ impl Connections {
             return;
         }
         let id = state.connections + state.client_connections;
-        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner };
+        let info = ConnectionInfo {
+            id,
+            server: open.server.clone(),
+            client: open.client.clone(),
+            proxy: None,
+            owner,
+            tls: None,
+        };
         let process = owner.map_or(0, |owner| owner.pid);
         let users = CallConnection::new(Operator { process, thread: open.thread, task: open.task }, open.time_ns);
         let connecting_ns = (!open.before).then_some(open.time_ns);
@@ -185,7 +229,14 @@ impl Connections {
             return;
         }
         let id = state.connections + state.client_connections;
-        let info = ConnectionInfo { id, server: open.server.clone(), client: open.client.clone(), proxy: None, owner };
+        let info = ConnectionInfo {
+            id,
+            server: open.server.clone(),
+            client: open.client.clone(),
+            proxy: None,
+            owner,
+            tls: None,
+        };
         self.followed.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }
 }

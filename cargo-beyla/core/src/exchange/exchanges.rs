@@ -10,6 +10,7 @@ use cargo_beyla_events::Transfer;
 use crate::exchange::in_flight::Exchange;
 use crate::exchange::run_state::RunState;
 use crate::exchange::stall::Obstacle;
+use crate::exchange::tls::SealedTurns;
 use crate::model::connection::{ConnectionInfo, StreamId};
 use crate::runtime::attribution::Operator;
 use sink::MessageSink;
@@ -26,6 +27,10 @@ pub(super) struct Exchanges {
     pub(super) info: Arc<ConnectionInfo>,
     /// When the connection was established and accepted, in nanoseconds, until its first request.
     opened: Option<(Option<u64>, Option<u64>)>,
+    /// When the handshake of TLS was over, in nanoseconds, until the first request.
+    secured_ns: Option<u64>,
+    /// What moves sealed, if the connection cannot be read.
+    pub(super) sealed: SealedTurns,
     /// Ascending. In boxes, because with many streams most of them leave from the midst, and the others move up.
     under_way: VecDeque<Box<Exchange>>,
     /// Where the last one was that was looked for.
@@ -59,6 +64,8 @@ impl Exchanges {
         Self {
             info: Arc::new(info),
             opened: opened.map(|(established_ns, touched_ns)| (established_ns, Some(touched_ns))),
+            secured_ns: None,
+            sealed: SealedTurns::default(),
             under_way: VecDeque::new(),
             found: 0,
             any_request: false,

@@ -115,6 +115,8 @@ impl Exchange {
         let boundaries = &mut self.boundaries;
         boundaries.arrived = boundaries.arrived.map(|arrived| arrived.min(boundaries.read));
         boundaries.accepted = boundaries.accepted.map(|accepted| accepted.min(boundaries.read));
+        // What comes before the end of the handshake is no first request after it.
+        boundaries.secured = boundaries.secured.filter(|secured| *secured <= boundaries.read);
         boundaries.connected = match (boundaries.connected, boundaries.accepted) {
             (Some(connected), Some(accepted)) => Some(connected.min(accepted)),
             (connected, _) => connected,

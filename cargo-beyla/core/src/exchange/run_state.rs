@@ -11,6 +11,7 @@ use crate::exchange::in_flight::Exchange;
 use crate::exchange::request_lines::RequestLines;
 use crate::exchange::route::RouteTable;
 use crate::exchange::route_names::RouteNames;
+use crate::exchange::tls::TlsCounts;
 use crate::model::call::{CallOf, Certainty};
 use crate::model::connection::ConnectionInfo;
 use crate::model::explanation::Parts;
@@ -31,6 +32,7 @@ pub(crate) struct RunState {
     pub(crate) connections: u64,
     pub(crate) requests: u64,
     pub(crate) unseen: Unseen,
+    pub(crate) tls: TlsCounts,
     /// Whether requests are asked which trace they belong to.
     pub(crate) track_request_headers: bool,
     /// Only of a run with `--explain`.
@@ -78,6 +80,7 @@ impl RunState {
             connections: 0,
             requests: 0,
             unseen: Unseen::default(),
+            tls: TlsCounts::default(),
             track_request_headers,
             runtime: None,
             ended: Vec::new(),

@@ -11,6 +11,8 @@ pub struct Boundaries {
     /// The server took the connection from its accept queue. Only on the first request of a
     /// connection.
     pub accepted: Option<u64>,
+    /// The handshake of TLS was over. Only on the first request of a connection over TLS.
+    pub secured: Option<u64>,
     /// The request's first byte reached the socket's receive queue.
     pub arrived: Option<u64>,
     /// The receive call that brought the request's first byte returned.
@@ -100,6 +102,7 @@ mod tests {
     const COMPLETE: Boundaries = Boundaries {
         connected: Some(5),
         accepted: Some(8),
+        secured: None,
         arrived: Some(10),
         read: 15,
         received: Some(22),

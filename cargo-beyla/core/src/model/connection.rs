@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::model::test::TestId;
+use crate::model::tls::Tls;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +52,8 @@ pub struct ConnectionInfo {
     pub proxy: Option<Endpoint>,
     /// The process that it belongs to, in a run that traces several processes.
     pub owner: Option<Owner>,
+    /// Of a connection over TLS that can be read.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl ConnectionInfo {
@@ -76,7 +80,7 @@ pub struct Owner {
 pub struct StreamId(pub u64);
 
 /// Which end of a connection the traced process is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// It accepted the connection.
     #[default]
@@ -86,7 +90,7 @@ pub enum Role {
 }
 
 /// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Party {
     /// The one that opened it and sends requests.
     Client,

@@ -13,4 +13,6 @@ pub mod stack;
 pub mod summary;
 pub mod system_call;
 pub mod test;
+pub mod tls;
+pub mod tls_summary;
 pub mod trace_context;

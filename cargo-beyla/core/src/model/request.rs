@@ -108,6 +108,16 @@ impl Request {
         Some(&*self.path).filter(|path| *path != UNREAD)
     }
 
+    /// `https` if it came over TLS, else `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.connection.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// How long the handshake of TLS took before it, in nanoseconds, if it is the first of its connection.
+    pub fn handshake_ns(&self) -> Option<u64> {
+        self.boundaries.secured.and(self.connection.tls.as_ref()?.handshake_ns)
+    }
+
     /// Whether the server failed it: status 500 and above, a gRPC status that means so, or closed without a whole
     /// response.
     pub fn is_error(&self) -> bool {

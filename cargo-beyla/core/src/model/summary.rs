@@ -10,6 +10,7 @@ use crate::model::finding::Finding;
 use crate::model::request::Request;
 use crate::model::stack::Frame;
 use crate::model::test::TestSummary;
+use crate::model::tls_summary::TlsSummary;
 
 /// Everything that is known about the requests of a run.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,8 @@ pub struct Summary {
     pub call_summaries: Vec<CallSummary>,
     /// What could not be seen or read.
     pub unseen: Unseen,
+    /// What was seen of TLS beside requests and calls.
+    pub tls: TlsSummary,
     /// What `--explain` found, if it was asked for.
     pub explained: Option<Explained>,
     /// The tests that ran, in the order in which they began, which is that of [`crate::model::test::TestId`]. Only
@@ -117,7 +120,7 @@ pub struct Unseen {
     pub missing_bytes: u64,
     /// Connections that another protocol took over (101 Switching Protocols, CONNECT).
     pub upgraded_connections: u64,
-    /// Connections that spoke TLS.
+    /// Connections that spoke TLS and could not be read.
     pub tls_connections: u64,
     /// Heads of HTTP/2 with fields that are not known, since they refer to what was not seen.
     pub partial_heads: u64,
@@ -140,7 +143,8 @@ pub struct Unseen {
     /// Calls that were not read, as what they ask for lies in bytes that were not captured; several in a row may count
     /// once.
     pub unread_calls: u64,
-    /// Connections that the process opened and that spoke TLS: of their calls, only times and sizes are known.
+    /// Connections that the process opened, and that spoke TLS and could not be read: of their calls, only times and
+    /// sizes are known.
     pub tls_client_connections: u64,
     /// Connections that the process opened and that another protocol took over.
     pub upgraded_client_connections: u64,

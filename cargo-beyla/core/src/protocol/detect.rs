@@ -9,7 +9,6 @@
 //! what no request line begins is none of HTTP/1's, nor is what has no status line for its answer. It is read as turns.
 
 mod foreign;
-mod sealed;
 mod unsupported;
 mod view;
 
@@ -18,17 +17,19 @@ use super::http1::{self, Http1};
 use super::http2;
 use super::message::{Messages, Protocol, Shared, Unfinished, Upgrade};
 use super::pipeline::Start;
+use super::tcp::Tcp;
 use super::{postgresql, proxy, redis};
 use crate::model::connection::{Endpoint, StreamId};
 use crate::transport::segment::{Direction, Segment};
 use foreign::Foreign;
 use view::View;
 
-/// The protocols beside HTTP/1 that a server is asked in.
+/// The protocols beside HTTP/1 that a server is asked in. TLS is none of them: who speaks it to a server that does not is
+/// recognised here.
 const PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS];
 
 /// The protocols beside HTTP/1 that a client asks in.
-const CLIENT_PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, sealed::TLS, postgresql::CANDIDATE, redis::CANDIDATE];
+const CLIENT_PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS, postgresql::CANDIDATE, redis::CANDIDATE];
 
 /// What numbers of HTTP/1 exchanges begin behind where another protocol has begun to number them: those of HTTP/2 have
 /// 31 bits.
@@ -46,6 +47,8 @@ pub struct Detector {
     begun: bool,
     /// Whether it was said why the connection is not read.
     is_given_up: bool,
+    /// Whether only turns are read, of what is sealed.
+    is_sealed: bool,
     /// What is added to the reader's numbers of exchanges.
     numbered_behind: u64,
     /// Of a connection that the traced process opened: what has come that may be none of HTTP's.
@@ -99,6 +102,7 @@ impl Detector {
             fallback: None,
             begun: false,
             is_given_up: false,
+            is_sealed: false,
             numbered_behind: 0,
             foreign: None,
         }
@@ -122,6 +126,20 @@ impl Detector {
                 Direction::Response => self.server_speaks(segment, shared, messages),
             }
         }
+        self.begun |= segment.direction == Direction::Request;
+    }
+
+    /// An operation moved bytes that are sealed, and stay so: turns are what can be told of them.
+    pub fn sealed(&mut self, segment: &Segment<'_>, shared: &mut Shared, messages: &mut dyn Messages) {
+        if !std::mem::replace(&mut self.is_sealed, true) {
+            self.stop(messages);
+            (self.opening, self.foreign) = (Opening::Known, None);
+            self.reader = Box::new(Tcp::default());
+            if self.begun {
+                self.numbered_behind = OVERRULED;
+            }
+        }
+        self.read(segment, shared, messages);
         self.begun |= segment.direction == Direction::Request;
     }
 

@@ -5,7 +5,7 @@ use cargo_beyla_events::{ARRIVAL_UNKNOWN, Transfer};
 use crate::event::Captured;
 use crate::model::connection::Role;
 use crate::transport::arrivals::Arrivals;
-use crate::transport::segment::{Direction, Io, Segment};
+use crate::transport::segment::{Arrival, Direction, Io, Segment};
 
 /// How far each direction of a connection has moved, and when the bytes that the traced process receives arrived.
 #[derive(Debug, Default)]
@@ -113,7 +113,10 @@ impl Connection {
                 captured,
                 before: moved - length,
                 tail: Some(transfer.tail).filter(|tail| *tail != [0; 8]),
-                arrivals: (io == Io::Receive).then_some(&self.arrivals),
+                arrival: match io {
+                    Io::Receive => Arrival::Each(&self.arrivals),
+                    Io::Send => Arrival::None,
+                },
             },
         })
     }

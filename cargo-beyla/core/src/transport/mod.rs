@@ -3,3 +3,4 @@
 mod arrivals;
 pub mod connection;
 pub mod segment;
+pub mod tls;

@@ -54,8 +54,19 @@ pub struct Segment<'a> {
     pub(super) before: u64,
     /// The last eight bytes, if they are known.
     pub(super) tail: Option<[u8; 8]>,
-    /// Of a receive call.
-    pub(super) arrivals: Option<&'a Arrivals>,
+    pub(super) arrival: Arrival<'a>,
+}
+
+/// When the bytes of a segment reached the receive queue of the traced process.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Arrival<'a> {
+    /// The process sends them, or nobody knows.
+    None,
+    /// A receive call took them.
+    Each(&'a Arrivals),
+    /// They came in a record: when its first byte arrived, and its last, in nanoseconds, if known. The first byte of a
+    /// message counts as come with the first of its record, and nothing of it is there before the last.
+    Record { first_ns: Option<u64>, last_ns: Option<u64> },
 }
 
 impl Segment<'_> {
@@ -93,12 +104,19 @@ impl Segment<'_> {
     /// When the byte at this offset reached the receive queue of the traced process, in nanoseconds, if it is one that
     /// the process receives and that is known.
     pub fn arrived_at(&self, offset: u64) -> Option<u64> {
-        self.arrivals?.at(offset)
+        match self.arrival {
+            Arrival::None => None,
+            Arrival::Each(arrivals) => arrivals.at(offset),
+            Arrival::Record { first_ns, .. } => first_ns,
+        }
     }
 
     /// When the last of its bytes reached the receive queue, in nanoseconds, if known.
     pub fn last_arrived(&self) -> Option<u64> {
-        self.arrived_at(self.end().saturating_sub(1))
+        match self.arrival {
+            Arrival::Record { last_ns, .. } => last_ns,
+            Arrival::None | Arrival::Each(_) => self.arrived_at(self.end().saturating_sub(1)),
+        }
     }
 }
 

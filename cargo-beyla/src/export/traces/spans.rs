@@ -129,6 +129,7 @@ fn events(request: &Request, run: &RunInfo) -> Vec<Event> {
     let moments = [
         ("connected", boundaries.connected),
         ("accepted", boundaries.accepted),
+        ("secured", boundaries.secured),
         ("arrived", boundaries.arrived),
         ("read", Some(boundaries.read)),
         ("received", boundaries.received),

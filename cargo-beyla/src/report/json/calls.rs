@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::tls::{self, TlsRow};
 use super::{Bytes, DisplayEndpoint, TotalNs};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::call::{Call, CallPhases, CallSummary, CallsPerRequest};
@@ -28,6 +29,8 @@ pub(super) struct CallRow<'a> {
     start_unix_ns: u64,
     total_ns: u64,
     phases: CallPhasesNs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsRow<'a>>,
     request_bytes: Bytes,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_bytes: Option<Bytes>,
@@ -114,6 +117,7 @@ pub(super) fn call<'a>(call: &'a Call, run: &RunInfo) -> CallRow<'a> {
         start_unix_ns: run.unix_ns(boundaries.start()),
         total_ns: boundaries.total(),
         phases: CallPhasesNs { connect, send, wait, pickup, receive },
+        tls: connection.tls.as_ref().map(|tls| tls::of_connection(tls, boundaries.connecting.and(tls.handshake_ns))),
         request_bytes: (*request_bytes).into(),
         response_bytes: response_bytes.map(Bytes::from),
         rows: *rows,

@@ -7,7 +7,10 @@ use crate::report::fixtures;
 use crate::report::verdicts::Verdicts;
 use cargo_beyla_core::analysis::budget::judge::judge;
 use cargo_beyla_core::analysis::budget::parse::parse;
+use cargo_beyla_core::model::connection::{Party, Role};
 use cargo_beyla_core::model::summary::Summary;
+use cargo_beyla_core::model::tls::{Alert, CipherSuite, Tls, Version};
+use cargo_beyla_core::model::tls_summary::{Durations, HandshakeFailure, UnreadConnections, Unreadable};
 use cargo_beyla_core::model::trace_context::{Caller, SpanId, TestSpan, TraceContext, TraceId};
 use serde_json::{Value, json};
 
@@ -57,7 +60,7 @@ fn the_contract_is_kept() {
                 }
             }],
             "requests": [{
-                "id": 1, "connection": 1, "pid": 4242, "protocol": "http/1.1",
+                "id": 1, "connection": 1, "pid": 4242, "protocol": "http/1.1", "scheme": "http",
                 "method": "GET", "path": "/hello", "query": "a=1", "route": "/hello",
                 "status": 200, "outcome": "complete",
                 "start_unix_ns": 1_700_000_000_010_000_000_u64,
@@ -124,6 +127,50 @@ fn calls_stand_beside_their_requests() {
     );
     let refused = report["call_summaries"].as_array().unwrap().iter().find(|row| row["summary"] == "connect").unwrap();
     assert_eq!((refused.get("total_ns"), &refused["errors"]), (None, &json!(1)));
+}
+
+#[test]
+fn what_came_over_tls_says_so() {
+    let mut request = fixtures::request(1, "/hello");
+    let tls = Tls {
+        version: Some(Version::TLS_1_3),
+        cipher: Some(CipherSuite(0x1301)),
+        library: Some("ring"),
+        alpn: Some("h2".into()),
+        handshake_ns: Some(2_000_000),
+        ..Tls::default()
+    };
+    std::sync::Arc::make_mut(&mut request.connection).tls = Some(tls.into());
+    let mut summary = fixtures::summary(vec![request.clone()], Vec::new());
+    let expected = json!({ "version": "1.3", "cipher": "TLS_AES_128_GCM_SHA256", "library": "ring", "alpn": "h2" });
+    let made = report(&summary, None);
+    assert_eq!((&made["requests"][0]["scheme"], &made["requests"][0]["tls"]), (&json!("https"), &expected));
+    assert_eq!(made["tls"], json!(null), "nothing was counted");
+
+    request.boundaries.secured = Some(request.boundaries.start());
+    summary.requests = vec![request.into()];
+    summary.tls.connections = [2, 0];
+    summary.tls.handshakes[0].add(2_000_000);
+    let failure = HandshakeFailure { role: Role::Server, by: Party::Client, alert: Some(Alert(48)) };
+    summary.tls.failed = vec![(failure, 1)];
+    let mut turns = Durations::default();
+    turns.add(5);
+    let reason = Unreadable::Cipher(CipherSuite(0x1303));
+    summary.tls.unread = vec![UnreadConnections { role: Role::Server, reason, count: 1, bytes: [7, 8], turns }];
+    let made = report(&summary, None);
+    assert_eq!(made["requests"][0]["tls"]["handshake_ns"], json!(2_000_000));
+    assert_eq!(
+        made["tls"],
+        json!({
+            "connections": 2, "client_connections": 0,
+            "handshakes": { "count": 1, "mean_ns": 2_000_000, "max_ns": 2_000_000 },
+            "failed": [{ "role": "server", "by": "client", "alert": "unknown_ca", "count": 1 }],
+            "unread": [{
+                "role": "server", "reason": "chacha20", "cipher": "TLS_CHACHA20_POLY1305_SHA256", "connections": 1,
+                "request_bytes": 7, "response_bytes": 8, "turns": { "count": 1, "mean_ns": 5, "max_ns": 5 }
+            }]
+        })
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ const REQUEST_WIDTH: usize = 30;
 /// Calls beneath their requests need as much, or the bars become smaller.
 const STORY_WIDTH: usize = 24;
 
-/// An accept wait from here on is worth a word.
+/// An accept wait, or a handshake of TLS, from here on is worth a word.
 const ACCEPT_WAIT_NS: u64 = 1_000_000;
 
 /// What stands above the requests themselves.
@@ -227,6 +227,7 @@ struct Row<'a> {
     /// Why it is not whole, and how long its connection waited.
     ending: Option<(TextStyle, String)>,
     accept_wait: Option<(TextStyle, String)>,
+    handshake: Option<(TextStyle, String)>,
     /// The deadline of a gRPC call, and the message counts of one that streams.
     deadline: Option<(TextStyle, String)>,
     messages: Option<(TextStyle, String)>,
@@ -252,6 +253,8 @@ impl<'a> Row<'a> {
         let ending = ending.map(|role| (role, request.outcome.label().to_owned()));
         let wait = boundaries.accept_wait().filter(|&wait| wait >= ACCEPT_WAIT_NS);
         let wait = wait.map(|wait| (TextStyle::Faint, format!("+ {} accept wait", time(wait))));
+        let handshake = request.handshake_ns().filter(|&handshake| handshake >= ACCEPT_WAIT_NS);
+        let handshake = handshake.map(|took| (TextStyle::Faint, format!("+ {} TLS handshake", time(took))));
         let grpc = request.grpc.as_deref();
         let deadline = grpc.and_then(|grpc| grpc.timeout_ns).map(|timeout| format!("deadline {}", time(timeout)));
         let faint = |aside: String| (TextStyle::Faint, aside);
@@ -264,6 +267,7 @@ impl<'a> Row<'a> {
             target: format!("{method} {}", text::escape(&target)),
             ending,
             accept_wait: wait,
+            handshake,
             deadline: deadline.map(faint),
             messages: grpc.and_then(streamed_messages).map(faint),
             test: test.map(|test| text::escape(&test.name).into_owned()),
@@ -282,8 +286,9 @@ impl<'a> Row<'a> {
             (TextStyle::Faint, format!("{IN}{}", text::shorten_start(test, room)))
         });
         let mut lines: Vec<(Cell, usize)> = Vec::new();
-        for (role, aside) in
-            [&self.ending, &self.accept_wait, &self.deadline, &self.messages, &test].into_iter().flatten()
+        for (role, aside) in [&self.ending, &self.accept_wait, &self.handshake, &self.deadline, &self.messages, &test]
+            .into_iter()
+            .flatten()
         {
             let columns = text::width(aside);
             match lines.last_mut() {

@@ -2,6 +2,8 @@ mod calls;
 mod explained;
 mod suite;
 
+use std::sync::Arc;
+
 use insta::assert_snapshot;
 
 use super::*;
@@ -12,6 +14,7 @@ use cargo_beyla_core::model::connection::Endpoint;
 use cargo_beyla_core::model::request::{Outcome, Request};
 use cargo_beyla_core::model::summary::{Summary, Unseen};
 use cargo_beyla_core::model::test::{TestResult, TestSummary};
+use cargo_beyla_core::model::tls::Tls;
 
 const SECONDS: u64 = 1_000_000_000;
 
@@ -179,6 +182,17 @@ fn an_accept_wait_is_told() {
     ");
 }
 
+#[test]
+fn a_handshake_of_tls_is_told_with_the_first_request_of_its_connection() {
+    let mut request = fixtures::request(1, "/hello");
+    let tls = Tls { handshake_ns: Some(2_400_000), ..Tls::default() };
+    Arc::make_mut(&mut request.connection).tls = Some(Arc::new(tls));
+    assert!(!rendered(&fixtures::summary(vec![request.clone()], Vec::new()), 100).contains("handshake"));
+    request.boundaries.secured = Some(request.boundaries.start() - 1);
+    let text = rendered(&fixtures::summary(vec![request], Vec::new()), 100);
+    assert!(text.trim_end().ends_with("GET /hello\n     + 2.40 ms TLS handshake"), "{text}");
+}
+
 /// Requests, routes and tests whose paths take up to a line, with all that may be said of them beside.
 fn long_paths(methods: [&str; 3], lengths: std::ops::RangeInclusive<usize>) -> (Summary, Vec<String>) {
     let mut summary = fixtures::suite();
@@ -300,8 +314,8 @@ fn everything_lost() {
     - 1.2 MiB passed unseen: requests in them are missing, or end as `not seen`.
     - The server uses io_uring. What it receives and sends that way is not seen, so those requests are
       missing or incomplete. Run it on epoll, if its runtime can.
-    - 3 connections spoke TLS, which is not read yet: those requests are missing. Serve plain HTTP
-      while you measure.
+    - 3 connections began TLS, and the server answered in plain text, or a proxy's header came first:
+      those requests are missing.
     - 2 headers of HTTP/2 refer to what passed before anybody watched, or unseen: methods, paths and
       statuses may be missing there.
     - 3 responses of HTTP/2 that the server pushed, without a request, are not rows.

@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use super::{Exchanges, begin_stall, end_stall, response_ends};
+use crate::exchange::carried::TlsMessages;
 use crate::exchange::in_flight::{Exchange, GrpcCall};
 use crate::exchange::run_state::RunState;
 use crate::exchange::stall::{Obstacle, Stall};
 use crate::model::boundaries::Boundaries;
-use crate::model::connection::{Endpoint, Party, StreamId};
+use crate::model::connection::{Endpoint, Party, Role, StreamId};
 use crate::model::request::{MessageBytes, Outcome};
+use crate::model::tls::Tls;
+use crate::model::tls_summary::{HandshakeFailure, Unreadable};
 use crate::model::trace_context::Caller;
-use crate::protocol::message::{Command, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Unfinished};
+use crate::protocol::detect::Detector;
+use crate::protocol::message::{
+    Command, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished,
+};
 use crate::runtime::tracker::ReadRequest;
-use crate::transport::segment::Direction;
+use crate::transport::segment::{Direction, Segment};
 
 /// Takes the messages of one connection.
 pub(in crate::exchange) struct MessageSink<'a> {
@@ -71,6 +77,38 @@ impl MessageSink<'_> {
     }
 }
 
+impl TlsMessages for MessageSink<'_> {
+    fn about_to_read(&mut self, protocol: &Detector) {
+        self.exchanges.is_in_order = protocol.answers_in_order();
+    }
+
+    fn speaks_tls(&mut self) {
+        self.state.tls.speaks_tls(Role::Server);
+    }
+
+    fn secured(&mut self, secured_ns: u64, handshake_ns: Option<u64>) {
+        self.exchanges.secured_ns = Some(secured_ns);
+        self.state.tls.secured(Role::Server, handshake_ns);
+    }
+
+    fn begins(&mut self, tls: &Tls) {
+        Arc::make_mut(&mut self.exchanges.info).tls = Some(Arc::new(tls.clone()));
+    }
+
+    fn unreadable(&mut self, reason: Unreadable) {
+        self.exchanges.sealed.begin(reason, &mut self.state.tls);
+        self.state.give_up(GivenUp::Tls);
+    }
+
+    fn sealed(&mut self, segment: &Segment<'_>, _: &mut Detector, _: &mut Shared) {
+        self.exchanges.sealed.add(segment, &mut self.state.tls);
+    }
+
+    fn failed(&mut self, failure: HandshakeFailure, _: Option<u64>) {
+        self.state.tls.failed(failure);
+    }
+}
+
 impl Messages for MessageSink<'_> {
     fn client(&mut self, client: Endpoint) {
         let info = Arc::make_mut(&mut self.exchanges.info);
@@ -88,8 +126,14 @@ impl Messages for MessageSink<'_> {
         exchanges.any_request = true;
         state.requests += 1;
         let (connected, accepted) = exchanges.opened.take().unwrap_or_default();
-        let boundaries =
-            Boundaries { connected, accepted, arrived: head.arrived_ns, read: head.read_ns, ..Boundaries::default() };
+        let boundaries = Boundaries {
+            connected,
+            accepted,
+            secured: exchanges.secured_ns.take(),
+            arrived: head.arrived_ns,
+            read: head.read_ns,
+            ..Boundaries::default()
+        };
         let (thread, at) = (exchanges.receiver.thread, exchanges.received_ns);
         let line = state.request_lines.get(head, &state.routes, &mut state.route_names);
         let has_stream = !exchanges.is_in_order;

@@ -1,4 +1,7 @@
 //! Protocols that are recognised and not read: their connections are counted.
+//!
+//! TLS is read below the protocols. What comes here of it is a client's hello to a server that does not speak TLS, or behind
+//! the header of a proxy.
 
 use crate::model::connection::StreamId;
 use crate::protocol::candidate::{Candidate, Likeness, likeness};

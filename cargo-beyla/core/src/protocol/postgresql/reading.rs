@@ -242,8 +242,8 @@ impl Postgresql {
     fn answer_to_encryption(&mut self, answer: u8, messages: &mut dyn Messages) -> usize {
         self.responses.state = State::HEAD;
         match answer {
-            b'S' => self.give_up(GivenUp::Tls, messages),
-            b'N' => {}
+            // What follows comes out of TLS, or is never read.
+            b'S' | b'N' => {}
             // An old server answers with an error.
             b'E' => return 0,
             _ => self.give_up(GivenUp::Unreadable, messages),

@@ -136,7 +136,6 @@ fn what_is_asked_before_a_login_fails_has_no_answer() {
 
 #[test]
 fn what_is_not_read_is_given_up() {
-    Spoken::to(5432).client(ssl_request()).server("S").client("\x16\x03\x01").tells(&["given up: Tls"]);
     let replication = packet(0x0003_0000, "user\0a\0replication\0database\0\0");
     Spoken::to(5432).client(replication).tells(&["given up: Unreadable"]);
     Spoken::to(5432).client(packet(0x0003_0000, "user\0a\0replication\0off\0\0")).is_silent();

@@ -1,6 +1,7 @@
 //! Connections that were open before anybody watched.
 
 use super::*;
+use crate::model::tls_summary::Unreadable;
 
 fn joined(build: impl FnOnce(&mut EventBuilder) -> &mut EventBuilder) -> Summary {
     let mut events = EventBuilder::new();
@@ -42,7 +43,8 @@ fn the_rest_of_a_response_is_no_other_protocol() {
 #[test]
 fn a_connection_without_any_request_is_counted() {
     let summary = joined(|events| events.receive(1, "\x17\x03\x03 what TLS looks like").send(1, "\x17\x03\x03"));
-    assert_eq!(summary.unseen, Unseen { unjoined_connections: 1, ..Unseen::default() });
+    assert_eq!(summary.unseen, Unseen { tls_connections: 1, ..Unseen::default() });
+    assert_eq!(summary.tls.unread[0].reason, Unreadable::OpenBefore);
     assert!(summary.requests.is_empty());
     let idle = joined(|events| events);
     assert_eq!(idle.unseen, Unseen::default());

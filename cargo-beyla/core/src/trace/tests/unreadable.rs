@@ -28,7 +28,7 @@ fn upgrades_and_tunnels_end_the_reading() {
 #[test]
 fn what_is_not_http_1_is_counted() {
     for (up, down, unseen) in [
-        ("\x16\x03\x01\x02", "", Unseen { tls_connections: 1, ..Default::default() }),
+        ("\x16\x03\x01\x02", "", Unseen::default()),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", Unseen::default()),
         ("*1\r\n$4\r\nPING\r\n", "+PONG\r\n", Unseen { unreadable_connections: 1, ..Default::default() }),
         ("", "220 ready\r\n", Unseen { unreadable_connections: 1, ..Default::default() }),
@@ -54,6 +54,8 @@ fn what_is_not_http_1_is_counted() {
                 &[],
             );
             assert_eq!(summary.unseen, unseen, "{up:?} {step}");
+            let handshakes: u64 = summary.tls.failed.iter().map(|(_, count)| count).sum();
+            assert_eq!(handshakes, u64::from(up.starts_with('\x16')), "{up:?} {step}");
         }
     }
 }

@@ -55,6 +55,7 @@ fn a_machine_that_can() {
     ok       perf events   perf_event_paranoid is 2, which is in nobody's way
     ok       container     none, in the machine's PID namespace
     ok       memory limit  none that matters
+    ok       TLS           is read where rustls (aws-lc-rs, ring), OpenSSL or BoringSSL speak it
     ok       --explain     tasks, threads and places in the code
     ok       BPF load      a program of each kind was loaded and attached
 
@@ -87,6 +88,7 @@ fn a_machine_that_cannot() {
     ok       container     Docker, in a PID namespace of its own
     warn     memory limit  64 KiB of locked memory, which this kernel counts BPF maps into
                            cure: ulimit -l unlimited, as root
+    ok       TLS           is read where rustls (aws-lc-rs, ring), OpenSSL or BoringSSL speak it
     warn     --explain     without the places in the code
                            cure: use Linux 5.15 or later
     warn     BPF load      not tried, as something else is missing
@@ -106,6 +108,7 @@ fn a_user_with_sudo() {
     ok       perf events   perf_event_paranoid is 2, which is in nobody's way
     ok       container     none, in the machine's PID namespace
     ok       memory limit  none that matters
+    ok       TLS           is read where rustls (aws-lc-rs, ring), OpenSSL or BoringSSL speak it
     ok       --explain     tasks, threads and places in the code
     ok       helper        none is installed; with one (`cargo beyla doctor --setup`) sudo is not needed
     ok       sudo          starts the helper, and has asked for a password
@@ -141,6 +144,7 @@ fn a_user_with_an_installed_helper() {
     ok       perf events   perf_event_paranoid is 2, which is in nobody's way
     ok       container     none, in the machine's PID namespace
     ok       memory limit  none that matters
+    ok       TLS           is read where rustls (aws-lc-rs, ring), OpenSSL or BoringSSL speak it
     ok       --explain     tasks, threads and places in the code
     ok       BPF load      a program of each kind was loaded and attached
 

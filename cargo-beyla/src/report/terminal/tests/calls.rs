@@ -52,11 +52,12 @@ fn calls_stand_beneath_their_requests() {
       3  +0.300 s  60.1 ms  ████████████████████████  10.0 µs     0 ns  60.0 ms  50.0 µs  200     GET /orders/7
 
     Not in this report
+      - 1 connection that the server opened spoke TLS by a library whose keys were not seen: of calls on
+        them, times and sizes are all that is known. What can be read is rustls with aws-lc-rs or ring,
+        OpenSSL and BoringSSL, unless --no-tls is given.
       - 2 calls are under no request: of some it is not known which request made them, and tasks beside
         the requests make others. --explain tells more of them.
       - 7 calls are counted, and not listed one by one.
-      - 1 connection that the server opened spoke TLS, which is not read yet: of calls on them, times
-        and sizes are all that is known.
     ");
 }
 
@@ -117,12 +118,14 @@ fn calls_on_a_narrow_terminal() {
       3  +0.300 s  60.1 ms  ████████████████████████  200     GET /orders/7
 
     Not in this report
+      - 1 connection that the server opened spoke TLS by a library whose keys were
+        not seen: of calls on them, times and sizes are all that is known. What can
+        be read is rustls with aws-lc-rs or ring, OpenSSL and BoringSSL, unless
+        --no-tls is given.
       - 2 calls are under no request: of some it is not known which request made
         them, and tasks beside the requests make others. --explain tells more of
         them.
       - 7 calls are counted, and not listed one by one.
-      - 1 connection that the server opened spoke TLS, which is not read yet: of
-        calls on them, times and sizes are all that is known.
     ");
 }
 
