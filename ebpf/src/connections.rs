@@ -28,6 +28,16 @@ pub enum Direction {
     Send = 2,
 }
 
+impl Direction {
+    #[inline(always)]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Receive => Self::Send,
+            Self::Send => Self::Receive,
+        }
+    }
+}
+
 /// Which end of a connection the process is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]

@@ -23,7 +23,6 @@ const MAX_WALKS: u32 = 8 * 1024;
 const ROUNDS: u32 = 256;
 const STEPS: u32 = 32;
 
-
 /// How far both directions of a connection were walked.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -342,7 +341,10 @@ fn header(walk: &mut Walk, scratch: &mut Scratch, message_direction: &mut u64, d
     }
     walk.payload = length - includes;
     let length = get(&walk.payload);
-    if Format::is_in(&format.messages, kind) && length < get(&format.message_max) && *message_direction != direction as u64 {
+    if Format::is_in(&format.messages, kind)
+        && length < get(&format.message_max)
+        && *message_direction != direction as u64
+    {
         *message_direction = direction as u64;
         if walk.budget < CAPTURE_TURN {
             walk.budget = CAPTURE_TURN;

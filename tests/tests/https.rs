@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// One byte more than a record holds, and much more than is captured of a body.
 const UPLOAD: usize = 16_385;
-const DOWNLOAD: usize = 20 << 20;
+const DOWNLOAD: usize = 50 << 20;
 
 fn url(run: &Running, path: &str) -> String {
     format!("https://localhost:{}{path}", run.port)
