@@ -9,19 +9,17 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use memmap2::Mmap;
-use object::elf::{
-    FileHeader64, PF_X, PT_LOAD, R_X86_64_64, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX,
-};
+use object::elf::{FileHeader64, R_X86_64_64, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX};
 use object::read::archive::ArchiveFile;
-use object::read::elf::{ElfFile, ProgramHeader};
+use object::read::elf::ElfFile;
 use object::{
     LittleEndian, Object, ObjectSection, ObjectSymbol, Relocation, RelocationFlags, RelocationTarget, SymbolKind,
 };
 
-use super::calls;
-use super::image::Elf;
+use super::image::{CodeSegment, Elf, code_segments};
 use super::key_functions::{KeyFunction, Placed, key_function};
 use super::openssl_calls::{CIPHER_INIT, is_key_change};
+use super::{calls, fips_modules};
 use crate::probe::key_probe::{KeyPoint, KeyProbe};
 
 /// The crates whose libraries hold functions that set up keys.
@@ -42,6 +40,8 @@ type Member<'data> = ElfFile<'data, FileHeader64<LittleEndian>>;
 struct Archived {
     kind: Kind,
     code: Vec<u8>,
+    /// If it lies in a module that must not be probed: the bytes of that before its own beginning, and from there on.
+    module: Option<(u64, u64)>,
     /// Which bytes the linker fills in or may change.
     linked: Vec<bool>,
 }
@@ -78,7 +78,13 @@ pub(super) fn find(elf: &Elf<'_>, files: &[PathBuf]) -> (Vec<Placed>, Vec<KeyPro
             let Some(offset) = archived.find_in(elf) else { continue };
             match &archived.kind {
                 Kind::Function(function) => {
-                    functions_found.push(Placed { function: *function, offset, size: archived.code.len() as u64 });
+                    let size = archived.code.len() as u64;
+                    functions_found.push(Placed {
+                        function: *function,
+                        offset,
+                        size,
+                        module: archived.module_at(offset),
+                    });
                 }
                 Kind::Caller(at) => {
                     calls.extend(at.iter().map(|at| KeyProbe { point: KeyPoint::OpenSsl, offset: offset + at }));
@@ -97,6 +103,10 @@ fn archived(library: &[u8]) -> Vec<Archived> {
 }
 
 fn of_member(member: &Member<'_>) -> Vec<Archived> {
+    // The labels of a module stand in the section of its functions.
+    let labels = member.symbols().filter(ObjectSymbol::is_definition);
+    let modules =
+        fips_modules::between_labels(labels.filter_map(|label| Some((label.name_bytes().ok()?, label.address()))));
     let symbols = member.symbols().filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text);
     symbols
         .filter_map(|symbol| {
@@ -118,7 +128,9 @@ fn of_member(member: &Member<'_>) -> Vec<Archived> {
                     calls.push(call);
                 }
             }
-            Some(Archived { kind: function.map_or(Kind::Caller(calls), Kind::Function), code, linked })
+            let module = modules.iter().find(|module| module.contains(&begin));
+            let module = module.map(|module| (begin - module.start, module.end - begin));
+            Some(Archived { kind: function.map_or(Kind::Caller(calls), Kind::Function), code, module, linked })
         })
         .collect()
 }
@@ -161,16 +173,18 @@ fn mark(linked: &mut [bool], range: Range<usize>) {
 }
 
 impl Archived {
+    /// Where its module stands in an executable's file, if it stands there at `offset` itself.
+    fn module_at(&self, offset: u64) -> Option<Range<u64>> {
+        let (before, behind) = self.module?;
+        Some(offset.checked_sub(before)?..offset.checked_add(behind)?)
+    }
+
     /// Where it stands in an executable's file, if that has it once.
     fn find_in(&self, elf: &Elf<'_>) -> Option<u64> {
-        let data = elf.data();
-        let code = elf.elf_program_headers().iter().filter_map(|segment| {
-            let executable = segment.p_type(LittleEndian) == PT_LOAD && segment.p_flags(LittleEndian) & PF_X != 0;
-            let code = executable.then(|| segment.data(LittleEndian, data).ok())??;
-            Some((segment.p_offset(LittleEndian), code))
+        let places = code_segments(elf).flat_map(|CodeSegment { offset, code, .. }| {
+            self.places(code).into_iter().map(move |at| offset + at as u64)
         });
-        let places: Vec<u64> =
-            code.flat_map(|(offset, code)| self.places(code).into_iter().map(move |at| offset + at as u64)).collect();
+        let places: Vec<u64> = places.collect();
         if let [place] = places[..] { Some(place) } else { None }
     }
 
@@ -232,12 +246,14 @@ mod tests {
         let mut archived = Archived {
             kind: Kind::Caller(Vec::new()),
             code: (0..40).collect(),
+            module: Some((100, 200)),
             linked: (0..40).map(|index| (10..14).contains(&index)).collect(),
         };
         let mut code = vec![0xCC; 7];
         code.extend(0..40);
         code[7 + 10..7 + 14].fill(0xEE);
         assert_eq!(archived.places(&code), [7]);
+        assert_eq!((archived.module_at(1000), archived.module_at(99)), (Some(900..1200), None));
         assert_eq!(archived.places(&code[..46]), Vec::<usize>::new(), "it is not whole");
         code[7 + 9] = 0xEE;
         assert_eq!(archived.places(&code), Vec::<usize>::new(), "it is another");

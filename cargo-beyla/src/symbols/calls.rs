@@ -4,9 +4,9 @@
 //! call lead there too is as good as impossible: there are some hundred thousand of them, and 2^32 places.
 
 #[cfg(target_arch = "aarch64")]
-pub(super) use aarch64::{is_without_key, leads_to, stubs, with_key};
+pub(super) use aarch64::{is_without_key, leads_to, of, stubs, with_key};
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86_64::{is_without_key, leads_to, stubs, with_key};
+pub(super) use x86_64::{is_without_key, leads_to, of, stubs, with_key};
 
 /// The Intel manual, volume 2: CALL, JMP, XOR.
 #[cfg_attr(not(target_arch = "x86_64"), cfg(test))]
@@ -37,12 +37,21 @@ mod x86_64 {
         with_prefixes.map(|at| base.wrapping_add(at as u64)).collect()
     }
 
+    /// The calls of one of `functions`.
+    pub(in crate::symbols) fn of(code: &[u8], base: u64, functions: &[u64]) -> Vec<u64> {
+        direct(code, base, functions).map(|at| base.wrapping_add(at as u64)).collect()
+    }
+
     /// The calls of one of `functions`, or by one of `slots`, that are given a key.
     pub(in crate::symbols) fn with_key(code: &[u8], base: u64, functions: &[u64], slots: &[u64]) -> Vec<u64> {
-        let direct = memchr::memchr_iter(CALL, code).filter(|at| is_for(code, base, *at, CALL_SIZE, functions));
         let by_slot = memmem::find_iter(code, &CALL_SLOT).filter(|at| is_for(code, base, *at, BY_SLOT_SIZE, slots));
-        let calls = direct.chain(by_slot).filter(|at| !is_without_key(&code[..*at]));
+        let calls = direct(code, base, functions).chain(by_slot).filter(|at| !is_without_key(&code[..*at]));
         calls.map(|at| base.wrapping_add(at as u64)).collect()
+    }
+
+    /// Where in the code calls of one of `functions` stand.
+    fn direct(code: &[u8], base: u64, functions: &[u64]) -> impl Iterator<Item = usize> {
+        memchr::memchr_iter(CALL, code).filter(move |at| is_for(code, base, *at, CALL_SIZE, functions))
     }
 
     /// Whether the code calls a function, or ends by jumping to it.
@@ -99,8 +108,9 @@ mod x86_64 {
         #[test]
         fn a_call_without_a_key_is_none() {
             // xor ecx, ecx; xor edx, edx
-            let (code, begin, _) = linked(&[], &[0x31, 0xC9, 0x31, 0xD2]);
+            let (code, begin, call) = linked(&[], &[0x31, 0xC9, 0x31, 0xD2]);
             assert_eq!(with_key(&code, 0x1000, &[begin], &[]), Vec::<u64>::new());
+            assert_eq!(of(&code, 0x1000, &[begin]), [call]);
             assert!(leads_to(&code, 0x1000, begin) && !leads_to(&code, 0x1000, begin + 1));
         }
 
@@ -156,14 +166,23 @@ mod aarch64 {
         stubs
     }
 
+    /// The calls of one of `functions`.
+    pub(in crate::symbols) fn of(code: &[u8], base: u64, functions: &[u64]) -> Vec<u64> {
+        let calls = instructions(code, base).into_iter().filter(|(address, word)| is_call(*address, *word, functions));
+        calls.map(|(address, _)| address).collect()
+    }
+
     /// The calls of one of `functions` that are given a key.
     pub(in crate::symbols) fn with_key(code: &[u8], base: u64, functions: &[u64], _slots: &[u64]) -> Vec<u64> {
         let instructions = instructions(code, base);
         let calls = instructions.iter().enumerate().filter(|(index, (address, word))| {
-            let calls = word & 0xFC00_0000 == CALL && functions.contains(&target(*address, *word));
-            calls && !is_without_key(&code[..4 * index])
+            is_call(*address, *word, functions) && !is_without_key(&code[..4 * index])
         });
         calls.map(|(_, (address, _))| *address).collect()
+    }
+
+    fn is_call(address: u64, word: u32, functions: &[u64]) -> bool {
+        word & 0xFC00_0000 == CALL && functions.contains(&target(address, word))
     }
 
     /// Whether the code calls a function, or ends by jumping to it.
@@ -206,6 +225,7 @@ mod aarch64 {
             ]);
             let stubs = stubs(&code, 0x1000, &[0x9018]);
             assert_eq!((&stubs[..], with_key(&code, 0x1000, &stubs, &[])), (&[0x1000][..], vec![0x1014]));
+            assert_eq!(of(&code, 0x1000, &stubs), [0x1014, 0x101C]);
             assert!(leads_to(&code, 0x1000, 0x1000) && !leads_to(&code, 0x1000, 0x1004));
         }
     }

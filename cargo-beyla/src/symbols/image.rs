@@ -165,6 +165,25 @@ pub fn symbols<'elf, 'data>(elf: &'elf Elf<'data>) -> &'elf Symbols<'data> {
     }
 }
 
+/// A segment of machine code.
+pub struct CodeSegment<'data> {
+    /// The address at which it begins.
+    pub address: u64,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// All of it.
+    pub code: &'data [u8],
+}
+
+/// The machine code of an image.
+pub fn code_segments<'data>(elf: &Elf<'data>) -> impl Iterator<Item = CodeSegment<'data>> {
+    let data = elf.data();
+    loaded_segments(elf).filter(|segment| segment.p_flags(LittleEndian) & PF_X != 0).filter_map(move |segment| {
+        let code = segment.data(LittleEndian, data).ok()?;
+        Some(CodeSegment { address: segment.p_vaddr(LittleEndian), offset: segment.p_offset(LittleEndian), code })
+    })
+}
+
 fn loaded_segments<'data>(elf: &Elf<'data>) -> impl Iterator<Item = &'data ProgramHeader64<LittleEndian>> {
     elf.elf_program_headers().iter().filter(|segment| segment.p_type(LittleEndian) == PT_LOAD)
 }

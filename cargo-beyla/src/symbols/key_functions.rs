@@ -1,12 +1,13 @@
 //! Where an image has the functions that set up keys for TLS.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use object::ReadRef;
 
 use super::image::{Elf, Image, file_offset};
-use super::{archived, calls, cheap_place, functions, openssl_calls};
+use super::{archived, calls, cheap_place, fips_modules, functions, openssl_calls};
 use crate::probe::key_probe::{KeyPoint, KeyProbe};
 
 /// Of aws-lc and `BoringSSL`. The first calls the second one, unless the compiler has made that a part of it.
@@ -27,6 +28,8 @@ pub(super) struct Placed {
     /// Where it begins, and its size, in bytes.
     pub(super) offset: u64,
     pub(super) size: u64,
+    /// The module that it lies in and that must not be probed, as that stands in the file.
+    pub(super) module: Option<Range<u64>>,
 }
 
 /// What a function is for the probes.
@@ -35,6 +38,8 @@ pub(super) struct KeyFunction {
     pub(super) point: KeyPoint,
     /// Whether another one that is probed may be called by it.
     pub(super) is_outer: bool,
+    /// Whether it is only there in a module that must not be probed.
+    pub(super) is_fips: bool,
 }
 
 /// Looks them up in the tables of symbols, and if those of an executable are stripped, by their bytes in the library files
@@ -46,13 +51,31 @@ pub fn find(image: &Image) -> Vec<KeyProbe> {
     if functions.is_empty() && calls.is_empty() && elf.elf_symbol_table().is_empty() {
         (functions, calls) = archived::find(&elf, &archived::library_files(image.path()));
     }
-    let functions = functions.iter().filter(|function| !function.calls_another(&elf, &functions));
-    let probes = functions.map(|Placed { function, offset, size }| {
+    let (in_modules, functions): (Vec<Placed>, Vec<Placed>) =
+        functions.into_iter().partition(|function| function.function.is_fips || function.module.is_some());
+    // Library files of several builds may hold the same function, inside of a module and without one.
+    let functions: Vec<Placed> = functions.into_iter().filter(|function| !function.is_within(&in_modules)).collect();
+    let innermost = functions.iter().filter(|function| !function.calls_another(&elf, &functions));
+    let probes = innermost.map(|Placed { function, offset, size, .. }| {
         let code = elf.data().read_bytes_at(*offset, *size).unwrap_or_default();
         KeyProbe { point: function.point, offset: offset + cheap_place::find(code) }
     });
-    let found: BTreeSet<KeyProbe> = probes.chain(calls).collect();
+    let found: BTreeSet<KeyProbe> = probes.chain(calls).chain(calls_into(&elf, &in_modules)).collect();
     found.into_iter().collect()
+}
+
+/// The calls of functions that cannot be probed themselves. Where it is not known how far their module goes, they are not
+/// probed either, as they may lie within.
+fn calls_into(elf: &Elf<'_>, functions: &[Placed]) -> Vec<KeyProbe> {
+    let known = || functions.iter().filter_map(|function| Some((function, function.module.clone()?)));
+    let modules: Vec<Range<u64>> = known().map(|(_, module)| module).collect();
+    let of_point = |point: KeyPoint| {
+        let of_it = known().filter(move |(function, _)| function.function.point == point);
+        let offsets: Vec<u64> = of_it.map(|(function, _)| function.offset).collect();
+        let calls = fips_modules::calls_from_outside(elf, &offsets, &modules);
+        calls.into_iter().map(move |offset| KeyProbe { point, offset })
+    };
+    [KeyPoint::AwsLc, KeyPoint::BoringSsl].into_iter().flat_map(of_point).collect()
 }
 
 /// The same in a file; nothing where it cannot be read.
@@ -61,13 +84,22 @@ pub fn find_in_file(path: &Path) -> Vec<KeyProbe> {
 }
 
 fn by_symbols(elf: &Elf<'_>) -> impl Iterator<Item = Placed> {
-    functions::each(elf).filter_map(|(_, range, symbol)| {
+    let modules = fips_modules::of(elf);
+    functions::each(elf).filter_map(move |(_, range, symbol)| {
         let function = key_function(symbol)?;
-        Some(Placed { function, offset: file_offset(elf, range.start)?, size: range.end - range.start })
+        let offset = file_offset(elf, range.start)?;
+        let module = modules.iter().find(|module| module.contains(&offset)).cloned();
+        Some(Placed { function, offset, size: range.end - range.start, module })
     })
 }
 
 impl Placed {
+    /// Whether it is one of these or lies in their modules.
+    fn is_within(&self, others: &[Self]) -> bool {
+        let holds = |other: &Self| other.module.as_ref().is_some_and(|module| module.contains(&self.offset));
+        others.iter().any(|other| other.offset == self.offset || holds(other))
+    }
+
     /// Whether it leads to another one, which tells of the key as well.
     fn calls_another(&self, elf: &Elf<'_>, all: &[Self]) -> bool {
         let Ok(code) = elf.data().read_bytes_at(self.offset, self.size) else { return false };
@@ -85,12 +117,16 @@ pub(super) fn key_function(symbol: &[u8]) -> Option<KeyFunction> {
             Some(prefix) if prefix.starts_with(b"aws_lc_") => KeyPoint::AwsLc,
             _ => continue,
         };
-        return Some(KeyFunction { point, is_outer });
+        return Some(KeyFunction { point, is_outer, is_fips: symbol.starts_with(b"aws_lc_fips_") });
     }
     // As in ring_core_0_17_14__; before 0.17 it was GFp_.
     let is_ring = |prefix: &[u8]| prefix.starts_with(b"ring_core_") || prefix == b"GFp_";
     let prefix = ENCRYPT_KEY.iter().find_map(|name| symbol.strip_suffix(*name));
-    prefix.filter(|prefix| is_ring(prefix)).map(|_| KeyFunction { point: KeyPoint::Ring, is_outer: false })
+    prefix.filter(|prefix| is_ring(prefix)).map(|_| KeyFunction {
+        point: KeyPoint::Ring,
+        is_outer: false,
+        is_fips: false,
+    })
 }
 
 #[cfg(test)]
@@ -118,6 +154,8 @@ mod tests {
         ] {
             assert_eq!(found(symbol), expected, "{symbol}");
         }
+        let is_fips = |symbol: &[u8]| key_function(symbol).is_some_and(|found| found.is_fips);
+        assert!(is_fips(b"aws_lc_fips_0_13_7_EVP_AEAD_CTX_init") && !is_fips(b"aws_lc_0_47_0_EVP_AEAD_CTX_init"));
     }
 
     #[test]

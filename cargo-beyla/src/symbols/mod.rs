@@ -4,6 +4,7 @@
 mod archived;
 mod calls;
 mod cheap_place;
+mod fips_modules;
 pub mod functions;
 pub mod image;
 pub mod images;

@@ -3,11 +3,11 @@
 //! `EVP_CipherInit_ex` is called for much else, by the generator of random numbers most of all, and by libssl itself for
 //! each record, without a key. So not the function is probed, but the calls of libssl that give it a key.
 
-use object::elf::{DT_SONAME, PF_X, PT_LOAD};
-use object::read::elf::{Dyn, ProgramHeader};
+use object::elf::DT_SONAME;
+use object::read::elf::Dyn;
 use object::{LittleEndian, Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget};
 
-use super::image::{Elf, file_offset};
+use super::image::{CodeSegment, Elf, code_segments, file_offset};
 use super::{calls, functions};
 use crate::probe::key_probe::{KeyPoint, KeyProbe};
 
@@ -46,10 +46,10 @@ fn is_libssl(elf: &Elf<'_>) -> bool {
 /// All calls of an imported function.
 fn in_library(elf: &Elf<'_>) -> Vec<u64> {
     let Some(slots) = slots(elf) else { return Vec::new() };
-    let code: Vec<(u64, &[u8])> = executable_segments(elf).collect();
-    let stubs = code.iter().flat_map(|(base, code)| calls::stubs(code, *base, &slots));
+    let segments: Vec<CodeSegment<'_>> = code_segments(elf).collect();
+    let stubs = segments.iter().flat_map(|segment| calls::stubs(segment.code, segment.address, &slots));
     let stubs: Vec<u64> = stubs.take(SLOTS_MAX).collect();
-    code.iter().flat_map(|(base, code)| calls::with_key(code, *base, &stubs, &slots)).collect()
+    segments.iter().flat_map(|segment| calls::with_key(segment.code, segment.address, &stubs, &slots)).collect()
 }
 
 /// The words by which the image reaches the function, once it is linked.
@@ -59,15 +59,6 @@ fn slots(elf: &Elf<'_>) -> Option<Vec<u64>> {
     let relocations = elf.dynamic_relocations()?;
     let of_it = relocations.filter(|(_, relocation)| relocation.target() == RelocationTarget::Symbol(symbol));
     Some(of_it.map(|(address, _)| address).take(SLOTS_MAX).collect())
-}
-
-fn executable_segments<'data>(elf: &Elf<'data>) -> impl Iterator<Item = (u64, &'data [u8])> {
-    let data = elf.data();
-    elf.elf_program_headers().iter().filter_map(move |segment| {
-        let executable = segment.p_type(LittleEndian) == PT_LOAD && segment.p_flags(LittleEndian) & PF_X != 0;
-        let code = executable.then(|| segment.data(LittleEndian, data).ok())??;
-        Some((segment.p_vaddr(LittleEndian), code))
-    })
 }
 
 /// The calls in the functions of libssl.
@@ -83,9 +74,10 @@ fn in_executable(elf: &Elf<'_>) -> Vec<u64> {
     }
     let Some(function) = function else { return Vec::new() };
     let code = |range: &std::ops::Range<u64>| {
-        let (base, segment) = executable_segments(elf)
-            .find(|(base, code)| *base <= range.start && range.end - base <= code.len() as u64)?;
-        segment.get((range.start - base) as usize..(range.end - base) as usize)
+        code_segments(elf).find_map(|CodeSegment { address, code, .. }| {
+            let (begin, end) = (range.start.checked_sub(address)?, range.end.checked_sub(address)?);
+            code.get(begin as usize..end as usize)
+        })
     };
     let calls = changes.iter().filter_map(|range| Some(calls::with_key(code(range)?, range.start, &[function], &[])));
     calls.flatten().collect()
