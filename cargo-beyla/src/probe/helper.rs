@@ -225,6 +225,10 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     hand_over(output, &programs, &unseen)?;
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
+    if !explained && !arguments.children {
+        // Its first calls may be those of many requests at once.
+        watch_spawns(runtime.as_ref().ok(), &mut programs);
+    }
 
     // System calls are watched until the process is known, by the first that it makes.
     let mut known = !arguments.attach;
@@ -234,6 +238,7 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
     // It may yet listen on a Unix socket, and nothing tells when it is done with that.
     let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
+    let mut calls = false;
     loop {
         let wait = if listening_since.is_some() { TICK } else { COUNT_EVERY };
         let stdin = io::stdin();
@@ -249,13 +254,13 @@ fn trace(arguments: &ProbeArguments, output: &mut std::fs::File) -> Result<(), H
         let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
         let (told_to_end, process_ended) = (is_ready(&waited_for[0]), is_ready(&waited_for[1]));
 
-        let Milestones { executed, listening, listening_unix, connects } = Milestones::take(&mut milestones);
-        if connects
-            && !explained
-            && let Ok(runtime) = &runtime
-        {
-            // What is not seen then are the tasks that other tasks spawn: their calls are counted as nobody's.
-            let _ = runtime.attach_probes(&mut programs);
+        let Milestones { executed, listening, listening_unix, connects, spawns } = Milestones::take(&mut milestones);
+        calls |= connects;
+        if connects && !explained {
+            watch_spawns(runtime.as_ref().ok(), &mut programs);
+        } else if spawns && !explained && !calls {
+            // It may go on for as long as it likes, but not at the cost of a trap each.
+            programs.detach_task_probes()?;
         }
         known |= executed;
         if executed && !process_ended {
@@ -302,6 +307,14 @@ fn open_process(pid: u32) -> Result<OwnedFd, HelperError> {
         .and_then(rustix::process::Pid::from_raw)
         .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
     rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).map_err(|errno| no_process(errno.into()))
+}
+
+/// Probes the functions at which tasks are spawned. Where that fails, those tasks are not seen, and the calls that they
+/// make are counted as nobody's.
+fn watch_spawns(runtime: Option<&AsyncRuntime>, programs: &mut Programs) {
+    if let Some(runtime) = runtime {
+        let _ = runtime.attach_probes(programs);
+    }
 }
 
 /// Probes the runtime's functions, or says why not.
@@ -354,6 +367,8 @@ struct Milestones {
     listening_unix: bool,
     /// The process has opened a connection itself, for the first time.
     connects: bool,
+    /// It has spawned many tasks.
+    spawns: bool,
 }
 
 impl Milestones {
@@ -367,6 +382,7 @@ impl Milestones {
                     milestones.listening_unix |= matches!(listen.local, Endpoint::Unix(_));
                 }
                 Ok(Some((Event::Open(_), _))) => milestones.connects = true,
+                Ok(Some((Event::Spawned(_), _))) => milestones.spawns = true,
                 _ => {}
             }
         }

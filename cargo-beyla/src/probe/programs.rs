@@ -13,6 +13,7 @@ use zerocopy::IntoBytes;
 use super::executable::TaskIdPlace;
 use super::kernel_layout::{KernelLayout, LayoutError};
 use super::request::ProbeArguments;
+use super::runtime_probes::Attached;
 use crate::config::capture::Capture;
 use crate::launch::user::{invoking_uid, permitted_capabilities};
 
@@ -87,6 +88,8 @@ pub struct Programs {
     /// Those of them that are attached from the beginning to the end.
     wanted: Vec<&'static str>,
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
+    /// The probes on the async runtime that are in place.
+    pub(super) task_probes: Vec<Attached>,
     socket: bool,
     registers: bool,
 }
@@ -149,7 +152,7 @@ impl Programs {
         // What takes the verifier longest is begun first.
         let loaded: Vec<&'static str> = SYSTEM_CALLS.iter().chain(&wanted).copied().collect();
         let registers = settings.user_registers != 0;
-        let mut programs = Self { ebpf, loaded, wanted, system_calls: None, socket, registers };
+        let mut programs = Self { ebpf, loaded, wanted, system_calls: None, task_probes: Vec::new(), socket, registers };
         programs.verify(&btf)?;
         Ok(programs)
     }

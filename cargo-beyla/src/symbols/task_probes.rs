@@ -13,8 +13,9 @@ use crate::probe::executable::TaskIdPlace;
 use crate::probe::task_probe::{ProbePoint, TaskProbe};
 
 /// The functions, by their names without hash. The first argument of each is the task's header; for
-/// [`ProbePoint::Spawned`], [`ProbePoint::Bound`] and [`ProbePoint::SpawnedBlocking`] the second argument is.
-const FUNCTIONS: [(&str, ProbePoint); 11] = [
+/// [`ProbePoint::Spawned`], [`ProbePoint::Bound`] and [`ProbePoint::SpawnedBlocking`] the second argument is. For
+/// [`ProbePoint::Signalled`] it is a waker.
+const FUNCTIONS: [(&str, ProbePoint); 14] = [
     ("tokio::runtime::task::state::State::transition_to_running", ProbePoint::Running),
     ("tokio::runtime::task::state::State::transition_to_idle", ProbePoint::Idle),
     ("tokio::runtime::task::state::State::transition_to_terminal", ProbePoint::Terminal),
@@ -25,11 +26,14 @@ const FUNCTIONS: [(&str, ProbePoint); 11] = [
         ProbePoint::Spawned,
     ),
     ("tokio::runtime::task::list::OwnedTasks<>::bind_inner", ProbePoint::Bound),
+    ("tokio::runtime::task::core::Header::set_owner_id", ProbePoint::Owned),
     ("tokio::runtime::blocking::pool::Spawner::spawn_task", ProbePoint::SpawnedBlocking),
     ("tokio::runtime::scheduler::defer::Defer::defer", ProbePoint::Deferred),
     // tokio before 1.29.
     ("tokio::runtime::defer::Defer::defer", ProbePoint::Deferred),
     (CALLS_DEFER, ProbePoint::Deferred),
+    ("tokio::sync::task::atomic_waker::AtomicWaker::wake", ProbePoint::Signalled),
+    ("futures_core::task::__internal::atomic_waker::AtomicWaker::wake", ProbePoint::Signalled),
 ];
 
 /// Calls `Defer::defer`, and is only probed where that has been inlined into it.
@@ -40,6 +44,11 @@ const NEEDED: [ProbePoint; 3] = [ProbePoint::Running, ProbePoint::Idle, ProbePoi
 
 /// As both schemes of mangling write `tokio::runtime`.
 const RUNTIME: &str = "5tokio7runtime";
+/// As both write the end of `AtomicWaker::wake`.
+const SIGNAL: &str = "11AtomicWaker4wake";
+
+/// What tells of a new task, the best first: every spawn passes the first, in the runtime of several threads all of them.
+const SPAWNS: [ProbePoint; 3] = [ProbePoint::Owned, ProbePoint::Bound, ProbePoint::Spawned];
 
 /// Where an executable tells of its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,14 +88,18 @@ fn find_in(image: &Image) -> TaskProbes {
              what it runs; build with strip = false",
         );
     }
-    let runtime = memmem::Finder::new(RUNTIME);
+    let (runtime, signal) = (memmem::Finder::new(RUNTIME), memmem::Finder::new(SIGNAL));
     // The last part of a name is enough to skip most of a runtime's thousands without demangling them.
     let marks = FUNCTIONS.map(|(name, point)| (name, point, memmem::Finder::new(last_segment(name))));
     let mut places = BTreeSet::new();
     let mut calls_defer = Vec::new();
     let mut has_runtime = false;
-    for (_, range, symbol) in functions::each(&elf).filter(|(_, _, symbol)| runtime.find(symbol).is_some()) {
-        has_runtime = true;
+    for (_, range, symbol) in functions::each(&elf) {
+        let is_of_runtime = runtime.find(symbol).is_some();
+        if !is_of_runtime && signal.find(symbol).is_none() {
+            continue;
+        }
+        has_runtime |= is_of_runtime;
         let mut candidates = marks.iter().filter(|(_, _, mark)| mark.find(symbol).is_some()).peekable();
         if candidates.peek().is_none() {
             continue;
@@ -111,11 +124,10 @@ fn find_in(image: &Image) -> TaskProbes {
     if !has_runtime {
         return unseen("no tokio in the executable: each request is followed on the thread that received it");
     }
-    // Every spawn passes both, in the runtime of several threads.
-    let binds = places.iter().any(|probe| probe.point == ProbePoint::Bound);
-    let spawns = places.iter().copied().filter(|probe| match probe.point {
-        ProbePoint::Spawned => !binds,
-        point => matches!(point, ProbePoint::Bound | ProbePoint::SpawnedBlocking),
+    let best = SPAWNS.into_iter().find(|best| places.iter().any(|probe| probe.point == *best));
+    places.retain(|probe| !SPAWNS.contains(&probe.point) || Some(probe.point) == best);
+    let spawns = places.iter().copied().filter(|probe| {
+        SPAWNS.contains(&probe.point) || probe.point == ProbePoint::SpawnedBlocking
     });
     let spawns = spawns.collect();
     if NEEDED.iter().any(|needed| !places.iter().any(|probe| probe.point == *needed)) {
@@ -162,13 +174,17 @@ mod tests {
         assert_eq!(unseen, None);
         assert!(matches!(ids[..], [TaskIdPlace::At(_)]), "{ids:?}");
         let count = |point: ProbePoint| places.iter().filter(|probe| probe.point == point).count();
-        // One in each kind of runtime that is linked.
-        let bound = count(ProbePoint::Bound);
-        assert!((1..=2).contains(&bound), "{places:?}");
-        assert_eq!(spawns.len(), bound + count(ProbePoint::SpawnedBlocking));
-        for point in FUNCTIONS.map(|(_, point)| point).into_iter().filter(|point| *point != ProbePoint::Bound) {
-            let expected = if point == ProbePoint::Woken { 2 } else { 1 };
-            assert_eq!(count(point), expected, "{point:?}");
+        // A debug build has the one function that every spawn passes, and the others say nothing more.
+        assert_eq!(spawns.len(), count(ProbePoint::Owned) + count(ProbePoint::SpawnedBlocking));
+        for point in FUNCTIONS.map(|(_, point)| point) {
+            let expected = match point {
+                ProbePoint::Bound | ProbePoint::Spawned => 0..=0,
+                ProbePoint::Woken => 2..=2,
+                // tokio's own, and that of futures where it is linked.
+                ProbePoint::Signalled => 1..=2,
+                _ => 1..=1,
+            };
+            assert!(expected.contains(&count(point)), "{point:?}: {}", count(point));
         }
     }
 
