@@ -152,7 +152,8 @@ impl Programs {
         // What takes the verifier longest is begun first.
         let loaded: Vec<&'static str> = SYSTEM_CALLS.iter().chain(&wanted).copied().collect();
         let registers = settings.user_registers != 0;
-        let mut programs = Self { ebpf, loaded, wanted, system_calls: None, task_probes: Vec::new(), socket, registers };
+        let mut programs =
+            Self { ebpf, loaded, wanted, system_calls: None, task_probes: Vec::new(), socket, registers };
         programs.verify(&btf)?;
         Ok(programs)
     }

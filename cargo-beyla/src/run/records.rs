@@ -27,6 +27,8 @@ pub(crate) struct Records {
     busy: bool,
     helper_ended: bool,
     symbolization: Option<Symbolization>,
+    /// Why tasks that other tasks spawn are not seen, in a sentence.
+    spawns_unseen: Option<&'static str>,
     /// Where the paths of executed programs begin that are relative.
     folders: Vec<PathBuf>,
     recording: Recording<PatientWriter>,
@@ -66,7 +68,13 @@ impl Records {
         folders: Vec<PathBuf>,
     ) -> Self {
         let recording = Recording { recorder, failure: None };
-        Self { helper, ring, busy: false, helper_ended: false, symbolization, folders, recording }
+        let (busy, helper_ended, spawns_unseen) = (false, false, None);
+        Self { helper, ring, busy, helper_ended, symbolization, spawns_unseen, folders, recording }
+    }
+
+    /// The same, where tasks that other tasks spawn are not seen for this reason.
+    pub(crate) fn with_spawns_unseen(self, spawns_unseen: Option<&'static str>) -> Self {
+        Self { spawns_unseen, ..self }
     }
 
     /// Emits what comes before the first record.
@@ -74,6 +82,9 @@ impl Records {
         if let Some(symbolization) = self.symbolization.take() {
             self.emit(trace, &symbolization.beginning());
             self.symbolization = Some(symbolization);
+        }
+        if let Some(reason) = self.spawns_unseen {
+            self.emit(trace, &Event::SpawnsUnseen(reason));
         }
     }
 

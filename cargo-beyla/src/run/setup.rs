@@ -146,7 +146,7 @@ impl RunOptions<'_> {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs { expected, mut unseen, executables: _ } = programs;
+        let Programs { expected, mut unseen, spawns_unseen, executables: _ } = programs;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -171,7 +171,7 @@ impl RunOptions<'_> {
         let recorder = |file: &OutputFile| Recorder::new(file.name(), file.begin_recording()?, &info);
         let recorder = outputs.record.as_ref().map(recorder).transpose()?;
         let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
-        let records = Records::new(helper, ring, symbolization, recorder, folders);
+        let records = Records::new(helper, ring, symbolization, recorder, folders).with_spawns_unseen(spawns_unseen);
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;
         let observers = Observers::new(settings, &info, exporter, samples)?;
         Ok(Begun { run: RunState::new(trace, records, signals, observers, status), info })
@@ -208,6 +208,8 @@ struct Programs {
     expected: Vec<(PathBuf, PathBuf)>,
     /// Why tasks cannot be told apart, in sentences.
     unseen: Vec<String>,
+    /// Why tasks that other tasks spawn are not seen, in a sentence.
+    spawns_unseen: Option<&'static str>,
 }
 
 impl Programs {
@@ -241,7 +243,8 @@ impl Programs {
 
     /// Adds the functions of a program; returns why it has none.
     fn add(&mut self, explained: bool, path: PathBuf) -> Option<String> {
-        let TaskProbes { places, spawns, ids, unseen } = task_probes::find(&path);
+        let TaskProbes { places, spawns, ids, unseen, spawns_unseen } = task_probes::find(&path);
+        self.spawns_unseen = self.spawns_unseen.or(spawns_unseen);
         let places = if explained { places } else { spawns };
         if places.is_empty() && ids.is_empty() {
             return unseen;

@@ -369,8 +369,12 @@ impl Attribution {
     /// A task that a thread polls wakes another.
     fn woken(&mut self, thread: u32, task: u64) -> Option<ToJudge> {
         let polled = self.wakes.polled(thread)?;
-        self.wakes.learns(thread, polled, task);
         let woken = TaskKey::of_address(task);
+        if self.tasks.works_for(woken).is_some_and(|woken| woken.is_sure) {
+            self.wakes.passes(thread);
+        } else {
+            self.wakes.learns(thread, polled, task);
+        }
         let waker = self.tasks.works_for(TaskKey::of_address(polled));
         if let Some(WorksFor { request, .. }) = waker {
             self.tasks.asked(woken);
@@ -421,7 +425,9 @@ impl Attribution {
 
     /// Whether the wakes to come may tell whose call it is whose answer a thread has read.
     pub(crate) fn awaits_wakes(&self, start: &CallStart, thread: u32) -> bool {
-        start.own.is_none() && (start.is_driven || !start.candidates.is_empty() || start.asked.is_known()) && self.wakes.polled(thread).is_some()
+        start.own.is_none()
+            && (start.is_driven || !start.candidates.is_empty() || start.asked.is_known())
+            && self.wakes.polled(thread).is_some()
     }
 
     /// Whether the last wake of a thread has told whose call this is, the only one whose answer it has read.

@@ -108,8 +108,8 @@ impl Orders {
         self.drivers.iter().find_map(is_its)
     }
 
-    /// A thread, which polls one task, wakes another: that is the receiver of the channel which it has just signalled, or
-    /// the driver to which a dispatcher hands calls.
+    /// A thread, which polls one task, wakes another that works for no request: that is the receiver of the channel which
+    /// it has just signalled, or the driver to which a dispatcher hands calls.
     pub(super) fn wakes(&mut self, thread: u32, polled: u64, task: u64) {
         let queue = match self.signalled.remove(&thread) {
             Some(channel) => channel,
@@ -138,11 +138,11 @@ impl Orders {
 
     /// The poll of a driver is over that began at a moment in nanoseconds. It has taken all that a channel held then.
     pub(super) fn poll_ends(&mut self, driver: u64, begin_ns: u64) {
-        let Some(queue) = self.drivers.get(&driver).and_then(|driver| self.queues.get_mut(&driver.queue)) else { return };
-        let is_old =
-            |message: &mut Message| message.at_ns < begin_ns && matches!(message.reply, Reply::Request { .. });
+        let Some(queue) = self.drivers.get(&driver).and_then(|driver| self.queues.get_mut(&driver.queue)) else {
+            return;
+        };
+        let is_old = |message: &mut Message| message.at_ns < begin_ns && matches!(message.reply, Reply::Request { .. });
         while queue.messages.pop_front_if(is_old).is_some() {}
-        queue.early.clear();
     }
 
     /// A task begins, whatever the last one with its address was.
