@@ -15,6 +15,7 @@ use cargo_beyla_events::{
 };
 
 use crate::fields::setting;
+use crate::target::Word;
 use crate::{output, process_tree, target, task_at_hand, threads};
 
 /// Of tokio's `Header`: the state, the link of a queue, and then the table of functions.
@@ -23,6 +24,13 @@ const VTABLE: u64 = 16;
 const VTABLE_SCHEDULER: u64 = 64;
 /// More than the offset of an id.
 const TASK_MAX: u64 = 4096;
+
+/// The helper hears of this spawn: if nothing has made a call by then, spawns are of no interest.
+const SPAWNS_MAX: u64 = 4096;
+
+/// About how many tasks have been spawned.
+#[unsafe(no_mangle)]
+static SPAWNS: Word = Word::new();
 
 /// The tables of functions that were told of.
 #[map]
@@ -71,20 +79,26 @@ pub fn task_woken(context: ProbeContext) -> u32 {
 /// `Handle::schedule_option_task_without_yield`: a new task, the second argument.
 #[uprobe]
 pub fn task_spawned(context: ProbeContext) -> u32 {
-    let Some(task) = argument(&context, 1) else { return 0 };
-    if setting!(explain) != 0 {
-        record(task::SPAWNED, task, 0, output::now());
-    } else {
-        tell_spawned(task, 0);
-    }
-    0
+    spawned(argument(&context, 1), task::SPAWNED)
 }
 
 /// `OwnedTasks::bind_inner`: a new task, the second argument.
 #[uprobe]
 pub fn task_bound(context: ProbeContext) -> u32 {
-    if let Some(task) = argument(&context, 1) {
-        tell_spawned(task, 0);
+    spawned(argument(&context, 1), task::SPAWNED)
+}
+
+/// `Header::set_owner_id`: a new task, in a runtime or in a `LocalSet`.
+#[uprobe]
+pub fn task_owned(context: ProbeContext) -> u32 {
+    spawned(argument(&context, 0), task::SPAWNED)
+}
+
+/// `AtomicWaker::wake`: something was put into a channel. The first argument is the waker of its receiver.
+#[uprobe]
+pub fn channel_signalled(context: ProbeContext) -> u32 {
+    if let Some(waker) = argument(&context, 0) {
+        record(task::SIGNALLED, waker, 0, output::now());
     }
     0
 }
@@ -92,12 +106,7 @@ pub fn task_bound(context: ProbeContext) -> u32 {
 /// `Spawner::spawn_task`: a new task of the blocking pool, the second argument.
 #[uprobe]
 pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
-    let Some(task) = argument(&context, 1) else { return 0 };
-    if setting!(explain) != 0 {
-        record(task::SPAWNED_BLOCKING, task, 0, output::now());
-    }
-    tell_spawned(task, SPAWNED_BLOCKING);
-    0
+    spawned(argument(&context, 1), task::SPAWNED_BLOCKING)
 }
 
 /// `Defer::defer`: the task that the thread polls gives way to others.
@@ -122,6 +131,17 @@ fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
     context.arg(index)
 }
 
+/// A task is new: told by its address with `--explain`, and by its id always.
+#[inline(always)]
+fn spawned(task: Option<u64>, what: u16) -> u32 {
+    let Some(task) = task else { return 0 };
+    if setting!(explain) != 0 {
+        record(what, task, 0, output::now());
+    }
+    tell_spawned(task, if what == task::SPAWNED_BLOCKING { SPAWNED_BLOCKING } else { 0 });
+    0
+}
+
 #[inline(always)]
 fn tell_spawned(task: u64, flags: u16) {
     let Some(child) = id(task) else { return };
@@ -134,6 +154,11 @@ fn tell_spawned(task: u64, flags: u16) {
         process: process_tree::current(),
     };
     output::frequent((&raw const spawned).cast(), size_of::<Spawned>() as u64);
+    let count = SPAWNS.load().wrapping_add(1);
+    SPAWNS.store(count);
+    if count == SPAWNS_MAX {
+        output::for_helper((&raw const spawned).cast(), size_of::<Spawned>() as u64);
+    }
 }
 
 /// The id of a task: its table of functions says where it stands. Tokio 1.23.

@@ -159,6 +159,7 @@ pub fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summary {
         calls: Vec::new(),
         call_summaries: Vec::new(),
         unseen: Unseen::default(),
+        spawns_unseen: String::new(),
         explained: None,
         tests: Vec::new(),
     }

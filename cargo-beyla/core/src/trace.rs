@@ -83,6 +83,8 @@ pub struct Trace {
     stopping_ns: u64,
     /// For how long everything that is traced was stopped, as by ^Z, in nanoseconds.
     paused_ns: u64,
+    /// Why spawns are not seen.
+    spawns_unseen: String,
     lost: Lost,
     block_threshold: Duration,
     architecture: Architecture,
@@ -115,6 +117,7 @@ impl Trace {
             listening: Vec::new(),
             stopping_ns: u64::MAX,
             paused_ns: 0,
+            spawns_unseen: String::new(),
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
             architecture: settings.architecture,
@@ -190,6 +193,7 @@ impl Trace {
                 let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
                 self.state.runtime.get_or_insert_with(new).unseen(unseen);
             }
+            Event::SpawnsUnseen(reason) => (*reason).clone_into(&mut self.spawns_unseen),
             Event::Task(change) => {
                 if self.state.client_connections > 0 {
                     self.state.task(change);
@@ -343,6 +347,7 @@ impl Trace {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),
             paused_ns: self.paused_ns,
+            spawns_unseen: self.spawns_unseen,
             total: statistics.total(),
             routes: statistics.into_summaries(),
             requests: requests_kept,

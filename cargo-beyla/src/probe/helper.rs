@@ -178,6 +178,10 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
     tell_failures(output, &unread)?;
+    if !explained && !arguments.children {
+        // Its first calls may be those of many requests at once.
+        watch_spawns(runtime.as_ref().ok(), &mut programs);
+    }
 
     // System calls are watched until the process is known, by the first that it makes.
     let mut known = !arguments.attach;
@@ -187,6 +191,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     // It may yet listen on a Unix socket, and nothing tells when it is done with that.
     let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
+    let mut calls = false;
     loop {
         let most = if listening_since.is_some() { TICK } else { COUNT_EVERY };
         let Awaited { asked, process_ended } = wait(&requests, &process, &milestones, most)?;
@@ -199,13 +204,13 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
             }
         }
 
-        let Milestones { executed, listening, listening_unix, connects } = Milestones::take(&mut milestones);
-        if connects
-            && !explained
-            && let Ok(runtime) = &runtime
-        {
-            // What is not seen then are the tasks that other tasks spawn: their calls are counted as nobody's.
-            let _ = runtime.attach_probes(&mut programs);
+        let Milestones { executed, listening, listening_unix, connects, spawns } = Milestones::take(&mut milestones);
+        calls |= connects;
+        if connects && !explained {
+            watch_spawns(runtime.as_ref().ok(), &mut programs);
+        } else if spawns && !explained && !calls {
+            // It may go on for as long as it likes, but not at the cost of a trap each.
+            programs.detach_task_probes()?;
         }
         known |= executed;
         if executed && !process_ended {
@@ -271,6 +276,14 @@ fn wait(
     }
     let is_ready = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
     Ok(Awaited { asked: asked || is_ready(&waited_for[0]), process_ended: is_ready(&waited_for[1]) })
+}
+
+/// Probes the functions at which tasks are spawned. Where that fails, those tasks are not seen, and the calls that they
+/// make are counted as nobody's.
+fn watch_spawns(runtime: Option<&AsyncRuntime>, programs: &mut Programs) {
+    if let Some(runtime) = runtime {
+        let _ = runtime.attach_probes(programs);
+    }
 }
 
 /// Probes the runtime's functions, or says why not.
@@ -349,6 +362,8 @@ struct Milestones {
     listening_unix: bool,
     /// The process has opened a connection itself, for the first time.
     connects: bool,
+    /// It has spawned many tasks.
+    spawns: bool,
 }
 
 impl Milestones {
@@ -362,6 +377,7 @@ impl Milestones {
                     milestones.listening_unix |= matches!(listen.local, Endpoint::Unix(_));
                 }
                 Ok(Some((Event::Open(_), _))) => milestones.connects = true,
+                Ok(Some((Event::Spawned(_), _))) => milestones.spawns = true,
                 _ => {}
             }
         }

@@ -15,6 +15,7 @@ use zerocopy::IntoBytes;
 use super::executable::TaskIdPlace;
 use super::kernel_layout::{KernelLayout, LayoutError};
 use super::request::ProbeArguments;
+use super::runtime_probes::Attached;
 use crate::config::capture::Capture;
 use crate::launch::user::{invoking_uid, permitted_capabilities};
 
@@ -91,6 +92,8 @@ pub struct Programs {
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
     /// The probes on functions that set up keys which are for one process each, the oldest first.
     pub(super) key_probes: VecDeque<(&'static str, UProbeLinkId)>,
+    /// The probes on the async runtime that are in place.
+    pub(super) task_probes: Vec<Attached>,
     socket: bool,
     registers: bool,
 }
@@ -154,8 +157,16 @@ impl Programs {
         // What takes the verifier longest is begun first.
         let loaded: Vec<&'static str> = SYSTEM_CALLS.iter().chain(&wanted).copied().collect();
         let registers = settings.user_registers != 0;
-        let mut programs =
-            Self { ebpf, loaded, wanted, system_calls: None, key_probes: VecDeque::new(), socket, registers };
+        let mut programs = Self {
+            ebpf,
+            loaded,
+            wanted,
+            system_calls: None,
+            key_probes: VecDeque::new(),
+            task_probes: Vec::new(),
+            socket,
+            registers,
+        };
         programs.verify(&btf)?;
         Ok(programs)
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
 use aya::programs::{PerfEvent, Program, ProgramError, UProbe};
 
 use super::executable::Executable;
@@ -30,15 +30,18 @@ impl Programs {
         Ok(())
     }
 
-    /// Puts probes on functions in executables, for all that execute them.
+    /// Puts probes on functions in executables, for all that execute them, if that is not done.
     pub(super) fn attach_task_probes(
         &mut self,
         executables: &[Executable],
         probes: &[TaskProbe],
     ) -> Result<(), ProgramsError> {
+        if !self.task_probes.is_empty() {
+            return Ok(());
+        }
         let paths: Vec<PathBuf> = executables.iter().map(Executable::path).collect();
         // Attached one after the other they take some tens of milliseconds each.
-        std::thread::scope(|threads| {
+        let attached: Vec<Result<_, ProgramsError>> = std::thread::scope(|threads| {
             let mut attaching = Vec::new();
             for (name, program) in self.ebpf.programs_mut() {
                 let probes = probes.iter().filter(|probe| probe.point.program() == name);
@@ -53,18 +56,39 @@ impl Programs {
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|_| Err(ended_early("attaches probes"))));
             attached.collect()
-        })
+        });
+        for links in attached {
+            self.task_probes.push(links?);
+        }
+        Ok(())
+    }
+
+    /// Takes them out.
+    pub(super) fn detach_task_probes(&mut self) -> Result<(), ProgramsError> {
+        for (name, links) in std::mem::take(&mut self.task_probes) {
+            let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };
+            let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+            let program: &mut UProbe = program.try_into().map_err(failed)?;
+            for link in links {
+                program.detach(link).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn attach_one(name: &'static str, program: &mut Program, places: &[(&Path, u64)]) -> Result<(), ProgramsError> {
+/// The probes of one program.
+pub(super) type Attached = (&'static str, Vec<UProbeLinkId>);
+
+fn attach_one(name: &'static str, program: &mut Program, places: &[(&Path, u64)]) -> Result<Attached, ProgramsError> {
     let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };
     let program: &mut UProbe = program.try_into().map_err(failed)?;
-    program.load().map_err(failed)?;
-    for &(path, offset) in places {
-        program
-            .attach(UProbeAttachLocation::AbsoluteOffset(offset), path, UProbeScope::AllProcesses)
-            .map_err(failed)?;
+    if program.fd().is_err() {
+        program.load().map_err(failed)?;
     }
-    Ok(())
+    let attach = |&(path, offset): &(&Path, u64)| {
+        program.attach(UProbeAttachLocation::AbsoluteOffset(offset), path, UProbeScope::AllProcesses)
+    };
+    let links = places.iter().map(attach).collect::<Result<_, _>>().map_err(failed)?;
+    Ok((name, links))
 }

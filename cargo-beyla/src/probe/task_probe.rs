@@ -21,22 +21,28 @@ pub enum ProbePoint {
     Spawned,
     /// It is new, in a runtime of one thread or of several.
     Bound,
+    /// It is new, in a runtime or in a `LocalSet`.
+    Owned,
     /// It is new, and one of the blocking pool.
     SpawnedBlocking,
     /// It gives way: its runtime will wake it when nothing else is left to do.
     Deferred,
+    /// No task: something was put into a channel.
+    Signalled,
 }
 
 impl ProbePoint {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Running,
         Self::Idle,
         Self::Terminal,
         Self::Woken,
         Self::Spawned,
         Self::Bound,
+        Self::Owned,
         Self::SpawnedBlocking,
         Self::Deferred,
+        Self::Signalled,
     ];
 
     /// The kernel program for it.
@@ -48,8 +54,10 @@ impl ProbePoint {
             Self::Woken => "task_woken",
             Self::Spawned => "task_spawned",
             Self::Bound => "task_bound",
+            Self::Owned => "task_owned",
             Self::SpawnedBlocking => "task_spawned_blocking",
             Self::Deferred => "task_deferred",
+            Self::Signalled => "channel_signalled",
         }
     }
 }

@@ -155,8 +155,10 @@ fn of_calls(summary: &Summary) -> Vec<String> {
             let more = if summary.explained.is_some() { "" } else { " --explain tells more of them." };
             format!(
                 "{} under no request: of some it is not known which request made them, and tasks beside the requests \
-                 make others.{more}",
-                if number == 1 { "1 call is".into() } else { format!("{} calls are", count(number)) }
+                 make others.{more}{}{}",
+                if number == 1 { "1 call is".into() } else { format!("{} calls are", count(number)) },
+                if summary.spawns_unseen.is_empty() { "" } else { " " },
+                summary.spawns_unseen
             )
         }),
         (summary.totals.calls_not_kept, &|number| {

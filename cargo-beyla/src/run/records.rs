@@ -33,6 +33,8 @@ pub(crate) struct Records {
     libraries: Option<TlsLibraries>,
     /// Whether this process holds keys of others.
     holds_keys: bool,
+    /// Why tasks that other tasks spawn are not seen, in a sentence.
+    spawns_unseen: Option<&'static str>,
     /// Where the paths of executed programs begin that are relative.
     folders: Vec<PathBuf>,
     recording: Recording<PatientWriter>,
@@ -81,9 +83,15 @@ impl Records {
             symbolization,
             libraries,
             holds_keys: false,
+            spawns_unseen: None,
             folders,
             recording,
         }
+    }
+
+    /// The same, where tasks that other tasks spawn are not seen for this reason.
+    pub(crate) fn with_spawns_unseen(self, spawns_unseen: Option<&'static str>) -> Self {
+        Self { spawns_unseen, ..self }
     }
 
     /// Emits what comes before the first record.
@@ -91,6 +99,9 @@ impl Records {
         if let Some(symbolization) = self.symbolization.take() {
             self.emit(trace, &symbolization.beginning());
             self.symbolization = Some(symbolization);
+        }
+        if let Some(reason) = self.spawns_unseen {
+            self.emit(trace, &Event::SpawnsUnseen(reason));
         }
     }
 

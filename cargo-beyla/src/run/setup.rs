@@ -157,7 +157,7 @@ impl RunOptions<'_> {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs { expected, mut unseen, libraries, executables: _ } = programs;
+        let Programs { expected, mut unseen, libraries, spawns_unseen, executables: _ } = programs;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -182,7 +182,8 @@ impl RunOptions<'_> {
         let recorder = |file: &OutputFile| Recorder::new(file.name(), file.begin_recording()?, &info);
         let recorder = outputs.record.as_ref().map(recorder).transpose()?;
         let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
-        let records = Records::new(helper, ring, symbolization, recorder, folders, libraries);
+        let records =
+            Records::new(helper, ring, symbolization, recorder, folders, libraries).with_spawns_unseen(spawns_unseen);
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;
         let observers = Observers::new(settings, &info, exporter, samples)?;
         Ok(Begun { run: RunState::new(trace, records, signals, observers, status), info })
@@ -229,6 +230,8 @@ struct Programs {
     unseen: Vec<String>,
     /// Absent where TLS is not read.
     libraries: Option<TlsLibraries>,
+    /// Why tasks that other tasks spawn are not seen, in a sentence.
+    spawns_unseen: Option<&'static str>,
 }
 
 impl Programs {
@@ -292,7 +295,8 @@ impl Programs {
         {
             self.add_keys(path.clone(), None);
         }
-        let TaskProbes { places, spawns, ids, unseen } = task_probes::find(&path);
+        let TaskProbes { places, spawns, ids, unseen, spawns_unseen } = task_probes::find(&path);
+        self.spawns_unseen = self.spawns_unseen.or(spawns_unseen);
         let places = if wanted.explained { places } else { spawns };
         if places.is_empty() && ids.is_empty() {
             return unseen;

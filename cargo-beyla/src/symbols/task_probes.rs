@@ -13,8 +13,9 @@ use crate::probe::executable::TaskIdPlace;
 use crate::probe::task_probe::{ProbePoint, TaskProbe};
 
 /// The functions, by their names without hash. The first argument of each is the task's header; for
-/// [`ProbePoint::Spawned`], [`ProbePoint::Bound`] and [`ProbePoint::SpawnedBlocking`] the second argument is.
-const FUNCTIONS: [(&str, ProbePoint); 11] = [
+/// [`ProbePoint::Spawned`], [`ProbePoint::Bound`] and [`ProbePoint::SpawnedBlocking`] the second argument is. For
+/// [`ProbePoint::Signalled`] it is a waker.
+const FUNCTIONS: [(&str, ProbePoint); 14] = [
     ("tokio::runtime::task::state::State::transition_to_running", ProbePoint::Running),
     ("tokio::runtime::task::state::State::transition_to_idle", ProbePoint::Idle),
     ("tokio::runtime::task::state::State::transition_to_terminal", ProbePoint::Terminal),
@@ -25,11 +26,14 @@ const FUNCTIONS: [(&str, ProbePoint); 11] = [
         ProbePoint::Spawned,
     ),
     ("tokio::runtime::task::list::OwnedTasks<>::bind_inner", ProbePoint::Bound),
+    ("tokio::runtime::task::core::Header::set_owner_id", ProbePoint::Owned),
     ("tokio::runtime::blocking::pool::Spawner::spawn_task", ProbePoint::SpawnedBlocking),
     ("tokio::runtime::scheduler::defer::Defer::defer", ProbePoint::Deferred),
     // tokio before 1.29.
     ("tokio::runtime::defer::Defer::defer", ProbePoint::Deferred),
     (CALLS_DEFER, ProbePoint::Deferred),
+    ("tokio::sync::task::atomic_waker::AtomicWaker::wake", ProbePoint::Signalled),
+    ("futures_core::task::__internal::atomic_waker::AtomicWaker::wake", ProbePoint::Signalled),
 ];
 
 /// Calls `Defer::defer`, and is only probed where that has been inlined into it.
@@ -40,6 +44,14 @@ const NEEDED: [ProbePoint; 3] = [ProbePoint::Running, ProbePoint::Idle, ProbePoi
 
 /// As both schemes of mangling write `tokio::runtime`.
 const RUNTIME: &str = "5tokio7runtime";
+/// As both write the end of `AtomicWaker::wake`.
+const SIGNAL: &str = "11AtomicWaker4wake";
+
+/// What tells of a new task, the best first: every spawn passes the first, in the runtime of several threads all of them.
+const SPAWNS: [ProbePoint; 3] = [ProbePoint::Owned, ProbePoint::Bound, ProbePoint::Spawned];
+
+/// As both write a function that is there if the executable has a `LocalSet`.
+const LOCAL_SET: &str = "4task5local6Shared8schedule";
 
 /// Where an executable tells of its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +65,8 @@ pub struct TaskProbes {
     pub ids: Vec<TaskIdPlace>,
     /// Why they cannot be told apart, in a sentence, with the cure if there is one.
     pub unseen: Option<String>,
+    /// Why tasks that other tasks spawn are not seen, or not all of them, in a sentence.
+    pub spawns_unseen: Option<&'static str>,
 }
 
 /// Looks them up in the executable's table of symbols.
@@ -74,19 +88,28 @@ fn find_in(image: &Image) -> TaskProbes {
         );
     };
     if elf.elf_symbol_table().is_empty() {
-        return unseen(
+        let unseen = unseen(
             "the executable has no symbols (strip), so tokio's tasks cannot be told apart: each thread stands for \
              what it runs; build with strip = false",
         );
+        let spawns_unseen =
+            Some("Tasks that requests spawn are not seen, as the executable has no symbols: build with strip = false.");
+        return TaskProbes { spawns_unseen, ..unseen };
     }
-    let runtime = memmem::Finder::new(RUNTIME);
+    let (runtime, signal) = (memmem::Finder::new(RUNTIME), memmem::Finder::new(SIGNAL));
     // The last part of a name is enough to skip most of a runtime's thousands without demangling them.
     let marks = FUNCTIONS.map(|(name, point)| (name, point, memmem::Finder::new(last_segment(name))));
     let mut places = BTreeSet::new();
     let mut calls_defer = Vec::new();
-    let mut has_runtime = false;
-    for (_, range, symbol) in functions::each(&elf).filter(|(_, _, symbol)| runtime.find(symbol).is_some()) {
-        has_runtime = true;
+    let local_set = memmem::Finder::new(LOCAL_SET);
+    let (mut has_runtime, mut has_local_set) = (false, false);
+    for (_, range, symbol) in functions::each(&elf) {
+        let is_of_runtime = runtime.find(symbol).is_some();
+        if !is_of_runtime && signal.find(symbol).is_none() {
+            has_local_set = has_local_set || local_set.find(symbol).is_some();
+            continue;
+        }
+        has_runtime |= is_of_runtime;
         let mut candidates = marks.iter().filter(|(_, _, mark)| mark.find(symbol).is_some()).peekable();
         if candidates.peek().is_none() {
             continue;
@@ -111,21 +134,30 @@ fn find_in(image: &Image) -> TaskProbes {
     if !has_runtime {
         return unseen("no tokio in the executable: each request is followed on the thread that received it");
     }
-    // Every spawn passes both, in the runtime of several threads.
-    let binds = places.iter().any(|probe| probe.point == ProbePoint::Bound);
-    let spawns = places.iter().copied().filter(|probe| match probe.point {
-        ProbePoint::Spawned => !binds,
-        point => matches!(point, ProbePoint::Bound | ProbePoint::SpawnedBlocking),
-    });
-    let spawns = spawns.collect();
+    let best = SPAWNS.into_iter().find(|best| places.iter().any(|probe| probe.point == *best));
+    places.retain(|probe| !SPAWNS.contains(&probe.point) || Some(probe.point) == best);
+    let spawns = places
+        .iter()
+        .copied()
+        .filter(|probe| SPAWNS.contains(&probe.point) || probe.point == ProbePoint::SpawnedBlocking);
+    let spawns: Vec<TaskProbe> = spawns.collect();
+    let spawns_unseen = match best {
+        None => Some(
+            "Tasks that requests spawn are not seen, as tokio's functions have been inlined (LTO): build with lto = false.",
+        ),
+        Some(best) if has_local_set && best != ProbePoint::Owned => Some(
+            "Tasks on a LocalSet (spawn_local, actix_web::rt::spawn) are seen in builds without optimisation only.",
+        ),
+        Some(_) => None,
+    };
     if NEEDED.iter().any(|needed| !places.iter().any(|probe| probe.point == *needed)) {
         let unseen = unseen(
             "tokio's functions have been inlined (LTO), so its tasks cannot be told apart: each thread stands for what \
              it runs; build with lto = false",
         );
-        return TaskProbes { spawns, ..unseen };
+        return TaskProbes { spawns, spawns_unseen, ..unseen };
     }
-    TaskProbes { places: places.into_iter().collect(), spawns, ..TaskProbes::default() }
+    TaskProbes { places: places.into_iter().collect(), spawns, spawns_unseen, ..TaskProbes::default() }
 }
 
 fn last_segment(name: &str) -> &str {
@@ -158,17 +190,21 @@ mod tests {
 
     #[test]
     fn each_function_of_tokios_is_found_in_an_executable() {
-        let TaskProbes { places, spawns, ids, unseen } = find(&own_executable());
-        assert_eq!(unseen, None);
+        let TaskProbes { places, spawns, ids, unseen, spawns_unseen } = find(&own_executable());
+        assert_eq!((unseen, spawns_unseen), (None, None));
         assert!(matches!(ids[..], [TaskIdPlace::At(_)]), "{ids:?}");
         let count = |point: ProbePoint| places.iter().filter(|probe| probe.point == point).count();
-        // One in each kind of runtime that is linked.
-        let bound = count(ProbePoint::Bound);
-        assert!((1..=2).contains(&bound), "{places:?}");
-        assert_eq!(spawns.len(), bound + count(ProbePoint::SpawnedBlocking));
-        for point in FUNCTIONS.map(|(_, point)| point).into_iter().filter(|point| *point != ProbePoint::Bound) {
-            let expected = if point == ProbePoint::Woken { 2 } else { 1 };
-            assert_eq!(count(point), expected, "{point:?}");
+        // A debug build has the one function that every spawn passes, and the others say nothing more.
+        assert_eq!(spawns.len(), count(ProbePoint::Owned) + count(ProbePoint::SpawnedBlocking));
+        for point in FUNCTIONS.map(|(_, point)| point) {
+            let expected = match point {
+                ProbePoint::Bound | ProbePoint::Spawned => 0..=0,
+                ProbePoint::Woken => 2..=2,
+                // tokio's own, and that of futures where it is linked.
+                ProbePoint::Signalled => 1..=2,
+                _ => 1..=1,
+            };
+            assert!(expected.contains(&count(point)), "{point:?}: {}", count(point));
         }
     }
 
@@ -178,6 +214,7 @@ mod tests {
         assert!(said("/nonexistent/server").contains("could not be read"));
         assert!(said("/dev/null").contains("could not be read"));
         assert!(said("/bin/true").contains("strip = false"));
+        assert!(find(Path::new("/bin/true")).spawns_unseen.is_some_and(|reason| reason.contains("strip = false")));
         assert!(find_in_bytes(b"#!/bin/sh").unseen.unwrap_or_default().contains("no ELF"));
     }
 

@@ -33,6 +33,9 @@ pub mod task {
     pub const SPAWNED_BLOCKING: u16 = 6;
     /// It gives way: the thread that polls it wakes it later, when nothing else is left to do.
     pub const DEFERRED: u16 = 7;
+    /// The thread signals the receiver of a channel: [`super::TaskChange::task`] is the address of the `AtomicWaker`
+    /// that the channel has for it, and not a task.
+    pub const SIGNALLED: u16 = 8;
 }
 
 /// How a [`Stack`] came to be copied: its [`Header::flags`].

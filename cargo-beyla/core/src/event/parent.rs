@@ -11,6 +11,8 @@ pub(super) const STOPPING: u16 = 103;
 pub(super) const UNWOUND_STACK: u16 = 104;
 /// A header and a text in UTF-8.
 pub(super) const EXPLAINED: u16 = 107;
+/// A header and a text in UTF-8.
+pub(super) const SPAWNS_UNSEEN: u16 = 110;
 /// [`PausedRecord`]
 pub(super) const PAUSED: u16 = 120;
 

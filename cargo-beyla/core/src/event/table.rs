@@ -75,6 +75,8 @@ pub enum Event<'a> {
     TaskType(TaskType<'a>),
     /// The run is one with `--explain`; what that cannot see, if anything. Comes before the process begins.
     Explained(&'a str),
+    /// Why tasks that other tasks spawn are not seen, or not all of them. Comes before the process begins.
+    SpawnsUnseen(&'a str),
     /// A test begins.
     TestStarted(TestStarted<'a>),
     /// A test ended.
@@ -138,6 +140,7 @@ table! {
     names::STACK_FRAMES => StackFrames,
     names::TASK_TYPE => TaskType,
     parent::EXPLAINED => Explained,
+    parent::SPAWNS_UNSEEN => SpawnsUnseen,
     test_run::TEST_STARTED => TestStarted,
     test_run::TEST_ENDED => TestEnded,
     parent::PAUSED => Paused,

@@ -69,6 +69,11 @@ impl EventBuilder {
         self.task(task::WOKEN, task, 0)
     }
 
+    /// A message is put into the channel whose receiver has this waker.
+    pub(crate) fn signalled(&mut self, waker: u64) -> &mut Self {
+        self.task(task::SIGNALLED, waker, 0)
+    }
+
     /// The task gives way in the poll that goes on.
     pub(crate) fn deferred(&mut self, task: u64) -> &mut Self {
         self.task(task::DEFERRED, task, 0)

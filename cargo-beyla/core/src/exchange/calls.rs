@@ -321,6 +321,10 @@ impl Messages for CallSink<'_> {
         self.begin(stream, asked);
     }
 
+    fn aside(&mut self, time_ns: u64) {
+        self.state.attribution.sends_without_call(self.calls.sender, time_ns);
+    }
+
     fn ready(&mut self, time_ns: u64) {
         self.calls.ready(time_ns);
     }

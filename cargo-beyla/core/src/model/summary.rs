@@ -35,6 +35,8 @@ pub struct Summary {
     pub unseen: Unseen,
     /// What was seen of TLS beside requests and calls.
     pub tls: TlsSummary,
+    /// Why calls of tasks that a request has spawned may be of no request, in sentences; empty if there is no reason.
+    pub spawns_unseen: String,
     /// What `--explain` found, if it was asked for.
     pub explained: Option<Explained>,
     /// The tests that ran, in the order in which they began, which is that of [`crate::model::test::TestId`]. Only

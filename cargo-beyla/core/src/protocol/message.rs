@@ -81,6 +81,10 @@ pub trait Messages {
     /// and all of its answer's count as content; there are no heads.
     fn command(&mut self, stream: StreamId, command: &Command<'_>);
 
+    /// Something was sent whose answer nobody waits for, and that is no command. `time_ns` is the entry of the call that
+    /// sent its first byte, in nanoseconds.
+    fn aside(&mut self, _time_ns: u64) {}
+
     /// The connection's own handshake, such as the login to a database, is over; `time_ns` is the return of the call
     /// that moved its last byte, in nanoseconds. Until then the connection counts as being opened. Where a handshake has
     /// several steps, this is said after each.

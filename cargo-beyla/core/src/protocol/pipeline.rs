@@ -176,6 +176,11 @@ impl<T> Pipeline<T> {
 }
 
 impl<T> Exchange<T> {
+    /// Entry of the call that moved the first byte of the command, in nanoseconds.
+    pub(super) fn begun_ns(&self) -> u64 {
+        self.start.begin_ns
+    }
+
     /// Whether something has been said of it.
     pub(super) fn is_announced(&self) -> bool {
         self.stream.is_some()

@@ -10,6 +10,7 @@
 //!
 //! No rule guesses. A call that none of them decides belongs to no request, and is counted.
 
+mod orders;
 mod servers;
 mod tasks;
 mod wakes;
@@ -25,7 +26,7 @@ use crate::model::call::{CallOf, Certainty};
 use crate::model::trace_context::{Caller, TraceId};
 use servers::{OpenRequests, Servers};
 use tasks::{TaskKey, Tasks, WorksFor};
-use wakes::{Reply, Wakes};
+use wakes::{Asked, Reply, Wakes};
 
 pub(crate) use wakes::{Driven, Told};
 
@@ -98,6 +99,8 @@ pub(crate) struct CallStart {
     candidates: Box<[u64]>,
     /// Entry of its first send call, in nanoseconds.
     begun_ns: u64,
+    /// How the task that makes it was asked for it. Only under `--explain`.
+    asked: Asked,
     /// One task makes all calls on the connection, and none while no request is open.
     is_driven: bool,
     /// Calls that ask for the same have begun while no request was open.
@@ -146,7 +149,7 @@ struct Request {
 impl CallStart {
     /// What the wakes of its driver are held against.
     pub(crate) fn driven(&self) -> Driven<'_> {
-        Driven { candidates: &self.candidates, begun_ns: self.begun_ns }
+        Driven { candidates: &self.candidates, begun_ns: self.begun_ns, asked: self.asked }
     }
 }
 
@@ -284,10 +287,16 @@ impl Attribution {
             // Whom it wakes has nothing to do with the request whose task has spawned it.
             self.tasks.forget(TaskKey::of_address(task));
         }
+        let asked = if own.is_none() { self.wakes.takes(maker.thread, begun_ns) } else { Asked::default() };
         let candidates = if own.is_none() { self.wakes.candidates(maker.thread, begun_ns) } else { Box::default() };
         let is_driven = matches!(connection.user, User::One(_)) && !connection.is_used_without_requests;
         let comes_without_requests = self.without_requests.contains(summary);
-        CallStart { at, own, candidates, begun_ns, is_driven, comes_without_requests }
+        CallStart { at, own, candidates, begun_ns, asked, is_driven, comes_without_requests }
+    }
+
+    /// `maker` sends something, at a moment in nanoseconds, for which nobody awaits an answer.
+    pub(crate) fn sends_without_call(&mut self, maker: Operator, begun_ns: u64) {
+        self.wakes.takes(maker.thread, begun_ns);
     }
 
     /// The request of the task that makes a call.
@@ -333,8 +342,12 @@ impl Attribution {
         let TaskChange { task, thread, .. } = *change;
         let at = change.header.time_ns;
         match change.header.flags {
-            task::RUNNING => self.wakes.poll_begins(thread, task, at),
             task::WOKEN => return self.woken(thread, task),
+            task::SIGNALLED => return self.signalled(thread, task, at),
+            _ => self.wakes.passes(thread),
+        }
+        match change.header.flags {
+            task::RUNNING => self.wakes.poll_begins(thread, task, at),
             task::SPAWNED | task::SPAWNED_BLOCKING => self.spawned_at(thread, task, at),
             _ => {}
         }
@@ -346,10 +359,23 @@ impl Attribution {
         self.wakes.poll_ends(thread);
     }
 
+    /// A task that a thread polls puts a message into a channel, whose receiver has this waker.
+    fn signalled(&mut self, thread: u32, channel: u64, at: u64) -> Option<ToJudge> {
+        let polled = self.wakes.polled(thread)?;
+        let WorksFor { request, is_sure } = self.tasks.works_for(TaskKey::of_address(polled))?;
+        self.wakes.signals(thread, channel, Reply::Request { request, is_sure }, at);
+        None
+    }
+
     /// A task that a thread polls wakes another.
     fn woken(&mut self, thread: u32, task: u64) -> Option<ToJudge> {
         let polled = self.wakes.polled(thread)?;
         let woken = TaskKey::of_address(task);
+        if self.tasks.works_for(woken).is_some_and(|woken| woken.is_sure) {
+            self.wakes.passes(thread);
+        } else {
+            self.wakes.learns(thread, polled, task);
+        }
         let waker = self.tasks.works_for(TaskKey::of_address(polled));
         if let Some(WorksFor { request, .. }) = waker {
             self.tasks.asked(woken);
@@ -400,7 +426,9 @@ impl Attribution {
 
     /// Whether the wakes to come may tell whose call it is whose answer a thread has read.
     pub(crate) fn awaits_wakes(&self, start: &CallStart, thread: u32) -> bool {
-        start.own.is_none() && (start.is_driven || !start.candidates.is_empty()) && self.wakes.polled(thread).is_some()
+        start.own.is_none()
+            && (start.is_driven || !start.candidates.is_empty() || start.asked.is_known())
+            && self.wakes.polled(thread).is_some()
     }
 
     /// Whether the last wake of a thread has told whose call this is, the only one whose answer it has read.
@@ -410,7 +438,7 @@ impl Attribution {
 
     /// Matches the calls whose answers a thread has just read with the tasks that it has woken since. The result has an
     /// element for each call.
-    pub(crate) fn by_wakes(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
+    pub(crate) fn by_wakes(&mut self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
         self.wakes.matched(thread, calls)
     }
 

@@ -36,6 +36,10 @@ impl Messages for View<'_> {
         self.messages.command(self.stream(stream), command);
     }
 
+    fn aside(&mut self, time_ns: u64) {
+        self.messages.aside(time_ns);
+    }
+
     fn ready(&mut self, time_ns: u64) {
         self.messages.ready(time_ns);
     }

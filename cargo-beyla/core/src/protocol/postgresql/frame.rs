@@ -73,7 +73,7 @@ impl Head {
             (Direction::Request, b'Q') => STATEMENT_MAX,
             (Direction::Request, b'P') => NAME_MAX + STATEMENT_MAX,
             (Direction::Request, b'B') => 2 * NAME_MAX,
-            (Direction::Request, b'D' | b'E') => NAME_MAX,
+            (Direction::Request, b'C' | b'D' | b'E') => NAME_MAX,
             // The severity stands before the code, in the server's language perhaps.
             (Direction::Response, b'E') => 256,
             (Direction::Response, b'C') => 64,

@@ -43,7 +43,14 @@ impl Postgresql {
                 });
                 self.step(message, statement, Steps::DESCRIBE, messages);
             }
-            b'C' => self.step(message, None, Steps::CLOSE, messages),
+            b'C' => {
+                if let Some((b'S', name)) = payload.split_first()
+                    && let Some((name, _)) = whole_text(name)
+                {
+                    self.statements.set(name, None);
+                }
+                self.step(message, None, Steps::CLOSE, messages);
+            }
             b'E' => {
                 let statement = whole_text(payload).and_then(|(portal, _)| self.portals.get(portal));
                 self.step(message, statement, Steps::EXECUTE, messages);
@@ -105,6 +112,9 @@ impl Postgresql {
         let Some(back) = self.pipeline.back() else { return };
         back.add(message);
         back.own.steps.add(Steps::SYNC);
+        if back.own.is_silent() {
+            messages.aside(back.begun_ns());
+        }
         self.announce_back(messages);
         self.close_back(messages);
     }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::orders::{self, Message, Orders};
 use crate::model::call::{CallOf, Certainty};
 
 /// The threads that are known at a time.
@@ -29,6 +30,7 @@ pub(super) struct Wakes {
     relays: HashMap<u64, Relay>,
     /// The tasks of `relays`, the oldest first.
     relays_order: VecDeque<u64>,
+    orders: Orders,
 }
 
 /// A task that a task has spawned which works for several requests.
@@ -55,9 +57,25 @@ pub(super) enum Reply {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Driven<'a> {
     /// The requests that had woken the driver.
-    pub(crate) candidates: &'a [u64],
+    pub(super) candidates: &'a [u64],
     /// Entry of its first send call, in nanoseconds.
-    pub(crate) begun_ns: u64,
+    pub(super) begun_ns: u64,
+    pub(super) asked: Asked,
+}
+
+/// How a call was asked for, if that was seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    /// The task that makes it.
+    driver: u64,
+    message: Option<Message>,
+}
+
+impl Asked {
+    /// Whether it was seen.
+    pub(super) fn is_known(&self) -> bool {
+        self.message.is_some()
+    }
 }
 
 /// What is known of a call from the wakes that followed the reading of its answer.
@@ -94,7 +112,9 @@ impl Wakes {
 
     /// The poll of a thread is over.
     pub(super) fn poll_ends(&mut self, thread: u32) {
-        self.polls.remove(&thread);
+        if let Some(poll) = self.polls.remove(&thread) {
+            self.orders.poll_ends(poll.task, poll.begin_ns);
+        }
     }
 
     /// The task that a thread polls.
@@ -116,6 +136,32 @@ impl Wakes {
         if requests.len() <= CANDIDATES_MAX && !requests.contains(&request) {
             requests.push(request);
         }
+    }
+
+    /// A task of this request puts a message into a channel.
+    pub(super) fn signals(&mut self, thread: u32, channel: u64, sender: Reply, at_ns: u64) {
+        let driver = self.orders.signals(thread, channel);
+        self.orders.sent(channel, Message { reply: sender, at_ns });
+        // A driver that is awake is not woken.
+        if let (Some(driver), Reply::Request { request, .. }) = (driver, sender) {
+            self.wakes(driver, request);
+        }
+    }
+
+    /// The task that a thread polls wakes another.
+    pub(super) fn learns(&mut self, thread: u32, polled: u64, task: u64) {
+        self.orders.wakes(thread, polled, task);
+    }
+
+    /// Something happens on a thread that is no wake.
+    pub(super) fn passes(&mut self, thread: u32) {
+        self.orders.passes(thread);
+    }
+
+    /// The task that a thread polls makes a call, or something that has no answer, at a moment in nanoseconds.
+    pub(super) fn takes(&mut self, thread: u32, begun_ns: u64) -> Asked {
+        let Some(driver) = self.polled(thread) else { return Asked::default() };
+        Asked { driver, message: self.orders.takes(driver, begun_ns) }
     }
 
     /// The task that a thread polls, which works for no request, wakes another.
@@ -140,6 +186,9 @@ impl Wakes {
         asked_by.extend(more.filter(|request| !asked_by.contains(request)));
         for request in &asked_by {
             self.wakes(child, *request);
+        }
+        if let Some(dispatcher) = self.polled(thread) {
+            self.orders.sent(dispatcher, Message { reply: Reply::Relay(child), at_ns: born_ns });
         }
         if self.relays.insert(child, Relay { asked_by: asked_by.into(), born_ns, woke: None }).is_none() {
             self.relays_order.push_back(child);
@@ -170,6 +219,7 @@ impl Wakes {
     /// A task begins that is none, whatever the last one with its address was.
     pub(super) fn forget(&mut self, task: u64) {
         self.relays.remove(&task);
+        self.orders.forget(task);
     }
 
     /// The request whose task a relay has woken.
@@ -199,8 +249,11 @@ impl Wakes {
 
     /// Matches the calls whose answers a thread has just read with the tasks that it has woken since. The result has an
     /// element for each call.
-    pub(super) fn matched(&self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
+    pub(super) fn matched(&mut self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
         let mut replies = self.polls.get(&thread).map(|poll| poll.replies.clone()).unwrap_or_default();
+        if let Some(told) = self.by_order(calls, &replies) {
+            return told;
+        }
         if replies.len() != calls.len() {
             // One reply may wake a task twice.
             replies.dedup();
@@ -231,6 +284,40 @@ impl Wakes {
             }
         }
         told
+    }
+
+    /// Matches calls with the replies to them by the order in which they were asked for. `None` if that says nothing, or
+    /// no more than the replies by themselves.
+    fn by_order(&mut self, calls: &[Driven<'_>], replies: &[Reply]) -> Option<Vec<Told>> {
+        let driver = calls.first()?.asked.driver;
+        let asked: Vec<Reply> = calls.iter().map(|call| self.asked(call, driver)).collect::<Option<_>>()?;
+        let is_by_relays = matches!(asked[..], [Reply::Relay(_), ..]);
+        // The end of an answer that has begun before wakes the task of the request, and no relay.
+        let replies: Vec<Reply> =
+            replies.iter().copied().filter(|reply| matches!(reply, Reply::Relay(_)) == is_by_relays).collect();
+        if replies.is_empty() {
+            return None;
+        }
+        let fits = orders::fits(&asked, &replies);
+        if replies.len() == asked.len() {
+            self.orders.compared(driver, fits);
+            return None;
+        }
+        let mut single = replies;
+        single.dedup_by(|one, other| one.is_for(*other));
+        let fits = fits || orders::fits(&asked, &single);
+        (fits && self.orders.is_proven(driver))
+            .then(|| asked.into_iter().map(|reply| reply.told(Certainty::Likely)).collect())
+    }
+
+    /// Whom the driver will wake for a call, if that was seen and still stands.
+    fn asked(&self, call: &Driven<'_>, driver: u64) -> Option<Reply> {
+        let Message { reply, at_ns } = call.asked.message.filter(|_| call.asked.driver == driver)?;
+        match reply {
+            // Another task may have got its address.
+            Reply::Relay(task) => self.relays.get(&task).is_some_and(|relay| relay.born_ns == at_ns).then_some(reply),
+            Reply::Request { .. } => Some(reply),
+        }
     }
 
     /// Whether the request that a reply is for may have asked for a call.
@@ -269,6 +356,15 @@ fn placed(few: usize, many: usize, fits: impl Fn(usize, usize) -> bool) -> Optio
 }
 
 impl Reply {
+    /// Whether it is for the same request, or relay, as another.
+    pub(super) fn is_for(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Request { request, .. }, Self::Request { request: of_other, .. }) => request == of_other,
+            (Self::Relay(task), Self::Relay(other)) => task == other,
+            _ => false,
+        }
+    }
+
     fn told(self, certainty: Certainty) -> Told {
         match self {
             Self::Request { request, is_sure } => {
@@ -291,7 +387,8 @@ mod tests {
         for &request in replies {
             wakes.replies(1, Reply::Request { request, is_sure: true });
         }
-        let calls: Vec<Driven<'_>> = candidates.iter().map(|&candidates| Driven { candidates, begun_ns: 1 }).collect();
+        let calls: Vec<Driven<'_>> =
+            candidates.iter().map(|&candidates| Driven { candidates, begun_ns: 1, asked: Asked::default() }).collect();
         let found = wakes.matched(1, &calls);
         let request = |told| match told {
             Told::Of(of) => Some((of.request, of.certainty)),

@@ -69,6 +69,53 @@ fn a_driver_that_a_request_has_spawned_works_for_others_too() {
     assert_eq!(requests_of(&events), [Some((1, Certainty::Certain)), Some((2, Certainty::Certain))]);
 }
 
+/// Two requests send the driver a message each, and it makes their calls at once. Whom it wakes then is `woken`.
+fn a_round_of_messages(events: &mut EventBuilder, woken: &[u64]) {
+    const CHANNEL: u64 = 77;
+    events.on(1).running(100).receive(1, GET).signalled(CHANNEL).woken(DRIVER).idle(100);
+    events.on(2).running(200).receive(2, GET).signalled(CHANNEL).idle(200);
+    events.on(3).running(DRIVER).send(DRIVEN, format!("{GET}{GET_B}")).idle(DRIVER);
+    events.running(DRIVER).receive(DRIVEN, format!("{OK}{OK}"));
+    for task in woken {
+        events.woken(*task);
+    }
+    events.idle(DRIVER);
+    for connection in [1, 2] {
+        let task = 100 * connection;
+        events.on(connection as u32).running(task).send(connection, OK).idle(task);
+    }
+}
+
+#[test]
+fn where_replies_are_missing_the_order_of_the_messages_tells_once_it_is_proven() {
+    for (rounds, is_known) in [(0, false), (15, false), (16, true)] {
+        let mut events = EventBuilder::new();
+        events.explain().open(1).open(2).on(3).connect(DRIVEN);
+        for _ in 0..rounds {
+            a_round_of_messages(&mut events, &[100, 200]);
+        }
+        // The first one is awake.
+        a_round_of_messages(&mut events, &[200]);
+        let requests = requests_of(&events);
+        let (before, last) = requests.split_at(2 * rounds);
+        assert!(before.iter().all(|of| of.is_some_and(|(_, certainty)| certainty == Certainty::Certain)), "{before:?}");
+        let first = 2 * rounds as u64 + 1;
+        let expected = [first, first + 1].map(|request| is_known.then_some((request, Certainty::Likely)));
+        assert_eq!(last, expected, "{rounds}");
+    }
+}
+
+#[test]
+fn an_order_that_replies_contradict_tells_nothing() {
+    let mut events = EventBuilder::new();
+    events.explain().open(1).open(2).on(3).connect(DRIVEN);
+    for _ in 0..20 {
+        a_round_of_messages(&mut events, &[200, 100]);
+    }
+    a_round_of_messages(&mut events, &[200]);
+    assert_eq!(requests_of(&events)[40..], [None, None]);
+}
+
 /// Requests 1 and 2 ask a dispatcher, which spawns a task for each call and wakes the driver; both calls are sent.
 fn dispatched() -> EventBuilder {
     const DISPATCHER: u64 = 800;
