@@ -374,7 +374,7 @@ impl Attribution {
         if self.tasks.works_for(woken).is_some_and(|woken| woken.is_sure) {
             self.wakes.passes(thread);
         } else {
-            self.wakes.learns(thread, polled, task);
+            self.wakes.learns(thread, task);
         }
         let waker = self.tasks.works_for(TaskKey::of_address(polled));
         if let Some(WorksFor { request, .. }) = waker {

@@ -1,8 +1,7 @@
 //! In which order the calls of a driver were asked for. Only a run with `--explain` knows.
 //!
 //! A driver takes messages out of a channel, one after the other, and makes a call of each: so the order of the messages
-//! is that of the calls. A message is seen when its sender signals the channel. Where a dispatcher spawns a task for each
-//! call and hands the call to the driver, those tasks stand for the messages.
+//! is that of the calls. A message is seen when its sender signals the channel.
 //!
 //! Some drivers make several calls of one message, or none. So an order counts only once it has been found to agree with
 //! the replies of the same driver many times.
@@ -52,8 +51,7 @@ struct Driver {
     disagreed: u32,
 }
 
-/// All queues. The key of a channel's is the address of its receiver's waker, that of a dispatcher's the address of the
-/// dispatcher's task.
+/// All queues, by the addresses of the wakers of their receivers.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     queues: HashMap<u64, Queue>,
@@ -108,14 +106,9 @@ impl Orders {
         self.drivers.iter().find_map(is_its)
     }
 
-    /// A thread, which polls one task, wakes another that works for no request: that is the receiver of the channel which
-    /// it has just signalled, or the driver to which a dispatcher hands calls.
-    pub(super) fn wakes(&mut self, thread: u32, polled: u64, task: u64) {
-        let queue = match self.signalled.remove(&thread) {
-            Some(channel) => channel,
-            None if self.queues.contains_key(&polled) => polled,
-            None => return,
-        };
+    /// A thread wakes a task that works for no request: that is the receiver of the channel which it has just signalled.
+    pub(super) fn wakes(&mut self, thread: u32, task: u64) {
+        let Some(queue) = self.signalled.remove(&thread) else { return };
         if self.drivers.len() >= QUEUES_MAX && !self.drivers.contains_key(&task) {
             self.drivers.clear();
         }
@@ -147,7 +140,6 @@ impl Orders {
 
     /// A task begins, whatever the last one with its address was.
     pub(super) fn forget(&mut self, task: u64) {
-        self.queues.remove(&task);
         self.drivers.remove(&task);
     }
 
@@ -197,7 +189,7 @@ mod tests {
     fn known() -> Orders {
         let mut orders = Orders::default();
         assert_eq!(orders.signals(1, CHANNEL), None);
-        orders.wakes(1, 5, DRIVER);
+        orders.wakes(1, DRIVER);
         assert_eq!(orders.signals(2, CHANNEL), Some(DRIVER));
         orders
     }
@@ -238,7 +230,7 @@ mod tests {
         let mut orders = Orders::default();
         orders.signals(1, CHANNEL);
         orders.passes(1);
-        orders.wakes(1, 5, DRIVER);
+        orders.wakes(1, DRIVER);
         assert_eq!(orders.signals(1, CHANNEL), None);
     }
 
@@ -269,7 +261,7 @@ mod tests {
         let mut orders = Orders::default();
         for n in 0..2 * QUEUES_MAX as u64 {
             orders.signals(n as u32, n);
-            orders.wakes(n as u32, 5, n);
+            orders.wakes(n as u32, n);
             orders.sent(n, sent(n, n));
             orders.sent(7, sent(n, n));
             orders.takes(n, 0);

@@ -149,8 +149,8 @@ impl Wakes {
     }
 
     /// The task that a thread polls wakes another.
-    pub(super) fn learns(&mut self, thread: u32, polled: u64, task: u64) {
-        self.orders.wakes(thread, polled, task);
+    pub(super) fn learns(&mut self, thread: u32, task: u64) {
+        self.orders.wakes(thread, task);
     }
 
     /// Something happens on a thread that is no wake.
@@ -186,9 +186,6 @@ impl Wakes {
         asked_by.extend(more.filter(|request| !asked_by.contains(request)));
         for request in &asked_by {
             self.wakes(child, *request);
-        }
-        if let Some(dispatcher) = self.polled(thread) {
-            self.orders.sent(dispatcher, Message { reply: Reply::Relay(child), at_ns: born_ns });
         }
         if self.relays.insert(child, Relay { asked_by: asked_by.into(), born_ns, woke: None }).is_none() {
             self.relays_order.push_back(child);
@@ -290,11 +287,11 @@ impl Wakes {
     /// no more than the replies by themselves.
     fn by_order(&mut self, calls: &[Driven<'_>], replies: &[Reply]) -> Option<Vec<Told>> {
         let driver = calls.first()?.asked.driver;
-        let asked: Vec<Reply> = calls.iter().map(|call| self.asked(call, driver)).collect::<Option<_>>()?;
-        let is_by_relays = matches!(asked[..], [Reply::Relay(_), ..]);
-        // The end of an answer that has begun before wakes the task of the request, and no relay.
-        let replies: Vec<Reply> =
-            replies.iter().copied().filter(|reply| matches!(reply, Reply::Relay(_)) == is_by_relays).collect();
+        let asked = |call: &Driven<'_>| call.asked.message.filter(|_| call.asked.driver == driver);
+        let asked: Vec<Reply> =
+            calls.iter().map(|call| asked(call).map(|message| message.reply)).collect::<Option<_>>()?;
+        let mut replies: Vec<Reply> = replies.to_vec();
+        replies.retain(|reply| matches!(reply, Reply::Request { .. }));
         if replies.is_empty() {
             return None;
         }
@@ -308,16 +305,6 @@ impl Wakes {
         let fits = fits || orders::fits(&asked, &single);
         (fits && self.orders.is_proven(driver))
             .then(|| asked.into_iter().map(|reply| reply.told(Certainty::Likely)).collect())
-    }
-
-    /// Whom the driver will wake for a call, if that was seen and still stands.
-    fn asked(&self, call: &Driven<'_>, driver: u64) -> Option<Reply> {
-        let Message { reply, at_ns } = call.asked.message.filter(|_| call.asked.driver == driver)?;
-        match reply {
-            // Another task may have got its address.
-            Reply::Relay(task) => self.relays.get(&task).is_some_and(|relay| relay.born_ns == at_ns).then_some(reply),
-            Reply::Request { .. } => Some(reply),
-        }
     }
 
     /// Whether the request that a reply is for may have asked for a call.
