@@ -148,10 +148,10 @@ install_cargo_fuzz() {
 # On stable Rust: the sanitizer's flags are all that would want a nightly one. The targets share the time.
 fuzz() {
     local target
-    for target in records http2 grpc; do
+    for target in records http2 grpc tls; do
         mkdir -p "fuzz/corpus/$target"
         RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-            -max_total_time=$((${FUZZ_SECONDS:-60} / 3)) -print_final_stats=1
+            -max_total_time=$((${FUZZ_SECONDS:-60} / 4)) -print_final_stats=1
     done
 }
 

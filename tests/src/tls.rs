@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use ring::{hkdf, hmac};
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +18,23 @@ pub const TLS_SERVER: Server = Server { package: "beyla-tests", bin: "tls_server
 
 /// What a client of PostgreSQL sends to ask for TLS (protocol documentation, `SSLRequest`).
 pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x2F];
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// With TLS.
+    AtOnce,
+    /// The client asks for TLS first, as those of PostgreSQL do.
+    Asks,
+    /// With TLS, of which the client sends the first bytes a few at a time.
+    InPieces,
+}
+
+/// The bytes that are sent [in pieces](Beginning::InPieces), and those of a piece: less than a record's header has.
+const IN_PIECES: usize = 12;
+const PIECE: usize = 3;
+/// Until the server has received a piece.
+const PIECE_TAKES: Duration = Duration::from_millis(20);
 
 /// What a client has sent and received on its socket.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +78,8 @@ impl KeyLog for Log {
 struct Noted {
     stream: TcpStream,
     wire: Arc<Mutex<Wire>>,
+    /// Bytes that are still to be sent in pieces.
+    in_pieces: usize,
 }
 
 impl Read for Noted {
@@ -71,7 +92,12 @@ impl Read for Noted {
 
 impl Write for Noted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.stream.write(bytes)?;
+        let piece = if self.in_pieces > 0 { bytes.len().min(PIECE) } else { bytes.len() };
+        let count = self.stream.write(&bytes[..piece])?;
+        if self.in_pieces > 0 {
+            self.in_pieces = self.in_pieces.saturating_sub(count);
+            thread::sleep(PIECE_TAKES);
+        }
         self.wire.lock().expect("no panic").sent.extend(&bytes[..count]);
         Ok(count)
     }
@@ -93,12 +119,15 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// Connects; if `asks`, it asks for TLS first, as PostgreSQL's clients do.
-    pub fn connect(to: SocketAddr, certificate: &str, suite: SupportedCipherSuite, asks: bool) -> Self {
+    /// Connects.
+    pub fn connect(to: SocketAddr, certificate: &str, suite: SupportedCipherSuite, beginning: Beginning) -> Self {
         let wire = Arc::new(Mutex::new(Wire::default()));
-        let mut socket = Noted { stream: TcpStream::connect(to).expect("it listens"), wire: Arc::clone(&wire) };
-        let plain = usize::from(asks);
-        if asks {
+        let stream = TcpStream::connect(to).expect("it listens");
+        stream.set_nodelay(true).expect("TCP");
+        let in_pieces = if beginning == Beginning::InPieces { IN_PIECES } else { 0 };
+        let mut socket = Noted { stream, wire: Arc::clone(&wire), in_pieces };
+        let plain = usize::from(beginning == Beginning::Asks);
+        if beginning == Beginning::Asks {
             socket.write_all(&SSL_REQUEST).expect("it reads");
             let mut answer = [0];
             socket.read_exact(&mut answer).expect("an answer");

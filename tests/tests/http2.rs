@@ -13,7 +13,7 @@ use beyla_tests::frames::{
 use beyla_tests::odd::playing;
 use beyla_tests::report::{Report, Request};
 use beyla_tests::rows::{broken_off, complete, unanswered};
-use beyla_tests::run::{HTTP2_SERVER, Run, Running};
+use beyla_tests::run::{ACTIX_LAB, HTTP2_SERVER, Run, Running};
 
 /// The row of a request of [`request`], answered by [`response`].
 fn row(start: &str, request_body: usize, status: u16, response_body: usize) -> String {
@@ -71,6 +71,37 @@ fn h2load_counts_the_same() {
             let mut rows = report.requests.iter().filter(|request| request.path == path);
             assert!(rows.all(|row| row.query.as_deref() == query && row.response_bytes.unwrap().body == Some(body)));
         }
+        nothing_unseen(&report);
+        report
+    });
+}
+
+#[test]
+fn actix_web_without_tls() {
+    const REQUESTS: usize = 400;
+    each_way(|capture| {
+        let run = Run::of(ACTIX_LAB, capture).start();
+        let load = ["h2load", "-n", &REQUESTS.to_string(), "-c", "4", "-m", "8"];
+        let told = client(&run, &load, &["/fast", "/sleep?ms=2", "/nothing"]);
+        assert!(told.contains(&format!("{REQUESTS} done, ")) && told.contains(" 0 errored, 0 timeout"), "{told}");
+        // It looks at the first bytes of a connection to tell the two protocols apart.
+        assert_eq!(client(&run, &["curl", "-sS", "--http1.1"], &["/fast"]), "fast\n");
+        let report = run.stop();
+        let of_protocol = |protocol: &str| report.requests.iter().filter(|row| row.protocol == protocol).count();
+        assert_eq!((of_protocol("http/2"), of_protocol("http/1.1")), (REQUESTS, 1));
+        let of_class = |class: u16| {
+            let is_it =
+                |row: &&Request| row.protocol == "http/2" && row.status.is_some_and(|status| status / 100 == class);
+            report.requests.iter().filter(is_it).count()
+        };
+        assert_eq!(status_classes(&told), [2, 3, 4, 5].map(of_class), "{told}");
+        for (path, body) in [("/fast", "fast\n"), ("/sleep", "slept\n")] {
+            let mut rows = report.requests.iter().filter(|row| row.path == path);
+            assert!(rows.all(|row| row.response_bytes.unwrap().body == Some(body.len() as u64)), "{path}");
+        }
+        let mut slept = report.requests.iter().filter(|row| row.path == "/sleep");
+        assert!(slept.all(|row| row.phases.handle.is_some_and(|time_ns| time_ns >= 2_000_000)));
+        assert_eq!(report.totals.connections, 5);
         nothing_unseen(&report);
         report
     });

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use beyla_tests::fixture;
+use beyla_tests::report::Report;
 use beyla_tests::run::{Capture, Run};
-use beyla_tests::tls::{Seen, TLS_SERVER, TlsClient};
+use beyla_tests::tls::{Beginning, Seen, TLS_SERVER, TlsClient};
 use cargo_beyla_core::event::{Captured, Event, Operation};
 use cargo_beyla_events::library;
 use rustls::SupportedCipherSuite;
@@ -72,12 +73,13 @@ fn add(stream: &mut Vec<Option<u8>>, operation: &Operation<'_>) {
     }
 }
 
-/// A run of the server, and what of it is recorded; `clients` get its certificate.
+/// A run of the server, what of it is recorded, and its report; `clients` get its certificate.
 fn recorded(
     capture: Capture,
+    tickets: &str,
     flags: &[&str],
     clients: impl FnOnce(std::net::SocketAddr, &str) -> Vec<Seen>,
-) -> (Vec<Seen>, Recorded) {
+) -> (Vec<Seen>, Recorded, Report) {
     let folder = fixture::folder(&[]);
     let recording = folder.path().join("recording");
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -85,13 +87,14 @@ fn recorded(
     let run = Run::of(TLS_SERVER, capture)
         .environment("CERTIFICATE", &certificate)
         .environment("KEY", certified.signing_key.serialize_pem())
+        .environment("TICKETS", tickets)
         .flags(flags)
         .flags(["--record".as_ref(), recording.as_os_str()])
         .start();
     let seen = clients(([127, 0, 0, 1], run.port).into(), &certificate);
     let finished = run.let_go();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    (seen, Recorded::read(&recording))
+    (seen, Recorded::read(&recording), finished.report())
 }
 
 fn known(bytes: &[u8]) -> Vec<Option<u8>> {
@@ -102,22 +105,24 @@ fn known(bytes: &[u8]) -> Vec<Option<u8>> {
 #[test]
 fn each_key_and_each_byte_of_a_connection_are_recorded() {
     for capture in [Capture::Socket, Capture::Syscalls] {
-        let (seen, recorded) = recorded(capture, &[], |address, certificate| {
-            let connection = |suite: SupportedCipherSuite, asks: bool| {
-                let mut client = TlsClient::connect(address, certificate, suite, asks);
+        let (seen, recorded, report) = recorded(capture, "", &[], |address, certificate| {
+            let connection = |suite: SupportedCipherSuite, beginning: Beginning| {
+                let mut client = TlsClient::connect(address, certificate, suite, beginning);
                 client.get(10);
                 client.get(MUCH);
                 client.close()
             };
             vec![
-                connection(TLS13_AES_256_GCM_SHA384, false),
-                connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, false),
-                connection(TLS13_AES_256_GCM_SHA384, true),
-                connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, true),
+                connection(TLS13_AES_256_GCM_SHA384, Beginning::AtOnce),
+                connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, Beginning::AtOnce),
+                connection(TLS13_AES_256_GCM_SHA384, Beginning::Asks),
+                connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, Beginning::Asks),
+                connection(TLS13_AES_256_GCM_SHA384, Beginning::InPieces),
+                connection(TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, Beginning::InPieces),
             ]
         });
         let of_connections: Vec<usize> = seen.iter().map(|seen| seen.keys.len()).collect();
-        assert_eq!(of_connections, [4, 2, 4, 2], "as TLS has it");
+        assert_eq!(of_connections, [4, 2, 4, 2, 4, 2], "as TLS has it");
         let mut expected: Vec<Vec<u8>> = seen.iter().flat_map(|seen| seen.keys.clone()).collect();
         let mut found = recorded.keys;
         expected.sort_unstable();
@@ -130,17 +135,36 @@ fn each_key_and_each_byte_of_a_connection_are_recorded() {
             assert!(connection.received == known(&wire.sent), "connection {number}: what the server received");
             assert!(connection.sent == known(&wire.received), "connection {number}: what it sent");
         }
+        // But for the two that are of PostgreSQL by their beginning.
+        let paths: Vec<&str> = report.requests.iter().map(|request| &*request.path).collect();
+        assert_eq!(paths, ["/bytes/10", "/bytes/200000"].repeat(4));
+    }
+}
+
+/// A server that gives out no tickets has an answer in the first record under its last key: one of 16 KiB.
+#[test]
+fn the_longest_record_proves_its_key() {
+    for capture in [Capture::Socket, Capture::Syscalls] {
+        let (_, _, report) = recorded(capture, "0", &[], |address, certificate| {
+            let mut client = TlsClient::connect(address, certificate, TLS13_AES_256_GCM_SHA384, Beginning::AtOnce);
+            client.get(MUCH);
+            vec![client.close()]
+        });
+        let [request] = &report.requests[..] else { panic!("{:?}", report.requests) };
+        assert_eq!((request.status, &*request.outcome), (Some(200), "complete"));
+        assert_eq!(request.response_bytes.and_then(|bytes| bytes.body), Some(MUCH as u64));
+        assert!(report.unseen.is_empty(), "{:?}", report.unseen);
     }
 }
 
 #[test]
 fn without_tls_no_key_is_taken() {
-    let (seen, recorded) = recorded(Capture::Auto, &["--no-tls"], |address, certificate| {
-        let mut client = TlsClient::connect(address, certificate, TLS13_AES_256_GCM_SHA384, false);
+    let (seen, recorded, report) = recorded(Capture::Auto, "", &["--no-tls"], |address, certificate| {
+        let mut client = TlsClient::connect(address, certificate, TLS13_AES_256_GCM_SHA384, Beginning::AtOnce);
         client.get(MUCH);
         vec![client.close()]
     });
-    assert_eq!((recorded.keys.len(), recorded.connections.len()), (0, 1));
+    assert_eq!((recorded.keys.len(), recorded.connections.len(), report.requests.len()), (0, 1, 0));
     let wire = &seen[0].wire;
     let sent = &recorded.connections[0].sent;
     let captured = sent.iter().flatten().count();

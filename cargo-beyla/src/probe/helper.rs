@@ -4,10 +4,12 @@
 //! the ring buffer over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
+mod own_process;
+mod ownership;
+
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,9 +19,7 @@ use aya::maps::RingBuf;
 use cargo_beyla_core::event::{Event, Listen, Lost};
 use cargo_beyla_core::model::connection::Endpoint;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Pid, setpgid};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::channel::{failed, send_ready};
 use super::executable::{Executable, Executables, TaskIdPlace};
@@ -32,7 +32,8 @@ use crate::config::capture::Capture;
 use crate::error::UNSUPPORTED;
 use crate::launch::descriptors;
 use crate::launch::listening::{Listening, TcpListener};
-use crate::launch::user::{invoking_uid, permitted_capabilities};
+use crate::launch::user::invoking_uid;
+use ownership::{check_owner, open_process};
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
 /// does not need it: a server that also listens on a Unix socket does so by then.
@@ -41,8 +42,6 @@ const LISTENING_SETTLES: Duration = Duration::from_millis(40);
 const BEGINNING_SETTLES: Duration = Duration::from_secs(2);
 /// How often the helper looks at the clock while there is nothing to wait for.
 const TICK: Duration = Duration::from_millis(20);
-/// The open files that suffice to trace.
-const FILES: u64 = 4096;
 /// Once there is nothing left to decide.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -65,8 +64,8 @@ enum HelperError {
 
 /// Runs the helper to its end.
 pub fn run() -> ExitCode {
-    end_with_parent();
-    ignore_signals();
+    own_process::end_with_parent();
+    own_process::ignore_signals();
     descriptors::close_inherited();
     // Sudo that asks for a password runs in the terminal's foreground. An error says that we lead a group already.
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
@@ -85,8 +84,7 @@ pub fn run() -> ExitCode {
 
 /// Says how things stand, and does what is asked.
 fn serve(output: &mut File) -> Result<(), HelperError> {
-    raise_memory_limit();
-    raise_file_limit();
+    own_process::raise_limits();
     Greeting::of(Facts::gather().try_bpf(), output.metadata()?.file_type().is_socket()).send(&mut *output)?;
     // Not `io::stdin()`, of which nobody sees whether it has read more than a line.
     let mut requests = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
@@ -95,28 +93,6 @@ fn serve(output: &mut File) -> Result<(), HelperError> {
         Some(Request::Try) => try_all(output),
         // The parent has ended, or does not like how things stand.
         None => Ok(()),
-    }
-}
-
-/// Before Linux 5.11, BPF maps count as locked memory, and most users may lock only little.
-fn raise_memory_limit() {
-    let Rlimit { current: _, maximum } = getrlimit(Resource::Memlock);
-    for raised in [None, maximum] {
-        if setrlimit(Resource::Memlock, Rlimit { current: raised, maximum: raised }).is_ok() {
-            return;
-        }
-    }
-}
-
-/// Each map, program and probe is an open file, and the limit is the user's.
-fn raise_file_limit() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let enough = maximum.map(|maximum| maximum.max(FILES));
-    for maximum in [enough, maximum] {
-        // To raise the hard limit as well is a privilege.
-        if current.is_none() || setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
-            return;
-        }
     }
 }
 
@@ -133,7 +109,7 @@ fn try_all(output: &File) -> Result<(), HelperError> {
         tls: true,
     };
     let load = |arguments: &ProbeArguments| -> Result<Programs, HelperError> {
-        let mut programs = Programs::load(arguments, false, pid_namespace()?)?;
+        let mut programs = Programs::load(arguments, false, own_process::pid_namespace()?)?;
         programs.attach(arguments.explain.is_some())?;
         Ok(programs)
     };
@@ -151,37 +127,6 @@ fn hand_over(output: &File, programs: &Programs, unseen: &[String]) -> Result<()
     Ok(send_ready(output.as_raw_fd(), capture, ring.as_raw_fd(), size, unseen)?)
 }
 
-/// The kernel takes its time to verify the programs, during which nobody looks at stdin.
-fn end_with_parent() {
-    // Under sudo the parent is sudo, and stdin is all there is.
-    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
-}
-
-/// Whoever sends a signal to all of the name, or of a control group, means the server and its tracer; the records of its
-/// last moments are still to come, and the end of stdin is what ends us.
-fn ignore_signals() {
-    const OTHERS: [Signal; 14] = [
-        Signal::SIGHUP,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-        Signal::SIGTERM,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGALRM,
-        Signal::SIGVTALRM,
-        Signal::SIGPROF,
-        Signal::SIGIO,
-        Signal::SIGPWR,
-        Signal::SIGTSTP,
-        Signal::SIGTTIN,
-        Signal::SIGTTOU,
-    ];
-    for ignored in OTHERS {
-        // SAFETY: no handler of ours is installed.
-        let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
-    }
-}
-
 fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut File) -> Result<(), HelperError> {
     let pid = arguments.pid;
     let process = open_process(pid)?;
@@ -195,7 +140,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
 
     let given = if arguments.attach { Listening::default() } else { Listening::passed_on(pid)? };
     let adopts = arguments.attach || !given.is_empty();
-    let mut programs = Programs::load(arguments, adopts, pid_namespace()?)?;
+    let mut programs = Programs::load(arguments, adopts, own_process::pid_namespace()?)?;
     for member in &arguments.members {
         programs.expect(*member)?;
     }
@@ -328,16 +273,6 @@ fn wait(
     Ok(Awaited { asked: asked || is_ready(&waited_for[0]), process_ended: is_ready(&waited_for[1]) })
 }
 
-/// A descriptor that can be read once the process has ended.
-fn open_process(pid: u32) -> Result<OwnedFd, HelperError> {
-    let no_process = |source: io::Error| HelperError::NoProcess { pid, source };
-    let process = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
-    rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).map_err(|errno| no_process(errno.into()))
-}
-
 /// Probes the runtime's functions, or says why not.
 fn attach_probes(runtime: Result<&AsyncRuntime, &HelperError>, programs: &mut Programs) -> Result<(), String> {
     let runtime = runtime.map_err(ToString::to_string)?;
@@ -454,32 +389,4 @@ fn listens(local: Endpoint, ipv6_only: bool, before: bool) -> Vec<u8> {
 fn lost(programs: &Programs) -> Vec<u8> {
     let [records, connections, failed_reads, out_of_step] = programs.lost().unwrap_or_default();
     Event::Lost(Lost { records, connections, skipped: programs.skipped(), failed_reads, out_of_step }).to_record()
-}
-
-/// Refuses a process that does not belong to the user who asked, or may do more than this user.
-fn check_owner(pid: u32) -> Result<(), HelperError> {
-    let asker = invoking_uid();
-    let status = procfs::process::Process::new(pid as i32)
-        .and_then(|process| process.status())
-        .map_err(|source| HelperError::NoProcess { pid, source: io::Error::other(source) })?;
-    if let Some(owner) = [status.ruid, status.euid, status.suid].into_iter().find(|uid| asker != 0 && *uid != asker) {
-        return Err(HelperError::NotYours { pid, owner });
-    }
-    // As ptrace has it (`__ptrace_may_access`): ssh-agent, say, is set-group-ID so that nobody looks into it.
-    if asker != 0 && [status.egid, status.sgid].into_iter().any(|gid| gid != status.rgid) {
-        return Err(HelperError::OtherRights { pid, what: "of another group" });
-    }
-    if status.capprm & !permitted_capabilities() != 0 {
-        return Err(HelperError::OtherRights { pid, what: "that its file's capabilities give it" });
-    }
-    Ok(())
-}
-
-/// Device, in the kernel's own encoding, and inode of our PID namespace.
-fn pid_namespace() -> io::Result<(u64, u64)> {
-    let metadata = std::fs::metadata("/proc/self/ns/pid")?;
-    let device = metadata.st_dev();
-    // The kernel's dev_t has 20 bits for the minor number (include/linux/kdev_t.h).
-    let kernel = u64::from(rustix::fs::major(device)) << 20 | u64::from(rustix::fs::minor(device));
-    Ok((kernel, metadata.st_ino()))
 }

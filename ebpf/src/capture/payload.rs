@@ -9,14 +9,12 @@ use crate::kernel::volatile::get;
 
 /// The most vectors of one call that are captured.
 const MAX_CAPTURED_VECTORS: u32 = 16;
-
 /// The most vectors of one recvmmsg or sendmmsg that are captured, in two steps where they are several.
 const MAX_BATCH_VECTORS: u32 = 8;
-
 /// The most vectors of one call that are looked at for the last bytes: hyper's most.
 const MAX_VECTORS: u32 = 64;
 
-/// Bytes of [`Transfer::tail`].
+/// Bytes of the tail of a [`Transfer`](cargo_beyla_events::Transfer).
 const TAIL: u64 = 8;
 
 /// Copies the bytes that the call in the scratch has moved behind its transfer, up to its limit, and the last ones into

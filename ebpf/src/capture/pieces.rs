@@ -10,13 +10,10 @@ use crate::kernel::volatile::{get, least};
 
 /// Copied at the most at a time.
 const COPY_MAX: u32 = CAPTURE_MAX as u32 / 2 - 32;
-
 /// A record that has more behind its transfer takes no further piece.
 const ROOM: u32 = CAPTURE_MAX as u32 / 2;
-
 /// A piece begins, and its bytes end, at a multiple of this, less one.
 const ALIGNMENT_MASK: u32 = 7;
-
 /// In the place of where a piece ends: there is none.
 const NO_PIECE: u32 = u32::MAX;
 

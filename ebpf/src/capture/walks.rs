@@ -15,6 +15,14 @@ pub enum Direction {
 }
 
 impl Direction {
+    #[inline(always)]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Receive => Self::Send,
+            Self::Send => Self::Receive,
+        }
+    }
+
     /// The place of a direction among two.
     #[inline(always)]
     pub fn index(self) -> usize {

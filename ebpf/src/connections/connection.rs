@@ -95,10 +95,8 @@ pub struct Connection {
 
 /// What [`Connection::framed`] says of a direction: its frames are not followed.
 pub const UNFOLLOWED: u8 = 0;
-
 /// They are.
 pub const FOLLOWED: u8 = 1;
-
 /// They were, until one's beginning was lost.
 pub const OUT: u8 = 2;
 

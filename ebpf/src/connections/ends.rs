@@ -27,7 +27,6 @@ static SERVER_SOCKETS: HashMap<Ends, u64> = HashMap::with_max_entries(MAX_CONNEC
 
 /// Of `struct in6_addr`: the offset of its last four bytes.
 const LAST_FOUR: u32 = 12;
-
 /// The first byte of an IPv4 address of the loopback device.
 const LOOPBACK: u8 = 127;
 

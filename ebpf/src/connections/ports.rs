@@ -13,7 +13,6 @@ static PORTS: Array<u8> = Array::with_max_entries(1 << 16, 0);
 
 /// It has listened there.
 pub const LISTENS: u8 = 1;
-
 /// It has connected from there.
 pub const CONNECTS: u8 = 2;
 

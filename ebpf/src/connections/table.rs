@@ -79,7 +79,6 @@ pub fn put(sock: Sock, family: u16, beginning: Beginning) {
 
 /// Above the family, the other two in one argument of [`connections_put`].
 const ROLE_SHIFT: u32 = 16;
-
 const BEFORE_SHIFT: u32 = 32;
 
 /// Does so: `what` is family, role and whether it was open before, `begins` where the bytes received and sent begin. It is

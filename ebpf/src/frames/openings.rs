@@ -15,29 +15,26 @@ use crate::kernel::volatile::get;
 
 /// What begins a connection of HTTP/2 (RFC 9113, section 3.4) is this long, in bytes.
 const PREFACE_LENGTH: u32 = 24;
-
 /// Its first bytes, which no other protocol begins with.
 const PREFACE: u32 = u32::from_le_bytes(*b"PRI ");
 
 /// Of a record of TLS (RFC 8446, section 5.1): a handshake message, the first byte of the version.
 const HANDSHAKE: u64 = u16::from_le_bytes([22, 3]) as u64;
-
 /// The size of its header, in bytes, which OpenSSL receives by itself.
 const RECORD_HEADER: u32 = 5;
-
-/// No client begins with a shorter message, in bytes (RFC 8446, section 4.1.2).
-const CLIENT_HELLO_MIN: u32 = 40;
-
+/// No end begins with a shorter message, in bytes (RFC 8446, sections 4.1.2 and 4.1.3).
+const HELLO_MIN: u32 = 40;
+/// The messages that the client and the server begin with (RFC 8446, section 4).
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
 /// The most bytes of a record that is not encrypted (RFC 8446, section 5.1).
 const RECORD_MAX: u32 = 16 * 1024;
 
 /// A message whose first call moves less is a small one, or its head alone: a chunked body that follows begins with the
 /// next call.
 const CHUNKS_MIN: u32 = 1024;
-
 /// The most bytes of a head behind which a chunked body is found in the same call.
 const HEAD_MAX: u32 = 1024;
-
 /// Those of them that are looked at in one round.
 const HEAD_ROUND: u32 = 32;
 
@@ -47,9 +44,9 @@ pub fn begins(connection: &Connection, direction: Direction, scratch: &Scratch) 
     let first = scratch.first_bytes();
     let offset = offset(connection, direction, scratch);
     let framed = if direction == from_server(connection) {
-        is_settings(first) && offset == 0
+        (is_settings(first) && offset == 0) || (is_handshake(first) && setting!(tls) != 0)
     } else {
-        first as u32 == PREFACE || offset < 4 || (first & 0xFFFF == HANDSHAKE && setting!(tls) != 0)
+        first as u32 == PREFACE || offset < 4 || (is_handshake(first) && setting!(tls) != 0)
     };
     (framed || may_be_chunked(scratch)) && frames_begin() != 0
 }
@@ -88,34 +85,40 @@ fn begin(scratch: &mut Scratch) -> Option<()> {
     let direction = scratch.direction();
     let offset = offset(connection, direction, scratch);
     let opening = if direction == from_server(connection) {
-        settings(connection, offset, scratch)
+        hello(SERVER_HELLO, scratch).or_else(|| settings(connection, offset, scratch))
     } else {
-        client_hello(scratch).or_else(|| preface(connection, offset, scratch))
+        hello(CLIENT_HELLO, scratch).or_else(|| preface(connection, offset, scratch))
     };
     scratch.opening = opening.or_else(|| chunked(scratch))?;
     enter(sock, connection, direction, scratch)
 }
 
-/// What a client of TLS begins with, be it at the beginning of the connection or where that turns to TLS: PostgreSQL,
-/// MySQL and others ask for it in plain text.
+/// What an end of TLS begins with, be it at the beginning of the connection or where that turns to TLS: PostgreSQL, MySQL
+/// and others ask for it in plain text. The server's is needed where the client's came in pieces that are too small.
 #[inline(always)]
-fn client_hello(scratch: &Scratch) -> Option<Opening> {
-    const CLIENT_HELLO: u8 = 1;
+fn hello(message: u8, scratch: &Scratch) -> Option<Opening> {
     let captured = scratch.captured();
     let bytes = scratch.first_bytes();
-    if setting!(tls) == 0 || captured < RECORD_HEADER || bytes & 0xFFFF != HANDSHAKE {
+    if setting!(tls) == 0 || captured < RECORD_HEADER || !is_handshake(bytes) {
         return None;
     }
     let byte = |index: u32| (bytes >> (8 * index)) as u8;
     let length = u32::from(byte(3)) << 8 | u32::from(byte(4));
     let begins = if captured < 8 {
-        captured == RECORD_HEADER || byte(5) == CLIENT_HELLO
+        captured == RECORD_HEADER || byte(5) == message
     } else {
-        // The message is at least as long as what of it is in the record.
-        byte(5) == CLIENT_HELLO && byte(6) == 0 && u32::from(byte(7)) >= length.wrapping_sub(4) >> 8
+        // A client's message is at least as long as what of it is in the record; others may follow a server's.
+        let is_long = u32::from(byte(7)) >= length.wrapping_sub(4) >> 8;
+        byte(5) == message && byte(6) == 0 && (is_long || message == SERVER_HELLO)
     };
     let opening = Opening { protocol: TLS, payload: 0, seen: 0, sequence: scratch.begin_sequence() };
-    (begins && byte(2) <= 4 && (CLIENT_HELLO_MIN..=RECORD_MAX).contains(&length)).then_some(opening)
+    (begins && byte(2) <= 4 && (HELLO_MIN..=RECORD_MAX).contains(&length)).then_some(opening)
+}
+
+/// Whether bytes, the first of them the lowest, begin a record of TLS with a message of a handshake.
+#[inline(always)]
+fn is_handshake(first: u64) -> bool {
+    first & 0xFFFF == HANDSHAKE
 }
 
 /// What a client of HTTP/2 begins with.
@@ -253,15 +256,17 @@ fn enter(sock: Sock, connection: &mut Connection, direction: Direction, scratch:
     let opening = get(&scratch.opening);
     open(walks, connection, direction, &opening);
     let answers = from_server(connection);
-    if opening.protocol != CHUNKED && connection.framing(answers) == UNFOLLOWED {
-        // What a server has sent before ended with a whole message: a switch of protocols.
-        let sequence = match (connection.is_unix(), connection.is_client()) {
-            (true, true) => connection.unix_received,
-            (true, false) => connection.unix_sent,
-            (false, true) => connection.received_sequence,
-            (false, false) => connection.sent_sequence,
+    // A server that speaks TLS has answered a whole message. One of HTTP/2 may speak first.
+    let other = if opening.protocol == TLS { direction.other() } else { answers };
+    if opening.protocol != CHUNKED && connection.framing(other) == UNFOLLOWED {
+        // What the other end has sent before ended with a whole message: a switch of protocols, if it is the server.
+        let sequence = match (connection.is_unix(), other) {
+            (true, Direction::Receive) => connection.unix_received,
+            (true, Direction::Send) => connection.unix_sent,
+            (false, Direction::Receive) => connection.received_sequence,
+            (false, Direction::Send) => connection.sent_sequence,
         };
-        open(walks, connection, answers, &Opening { protocol: opening.protocol, payload: 0, seen: 0, sequence });
+        open(walks, connection, other, &Opening { protocol: opening.protocol, payload: 0, seen: 0, sequence });
     }
     Some(())
 }

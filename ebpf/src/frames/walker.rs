@@ -20,7 +20,6 @@ use crate::kernel::volatile::{get, least};
 /// The most steps within one call, in rounds: each is a frame, or a part of one where it does not lie in one piece. A
 /// call of a server moves 64 KiB at the most, as a rule.
 const ROUNDS: u32 = 256;
-
 const STEPS: u32 = 32;
 
 /// Writes the records of the call in the scratch.

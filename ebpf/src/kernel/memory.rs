@@ -4,10 +4,8 @@ use aya_ebpf::helpers::{bpf_probe_read_user, generated::bpf_probe_read_user as p
 
 /// Of `struct user_msghdr`: the offset of `msg_iov`, which `msg_iovlen` follows.
 pub const MESSAGE_VECTORS: u64 = 16;
-
 /// `sizeof(struct mmsghdr)`
 pub const BATCH_MESSAGE: u64 = 64;
-
 /// Of `struct mmsghdr`: the offset of `msg_len`.
 const BATCH_MESSAGE_LENGTH: u64 = 56;
 

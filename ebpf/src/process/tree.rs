@@ -20,7 +20,6 @@ use crate::kernel::volatile::Word;
 static PROCESSES: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0);
 
 const KNOWN: u32 = 0;
-
 const TRACED: u32 = 1;
 
 /// `struct pid *` of those that listen on a Unix socket.

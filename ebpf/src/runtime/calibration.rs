@@ -12,10 +12,8 @@ use crate::process::current;
 use crate::process::task_variables::{self, Process, UNCERTAIN};
 
 const WORDS: usize = UNCERTAIN_WORDS_MAX as usize;
-
 /// No program gets that many tasks, as a power of two.
 const ID_BITS: u32 = 40;
-
 /// So many connections must have followed another one on one CPU.
 const CONNECTIONS_MIN: u32 = 4;
 

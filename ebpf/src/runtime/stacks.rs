@@ -18,13 +18,10 @@ use crate::kernel::volatile::get;
 use crate::process::target;
 
 const PAGE: usize = 4096;
-
 const PAGES: usize = STACK_MAX / PAGE;
-
 /// A thread's stacks are copied without reserve up to this number, and then one about every millisecond:
 /// a thread that sleeps much more often is told of by samples.
 const STACKS_MAX: u32 = 64;
-
 /// As a power of two, in nanoseconds.
 const STACK_EVERY: u32 = 20;
 

@@ -1,4 +1,5 @@
-//! The first four handlers of `latency_lab` on actix-web, whose workers are threads with a runtime each.
+//! The first four handlers of `latency_lab` on actix-web, whose workers are threads with a runtime each. It speaks HTTP/1,
+//! and HTTP/2 without TLS.
 //!
 //! `PORT` takes another port than 8084, 0 any free one; `WORKERS` sets the number of workers.
 
@@ -58,7 +59,7 @@ async fn main() -> io::Result<()> {
     };
     let (port, workers) = (number("PORT", 8084)?, number("WORKERS", 2)?);
     let app = || App::new().service(fast).service(sleep).service(block).service(spin);
-    let server = HttpServer::new(app).workers(workers.into()).bind(("127.0.0.1", port))?;
+    let server = HttpServer::new(app).workers(workers.into()).bind_auto_h2c(("127.0.0.1", port))?;
     for address in server.addrs() {
         println!("listening on http://{address}");
     }

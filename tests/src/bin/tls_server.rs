@@ -1,7 +1,8 @@
 //! TLS on rustls with ring, a thread a connection: `GET /bytes/N` answers with so many bytes. A client may ask for TLS
 //! first, as those of PostgreSQL do.
 //!
-//! `CERTIFICATE` and `KEY` are what it shows, in PEM. `PORT` takes another port than 8085, 0 any free one.
+//! `CERTIFICATE` and `KEY` are what it shows, in PEM. With `TICKETS=0` it gives out no tickets of TLS 1.3, so that its
+//! answers are the first that it encrypts by their key. `PORT` takes another port than 8085, 0 any free one.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,10 +17,13 @@ fn main() -> io::Result<()> {
     let variable = |name: &str| std::env::var(name).map_err(io::Error::other);
     let certificate = CertificateDer::from_pem_slice(variable("CERTIFICATE")?.as_bytes()).map_err(io::Error::other)?;
     let key = PrivateKeyDer::from_pem_slice(variable("KEY")?.as_bytes()).map_err(io::Error::other)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate], key))
         .map_err(io::Error::other)?;
+    if std::env::var("TICKETS").is_ok_and(|tickets| tickets == "0") {
+        config.send_tls13_tickets = 0;
+    }
     let config = Arc::new(config);
     let port = variable("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8085);
     for stream in TcpListener::bind(("127.0.0.1", port))?.incoming() {

@@ -4,13 +4,15 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 
 use crate::export::key_value::{number, text};
-use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Place};
+use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Place, RespondParts};
 
-/// The parts of the handle phase, in nanoseconds.
+/// The parts of the handle phase and, where they are known, of the respond phase, in nanoseconds.
 pub(super) fn attributes(explanation: &Explanation) -> impl Iterator<Item = KeyValue> {
-    let parts = explanation.parts.named().map(|(name, ns)| number(&format!("cargo_beyla.handle.{name}"), ns));
+    let handle = explanation.parts.named().map(|(name, ns)| number(&format!("cargo_beyla.handle.{name}"), ns));
     let unit = text("cargo_beyla.handle.unit", explanation.unit.label());
-    std::iter::once(unit).chain(parts)
+    let respond = explanation.respond.iter().flat_map(RespondParts::named);
+    let respond = respond.map(|(name, ns)| number(&format!("cargo_beyla.respond.{name}"), ns));
+    std::iter::once(unit).chain(handle).chain(respond)
 }
 
 /// The places and the delays. They are sums over the phase, which begins at `unix_ns`, and have no

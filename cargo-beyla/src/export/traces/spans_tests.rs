@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use super::*;
 use crate::report::fixtures;
 use cargo_beyla_core::model::connection::{ConnectionInfo, Endpoint};
-use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, Unit};
+use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, RespondParts, Unit};
 use cargo_beyla_core::model::request::UNREAD;
 use cargo_beyla_core::model::system_call::SystemCall;
 use cargo_beyla_core::model::trace_context::Caller;
@@ -245,7 +245,10 @@ fn an_explanation_is_told_on_the_server_span() {
     request.explanation = Some(Arc::new(Explanation {
         unit: Unit::Task,
         parts: Parts { running: 1, runnable: 2, blocked: 3, scheduled: 4, waiting: 5 },
-        respond: None,
+        respond: Some(RespondParts {
+            task: Parts { running: 6, runnable: 7, blocked: 8, scheduled: 9, waiting: 10 },
+            client: 11,
+        }),
         places: vec![Place { cause, stack: 1, ns: 3, count: 2 }],
         waits: vec![],
         calls: vec![],
@@ -256,7 +259,9 @@ fn an_explanation_is_told_on_the_server_span() {
     assert_eq!(parts["cargo_beyla.handle.unit"], "task");
     for (part, ns) in [("running", 1), ("runnable", 2), ("blocked", 3), ("scheduled", 4), ("waiting", 5)] {
         assert_eq!(parts[format!("cargo_beyla.handle.{part}").as_str()], format!("#{ns}"));
+        assert_eq!(parts[format!("cargo_beyla.respond.{part}").as_str()], format!("#{}", ns + 5));
     }
+    assert_eq!(parts["cargo_beyla.respond.client"], "#11");
     let [.., place, delay] = &server.events[..] else { unreachable!("it has events") };
     let place = (place.name.as_str(), values(&place.attributes));
     assert_eq!((place.0, place.1["cargo_beyla.system_call"].as_str()), ("cargo_beyla.place", "nanosleep"));
