@@ -6,8 +6,9 @@
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::uprobe, programs::ProbeContext};
 use cargo_beyla_events::{kind, library, Header, Key, KEY_MAX};
 
-use crate::payload::user;
-use crate::{output, process_tree, target};
+use crate::kernel::memory::user;
+use crate::kernel::output;
+use crate::process::{current, named, target};
 
 /// The sizes of keys that suites of TLS with AES have, in bytes (RFC 5288, RFC 8446 section B.4).
 const AES_128: u32 = 16;
@@ -66,7 +67,7 @@ fn tell(library: u8, address: u64, length: u32) {
             time_ns: output::now(),
             connection: 0,
         },
-        process: if target::is_itself() { 0 } else { process_tree::current() },
+        process: if named::is_itself() { 0 } else { current::process() },
         thread: bpf_get_current_pid_tgid() as u32,
         library,
         length: length as u8,

@@ -3,37 +3,27 @@
 //!
 //! Every program first asks whether what it sees concerns the traced process, in the cheapest way it
 //! can: in the process's own context by its id, elsewhere by the socket.
+//!
+//! A folder imports only what stands left of it:
+//!
+//! ```text
+//! kernel -> process -> runtime -> connections -> frames -> calls
+//!       \-> capture -------------^
+//! ```
+//!
+//! Many functions are global: `extern "C"`, with a name of their own, and never inlined. The verifier looks at such a
+//! function once for each program, and not once for each way that leads to it.
 #![no_std]
 #![no_main]
 
-mod arrivals;
-mod calibration;
-mod chunks;
-mod clients;
+mod calls;
+mod capture;
 mod connections;
-mod deliveries;
-mod fields;
-mod formats;
 mod frames;
-mod io_uring;
+mod kernel;
 mod keys;
-mod lifecycle;
-mod openings;
-mod output;
-mod payload;
-mod pieces;
-mod process_tree;
-mod registers;
-mod scheduler;
-mod sending;
-mod socket_tracepoints;
-mod stacks;
-mod system_calls;
-mod target;
-mod task_at_hand;
-mod tasks;
-mod threads;
-mod transfers;
+mod process;
+mod runtime;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

@@ -7,10 +7,10 @@ use std::path::Path;
 /// The modules that each module imports. Names are as in `analysis::budget::parse`; the root of the crate is empty.
 pub(crate) type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// Reads the crate whose root is `lib.rs` in this folder.
-pub(crate) fn read_crate(source: &Path) -> Imports {
+/// Reads the crate whose root is this file, with its modules beside it.
+pub(crate) fn read_crate(root: &Path) -> Imports {
     let mut modules = BTreeMap::new();
-    read_module(String::new(), &source.join("lib.rs"), source, &mut modules);
+    read_module(String::new(), root, root.parent().expect("the folder of a file"), &mut modules);
     let known: BTreeSet<&str> = modules.keys().map(String::as_str).collect();
     let imports = |(module, code): (&String, &Code)| {
         let others = code.paths.iter().filter_map(|path| resolve(module, path, &known));
