@@ -4,6 +4,7 @@
 //! the ring buffer over. It ends with the traced process, or when its stdin closes, which it does when the parent ends
 //! in whatever way; then every probe is gone.
 
+mod async_runtime;
 mod own_process;
 mod ownership;
 
@@ -22,7 +23,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Pid, setpgid};
 
 use super::channel::{failed, send_ready};
-use super::executable::{Executable, Executables, TaskIdPlace};
+use super::executable::{Executable, Executables};
 use super::greeting::Greeting;
 use super::key_probe::KeyProbes;
 use super::programs::{Programs, ProgramsError};
@@ -33,6 +34,7 @@ use crate::error::UNSUPPORTED;
 use crate::launch::descriptors;
 use crate::launch::listening::{Listening, TcpListener};
 use crate::launch::user::invoking_uid;
+use async_runtime::{AsyncRuntime, SpawnProbes};
 use ownership::{check_owner, open_process};
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
@@ -149,15 +151,13 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let key_probes = std::mem::take(&mut executables.key_probes);
     let explained = arguments.explain.is_some();
     let runtime = AsyncRuntime::open(executables);
-    if let Ok(runtime) = &runtime {
-        runtime.tell_variables(&mut programs)?;
-    }
+    runtime.tell_variables(&mut programs)?;
     programs.attach(explained)?;
     let mut unseen = Vec::new();
     if explained && !programs.tells_registers() {
         unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
     }
-    if explained && let Err(error) = attach_probes(runtime.as_ref(), &mut programs) {
+    if explained && let Err(error) = runtime.attach_probes(&mut programs) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let unread = attach_key_probes(&mut programs, &key_probes);
@@ -178,9 +178,11 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
     tell_failures(output, &unread)?;
-    if !explained && !arguments.children {
-        // Its first calls may be those of many requests at once.
-        watch_spawns(runtime.as_ref().ok(), &mut programs);
+    let mut spawns = (!explained).then(|| SpawnProbes::new(&runtime));
+    if let Some(spawns) = &spawns
+        && !arguments.children
+    {
+        spawns.attach(&mut programs);
     }
 
     // System calls are watched until the process is known, by the first that it makes.
@@ -191,7 +193,6 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     // It may yet listen on a Unix socket, and nothing tells when it is done with that.
     let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
-    let mut calls = false;
     loop {
         let most = if listening_since.is_some() { TICK } else { COUNT_EVERY };
         let Awaited { asked, process_ended } = wait(&requests, &process, &milestones, most)?;
@@ -204,13 +205,9 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
             }
         }
 
-        let Milestones { executed, listening, listening_unix, connects, spawns } = Milestones::take(&mut milestones);
-        calls |= connects;
-        if connects && !explained {
-            watch_spawns(runtime.as_ref().ok(), &mut programs);
-        } else if spawns && !explained && !calls {
-            // It may go on for as long as it likes, but not at the cost of a trap each.
-            programs.detach_task_probes()?;
+        let Milestones { executed, listening, listening_unix, connects, spawned } = Milestones::take(&mut milestones);
+        if let Some(spawns) = &mut spawns {
+            spawns.follow(connects, spawned, &mut programs)?;
         }
         known |= executed;
         if executed && !process_ended {
@@ -278,20 +275,6 @@ fn wait(
     Ok(Awaited { asked: asked || is_ready(&waited_for[0]), process_ended: is_ready(&waited_for[1]) })
 }
 
-/// Probes the functions at which tasks are spawned. Where that fails, those tasks are not seen, and the calls that they
-/// make are counted as nobody's.
-fn watch_spawns(runtime: Option<&AsyncRuntime>, programs: &mut Programs) {
-    if let Some(runtime) = runtime {
-        let _ = runtime.attach_probes(programs);
-    }
-}
-
-/// Probes the runtime's functions, or says why not.
-fn attach_probes(runtime: Result<&AsyncRuntime, &HelperError>, programs: &mut Programs) -> Result<(), String> {
-    let runtime = runtime.map_err(ToString::to_string)?;
-    runtime.attach_probes(programs).map_err(|error| error.to_string())
-}
-
 /// Probes where keys for TLS are set up; why it could not, file by file.
 fn attach_key_probes(programs: &mut Programs, found: &[KeyProbes]) -> Vec<String> {
     let failures = found.iter().filter_map(|file| {
@@ -318,38 +301,6 @@ fn tell_failures(output: &mut File, messages: &[String]) -> io::Result<()> {
     messages.iter().try_for_each(|message| output.write_all(&failed(message)))
 }
 
-/// What the parent has found of the async runtime. Without it the rest still works.
-struct AsyncRuntime {
-    executables: Executables,
-    opened: Vec<Executable>,
-}
-
-impl AsyncRuntime {
-    fn open(executables: Executables) -> Result<Self, HelperError> {
-        let open = |path: &PathBuf| {
-            Executable::open(path, invoking_uid())
-                .map_err(|source| HelperError::Executable { path: path.clone(), source })
-        };
-        let opened = executables.paths.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { executables, opened })
-    }
-
-    /// Tells the programs where threads keep the task at hand.
-    fn tell_variables(&self, programs: &mut Programs) -> Result<(), HelperError> {
-        for (index, executable) in self.opened.iter().enumerate() {
-            let variables = self.executables.task_variables.iter().filter(|variable| variable.executable == index);
-            let places: Vec<TaskIdPlace> = variables.map(|variable| variable.place).collect();
-            programs.set_task_variables(executable.identity()?, &places)?;
-        }
-        Ok(())
-    }
-
-    /// Probes the functions.
-    fn attach_probes(&self, programs: &mut Programs) -> Result<(), HelperError> {
-        Ok(programs.attach_task_probes(&self.opened, &self.executables.task_probes)?)
-    }
-}
-
 /// What the helper must know of the process's life.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -363,7 +314,7 @@ struct Milestones {
     /// The process has opened a connection itself, for the first time.
     connects: bool,
     /// It has spawned many tasks.
-    spawns: bool,
+    spawned: bool,
 }
 
 impl Milestones {
@@ -377,7 +328,7 @@ impl Milestones {
                     milestones.listening_unix |= matches!(listen.local, Endpoint::Unix(_));
                 }
                 Ok(Some((Event::Open(_), _))) => milestones.connects = true,
-                Ok(Some((Event::Spawned(_), _))) => milestones.spawns = true,
+                Ok(Some((Event::Spawned(_), _))) => milestones.spawned = true,
                 _ => {}
             }
         }
