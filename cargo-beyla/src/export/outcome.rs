@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 pub use super::item::Counts;
-use super::metrics::store::SETS_MAX;
+use super::metrics::metric::SETS_MAX;
 use crate::report::units::{count, counted};
 
 /// The reasons that are told apart.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::any_path;
 use super::key_probe::KeyProbes;
 use super::task_probe::TaskProbe;
 
@@ -16,7 +17,7 @@ use super::task_probe::TaskProbe;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executables {
     /// The executables.
-    #[serde(with = "any_paths")]
+    #[serde(with = "any_path::several")]
     pub paths: Vec<PathBuf>,
     /// A function: which executable it is in, and where in the file it begins.
     pub task_probes: Vec<TaskProbe>,
@@ -47,38 +48,6 @@ pub enum TaskIdPlace {
         /// Its size.
         size: u64,
     },
-}
-
-/// Paths that need not be text, which `PathBuf` wants them to be.
-mod any_paths {
-    use std::ffi::{OsStr, OsString};
-    use std::path::PathBuf;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(paths.iter().map(|path| -> &OsStr { path.as_os_str() }))
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
-        Ok(Vec::<OsString>::deserialize(from)?.into_iter().map(PathBuf::from).collect())
-    }
-}
-
-/// A path that need not be text.
-pub(super) mod any_path {
-    use std::ffi::OsString;
-    use std::path::{Path, PathBuf};
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-        path.as_os_str().serialize(to)
-    }
-
-    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<PathBuf, D::Error> {
-        Ok(OsString::deserialize(from)?.into())
-    }
 }
 
 /// Of `<sys/stat.h>`: set-user-ID and set-group-ID.

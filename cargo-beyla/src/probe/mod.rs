@@ -1,5 +1,6 @@
 //! The privileged side: load, attach, hand the ring buffer out; and the way to it.
 
+mod any_path;
 pub mod channel;
 pub mod client;
 pub mod executable;

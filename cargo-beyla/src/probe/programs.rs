@@ -15,7 +15,6 @@ use zerocopy::IntoBytes;
 use super::executable::TaskIdPlace;
 use super::kernel_layout::{KernelLayout, LayoutError};
 use super::request::ProbeArguments;
-use super::runtime_probes::Attached;
 use crate::config::capture::Capture;
 use crate::launch::user::{invoking_uid, permitted_capabilities};
 
@@ -81,6 +80,9 @@ fn with_causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Strin
         count => format!("{}; ...; {}", lines[0], lines[count - 3..].join("; ")),
     }
 }
+
+/// The probes of one program.
+pub(super) type Attached = (&'static str, Vec<UProbeLinkId>);
 
 /// The loaded programs. When this is dropped, or its process ends in any way, none is left.
 #[derive(Debug)]

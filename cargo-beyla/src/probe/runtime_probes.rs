@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
 use aya::programs::{PerfEvent, Program, ProgramError, UProbe};
 
 use super::executable::Executable;
-use super::programs::{Programs, ProgramsError, ended_early, missing};
+use super::programs::{Attached, Programs, ProgramsError, ended_early, missing};
 use super::task_probe::TaskProbe;
 
 /// Ticks a second on each CPU: a prime, so that it does not keep step with what the server does.
@@ -76,9 +76,6 @@ impl Programs {
         Ok(())
     }
 }
-
-/// The probes of one program.
-pub(super) type Attached = (&'static str, Vec<UProbeLinkId>);
 
 fn attach_one(name: &'static str, program: &mut Program, places: &[(&Path, u64)]) -> Result<Attached, ProgramsError> {
     let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };

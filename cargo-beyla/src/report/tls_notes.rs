@@ -3,7 +3,7 @@
 use super::units::{bytes, count, counted, time};
 use cargo_beyla_core::model::connection::{Party, Role};
 use cargo_beyla_core::model::summary::Summary;
-use cargo_beyla_core::model::tls::{Alert, Sealing};
+use cargo_beyla_core::model::tls::{Alert, CipherSuite, Sealing};
 use cargo_beyla_core::model::tls_summary::{HandshakeFailure, UnreadConnections, Unreadable};
 
 /// The failures that are told; the JSON report has all.
@@ -57,7 +57,12 @@ fn unread(unread: &UnreadConnections) -> String {
         ),
         Unreadable::Cipher(cipher) if cipher.sealing() == Sealing::ChaCha20 => (
             format!("agreed on {cipher}, which is not read"),
-            "Have the client ask for AES-GCM, as `curl --tls13-ciphers TLS_AES_128_GCM_SHA256` does.",
+            match *cipher {
+                CipherSuite::CHACHA20_OF_1_3 => {
+                    "Have the client ask for AES-GCM, as `curl --tls13-ciphers TLS_AES_128_GCM_SHA256` does."
+                }
+                _ => "Have the client ask for AES-GCM, as `curl --ciphers ECDHE+AESGCM` does.",
+            },
         ),
         Unreadable::Cipher(cipher) => {
             (format!("agreed on the cipher suite {cipher}, which is not read"), "Have both ends use AES-GCM.")
@@ -108,7 +113,6 @@ fn cause(alert: Alert) -> Option<&'static str> {
 mod tests {
     use super::*;
     use cargo_beyla_core::fixtures;
-    use cargo_beyla_core::model::tls::CipherSuite;
     use cargo_beyla_core::model::tls_summary::Durations;
 
     #[test]
@@ -121,6 +125,7 @@ mod tests {
         summary.tls.unread = vec![
             of(Role::Server, Unreadable::NoKeySeen, turns),
             of(Role::Server, Unreadable::Cipher(CipherSuite(0x1303)), Durations::default()),
+            of(Role::Server, Unreadable::Cipher(CipherSuite(0xcca9)), Durations::default()),
             of(Role::Client, Unreadable::OpenBefore, Durations::default()),
         ];
         let failure = |by, alert| HandshakeFailure { role: Role::Server, by, alert };
@@ -134,6 +139,8 @@ mod tests {
              and BoringSSL, unless --no-tls is given.",
                 "2 connections agreed on TLS_CHACHA20_POLY1305_SHA256, which is not read: those requests are missing. Have \
              the client ask for AES-GCM, as `curl --tls13-ciphers TLS_AES_128_GCM_SHA256` does.",
+                "2 connections agreed on TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, which is not read: those requests \
+             are missing. Have the client ask for AES-GCM, as `curl --ciphers ECDHE+AESGCM` does.",
                 "2 connections that the server opened spoke TLS before anybody watched, so that their keys are not known: \
              of calls on them, times and sizes are all that is known. Connect anew.",
                 "3 TLS handshakes failed: the client said `unknown_ca`, which means that it does not trust the certificate \

@@ -17,7 +17,7 @@ use object::{
 };
 
 use super::image::{CodeSegment, Elf, code_segments};
-use super::key_functions::{KeyFunction, Placed, key_function};
+use super::key_symbols::{KeyFunction, Placed, key_function};
 use super::openssl_calls::{CIPHER_INIT, is_key_change};
 use super::{calls, fips_modules};
 use crate::probe::key_probe::{KeyPoint, KeyProbe};

@@ -9,6 +9,7 @@ pub mod functions;
 pub mod image;
 pub mod images;
 pub mod key_functions;
+mod key_symbols;
 pub mod locks;
 pub mod names;
 pub mod needed;

@@ -183,8 +183,9 @@ mod tests {
     }
 
     fn own_executable() -> PathBuf {
-        // So that the runtime is linked.
+        // So that the runtime and a channel are linked.
         drop(tokio::runtime::Builder::new_multi_thread().worker_threads(1).build());
+        drop(tokio::sync::mpsc::channel::<()>(1));
         std::env::current_exe().expect("our own path")
     }
 

@@ -82,6 +82,9 @@ const GCM_128: Sealing = Sealing::AesGcm { key_length: 16 };
 const GCM_256: Sealing = Sealing::AesGcm { key_length: 32 };
 
 impl CipherSuite {
+    /// The one with ChaCha20-Poly1305 in TLS 1.3, whose suites clients list apart from those of TLS 1.2.
+    pub const CHACHA20_OF_1_3: Self = Self(0x1303);
+
     /// How it seals records.
     pub fn sealing(self) -> Sealing {
         self.known().map_or(Sealing::Other, |(_, _, sealing)| *sealing)

@@ -24,9 +24,10 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::model::call::{CallOf, Certainty};
 use crate::model::trace_context::{Caller, TraceId};
+use orders::Reply;
 use servers::{OpenRequests, Servers};
 use tasks::{TaskKey, Tasks, WorksFor};
-use wakes::{Asked, Reply, Wakes};
+use wakes::{Asked, Wakes};
 
 pub(crate) use wakes::{Driven, Told};
 

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 
 use super::histogram::{Buckets, DATABASE, DURATION, Exemplar, Histogram};
-use super::store::{OVERFLOW, SETS_MAX, histogram};
+use super::metric::{OVERFLOW, SETS_MAX, histogram};
 use crate::config::attributes::{AttributeSelection, selects};
 use crate::export::attribute::Value;
 use crate::export::call_attribute::CallAttribute;

@@ -6,6 +6,7 @@
 
 mod calls;
 mod histogram;
+pub(super) mod metric;
 pub(super) mod pipeline;
 mod process;
 pub(super) mod store;

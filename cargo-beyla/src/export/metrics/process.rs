@@ -1,6 +1,13 @@
 //! What the server takes of the machine, by procfs.
 
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as NumberValue;
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, NumberDataPoint, Sum};
 use procfs::process::Process;
+
+use super::metric::metric;
+use crate::export::key_value::text;
 
 /// A look at a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,6 +18,35 @@ pub(super) struct Usage {
     pub(super) system: f64,
     /// Bytes of memory that are in RAM.
     pub(super) memory: u64,
+}
+
+impl Usage {
+    /// The metrics of it, of a run that began at `start`, in nanoseconds of Unix time, as `now`.
+    pub(super) fn metrics(&self, start: u64, now: u64) -> [Metric; 2] {
+        let Self { user, system, memory } = *self;
+        let point = |attributes: Vec<KeyValue>, value: NumberValue| NumberDataPoint {
+            attributes,
+            start_time_unix_nano: start,
+            time_unix_nano: now,
+            value: Some(value),
+            ..NumberDataPoint::default()
+        };
+        let of_mode = |mode: &str, seconds: f64| point(vec![text("cpu.mode", mode)], NumberValue::AsDouble(seconds));
+        let cpu = Sum {
+            data_points: vec![of_mode("user", user), of_mode("system", system)],
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            is_monotonic: true,
+        };
+        let memory = Sum {
+            data_points: vec![point(vec![], NumberValue::AsInt(memory as i64))],
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            is_monotonic: false,
+        };
+        [
+            metric("process.cpu.time", "s", "CPU time of the server.", Data::Sum(cpu)),
+            metric("process.memory.usage", "By", "Physical memory of the server.", Data::Sum(memory)),
+        ]
+    }
 }
 
 /// How a process stands; `None` once it has ended.

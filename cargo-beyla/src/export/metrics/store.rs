@@ -5,14 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as NumberValue;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Histogram as HistogramMessage, HistogramDataPoint, Metric, NumberDataPoint, Sum,
-};
 
 use super::calls::CallStore;
 use super::histogram::{DURATION, Exemplar, Histogram, PHASE, SIZE};
+use super::metric::{OVERFLOW, SETS_MAX, histogram};
 use super::process::{Usage, usage};
 use crate::config::attributes::{AttributeSelection, selects};
 use crate::export::attribute::{Attribute, Value, error_type, method, route, rpc_method, rpc_status_name, version};
@@ -20,13 +18,6 @@ use crate::export::key_value::{flag, number, text};
 use crate::report::run_info::RunInfo;
 use cargo_beyla_core::model::call::Call;
 use cargo_beyla_core::model::request::{Outcome, Request};
-
-/// The sets of attributes that are told apart; by the OpenTelemetry specification, what is beyond them
-/// counts in one more set, whose only attribute is [`OVERFLOW`].
-pub(in crate::export) const SETS_MAX: usize = 2000;
-
-/// Marks the set for all that are not told apart.
-pub(super) const OVERFLOW: &str = "otel.metric.overflow";
 
 /// The metrics of requests, in the order of [`Store::of`], and which requests they count.
 const METRICS: [(&str, Counted); 5] = [
@@ -108,6 +99,7 @@ struct Attributes {
     route: Option<Arc<str>>,
     status: Option<u16>,
     error: Option<Cow<'static, str>>,
+    scheme: Option<&'static str>,
     version: Option<&'static str>,
     /// The path of a gRPC call.
     rpc_path: Option<Arc<str>>,
@@ -220,7 +212,7 @@ impl Store {
         ];
         metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(data)) if data.data_points.is_empty()));
         metrics.extend(self.calls.metrics(self.run.started_unix_ns, now));
-        metrics.extend(self.usage.iter().flat_map(|usage| of_process(usage, self.run.started_unix_ns, now)));
+        metrics.extend(self.usage.iter().flat_map(|usage| usage.metrics(self.run.started_unix_ns, now)));
         metrics
     }
 
@@ -283,6 +275,7 @@ impl Attributes {
             route: route(request).filter(|_| selected.has(Attribute::Route)).cloned(),
             status: request.status.filter(|_| selected.has(Attribute::Status)),
             error: error_type(request).filter(|_| selected.has(Attribute::Error)),
+            scheme: selected.has(Attribute::Scheme).then(|| request.scheme()),
             version: selected.has(Attribute::ProtocolVersion).then(|| version(request.protocol)),
             rpc_path: selected.has(Attribute::RpcMethod).then(|| Arc::clone(&request.path)),
             rpc_status: request
@@ -295,11 +288,11 @@ impl Attributes {
     }
 
     fn to_key_values(&self, selected: Selected) -> Vec<KeyValue> {
-        let Self { method, route, status, error, version, rpc_path, rpc_status, hidden } = self;
+        let Self { method, route, status, error, scheme, version, rpc_path, rpc_status, hidden } = self;
         let known = [
             method.map(|method| text("http.request.method", method)),
             route.as_deref().map(|route| text("http.route", route)),
-            selected.has(Attribute::Scheme).then(|| text("url.scheme", "http")),
+            scheme.map(|scheme| text("url.scheme", scheme)),
             version.map(|version| text("network.protocol.version", version)),
             status.map(|status| number("http.response.status_code", status.into())),
             selected.has(Attribute::RpcSystem).then(|| text("rpc.system.name", "grpc")),
@@ -335,48 +328,6 @@ impl Series {
                 phase.record(length, None);
             }
         }
-    }
-}
-
-fn of_process(usage: &Usage, start: u64, now: u64) -> [Metric; 2] {
-    let Usage { user, system, memory } = *usage;
-    let point = |attributes: Vec<KeyValue>, value: NumberValue| NumberDataPoint {
-        attributes,
-        start_time_unix_nano: start,
-        time_unix_nano: now,
-        value: Some(value),
-        ..NumberDataPoint::default()
-    };
-    let of_mode = |mode: &str, seconds: f64| point(vec![text("cpu.mode", mode)], NumberValue::AsDouble(seconds));
-    let cpu = Sum {
-        data_points: vec![of_mode("user", user), of_mode("system", system)],
-        aggregation_temporality: AggregationTemporality::Cumulative.into(),
-        is_monotonic: true,
-    };
-    let memory = Sum {
-        data_points: vec![point(vec![], NumberValue::AsInt(memory as i64))],
-        aggregation_temporality: AggregationTemporality::Cumulative.into(),
-        is_monotonic: false,
-    };
-    [
-        metric("process.cpu.time", "s", "CPU time of the server.", Data::Sum(cpu)),
-        metric("process.memory.usage", "By", "Physical memory of the server.", Data::Sum(memory)),
-    ]
-}
-
-/// A metric of distributions.
-pub(super) fn histogram(name: &str, unit: &str, description: &str, data_points: Vec<HistogramDataPoint>) -> Metric {
-    let data = HistogramMessage { data_points, aggregation_temporality: AggregationTemporality::Cumulative.into() };
-    metric(name, unit, description, Data::Histogram(data))
-}
-
-fn metric(name: &str, unit: &str, description: &str, data: Data) -> Metric {
-    Metric {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        unit: unit.to_owned(),
-        data: Some(data),
-        ..Metric::default()
     }
 }
 

@@ -1,5 +1,6 @@
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as NumberValue;
 
 use super::*;
 use crate::config::attributes::selections_of;
@@ -76,6 +77,19 @@ fn phases_sum_to_the_duration() {
     let sum: f64 = phases.iter().filter_map(|point| point.sum).sum();
     let total = points(&mut store, "http.server.request.duration")[0].sum.expect("it is there");
     assert!((sum - total).abs() < 1e-12);
+}
+
+#[test]
+fn requests_over_tls_are_told_apart() {
+    let mut store = store();
+    let mut request = fixtures::request(1, "/a");
+    store.record(&request, false);
+    Arc::make_mut(&mut request.connection).tls = Some(Arc::default());
+    store.record(&request, false);
+    let points = points(&mut store, "http.server.request.duration");
+    let mut schemes: Vec<_> = points.iter().filter_map(|point| value(point, "url.scheme")).collect();
+    schemes.sort_unstable();
+    assert_eq!(schemes, ["http", "https"]);
 }
 
 #[test]

@@ -10,8 +10,6 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::wakes::Reply;
-
 /// The queues, and the drivers, that are known at a time.
 const QUEUES_MAX: usize = 4096;
 
@@ -24,6 +22,15 @@ const LATE_NS: u64 = 300_000;
 
 /// The order has to agree with replies this number of times, and for every time that it does not.
 const PROVEN: u32 = 16;
+
+/// Whom a driver wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// A task of this request. `is_sure`: it can work for no other.
+    Request { request: u64, is_sure: bool },
+    /// A relay.
+    Relay(u64),
+}
 
 /// A message that a driver was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,17 @@ pub(super) struct Orders {
     drivers: HashMap<u64, Driver>,
     /// The channel that each thread has signalled last, if nothing has happened on the thread since.
     signalled: HashMap<u32, u64>,
+}
+
+impl Reply {
+    /// Whether it is for the same request, or relay, as another.
+    pub(super) fn is_for(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Request { request, .. }, Self::Request { request: of_other, .. }) => request == of_other,
+            (Self::Relay(task), Self::Relay(other)) => task == other,
+            _ => false,
+        }
+    }
 }
 
 impl Queue {

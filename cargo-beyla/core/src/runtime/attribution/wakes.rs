@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::orders::{self, Message, Orders};
+use super::orders::{self, Message, Orders, Reply};
 use crate::model::call::{CallOf, Certainty};
 
 /// The threads that are known at a time.
@@ -42,15 +42,6 @@ struct Relay {
     born_ns: u64,
     /// The request whose task it has woken first.
     woke: Option<u64>,
-}
-
-/// Whom a driver wakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
-    /// A task of this request. `is_sure`: it can work for no other.
-    Request { request: u64, is_sure: bool },
-    /// A relay.
-    Relay(u64),
 }
 
 /// A call that a driver has made.
@@ -259,7 +250,7 @@ impl Wakes {
             // A message may come without a wake, if the driver was awake: then its request is no candidate.
             let all_have_asked = calls.iter().zip(&replies).all(|(call, reply)| self.is_asked(call, *reply));
             let certainty = if all_have_asked { Certainty::Certain } else { Certainty::Likely };
-            return replies.into_iter().map(|reply| reply.told(certainty)).collect();
+            return replies.into_iter().map(|reply| Told::by(reply, certainty)).collect();
         }
         // Who is awake is not woken, and some are woken for another reason.
         let mut told = vec![Told::Nothing; calls.len()];
@@ -270,13 +261,13 @@ impl Wakes {
             };
             for (reply, (first, last)) in replies.iter().zip(places) {
                 if first == last {
-                    told[first] = reply.told(Certainty::Likely);
+                    told[first] = Told::by(*reply, Certainty::Likely);
                 }
             }
         } else if let Some(places) = placed(calls.len(), replies.len(), may_be) {
             for (told, (first, last)) in told.iter_mut().zip(places) {
                 if replies[first] == replies[last] {
-                    *told = replies[first].told(Certainty::Likely);
+                    *told = Told::by(replies[first], Certainty::Likely);
                 }
             }
         }
@@ -304,7 +295,7 @@ impl Wakes {
         single.dedup_by(|one, other| one.is_for(*other));
         let fits = fits || orders::fits(&asked, &single);
         (fits && self.orders.is_proven(driver))
-            .then(|| asked.into_iter().map(|reply| reply.told(Certainty::Likely)).collect())
+            .then(|| asked.into_iter().map(|reply| Told::by(reply, Certainty::Likely)).collect())
     }
 
     /// Whether the request that a reply is for may have asked for a call.
@@ -342,22 +333,13 @@ fn placed(few: usize, many: usize, fits: impl Fn(usize, usize) -> bool) -> Optio
     Some(first?.into_iter().zip(last).collect())
 }
 
-impl Reply {
-    /// Whether it is for the same request, or relay, as another.
-    pub(super) fn is_for(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Request { request, .. }, Self::Request { request: of_other, .. }) => request == of_other,
-            (Self::Relay(task), Self::Relay(other)) => task == other,
-            _ => false,
-        }
-    }
-
-    fn told(self, certainty: Certainty) -> Told {
-        match self {
-            Self::Request { request, is_sure } => {
-                Told::Of(CallOf { request, certainty: if is_sure { certainty } else { Certainty::Likely } })
+impl Told {
+    fn by(reply: Reply, certainty: Certainty) -> Self {
+        match reply {
+            Reply::Request { request, is_sure } => {
+                Self::Of(CallOf { request, certainty: if is_sure { certainty } else { Certainty::Likely } })
             }
-            Self::Relay(task) => Told::Relay(task, certainty),
+            Reply::Relay(task) => Self::Relay(task, certainty),
         }
     }
 }
