@@ -130,7 +130,7 @@ mod tests {
         ];
         let failure = |by, alert| HandshakeFailure { role: Role::Server, by, alert };
         summary.tls.failed = vec![(failure(Party::Client, Some(Alert(48))), 3), (failure(Party::Client, None), 1)];
-        summary.unseen.tls_connections = 5;
+        summary.unseen.tls_connections = 7;
         assert_eq!(
             notes(&summary),
             [
