@@ -495,8 +495,8 @@ mod tests {
     fn report(running: u64, explain: &Value) -> Report {
         let bytes = json!({ "header": 9, "body": 0 });
         let request = json!({
-            "id": 1, "connection": 1, "pid": 7, "protocol": "http/1.1", "method": "GET", "path": "/spin", "route": "/spin",
-            "status": 200, "outcome": "complete", "start_unix_ns": 0, "total_ns": 50 * MS,
+            "id": 1, "connection": 1, "pid": 7, "protocol": "http/1.1", "scheme": "http", "method": "GET", "path": "/spin",
+            "route": "/spin", "status": 200, "outcome": "complete", "start_unix_ns": 0, "total_ns": 50 * MS,
             "phases": { "queue": 0, "receive": 0, "handle": 50 * MS, "respond": 0 },
             "handle": {
                 "unit": "task", "running": running, "runnable": 50 * MS - running, "blocked": 0, "scheduled": 0,
