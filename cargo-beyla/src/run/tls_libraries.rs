@@ -19,6 +19,12 @@ const BEGINNING: Duration = Duration::from_millis(200);
 /// The most processes that are looked at.
 const PROCESSES_MAX: usize = 256;
 
+/// Folders of the system's libraries. Of these, only [`TLS_NAMES`] are looked into: to look into libc takes longer than many
+/// a test runs.
+const SYSTEM_FOLDERS: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
+/// What the names of OpenSSL's libraries begin with, and of those that take their place.
+const TLS_NAMES: [&str; 2] = ["libssl", "libcrypto"];
+
 /// A file as a process has mapped it: its path and the number of its inode.
 type MappedFile = (PathBuf, u64);
 
@@ -97,15 +103,21 @@ impl TlsLibraries {
     }
 }
 
-/// The files whose code a process has mapped; `None` once it has ended.
+/// The files whose code a process has mapped, of those that may set up keys; `None` once it has ended.
 fn mapped(process: u32) -> Option<Vec<MappedFile>> {
     let maps = ProcessFiles::new(process.cast_signed()).and_then(|process| process.maps()).ok()?;
     let code = maps.into_iter().filter(|map| map.perms.contains(MMPermissions::EXECUTE));
     let files = code.filter_map(|map| match map.pathname {
-        MMapPath::Path(path) => Some((path, map.inode)),
+        MMapPath::Path(path) if may_set_up_keys(&path) => Some((path, map.inode)),
         _ => None,
     });
     Some(files.collect())
+}
+
+fn may_set_up_keys(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+    !SYSTEM_FOLDERS.iter().any(|folder| file.starts_with(folder))
+        || TLS_NAMES.iter().any(|begin| name.starts_with(begin.as_bytes()))
 }
 
 /// A path that leads to a process's file, whatever its root is.
@@ -130,6 +142,14 @@ mod tests {
         assert!(libraries.processes.is_empty());
         libraries.note(&executed("/work/target/debug/server", 8));
         assert!(libraries.processes.contains_key(&8));
+    }
+
+    #[test]
+    fn of_the_systems_libraries_only_those_for_tls_are_looked_into() {
+        let may = |path: &str| may_set_up_keys(Path::new(path));
+        assert!(may("/usr/lib/x86_64-linux-gnu/libssl.so.3") && may("/lib64/libcrypto.so.1.1"));
+        assert!(!may("/usr/lib/x86_64-linux-gnu/libc.so.6") && !may("/lib64/ld-linux-x86-64.so.2"));
+        assert!(may("/work/target/debug/libapp.so") && may("/usr/library/libapp.so"));
     }
 
     #[test]
