@@ -157,7 +157,7 @@ impl RunOptions<'_> {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs { expected, mut unseen, libraries, spawns_unseen, executables: _ } = programs;
+        let Programs { expected, mut unseen, libraries, spawns_unseen, executables: _, looked_into: _ } = programs;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -230,6 +230,8 @@ struct Programs {
     unseen: Vec<String>,
     /// Absent where TLS is not read.
     libraries: Option<TlsLibraries>,
+    /// The files in which functions that set up keys were looked for, of all processes or of one.
+    looked_into: Vec<(Option<NonZeroU32>, PathBuf)>,
     /// Why tasks that other tasks spawn are not seen, in a sentence.
     spawns_unseen: Option<&'static str>,
 }
@@ -246,11 +248,11 @@ impl Programs {
                     programs.add_keys(path, NonZeroU32::new(pid));
                 }
             }
-            let probed = &mut programs.executables.key_probes;
-            let mut libraries = TlsLibraries::new(probed, [&[pid], &members[..]].concat(), folders.clone());
+            let mut libraries =
+                TlsLibraries::new(&programs.looked_into, [&[pid], &members[..]].concat(), folders.clone());
             if runs {
                 // What is mapped is probed from the beginning.
-                probed.extend(libraries.look());
+                programs.executables.key_probes.extend(libraries.look());
             }
             programs.libraries = Some(libraries);
         }
@@ -261,6 +263,7 @@ impl Programs {
     /// Adds where a file sets up keys: in all processes, or in one alone.
     fn add_keys(&mut self, path: PathBuf, process: Option<NonZeroU32>) {
         let probes = key_functions::find_in_file(&path);
+        self.looked_into.push((process, path.clone()));
         if !probes.is_empty() {
             self.executables.key_probes.push(KeyProbes { path, process, probes });
         }
@@ -280,8 +283,8 @@ impl Programs {
             let unseen = programs.add(wanted, path);
             reason = reason.or(unseen);
         }
-        let probed = &programs.executables.key_probes;
-        programs.libraries = wanted.tls.clone().map(|folders| TlsLibraries::new(probed, [], folders));
+        let looked_into = &programs.looked_into;
+        programs.libraries = wanted.tls.clone().map(|folders| TlsLibraries::new(looked_into, [], folders));
         programs.expected = programs.executables.paths.iter().map(|path| (path.clone(), path.clone())).collect();
         programs.unseen.extend(reason.filter(|_| programs.executables.task_probes.is_empty()));
         programs

@@ -32,8 +32,8 @@ type MappedFile = (PathBuf, u64);
 pub(crate) struct TlsLibraries {
     /// The folders whose programs are looked at, beside the process that is named.
     folders: Vec<PathBuf>,
-    /// What is probed already: executables in all processes, libraries in the one that will map them.
-    probed: HashSet<(Option<NonZeroU32>, PathBuf)>,
+    /// What was looked into before: executables for all processes, libraries for the one that will map them.
+    known: HashSet<(Option<NonZeroU32>, PathBuf)>,
     /// The probes of each file.
     files: HashMap<MappedFile, Vec<KeyProbe>>,
     processes: HashMap<u32, Process>,
@@ -47,10 +47,15 @@ struct Process {
 }
 
 impl TlsLibraries {
-    /// Looks at `processes` from now on, and at programs in `folders`. `probed` has been told of already.
-    pub(crate) fn new(probed: &[KeyProbes], processes: impl IntoIterator<Item = u32>, folders: Vec<PathBuf>) -> Self {
-        let probed = probed.iter().filter_map(|file| Some((file.process, file.path.canonicalize().ok()?))).collect();
-        let mut libraries = Self { folders, probed, files: HashMap::new(), processes: HashMap::new() };
+    /// Looks at `processes` from now on, and at programs in `folders`. What is found in `looked_into` is probed already.
+    pub(crate) fn new(
+        looked_into: &[(Option<NonZeroU32>, PathBuf)],
+        processes: impl IntoIterator<Item = u32>,
+        folders: Vec<PathBuf>,
+    ) -> Self {
+        let known = looked_into.iter().filter_map(|(process, path)| Some((*process, path.canonicalize().ok()?)));
+        let known = known.collect();
+        let mut libraries = Self { folders, known, files: HashMap::new(), processes: HashMap::new() };
         processes.into_iter().for_each(|number| libraries.begin(number));
         libraries
     }
@@ -88,7 +93,7 @@ impl TlsLibraries {
                 if !process.files.insert(file.clone()) {
                     continue;
                 }
-                if [None, process_number].iter().any(|of| self.probed.contains(&(*of, file.0.clone()))) {
+                if [None, process_number].iter().any(|of| self.known.contains(&(*of, file.0.clone()))) {
                     continue;
                 }
                 let path = as_seen_by(*number, &file.0);
@@ -169,8 +174,8 @@ mod tests {
         assert_eq!(libraries.look(), []);
 
         for process in [None, NonZeroU32::new(own)] {
-            let probed = [KeyProbes { path: executable.clone(), process, probes: probes.clone() }];
-            assert_eq!(TlsLibraries::new(&probed, [own], Vec::new()).look(), []);
+            let looked_into = [(process, executable.clone())];
+            assert_eq!(TlsLibraries::new(&looked_into, [own], Vec::new()).look(), []);
         }
     }
 }
