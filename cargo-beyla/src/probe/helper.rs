@@ -207,7 +207,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
 
         let Milestones { executed, listening, listening_unix, connects, spawned } = Milestones::take(&mut milestones);
         if let Some(spawns) = &mut spawns {
-            spawns.follow(connects, spawned, &mut programs)?;
+            spawns.follow(connects, spawned, &mut programs);
         }
         known |= executed;
         if executed && !process_ended {

@@ -19,8 +19,8 @@ const BEGINNING: Duration = Duration::from_millis(200);
 /// The most processes that are looked at.
 const PROCESSES_MAX: usize = 256;
 
-/// Folders of the system's libraries. Of these, only [`TLS_NAMES`] are looked into: to look into libc takes longer than many
-/// a test runs.
+/// Folders of the system's libraries. Of these, only those with [`TLS_NAMES`] are looked into: looking through libc would
+/// take longer than a short test runs.
 const SYSTEM_FOLDERS: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 /// What the names of OpenSSL's libraries begin with, and of those that take their place.
 const TLS_NAMES: [&str; 2] = ["libssl", "libcrypto"];

@@ -1,5 +1,5 @@
-//! The light way to capture TCP, and what a client does on a Unix socket: tracepoints that fire once a socket operation, and at no other system
-//! call of the machine.
+//! The light way to capture TCP, and what a client does on a Unix socket: tracepoints that fire once a socket operation,
+//! and at no other system call of the machine.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use cargo_beyla_events::AF_UNIX;

@@ -93,8 +93,9 @@ fn begin(scratch: &mut Scratch) -> Option<()> {
     enter(sock, connection, direction, scratch)
 }
 
-/// What an end of TLS begins with, be it at the beginning of the connection or where that turns to TLS: PostgreSQL, MySQL
-/// and others ask for it in plain text. The server's is needed where the client's came in pieces that are too small.
+/// What an end of TLS begins with. That may be the beginning of the connection, or come later: clients of PostgreSQL, MySQL
+/// and others first ask for TLS in plain text. The server's hello is needed if the client's came in pieces too small to
+/// recognise.
 #[inline(always)]
 fn hello(message: u8, scratch: &Scratch) -> Option<Opening> {
     let captured = scratch.captured();

@@ -11,7 +11,8 @@ use super::current;
 use crate::kernel::fields::{read_or_zero, setting};
 use crate::kernel::volatile::Word;
 
-/// Offsets of the variables of a program from the thread pointer, one a version of tokio; [`NO_TASK_VARIABLE`] if there is none.
+/// Offsets of the variables of a program from the thread pointer, one a version of tokio; [`NO_TASK_VARIABLE`] if there
+/// is none.
 type Variables = [i64; TASK_VARIABLES_MAX];
 
 /// Those of the programs that may be traced, by the inode's number and the size of the file.

@@ -1,8 +1,8 @@
 //! Where in tokio's variable of each thread the id of the task at hand stands, for programs without debug information.
 //!
 //! The variable has few words. Wherever a connection is answered, the one with the id is not 0, small, the same each time
-//! on one connection, and another one on each connection: servers have a task for each. A word that once is not so is none.
-//! As soon as a single one is left, it is taken.
+//! on one connection, and another one on each connection: servers have a task for each. A word that
+//! breaks this rule once is ruled out. As soon as a single one is left, it is taken.
 
 use aya_ebpf::{helpers::generated::bpf_probe_read_user as probe_read_user, macros::map, maps::PerCpuArray};
 use cargo_beyla_events::{uncertain, Uncertain, NO_TASK_VARIABLE, UNCERTAIN_WORDS_MAX};

@@ -15,9 +15,9 @@ pub(super) struct Readers {
     pub(super) keys: Keys,
 }
 
-/// Takes what is told of TLS beside the messages of the protocol.
+/// What a connection says of TLS, in addition to the messages of its protocol.
 pub(super) trait TlsMessages: Messages {
-    /// A part of the plaintext comes, for this reader.
+    /// The reader of the protocol is about to be given plaintext.
     fn about_to_read(&mut self, _protocol: &Detector) {}
 
     /// As [`Carried::speaks_tls`].

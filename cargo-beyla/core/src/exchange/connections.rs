@@ -39,6 +39,18 @@ pub(crate) struct Connections {
     closed: VecDeque<u64>,
 }
 
+/// What is known of a connection when it is first seen; it has been counted.
+fn info(open: &Open, owner: Option<Owner>, state: &RunState) -> ConnectionInfo {
+    ConnectionInfo {
+        id: state.connections + state.client_connections,
+        server: open.server.clone(),
+        client: open.client.clone(),
+        proxy: None,
+        owner,
+        tls: None,
+    }
+}
+
 impl Connections {
     pub(crate) fn get_mut(&mut self, connection: u64) -> Option<&mut Connection> {
         self.followed.get_mut(&connection)
@@ -192,15 +204,7 @@ impl Connections {
             state.unseen.untracked_connections += 1;
             return;
         }
-        let id = state.connections + state.client_connections;
-        let info = ConnectionInfo {
-            id,
-            server: open.server.clone(),
-            client: open.client.clone(),
-            proxy: None,
-            owner,
-            tls: None,
-        };
+        let info = info(open, owner, state);
         let process = owner.map_or(0, |owner| owner.pid);
         let users = CallConnection::new(Operator { process, thread: open.thread, task: open.task }, open.time_ns);
         let connecting_ns = (!open.before).then_some(open.time_ns);
@@ -228,15 +232,7 @@ impl Connections {
             state.unseen.untracked_connections += 1;
             return;
         }
-        let id = state.connections + state.client_connections;
-        let info = ConnectionInfo {
-            id,
-            server: open.server.clone(),
-            client: open.client.clone(),
-            proxy: None,
-            owner,
-            tls: None,
-        };
+        let info = info(open, owner, state);
         self.followed.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }
 }

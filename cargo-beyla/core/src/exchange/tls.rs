@@ -4,7 +4,8 @@ use crate::model::connection::Role;
 use crate::model::tls_summary::{Durations, HandshakeFailure, TlsSummary, UnreadConnections, Unreadable};
 use crate::transport::segment::{Direction, Segment};
 
-/// The causes that are told apart.
+/// The most causes of failed handshakes that are counted by themselves, and the most reasons why connections could not be
+/// read.
 const CAUSES_MAX: usize = 256;
 
 /// The counts of a run.

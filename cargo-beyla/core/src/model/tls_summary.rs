@@ -30,7 +30,7 @@ pub struct HandshakeFailure {
 /// What a run saw of TLS beside requests and calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSummary {
-    /// Connections over TLS that the process accepted, and those that it opened.
+    /// How many connections over TLS the process accepted, and how many it opened.
     pub connections: [u64; 2],
     /// The handshakes that succeeded, in the same order.
     pub handshakes: [Durations; 2],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::HelperError;
 use crate::launch::user::invoking_uid;
 use crate::probe::executable::{Executable, Executables, TaskIdPlace};
-use crate::probe::programs::{Programs, ProgramsError};
+use crate::probe::programs::Programs;
 
 /// Without it the rest still works.
 pub(super) struct AsyncRuntime {
@@ -59,19 +59,14 @@ impl<'a> SpawnProbes<'a> {
     }
 
     /// The process has made its first call, or has spawned many tasks.
-    pub(super) fn follow(
-        &mut self,
-        connects: bool,
-        spawned: bool,
-        programs: &mut Programs,
-    ) -> Result<(), ProgramsError> {
+    pub(super) fn follow(&mut self, connects: bool, spawned: bool, programs: &mut Programs) {
         self.calls |= connects;
         if connects {
             self.attach(programs);
         } else if spawned && !self.calls {
-            // Of no call there is nothing to learn, and each spawn costs a trap.
-            programs.detach_task_probes()?;
+            // Without calls there is nothing to learn, and each spawn costs a trap. Where that fails, it goes on to cost one,
+            // and nothing is lost.
+            let _ = programs.detach_task_probes();
         }
-        Ok(())
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Message {
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Message>,
-    /// When calls began whose message had not been seen, in nanoseconds.
+    /// When those calls began that were seen before their messages, in nanoseconds.
     early: VecDeque<u64>,
 }
 
@@ -141,13 +141,15 @@ impl Orders {
         self.signalled.remove(&thread);
     }
 
-    /// A driver makes a call, or something that has no answer, at a moment in nanoseconds: its message.
+    /// A driver begins a call at this time, in nanoseconds, or sends something that gets no answer. Returns the message that
+    /// asked for it.
     pub(super) fn takes(&mut self, driver: u64, begun_ns: u64) -> Option<Message> {
         let queue = self.drivers.get(&driver)?.queue;
         self.enter(queue).take(begun_ns)
     }
 
-    /// The poll of a driver is over that began at a moment in nanoseconds. It has taken all that a channel held then.
+    /// A driver's poll, which began at this time in nanoseconds, is over. The driver has taken all messages that were there
+    /// when it began.
     pub(super) fn poll_ends(&mut self, driver: u64, begin_ns: u64) {
         let Some(queue) = self.drivers.get(&driver).and_then(|driver| self.queues.get_mut(&driver.queue)) else {
             return;

@@ -149,7 +149,7 @@ impl Wakes {
         self.orders.passes(thread);
     }
 
-    /// The task that a thread polls makes a call, or something that has no answer, at a moment in nanoseconds.
+    /// The task that a thread polls begins a call at this time, in nanoseconds, or sends something that gets no answer.
     pub(super) fn takes(&mut self, thread: u32, begun_ns: u64) -> Asked {
         let Some(driver) = self.polled(thread) else { return Asked::default() };
         Asked { driver, message: self.orders.takes(driver, begun_ns) }

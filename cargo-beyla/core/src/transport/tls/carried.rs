@@ -1,4 +1,4 @@
-//! What is told of a connection, in TLS or not.
+//! What a connection carries, with TLS or without.
 
 use crate::model::tls::Tls;
 use crate::model::tls_summary::{HandshakeFailure, Unreadable};

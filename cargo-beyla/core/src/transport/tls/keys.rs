@@ -1,4 +1,4 @@
-//! The keys that processes have set up and that have not proved themselves yet.
+//! The keys that processes have set up, until each has proved on a record which connection it belongs to.
 
 use std::collections::VecDeque;
 

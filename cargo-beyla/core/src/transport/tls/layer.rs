@@ -7,8 +7,8 @@ use super::record::{HEADER, content};
 use crate::model::connection::{Party, Role};
 use crate::transport::segment::{Direction, Segment};
 
-/// A client that has begun in plain text may turn to TLS in one of so many calls: PostgreSQL does in its second, others in
-/// their second or third.
+/// A client that has begun in plain text may turn to TLS within this number of calls: PostgreSQL does in its second,
+/// others in their second or third.
 const TURNS_AFTER_MAX: u8 = 4;
 
 /// The beginning of a record with a client's hello (RFC 8446, sections 4 and 5.1), as far as the versions are fixed.
@@ -30,11 +30,11 @@ pub struct Layer {
 
 #[derive(Debug)]
 enum State {
-    /// The client has not said anything yet. It may have been open before.
+    /// The client has not sent anything yet. `was_open`: the connection was open before anybody watched.
     Undecided {
         was_open: bool,
     },
-    /// Plain text. In so many calls, the client may turn to TLS.
+    /// Plain text. The client may still turn to TLS in one of its next `turns_left` calls.
     Plain {
         turns_left: u8,
     },

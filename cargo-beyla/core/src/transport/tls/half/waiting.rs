@@ -137,7 +137,7 @@ impl Half {
         }
     }
 
-    /// The first of those that wait do so no longer.
+    /// Gives up waiting for the keys of the first `count` records.
     pub(super) fn drop_waiting(&mut self, count: usize, reading: &mut Reading<'_>) {
         for _ in 0..count {
             let Some(Waiting { record, .. }) = self.waiting.remove(0) else { return };
