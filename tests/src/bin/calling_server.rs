@@ -6,15 +6,19 @@
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http2;
+use hyper::client::conn::{http1 as client, http2};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
+
+/// The length of an upload: more than a peer reads that answers at once, and not more than the socket holds.
+const UPLOADED: usize = 100_000;
 
 /// What it asks of others, and of whom.
 struct Call {
@@ -60,11 +64,15 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/twice" => connect_twice_from_one_port(call).await,
         "/unix" => call_over_unix(call).await,
         "/grpc" => call_by_grpc(call).await,
+        "/driven" => call_by_driver(call).await,
+        "/given-up" => match tokio::time::timeout(Duration::from_millis(50), call_by_driver(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Ok("given up".into()),
+        },
+        "/upload" => blocking(|| upload_and_read_late(&call)).await,
+        "/impatient" => blocking(|| connect_impatiently(&call)).await,
         "/spawned" => tokio::spawn(call_over_tcp(call)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
-        "/blocking" => {
-            let call = tokio::task::spawn_blocking(|| call_and_block(call));
-            call.await.unwrap_or_else(|error| Err(io::Error::other(error)))
-        }
+        "/blocking" => blocking(|| call_and_block(call)).await,
         "/called" => Ok("called".into()),
         _ => Err(io::ErrorKind::NotFound.into()),
     };
@@ -73,6 +81,11 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()),
     };
     Ok(Response::builder().status(status).body(Full::from(body)).expect("no header is wrong"))
+}
+
+/// On a thread of the blocking pool.
+async fn blocking(call: impl FnOnce() -> io::Result<String> + Send + 'static) -> io::Result<String> {
+    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// A new connection has room for the call.
@@ -101,6 +114,17 @@ async fn call_over_unix(Call { to, head }: Call) -> io::Result<String> {
     let connection = UnixStream::connect(to).await?;
     connection.try_write(head.as_bytes())?;
     answer(|| connection.readable(), |bytes| connection.try_read(bytes)).await
+}
+
+/// As clients of HTTP do it: a task of its own works on the connection.
+async fn call_by_driver(Call { to, .. }: Call) -> io::Result<String> {
+    let stream = TokioIo::new(TcpStream::connect(to).await?);
+    let (mut sender, connection) = client::handshake(stream).await.map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let request = Request::get("/called").header("host", "other").body(Empty::<Bytes>::new());
+    let response = sender.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
+    let body = response.into_body().collect().await.map_err(io::Error::other)?;
+    String::from_utf8(body.to_bytes().to_vec()).map_err(io::Error::other)
 }
 
 /// Sends a collector no spans, with metadata that is nobody's business; returns the status.
@@ -149,4 +173,22 @@ fn call_and_block(Call { to, head }: Call) -> io::Result<String> {
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+/// Sends more than is read of it, and looks for the answer once the other end has closed the connection.
+fn upload_and_read_late(Call { to, .. }: &Call) -> io::Result<String> {
+    let mut connection = std::net::TcpStream::connect(to)?;
+    let head = format!("POST /upload HTTP/1.1\r\nhost: other\r\ncontent-length: {UPLOADED}\r\n\r\n");
+    connection.write_all(head.as_bytes())?;
+    connection.write_all(&[b'a'; UPLOADED])?;
+    std::thread::sleep(Duration::from_millis(100));
+    let mut answer = [0; 4096];
+    let length = connection.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+/// Waits for a connection, and not for long.
+fn connect_impatiently(Call { to, .. }: &Call) -> io::Result<String> {
+    let to = to.parse().map_err(io::Error::other)?;
+    std::net::TcpStream::connect_timeout(&to, Duration::from_millis(100)).map(|_| "connected".into())
 }
