@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 
 /// The length of an upload: more than a peer reads that answers at once, and not more than the socket holds.
-const UPLOADED: usize = 100_000;
+const UPLOADED: usize = 32_000;
 
 /// What it asks of others, and of whom.
 struct Call {
@@ -69,8 +69,8 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             Ok(answer) => answer,
             Err(_) => Ok("given up".into()),
         },
-        "/upload" => blocking(|| upload_and_read_late(&call)).await,
-        "/impatient" => blocking(|| connect_impatiently(&call)).await,
+        "/upload" => blocking(move || upload_and_read_late(&call)).await,
+        "/impatient" => blocking(move || connect_impatiently(&call)).await,
         "/spawned" => tokio::spawn(call_over_tcp(call)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
         "/blocking" => blocking(|| call_and_block(call)).await,
         "/called" => Ok("called".into()),

@@ -24,7 +24,7 @@ pub(crate) const CONNECTIONS_MAX: usize = 256 * 1024;
 const CLOSED_MAX: usize = 256;
 
 /// A process reads what had arrived before a reset within this time of it, in nanoseconds.
-const BROKEN_NS: u64 = 20_000_000;
+const BROKEN_NS: u64 = 200_000_000;
 
 /// The threads that are remembered.
 const THREADS_MAX: usize = 64 * 1024;
@@ -84,7 +84,7 @@ impl Connections {
     pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, state: &mut RunState) {
         let transfer = &operation.transfer;
         let id = transfer.header.connection;
-        self.give_up_broken(transfer.header.time_ns, state);
+        self.give_up_broken(id, transfer.header.time_ns, state);
         if let Some(connection) = self.followed.get_mut(&id) {
             connection.moved(io, operation, &mut self.readers, state);
             if connection.is_tls() {
@@ -159,7 +159,7 @@ impl Connections {
     pub(crate) fn closing(&mut self, change: &State, stopping_ns: u64, state: &mut RunState) {
         let id = change.header.connection;
         let now_ns = change.header.time_ns;
-        self.give_up_broken(now_ns, state);
+        self.give_up_broken(id, now_ns, state);
         let is_over = if let Some(connection) = self.followed.get_mut(&id) {
             connection.closing(change, stopping_ns, &mut self.readers, state)
         } else if let Some(connection) = self.opened.get_mut(&id) {
@@ -186,10 +186,11 @@ impl Connections {
         }
     }
 
-    /// Connections that broke some time ago have no answers any more.
-    fn give_up_broken(&mut self, now_ns: u64, state: &mut RunState) {
+    /// Connections that broke some time ago have no answers any more; but something happens to `current`.
+    fn give_up_broken(&mut self, current: u64, now_ns: u64, state: &mut RunState) {
         while let Some((id, broken_ns)) = self.broken.front().copied()
             && broken_ns.saturating_add(BROKEN_NS) < now_ns
+            && id != current
         {
             self.broken.pop_front();
             if let Some(connection) = self.opened.get_mut(&id) {

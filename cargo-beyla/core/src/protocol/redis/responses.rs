@@ -129,7 +129,9 @@ impl Redis {
                     self.answer_begins(messages);
                 }
             }
-            Step::Line(b'-', _) if depth == 0 => responses.word.add(responses.values.line(), WORD_MAX),
+            Step::Line(b'-', _) if responses.of == Of::Error => {
+                responses.word.add(responses.values.line(), WORD_MAX);
+            }
             Step::Line(b'-', _) => {
                 responses.inner_error.get_or_insert(ErrorCode::new(responses.values.line()));
             }

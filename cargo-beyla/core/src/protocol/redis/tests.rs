@@ -43,6 +43,7 @@ fn a_command_and_its_answer() {
         ("TIME", "(3492890328409238509324850943850943825024385\r\n", "TIME | TIME", ""),
         ("BLPOP queue:a 5", "*-1\r\n", "BLPOP | BLPOP queue:?", ""),
         ("EXEC", "*3\r\n+OK\r\n-WRONGTYPE secret\r\n-ERR secret\r\n", "EXEC | EXEC", ", error WRONGTYPE"),
+        ("EXEC", "*2\r\n+OK\r\n-ERR secret\r\n", "EXEC | EXEC", ", error ERR"),
         ("EXEC", "*1\r\n*1\r\n+OK\r\n", "EXEC | EXEC", ""),
     ]
     .into_iter()

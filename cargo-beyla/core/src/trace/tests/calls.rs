@@ -136,7 +136,7 @@ fn a_call_ends_with_its_connection() {
 #[test]
 fn an_answer_that_came_before_a_reset_is_read_after_it() {
     let upload = "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd";
-    let call = only(|events| events.connect(1).send(1, upload).reset(1).pause(9_000_000).receive(1, NOT_FOUND));
+    let call = only(|events| events.connect(1).send(1, upload).reset(1).pause(900_000_000).receive(1, NOT_FOUND));
     assert_eq!((call.outcome, call.status.as_deref()), (Outcome::Complete, Some("404")));
 }
 
@@ -146,7 +146,7 @@ fn a_call_without_an_answer_ends_with_the_reset_and_is_told_soon_after_it() {
     events.connect(1).send(1, GET).reset(1);
     let reset_ns = events.now;
     let mut trace = Trace::new(TraceSettings { export: true, ..TraceSettings::new(no_routes(), 10) });
-    events.pause(30_000_000).open(2).receive(2, GET);
+    events.pause(300_000_000).open(2).receive(2, GET);
     replay(&mut trace, &events);
     let mut taken = Vec::new();
     trace.take_finished(|finished| taken.push(finished));
