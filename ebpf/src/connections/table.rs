@@ -130,10 +130,11 @@ fn enter(sock: Sock, family: u16, beginning: Beginning) {
     // was.
     let places = unsafe { &mut *places };
     let level = volatile::get(&places.used) & (PLACES_MAX - 1);
+    // Before the place is touched: until then, what interrupts us has it.
+    volatile::opaque(&mut places.used, level + 1);
     let place = &mut places.places[level as usize];
-    let number = place.number + 1;
+    let number = volatile::get(&place.number) + 1;
     place.number = number;
-    places.used = level + 1;
     // SAFETY: the helper has no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let has_client = family != AF_UNIX && role == Role::Server;
