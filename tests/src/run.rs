@@ -27,7 +27,19 @@ pub enum Capture {
     Syscalls,
 }
 
+/// The first kernel with the socket tracepoints.
+const KERNEL_WITH_SOCKET_TRACEPOINTS: (u32, u32) = (6, 15);
+
 impl Capture {
+    /// The ways that the kernel at hand has.
+    pub fn ways() -> &'static [Self] {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel tells");
+        let mut numbers =
+            release.split(|character: char| !character.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+        let version = numbers.next().zip(numbers.next()).expect("a major and a minor number");
+        if version < KERNEL_WITH_SOCKET_TRACEPOINTS { &[Self::Syscalls] } else { &[Self::Socket, Self::Syscalls] }
+    }
+
     /// As `--capture` takes it.
     pub fn flag(self) -> &'static str {
         match self {
