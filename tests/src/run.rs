@@ -352,6 +352,20 @@ impl Running {
         self.child.wait().expect("a child");
     }
 
+    /// Waits until the server catches SIGINT. Until then it would end it; actix-web serves a moment before.
+    pub fn wait_until_interruptible(&self) {
+        let catches = || {
+            let stderr = self.stderr();
+            let (_, server) = stderr.split_once("(pid ")?;
+            let (pid, _) = server.split_once(')')?;
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+            (caught & 1 << (libc::SIGINT - 1) != 0).then_some(())
+        };
+        assert_eq!(wait::poll(LONG, catches), Some(()), "{}", self.stderr());
+    }
+
     /// What the terminal does on ^C: a signal to all that run in the foreground.
     pub fn interrupt(&self) {
         // SAFETY: a number and a number; the group is that of our own child, who was not waited for.

@@ -22,8 +22,17 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// On any free port and on a Unix socket; it can be connected to.
+    /// On any free port and on a Unix socket; it can be connected to. It logs each statement with the time that it took.
     pub fn start() -> Self {
+        Self::start_with(&["log_min_duration_statement=0", "log_line_prefix=[%p] "])
+    }
+
+    /// The same without a log of statements.
+    pub fn start_quiet() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &[&str]) -> Self {
         let folder = fixture::folder(&[("password", PASSWORD)]);
         let path = |name: &str| folder.path().join(name);
         let port = free_port();
@@ -37,14 +46,8 @@ impl Postgres {
         let log = fs::File::create(path("log")).expect("a file");
         let mut command = as_user(program("postgres"), folder.path());
         command.args(["-D", "data", "-k"]).arg(folder.path()).args(["-p", &port.to_string()]);
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "fsync=off",
-            "max_connections=60",
-            // Each statement is logged with the time that it took.
-            "log_min_duration_statement=0",
-            "log_line_prefix=[%p] ",
-        ] {
+        let own = ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=60"];
+        for setting in own.iter().chain(settings) {
             command.args(["-c", setting]);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
