@@ -14,15 +14,15 @@ use crate::wait::{LONG, poll};
 /// The password of its user, which no report may show.
 pub const PASSWORD: &str = "pgpass-hunter2";
 
+/// The settings by which each statement is logged, with the time that it took.
+const LOGS: [&str; 2] = ["log_min_duration_statement=0", "log_line_prefix=[%p] "];
+
 /// A server with one user and one database, both called `orders`; dropped, it is ended.
 pub struct Postgres {
     child: Child,
     folder: TempDir,
     port: u16,
 }
-
-/// The settings by which each statement is logged, with the time that it took.
-const LOGS: [&str; 2] = ["log_min_duration_statement=0", "log_line_prefix=[%p] "];
 
 impl Postgres {
     /// On any free port and on a Unix socket; it can be connected to. It logs each statement with the time that it took.
