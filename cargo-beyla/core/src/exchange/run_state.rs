@@ -120,7 +120,8 @@ impl RunState {
         receiver: u32,
     ) {
         call.settle();
-        let request = self.attribution.ends(users, &call.start, call.boundaries.ended);
+        let answered_ns = call.boundaries.read.unwrap_or(call.boundaries.ended);
+        let request = self.attribution.ends(users, &connection.server, &call.start, answered_ns);
         let connection = Arc::clone(connection);
         if request.is_none() && call.is_complete() && self.attribution.awaits_wakes(&call.start, receiver) {
             self.answers.ended(receiver, call, connection);

@@ -3,7 +3,7 @@
 //! A request is read by a task, or by a thread where there are no tasks. What that task calls until the request is
 //! answered is the request's, and so is what the tasks call that it spawns. The exception is a *driver*: a task that was
 //! spawned to work on one connection for whoever sends it messages, such as the connection task of an HTTP client. Its
-//! calls belong to a request only if no other was open from the beginning to the end of the call.
+//! calls belong to a request only if no other was open when the call began.
 //!
 //! With `--explain`, the wakes between the tasks of requests and a driver tell more: who has asked it, and whom it
 //! answers.
@@ -25,6 +25,7 @@ use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use crate::model::call::{CallOf, Certainty};
+use crate::model::connection::Endpoint;
 use crate::model::trace_context::{Caller, TraceId};
 use driven::Asked;
 use orders::Reply;
@@ -66,6 +67,8 @@ impl Operator {
 pub(crate) struct CallConnection {
     opener: Operator,
     opened_ns: u64,
+    /// Whether a task of a request has opened it.
+    is_of_request: bool,
     user: User,
     /// Calls on it have begun while no request was open: something beside requests uses it.
     is_used_without_requests: bool,
@@ -95,8 +98,6 @@ pub(crate) struct NewCall<'a> {
 /// What was known when a call began of the request that it belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct CallStart {
-    /// When it began, in nanoseconds.
-    at: u64,
     /// The request whose task, or thread, makes the call.
     own: Option<CallOf>,
     /// The requests that have woken the task that makes it. Only under `--explain`.
@@ -158,11 +159,6 @@ impl CallStart {
 }
 
 impl CallConnection {
-    /// A connection that was opened at `opened_ns`, in nanoseconds.
-    pub(crate) fn new(opener: Operator, opened_ns: u64) -> Self {
-        Self { opener, opened_ns, user: User::Nobody, is_used_without_requests: false }
-    }
-
     /// Who opened it.
     pub(crate) fn opener(&self) -> Operator {
         self.opener
@@ -183,6 +179,17 @@ impl CallConnection {
 }
 
 impl Attribution {
+    /// A process has accepted a connection at this address.
+    pub(crate) fn accepted(&mut self, process: u32, address: &Endpoint) {
+        self.servers.accepted(process, address);
+    }
+
+    /// A connection is opened at `opened_ns`, in nanoseconds.
+    pub(crate) fn opens(&self, opener: Operator, opened_ns: u64) -> CallConnection {
+        let is_of_request = opener.key().is_some_and(|key| self.tasks.works_for(key).is_some());
+        CallConnection { opener, opened_ns, is_of_request, user: User::Nobody, is_used_without_requests: false }
+    }
+
     /// The head of a request was read by `at`, in nanoseconds. `interleaved`: others of its connection may be under way at
     /// the same time, each in a task of its own.
     pub(crate) fn read(
@@ -274,7 +281,7 @@ impl Attribution {
         if key.is_some() {
             self.servers.has_tasks(maker.process);
         }
-        if self.servers.open_between(maker.process, at, at) == OpenRequests::None {
+        if self.servers.open_at(maker.process, begun_ns) == OpenRequests::None {
             connection.is_used_without_requests = true;
             if self.without_requests.len() < SUMMARIES_MAX {
                 self.without_requests.insert(Arc::clone(summary));
@@ -295,7 +302,7 @@ impl Attribution {
         let candidates = if own.is_none() { self.wakes.candidates(maker.thread, begun_ns) } else { Box::default() };
         let is_driven = matches!(connection.user, User::One(_)) && !connection.is_used_without_requests;
         let comes_without_requests = self.without_requests.contains(summary);
-        CallStart { at, own, candidates, begun_ns, asked, is_driven, comes_without_requests }
+        CallStart { own, candidates, begun_ns, asked, is_driven, comes_without_requests }
     }
 
     /// `maker` sends something, at a moment in nanoseconds, for which nobody awaits an answer.
@@ -329,15 +336,29 @@ impl Attribution {
             && self.tasks.descends(key, opener)
     }
 
-    /// The request of a call that has ended at `at`, in nanoseconds.
-    pub(crate) fn ends(&self, connection: &CallConnection, start: &CallStart, at: u64) -> Option<CallOf> {
+    /// The request of a call to `peer` that has ended. Its answer began, or it broke off, at `answered_ns`, in nanoseconds.
+    pub(crate) fn ends(
+        &self,
+        connection: &CallConnection,
+        peer: &Endpoint,
+        start: &CallStart,
+        answered_ns: u64,
+    ) -> Option<CallOf> {
         if start.own.is_some() || connection.is_used_without_requests {
             return start.own;
         }
-        let OpenRequests::Only(request) = self.servers.open_between(connection.process(), start.at, at) else {
+        // A test that serves asks its own server, too, and not only for a request.
+        if !connection.is_of_request && self.servers.accepts(connection.process(), peer) {
+            return None;
+        }
+        // What began later has not asked for it.
+        let OpenRequests::Only { request, until_ns } = self.servers.open_at(connection.process(), start.begun_ns)
+        else {
             return None;
         };
-        let certainty = if start.comes_without_requests { Certainty::Likely } else { Certainty::Certain };
+        // A request that is over did not wait for it.
+        let is_certain = until_ns >= answered_ns && !start.comes_without_requests;
+        let certainty = if is_certain { Certainty::Certain } else { Certainty::Likely };
         Some(CallOf { request, certainty })
     }
 
