@@ -4,8 +4,10 @@ pub mod postgres;
 pub mod prices;
 pub mod redis;
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -33,12 +35,35 @@ pub fn service(answer: &'static str) -> SocketAddr {
 /// The user `nobody`, and its group.
 const NOBODY: u32 = 65534;
 
+fn is_root() -> bool {
+    // SAFETY: no arguments, and it cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Makes a file that of the user who runs the commands of [`as_user`].
+fn give(path: &Path) {
+    if is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+}
+
+/// Puts a certificate for `localhost` and its key into a folder, as `certificate` and `key`; only their owner may read the
+/// key.
+fn certify(folder: &Path) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    for (name, pem) in [("certificate", made.cert.pem()), ("key", made.signing_key.serialize_pem())] {
+        let path = folder.join(name);
+        fs::write(&path, pem).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        give(&path);
+    }
+}
+
 /// A command that runs as an ordinary user, since Postgres refuses root, in a folder that is that user's.
 fn as_user(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(program);
-    // SAFETY: no arguments, and it cannot fail.
-    if unsafe { libc::geteuid() } == 0 {
-        std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).expect("root may");
+    give(folder);
+    if is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
     command.current_dir(folder);

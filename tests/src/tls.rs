@@ -111,6 +111,7 @@ impl Write for Noted {
 #[derive(Debug)]
 pub struct TlsClient {
     suite: SupportedCipherSuite,
+    config: Arc<ClientConfig>,
     stream: StreamOwned<ClientConnection, Noted>,
     wire: Arc<Mutex<Wire>>,
     /// Bytes that were received before TLS began.
@@ -121,6 +122,28 @@ pub struct TlsClient {
 impl TlsClient {
     /// Connects.
     pub fn connect(to: SocketAddr, certificate: &str, suite: SupportedCipherSuite, beginning: Beginning) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")).expect("a certificate");
+        let provider =
+            rustls::crypto::CryptoProvider { cipher_suites: vec![suite], ..rustls::crypto::ring::default_provider() };
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[suite.version()])
+            .expect("its version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let log = Arc::new(Log::default());
+        config.key_log = Arc::clone(&log) as Arc<dyn KeyLog>;
+        config.enable_early_data = true;
+        Self::connect_with(to, suite, Arc::new(config), log, beginning)
+    }
+
+    fn connect_with(
+        to: SocketAddr,
+        suite: SupportedCipherSuite,
+        config: Arc<ClientConfig>,
+        log: Arc<Log>,
+        beginning: Beginning,
+    ) -> Self {
         let wire = Arc::new(Mutex::new(Wire::default()));
         let stream = TcpStream::connect(to).expect("it listens");
         stream.set_nodelay(true).expect("TCP");
@@ -133,26 +156,33 @@ impl TlsClient {
             socket.read_exact(&mut answer).expect("an answer");
             assert_eq!(&answer, b"S");
         }
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")).expect("a certificate");
-        let provider =
-            rustls::crypto::CryptoProvider { cipher_suites: vec![suite], ..rustls::crypto::ring::default_provider() };
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(&[suite.version()])
-            .expect("its version")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let log = Arc::new(Log::default());
-        config.key_log = Arc::clone(&log) as Arc<dyn KeyLog>;
         let name = ServerName::try_from("localhost").expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
-        Self { suite, stream: StreamOwned::new(connection, socket), wire, plain, log }
+        let connection = ClientConnection::new(Arc::clone(&config), name).expect("a client");
+        Self { suite, config, stream: StreamOwned::new(connection, socket), wire, plain, log }
+    }
+
+    /// Closes the connection, and gets so many bytes on another one that takes up its session: it asks for them before the
+    /// handshake is over. Returns what it knows of the two.
+    pub fn close_and_get_early(self, to: SocketAddr, count: usize) -> [Seen; 2] {
+        let (suite, config) = (self.suite, Arc::clone(&self.config));
+        let log = Arc::clone(&self.log);
+        let first = self.close();
+        log.0.lock().expect("no panic").clear();
+        let mut client = Self::connect_with(to, suite, config, log, Beginning::AtOnce);
+        let mut early = client.stream.conn.early_data().expect("the session has it");
+        early.write_all(request(count).as_bytes()).expect("there is room");
+        client.answer(count);
+        assert!(client.stream.conn.is_early_data_accepted());
+        [first, client.close()]
     }
 
     /// Gets so many bytes.
     pub fn get(&mut self, count: usize) {
-        let request = format!("GET /bytes/{count} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).expect("it reads");
+        self.stream.write_all(request(count).as_bytes()).expect("it reads");
+        self.answer(count);
+    }
+
+    fn answer(&mut self, count: usize) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -192,6 +222,10 @@ impl TlsClient {
             }
         }
     }
+}
+
+fn request(count: usize) -> String {
+    format!("GET /bytes/{count} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }
 
 /// The key of AES-256 (with SHA-384) or AES-128 (with SHA-256) that a secret of TLS 1.3 stands for.

@@ -49,14 +49,27 @@ fn reported(recording: &Path) -> [Vec<u8>; 2] {
 
 #[test]
 fn no_output_of_a_run_has_a_secret() {
-    let (postgres, redis, service) = (Postgres::start(), Redis::start(), service(ANSWER));
+    let (postgres, redis) = (Postgres::start(), Redis::start());
+    let recorded = has_no_secret_in_its_outputs(&postgres.url(), &redis.url());
+    assert!(String::from_utf8_lossy(&recorded).contains("hunter2"), "the bytes themselves are there");
+}
+
+#[test]
+fn no_output_of_a_run_has_a_secret_that_came_over_tls() {
+    let (postgres, redis) = (Postgres::start_tls(), Redis::start());
+    has_no_secret_in_its_outputs(&postgres.tls_url(), &redis.tls_url());
+}
+
+/// Runs the server that has secrets, with a database and a cache at these URLs. Returns what was recorded.
+fn has_no_secret_in_its_outputs(database: &str, cache: &str) -> Vec<u8> {
+    let service = service(ANSWER);
     let receiver = Receiver::start();
     let folder = fixture::folder(&[("beyla.yml", SETTINGS)]);
     let path = |name: &str| folder.path().join(name);
     let with_secrets = || {
         Run::of(TELLING, Capture::Auto)
-            .environment("DATABASE_URL", postgres.url())
-            .environment("REDIS_URL", redis.url())
+            .environment("DATABASE_URL", database)
+            .environment("REDIS_URL", cache)
             .environment("SERVICE", service.to_string())
             .environment("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer hunter2-token")
             .flags(["--otlp", &receiver.url(), "--prometheus", "127.0.0.1:0", "--explain", "--config"])
@@ -73,6 +86,12 @@ fn no_output_of_a_run_has_a_secret() {
 
     // All of it was seen, and what may be told is.
     let report = finished.report();
+    assert!(report.unseen.keys().all(|kind| kind == "unattributed_calls"), "{:?}", report.unseen);
+    let is_over_tls = cache.starts_with("rediss:");
+    for call in report.calls.iter().filter(|call| call.kind != "http") {
+        let tls = call.tls.as_ref().map(|tls| (tls.version.as_deref(), tls.library.as_deref()));
+        assert_eq!(tls, is_over_tls.then_some((Some("1.3"), Some("ring"))), "{call:#?}");
+    }
     let has = |kind: &str, text: &str| {
         let found = report.calls_of_kind(kind).any(|call: &Call| call.text.as_deref() == Some(text));
         assert!(found, "no {kind} {text}: {:#?}", report.calls);
@@ -97,8 +116,6 @@ fn no_output_of_a_run_has_a_secret() {
     }
     assert!(messages.iter().all(|messages| !messages.is_empty()), "both were sent");
     let recording = path("run.beyla");
-    let kept = fs::read(&recording).expect("a recording");
-    assert!(String::from_utf8_lossy(&kept).contains("hunter2"), "the bytes themselves are there");
     for output in reported(&recording) {
         has_no_secret("report of the recording", &output);
     }
@@ -106,6 +123,7 @@ fn no_output_of_a_run_has_a_secret() {
     assert!(settings.stdout.contains("trace_printer"), "{settings:#?}");
     has_no_secret("settings", settings.stdout.as_bytes());
     has_no_secret("settings", settings.stderr.as_bytes());
+    fs::read(recording).expect("a recording")
 }
 
 /// A test that asks a database's cache and a service.

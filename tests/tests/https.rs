@@ -1,17 +1,22 @@
-//! A server that speaks TLS itself, by rustls with ring, and clients with OpenSSL: curl and h2load.
+//! A server that speaks TLS itself, by rustls with ring, and clients with OpenSSL: curl and h2load; and one that calls
+//! others over TLS.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use beyla_tests::both::each_way;
 use beyla_tests::fixture;
+use beyla_tests::receiver::{Identity, Receiver};
 use beyla_tests::report::{FailedHandshakes, Report, Request};
-use beyla_tests::run::{Capture, HTTPS_SERVER, Run, Running};
+use beyla_tests::run::{CALLING_SERVER, Capture, HTTPS_SERVER, Run, Running};
 use beyla_tests::tool::tool;
 use serde_json::Value;
 
-/// One byte more than a record holds, and much more than is captured of a body.
+/// One byte more than a record holds.
 const UPLOAD: usize = 16_385;
+/// What takes the server many calls to receive.
+const LARGE_UPLOAD: usize = 353_410;
+/// Much more than is captured of a body.
 const DOWNLOAD: usize = 50 << 20;
 
 fn url(run: &Running, path: &str) -> String {
@@ -61,13 +66,17 @@ fn curl_over_both_versions_of_both_protocols() {
         each_way(|capture| {
             let run = start(capture, version);
             let folder = fixture::folder(&[]);
-            let upload = folder.path().join("upload");
-            std::fs::write(&upload, vec![b'u'; UPLOAD]).expect("a file");
+            let upload = |size: usize| {
+                let path = folder.path().join(size.to_string());
+                std::fs::write(&path, vec![b'u'; size]).expect("a file");
+                format!("@{}", path.display())
+            };
             let paths = ["/hello", "/users/7?a=b", "/users/8", "/none"];
             let said = told(curl(&run, &[flag], &paths));
             assert!(said.contains("Hello world!") && said.contains("user 8"), "{said}");
-            let data = format!("@{}", upload.display());
-            assert_eq!(told(curl(&run, &[flag, "--data-binary", &data], &["/upload"])), UPLOAD.to_string());
+            let post = |size: usize, paths: &[&str]| told(curl(&run, &[flag, "--data-binary", &upload(size)], paths));
+            assert_eq!(post(UPLOAD, &["/upload"]), UPLOAD.to_string());
+            assert_eq!(post(LARGE_UPLOAD, &["/upload"; 4]), LARGE_UPLOAD.to_string().repeat(4));
             let download = format!("/download/{DOWNLOAD}");
             let mut client =
                 curl(&run, &[flag, "-o", "/dev/null", "-w", "%{size_download} %{time_total}"], &[&download]);
@@ -86,23 +95,30 @@ fn curl_over_both_versions_of_both_protocols() {
                     ("GET", "/users/8", Some(200)),
                     ("GET", "/none", Some(404)),
                     ("POST", "/upload", Some(200)),
+                    ("POST", "/upload", Some(200)),
+                    ("POST", "/upload", Some(200)),
+                    ("POST", "/upload", Some(200)),
+                    ("POST", "/upload", Some(200)),
                     ("GET", &*download, Some(200)),
                 ]
             );
             assert_eq!(report.requests[1].query.as_deref(), Some("a=b"));
             assert!(report.requests.iter().all(|request| request.outcome == "complete"));
-            assert_eq!(report.requests[4].request_bytes.body, Some(UPLOAD as u64));
-            assert_eq!(report.requests[5].response_bytes.and_then(|bytes| bytes.body), Some(DOWNLOAD as u64));
+            let [.., download] = &report.requests[..] else { panic!("{:?}", report.requests) };
+            let uploaded: Vec<_> = report.requests[4..9].iter().map(|row| row.request_bytes.body).collect();
+            let sizes = [UPLOAD, LARGE_UPLOAD, LARGE_UPLOAD, LARGE_UPLOAD, LARGE_UPLOAD];
+            assert_eq!(uploaded, sizes.map(|size| Some(size as u64)));
+            assert_eq!(download.response_bytes.and_then(|bytes| bytes.body), Some(DOWNLOAD as u64));
             let seconds: f64 = seconds.parse().expect("seconds");
-            assert!((report.requests[5].total_ns as f64) < seconds * 1e9, "{} {seconds}", report.requests[5].total_ns);
-            // The handshake belongs to the first request of each of the three connections.
+            assert!((download.total_ns as f64) < seconds * 1e9, "{} {seconds}", download.total_ns);
+            // The handshake belongs to the first request of each of the four connections.
             let handshakes: Vec<bool> = report
                 .requests
                 .iter()
                 .map(|row| row.tls.as_ref().is_some_and(|tls| tls.handshake_ns.is_some()))
                 .collect();
-            assert_eq!(handshakes, [true, false, false, false, true, true]);
-            assert_eq!(report.tls.as_ref().and_then(|tls| tls.handshakes).map(|all| all.count), Some(3));
+            assert_eq!(handshakes, [true, false, false, false, true, true, false, false, false, true]);
+            assert_eq!(report.tls.as_ref().and_then(|tls| tls.handshakes).map(|all| all.count), Some(4));
             report
         });
     }
@@ -177,6 +193,42 @@ fn handshakes_that_fail_are_counted_with_their_cause() {
         assert_eq!(tls.failed, [failure("client", "unknown_ca"), failure("server", "protocol_version")]);
         assert_eq!((tls.connections, tls.handshakes.map(|all| all.count)), (3, Some(1)));
         assert_eq!(report.requests.len(), 1);
+        report
+    });
+}
+
+#[test]
+fn calls_over_tls_are_those_that_the_others_got() {
+    let identity = Identity::of("localhost");
+    each_way(|capture| {
+        let service = Receiver::start_tls(([127, 0, 0, 1], 0).into(), &identity);
+        let collector = Receiver::start_grpc_tls(&identity);
+        let run = Run::of(CALLING_SERVER, capture).environment("AUTHORITY", &identity.authority).start();
+        for (path, receiver) in [("/https", &service), ("/grpc_tls", &collector)] {
+            let answer = run.connect().get(&format!("{path}?{}", receiver.address));
+            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        }
+        assert_eq!(service.received("/users/5?key=hunter2-query").len(), 1);
+        assert_eq!(collector.received("/v1/traces").len(), 1);
+        let finished = run.let_go();
+        let report = finished.report();
+        assert!(report.unseen.is_empty(), "{:?}", report.unseen);
+        let [http, grpc] = &report.calls[..] else { panic!("{:#?}", report.calls) };
+        let export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        for (call, kind, summary, status, receiver, request) in [
+            (http, "http", "GET /users/{id}", "200", &service, &report.requests[0]),
+            (grpc, "grpc", export, "0", &collector, &report.requests[1]),
+        ] {
+            assert_eq!((&*call.kind, &*call.summary, call.status.as_deref()), (kind, summary, Some(status)));
+            assert_eq!((&call.peer, call.request), (&receiver.address.to_string(), Some(request.id)));
+            let tls = call.tls.as_ref().expect("it went over TLS");
+            assert_eq!((tls.version.as_deref(), tls.library.as_deref()), (Some("1.3"), Some("ring")));
+            assert_eq!(tls.server_name.as_deref(), Some("localhost"));
+            // The handshake is a part of what it takes to connect.
+            assert!(tls.handshake_ns.is_some() && tls.handshake_ns < call.phases.connect, "{call:#?}");
+        }
+        let json = finished.json.as_deref().expect("a report");
+        assert!([json, &finished.stderr].iter().all(|said| !said.contains("hunter2")), "{}", finished.stderr);
         report
     });
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use beyla_tests::fixture;
-use beyla_tests::report::Report;
+use beyla_tests::report::{Report, Request};
 use beyla_tests::run::{Capture, Run};
 use beyla_tests::tls::{Beginning, Seen, TLS_SERVER, TlsClient};
 use cargo_beyla_core::event::{Captured, Event, Operation};
@@ -104,7 +104,7 @@ fn known(bytes: &[u8]) -> Vec<Option<u8>> {
 /// In each version, asked for or not, at the beginning of the connection or later.
 #[test]
 fn each_key_and_each_byte_of_a_connection_are_recorded() {
-    for capture in [Capture::Socket, Capture::Syscalls] {
+    for &capture in Capture::ways() {
         let (seen, recorded, report) = recorded(capture, "", &[], |address, certificate| {
             let connection = |suite: SupportedCipherSuite, beginning: Beginning| {
                 let mut client = TlsClient::connect(address, certificate, suite, beginning);
@@ -144,7 +144,7 @@ fn each_key_and_each_byte_of_a_connection_are_recorded() {
 /// A server that gives out no tickets has an answer in the first record under its last key: one of 16 KiB.
 #[test]
 fn the_longest_record_proves_its_key() {
-    for capture in [Capture::Socket, Capture::Syscalls] {
+    for &capture in Capture::ways() {
         let (_, _, report) = recorded(capture, "0", &[], |address, certificate| {
             let mut client = TlsClient::connect(address, certificate, TLS13_AES_256_GCM_SHA384, Beginning::AtOnce);
             client.get(MUCH);
@@ -153,6 +153,28 @@ fn the_longest_record_proves_its_key() {
         let [request] = &report.requests[..] else { panic!("{:?}", report.requests) };
         assert_eq!((request.status, &*request.outcome), (Some(200), "complete"));
         assert_eq!(request.response_bytes.and_then(|bytes| bytes.body), Some(MUCH as u64));
+        assert!(report.unseen.is_empty(), "{:?}", report.unseen);
+    }
+}
+
+#[test]
+fn what_comes_before_the_handshake_is_over_is_a_request_as_any_other() {
+    for capture in [Capture::Socket, Capture::Syscalls] {
+        let (seen, recorded, report) = recorded(capture, "", &[], |address, certificate| {
+            let mut client = TlsClient::connect(address, certificate, TLS13_AES_256_GCM_SHA384, Beginning::AtOnce);
+            client.get(10);
+            client.close_and_get_early(address, 20).into()
+        });
+        assert_eq!(seen.iter().map(|seen| seen.keys.len()).collect::<Vec<_>>(), [4, 5], "what is early has a key");
+        assert_eq!(recorded.keys.len(), 9);
+        let of_each = |request: &Request| {
+            let resumed = request.tls.as_ref().and_then(|tls| tls.resumed);
+            (request.path.clone(), request.status, request.response_bytes.and_then(|bytes| bytes.body), resumed)
+        };
+        let found: Vec<_> = report.requests.iter().map(of_each).collect();
+        let expected = [(10, Some(false)), (20, Some(true))]
+            .map(|(count, resumed)| (format!("/bytes/{count}"), Some(200), Some(count), resumed));
+        assert_eq!(found, expected);
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);
     }
 }

@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
-use object::LittleEndian;
 use object::read::elf::Sym;
+use object::{LittleEndian, Object, RelocationTarget};
 
 use super::calls;
-use super::image::{Elf, code_segments, file_offset, symbols};
+use super::image::{CodeSegment, Elf, address_of_offset, code_segments, file_offset, symbols};
 
 /// The labels around what a module checks, as the ends of their symbols.
 const BEGIN: &[u8] = b"BORINGSSL_bcm_text_start";
@@ -48,16 +48,33 @@ pub(super) fn of(elf: &Elf<'_>) -> Vec<Range<u64>> {
 
 /// Where an executable calls these functions from outside of the modules; all places are those in its file.
 pub(super) fn calls_from_outside(elf: &Elf<'_>, functions: &[u64], modules: &[Range<u64>]) -> Vec<u64> {
+    let functions: Vec<u64> = functions.iter().filter_map(|at| address_of_offset(elf, *at, 1)).collect();
     if functions.is_empty() {
         return Vec::new();
     }
-    let calls = code_segments(elf).flat_map(|segment| calls::of(segment.code, segment.offset, functions));
+    let slots = slots(elf, &functions);
+    let calls = code_segments(elf).flat_map(|CodeSegment { address, offset, code }| {
+        let calls = calls::of(code, address, &functions, &slots).into_iter();
+        calls.map(move |call| offset.wrapping_add(call.wrapping_sub(address)))
+    });
     calls.filter(|call| !modules.iter().any(|module| module.contains(call))).collect()
+}
+
+/// The words that will hold the address of one of these functions: rustc has functions of other languages called by such.
+fn slots(elf: &Elf<'_>, functions: &[u64]) -> Vec<u64> {
+    let relocations = elf.dynamic_relocations().into_iter().flatten();
+    let of_them = relocations.filter(|(_, relocation)| {
+        relocation.target() == RelocationTarget::Absolute && functions.contains(&relocation.addend().cast_unsigned())
+    });
+    of_them.map(|(word, _)| word).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::symbols::functions;
+    use crate::symbols::image::Image;
+    use crate::symbols::key_symbols::key_function;
 
     #[test]
     fn a_module_lies_between_its_labels() {
@@ -74,9 +91,28 @@ mod tests {
         assert_eq!(between_labels(std::iter::empty()), []);
     }
 
+    /// Ring is no such module, but its functions are called in the same way.
+    #[test]
+    fn calls_of_functions_of_another_language_are_found() {
+        drop(rustls::crypto::ring::default_provider());
+        let image = Image::open(&std::env::current_exe().expect("our own path")).expect("our own executable");
+        let elf = image.elf().expect("an executable");
+        let functions = functions::each(&elf).filter(|(_, _, symbol)| key_function(symbol).is_some());
+        let functions: Vec<u64> = functions.filter_map(|(_, range, _)| file_offset(&elf, range.start)).collect();
+        let calls = calls_from_outside(&elf, &functions, &[]);
+        assert!(!calls.is_empty(), "{functions:?}");
+        for call in calls {
+            let code = &image.bytes()[call as usize..];
+            let is_call = code[0] == 0xE8 || code.starts_with(&[0xFF, 0x15]);
+            assert!(if cfg!(target_arch = "aarch64") { code[3] & 0xFC == 0x94 } else { is_call }, "{call:#x}");
+        }
+        let everything = 0..u64::MAX;
+        assert_eq!(calls_from_outside(&elf, &functions, &[everything]), []);
+    }
+
     #[test]
     fn this_executable_has_none() {
-        let image = super::super::image::Image::open(&std::env::current_exe().expect("our own path"));
+        let image = Image::open(&std::env::current_exe().expect("our own path"));
         assert_eq!(of(&image.expect("our own executable").elf().expect("an executable")), []);
     }
 }

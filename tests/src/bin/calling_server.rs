@@ -1,21 +1,29 @@
 //! A server that calls others while it answers: on a runtime of one thread, each connection is a task.
 //!
 //! The path says how it calls, the query whom: an address of TCP, or the path of a Unix socket. What comes as
-//! `x-sends-traceparent` it sends on as `traceparent`. `/grpc` calls a collector of spans. `PORT` takes another port than 8084, 0 any free one.
+//! `x-sends-traceparent` it sends on as `traceparent`. `/grpc` calls a collector of spans, `/grpc_tls` one for whose
+//! `localhost` the `AUTHORITY` (PEM) vouches, and `/https` any server. `PORT` takes another port than 8084, 0 any free one.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::{http1 as client, http2};
+use hyper::client::conn::{http1 as client_http1, http2};
+use hyper::rt::{Read as AsyncRead, Write as AsyncWrite};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// The length of an upload: more than a peer reads that answers at once, and not more than the socket holds.
 const UPLOADED: usize = 32_000;
@@ -63,7 +71,9 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/tcp" => call_over_tcp(call).await,
         "/twice" => connect_twice_from_one_port(call).await,
         "/unix" => call_over_unix(call).await,
-        "/grpc" => call_by_grpc(call).await,
+        "/grpc" => call_by_grpc(TcpStream::connect(call.to).await).await,
+        "/grpc_tls" => call_by_grpc(secured(&call.to, b"h2").await).await,
+        "/https" => call_over_tls(call).await,
         "/driven" => call_by_driver(call).await,
         "/given-up" => match tokio::time::timeout(Duration::from_millis(50), call_by_driver(call)).await {
             Ok(answer) => answer,
@@ -116,21 +126,53 @@ async fn call_over_unix(Call { to, head }: Call) -> io::Result<String> {
     answer(|| connection.readable(), |bytes| connection.try_read(bytes)).await
 }
 
-/// As clients of HTTP do it: a task of its own works on the connection.
+/// A connection over TLS on which both ends speak this protocol.
+async fn secured(to: &str, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+    let authority = std::env::var("AUTHORITY").map_err(io::Error::other)?;
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(authority.as_bytes()).map_err(io::Error::other)?;
+    roots.add(authority).map_err(io::Error::other)?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(to).await?).await
+}
+
+/// With a secret in the query.
+async fn call_over_tls(Call { to, .. }: Call) -> io::Result<String> {
+    get(secured(&to, b"http/1.1").await?, "/users/5?key=hunter2-query").await
+}
+
 async fn call_by_driver(Call { to, .. }: Call) -> io::Result<String> {
-    let stream = TokioIo::new(TcpStream::connect(to).await?);
-    let (mut sender, connection) = client::handshake(stream).await.map_err(io::Error::other)?;
-    tokio::spawn(connection);
-    let request = Request::get("/called").header("host", "other").body(Empty::<Bytes>::new());
+    get(TcpStream::connect(to).await?, "/called").await
+}
+
+/// As clients of HTTP do it: a task of its own works on the connection.
+async fn get<Stream>(stream: Stream, target: &str) -> io::Result<String>
+where
+    TokioIo<Stream>: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = client_http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(async move {
+        // Whoever waits for an answer hears of it.
+        let _ = connection.await;
+    });
+    let request = Request::get(target).header("host", "localhost").body(Empty::<Bytes>::new());
     let response = sender.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
     let body = response.into_body().collect().await.map_err(io::Error::other)?;
     String::from_utf8(body.to_bytes().to_vec()).map_err(io::Error::other)
 }
 
 /// Sends a collector no spans, with metadata that is nobody's business; returns the status.
-async fn call_by_grpc(Call { to, .. }: Call) -> io::Result<String> {
-    let stream = TokioIo::new(TcpStream::connect(to).await?);
-    let handshake = http2::handshake(TokioExecutor::new(), stream).await;
+async fn call_by_grpc<Stream>(stream: io::Result<Stream>) -> io::Result<String>
+where
+    TokioIo<Stream>: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream?)).await;
     let (mut sender, connection) = handshake.map_err(io::Error::other)?;
     tokio::spawn(async move {
         // Whoever waits for an answer hears of it.

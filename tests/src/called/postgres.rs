@@ -6,13 +6,16 @@ use std::process::{Child, Stdio};
 
 use tempfile::TempDir;
 
-use super::as_user;
+use super::{as_user, certify};
 use crate::fixture;
 use crate::system::free_port;
 use crate::wait::{LONG, poll};
 
 /// The password of its user, which no report may show.
 pub const PASSWORD: &str = "pgpass-hunter2";
+
+/// The settings by which each statement is logged, with the time that it took.
+const LOGS: [&str; 2] = ["log_min_duration_statement=0", "log_line_prefix=[%p] "];
 
 /// A server with one user and one database, both called `orders`; dropped, it is ended.
 pub struct Postgres {
@@ -22,9 +25,25 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// On any free port and on a Unix socket; it can be connected to.
+    /// On any free port and on a Unix socket; it can be connected to. It logs each statement with the time that it took.
     pub fn start() -> Self {
+        Self::start_with(&LOGS)
+    }
+
+    /// The same without a log of statements.
+    pub fn start_quiet() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same as [`Self::start`]; it speaks TLS as well.
+    pub fn start_tls() -> Self {
+        let tls = ["ssl=on", "ssl_cert_file=../certificate", "ssl_key_file=../key"];
+        Self::start_with(&[&LOGS[..], &tls].concat())
+    }
+
+    fn start_with(settings: &[&str]) -> Self {
         let folder = fixture::folder(&[("password", PASSWORD)]);
+        certify(folder.path());
         let path = |name: &str| folder.path().join(name);
         let port = free_port();
         let made = as_user(program("initdb"), folder.path())
@@ -37,14 +56,8 @@ impl Postgres {
         let log = fs::File::create(path("log")).expect("a file");
         let mut command = as_user(program("postgres"), folder.path());
         command.args(["-D", "data", "-k"]).arg(folder.path()).args(["-p", &port.to_string()]);
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "fsync=off",
-            "max_connections=60",
-            // Each statement is logged with the time that it took.
-            "log_min_duration_statement=0",
-            "log_line_prefix=[%p] ",
-        ] {
+        let always = ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=60"];
+        for setting in always.iter().chain(settings) {
             command.args(["-c", setting]);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
@@ -73,6 +86,11 @@ impl Postgres {
     /// The URL of its TCP port.
     pub fn url(&self) -> String {
         format!("postgres://orders:{PASSWORD}@127.0.0.1:{}/orders", self.port)
+    }
+
+    /// The URL of its TCP port over TLS, whose certificate nobody need know.
+    pub fn tls_url(&self) -> String {
+        self.url() + "?sslmode=require"
     }
 
     /// The URL of its Unix socket.

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use tempfile::TempDir;
 
-use super::as_user;
+use super::{as_user, certify};
 use crate::fixture;
 use crate::system::free_port;
 use crate::wait::{LONG, poll};
@@ -21,23 +21,27 @@ pub struct Redis {
     child: Child,
     folder: TempDir,
     port: u16,
+    tls_port: u16,
     monitor: Option<Receiver<String>>,
 }
 
 impl Redis {
-    /// On any free port; it can be connected to, and from now on each command is noted.
+    /// On any two free ports, one of them for TLS; it can be connected to, and from now on each command is noted.
     pub fn start() -> Self {
         let folder = fixture::folder(&[]);
-        let port = free_port();
+        certify(folder.path());
+        let [port, tls_port] = [free_port(), free_port()];
         let log = fs::File::create(folder.path().join("log")).expect("a file");
         let child = as_user("redis-server", folder.path())
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--tls-port", &tls_port.to_string(), "--tls-cert-file", "certificate", "--tls-key-file", "key"])
+            .args(["--tls-ca-cert-file", "certificate", "--tls-auth-clients", "no"])
             .args(["--requirepass", PASSWORD, "--save", "", "--appendonly", "no", "--daemonize", "no"])
             .stdin(Stdio::null())
             .stdout(log)
             .spawn()
             .expect("Redis is there: tests/run.sh");
-        let mut redis = Self { child, folder, port, monitor: None };
+        let mut redis = Self { child, folder, port, tls_port, monitor: None };
         let stream = poll(LONG, || {
             let ended = redis.child.try_wait().expect("a child");
             assert!(ended.is_none(), "Redis ended:\n{}", redis.log());
@@ -50,6 +54,11 @@ impl Redis {
     /// The URL of its TCP port.
     pub fn url(&self) -> String {
         format!("redis://:{PASSWORD}@127.0.0.1:{}/", self.port)
+    }
+
+    /// The URL of its port for TLS, whose certificate nobody need know.
+    pub fn tls_url(&self) -> String {
+        format!("rediss://:{PASSWORD}@127.0.0.1:{}/#insecure", self.tls_port)
     }
 
     /// As reports name its port.

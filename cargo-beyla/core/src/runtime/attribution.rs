@@ -10,7 +10,9 @@
 //!
 //! No rule guesses. A call that none of them decides belongs to no request, and is counted.
 
+mod driven;
 mod orders;
+mod relays;
 mod servers;
 mod tasks;
 mod wakes;
@@ -25,12 +27,13 @@ use hashbrown::{HashMap, HashSet};
 use crate::model::call::{CallOf, Certainty};
 use crate::model::connection::Endpoint;
 use crate::model::trace_context::{Caller, TraceId};
+use driven::Asked;
 use orders::Reply;
 use servers::{OpenRequests, Servers};
 use tasks::{TaskKey, Tasks, WorksFor};
-use wakes::{Asked, Wakes};
+use wakes::Wakes;
 
-pub(crate) use wakes::{Driven, Told};
+pub(crate) use driven::{Driven, Told};
 
 /// A spawned task may go on calling for this long after its request was answered, in nanoseconds. One that calls later
 /// serves others as well.
@@ -112,11 +115,11 @@ pub(crate) struct CallStart {
 /// What can be judged after something has happened to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ToJudge {
-    /// What a thread has read in its poll, which is over.
-    Poll(u32),
+    /// What a thread has read in its poll, which is over; and whatever waits for a relay that has ended with it.
+    Poll { thread: u32, relay: Option<u64> },
     /// The only answer that a thread has read, if it is one.
     Wake(u32),
-    /// The call that this task hands on, by its address.
+    /// The call whose answer this relay hands on.
     Relay(u64),
 }
 
@@ -150,8 +153,8 @@ struct Request {
 
 impl CallStart {
     /// What the wakes of its driver are held against.
-    pub(crate) fn driven(&self) -> Driven<'_> {
-        Driven { candidates: &self.candidates, begun_ns: self.begun_ns, asked: self.asked }
+    pub(crate) fn driven(&self, number: u64, is_answer_begun: bool) -> Driven<'_> {
+        Driven { number, is_answer_begun, candidates: &self.candidates, begun_ns: self.begun_ns, asked: self.asked }
     }
 }
 
@@ -373,7 +376,11 @@ impl Attribution {
             task::SPAWNED | task::SPAWNED_BLOCKING => self.spawned_at(thread, task, at),
             _ => {}
         }
-        matches!(change.header.flags, task::IDLE | task::TERMINAL).then_some(ToJudge::Poll(thread))
+        match change.header.flags {
+            task::IDLE => Some(ToJudge::Poll { thread, relay: None }),
+            task::TERMINAL => Some(ToJudge::Poll { thread, relay: self.wakes.relays.ends(task) }),
+            _ => None,
+        }
     }
 
     /// The poll of a thread is over, and what it has woken is judged.
@@ -408,13 +415,13 @@ impl Attribution {
         }
         if let Some(WorksFor { request, is_sure }) = self.tasks.works_for(woken) {
             self.wakes.replies(thread, Reply::Request { request, is_sure });
-            if self.wakes.relays(polled, request) {
-                return Some(ToJudge::Relay(polled));
+            if let Some(relay) = self.wakes.relays.wakes(polled, request) {
+                return Some(ToJudge::Relay(relay));
             }
         } else {
             self.wakes.hands_on(thread, task);
-            if self.wakes.is_relay(task) {
-                self.wakes.replies(thread, Reply::Relay(task));
+            if let Some(relay) = self.wakes.relays.waiting_at(task) {
+                self.wakes.replies(thread, Reply::Relay(relay));
             }
         }
         Some(ToJudge::Wake(thread))
@@ -469,13 +476,13 @@ impl Attribution {
         match told {
             Told::Nothing => None,
             Told::Of(of) => Some(of),
-            Told::Relay(task, certainty) => self.wakes.of_relay(task, certainty),
+            Told::Relay(relay, certainty) => self.wakes.relays.request_of(relay, certainty),
         }
     }
 
-    /// Whether a relay has woken the task of a request.
-    pub(crate) fn has_woken(&self, task: u64) -> bool {
-        self.wakes.of_relay(task, Certainty::Likely).is_some()
+    /// Whether a relay may still wake the task of a request.
+    pub(crate) fn is_waiting(&self, relay: u64) -> bool {
+        self.wakes.relays.is_waiting(relay)
     }
 }
 
