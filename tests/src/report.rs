@@ -137,6 +137,7 @@ pub struct Call {
     pub phases: CallPhases,
     pub tls: Option<Tls>,
     pub rows: Option<u64>,
+    pub served: Option<u64>,
     pub trace_id: Option<String>,
     pub span_id: Option<String>,
     pub parent_span_id: Option<String>,

@@ -27,7 +27,19 @@ pub enum Capture {
     Syscalls,
 }
 
+/// The first kernel with the socket tracepoints.
+const KERNEL_WITH_SOCKET_TRACEPOINTS: (u32, u32) = (6, 15);
+
 impl Capture {
+    /// The ways that the kernel at hand has.
+    pub fn ways() -> &'static [Self] {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel tells");
+        let mut numbers =
+            release.split(|character: char| !character.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+        let version = numbers.next().zip(numbers.next()).expect("a major and a minor number");
+        if version < KERNEL_WITH_SOCKET_TRACEPOINTS { &[Self::Syscalls] } else { &[Self::Socket, Self::Syscalls] }
+    }
+
     /// As `--capture` takes it.
     pub fn flag(self) -> &'static str {
         match self {
@@ -350,6 +362,20 @@ impl Running {
     pub fn kill(&mut self) {
         self.child.kill().expect("a child");
         self.child.wait().expect("a child");
+    }
+
+    /// Waits until the server catches SIGINT. Until then it would end it; actix-web serves a moment before.
+    pub fn wait_until_interruptible(&self) {
+        let catches = || {
+            let stderr = self.stderr();
+            let (_, server) = stderr.split_once("(pid ")?;
+            let (pid, _) = server.split_once(')')?;
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+            (caught & 1 << (libc::SIGINT - 1) != 0).then_some(())
+        };
+        assert_eq!(wait::poll(LONG, catches), Some(()), "{}", self.stderr());
     }
 
     /// What the terminal does on ^C: a signal to all that run in the foreground.

@@ -58,7 +58,7 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
 
 #[test]
 fn each_call_of_a_service_is_there_once_and_under_its_request() {
-    for capture in [Capture::Socket, Capture::Syscalls] {
+    for &capture in Capture::ways() {
         let prices = Prices::start();
         let run = orders(capture, &prices).start();
         get(&run, &[("/orders/7", 200), ("/together", 200), ("/spawned", 200), ("/slow", 200), ("/down", 502)]);

@@ -230,6 +230,7 @@ fn interrupted_at_the_terminal_it_ends_as_the_server_does() {
         let mut client = Client::tcp(address.trim_start_matches("on http://"));
         client.get("/hello");
         drop(client);
+        run.wait_until_interruptible();
         run.interrupt();
         let finished = run.wait();
         assert_eq!(finished.code(), 0, "{}", finished.stderr);

@@ -104,7 +104,7 @@ fn known(bytes: &[u8]) -> Vec<Option<u8>> {
 /// In each version, asked for or not, at the beginning of the connection or later.
 #[test]
 fn each_key_and_each_byte_of_a_connection_are_recorded() {
-    for capture in [Capture::Socket, Capture::Syscalls] {
+    for &capture in Capture::ways() {
         let (seen, recorded, report) = recorded(capture, "", &[], |address, certificate| {
             let connection = |suite: SupportedCipherSuite, beginning: Beginning| {
                 let mut client = TlsClient::connect(address, certificate, suite, beginning);
@@ -144,7 +144,7 @@ fn each_key_and_each_byte_of_a_connection_are_recorded() {
 /// A server that gives out no tickets has an answer in the first record under its last key: one of 16 KiB.
 #[test]
 fn the_longest_record_proves_its_key() {
-    for capture in [Capture::Socket, Capture::Syscalls] {
+    for &capture in Capture::ways() {
         let (_, _, report) = recorded(capture, "0", &[], |address, certificate| {
             let mut client = TlsClient::connect(address, certificate, TLS13_AES_256_GCM_SHA384, Beginning::AtOnce);
             client.get(MUCH);

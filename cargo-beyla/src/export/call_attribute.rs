@@ -162,9 +162,12 @@ fn error_type(call: &Call) -> Option<Cow<'_, str>> {
     if !call.is_error {
         return None;
     }
-    Some(match (&call.status, call.outcome) {
+    // The status of HTTP of an answer that broke off came before that.
+    let is_success = |status: &str| status.parse().is_ok_and(|status: u16| (100..400).contains(&status));
+    let status = call.status.as_deref().filter(|status| call.outcome == Outcome::Complete || !is_success(status));
+    Some(match (status, call.outcome) {
         (Some(status), _) if call.kind == CallKind::Grpc => grpc_status(status),
-        (Some(status), _) => (&**status).into(),
+        (Some(status), _) => status.into(),
         (None, Outcome::ServerClosed) => "server_closed".into(),
         // What the conventions say of all others.
         (None, _) => "_OTHER".into(),
@@ -253,5 +256,11 @@ mod tests {
         let mut closed = of("connect");
         closed.status = None;
         assert_eq!(attributes(&closed)[0], "error.type=server_closed");
+        let mut cut = of("GET /rates/{id}");
+        (cut.outcome, cut.is_error) = (Outcome::ServerClosed, true);
+        let cut = attributes(&cut);
+        for attribute in ["http.response.status_code=200", "error.type=server_closed"] {
+            assert!(cut.contains(&attribute.to_owned()), "{cut:?}");
+        }
     }
 }

@@ -81,16 +81,17 @@ impl Helper {
         self.tell(&Request::Trace(arguments.clone()))
     }
 
-    /// Has it load and attach every program, and let go of them again.
+    /// Has it load and attach every program, and let go of them again. Returns how bytes are captured where the user does
+    /// not say how, as in [`Attached::capture`].
     ///
     /// # Errors
     /// What failed.
-    pub fn try_all(mut self) -> Result<(), Error> {
+    pub fn try_all(mut self) -> Result<String, Error> {
         self.tell(&Request::Try)?;
-        self.wait_until_ready()?;
+        let Attached { capture, .. } = self.wait_until_ready()?;
         // It is no longer of interest how it ends.
         let _ = self.wait();
-        Ok(())
+        Ok(capture)
     }
 
     fn tell(&mut self, what: &impl Serialize) -> Result<(), Error> {

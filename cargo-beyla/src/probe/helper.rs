@@ -118,6 +118,7 @@ fn try_all(output: &File) -> Result<(), HelperError> {
     // Both ways of capture have programs of their own, and so does `--explain`.
     let mut programs = load(&run(Capture::Auto, Some(0), true))?;
     programs.load_key_programs()?;
+    programs.load_task_programs()?;
     drop(load(&run(Capture::Syscalls, None, false))?);
     hand_over(output, &programs, &[])
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
-use aya::programs::{ProgramError, UProbe};
 
 use super::executable::Executable;
 use super::key_probe::{KeyPoint, KeyProbe, KeyProbes};
@@ -42,7 +42,8 @@ impl Programs {
     ) -> Result<(), ProgramsError> {
         for offset in places {
             let place = UProbeAttachLocation::AbsoluteOffset(offset);
-            let link = self.key_program(name)?.attach(place, path, scope).map_err(|source| failed(name, source))?;
+            let link =
+                self.key_program(name)?.attach(place, path, scope).map_err(|error| ProgramsError::of(name, error))?;
             if matches!(scope, UProbeScope::OneProcess(_)) {
                 self.key_probes.push_back((name, link));
             }
@@ -54,7 +55,7 @@ impl Programs {
     fn detach_oldest(&mut self) -> Result<(), ProgramsError> {
         while self.key_probes.len() > PROCESS_PROBES_MAX {
             let Some((name, link)) = self.key_probes.pop_front() else { break };
-            self.key_program(name)?.detach(link).map_err(|source| failed(name, source))?;
+            self.key_program(name)?.detach(link).map_err(|error| ProgramsError::of(name, error))?;
         }
         Ok(())
     }
@@ -62,14 +63,10 @@ impl Programs {
     /// A program, loaded when it is needed first.
     fn key_program(&mut self, name: &'static str) -> Result<&mut UProbe, ProgramsError> {
         let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
-        let program: &mut UProbe = program.try_into().map_err(|source| failed(name, source))?;
+        let program: &mut UProbe = program.try_into().map_err(|error| ProgramsError::of(name, error))?;
         if program.fd().is_err() {
-            program.load().map_err(|source| failed(name, source))?;
+            program.load().map_err(|error| ProgramsError::of(name, error))?;
         }
         Ok(program)
     }
-}
-
-fn failed(name: &'static str, source: ProgramError) -> ProgramsError {
-    ProgramsError::Program { name, source: source.into() }
 }

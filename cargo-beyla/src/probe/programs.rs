@@ -38,6 +38,9 @@ const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
 const DATA_READY: &str = "sk_data_ready";
 const TCP_PROBE: &str = "tcp_probe";
 
+/// How a message begins that tells of a fault of ours and not of the machine.
+pub const VERIFIER_REFUSES: &str = "the kernel's verifier refuses";
+
 /// Why the programs could not be loaded or attached.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramsError {
@@ -58,6 +61,27 @@ pub enum ProgramsError {
         /// What the kernel said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The kernel has read a program and takes it for unsafe, which no program of ours is.
+    #[error("{VERIFIER_REFUSES} the probe on {name}: {}", with_causes(.source.as_ref()))]
+    Verifier {
+        /// The tracepoint.
+        name: &'static str,
+        /// The end of the verifier's log.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ProgramsError {
+    /// Of one program.
+    pub(super) fn of(name: &'static str, error: ProgramError) -> Self {
+        match &error {
+            // Whoever else refuses a program leaves the log empty.
+            ProgramError::LoadError { verifier_log, .. } if !verifier_log.to_string().trim().is_empty() => {
+                Self::Verifier { name, source: error.into() }
+            }
+            _ => Self::Program { name, source: error.into() },
+        }
+    }
 }
 
 /// The message of an error and of what caused it, the verifier's log cut to its last lines.
@@ -208,7 +232,7 @@ impl Programs {
             (false, Some(links)) => {
                 for (name, link) in links {
                     let program = self.program(name)?;
-                    program.detach(link).map_err(|error| ProgramsError::Program { name, source: error.into() })?;
+                    program.detach(link).map_err(|error| ProgramsError::of(name, error))?;
                 }
             }
             (_, links) => self.system_calls = links,
@@ -299,7 +323,7 @@ impl Programs {
             .program_mut(name)
             .ok_or_else(|| missing(name))?
             .try_into()
-            .map_err(|error: aya::programs::ProgramError| ProgramsError::Program { name, source: error.into() })
+            .map_err(|error| ProgramsError::of(name, error))
     }
 
     /// Loads the programs, all at once: what takes time is the kernel's verifier, and it may use every CPU.
@@ -319,7 +343,7 @@ impl Programs {
     }
 
     fn attach_one(&mut self, name: &'static str) -> Result<BtfTracePointLinkId, ProgramsError> {
-        self.program(name)?.attach().map_err(|error| ProgramsError::Program { name, source: error.into() })
+        self.program(name)?.attach().map_err(|error| ProgramsError::of(name, error))
     }
 }
 
@@ -335,7 +359,7 @@ pub(super) fn ended_early(what: &str) -> ProgramsError {
 }
 
 fn load_one(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), ProgramsError> {
-    let failed = |error: ProgramError| ProgramsError::Program { name, source: error.into() };
+    let failed = |error| ProgramsError::of(name, error);
     let program: &mut BtfTracePoint = program.try_into().map_err(failed)?;
     program.load(name, btf).map_err(failed)
 }
@@ -343,3 +367,6 @@ fn load_one(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), 
 pub(super) fn missing(what: &str) -> ProgramsError {
     ProgramsError::Load(format!("the embedded object has no {what}").into())
 }
+
+#[cfg(test)]
+mod tests;

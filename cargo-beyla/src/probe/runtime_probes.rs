@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
-use aya::programs::{PerfEvent, Program, ProgramError, UProbe};
+use aya::programs::{PerfEvent, Program, UProbe};
 
 use super::executable::Executable;
 use super::programs::{Attached, Programs, ProgramsError, ended_early, missing};
-use super::task_probe::TaskProbe;
+use super::task_probe::{ProbePoint, TaskProbe};
 
 /// Ticks a second on each CPU: a prime, so that it does not keep step with what the server does.
 const SAMPLES_A_SECOND: u64 = 997;
@@ -17,7 +17,7 @@ const SAMPLER: &str = "sample_stack";
 impl Programs {
     /// Attaches the sampler to every CPU.
     pub(super) fn attach_sampler(&mut self) -> Result<(), ProgramsError> {
-        let failed = |source: ProgramError| ProgramsError::Program { name: SAMPLER, source: source.into() };
+        let failed = |error| ProgramsError::of(SAMPLER, error);
         let program = self.ebpf.program_mut(SAMPLER).ok_or_else(|| missing(SAMPLER))?;
         let sampler: &mut PerfEvent = program.try_into().map_err(failed)?;
         sampler.load().map_err(failed)?;
@@ -63,10 +63,19 @@ impl Programs {
         Ok(())
     }
 
+    /// Loads their programs, to see whether the kernel takes them.
+    pub(super) fn load_task_programs(&mut self) -> Result<(), ProgramsError> {
+        ProbePoint::ALL.into_iter().try_for_each(|point| {
+            let name = point.program();
+            let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+            attach_one(name, program, &[]).map(drop)
+        })
+    }
+
     /// Takes them out.
     pub(super) fn detach_task_probes(&mut self) -> Result<(), ProgramsError> {
         for (name, links) in std::mem::take(&mut self.task_probes) {
-            let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };
+            let failed = |error| ProgramsError::of(name, error);
             let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
             let program: &mut UProbe = program.try_into().map_err(failed)?;
             for link in links {
@@ -78,7 +87,7 @@ impl Programs {
 }
 
 fn attach_one(name: &'static str, program: &mut Program, places: &[(&Path, u64)]) -> Result<Attached, ProgramsError> {
-    let failed = |source: ProgramError| ProgramsError::Program { name, source: source.into() };
+    let failed = |error| ProgramsError::of(name, error);
     let program: &mut UProbe = program.try_into().map_err(failed)?;
     if program.fd().is_err() {
         program.load().map_err(failed)?;

@@ -15,6 +15,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::greeting::Greeting;
 use super::installed::SETUP;
 use super::privilege::Way;
+use super::programs::VERIFIER_REFUSES;
 use super::requirements::check::{Check, PRIVILEGE};
 use super::requirements::facts::Facts;
 use crate::error::Error;
@@ -214,10 +215,16 @@ pub fn ended_without_a_word(status: ExitStatus) -> Error {
 /// What the message of an error holds for which the kernel has no descriptor left (EMFILE).
 const TOO_MANY_FILES: &str = "(os error 24)";
 
+/// No line cures it.
+const FAULT_OF_OURS: &str =
+    "this is a fault of cargo-beyla, not of the machine: please report it, with all that `cargo beyla doctor` says";
+
 /// What the helper failed at.
 pub fn failure(message: &str) -> Error {
     let hint = if message.contains(TOO_MANY_FILES) {
         "the limit on open files is too low, and the hard limit too: have it raised to 1024 (`ulimit -Hn` shows it)"
+    } else if message.contains(VERIFIER_REFUSES) {
+        FAULT_OF_OURS
     } else {
         "`cargo beyla doctor` says what this machine lacks"
     };

@@ -32,7 +32,8 @@ pub enum ProbePoint {
 }
 
 impl ProbePoint {
-    const ALL: [Self; 10] = [
+    /// All of them.
+    pub const ALL: [Self; 10] = [
         Self::Running,
         Self::Idle,
         Self::Terminal,

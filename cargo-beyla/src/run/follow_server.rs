@@ -74,7 +74,7 @@ impl<'a> FollowServer<'a> {
         let on = if self.is_attached() { "" } else { "on " };
         let own = self.server.pid().as_raw() as u32;
         let status = run.status;
-        self.listening.update(&run.trace, |listener| {
+        self.listening.update(run.records.trace(), |listener| {
             let local = listener.local.to_string();
             status.say(verb, format_args!("{on}{} (pid {})", escape(&local), listener.pid.unwrap_or(own)));
         });
@@ -86,7 +86,7 @@ impl<'a> FollowServer<'a> {
     /// Notes that the server will close connections because it is asked to end. To be called before that: it may be quick.
     fn note_shutdown(&self, run: &mut RunState) {
         if !self.is_attached() {
-            run.emit(&Event::Stopping(Moment { time_ns: monotonic_ns() }));
+            run.records.emit(&Event::Stopping(Moment { time_ns: monotonic_ns() }));
         }
     }
 
@@ -108,8 +108,8 @@ impl<'a> FollowServer<'a> {
             }
             return Ok(());
         };
-        if self.listening.is_settled(&run.trace) {
-            self.exec.start(run.trace.listening(), run.signals.guard())?;
+        if self.listening.is_settled(run.records.trace()) {
+            self.exec.start(run.records.trace().listening(), run.signals.guard())?;
         }
         let is_over = self.settings.duration.as_ref().is_some_and(|duration| listening >= duration.value);
         if (is_over || self.exec.is_over()) && !self.shutdown.has_begun() {
@@ -192,7 +192,7 @@ impl Workload for FollowServer<'_> {
 
     fn finish(&mut self, run: &mut RunState, _ended_monotonic_ns: u64) {
         self.announce_listening(run);
-        let never_listened = run.trace.listening().is_empty() && !self.is_attached();
+        let never_listened = run.records.trace().listening().is_empty() && !self.is_attached();
         if let Some(exit) = self.exit()
             && never_listened
             && !self.shutdown.was_requested()
@@ -205,7 +205,7 @@ impl Workload for FollowServer<'_> {
         } else if let Some(exit) = self.exit()
             && self.cut_exec_short
         {
-            let early = Error::EndedBeforeExec { status: describe(exit), successor: successor(&run.trace) };
+            let early = Error::EndedBeforeExec { status: describe(exit), successor: successor(run.records.trace()) };
             if exit == Exit::Code(0) {
                 run.fail(early);
             } else {
@@ -214,7 +214,7 @@ impl Workload for FollowServer<'_> {
             }
         } else if !self.shutdown.has_begun()
             && self.exit() == Some(Exit::Code(0))
-            && let Some(successor) = successor(&run.trace)
+            && let Some(successor) = successor(run.records.trace())
         {
             run.status.warn(format_args!("the server has ended, and {successor}: what that serves is not seen"));
         }

@@ -6,6 +6,8 @@
 //! and the target runner share all of this.
 
 mod address_conflicts;
+mod analysis;
+mod backlog;
 mod clocks;
 pub(crate) mod criteria;
 mod exec_command;
@@ -16,6 +18,7 @@ pub(crate) mod options;
 pub(crate) mod output_file;
 pub(crate) mod outputs;
 pub(crate) mod patient_writer;
+mod record_source;
 mod records;
 pub(crate) mod reporting;
 pub(crate) mod run_loop;

@@ -46,13 +46,12 @@ impl<W: Workload> RunLoop<W> {
 
     /// The loop alone. After an error, what was recorded until then is still there for [`Self::finish`].
     pub(crate) fn follow(&mut self) -> Result<(), Error> {
-        self.run.records.begin(&mut self.run.trace);
         self.workload.begin(&mut self.run);
         loop {
             self.wait()?;
             self.receive_signals()?;
             let step = self.workload.step(&mut self.run)?;
-            self.run.observers.update(&mut self.run.trace);
+            self.run.observers.update(self.run.records.trace());
             if step == ControlFlow::Break(()) {
                 return Ok(());
             }
@@ -69,17 +68,18 @@ impl<W: Workload> RunLoop<W> {
         let Self { mut run, mut workload } = self;
         let ended_monotonic_ns = monotonic_ns();
         workload.ended(&mut run);
-        match run.records.stop(&mut run.trace, run.status) {
+        match run.records.stop(run.status) {
             Ok(true) => {}
             // If it was killed, it may have taken the probes away a moment before the workload's end.
             Ok(false) => run.fail(Error::HelperEnded),
             Err(error) => run.fail(error),
         }
         workload.finish(&mut run, ended_monotonic_ns);
+        run.records.catch_up();
         let failure = run.take_failure();
-        let RunState { mut trace, records, mut observers, .. } = run;
-        observers.close(&mut trace, ended_monotonic_ns);
-        let recording = records.finish(ended_monotonic_ns, workload.exit());
+        let RunState { mut records, mut observers, .. } = run;
+        observers.close(records.trace(), ended_monotonic_ns);
+        let (trace, recording) = records.finish(ended_monotonic_ns, workload.exit());
         let failures = failure.into_iter().chain(recording).collect();
         Finished { trace, workload, observers, failures, ended_monotonic_ns }
     }
@@ -90,11 +90,10 @@ impl<W: Workload> RunLoop<W> {
         let mut waited_for = vec![PollFd::new(run.signals.as_fd(), PollFlags::POLLIN)];
         waited_for.extend(workload.end().map(|end| PollFd::new(end, PollFlags::POLLIN)));
         let helper_speaks = run.records.wait(waited_for, workload.patience(Instant::now()))?;
-        run.drain();
         run.records.follow_libraries()?;
         if helper_speaks {
             // It says which sockets listened before the probes were there, too.
-            run.records.hear(&mut run.trace, run.status)?;
+            run.records.hear(run.status)?;
         }
         workload.recorded(run);
         if helper_speaks && run.records.has_ended() && !workload.has_ended() {

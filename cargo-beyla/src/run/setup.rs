@@ -5,10 +5,12 @@ use std::os::linux::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::analysis::Analysis;
 use super::clocks;
 use super::observers::Observers;
 use super::options::RunOptions;
 use super::output_file::OutputFile;
+use super::record_source::RecordSource;
 use super::records::Records;
 use super::state::RunState;
 use super::symbolization::Symbolization;
@@ -33,6 +35,7 @@ use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
 use crate::symbols::{key_functions, needed};
 use crate::workspace::sources::Sources;
+use cargo_beyla_core::event::Event;
 use cargo_beyla_core::model::system_call::Architecture;
 use cargo_beyla_core::trace::{Trace, TraceSettings};
 
@@ -182,11 +185,14 @@ impl RunOptions<'_> {
         let recorder = |file: &OutputFile| Recorder::new(file.name(), file.begin_recording()?, &info);
         let recorder = outputs.record.as_ref().map(recorder).transpose()?;
         let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
-        let records =
-            Records::new(helper, ring, symbolization, recorder, folders, libraries).with_spawns_unseen(spawns_unseen);
+        let source = RecordSource::new(helper, ring, folders, libraries);
+        let mut records = Records::new(source, Analysis::new(trace, symbolization, recorder));
+        if let Some(reason) = spawns_unseen {
+            records.emit(&Event::SpawnsUnseen(reason));
+        }
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;
         let observers = Observers::new(settings, &info, exporter, samples)?;
-        Ok(Begun { run: RunState::new(trace, records, signals, observers, status), info })
+        Ok(Begun { run: RunState::new(records, signals, observers, status), info })
     }
 }
 

@@ -9,13 +9,10 @@ use crate::console::status::Status;
 use crate::error::Error;
 use crate::launch::signals::Signals;
 use cargo_beyla_core::event::Event;
-use cargo_beyla_core::trace::Trace;
 
 /// A run under way.
 pub(crate) struct RunState {
-    /// What is known from the records so far.
-    pub(crate) trace: Trace,
-    /// Where they come from.
+    /// What is recorded, and what is known from it.
     pub(crate) records: Records,
     pub(crate) signals: Signals,
     pub(crate) observers: Observers,
@@ -24,18 +21,8 @@ pub(crate) struct RunState {
 }
 
 impl RunState {
-    pub(crate) fn new(trace: Trace, records: Records, signals: Signals, observers: Observers, status: Status) -> Self {
-        Self { trace, records, signals, observers, status, failure: None }
-    }
-
-    /// Adds an event of this process to those of the kernel.
-    pub(crate) fn emit(&mut self, event: &Event<'_>) {
-        self.records.emit(&mut self.trace, event);
-    }
-
-    /// Takes what the kernel has recorded up to now.
-    pub(crate) fn drain(&mut self) {
-        self.records.drain(&mut self.trace);
+    pub(crate) fn new(records: Records, signals: Signals, observers: Observers, status: Status) -> Self {
+        Self { records, signals, observers, status, failure: None }
     }
 
     /// Notes why the run is a failure, although what was measured is reported. The first reason counts.
@@ -59,7 +46,7 @@ impl RunState {
         let pause = Pause::begin();
         stop(self);
         let (paused, record) = pause.end();
-        self.emit(&Event::Paused(record));
+        self.records.emit(&Event::Paused(record));
         self.observers.resume(paused);
         paused
     }

@@ -57,7 +57,7 @@ impl Workload for TestBinary {
             let pid = self.child.pid().as_raw() as u32;
             let time_ns = monotonic_ns();
             let started = TestStarted { time_ns, test: TEST, pid, round: 0, binary: &self.name, name: test };
-            run.emit(&Event::TestStarted(started));
+            run.records.emit(&Event::TestStarted(started));
         }
     }
 
@@ -98,7 +98,7 @@ impl Workload for TestBinary {
             Exit::Signal(signal) => TestResult::Killed(signal),
         };
         let ended = TestEnded { time_ns: ended_monotonic_ns, test: TEST, result: Some(result), reason: "" };
-        run.emit(&Event::TestEnded(ended));
+        run.records.emit(&Event::TestEnded(ended));
     }
 
     fn exit(&self) -> Option<Exit> {

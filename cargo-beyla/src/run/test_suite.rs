@@ -56,17 +56,18 @@ impl TestSuite {
             TestEvent::Started { test, pid, at } => {
                 if let Some(TestName { binary, name, round, unlisted: _ }) = self.runner.name(*test) {
                     let (test, pid, time_ns) = (*test, *pid, monotonic_of(*at));
-                    run.emit(&Event::TestStarted(TestStarted { time_ns, test, pid, round, binary, name }));
+                    run.records.emit(&Event::TestStarted(TestStarted { time_ns, test, pid, round, binary, name }));
                 }
                 self.progress.started(&self.runner, *test);
             }
             TestEvent::Ended(ended) => {
                 // What its processes did comes before its end.
-                run.drain();
+                run.records.read();
                 let reason = self.runner.name(ended.test).and_then(|name| name.unlisted).unwrap_or_default();
                 let (time_ns, test, result) = (monotonic_of(ended.at), ended.test, Some(ended.result));
-                run.emit(&Event::TestEnded(TestEnded { time_ns, test, result, reason }));
-                self.progress.ended(&self.runner, ended, run.trace.requests_of(ended.test));
+                run.records.emit(&Event::TestEnded(TestEnded { time_ns, test, result, reason }));
+                run.records.catch_up();
+                self.progress.ended(&self.runner, ended, run.records.trace().requests_of(ended.test));
             }
         }
     }

@@ -18,14 +18,37 @@ use super::ports;
 use crate::capture::walks;
 use crate::kernel::fields::{setting, Sock};
 use crate::kernel::output::{count_lost, Lost};
+use crate::kernel::volatile;
 use crate::process::tree;
 
 #[map]
 static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
 
-/// Connections numbered so far, by CPU.
+/// Where an element of the table is put together. On the stack it would take most of the 512 bytes that programs which
+/// call one another share.
+#[repr(C)]
+struct Place {
+    /// How many were put together here.
+    number: u64,
+    connection: Connection,
+}
+
+/// The places of one CPU.
+#[repr(C)]
+struct Places {
+    /// How many are in use: what runs in softirq interrupts what runs in a process's context.
+    used: u32,
+    reserved: u32,
+    places: [Place; PLACES_MAX as usize],
+}
+
+/// For a process's context, softirq, hardirq, NMI. (A power of two.)
+const PLACES_MAX: u32 = 4;
+/// The place that has given a connection its number stands in [`Connection::id`] below the CPU.
+const LEVEL_SHIFT: u32 = 38;
+
 #[map]
-static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static PLACES: PerCpuArray<Places> = PerCpuArray::with_max_entries(1, 0);
 
 /// Puts a connection with a client in the table that has just been established, in the place of an older one at the
 /// same address.
@@ -102,18 +125,22 @@ extern "C" fn connections_put(sock: u64, what: u64, established_ns: u64, begins:
 #[inline(always)]
 fn enter(sock: Sock, family: u16, beginning: Beginning) {
     let Beginning { role, before, established_ns, receive: receive_begin, send: send_begin, peer } = beginning;
-    let Some(number) = NUMBERS.get_ptr_mut(0) else { return };
-    // SAFETY: the pointer is to this CPU's own element, which the verifier knows to be valid.
-    let number = unsafe {
-        *number += 1;
-        *number
-    };
+    let Some(places) = PLACES.get_ptr_mut(0) else { return };
+    // SAFETY: the pointer is to this CPU's own element. What interrupts us uses another place, and leaves `used` as it
+    // was.
+    let places = unsafe { &mut *places };
+    let level = volatile::get(&places.used) & (PLACES_MAX - 1);
+    // Before the place is touched: until then, what interrupts us has it.
+    volatile::opaque(&mut places.used, level + 1);
+    let place = &mut places.places[level as usize];
+    let number = volatile::get(&place.number) + 1;
+    place.number = number;
     // SAFETY: the helper has no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let has_client = family != AF_UNIX && role == Role::Server;
     let ends = if has_client { Ends::of_server(sock, family) } else { Ends::NONE };
-    let connection = Connection {
-        id: (u64::from(cpu) + 1) << 40 | number,
+    place.connection = Connection {
+        id: (u64::from(cpu) + 1) << 40 | u64::from(level) << LEVEL_SHIFT | number,
         established_ns,
         arrival_ns: 0,
         send_begin_ns: 0,
@@ -148,11 +175,12 @@ fn enter(sock: Sock, family: u16, beginning: Beginning) {
         role: role as u32,
         reserved: 0,
     };
-    if CONNECTIONS.insert(&sock.0, &connection, u64::from(BPF_ANY)).is_err() {
+    if CONNECTIONS.insert(&sock.0, &place.connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);
     } else if has_client {
-        ends.lead_to(sock);
+        place.connection.ends.lead_to(sock);
     }
+    places.used = level;
 }
 
 #[inline(always)]

@@ -59,8 +59,8 @@ pub(crate) fn compare(collector: Collector, options: &Options) {
         "with",
     ]);
     for _ in 0..options.pairs {
-        let without = traced::run(options, &[]);
-        let with = traced::run(options, &flags);
+        let without = traced::run(options, options.load, &[]);
+        let with = traced::run(options, options.load, &flags);
         let ratio = with.load.per_second / without.load.per_second;
         ratios.push(ratio);
         let micros = |traced: &Traced| format!("{:.2}", micros_of_each(traced.parent_cpu, traced.load.requests));

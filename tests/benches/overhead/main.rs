@@ -1,8 +1,9 @@
 //! What tracing costs: `basic` in release under Debian's wrk, untraced and traced in alternation. With `--http2` it is
-//! `latency_lab` under h2load, with 20,000 requests for each of `--seconds`, 4 connections and 32 streams on each.
+//! `latency_lab` under h2load, with 20,000 requests for each of `--seconds`, 4 connections and 32 streams on each. With
+//! `--query` it is `orders` under wrk, whose handler asks PostgreSQL.
 //!
 //!     cargo bench -p beyla-tests --bench overhead -- [--seconds 5] [--pairs 5] [--capture auto|socket|syscalls]
-//!         [--http2] [--explain] [--export healthy|dead|silent|overloaded]
+//!         [--http2|--query] [--explain] [--export healthy|dead|silent|overloaded]
 //!
 //! With `--explain` the traced side opens its handlers; what that adds is the difference to a run without. With
 //! `--export` both sides are traced, and one exports traces and metrics by OTLP to a collector that fares like this.
@@ -16,17 +17,17 @@ mod traced;
 
 use std::time::Duration;
 
+use beyla_tests::called::postgres::Postgres;
 use beyla_tests::run::Capture;
 use beyla_tests::tool;
 
 use export::Collector;
-use load::{Load, Protocol, micros_of_each};
+use load::{Load, Scenario, micros_of_each};
 use table::Table;
 use traced::Traced;
 
-#[derive(Clone, Copy)]
 struct Options {
-    protocol: Protocol,
+    scenario: Scenario,
     load: Duration,
     pairs: usize,
     capture: Capture,
@@ -37,11 +38,11 @@ struct Options {
 fn main() {
     let options = options(std::env::args().skip(1));
     let (load, pairs) = (options.load, options.pairs);
-    let protocol = options.protocol;
-    let server = tool::build(protocol.server().package, protocol.server().bin);
+    let scenario = &options.scenario;
+    let server = tool::build(scenario.server().package, scenario.server().bin);
     // The first run of all pays for cold caches.
-    load::untraced(protocol, &server, Duration::from_secs(1));
-    traced::run(&Options { load: Duration::from_secs(1), ..options }, &[]);
+    load::untraced(scenario, &server, Duration::from_secs(1));
+    traced::run(&options, Duration::from_secs(1), &[]);
     if let Some(collector) = options.export {
         export::compare(collector, &options);
         return;
@@ -51,8 +52,8 @@ fn main() {
     let mut pairs_table = Table::new(&["untraced/s", "traced/s", "ratio", "helper us", "parent us", "parent MiB"]);
     let mut counts_table = Table::new(&["sent", "seen", "in flight", "lost"]);
     for _ in 0..pairs {
-        let plain = load::untraced(protocol, &server, load);
-        let traced = traced::run(&options, &[]);
+        let plain = load::untraced(scenario, &server, load);
+        let traced = traced::run(&options, load, &[]);
         ratios.push(traced.load.per_second / plain.per_second);
         pairs_table.row(&cost_row(&plain, &traced));
         counts_table.row(&count_row(&traced));
@@ -63,7 +64,7 @@ fn main() {
     for _ in 0..pairs {
         // Counting costs as well, so these runs are their own.
         let _counting = bpf_statistics::enable();
-        let traced = traced::run(&options, &[]);
+        let traced = traced::run(&options, load, &[]);
         let requests = traced.load.requests as f64;
         let (runs, micros) = (traced.bpf_runs as f64 / requests, traced.bpf_ns as f64 / 1e3 / requests);
         bpf.push(micros);
@@ -105,7 +106,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Options {
     let mut options = Options {
-        protocol: Protocol::Http1,
+        scenario: Scenario::Http1,
         load: Duration::from_secs(5),
         pairs: 5,
         capture: Capture::Auto,
@@ -125,7 +126,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Options {
                     other => panic!("unknown way of capture {other}"),
                 }
             }
-            "--http2" => options.protocol = Protocol::Http2,
+            "--http2" => options.scenario = Scenario::Http2,
+            "--query" => options.scenario = Scenario::Query(Postgres::start_quiet()),
             "--explain" => options.explain = true,
             "--export" => options.export = Some(Collector::named(&value())),
             // Cargo says so to every benchmark.

@@ -21,8 +21,11 @@ pub(crate) struct Traced {
     pub(crate) lost: u64,
 }
 
-pub(crate) fn run(options: &Options, flags: &[String]) -> Traced {
-    let mut run = Run::of(options.protocol.server(), options.capture).build(Build::Release).flags(flags);
+pub(crate) fn run(options: &Options, time: Duration, flags: &[String]) -> Traced {
+    let mut run = Run::of(options.scenario.server(), options.capture).build(Build::Release).flags(flags);
+    for (name, value) in options.scenario.environment() {
+        run = run.environment(name, value);
+    }
     if options.explain {
         run = run.explain();
     }
@@ -34,7 +37,7 @@ pub(crate) fn run(options: &Options, flags: &[String]) -> Traced {
     let programs: BTreeSet<u32> = processes.into_iter().chain([parent]).flat_map(programs_held_by).collect();
 
     let before = (cpu_time(helper), cpu_time(parent), bpf(&programs));
-    let load = options.protocol.saturate(run.port, options.load);
+    let load = options.scenario.saturate(run.port, time);
     let after = (cpu_time(helper), cpu_time(parent), bpf(&programs));
     let status = fs::read_to_string(format!("/proc/{parent}/status")).expect("the tool runs");
     let parent_peak_kib = field(&status, "VmHWM").expect("a peak");

@@ -8,8 +8,9 @@ use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1 as client_http1, http2};
 use hyper::rt::{Read as AsyncRead, Write as AsyncWrite};
@@ -23,6 +24,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// The length of an upload: more than a peer reads that answers at once, and not more than the socket holds.
+const UPLOADED: usize = 32_000;
 
 /// What it asks of others, and of whom.
 struct Call {
@@ -70,11 +74,15 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/grpc" => call_by_grpc(TcpStream::connect(call.to).await).await,
         "/grpc_tls" => call_by_grpc(secured(&call.to, b"h2").await).await,
         "/https" => call_over_tls(call).await,
+        "/driven" => call_by_driver(call).await,
+        "/given-up" => match tokio::time::timeout(Duration::from_millis(50), call_by_driver(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Ok("given up".into()),
+        },
+        "/upload" => blocking(move || upload_and_read_late(&call)).await,
+        "/impatient" => blocking(move || connect_impatiently(&call)).await,
         "/spawned" => tokio::spawn(call_over_tcp(call)).await.unwrap_or_else(|error| Err(io::Error::other(error))),
-        "/blocking" => {
-            let call = tokio::task::spawn_blocking(|| call_and_block(call));
-            call.await.unwrap_or_else(|error| Err(io::Error::other(error)))
-        }
+        "/blocking" => blocking(|| call_and_block(call)).await,
         "/called" => Ok("called".into()),
         _ => Err(io::ErrorKind::NotFound.into()),
     };
@@ -83,6 +91,11 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()),
     };
     Ok(Response::builder().status(status).body(Full::from(body)).expect("no header is wrong"))
+}
+
+/// On a thread of the blocking pool.
+async fn blocking(call: impl FnOnce() -> io::Result<String> + Send + 'static) -> io::Result<String> {
+    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// A new connection has room for the call.
@@ -131,15 +144,25 @@ async fn secured(to: &str, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> 
 
 /// With a secret in the query.
 async fn call_over_tls(Call { to, .. }: Call) -> io::Result<String> {
-    let stream = TokioIo::new(secured(&to, b"http/1.1").await?);
-    let (mut sender, connection) = client_http1::handshake(stream).await.map_err(io::Error::other)?;
+    get(secured(&to, b"http/1.1").await?, "/users/5?key=hunter2-query").await
+}
+
+async fn call_by_driver(Call { to, .. }: Call) -> io::Result<String> {
+    get(TcpStream::connect(to).await?, "/called").await
+}
+
+/// As clients of HTTP do it: a task of its own works on the connection.
+async fn get<Stream>(stream: Stream, target: &str) -> io::Result<String>
+where
+    TokioIo<Stream>: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = client_http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     tokio::spawn(async move {
         // Whoever waits for an answer hears of it.
         let _ = connection.await;
     });
-    let request = Request::get("/users/5?key=hunter2-query").header("host", "localhost");
-    let request = request.body(Full::<Bytes>::default()).map_err(io::Error::other)?;
-    let response = sender.send_request(request).await.map_err(io::Error::other)?;
+    let request = Request::get(target).header("host", "localhost").body(Empty::<Bytes>::new());
+    let response = sender.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
     let body = response.into_body().collect().await.map_err(io::Error::other)?;
     String::from_utf8(body.to_bytes().to_vec()).map_err(io::Error::other)
 }
@@ -192,4 +215,22 @@ fn call_and_block(Call { to, head }: Call) -> io::Result<String> {
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+/// Sends more than is read of it, and looks for the answer once the other end has closed the connection.
+fn upload_and_read_late(Call { to, .. }: &Call) -> io::Result<String> {
+    let mut connection = std::net::TcpStream::connect(to)?;
+    let head = format!("POST /upload HTTP/1.1\r\nhost: other\r\ncontent-length: {UPLOADED}\r\n\r\n");
+    connection.write_all(head.as_bytes())?;
+    connection.write_all(&[b'a'; UPLOADED])?;
+    std::thread::sleep(Duration::from_millis(100));
+    let mut answer = [0; 4096];
+    let length = connection.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+/// Waits for a connection, and not for long.
+fn connect_impatiently(Call { to, .. }: &Call) -> io::Result<String> {
+    let to = to.parse().map_err(io::Error::other)?;
+    std::net::TcpStream::connect_timeout(&to, Duration::from_millis(100)).map(|_| "connected".into())
 }

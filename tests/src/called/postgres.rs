@@ -14,6 +14,9 @@ use crate::wait::{LONG, poll};
 /// The password of its user, which no report may show.
 pub const PASSWORD: &str = "pgpass-hunter2";
 
+/// The settings by which each statement is logged, with the time that it took.
+const LOGS: [&str; 2] = ["log_min_duration_statement=0", "log_line_prefix=[%p] "];
+
 /// A server with one user and one database, both called `orders`; dropped, it is ended.
 pub struct Postgres {
     child: Child,
@@ -22,14 +25,20 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// On any free port and on a Unix socket; it can be connected to.
+    /// On any free port and on a Unix socket; it can be connected to. It logs each statement with the time that it took.
     pub fn start() -> Self {
+        Self::start_with(&LOGS)
+    }
+
+    /// The same without a log of statements.
+    pub fn start_quiet() -> Self {
         Self::start_with(&[])
     }
 
-    /// The same; it speaks TLS as well.
+    /// The same as [`Self::start`]; it speaks TLS as well.
     pub fn start_tls() -> Self {
-        Self::start_with(&["ssl=on", "ssl_cert_file=../certificate", "ssl_key_file=../key"])
+        let tls = ["ssl=on", "ssl_cert_file=../certificate", "ssl_key_file=../key"];
+        Self::start_with(&[&LOGS[..], &tls].concat())
     }
 
     fn start_with(settings: &[&str]) -> Self {
@@ -47,14 +56,7 @@ impl Postgres {
         let log = fs::File::create(path("log")).expect("a file");
         let mut command = as_user(program("postgres"), folder.path());
         command.args(["-D", "data", "-k"]).arg(folder.path()).args(["-p", &port.to_string()]);
-        let always = [
-            "listen_addresses=127.0.0.1",
-            "fsync=off",
-            "max_connections=60",
-            // Each statement is logged with the time that it took.
-            "log_min_duration_statement=0",
-            "log_line_prefix=[%p] ",
-        ];
+        let always = ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=60"];
         for setting in always.iter().chain(settings) {
             command.args(["-c", setting]);
         }

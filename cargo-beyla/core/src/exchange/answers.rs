@@ -26,7 +26,7 @@ pub(super) struct Answers {
     begun: HashMap<u64, Told>,
     /// Those of `begun`, the oldest first.
     begun_order: VecDeque<u64>,
-    /// Calls that have ended, by the task that hands their answers on.
+    /// Calls that have ended, by the relay that hands their answers on.
     waiting: HashMap<u64, (Ended, Certainty)>,
 }
 
@@ -37,20 +37,22 @@ pub(super) struct Answer {
     pub(super) call: u64,
     /// What was known when it began.
     start: CallStart,
+    /// Whether its beginning was read.
+    has_begun: bool,
     /// If the answer is whole.
     pub(super) ended: Option<Ended>,
 }
 
 impl Answer {
     pub(super) fn driven(&self) -> Driven<'_> {
-        self.start.driven()
+        self.start.driven(self.call, self.has_begun)
     }
 }
 
 impl Answers {
     /// A thread has read the beginning of an answer.
     pub(super) fn began(&mut self, thread: u32, call: &CallInFlight) {
-        let answer = Answer { call: call.id, start: call.start.clone(), ended: None };
+        let answer = Answer { call: call.id, start: call.start.clone(), has_begun: true, ended: None };
         self.read.entry(thread).or_default().push(answer);
     }
 
@@ -62,7 +64,7 @@ impl Answers {
             answer.ended = Some((call, connection));
             return;
         }
-        read.push(Answer { call: id, start: call.start.clone(), ended: Some((call, connection)) });
+        read.push(Answer { call: id, start: call.start.clone(), has_begun: false, ended: Some((call, connection)) });
     }
 
     /// The only call whose answer a thread has read, to its end.
@@ -97,21 +99,21 @@ impl Answers {
         self.begun.remove(&call).unwrap_or(Told::Nothing)
     }
 
-    /// A call waits until this task hands its answer on. Returns a call that waits no longer.
+    /// A call waits until this relay hands its answer on. Returns a call that waits no longer.
     pub(super) fn wait(
         &mut self,
-        task: u64,
+        relay: u64,
         (call, connection, certainty): (CallInFlight, Arc<ConnectionInfo>, Certainty),
     ) -> Option<Ended> {
-        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&task) {
+        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&relay) {
             return Some((call, connection));
         }
-        self.waiting.insert(task, ((call, connection), certainty)).map(|(ended, _)| ended)
+        self.waiting.insert(relay, ((call, connection), certainty)).map(|(ended, _)| ended)
     }
 
-    /// The call whose answer a task has handed on.
-    pub(super) fn handed_on(&mut self, task: u64) -> Option<(CallInFlight, Arc<ConnectionInfo>, Certainty)> {
-        let ((call, connection), certainty) = self.waiting.remove(&task)?;
+    /// The call whose answer a relay has handed on.
+    pub(super) fn handed_on(&mut self, relay: u64) -> Option<(CallInFlight, Arc<ConnectionInfo>, Certainty)> {
+        let ((call, connection), certainty) = self.waiting.remove(&relay)?;
         Some((call, connection, certainty))
     }
 
@@ -122,7 +124,7 @@ impl Answers {
         threads
     }
 
-    /// The calls that wait for a task, in their order.
+    /// The calls that wait for relays, in their order.
     pub(super) fn take_waiting(&mut self) -> Vec<Ended> {
         let mut ended: Vec<Ended> = self.waiting.drain().map(|(_, (ended, _))| ended).collect();
         ended.sort_unstable_by_key(|(call, _)| call.id);

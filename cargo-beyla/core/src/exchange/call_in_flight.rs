@@ -62,7 +62,8 @@ impl CallInFlight {
         self.outcome == Some(Outcome::Complete)
     }
 
-    /// Whether the peer failed it. OpenTelemetry's conventions say which statuses mean that to a client.
+    /// Whether the peer failed it. OpenTelemetry's conventions say which statuses mean that to a client. A peer that has not
+    /// taken a connection before the process gave up has failed as well.
     pub(crate) fn is_error(&self) -> bool {
         let by_status = match self.kind {
             CallKind::Grpc => {
@@ -74,6 +75,7 @@ impl CallInFlight {
             || self.ending.error.is_some()
             || self.connect_error.is_some()
             || self.outcome == Some(Outcome::ServerClosed)
+            || (self.outcome == Some(Outcome::ClientClosed) && &*self.summary == Call::CONNECT)
     }
 
     /// Puts the boundaries in order. An answer may come while the call is still being sent, calls on several threads may

@@ -32,7 +32,7 @@ pub(crate) struct ClientConnection {
     is_established: bool,
     /// Who closed first, and when, in nanoseconds.
     closed: Option<(Party, u64)>,
-    /// Whether it broke.
+    /// Whether it broke. What has arrived before can still be read.
     is_reset: bool,
     /// Nothing more is read of it.
     is_over: bool,
@@ -106,7 +106,7 @@ impl ClientConnection {
     }
 
     /// The connection is established, or one end closed. Returns whether it is over. Calls stay open if the process
-    /// closes it after `stopping_ns`, when it was asked to end.
+    /// closes it after `stopping_ns`, when it was asked to end; those of a connection that [broke](Self::is_broken) go on.
     pub(super) fn changed(
         &mut self,
         change: &State,
@@ -147,11 +147,23 @@ impl ClientConnection {
         } else if time_ns < stopping_ns {
             self.closed.get_or_insert((Party::Client, time_ns));
         }
-        // Who closes only one half may still read the answer.
-        if change.new != tcp_state::FIN_WAIT1 {
+        // Who closes only one half may still read the answer, and so may who is told that the connection broke.
+        if change.new != tcp_state::FIN_WAIT1 && !self.is_reset {
             self.stop(time_ns, readers, state);
         }
         change.new == tcp_state::CLOSE
+    }
+
+    /// Whether the connection broke, and calls on it may still have answers that have arrived before.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_reset && !self.is_over
+    }
+
+    /// Nothing has been read for some time since the connection broke.
+    pub(super) fn give_up_broken(&mut self, now_ns: u64, readers: &mut Readers, state: &mut RunState) {
+        if self.is_broken() {
+            self.stop(now_ns, readers, state);
+        }
     }
 
     /// Nothing follows any more: what is under way ends as the connection did, or stays open.

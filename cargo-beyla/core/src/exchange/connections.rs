@@ -12,7 +12,7 @@ use crate::exchange::client::ClientConnection;
 use crate::exchange::connection::Connection;
 use crate::exchange::run_state::RunState;
 use crate::model::connection::{ConnectionInfo, Endpoint, Owner, Role};
-use crate::runtime::attribution::{CallConnection, Operator};
+use crate::runtime::attribution::Operator;
 use crate::transport::connection::Connection as Streams;
 use crate::transport::segment::Io;
 
@@ -22,6 +22,9 @@ pub(crate) const CONNECTIONS_MAX: usize = 256 * 1024;
 /// Connections that are over and remembered for what is still to come of them: a call that was under
 /// way when a reset came, requests that had arrived before it.
 const CLOSED_MAX: usize = 256;
+
+/// A process reads what had arrived before a reset within this time of it, in nanoseconds.
+const BROKEN_NS: u64 = 200_000_000;
 
 /// The threads that are remembered.
 const THREADS_MAX: usize = 64 * 1024;
@@ -37,6 +40,8 @@ pub(crate) struct Connections {
     last_of_thread: HashMap<u32, u64>,
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
+    /// Those that the process opened and that broke, and when, in nanoseconds; the oldest first.
+    broken: VecDeque<(u64, u64)>,
 }
 
 /// What is known of a connection when it is first seen; it has been counted.
@@ -79,6 +84,7 @@ impl Connections {
     pub(crate) fn moved(&mut self, io: Io, operation: &Operation<'_>, state: &mut RunState) {
         let transfer = &operation.transfer;
         let id = transfer.header.connection;
+        self.give_up_broken(id, transfer.header.time_ns, state);
         if let Some(connection) = self.followed.get_mut(&id) {
             connection.moved(io, operation, &mut self.readers, state);
             if connection.is_tls() {
@@ -152,10 +158,16 @@ impl Connections {
     /// A connection that the process opens is established, or one end of a connection closed.
     pub(crate) fn closing(&mut self, change: &State, stopping_ns: u64, state: &mut RunState) {
         let id = change.header.connection;
+        let now_ns = change.header.time_ns;
+        self.give_up_broken(id, now_ns, state);
         let is_over = if let Some(connection) = self.followed.get_mut(&id) {
             connection.closing(change, stopping_ns, &mut self.readers, state)
         } else if let Some(connection) = self.opened.get_mut(&id) {
-            connection.changed(change, stopping_ns, &mut self.readers, state)
+            let is_over = connection.changed(change, stopping_ns, &mut self.readers, state);
+            if connection.is_broken() {
+                self.broken.push_back((id, now_ns));
+            }
+            is_over
         } else {
             false
         };
@@ -166,11 +178,23 @@ impl Connections {
         if self.closed.len() > CLOSED_MAX
             && let Some(oldest) = self.closed.pop_front()
         {
-            let now_ns = change.header.time_ns;
             if let Some(connection) = self.followed.remove(&oldest) {
                 connection.finish(now_ns, &mut self.readers, state);
             } else if let Some(connection) = self.opened.remove(&oldest) {
                 connection.finish(now_ns, &mut self.readers, state);
+            }
+        }
+    }
+
+    /// Connections that broke some time ago have no answers any more; but something happens to `current`.
+    fn give_up_broken(&mut self, current: u64, now_ns: u64, state: &mut RunState) {
+        while let Some((id, broken_ns)) = self.broken.front().copied()
+            && broken_ns.saturating_add(BROKEN_NS) < now_ns
+            && id != current
+        {
+            self.broken.pop_front();
+            if let Some(connection) = self.opened.get_mut(&id) {
+                connection.give_up_broken(now_ns, &mut self.readers, state);
             }
         }
     }
@@ -206,7 +230,8 @@ impl Connections {
         }
         let info = info(open, owner, state);
         let process = owner.map_or(0, |owner| owner.pid);
-        let users = CallConnection::new(Operator { process, thread: open.thread, task: open.task }, open.time_ns);
+        let opener = Operator { process, thread: open.thread, task: open.task };
+        let users = state.attribution.opens(opener, open.time_ns);
         let connecting_ns = (!open.before).then_some(open.time_ns);
         let mut connection = ClientConnection::new(streams, info, users, connecting_ns, open.before);
         if let Some(established_ns) = open.established_ns {
@@ -232,6 +257,7 @@ impl Connections {
             state.unseen.untracked_connections += 1;
             return;
         }
+        state.attribution.accepted(owner.map_or(0, |owner| owner.pid), &open.server);
         let info = info(open, owner, state);
         self.followed.insert(open.connection, Connection::new(streams, info, opened, open.before));
     }

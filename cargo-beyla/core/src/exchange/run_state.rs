@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cargo_beyla_events::{TaskChange, task};
+use cargo_beyla_events::TaskChange;
 
 use crate::exchange::answers::{Answer, Answers};
 use crate::exchange::call_in_flight::CallInFlight;
@@ -120,7 +120,8 @@ impl RunState {
         receiver: u32,
     ) {
         call.settle();
-        let request = self.attribution.ends(users, &call.start, call.boundaries.ended);
+        let answered_ns = call.boundaries.read.unwrap_or(call.boundaries.ended);
+        let request = self.attribution.ends(users, &connection.server, &call.start, answered_ns);
         let connection = Arc::clone(connection);
         if request.is_none() && call.is_complete() && self.attribution.awaits_wakes(&call.start, receiver) {
             self.answers.ended(receiver, call, connection);
@@ -157,12 +158,10 @@ impl RunState {
     /// Something happens to a task.
     pub(crate) fn task(&mut self, change: &TaskChange) {
         match self.attribution.task(change) {
-            Some(ToJudge::Poll(thread)) => {
+            Some(ToJudge::Poll { thread, relay }) => {
                 self.judge_held(thread);
                 self.attribution.poll_ends(thread);
-                if change.header.flags == task::TERMINAL
-                    && let Some((call, connection, _)) = self.answers.handed_on(change.task)
-                {
+                if let Some((call, connection, _)) = relay.and_then(|relay| self.answers.handed_on(relay)) {
                     self.count_call(call, connection, None);
                 }
             }
@@ -174,9 +173,9 @@ impl RunState {
                     self.judge_held(thread);
                 }
             }
-            Some(ToJudge::Relay(task)) => {
-                if let Some((call, connection, certainty)) = self.answers.handed_on(task) {
-                    let request = self.attribution.of_told(Told::Relay(task, certainty));
+            Some(ToJudge::Relay(relay)) => {
+                if let Some((call, connection, certainty)) = self.answers.handed_on(relay) {
+                    let request = self.attribution.of_told(Told::Relay(relay, certainty));
                     self.count_call(call, connection, request);
                 }
             }
@@ -208,11 +207,11 @@ impl RunState {
             (one, other) => other.or(one),
         };
         let relay = [told, earlier].into_iter().find_map(|told| match told {
-            Told::Relay(task, certainty) if !self.attribution.has_woken(task) => Some((task, certainty)),
+            Told::Relay(relay, certainty) if self.attribution.is_waiting(relay) => Some((relay, certainty)),
             _ => None,
         });
         let ended = match relay {
-            Some((task, certainty)) if request.is_none() => self.answers.wait(task, (call, connection, certainty)),
+            Some((relay, certainty)) if request.is_none() => self.answers.wait(relay, (call, connection, certainty)),
             _ => Some((call, connection)),
         };
         if let Some((call, connection)) = ended {

@@ -3,14 +3,16 @@
 //! A request is read by a task, or by a thread where there are no tasks. What that task calls until the request is
 //! answered is the request's, and so is what the tasks call that it spawns. The exception is a *driver*: a task that was
 //! spawned to work on one connection for whoever sends it messages, such as the connection task of an HTTP client. Its
-//! calls belong to a request only if no other was open from the beginning to the end of the call.
+//! calls belong to a request only if no other was open when the call began.
 //!
 //! With `--explain`, the wakes between the tasks of requests and a driver tell more: who has asked it, and whom it
 //! answers.
 //!
 //! No rule guesses. A call that none of them decides belongs to no request, and is counted.
 
+mod driven;
 mod orders;
+mod relays;
 mod servers;
 mod tasks;
 mod wakes;
@@ -23,13 +25,15 @@ use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use crate::model::call::{CallOf, Certainty};
+use crate::model::connection::Endpoint;
 use crate::model::trace_context::{Caller, TraceId};
+use driven::Asked;
 use orders::Reply;
 use servers::{OpenRequests, Servers};
 use tasks::{TaskKey, Tasks, WorksFor};
-use wakes::{Asked, Wakes};
+use wakes::Wakes;
 
-pub(crate) use wakes::{Driven, Told};
+pub(crate) use driven::{Driven, Told};
 
 /// A spawned task may go on calling for this long after its request was answered, in nanoseconds. One that calls later
 /// serves others as well.
@@ -63,6 +67,8 @@ impl Operator {
 pub(crate) struct CallConnection {
     opener: Operator,
     opened_ns: u64,
+    /// Whether a task of a request has opened it.
+    is_of_request: bool,
     user: User,
     /// Calls on it have begun while no request was open: something beside requests uses it.
     is_used_without_requests: bool,
@@ -92,8 +98,6 @@ pub(crate) struct NewCall<'a> {
 /// What was known when a call began of the request that it belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct CallStart {
-    /// When it began, in nanoseconds.
-    at: u64,
     /// The request whose task, or thread, makes the call.
     own: Option<CallOf>,
     /// The requests that have woken the task that makes it. Only under `--explain`.
@@ -111,11 +115,11 @@ pub(crate) struct CallStart {
 /// What can be judged after something has happened to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ToJudge {
-    /// What a thread has read in its poll, which is over.
-    Poll(u32),
+    /// What a thread has read in its poll, which is over; and whatever waits for a relay that has ended with it.
+    Poll { thread: u32, relay: Option<u64> },
     /// The only answer that a thread has read, if it is one.
     Wake(u32),
-    /// The call that this task hands on, by its address.
+    /// The call whose answer this relay hands on.
     Relay(u64),
 }
 
@@ -149,17 +153,12 @@ struct Request {
 
 impl CallStart {
     /// What the wakes of its driver are held against.
-    pub(crate) fn driven(&self) -> Driven<'_> {
-        Driven { candidates: &self.candidates, begun_ns: self.begun_ns, asked: self.asked }
+    pub(crate) fn driven(&self, number: u64, is_answer_begun: bool) -> Driven<'_> {
+        Driven { number, is_answer_begun, candidates: &self.candidates, begun_ns: self.begun_ns, asked: self.asked }
     }
 }
 
 impl CallConnection {
-    /// A connection that was opened at `opened_ns`, in nanoseconds.
-    pub(crate) fn new(opener: Operator, opened_ns: u64) -> Self {
-        Self { opener, opened_ns, user: User::Nobody, is_used_without_requests: false }
-    }
-
     /// Who opened it.
     pub(crate) fn opener(&self) -> Operator {
         self.opener
@@ -180,6 +179,17 @@ impl CallConnection {
 }
 
 impl Attribution {
+    /// A process has accepted a connection at this address.
+    pub(crate) fn accepted(&mut self, process: u32, address: &Endpoint) {
+        self.servers.accepted(process, address);
+    }
+
+    /// A connection is opened at `opened_ns`, in nanoseconds.
+    pub(crate) fn opens(&self, opener: Operator, opened_ns: u64) -> CallConnection {
+        let is_of_request = opener.key().is_some_and(|key| self.tasks.works_for(key).is_some());
+        CallConnection { opener, opened_ns, is_of_request, user: User::Nobody, is_used_without_requests: false }
+    }
+
     /// The head of a request was read by `at`, in nanoseconds. `interleaved`: others of its connection may be under way at
     /// the same time, each in a task of its own.
     pub(crate) fn read(
@@ -271,7 +281,7 @@ impl Attribution {
         if key.is_some() {
             self.servers.has_tasks(maker.process);
         }
-        if self.servers.open_between(maker.process, at, at) == OpenRequests::None {
+        if self.servers.open_at(maker.process, begun_ns) == OpenRequests::None {
             connection.is_used_without_requests = true;
             if self.without_requests.len() < SUMMARIES_MAX {
                 self.without_requests.insert(Arc::clone(summary));
@@ -292,7 +302,7 @@ impl Attribution {
         let candidates = if own.is_none() { self.wakes.candidates(maker.thread, begun_ns) } else { Box::default() };
         let is_driven = matches!(connection.user, User::One(_)) && !connection.is_used_without_requests;
         let comes_without_requests = self.without_requests.contains(summary);
-        CallStart { at, own, candidates, begun_ns, asked, is_driven, comes_without_requests }
+        CallStart { own, candidates, begun_ns, asked, is_driven, comes_without_requests }
     }
 
     /// `maker` sends something, at a moment in nanoseconds, for which nobody awaits an answer.
@@ -326,15 +336,29 @@ impl Attribution {
             && self.tasks.descends(key, opener)
     }
 
-    /// The request of a call that has ended at `at`, in nanoseconds.
-    pub(crate) fn ends(&self, connection: &CallConnection, start: &CallStart, at: u64) -> Option<CallOf> {
+    /// The request of a call to `peer` that has ended. Its answer began, or it broke off, at `answered_ns`, in nanoseconds.
+    pub(crate) fn ends(
+        &self,
+        connection: &CallConnection,
+        peer: &Endpoint,
+        start: &CallStart,
+        answered_ns: u64,
+    ) -> Option<CallOf> {
         if start.own.is_some() || connection.is_used_without_requests {
             return start.own;
         }
-        let OpenRequests::Only(request) = self.servers.open_between(connection.process(), start.at, at) else {
+        // A test that serves asks its own server, too, and not only for a request.
+        if !connection.is_of_request && self.servers.accepts(connection.process(), peer) {
+            return None;
+        }
+        // What began later has not asked for it.
+        let OpenRequests::Only { request, until_ns } = self.servers.open_at(connection.process(), start.begun_ns)
+        else {
             return None;
         };
-        let certainty = if start.comes_without_requests { Certainty::Likely } else { Certainty::Certain };
+        // A request that is over did not wait for it.
+        let is_certain = until_ns >= answered_ns && !start.comes_without_requests;
+        let certainty = if is_certain { Certainty::Certain } else { Certainty::Likely };
         Some(CallOf { request, certainty })
     }
 
@@ -352,7 +376,11 @@ impl Attribution {
             task::SPAWNED | task::SPAWNED_BLOCKING => self.spawned_at(thread, task, at),
             _ => {}
         }
-        matches!(change.header.flags, task::IDLE | task::TERMINAL).then_some(ToJudge::Poll(thread))
+        match change.header.flags {
+            task::IDLE => Some(ToJudge::Poll { thread, relay: None }),
+            task::TERMINAL => Some(ToJudge::Poll { thread, relay: self.wakes.relays.ends(task) }),
+            _ => None,
+        }
     }
 
     /// The poll of a thread is over, and what it has woken is judged.
@@ -387,13 +415,13 @@ impl Attribution {
         }
         if let Some(WorksFor { request, is_sure }) = self.tasks.works_for(woken) {
             self.wakes.replies(thread, Reply::Request { request, is_sure });
-            if self.wakes.relays(polled, request) {
-                return Some(ToJudge::Relay(polled));
+            if let Some(relay) = self.wakes.relays.wakes(polled, request) {
+                return Some(ToJudge::Relay(relay));
             }
         } else {
             self.wakes.hands_on(thread, task);
-            if self.wakes.is_relay(task) {
-                self.wakes.replies(thread, Reply::Relay(task));
+            if let Some(relay) = self.wakes.relays.waiting_at(task) {
+                self.wakes.replies(thread, Reply::Relay(relay));
             }
         }
         Some(ToJudge::Wake(thread))
@@ -448,13 +476,13 @@ impl Attribution {
         match told {
             Told::Nothing => None,
             Told::Of(of) => Some(of),
-            Told::Relay(task, certainty) => self.wakes.of_relay(task, certainty),
+            Told::Relay(relay, certainty) => self.wakes.relays.request_of(relay, certainty),
         }
     }
 
-    /// Whether a relay has woken the task of a request.
-    pub(crate) fn has_woken(&self, task: u64) -> bool {
-        self.wakes.of_relay(task, Certainty::Likely).is_some()
+    /// Whether a relay may still wake the task of a request.
+    pub(crate) fn is_waiting(&self, relay: u64) -> bool {
+        self.wakes.relays.is_waiting(relay)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::probe::installed::{Installed, SETUP};
 use crate::probe::privilege::{Prospects, Way, checks};
+use crate::probe::programs::VERIFIER_REFUSES;
 use crate::probe::requirements::check::{Check, PRIVILEGE, Standing};
 use crate::probe::requirements::facts::Facts;
 use crate::probe::requirements::{PERF_EVENTS, refused};
@@ -20,8 +21,8 @@ pub(super) enum Attempt {
         facts: Facts,
         /// Whether sudo asked for a password.
         asked: bool,
-        /// Whether it could load and attach every program; `None` if something it needs is missing.
-        loaded: Option<Result<(), Error>>,
+        /// How bytes are captured, if it could load and attach every program; `None` if something it needs is missing.
+        loaded: Option<Result<String, Error>>,
     },
 }
 
@@ -36,7 +37,7 @@ pub(super) fn diagnosis(prospects: &Prospects, way: &Result<Way, Check>, attempt
         // That there is a sudo gives no privilege; what it said stands below.
         all.retain(|check| check.name != PRIVILEGE);
     }
-    if matches!(attempt, Attempt::Started { loaded: Some(Ok(())), .. }) {
+    if matches!(attempt, Attempt::Started { loaded: Some(Ok(_)), .. }) {
         // Whether the level binds us depends on the distribution's kernel: an attempt tells.
         for check in all.iter_mut().filter(|check| check.name == PERF_EVENTS && facts.perf_event_paranoid.is_some()) {
             *check = Check { standing: Standing::Ok, cure: None, ..check.clone() };
@@ -76,10 +77,15 @@ fn load(facts: &Facts, attempt: Attempt) -> Check {
             found: "not tried, as something else is missing".into(),
             cure: None,
         },
-        Attempt::Started { loaded: Some(Ok(())), .. } => {
-            Check::ok(NAME, "a program of each kind was loaded and attached")
+        Attempt::Started { loaded: Some(Ok(capture)), .. } => {
+            let by = if capture == "socket" { "socket tracepoints" } else { "system calls" };
+            Check::ok(NAME, format!("every program was loaded; bytes are captured by {by}"))
         }
-        Attempt::Started { loaded: Some(Err(error)), .. } => Check::missing(NAME, error.to_string(), refused(facts)),
+        Attempt::Started { loaded: Some(Err(error)), .. } => {
+            let message = error.to_string();
+            let of_ours = error.hint().filter(|_| message.contains(VERIFIER_REFUSES));
+            Check::missing(NAME, message, of_ours.unwrap_or_else(|| refused(facts)))
+        }
     }
 }
 

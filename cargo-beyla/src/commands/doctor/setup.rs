@@ -140,7 +140,7 @@ fn try_it(for_others: bool, status: Status) -> Result<ExitCode, Error> {
     match (prospects.way().map_err(|lack| lack.to_error())?, &prospects.installed) {
         (way @ Way::Installed(_), _) => {
             Helper::start(&way, Asking::Never)?.try_all()?;
-            status.say("Tried", "a program of each kind was loaded and attached, without sudo");
+            status.say("Tried", "every program was loaded, without sudo");
             Ok(ExitCode::SUCCESS)
         }
         (_, Installed::Unusable { found, cure }) => {

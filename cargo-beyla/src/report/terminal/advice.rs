@@ -13,8 +13,12 @@ const REPEATED: u64 = 10;
 /// What is wrong with the calls of a row, and the usual cure; `None` if nothing is known to be. `calls` has the kept calls
 /// of all rows.
 pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
+    let mut of_row = calls.iter().filter(|call| is_of(call, row));
     if row.errors > 0 && &*row.summary == Call::CONNECT {
-        return calls.iter().find_map(|call| not_connected(call, row));
+        return of_row.find_map(|call| not_connected(call));
+    }
+    if of_row.any(|call| has_unknown_statement(call)) {
+        return Some("prepared before this tool looked, so that the statement is not known".to_owned());
     }
     let most = row.per_request?.max;
     let cure = match row.kind {
@@ -27,10 +31,20 @@ pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
     Some(format!("up to {} in one request: {cure}", count(most)))
 }
 
-/// Why a connection of this row could not be opened.
-fn not_connected(call: &Call, row: &CallSummary) -> Option<String> {
-    let is_of_row = call.summary == row.summary && Some(&call.connection.server) == row.peer.as_ref();
-    let (status, outcome) = Some((call.status.as_deref(), call.outcome)).filter(|_| is_of_row && call.is_error)?;
+fn is_of(call: &Call, row: &CallSummary) -> bool {
+    call.kind == row.kind && call.summary == row.summary && Some(&call.connection.server) == row.peer.as_ref()
+}
+
+/// Whether a call names a statement of PostgreSQL that was prepared before the connection was seen.
+fn has_unknown_statement(call: &Call) -> bool {
+    call.kind == CallKind::Postgresql
+        && call.text.is_none()
+        && matches!(&*call.summary, "EXECUTE" | "BIND" | "DESCRIBE")
+}
+
+/// Why a connection could not be opened.
+fn not_connected(call: &Call) -> Option<String> {
+    let (status, outcome) = Some((call.status.as_deref(), call.outcome)).filter(|_| call.is_error)?;
     let said = match status {
         Some("ECONNREFUSED") => "nothing listens there",
         Some("ENOENT") => "there is no such socket",
@@ -60,6 +74,20 @@ mod tests {
                 "nothing listens there (ECONNREFUSED)"
             ]
         );
+    }
+
+    #[test]
+    fn a_statement_that_was_prepared_before() {
+        let mut summary = fixtures::calling();
+        let row = summary.call_summaries.iter_mut().find(|row| &*row.summary == "SELECT orders").expect("a row");
+        let call = summary.calls.iter_mut().find(|call| call.summary == row.summary).expect("its call");
+        let call = Arc::make_mut(call);
+        row.summary = "EXECUTE".into();
+        call.summary = "EXECUTE".into();
+        assert_eq!(advice(row, &[Arc::new(call.clone())]), None);
+        call.text = None;
+        let said = advice(row, &[Arc::new(call.clone())]);
+        assert!(said.is_some_and(|said| said.contains("the statement is not known")));
     }
 
     #[test]

@@ -195,9 +195,9 @@ impl<'a> Group<'a> {
             (_, at_once) => asides.push((TextStyle::Plain, format!("up to {at_once} in parallel"))),
         }
         asides.extend(self.status());
-        // A status says more.
-        let without_status = self.calls.iter().filter(|call| call.status.is_none());
-        let mut endings: Vec<Outcome> = without_status.map(|call| call.outcome).collect();
+        // An error code says more; a status of HTTP came before the end.
+        let is_open = |call: &&&Call| call.status.is_none() || matches!(call.kind, CallKind::Http | CallKind::Grpc);
+        let mut endings: Vec<Outcome> = self.calls.iter().filter(is_open).map(|call| call.outcome).collect();
         endings.sort_unstable();
         endings.dedup();
         asides

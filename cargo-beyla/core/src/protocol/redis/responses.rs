@@ -23,6 +23,8 @@ pub(super) struct Responses {
     /// The first string of an array, or of an error.
     word: Kept,
     is_word_next: bool,
+    /// The first error within an array: of a command of a transaction that `EXEC` has carried out.
+    inner_error: Option<ErrorCode>,
     is_lost: bool,
     /// When the last call returned, and whether its last bytes were the end of a line.
     last: Option<(u64, bool)>,
@@ -50,6 +52,7 @@ impl Default for Responses {
             of: Of::Open,
             word: Kept::default(),
             is_word_next: false,
+            inner_error: None,
             is_lost: false,
             last: None,
         }
@@ -114,6 +117,7 @@ impl Redis {
             Step::Type(b'|') => {}
             Step::Type(kind) if depth == 0 => {
                 responses.word.clear();
+                responses.inner_error = None;
                 responses.is_word_next = matches!(kind, b'!' | b'*');
                 responses.of = match kind {
                     b'>' => Of::Push,
@@ -125,7 +129,12 @@ impl Redis {
                     self.answer_begins(messages);
                 }
             }
-            Step::Line(b'-', _) if depth == 0 => responses.word.add(responses.values.line(), WORD_MAX),
+            Step::Line(b'-', _) if responses.of == Of::Error => {
+                responses.word.add(responses.values.line(), WORD_MAX);
+            }
+            Step::Line(b'-', _) => {
+                responses.inner_error.get_or_insert(ErrorCode::new(responses.values.line()));
+            }
             Step::Bytes(bytes) if responses.is_word_next => responses.word.add(bytes, WORD_MAX),
             Step::End => responses.is_word_next = false,
             Step::Type(_) | Step::Line(..) | Step::Bytes(_) => {}
@@ -150,7 +159,8 @@ impl Redis {
         }
         let responses = &mut self.responses;
         let of = std::mem::replace(&mut responses.of, Of::Open);
-        let error = (of == Of::Error).then(|| ErrorCode::new(&responses.word));
+        let inner_error = responses.inner_error.take();
+        let error = if of == Of::Error { Some(ErrorCode::new(&responses.word)) } else { inner_error };
         responses.word.clear();
         if !matches!(of, Of::Answer | Of::Error) {
             return;

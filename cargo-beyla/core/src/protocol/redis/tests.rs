@@ -42,6 +42,9 @@ fn a_command_and_its_answer() {
         ("GET c", "_\r\n", "GET | GET c", ""),
         ("TIME", "(3492890328409238509324850943850943825024385\r\n", "TIME | TIME", ""),
         ("BLPOP queue:a 5", "*-1\r\n", "BLPOP | BLPOP queue:?", ""),
+        ("EXEC", "*3\r\n+OK\r\n-WRONGTYPE secret\r\n-ERR secret\r\n", "EXEC | EXEC", ", error WRONGTYPE"),
+        ("EXEC", "*2\r\n+OK\r\n-ERR secret\r\n", "EXEC | EXEC", ", error ERR"),
+        ("EXEC", "*1\r\n*1\r\n+OK\r\n", "EXEC | EXEC", ""),
     ]
     .into_iter()
     .enumerate()

@@ -28,7 +28,7 @@ const PROVEN: u32 = 16;
 pub(super) enum Reply {
     /// A task of this request. `is_sure`: it can work for no other.
     Request { request: u64, is_sure: bool },
-    /// A relay.
+    /// The relay with this number.
     Relay(u64),
 }
 
@@ -72,7 +72,7 @@ impl Reply {
     pub(super) fn is_for(self, other: Self) -> bool {
         match (self, other) {
             (Self::Request { request, .. }, Self::Request { request: of_other, .. }) => request == of_other,
-            (Self::Relay(task), Self::Relay(other)) => task == other,
+            (Self::Relay(relay), Self::Relay(other)) => relay == other,
             _ => false,
         }
     }

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::Operator;
 use crate::model::call::{CallOf, Certainty};
+use crate::model::connection::Endpoint;
 
 /// The processes that are known at a time.
 const SERVERS_MAX: usize = 4096;
@@ -16,6 +17,9 @@ const THREADS_MAX: usize = 16 * 1024;
 /// At least this number of a process's requests is remembered after their end: a call may be judged some time after its
 /// own.
 const CLOSED_MAX: usize = 128;
+
+/// The addresses of a process that are known at a time.
+const ADDRESSES_MAX: usize = 1024;
 
 /// So many requests must have been answered by the threads that read them, beside others, before it is certain that
 /// each thread serves one request at a time.
@@ -37,6 +41,8 @@ struct Server {
     open: usize,
     /// From when on `requests` is complete, in nanoseconds.
     known_from_ns: u64,
+    /// Where it has accepted connections.
+    addresses: HashSet<Endpoint>,
     /// Whether it has tasks whose ids are known.
     has_tasks: bool,
     threads: Threads,
@@ -62,13 +68,16 @@ struct Open {
     until_ns: u64,
 }
 
-/// The requests that were open at some time between two moments.
+/// The requests that were open at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OpenRequests {
     None,
-    /// Only this one, and all the time.
-    Only(u64),
-    /// Several, or one that was opened or answered in between; or nobody knows any more.
+    /// Only this one, until a moment in nanoseconds, which is `u64::MAX` while it is open.
+    Only {
+        request: u64,
+        until_ns: u64,
+    },
+    /// Several, or nobody knows any more.
     Other,
 }
 
@@ -103,6 +112,19 @@ impl Servers {
         self.known.entry(process).or_default()
     }
 
+    /// A process has accepted a connection at this address.
+    pub(super) fn accepted(&mut self, process: u32, address: &Endpoint) {
+        let addresses = &mut self.enter(process).addresses;
+        if addresses.len() < ADDRESSES_MAX && !addresses.contains(address) {
+            addresses.insert(address.clone());
+        }
+    }
+
+    /// Whether a process has accepted connections at this address.
+    pub(super) fn accepts(&self, process: u32, address: &Endpoint) -> bool {
+        self.known.get(&process).is_some_and(|server| server.addresses.contains(address))
+    }
+
     /// A request is open.
     pub(super) fn opened(&mut self, process: u32, request: u64, from_ns: u64) {
         let server = self.enter(process);
@@ -122,20 +144,18 @@ impl Servers {
         self.enter(process).has_tasks = true;
     }
 
-    /// The requests that were open between two moments, in nanoseconds.
-    pub(super) fn open_between(&self, process: u32, from_ns: u64, until_ns: u64) -> OpenRequests {
+    /// The requests that were open at this moment, in nanoseconds.
+    pub(super) fn open_at(&self, process: u32, at_ns: u64) -> OpenRequests {
         let Some(server) = self.known.get(&process) else { return OpenRequests::None };
-        if from_ns < server.known_from_ns {
+        if at_ns < server.known_from_ns {
             return OpenRequests::Other;
         }
-        let is_open = |open: &&Open| open.from_ns <= until_ns && open.until_ns >= from_ns;
+        let is_open = |open: &&Open| open.from_ns <= at_ns && open.until_ns >= at_ns;
         let mut found = server.requests.iter().rev().filter(is_open);
         match (found.next(), found.next()) {
             (None, _) => OpenRequests::None,
-            (Some(only), None) if only.from_ns <= from_ns && only.until_ns >= until_ns => {
-                OpenRequests::Only(only.request)
-            }
-            _ => OpenRequests::Other,
+            (Some(&Open { request, until_ns, .. }), None) => OpenRequests::Only { request, until_ns },
+            (Some(_), Some(_)) => OpenRequests::Other,
         }
     }
 

@@ -23,6 +23,11 @@ fn likely(request: u64) -> Option<CallOf> {
     Some(CallOf { request, certainty: Certainty::Likely })
 }
 
+/// Who is called.
+fn peer() -> Endpoint {
+    Endpoint::Tcp(([127, 0, 0, 1], 9000).into())
+}
+
 /// A run whose time goes on by 10 ns with all that happens.
 #[derive(Default)]
 struct Run {
@@ -62,7 +67,8 @@ impl Run {
     }
 
     fn opens(&mut self, by: Operator) -> CallConnection {
-        CallConnection::new(by, self.tick())
+        let at = self.tick();
+        self.attribution.opens(by, at)
     }
 
     fn begins(&mut self, connection: &mut CallConnection, by: Operator) -> CallStart {
@@ -73,7 +79,7 @@ impl Run {
 
     fn ends(&mut self, connection: &CallConnection, start: &CallStart) -> Option<CallOf> {
         let at = self.tick();
-        self.attribution.ends(connection, start, at)
+        self.attribution.ends(connection, &peer(), start, at)
     }
 
     /// A whole call.
@@ -150,23 +156,46 @@ fn a_driver_is_no_child_of_the_request_that_opened_its_connection() {
 }
 
 #[test]
-fn the_only_request_that_is_open_all_the_time_made_the_call() {
+fn the_only_request_that_is_open_when_a_call_begins_made_it() {
     let mut run = Run::default();
     let mut driven = run.opens(task(3));
     run.reads(task(5), 1);
     assert_eq!(run.calls(&mut driven, task(9)), certain(1));
     let start = run.begins(&mut driven, task(9));
-    run.reads(task(6), 2).answers(task(6), 2);
-    assert_eq!(run.ends(&driven, &start), None);
+    // Such as one that the process sends itself with the call.
+    run.reads(task(6), 2);
+    assert_eq!(run.calls(&mut driven, task(9)), None);
+    run.answers(task(6), 2);
+    assert_eq!(run.ends(&driven, &start), certain(1));
+    // One that is cancelled while it waits.
     let start = run.begins(&mut driven, task(9));
     run.answers(task(5), 1);
-    assert_eq!(run.ends(&driven, &start), None);
+    assert_eq!(run.ends(&driven, &start), likely(1));
     // Something else uses this connection, and perhaps asks others for the same.
     assert_eq!(run.calls(&mut driven, task(9)), None);
     run.reads(task(5), 3);
     assert_eq!(run.calls(&mut driven, task(9)), None);
     let mut other = run.opens(task(3));
     assert_eq!(run.calls(&mut other, task(10)), likely(3));
+}
+
+#[test]
+fn a_process_that_calls_itself_may_be_a_test() {
+    let mut run = Run::default();
+    run.reads(task(5), 1);
+    let mut of_test = run.opens(task(3));
+    let mut of_request = run.opens(task(5));
+    run.spawns(5, 20);
+    assert_eq!(run.calls(&mut of_test, task(9)), certain(1));
+    run.attribution.accepted(0, &peer());
+    assert_eq!(run.calls(&mut of_test, task(9)), None);
+    assert_eq!(run.calls(&mut of_request, task(20)), certain(1));
+    // That is another process.
+    let mut run = Run::default();
+    run.attribution.accepted(7, &peer());
+    run.reads(task(5), 1);
+    let mut elsewhere = run.opens(task(3));
+    assert_eq!(run.calls(&mut elsewhere, task(9)), certain(1));
 }
 
 #[test]

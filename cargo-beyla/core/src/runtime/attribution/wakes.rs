@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::driven::{Asked, Driven, Told};
 use super::orders::{self, Message, Orders, Reply};
-use crate::model::call::{CallOf, Certainty};
+use super::relays::{Relay, Relays};
+use crate::model::call::Certainty;
 
 /// The threads that are known at a time.
 const THREADS_MAX: usize = 16 * 1024;
@@ -27,57 +29,8 @@ pub(super) struct Wakes {
     woken: HashMap<u64, Vec<u64>>,
     /// The tasks of `woken`, the oldest first.
     order: VecDeque<u64>,
-    relays: HashMap<u64, Relay>,
-    /// The tasks of `relays`, the oldest first.
-    relays_order: VecDeque<u64>,
+    pub(super) relays: Relays,
     orders: Orders,
-}
-
-/// A task that a task has spawned which works for several requests.
-#[derive(Debug)]
-struct Relay {
-    /// The requests whose tasks had woken the spawner.
-    asked_by: Box<[u64]>,
-    /// When it was spawned, in nanoseconds.
-    born_ns: u64,
-    /// The request whose task it has woken first.
-    woke: Option<u64>,
-}
-
-/// A call that a driver has made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Driven<'a> {
-    /// The requests that had woken the driver.
-    pub(super) candidates: &'a [u64],
-    /// Entry of its first send call, in nanoseconds.
-    pub(super) begun_ns: u64,
-    pub(super) asked: Asked,
-}
-
-/// How a call was asked for, if that was seen.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Asked {
-    /// The task that makes it.
-    driver: u64,
-    message: Option<Message>,
-}
-
-impl Asked {
-    /// Whether it was seen.
-    pub(super) fn is_known(&self) -> bool {
-        self.message.is_some()
-    }
-}
-
-/// What is known of a call from the wakes that followed the reading of its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Nothing.
-    Nothing,
-    /// Its request.
-    Of(CallOf),
-    /// The task with this address will wake the task of its request, or has woken it.
-    Relay(u64, Certainty),
 }
 
 /// The poll that a thread is in.
@@ -178,44 +131,16 @@ impl Wakes {
         for request in &asked_by {
             self.wakes(child, *request);
         }
-        if self.relays.insert(child, Relay { asked_by: asked_by.into(), born_ns, woke: None }).is_none() {
-            self.relays_order.push_back(child);
-            if self.relays_order.len() > WOKEN_MAX
-                && let Some(oldest) = self.relays_order.pop_front()
-            {
-                self.relays.remove(&oldest);
-            }
+        if let Some(spawner) = self.polled(thread) {
+            let asked_by = asked_by.into();
+            self.relays.spawned(Relay { address: child, spawner, asked_by, born_ns, woke: None });
         }
-    }
-
-    /// A task wakes one of this request. Returns whether it is a relay that wakes for the first time.
-    pub(super) fn relays(&mut self, task: u64, request: u64) -> bool {
-        match self.relays.get_mut(&task) {
-            Some(relay) if relay.woke.is_none() => {
-                relay.woke = Some(request);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether a task is a relay.
-    pub(super) fn is_relay(&self, task: u64) -> bool {
-        self.relays.contains_key(&task)
     }
 
     /// A task begins that is none, whatever the last one with its address was.
     pub(super) fn forget(&mut self, task: u64) {
-        self.relays.remove(&task);
+        self.relays.forget(task);
         self.orders.forget(task);
-    }
-
-    /// The request whose task a relay has woken.
-    pub(super) fn of_relay(&self, task: u64, certainty: Certainty) -> Option<CallOf> {
-        let relay = self.relays.get(&task)?;
-        let request = relay.woke?;
-        let certainty = if relay.asked_by.contains(&request) { certainty } else { Certainty::Likely };
-        Some(CallOf { request, certainty })
     }
 
     /// The task that a thread polls has read something: wakes that come after this are replies to it.
@@ -238,23 +163,61 @@ impl Wakes {
     /// Matches the calls whose answers a thread has just read with the tasks that it has woken since. The result has an
     /// element for each call.
     pub(super) fn matched(&mut self, thread: u32, calls: &[Driven<'_>]) -> Vec<Told> {
-        let mut replies = self.polls.get(&thread).map(|poll| poll.replies.clone()).unwrap_or_default();
-        if let Some(told) = self.by_order(calls, &replies) {
+        let Some(poll) = self.polls.get(&thread) else { return vec![Told::Nothing; calls.len()] };
+        let (driver, replies) = (poll.task, poll.replies.clone());
+        if let Some(told) = self.by_relays(driver, calls, &replies) {
             return told;
         }
+        self.by_order(calls, &replies).unwrap_or_else(|| self.by_number(calls, replies))
+    }
+
+    /// Matches calls with relays, if the driver gives all answers to relays.
+    fn by_relays(&mut self, driver: u64, calls: &[Driven<'_>], replies: &[Reply]) -> Option<Vec<Told>> {
+        let begun: Vec<Driven<'_>> = calls.iter().filter(|call| call.is_answer_begun).copied().collect();
+        let woken = self.relays.woken_by(driver, &begun, replies)?;
+        let mut told = vec![Told::Nothing; calls.len()];
+        if !self.relays.fit(&begun, &woken) {
+            return Some(told);
+        }
+        let certainty = if woken.len() == begun.len() { Certainty::Certain } else { Certainty::Likely };
+        let woken: Vec<Reply> = woken.into_iter().map(Reply::Relay).collect();
+        // The rest of an answer is read by whoever the relay has handed it on to.
+        let of_begun = told.iter_mut().zip(calls).filter(|(_, call)| call.is_answer_begun);
+        for ((told, _), of_call) in of_begun.zip(self.one_by_one(&begun, &woken, certainty)) {
+            *told = of_call;
+        }
+        Some(told)
+    }
+
+    /// Matches calls with the replies to them by their number.
+    fn by_number(&self, calls: &[Driven<'_>], mut replies: Vec<Reply>) -> Vec<Told> {
         if replies.len() != calls.len() {
             // One reply may wake a task twice.
             replies.dedup();
         }
         if replies.len() == calls.len() {
-            // A message may come without a wake, if the driver was awake: then its request is no candidate.
-            let all_have_asked = calls.iter().zip(&replies).all(|(call, reply)| self.is_asked(call, *reply));
-            let certainty = if all_have_asked { Certainty::Certain } else { Certainty::Likely };
-            return replies.into_iter().map(|reply| Told::by(reply, certainty)).collect();
+            self.one_by_one(calls, &replies, Certainty::Certain)
+        } else {
+            self.by_place(calls, &replies)
         }
-        // Who is awake is not woken, and some are woken for another reason.
+    }
+
+    /// The first replies are to the calls, one by one.
+    fn one_by_one(&self, calls: &[Driven<'_>], replies: &[Reply], certainty: Certainty) -> Vec<Told> {
+        // A message may come without a wake, if the driver was awake: then its request is no candidate.
+        let all_have_asked = calls.iter().zip(replies).all(|(call, reply)| self.is_asked(call, *reply));
+        let certainty = if all_have_asked { certainty } else { Certainty::Likely };
+        replies.iter().take(calls.len()).map(|reply| Told::by(*reply, certainty)).collect()
+    }
+
+    /// Matches calls with replies of which there is another number: who is awake is not woken, and some are woken for
+    /// another reason.
+    fn by_place(&self, calls: &[Driven<'_>], replies: &[Reply]) -> Vec<Told> {
         let mut told = vec![Told::Nothing; calls.len()];
-        let may_be = |call: usize, reply: usize| self.is_asked(&calls[call], replies[reply]);
+        // A relay may be seen after its call.
+        let may_be = |call: usize, reply: usize| {
+            matches!(replies[reply], Reply::Relay(_)) || self.is_asked(&calls[call], replies[reply])
+        };
         if replies.len() < calls.len() {
             let Some(places) = placed(replies.len(), calls.len(), |reply, call| may_be(call, reply)) else {
                 return told;
@@ -302,7 +265,7 @@ impl Wakes {
     fn is_asked(&self, call: &Driven<'_>, reply: Reply) -> bool {
         match reply {
             Reply::Request { request, .. } => call.candidates.contains(&request),
-            Reply::Relay(task) => self.relays.get(&task).is_some_and(|relay| relay.born_ns <= call.begun_ns),
+            Reply::Relay(relay) => self.relays.is_older(relay, call),
         }
     }
 
@@ -333,17 +296,6 @@ fn placed(few: usize, many: usize, fits: impl Fn(usize, usize) -> bool) -> Optio
     Some(first?.into_iter().zip(last).collect())
 }
 
-impl Told {
-    fn by(reply: Reply, certainty: Certainty) -> Self {
-        match reply {
-            Reply::Request { request, is_sure } => {
-                Self::Of(CallOf { request, certainty: if is_sure { certainty } else { Certainty::Likely } })
-            }
-            Reply::Relay(task) => Self::Relay(task, certainty),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,7 +309,7 @@ mod tests {
             wakes.replies(1, Reply::Request { request, is_sure: true });
         }
         let calls: Vec<Driven<'_>> =
-            candidates.iter().map(|&candidates| Driven { candidates, begun_ns: 1, asked: Asked::default() }).collect();
+            candidates.iter().map(|&candidates| Driven { candidates, ..Driven::unasked(1, 1) }).collect();
         let found = wakes.matched(1, &calls);
         let request = |told| match told {
             Told::Of(of) => Some((of.request, of.certainty)),
@@ -409,6 +361,43 @@ mod tests {
     }
 
     #[test]
+    fn once_a_driver_is_known_to_answer_relays_only_these_count_for_the_answers_that_begin() {
+        use Certainty::{Certain, Likely};
+        let mut wakes = Wakes::default();
+        wakes.poll_begins(2, 0x8000, 0);
+        for relay in 0..4 {
+            wakes.spawns(2, 0x100 + relay, None, 10 * relay);
+        }
+        wakes.poll_begins(1, DRIVER, 100);
+        let begins = |number: u64| Driven::unasked(number, 10 * number + 5);
+        let goes_on = Driven { is_answer_begun: false, ..begins(3) };
+        let request = Reply::Request { request: 7, is_sure: true };
+        let mut told = |calls: &[Driven<'_>], replies: &[Reply]| {
+            wakes.reads(1);
+            replies.iter().for_each(|reply| wakes.replies(1, *reply));
+            wakes.matched(1, calls)
+        };
+        let relay = |number, certainty| Told::Relay(number, certainty);
+        // Nobody knows yet that the request's task does not wait for the second call.
+        let calls = [begins(1), begins(2)];
+        let of_request = Told::by(request, Likely);
+        assert_eq!(told(&calls, &[Reply::Relay(1), request]), [relay(1, Likely), of_request]);
+        for _ in 0..200 {
+            assert_eq!(told(&[begins(1)], &[Reply::Relay(1)]), [relay(1, Certain)]);
+        }
+        assert_eq!(told(&calls, &[Reply::Relay(1), request]), [Told::Nothing; 2]);
+        let calls = [begins(2), goes_on, begins(1)];
+        let expected = [relay(2, Certain), Told::Nothing, relay(1, Certain)];
+        assert_eq!(told(&calls, &[Reply::Relay(2), Reply::Relay(1)]), expected);
+        assert_eq!(told(&calls, &[request, Reply::Relay(2), request, Reply::Relay(1)]), expected);
+        // One that has something to send is woken as well.
+        assert_eq!(told(&[begins(1)], &[Reply::Relay(1), Reply::Relay(3)]), [relay(1, Likely)]);
+        // The older relay is not for the later call.
+        assert_eq!(told(&[begins(2), begins(1)], &[Reply::Relay(1), Reply::Relay(2)]), [Told::Nothing; 2]);
+        assert_eq!(told(&[goes_on], &[request]), [Told::Nothing]);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut wakes = Wakes::default();
         for n in 0..2 * WOKEN_MAX as u64 {
@@ -416,7 +405,6 @@ mod tests {
             wakes.poll_begins(n as u32, n, n);
             wakes.spawns(n as u32, n, None, n);
             assert!(wakes.woken.len() <= WOKEN_MAX && wakes.polls.len() <= THREADS_MAX);
-            assert!(wakes.relays.len() <= WOKEN_MAX && wakes.relays_order.len() <= WOKEN_MAX);
         }
     }
 }

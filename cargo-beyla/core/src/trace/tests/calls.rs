@@ -25,6 +25,19 @@ fn only(build: impl FnOnce(&mut EventBuilder) -> &mut EventBuilder) -> Call {
     call.clone()
 }
 
+fn no_routes() -> RouteTable {
+    RouteTable::new(&[]).expect("no patterns")
+}
+
+/// Has a trace record all of these events.
+fn replay(trace: &mut Trace, events: &EventBuilder) {
+    let mut bytes = &events.bytes[..];
+    while let Ok(Some((event, size))) = Event::decode(bytes) {
+        trace.record(&event);
+        bytes = &bytes[size..];
+    }
+}
+
 /// Connect, send, wait, pickup, receive.
 fn phases(call: &Call) -> [Option<u64>; 5] {
     call.boundaries.phases().named().map(|(_, length)| length)
@@ -89,7 +102,7 @@ fn a_connect_that_fails_is_a_call() {
     for (errno, status, is_error, outcome) in [
         (111, Some("ECONNREFUSED"), true, Outcome::ServerClosed),
         (110, Some("ETIMEDOUT"), true, Outcome::ServerClosed),
-        (0, None, false, Outcome::ClientClosed),
+        (0, None, true, Outcome::ClientClosed),
     ] {
         let call = only(|events| events.connects(1).pause(90).connect_fails(1, errno));
         assert_eq!((call.kind, &*call.summary), (CallKind::Tcp, "connect"));
@@ -118,6 +131,27 @@ fn a_call_ends_with_its_connection() {
     let head = "HTTP/1.1 200 OK\r\n\r\nall";
     let call = only(|events| events.connect(1).send(1, GET).receive(1, head).client_closes(1).end_of_stream(1).over(1));
     assert_eq!((call.outcome, call.response_bytes.and_then(|bytes| bytes.body)), (Outcome::Complete, Some(3)));
+}
+
+#[test]
+fn an_answer_that_came_before_a_reset_is_read_after_it() {
+    let upload = "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd";
+    let call = only(|events| events.connect(1).send(1, upload).reset(1).pause(900_000_000).receive(1, NOT_FOUND));
+    assert_eq!((call.outcome, call.status.as_deref()), (Outcome::Complete, Some("404")));
+}
+
+#[test]
+fn a_call_without_an_answer_ends_with_the_reset_and_is_told_soon_after_it() {
+    let mut events = EventBuilder::new();
+    events.connect(1).send(1, GET).reset(1);
+    let reset_ns = events.now;
+    let mut trace = Trace::new(TraceSettings { export: true, ..TraceSettings::new(no_routes(), 10) });
+    events.pause(300_000_000).open(2).receive(2, GET);
+    replay(&mut trace, &events);
+    let mut taken = Vec::new();
+    trace.take_finished(|finished| taken.push(finished));
+    let [Finished::Call(call)] = &taken[..] else { unreachable!("{taken:?}") };
+    assert_eq!((call.outcome, call.is_error, call.boundaries.ended), (Outcome::ServerClosed, true, reset_ns));
 }
 
 #[test]
@@ -186,13 +220,9 @@ fn the_same_where_the_processes_are_followed_that_the_server_starts() {
     events.push(&Event::Spawned(Spawned { header, parent: 5, child: 20, thread: 1, process: 77 }));
     events.in_task(20).connect(3).send(3, GET).receive(3, OK);
     let within = Some(Within { folders: vec!["/target".into()], itself: Some(7) });
-    let settings = TraceSettings { within, ..TraceSettings::new(RouteTable::new(&[]).expect("no patterns"), 10) };
+    let settings = TraceSettings { within, ..TraceSettings::new(no_routes(), 10) };
     let mut trace = Trace::new(settings);
-    let mut bytes = &events.bytes[..];
-    while let Ok(Some((event, size))) = Event::decode(bytes) {
-        trace.record(&event);
-        bytes = &bytes[size..];
-    }
+    replay(&mut trace, &events);
     let calls = trace.finish(events.now).calls;
     assert_eq!(calls[0].request, Some(CallOf { request: 1, certainty: Certainty::Certain }));
 }
@@ -203,14 +233,9 @@ fn exporters_get_a_request_with_its_calls_and_the_others_alone() {
     events.in_task(5).open(1).receive(1, GET).connect(2).send(2, GET).receive(2, OK);
     events.connect(4).send(4, GET_USER).send(1, OK).receive(4, NOT_FOUND);
     events.in_task(0).connect(3).send(3, GET).receive(3, OK);
-    let routes = RouteTable::new(&[]).expect("no patterns");
-    let settings = TraceSettings { export: true, seed: Some(7), ..TraceSettings::new(routes, 10) };
+    let settings = TraceSettings { export: true, seed: Some(7), ..TraceSettings::new(no_routes(), 10) };
     let mut trace = Trace::new(settings);
-    let mut bytes = &events.bytes[..];
-    while let Ok(Some((event, size))) = Event::decode(bytes) {
-        trace.record(&event);
-        bytes = &bytes[size..];
-    }
+    replay(&mut trace, &events);
     let mut taken = Vec::new();
     trace.take_finished(|finished| taken.push(finished));
     let [Finished::Request(request, calls), Finished::Call(late), Finished::Call(alone)] = &taken[..] else {

@@ -3,6 +3,7 @@ use insta::assert_snapshot;
 use super::super::render::render;
 use super::*;
 use crate::probe::requirements::facts::{Btf, Capabilities};
+use crate::probe::starting::failure;
 
 const NONE: Capabilities = Capabilities { bpf: false, perfmon: false, sys_admin: false };
 const ROOT: Capabilities = Capabilities { bpf: true, perfmon: true, sys_admin: true };
@@ -32,7 +33,11 @@ fn prospects(own: &Facts, sudo: bool) -> Prospects {
 
 /// Of a helper that sees what we see.
 fn started(facts: &Facts, asked: bool) -> Attempt {
-    Attempt::Started { facts: Facts { capabilities: ROOT, ..facts.clone() }, asked, loaded: Some(Ok(())) }
+    Attempt::Started {
+        facts: Facts { capabilities: ROOT, ..facts.clone() },
+        asked,
+        loaded: Some(Ok("syscalls".into())),
+    }
 }
 
 fn said(prospects: &Prospects, attempt: Attempt) -> String {
@@ -57,7 +62,7 @@ fn a_machine_that_can() {
     ok       memory limit  none that matters
     ok       TLS           is read where rustls (aws-lc-rs, ring), OpenSSL or BoringSSL speak it
     ok       --explain     tasks, threads and places in the code
-    ok       BPF load      a program of each kind was loaded and attached
+    ok       BPF load      every program was loaded; bytes are captured by system calls
 
     This machine can trace: `cargo beyla run` will work.
     ");
@@ -112,7 +117,7 @@ fn a_user_with_sudo() {
     ok       --explain     tasks, threads and places in the code
     ok       helper        none is installed; with one (`cargo beyla doctor --setup`) sudo is not needed
     ok       sudo          starts the helper, and has asked for a password
-    ok       BPF load      a program of each kind was loaded and attached
+    ok       BPF load      every program was loaded; bytes are captured by system calls
 
     This machine can trace: `cargo beyla run` will work.
     ");
@@ -135,7 +140,8 @@ fn a_user_with_an_installed_helper() {
     let user = prospects(&Facts { capabilities: NONE, ..good() }, true);
     let ready = Prospects { installed: Installed::Ready("/helper".into()), ..user.clone() };
     let helper = Facts { capabilities: Capabilities { sys_admin: false, ..ROOT }, ..good() };
-    let attempt = |facts: &Facts| Attempt::Started { facts: facts.clone(), asked: false, loaded: Some(Ok(())) };
+    let attempt =
+        |facts: &Facts| Attempt::Started { facts: facts.clone(), asked: false, loaded: Some(Ok("syscalls".into())) };
     assert_snapshot!(said(&ready, attempt(&helper)), @"
     ok       privilege     CAP_BPF and CAP_PERFMON, of the installed helper /helper
     ok       kernel        Linux 6.1.0-18-amd64 on x86_64
@@ -146,7 +152,7 @@ fn a_user_with_an_installed_helper() {
     ok       memory limit  none that matters
     ok       TLS           is read where rustls (aws-lc-rs, ring), OpenSSL or BoringSSL speak it
     ok       --explain     tasks, threads and places in the code
-    ok       BPF load      a program of each kind was loaded and attached
+    ok       BPF load      every program was loaded; bytes are captured by system calls
 
     This machine can trace: `cargo beyla run` will work.
     ");
@@ -166,6 +172,10 @@ fn a_refused_load_is_missing() {
     let attempt = Attempt::Started { facts: good(), asked: false, loaded: Some(Err(error)) };
     let refused = said(&prospects(&good(), false), attempt);
     assert!(refused.contains("missing  BPF load      the kernel says EPERM\n"), "{refused}");
+    let error = failure(&format!("{VERIFIER_REFUSES} the probe on sys_exit: too large"));
+    let attempt = Attempt::Started { facts: good(), asked: false, loaded: Some(Err(error)) };
+    let of_ours = said(&prospects(&good(), false), attempt);
+    assert!(of_ours.contains("cure: this is a fault of cargo-beyla, not of the machine"), "{of_ours}");
     let reason = Some("Operation not permitted".into());
     let filtered = Facts { bpf_refused: reason, container: Some("Docker".into()), ..good() };
     assert_eq!(standing(&filtered, "BPF"), Standing::Missing);

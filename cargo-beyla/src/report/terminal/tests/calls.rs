@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use super::{fixtures, rendered};
 use crate::report::terminal::Width;
 use crate::report::text;
+use cargo_beyla_core::model::request::Outcome;
 
 #[test]
 fn calls_stand_beneath_their_requests() {
@@ -139,6 +140,16 @@ fn the_longest_of_many_are_shown_in_their_order() {
     let shown: Vec<&str> =
         text.lines().filter_map(|line| line.split_once("postgresql SELECT t")).map(|(_, n)| n).collect();
     assert!(shown.len() < 10 && text.contains("and 41 more calls"), "{shown:?} {text}");
+}
+
+#[test]
+fn an_answer_that_broke_off_is_told_beside_its_status() {
+    let mut summary = fixtures::calling();
+    let rate = summary.calls.iter_mut().find(|call| &*call.summary == "GET /rates/{id}").expect("a call");
+    let rate = std::sync::Arc::make_mut(rate);
+    (rate.outcome, rate.is_error) = (Outcome::ServerClosed, true);
+    let text = rendered(&summary, 120);
+    assert!(text.contains("http GET /rates/{id}  127.0.0.1:9000  200  closed by the peer"), "{text}");
 }
 
 #[test]
