@@ -37,22 +37,21 @@ mod x86_64 {
         with_prefixes.map(|at| base.wrapping_add(at as u64)).collect()
     }
 
-    /// The calls of one of `functions`, or by one of `slots`.
-    pub(in crate::symbols) fn of(code: &[u8], base: u64, functions: &[u64], slots: &[u64]) -> Vec<u64> {
-        places(code, base, functions, slots).map(|at| base.wrapping_add(at as u64)).collect()
+    /// The calls of one of `functions`.
+    pub(in crate::symbols) fn of(code: &[u8], base: u64, functions: &[u64]) -> Vec<u64> {
+        direct(code, base, functions).map(|at| base.wrapping_add(at as u64)).collect()
     }
 
-    /// The same, if they are given a key.
+    /// The calls of one of `functions`, or by one of `slots`, that are given a key.
     pub(in crate::symbols) fn with_key(code: &[u8], base: u64, functions: &[u64], slots: &[u64]) -> Vec<u64> {
-        let calls = places(code, base, functions, slots).filter(|at| !is_without_key(&code[..*at]));
+        let by_slot = memmem::find_iter(code, &CALL_SLOT).filter(|at| is_for(code, base, *at, BY_SLOT_SIZE, slots));
+        let calls = direct(code, base, functions).chain(by_slot).filter(|at| !is_without_key(&code[..*at]));
         calls.map(|at| base.wrapping_add(at as u64)).collect()
     }
 
-    /// Where in the code calls of one of `functions`, or by one of `slots`, stand.
-    fn places(code: &[u8], base: u64, functions: &[u64], slots: &[u64]) -> impl Iterator<Item = usize> {
-        let direct = memchr::memchr_iter(CALL, code).filter(move |at| is_for(code, base, *at, CALL_SIZE, functions));
-        let by_slot = memmem::find_iter(code, &CALL_SLOT);
-        direct.chain(by_slot.filter(move |at| is_for(code, base, *at, BY_SLOT_SIZE, slots)))
+    /// Where in the code calls of one of `functions` stand.
+    fn direct(code: &[u8], base: u64, functions: &[u64]) -> impl Iterator<Item = usize> {
+        memchr::memchr_iter(CALL, code).filter(move |at| is_for(code, base, *at, CALL_SIZE, functions))
     }
 
     /// Whether the code calls a function, or ends by jumping to it.
@@ -111,7 +110,7 @@ mod x86_64 {
             // xor ecx, ecx; xor edx, edx
             let (code, begin, call) = linked(&[], &[0x31, 0xC9, 0x31, 0xD2]);
             assert_eq!(with_key(&code, 0x1000, &[begin], &[]), Vec::<u64>::new());
-            assert_eq!(of(&code, 0x1000, &[begin], &[]), [call]);
+            assert_eq!(of(&code, 0x1000, &[begin]), [call]);
             assert!(leads_to(&code, 0x1000, begin) && !leads_to(&code, 0x1000, begin + 1));
         }
 
@@ -121,7 +120,6 @@ mod x86_64 {
             code.extend(CALL_SLOT);
             code.extend((0x9000_i32 - 0x1000 - 9).to_le_bytes());
             assert_eq!(with_key(&code, 0x1000, &[], &[0x9000]), [0x1003]);
-            assert_eq!(of(&code, 0x1000, &[], &[0x9000]), [0x1003]);
             assert_eq!(with_key(&code, 0x1000, &[], &[0x9008]), Vec::<u64>::new());
             assert_eq!(with_key(&code[..7], 0x1000, &[], &[0x9000]), Vec::<u64>::new());
         }
@@ -169,7 +167,7 @@ mod aarch64 {
     }
 
     /// The calls of one of `functions`.
-    pub(in crate::symbols) fn of(code: &[u8], base: u64, functions: &[u64], _slots: &[u64]) -> Vec<u64> {
+    pub(in crate::symbols) fn of(code: &[u8], base: u64, functions: &[u64]) -> Vec<u64> {
         let calls = instructions(code, base).into_iter().filter(|(address, word)| is_call(*address, *word, functions));
         calls.map(|(address, _)| address).collect()
     }
@@ -227,7 +225,7 @@ mod aarch64 {
             ]);
             let stubs = stubs(&code, 0x1000, &[0x9018]);
             assert_eq!((&stubs[..], with_key(&code, 0x1000, &stubs, &[])), (&[0x1000][..], vec![0x1014]));
-            assert_eq!(of(&code, 0x1000, &stubs, &[]), [0x1014, 0x101C]);
+            assert_eq!(of(&code, 0x1000, &stubs), [0x1014, 0x101C]);
             assert!(leads_to(&code, 0x1000, 0x1000) && !leads_to(&code, 0x1000, 0x1004));
         }
     }

@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
+use object::LittleEndian;
 use object::read::elf::Sym;
-use object::{LittleEndian, Object, RelocationTarget};
 
 use super::calls;
-use super::image::{CodeSegment, Elf, address_of_offset, code_segments, file_offset, symbols};
+use super::image::{Elf, code_segments, file_offset, symbols};
 
 /// The labels around what a module checks, as the ends of their symbols.
 const BEGIN: &[u8] = b"BORINGSSL_bcm_text_start";
@@ -48,31 +48,16 @@ pub(super) fn of(elf: &Elf<'_>) -> Vec<Range<u64>> {
 
 /// Where an executable calls these functions from outside of the modules; all places are those in its file.
 pub(super) fn calls_from_outside(elf: &Elf<'_>, functions: &[u64], modules: &[Range<u64>]) -> Vec<u64> {
-    let functions: Vec<u64> = functions.iter().filter_map(|at| address_of_offset(elf, *at, 1)).collect();
     if functions.is_empty() {
         return Vec::new();
     }
-    let slots = slots(elf, &functions);
-    let calls = code_segments(elf).flat_map(|CodeSegment { address, offset, code }| {
-        let calls = calls::of(code, address, &functions, &slots).into_iter();
-        calls.map(move |call| offset.wrapping_add(call.wrapping_sub(address)))
-    });
+    let calls = code_segments(elf).flat_map(|segment| calls::of(segment.code, segment.offset, functions));
     calls.filter(|call| !modules.iter().any(|module| module.contains(call))).collect()
-}
-
-/// The words that will hold the address of one of these functions: rustc has functions of other languages called by such.
-fn slots(elf: &Elf<'_>, functions: &[u64]) -> Vec<u64> {
-    let relocations = elf.dynamic_relocations().into_iter().flatten();
-    let of_them = relocations.filter(|(_, relocation)| {
-        relocation.target() == RelocationTarget::Absolute && functions.contains(&relocation.addend().cast_unsigned())
-    });
-    of_them.map(|(word, _)| word).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::symbols::image::Image;
 
     #[test]
     fn a_module_lies_between_its_labels() {
@@ -91,7 +76,7 @@ mod tests {
 
     #[test]
     fn this_executable_has_none() {
-        let image = Image::open(&std::env::current_exe().expect("our own path"));
+        let image = super::super::image::Image::open(&std::env::current_exe().expect("our own path"));
         assert_eq!(of(&image.expect("our own executable").elf().expect("an executable")), []);
     }
 }
