@@ -374,7 +374,9 @@ mod tests {
         let request = Reply::Request { request: 7, is_sure: true };
         let mut told = |calls: &[Driven<'_>], replies: &[Reply]| {
             wakes.reads(1);
-            replies.iter().for_each(|reply| wakes.replies(1, *reply));
+            for reply in replies {
+                wakes.replies(1, *reply);
+            }
             wakes.matched(1, calls)
         };
         let relay = |number, certainty| Told::Relay(number, certainty);
