@@ -126,7 +126,9 @@ mod tests {
         let expected: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(index, size)| vec![index as u8; *size]).collect();
         for most in 1..=sizes.len() {
             let mut backlog = Backlog::default();
-            expected.iter().for_each(|record| backlog.push(record));
+            for record in &expected {
+                backlog.push(record);
+            }
             let bytes: usize = sizes.iter().map(|size| size + size_of::<Length>()).sum();
             assert_eq!(backlog.bytes(), bytes);
             let mut records = Vec::new();

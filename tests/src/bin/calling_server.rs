@@ -222,7 +222,7 @@ fn upload_and_read_late(Call { to, .. }: &Call) -> io::Result<String> {
     let mut connection = std::net::TcpStream::connect(to)?;
     let head = format!("POST /upload HTTP/1.1\r\nhost: other\r\ncontent-length: {UPLOADED}\r\n\r\n");
     connection.write_all(head.as_bytes())?;
-    connection.write_all(&[b'a'; UPLOADED])?;
+    connection.write_all(&vec![b'a'; UPLOADED])?;
     std::thread::sleep(Duration::from_millis(100));
     let mut answer = [0; 4096];
     let length = connection.read(&mut answer)?;
