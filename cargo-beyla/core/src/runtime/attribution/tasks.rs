@@ -53,6 +53,8 @@ struct Task {
     born_ns: Option<u64>,
     /// The request that its spawner worked on.
     inherits: Option<u64>,
+    /// A task that reads interleaved requests has spawned it for this one. It serves no other, whoever wakes it.
+    serves: bool,
     /// The task of a request has woken it: it may do something for that request too.
     is_asked: bool,
     /// The requests that it has read and that are not answered, the oldest first.
@@ -75,17 +77,17 @@ impl Task {
         }
     }
 
-    /// The request that the task is for that it spawns now.
-    fn hands_on(&mut self) -> Option<u64> {
+    /// The request that the task is for that it spawns now, and whether that task serves it.
+    fn hands_on(&mut self) -> Option<(u64, bool)> {
         if self.reads.is_empty() {
-            return self.inherits;
+            return Some((self.inherits?, false));
         }
         if let Some(request) = self.unspawned.pop_front() {
-            return Some(request);
+            return Some((request, true));
         }
         let request = self.works_on();
         self.is_out_of_step |= request.is_none();
-        request
+        Some((request?, false))
     }
 }
 
@@ -154,7 +156,7 @@ impl Tasks {
         let task = self.known.get(&key)?;
         match task.works_on() {
             Some(request) => Some(WorksFor { request, is_sure: true }),
-            None => task.inherits.map(|request| WorksFor { request, is_sure: !task.is_asked }),
+            None => task.inherits.map(|request| WorksFor { request, is_sure: task.serves || !task.is_asked }),
         }
     }
 
@@ -185,9 +187,10 @@ impl Tasks {
 
     /// A task spawns another one. Returns the request that this is for.
     pub(super) fn spawned(&mut self, parent: TaskKey, child: TaskKey, at: u64) -> Option<u64> {
-        let request = self.known.get_mut(&parent)?.hands_on()?;
+        let (request, serves) = self.known.get_mut(&parent)?.hands_on()?;
         let task = self.enter(child);
-        (task.parent, task.born_ns, task.inherits) = (Some(parent), Some(at), Some(request));
+        (task.parent, task.born_ns) = (Some(parent), Some(at));
+        (task.inherits, task.serves) = (Some(request), serves);
         Some(request)
     }
 

@@ -117,6 +117,21 @@ fn calls_at_the_same_time_are_the_requests_all_the_same() {
 }
 
 #[test]
+fn whoever_wakes_the_task_of_a_stream_it_serves_that_one_alone() {
+    let mut run = Run::default();
+    run.reads_stream(task(5), 1).reads_stream(task(5), 2).spawns(5, 20).spawns(5, 21).spawns(20, 30);
+    // By a task that it has spawned and waits for; by one that works for another request.
+    let works_for = |run: &mut Run, task: u64| {
+        let key = TaskKey { process: 0, task };
+        run.attribution.tasks.asked(key);
+        run.attribution.tasks.works_for(key)
+    };
+    assert_eq!(works_for(&mut run, 20), Some(WorksFor { request: 1, is_sure: true }));
+    assert_eq!(works_for(&mut run, 21), Some(WorksFor { request: 2, is_sure: true }));
+    assert_eq!(works_for(&mut run, 30), Some(WorksFor { request: 1, is_sure: false }));
+}
+
+#[test]
 fn a_spawned_task_works_for_its_spawners_request_and_for_a_moment_longer() {
     let mut run = Run::default();
     run.reads(task(5), 1).reads(task(6), 2).spawns(5, 20).spawns(20, 21);
