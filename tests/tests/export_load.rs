@@ -1,10 +1,13 @@
 //! Ten thousand requests: all of them arrive, each once, and to the nanosecond.
 
+use std::time::Duration;
+
 use beyla_tests::both::both_ways;
 use beyla_tests::receiver::Receiver;
 use beyla_tests::report::Report;
 use beyla_tests::run::{Capture, LATENCY_LAB, Run};
 use beyla_tests::spans;
+use beyla_tests::wait::{LONG, poll};
 
 const CONNECTIONS: usize = 4;
 const OF_EACH: usize = 2500;
@@ -22,6 +25,12 @@ fn all_arrive(capture: Capture, receiver: &Receiver) -> Report {
             });
         }
     });
+    // The exporter gives way to the server, and at the end of a run it has ten seconds left.
+    let has_all = || {
+        std::thread::sleep(Duration::from_millis(100));
+        (receiver.server_spans().len() >= CONNECTIONS * OF_EACH).then_some(())
+    };
+    assert!(poll(LONG, has_all).is_some(), "{}", run.stderr());
     let finished = run.let_go();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert!(finished.stderr.contains("Sent the spans of 10,000 requests to "), "{}", finished.stderr);
