@@ -46,15 +46,21 @@ pub(super) struct WorksFor {
     pub(super) is_sure: bool,
 }
 
+/// The request of a task by the one that has spawned it.
+#[derive(Clone, Copy, Debug)]
+struct Inherited {
+    request: u64,
+    /// The spawner reads interleaved requests, and has spawned the task for this one: it serves no other, whoever wakes it.
+    is_served: bool,
+}
+
 #[derive(Debug, Default)]
 struct Task {
     parent: Option<TaskKey>,
     /// When it was spawned, if that was seen, in nanoseconds.
     born_ns: Option<u64>,
     /// The request that its spawner worked on.
-    inherits: Option<u64>,
-    /// A task that reads interleaved requests has spawned it for this one. It serves no other, whoever wakes it.
-    serves: bool,
+    inherits: Option<Inherited>,
     /// The task of a request has woken it: it may do something for that request too.
     is_asked: bool,
     /// The requests that it has read and that are not answered, the oldest first.
@@ -77,17 +83,17 @@ impl Task {
         }
     }
 
-    /// The request that the task is for that it spawns now, and whether that task serves it.
-    fn hands_on(&mut self) -> Option<(u64, bool)> {
+    /// The request that the task is for that it spawns now.
+    fn hands_on(&mut self) -> Option<Inherited> {
         if self.reads.is_empty() {
-            return Some((self.inherits?, false));
+            return self.inherits.map(|inherited| Inherited { is_served: false, ..inherited });
         }
         if let Some(request) = self.unspawned.pop_front() {
-            return Some((request, true));
+            return Some(Inherited { request, is_served: true });
         }
         let request = self.works_on();
         self.is_out_of_step |= request.is_none();
-        Some((request?, false))
+        request.map(|request| Inherited { request, is_served: false })
     }
 }
 
@@ -156,7 +162,9 @@ impl Tasks {
         let task = self.known.get(&key)?;
         match task.works_on() {
             Some(request) => Some(WorksFor { request, is_sure: true }),
-            None => task.inherits.map(|request| WorksFor { request, is_sure: task.serves || !task.is_asked }),
+            None => task
+                .inherits
+                .map(|Inherited { request, is_served }| WorksFor { request, is_sure: is_served || !task.is_asked }),
         }
     }
 
@@ -177,7 +185,7 @@ impl Tasks {
 
     /// The request that a task's spawner worked on.
     pub(super) fn inherits(&self, key: TaskKey) -> Option<u64> {
-        self.known.get(&key)?.inherits
+        Some(self.known.get(&key)?.inherits?.request)
     }
 
     /// When a task was spawned, if that was seen, in nanoseconds.
@@ -187,11 +195,10 @@ impl Tasks {
 
     /// A task spawns another one. Returns the request that this is for.
     pub(super) fn spawned(&mut self, parent: TaskKey, child: TaskKey, at: u64) -> Option<u64> {
-        let (request, serves) = self.known.get_mut(&parent)?.hands_on()?;
+        let inherited = self.known.get_mut(&parent)?.hands_on()?;
         let task = self.enter(child);
-        (task.parent, task.born_ns) = (Some(parent), Some(at));
-        (task.inherits, task.serves) = (Some(request), serves);
-        Some(request)
+        (task.parent, task.born_ns, task.inherits) = (Some(parent), Some(at), Some(inherited));
+        Some(inherited.request)
     }
 
     /// Whether a task was spawned by another, or by one that this has spawned.
