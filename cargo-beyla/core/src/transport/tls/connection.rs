@@ -86,9 +86,13 @@ impl TlsConnection {
 
     /// Whether the server answers in something else than TLS. If so, these calls have moved what the client has sent.
     pub(super) fn refused(&mut self, segment: &Segment<'_>) -> Option<Vec<SealedCall>> {
+        // A key that has opened the client's early data proves that it speaks TLS, and its plaintext went on already.
+        if !matches!(self.standing, Standing::Pending(_)) || segment.direction == Direction::Request {
+            return None;
+        }
         let first = *segment.beginning().first()?;
         let is_tls = (content::CHANGE_CIPHER_SPEC..=content::APPLICATION_DATA).contains(&first);
-        if segment.direction == Direction::Request || is_tls { None } else { self.hello.take() }
+        if is_tls { None } else { self.hello.take() }
     }
 
     /// A call of this thread moved bytes.

@@ -130,7 +130,8 @@ impl Handshake {
     pub(super) fn begins(&mut self, to: &mut dyn Carried) {
         if !std::mem::replace(&mut self.has_begun, true) {
             if self.has_early_data && self.tls.version.is_none() {
-                // The server's hello is still to come. Only who resumes a session may be so early: RFC 8446, section 2.3.
+                // The server's hello is still to come. A client may send data before it only if it resumes a session: RFC
+                // 8446, section 2.3.
                 self.tls.is_resumed = Some(true);
             }
             to.begins(&self.tls);

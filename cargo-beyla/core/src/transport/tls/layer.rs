@@ -30,7 +30,7 @@ pub struct Layer {
 
 #[derive(Debug)]
 enum State {
-    /// The client has not sent anything yet. `was_open`: the connection was open before anybody watched.
+    /// The client has not sent anything yet. `was_open` says whether the connection was open before tracing began.
     Undecided {
         was_open: bool,
     },

@@ -175,6 +175,18 @@ fn early_data_is_read_if_its_key_is_known() {
 }
 
 #[test]
+fn what_was_read_before_the_server_answers_is_not_given_on_again() {
+    let mut wire = Wire::new(Role::Server);
+    let mut early = Sealer::new(Form::Tls13, 32, 20);
+    wire.moves(Direction::Request, &[client_hello_with(b"\0\x2a\0\0"), early.data(b"early")].concat());
+    wire.key(&early.bytes);
+    wire.moves(Direction::Response, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let heard = wire.closed(None);
+    assert!(heard.is_tls);
+    assert_eq!(text(&heard.told[0].plain), "early");
+}
+
+#[test]
 fn a_client_that_has_to_begin_again() {
     let changed = clear(content::CHANGE_CIPHER_SPEC, &[1]);
     let mut wire = Wire::new(Role::Client);
