@@ -70,9 +70,11 @@ fn ours_and_cargos(
     let mut arguments = arguments(root);
     arguments.build.target_dir = None;
     arguments.build.cargo_config = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    let prepare = |command: &mut Command| {
-        command.stderr(Stdio::null()).current_dir(root).envs(variables.iter().copied());
+    // The folder of the tests' own build is not that of the package.
+    let place = |command: &mut Command| {
+        command.current_dir(root).envs(variables.iter().copied()).env_remove("CARGO_TARGET_DIR");
     };
+    let prepare = |command: &mut Command| place(command.stderr(Stdio::null()));
     let selection = select(&arguments, prepare).unwrap();
     let server_arguments = ["one".into(), "--two".into(), "three four".into()];
     let built = build(&selection, &arguments, &server_arguments, prepare).unwrap();
@@ -82,7 +84,8 @@ fn ours_and_cargos(
     let mut cargo = Command::new(cargo::program());
     cargo.args(["run", "--quiet", "--offline", "--manifest-path"]).arg(root.join("Cargo.toml"));
     cargo::configure(&arguments.build.cargo_config, &mut cargo);
-    cargo.arg("--").args(server_arguments).current_dir(root).envs(variables.iter().copied());
+    cargo.arg("--").args(server_arguments);
+    place(&mut cargo);
     let cargos = output(&mut cargo);
     (program.clone(), [ours, cargos])
 }
