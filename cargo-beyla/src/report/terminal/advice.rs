@@ -47,7 +47,6 @@ fn not_connected(call: &Call) -> Option<String> {
     let (status, outcome) = Some((call.status.as_deref(), call.outcome)).filter(|_| call.is_error)?;
     let said = match status {
         Some("ECONNREFUSED") => "nothing listens there",
-        Some("ENOENT") => "there is no such socket",
         Some("EACCES" | "EPERM") => "this user may not connect there",
         Some("ETIMEDOUT" | "EHOSTUNREACH" | "ENETUNREACH") => "nothing answers there",
         None if outcome == Outcome::ClientClosed => "nothing answered before the server gave up",
