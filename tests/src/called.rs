@@ -40,7 +40,7 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Makes a file that of the user who runs the commands of [`as_user`].
+/// Gives a file to the user who runs the commands of [`as_user`].
 fn give(path: &Path) {
     if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).expect("root may");

@@ -364,7 +364,7 @@ impl Running {
         self.child.wait().expect("a child");
     }
 
-    /// Waits until the server catches SIGINT. Until then it would end it; actix-web serves a moment before.
+    /// Waits until the server catches SIGINT. actix-web answers requests a moment before that, when the signal still kills it.
     pub fn wait_until_interruptible(&self) {
         let catches = || {
             let stderr = self.stderr();

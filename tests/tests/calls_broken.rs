@@ -1,4 +1,4 @@
-//! Calls that come to no good end, and calls of a server to itself.
+//! Calls that are given up or broken off, and calls of a server to itself.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -22,7 +22,8 @@ struct Played {
 
 /// Sends a request some times; all are opened.
 impl Played {
-    /// There is no finding. Only a busy machine may have left the server without a processor.
+    /// There is no finding. The one exception: a busy machine gave the server no processor for at least as long as the
+    /// finding says.
     fn accuses_nobody(&self) {
         for finding in &self.report.findings {
             let by_machine = finding.kind == "runtime-saturated" && Duration::from_nanos(finding.max_ns) <= self.taken;

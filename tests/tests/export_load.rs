@@ -25,7 +25,7 @@ fn all_arrive(capture: Capture, receiver: &Receiver) -> Report {
             });
         }
     });
-    // The exporter gives way to the server, and at the end of a run it has ten seconds left.
+    // The exporter has a low priority, and only ten seconds once the run is over. A busy machine may not give it enough.
     let has_all = || {
         std::thread::sleep(Duration::from_millis(100));
         (receiver.server_spans().len() >= CONNECTIONS * OF_EACH).then_some(())

@@ -162,7 +162,7 @@ fn error_type(call: &Call) -> Option<Cow<'_, str>> {
     if !call.is_error {
         return None;
     }
-    // The status of HTTP of an answer that broke off came before that.
+    // If an answer breaks off, its status has come before, and may be one of success.
     let is_success = |status: &str| status.parse().is_ok_and(|status: u16| (100..400).contains(&status));
     let status = call.status.as_deref().filter(|status| call.outcome == Outcome::Complete || !is_success(status));
     Some(match (status, call.outcome) {

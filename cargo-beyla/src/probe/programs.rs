@@ -38,7 +38,8 @@ const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
 const DATA_READY: &str = "sk_data_ready";
 const TCP_PROBE: &str = "tcp_probe";
 
-/// How a message begins that tells of a fault of ours and not of the machine.
+/// The beginning of the message about a program that the kernel's verifier refuses. That is a fault of this tool, and not
+/// of the machine.
 pub const VERIFIER_REFUSES: &str = "the kernel's verifier refuses";
 
 /// Why the programs could not be loaded or attached.

@@ -90,7 +90,7 @@ impl Analysis {
         }
     }
 
-    /// Takes the names of what the records have shown, of which the last was taken.
+    /// Records the names of all stacks and tasks. To be called after the last record.
     pub(crate) fn name(&mut self) {
         if let Some(symbolization) = self.symbolization.take() {
             symbolization.finish(|event| self.record(event));

@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 
 /// How many bytes of records stand in one piece of memory.
 const CHUNK: usize = 256 * 1024;
-/// How much memory is kept for records to come.
+/// How many empty pieces are kept for records to come.
 const SPARE_CHUNKS: usize = 8;
 
 /// The length of a record, before each.

@@ -19,16 +19,17 @@ use crate::report::run_info::Exit;
 use cargo_beyla_core::event::Event;
 use cargo_beyla_core::trace::Trace;
 
-/// So many bytes of records, or fewer, are analysed as soon as they were read: what comes in a moment without load.
+/// Up to this many bytes of records are analysed as soon as they were read: what comes in a moment without load.
 const AT_ONCE: usize = 16 * 1024;
-/// The most bytes of records that may wait: of short requests, those of thirty thousand.
+/// The most bytes of records that may wait. They hold some thirty thousand short requests.
 const BACKLOG_MAX: usize = 16 * 1024 * 1024;
 /// For how long records are analysed at a time once too many wait. Meanwhile the kernel's ring buffer fills.
 const CATCHING_UP: Duration = Duration::from_millis(10);
-/// How nice the thread of low priority is (`nice(2)`): one that is not gets ten times as much of a processor that
-/// both want.
+/// The nice value (`nice(2)`) of the thread of low priority. On a processor that both want, a normal thread gets about
+/// ten times its share.
 const NICENESS: i32 = 10;
-/// How often the ring buffer is drained until that thread has broken off, which it cannot do before it runs again.
+/// How often the loop drains the ring buffer while it waits for that thread to stop. The thread has to run once more to
+/// stop, and a busy machine may let it wait.
 const BREAKING_OFF: Duration = Duration::from_millis(1);
 
 /// Records on their way.
@@ -65,7 +66,7 @@ impl Records {
         let is_enough = AtomicBool::new(false);
         let helper_speaks = thread::scope(|scope| {
             let analyse = || {
-                // Where that is refused, the server pays for it, as it would without a thread.
+                // If the kernel refuses, the thread competes with the server, as the loop itself would.
                 let _ = rustix::process::nice(NICENESS);
                 analysis.take(backlog, || is_enough.load(Ordering::Relaxed));
             };
@@ -84,10 +85,11 @@ impl Records {
         Ok(helper_speaks)
     }
 
-    /// Takes what the kernel has recorded up to now, and analyses it if that is little or urgent, or if too much waits.
+    /// Takes what the kernel has recorded up to now. Analyses it at once if it is little, if it is urgent, or if too much
+    /// waits.
     pub(crate) fn read(&mut self) {
-        self.source.drain(&mut self.incoming);
         self.backlog.append(&mut self.incoming);
+        self.source.drain(&mut self.backlog);
         if self.backlog.bytes() <= AT_ONCE || self.analysis.is_urgent() {
             self.catch_up();
         } else if self.backlog.bytes() > BACKLOG_MAX {

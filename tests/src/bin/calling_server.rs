@@ -158,7 +158,7 @@ where
 {
     let (mut sender, connection) = client_http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     tokio::spawn(async move {
-        // Whoever waits for an answer hears of it.
+        // If it fails, so does the request that waits for an answer.
         let _ = connection.await;
     });
     let request = Request::get(target).header("host", "localhost").body(Empty::<Bytes>::new());
@@ -175,7 +175,7 @@ where
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream?)).await;
     let (mut sender, connection) = handshake.map_err(io::Error::other)?;
     tokio::spawn(async move {
-        // Whoever waits for an answer hears of it.
+        // If it fails, so does the request that waits for an answer.
         let _ = connection.await;
     });
     let request = Request::post("http://collector/opentelemetry.proto.collector.trace.v1.TraceService/Export")

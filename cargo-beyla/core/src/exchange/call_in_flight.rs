@@ -62,8 +62,8 @@ impl CallInFlight {
         self.outcome == Some(Outcome::Complete)
     }
 
-    /// Whether the peer failed it. OpenTelemetry's conventions say which statuses mean that to a client. A peer that has not
-    /// taken a connection before the process gave up has failed as well.
+    /// Whether the peer failed it. OpenTelemetry's conventions say which statuses mean that to a client. A
+    /// connection that the peer had not accepted when the process gave up is an error too.
     pub(crate) fn is_error(&self) -> bool {
         let by_status = match self.kind {
             CallKind::Grpc => {

@@ -147,7 +147,8 @@ impl ClientConnection {
         } else if time_ns < stopping_ns {
             self.closed.get_or_insert((Party::Client, time_ns));
         }
-        // Who closes only one half may still read the answer, and so may who is told that the connection broke.
+        // A process that closes only its sending half may still read the answer. After a reset it may still read what
+        // arrived before.
         if change.new != tcp_state::FIN_WAIT1 && !self.is_reset {
             self.stop(time_ns, readers, state);
         }

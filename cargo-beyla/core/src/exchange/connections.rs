@@ -23,7 +23,7 @@ pub(crate) const CONNECTIONS_MAX: usize = 256 * 1024;
 /// way when a reset came, requests that had arrived before it.
 const CLOSED_MAX: usize = 256;
 
-/// A process reads what had arrived before a reset within this time of it, in nanoseconds.
+/// How long after a reset a process may still read what had arrived before, in nanoseconds.
 const BROKEN_NS: u64 = 200_000_000;
 
 /// The threads that are remembered.
@@ -40,7 +40,7 @@ pub(crate) struct Connections {
     last_of_thread: HashMap<u32, u64>,
     /// Those that are over, the oldest first.
     closed: VecDeque<u64>,
-    /// Those that the process opened and that broke, and when, in nanoseconds; the oldest first.
+    /// The connections of the process's own that broke, and when, in nanoseconds; the oldest first.
     broken: VecDeque<(u64, u64)>,
 }
 
@@ -186,7 +186,8 @@ impl Connections {
         }
     }
 
-    /// Connections that broke some time ago have no answers any more; but something happens to `current`.
+    /// Gives up the calls on connections that broke more than [`BROKEN_NS`] ago. `current` is spared: something happens on it
+    /// now.
     fn give_up_broken(&mut self, current: u64, now_ns: u64, state: &mut RunState) {
         while let Some((id, broken_ns)) = self.broken.front().copied()
             && broken_ns.saturating_add(BROKEN_NS) < now_ns

@@ -351,12 +351,12 @@ impl Attribution {
         if !connection.is_of_request && self.servers.accepts(connection.process(), peer) {
             return None;
         }
-        // What began later has not asked for it.
+        // A request that began later cannot have asked for it.
         let OpenRequests::Only { request, until_ns } = self.servers.open_at(connection.process(), start.begun_ns)
         else {
             return None;
         };
-        // A request that is over did not wait for it.
+        // A request that was over before the answer did not wait for it.
         let is_certain = until_ns >= answered_ns && !start.comes_without_requests;
         let certainty = if is_certain { Certainty::Certain } else { Certainty::Likely };
         Some(CallOf { request, certainty })

@@ -64,8 +64,8 @@ impl<'a> SpawnProbes<'a> {
         if connects {
             self.attach(programs);
         } else if spawned && !self.calls {
-            // Without calls there is nothing to learn, and each spawn costs a trap. Where that fails, it goes on to cost one,
-            // and nothing is lost.
+            // Without calls there is nothing to learn, and each spawn costs a trap. If the probes cannot be detached, spawns
+            // go on to cost that, and nothing else is lost.
             let _ = programs.detach_task_probes();
         }
     }

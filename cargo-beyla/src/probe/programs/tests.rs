@@ -1,5 +1,5 @@
-//! What the verifiers of old kernels count and those of new ones do not, reckoned on the objects: each kernel that loads
-//! them would have to be booted else.
+//! The stack limit of old kernels' verifiers, computed from the built objects. New kernels count less strictly, so without
+//! this test only booting an old kernel would show that it refuses a program.
 
 use std::collections::HashMap;
 
@@ -107,7 +107,7 @@ fn functions(object: &[u8]) -> HashMap<String, Function> {
     functions
 }
 
-/// The chain of calls from a function on that takes most of the stack: how much, and by whom.
+/// The chain of calls that begins with a function and needs the most stack: its size in bytes, and its functions.
 fn deepest(functions: &HashMap<String, Function>, name: &str) -> (u32, Vec<String>) {
     let Function { stack, calls, .. } = &functions[name];
     let own = (*stack).max(1).next_multiple_of(STACK_UNIT);

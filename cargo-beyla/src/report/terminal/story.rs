@@ -195,7 +195,7 @@ impl<'a> Group<'a> {
             (_, at_once) => asides.push((TextStyle::Plain, format!("up to {at_once} in parallel"))),
         }
         asides.extend(self.status());
-        // An error code says more; a status of HTTP came before the end.
+        // An error code says more than how the call ended. A status of HTTP or gRPC does not: it came before the end.
         let is_open = |call: &&&Call| call.status.is_none() || matches!(call.kind, CallKind::Http | CallKind::Grpc);
         let mut endings: Vec<Outcome> = self.calls.iter().filter(is_open).map(|call| call.outcome).collect();
         endings.sort_unstable();

@@ -1,4 +1,4 @@
-//! Calls that drivers have made, and what is told of them.
+//! Calls that drivers have made, and what the wakes after their answers reveal about them.
 
 use super::orders::{Message, Reply};
 use crate::model::call::{CallOf, Certainty};
@@ -32,7 +32,7 @@ impl Asked {
     }
 }
 
-/// What is known of a call from the wakes that followed the reading of its answer.
+/// What the wakes after a call's answer was read reveal about the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     /// Nothing.
@@ -44,7 +44,7 @@ pub(crate) enum Told {
 }
 
 impl Told {
-    /// What a reply to it tells.
+    /// What a reply reveals.
     pub(super) fn by(reply: Reply, certainty: Certainty) -> Self {
         match reply {
             Reply::Request { request, is_sure } => {

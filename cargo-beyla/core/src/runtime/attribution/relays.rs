@@ -18,7 +18,7 @@ const RELAYS_MAX: usize = 16 * 1024;
 /// The drivers that are known at a time.
 const DRIVERS_MAX: usize = 4096;
 
-/// This number of answers has to fit the relays, and for every answer that does not.
+/// A driver is proven once this number of answers have fitted its relays, and as many more for each answer that has not.
 const PROVEN: u32 = 16;
 
 /// All relays, by their numbers. The address of a relay may be used again before it is known what the relay has done.
@@ -28,7 +28,7 @@ pub(super) struct Relays {
     known: VecDeque<Relay>,
     /// The number of the oldest.
     oldest: u64,
-    /// The numbers of those that live, by their addresses.
+    /// The numbers of the relays that have not ended, by their addresses.
     living: HashMap<u64, u64>,
     /// Those that wake relays, by their addresses.
     drivers: HashMap<u64, Driver>,
@@ -206,9 +206,9 @@ mod tests {
         let fit = |numbers: &[u64], woken: &[u64]| relays.fit(&calls(numbers), woken);
         assert!(fit(&[1, 2, 3], &[1, 2, 3]) && fit(&[3, 1, 2], &[3, 1, 2]) && fit(&[3, 1], &[4, 2]));
         assert!(!fit(&[1, 2], &[2, 1]) && !fit(&[3, 1, 2], &[1, 2, 3]));
-        // One was awake, so nobody knows which.
+        // A relay was awake and got no wake, so nobody knows which relay is for which call.
         assert!(!fit(&[1, 2], &[1]) && !fit(&[1], &[]));
-        // The others can send more of calls that had not begun.
+        // Relays that are left over must be younger: they can send more of calls whose answers have not begun.
         assert!(fit(&[2, 1], &[2, 1, 3, 4]));
         assert!(!fit(&[2, 3], &[1, 2, 3]) && !fit(&[4], &[2, 4]) && !fit(&[2], &[2, 1]));
     }
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(woken_by(&mut relays, &[1], &[]), None);
         relays.forget(DRIVER);
         assert_eq!(woken_by(&mut relays, &[], &[]), None);
-        // Those of somebody else begin anew.
+        // The count begins anew with relays of another spawner.
         for _ in 1..PROVEN {
             assert_eq!(woken_by(&mut relays, &[1], &[1]), None);
         }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(relays.waiting_at(2), Some(4));
         assert_eq!(relays.wakes(2, 9), Some(4));
         let of = |number| relays.request_of(number, Certainty::Certain).map(|of| (of.request, of.certainty));
-        // Who has not asked for it may have.
+        // Request 9 was not seen to ask the spawner, so it is only likely.
         assert_eq!([of(2), of(4)], [Some((7, Certainty::Certain)), Some((9, Certainty::Likely))]);
         assert_eq!(of(1), None);
     }

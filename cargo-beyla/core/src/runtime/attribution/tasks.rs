@@ -46,7 +46,7 @@ pub(super) struct WorksFor {
     pub(super) is_sure: bool,
 }
 
-/// The request of a task by the one that has spawned it.
+/// The request that a task has from the task that spawned it.
 #[derive(Clone, Copy, Debug)]
 struct Inherited {
     request: u64,

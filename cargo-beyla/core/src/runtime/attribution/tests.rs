@@ -120,7 +120,7 @@ fn calls_at_the_same_time_are_the_requests_all_the_same() {
 fn whoever_wakes_the_task_of_a_stream_it_serves_that_one_alone() {
     let mut run = Run::default();
     run.reads_stream(task(5), 1).reads_stream(task(5), 2).spawns(5, 20).spawns(5, 21).spawns(20, 30);
-    // By a task that it has spawned and waits for; by one that works for another request.
+    // Whoever wakes it: a task that it has spawned and waits for, or one that works for another request.
     let works_for = |run: &mut Run, task: u64| {
         let key = TaskKey { process: 0, task };
         run.attribution.tasks.asked(key);
