@@ -175,6 +175,11 @@ fn what_comes_before_the_handshake_is_over_is_a_request_as_any_other() {
         let expected = [(10, Some(false)), (20, Some(true))]
             .map(|(count, resumed)| (format!("/bytes/{count}"), Some(200), Some(count), resumed));
         assert_eq!(found, expected);
+        // The early one comes before the server says either.
+        for tls in report.requests.iter().filter_map(|request| request.tls.as_ref()) {
+            assert_eq!(tls.version.as_deref(), Some("1.3"));
+            assert_eq!(tls.cipher.as_deref(), Some("TLS_AES_256_GCM_SHA384"));
+        }
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);
     }
 }

@@ -85,6 +85,15 @@ impl CipherSuite {
     /// The one with ChaCha20-Poly1305 in TLS 1.3, whose suites clients list apart from those of TLS 1.2.
     pub const CHACHA20_OF_1_3: Self = Self(0x1303);
 
+    /// The one of TLS 1.3 with AES-GCM and keys of so many bytes: RFC 8446, appendix B.4, has one for each length.
+    pub fn gcm_of_1_3(key_length: usize) -> Option<Self> {
+        match key_length {
+            16 => Some(Self(0x1301)),
+            32 => Some(Self(0x1302)),
+            _ => None,
+        }
+    }
+
     /// How it seals records.
     pub fn sealing(self) -> Sealing {
         self.known().map_or(Sealing::Other, |(_, _, sealing)| *sealing)

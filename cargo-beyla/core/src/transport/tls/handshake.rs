@@ -121,18 +121,26 @@ impl Handshake {
         to.secured(secured_ns, self.tls.handshake_ns);
     }
 
-    /// A key has proved itself that this library has set up.
-    pub(super) fn opened_by(&mut self, library: Option<&'static str>) {
+    /// A key of so many bytes, which this library has set up, has proved that it seals records of this form. That says as
+    /// much of the handshake where the server's hello was lost, or is still to come.
+    pub(super) fn opened_by(&mut self, library: Option<&'static str>, form: Form, key_length: usize) {
         self.tls.library = self.tls.library.or(library);
+        let (version, cipher) = match form {
+            Form::Tls13 => (Version::TLS_1_3, CipherSuite::gcm_of_1_3(key_length)),
+            // AES-GCM came with TLS 1.2 (RFC 5288, section 4), in many suites.
+            Form::Tls12 => (Version::TLS_1_2, None),
+        };
+        self.tls.version.get_or_insert(version);
+        self.tls.cipher = self.tls.cipher.or(cipher);
     }
 
     /// What the application says begins, or goes on.
     pub(super) fn begins(&mut self, to: &mut dyn Carried) {
         if !std::mem::replace(&mut self.has_begun, true) {
-            if self.has_early_data && self.tls.version.is_none() {
-                // The server's hello is still to come. A client may send data before it only if it resumes a session: RFC
-                // 8446, section 2.3.
-                self.tls.is_resumed = Some(true);
+            if self.has_early_data {
+                // The server's hello is still to come, if it did not say. A client may send data before it only if it
+                // resumes a session: RFC 8446, section 2.3.
+                self.tls.is_resumed.get_or_insert(true);
             }
             to.begins(&self.tls);
         }

@@ -50,6 +50,14 @@ impl TrafficKey {
         Some(Self(Box::new(aes)))
     }
 
+    /// Its bytes.
+    pub(super) fn length(&self) -> usize {
+        match &*self.0 {
+            Aes::Of128(_) => 16,
+            Aes::Of256(_) => 32,
+        }
+    }
+
     /// The nonce with which this key has sealed a record, if it has: `text` is its cipher text.
     pub(super) fn prove(&self, additional_data: &[u8], text: &[u8], tag: [u8; TAG]) -> Option<Nonce> {
         let mut mask = Block::from(tag);

@@ -110,7 +110,7 @@ impl Half {
         });
         let Some(proven) = proven else { return Verdict::Wait };
         let (form, nonce) = proven.by;
-        handshake.opened_by(proven.library);
+        handshake.opened_by(proven.library, form, proven.key.length());
         self.messages.restart();
         self.open = Some(Open::new(proven.key, form, nonce, is_pristine, self.is_finished));
         Verdict::Opened(nonce)

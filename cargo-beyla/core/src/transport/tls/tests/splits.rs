@@ -184,6 +184,10 @@ fn what_was_read_before_the_server_answers_is_not_given_on_again() {
     let heard = wire.closed(None);
     assert!(heard.is_tls);
     assert_eq!(text(&heard.told[0].plain), "early");
+    // The key and the early data prove as much.
+    let tls = heard.tls.expect("plaintext");
+    assert_eq!((tls.version, tls.cipher), (Some(Version::TLS_1_3), Some(CipherSuite(0x1302))));
+    assert_eq!(tls.is_resumed, Some(true));
 }
 
 #[test]
