@@ -1,11 +1,13 @@
 //! Where the running kernel's structures have their fields, as its BTF says.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+mod type_information;
+
+use std::io;
 use std::path::Path;
 
-use btf_rs::{Backend, Btf, Type};
 use cargo_beyla_events::{ABSENT, Settings};
+
+use type_information::TypeInformation;
 
 /// Where the kernel keeps its type information, since 5.4.
 pub const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
@@ -21,7 +23,7 @@ const THREAD_POINTER: &str = "thread.uw.tp_value";
 pub enum LayoutError {
     /// No BTF, or BTF that does not parse.
     #[error("could not read the kernel's type information ({BTF_FILE}): {0}")]
-    Btf(#[from] btf_rs::Error),
+    Btf(#[from] io::Error),
     /// A field that every supported kernel has.
     #[error("this kernel has no {0}")]
     Missing(String),
@@ -29,9 +31,7 @@ pub enum LayoutError {
 
 /// The kernel's types.
 pub struct KernelLayout {
-    btf: Btf,
-    /// Those looked up so far: a look-up goes through all names there are.
-    structures: RefCell<HashMap<&'static str, Option<Type>>>,
+    types: TypeInformation,
 }
 
 impl KernelLayout {
@@ -40,15 +40,12 @@ impl KernelLayout {
     /// # Errors
     /// If there is none, or it does not parse.
     pub fn read() -> Result<Self, LayoutError> {
-        // Since Linux 6.16 the file can be mapped, which saves parsing what is never looked at.
-        let btf = Btf::from_file_with_backend(Path::new(BTF_FILE), Backend::Mmap)
-            .or_else(|_| Btf::from_file(Path::new(BTF_FILE)))?;
-        Ok(Self { btf, structures: RefCell::default() })
+        Ok(Self { types: TypeInformation::read(Path::new(BTF_FILE))? })
     }
 
     /// Fills in the offsets.
     pub fn fill(&self, settings: &mut Settings) -> Result<(), LayoutError> {
-        let field = |structure: &'static str, path: &str| {
+        let field = |structure: &str, path: &str| {
             self.offset(structure, path).ok_or_else(|| LayoutError::Missing(format!("{structure}.{path}")))
         };
         settings.task_pid = field("task_struct", "pid")?;
@@ -125,91 +122,24 @@ impl KernelLayout {
 
     /// Whether programs may call this helper, a name of `enum bpf_func_id`.
     fn has_helper(&self, helper: &str) -> bool {
-        let types = self.btf.resolve_types_by_name("bpf_func_id").unwrap_or_default();
-        types.iter().any(|r#type| match r#type {
-            Type::Enum(helpers) => {
-                helpers.members.iter().any(|member| self.btf.resolve_name(member).is_ok_and(|name| name == helper))
-            }
-            _ => false,
-        })
+        self.types.has_enumerator("bpf_func_id", helper)
     }
 
     /// How many arguments a tracepoint passes, by the typedef of its function.
     fn tracepoint_arguments(&self, typedef: &str) -> usize {
-        let types = self.btf.resolve_types_by_name(typedef).unwrap_or_default();
-        let arguments = types.iter().find_map(|r#type| {
-            let Type::Typedef(typedef) = r#type else { return None };
-            let Type::Ptr(pointer) = self.btf.resolve_chained_type(typedef).ok()? else { return None };
-            let Type::FuncProto(function) = self.btf.resolve_chained_type(&pointer).ok()? else { return None };
-            // The first is the tracepoint's own data, which programs do not see.
-            Some(function.parameters.len().saturating_sub(1))
-        });
-        arguments.unwrap_or(0)
+        // The first is the tracepoint's own data, which programs do not see.
+        self.types.parameters(typedef).map_or(0, |parameters| parameters.saturating_sub(1))
     }
 
-    /// Offset in bytes of a field, named through its structures with dots; anonymous structures and
-    /// unions on the way are looked into.
-    fn offset(&self, structure: &'static str, path: &str) -> Option<u32> {
-        Some(self.offset_in_bits(structure, path)? / 8)
+    /// Offset in bytes of a field, named through its structures with dots.
+    fn offset(&self, structure: &str, path: &str) -> Option<u32> {
+        Some(self.types.offset_in_bits(structure, path)? / 8)
     }
 
     /// The byte that a field of one bit is in, and its mask there.
-    fn bit(&self, structure: &'static str, path: &str) -> Option<(u32, u32)> {
-        let bits = self.offset_in_bits(structure, path)?;
+    fn bit(&self, structure: &str, path: &str) -> Option<(u32, u32)> {
+        let bits = self.types.offset_in_bits(structure, path)?;
         Some((bits / 8, 1 << (bits % 8)))
-    }
-
-    fn offset_in_bits(&self, structure: &'static str, path: &str) -> Option<u32> {
-        let mut structures = self.structures.borrow_mut();
-        let found = structures.entry(structure).or_insert_with(|| {
-            let types = self.btf.resolve_types_by_name(structure).ok()?;
-            types.into_iter().find(|r#type| matches!(r#type, Type::Struct(_)))
-        });
-        let mut bits = 0;
-        let mut current = found.clone()?;
-        for name in path.split('.') {
-            let (offset, next) = self.member(&current, name)?;
-            bits += offset;
-            current = next?;
-        }
-        Some(bits)
-    }
-
-    /// Offset in bits of a member and its type, the latter if it is a structure or not needed.
-    fn member(&self, parent: &Type, name: &str) -> Option<(u32, Option<Type>)> {
-        let members = match parent {
-            Type::Struct(structure) | Type::Union(structure) => &structure.members,
-            _ => return None,
-        };
-        for member in members {
-            let member_name = self.btf.resolve_name(member).unwrap_or_default();
-            if member_name == name {
-                return Some((member.bit_offset(), self.resolve(member)));
-            }
-            if member_name.is_empty()
-                && let Some(anonymous) = self.resolve(member)
-                && let Some((offset, found)) = self.member(&anonymous, name)
-            {
-                return Some((member.bit_offset() + offset, found));
-            }
-        }
-        None
-    }
-
-    /// The type of a member, behind qualifiers and typedefs.
-    fn resolve(&self, member: &btf_rs::Member) -> Option<Type> {
-        let mut current = self.btf.resolve_chained_type(member).ok()?;
-        loop {
-            let behind = match &current {
-                Type::Const(r#type) | Type::Volatile(r#type) | Type::Restrict(r#type) => {
-                    self.btf.resolve_chained_type(r#type)
-                }
-                Type::Typedef(r#type) => self.btf.resolve_chained_type(r#type),
-                Type::TypeTag(r#type) => self.btf.resolve_chained_type(r#type),
-                _ => return Some(current),
-            };
-            current = behind.ok()?;
-        }
     }
 }
 
