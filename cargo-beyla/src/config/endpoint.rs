@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use http::uri::{Authority, Scheme, Uri};
 use percent_encoding::percent_decode_str;
-use url::Url;
 
 use super::export::Protocol;
 use super::secret::Secret;
@@ -51,7 +51,13 @@ pub(super) enum Path {
 /// An endpoint as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    url: Url,
+    scheme: Scheme,
+    /// Without credentials, in brackets if it is an address of IPv6.
+    host: String,
+    port: Option<u16>,
+    /// Begins with a slash, or is empty.
+    url_path: String,
+    query: Option<String>,
     grpc: bool,
     pub(super) path: Path,
     /// Credentials that stood before the host.
@@ -63,31 +69,31 @@ impl Endpoint {
     pub(super) fn parse(text: &str, path: Path) -> Option<Self> {
         let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
         let (scheme, grpc) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => ("http", false),
-            "https" => ("https", false),
-            "grpc" => ("http", true),
-            "grpcs" => ("https", true),
+            "http" => (Scheme::HTTP, false),
+            "https" => (Scheme::HTTPS, false),
+            "grpc" => (Scheme::HTTP, true),
+            "grpcs" => (Scheme::HTTPS, true),
             _ => return None,
         };
-        let mut url = Url::parse(&format!("{scheme}://{rest}")).ok()?;
-        url.host_str().filter(|host| !host.is_empty())?;
-        url.set_fragment(None);
-        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let authorization = (!url.username().is_empty() || url.password().is_some())
-            .then(|| basic(&decode(url.username()), &decode(url.password().unwrap_or_default())));
-        url.set_username("").ok()?;
-        url.set_password(None).ok()?;
-        Some(Self { url, grpc, path, authorization })
+        let uri: Uri = format!("{scheme}://{rest}").parse().ok()?;
+        let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
+        let port = Some(port(authority)).filter(|port| !port.is_empty());
+        Some(Self {
+            scheme,
+            host: authority.host().to_owned(),
+            port: port.map(str::parse).transpose().ok()?,
+            url_path: uri.path().to_owned(),
+            query: uri.query().map(str::to_owned),
+            grpc,
+            path,
+            authorization: credentials(authority),
+        })
     }
 
     /// `localhost`, `localhost:4318`: where Jaeger takes OTLP; else what is wrong.
     pub(super) fn jaeger(text: &str) -> Result<Self, &'static str> {
-        const WRONG: &str = "expected HOST:PORT such as localhost:4318";
-        let mut endpoint = Self::parse(text, Path::Base).ok_or(WRONG)?;
-        if endpoint.url.port().is_none() {
-            endpoint.url.set_port(Some(HTTP_PORT)).map_err(|()| WRONG)?;
-        }
-        if endpoint.url.port() == Some(JAEGER_PAGES_PORT) {
+        let mut endpoint = Self::parse(text, Path::Base).ok_or("expected HOST:PORT such as localhost:4318")?;
+        if *endpoint.port.get_or_insert(HTTP_PORT) == JAEGER_PAGES_PORT {
             return Err("16686 is the port of Jaeger's pages; it takes traces on 4318");
         }
         Ok(endpoint)
@@ -100,22 +106,20 @@ impl Endpoint {
 
     /// The protocol that is usual on its port.
     pub(super) fn usual_protocol(&self) -> Protocol {
-        let port = self.url.port().map(|port| port.to_string()).unwrap_or_default();
+        let port = self.port.map(|port| port.to_string()).unwrap_or_default();
         if port.ends_with(GRPC_PORT) { Protocol::Grpc } else { Protocol::HttpProtobuf }
     }
 
     /// What is called for a signal: with gRPC only scheme, host and port.
     pub(super) fn resolve(&self, signal: Signal, protocol: Protocol) -> String {
-        let mut url = self.url.clone();
-        match protocol {
-            Protocol::Grpc => {
-                url.set_path("");
-                url.set_query(None);
-                return url.as_str().trim_end_matches('/').to_owned();
-            }
-            Protocol::HttpProtobuf => {}
+        let Self { scheme, host, .. } = self;
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let origin = format!("{scheme}://{host}{port}");
+        if protocol == Protocol::Grpc {
+            return origin;
         }
-        let path = url.path().trim_end_matches('/');
+        let given = &self.url_path;
+        let path = given.trim_end_matches('/');
         let path = match self.path {
             Path::Base => {
                 let signals = [Signal::Traces.path(), Signal::Metrics.path()];
@@ -124,16 +128,31 @@ impl Endpoint {
             }
             Path::Appended => format!("{path}{}", signal.path()),
             Path::GivenOrSignal if path.is_empty() => signal.path().to_owned(),
-            Path::Given | Path::GivenOrSignal => url.path().to_owned(),
+            Path::Given | Path::GivenOrSignal => given.clone(),
         };
-        url.set_path(&path);
-        url.into()
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{origin}{path}{query}")
     }
 
     /// The header that its credentials make.
     pub(super) fn authorization(&self) -> Option<&Secret> {
         self.authorization.as_ref()
     }
+}
+
+/// What stands in the place of the port; empty if there is none.
+fn port(authority: &Authority) -> &str {
+    let text = authority.as_str();
+    let behind_user = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    behind_user.strip_prefix(authority.host()).unwrap_or_default().trim_start_matches(':')
+}
+
+/// The header that the credentials before a host make, if there are any.
+fn credentials(authority: &Authority) -> Option<Secret> {
+    let (credentials, _) = authority.as_str().rsplit_once('@')?;
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    (!credentials.is_empty()).then(|| basic(&decode(user), &decode(password)))
 }
 
 /// The value of the header `authorization` for a user with a password.
@@ -166,6 +185,7 @@ mod tests {
             ("http://h", GivenOrSignal, Metrics, "http://h/v1/metrics"),
             ("http://h/api/v1/push", GivenOrSignal, Metrics, "http://h/api/v1/push"),
             ("http://[::1]:4318/?a=b", Base, Traces, "http://[::1]:4318/v1/traces?a=b"),
+            ("HTTPS://h:/x#part", Given, Traces, "https://h/x"),
         ] {
             assert_eq!(http(text, path, signal), url, "{text} {path:?}");
         }
@@ -180,7 +200,7 @@ mod tests {
         assert_eq!(usual("https://h/otlp"), Protocol::HttpProtobuf);
         let endpoint = Endpoint::parse("grpcs://h:443/x?y", Path::Base).unwrap();
         assert_eq!(endpoint.scheme_protocol(), Some(Protocol::Grpc));
-        assert_eq!(endpoint.resolve(Signal::Traces, Protocol::Grpc), "https://h");
+        assert_eq!(endpoint.resolve(Signal::Traces, Protocol::Grpc), "https://h:443");
     }
 
     #[test]
@@ -193,11 +213,17 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint() {
-        for wrong in ["", "http://", "ftp://h", "unix:///x", "h:99999", "http://a b", "://h"] {
+        for wrong in ["", "http://", "ftp://h", "unix:///x", "h:99999", "h:x", "http://a b", "://h", "http://:80", "u@"]
+        {
             assert_eq!(Endpoint::parse(wrong, Path::Base), None, "{wrong}");
         }
         assert!(Endpoint::jaeger("localhost:16686").unwrap_err().contains("4318"));
-        let jaeger = Endpoint::jaeger("localhost").unwrap();
-        assert_eq!(jaeger.resolve(Signal::Traces, Protocol::HttpProtobuf), "http://localhost:4318/v1/traces");
+        for (text, url) in [
+            ("localhost", "http://localhost:4318/v1/traces"),
+            ("http://localhost:80", "http://localhost:80/v1/traces"),
+            ("[::1]", "http://[::1]:4318/v1/traces"),
+        ] {
+            assert_eq!(Endpoint::jaeger(text).unwrap().resolve(Signal::Traces, Protocol::HttpProtobuf), url);
+        }
     }
 }

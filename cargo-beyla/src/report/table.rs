@@ -1,8 +1,7 @@
 //! Columns without borders.
 
-use comfy_table::CellAlignment;
-
 use super::colors::{Paint, TextStyle};
+use super::text;
 
 /// Columns between two cells.
 pub(super) const GAP: usize = 2;
@@ -38,6 +37,11 @@ impl Cell {
     fn paint(&self, paint: Paint) -> String {
         self.0.iter().map(|(role, piece)| paint.paint(*role, piece)).collect()
     }
+
+    /// Columns of the terminal that its text takes.
+    fn width(&self) -> usize {
+        self.0.iter().map(|(_, piece)| text::width(piece)).sum()
+    }
 }
 
 /// A table: a header, and rows of as many cells.
@@ -70,50 +74,53 @@ impl Table {
 
     /// How many columns of the terminal the table takes, with a gap at its left.
     pub(super) fn width(&self) -> usize {
-        self.laid_out(Paint { color: false })
-            .column_max_content_widths()
-            .iter()
-            .map(|width| GAP + usize::from(*width))
-            .sum()
+        self.widths().map(|width| GAP + width).sum()
     }
 
     /// The column of the terminal in which a column of the table begins, and the one behind its end.
     pub(super) fn place(&self, column: usize) -> (usize, usize) {
-        let widths = self.laid_out(Paint { color: false }).column_max_content_widths();
-        let ends = widths.iter().scan(0, |end, width| {
-            *end += GAP + usize::from(*width);
-            Some((*end - usize::from(*width), *end))
+        let ends = self.widths().scan(0, |end, width| {
+            *end += GAP + width;
+            Some((*end - width, *end))
         });
         ends.take(column + 1).last().unwrap_or_default()
     }
 
     /// Writes the table, indented by one gap, without spaces at the end of a line.
     pub(super) fn render(&self, paint: Paint, out: &mut String) {
+        let widths: Vec<usize> = self.widths().collect();
+        let header: Vec<Cell> = self.columns.iter().map(|(_, header)| Cell::new(TextStyle::Faint, header)).collect();
         // The header has nothing beneath it.
         let none = Vec::new();
         let beneath = std::iter::once(&none).chain(&self.beneath).chain(std::iter::repeat(&none));
-        for (row, beneath) in self.laid_out(paint).lines().zip(beneath) {
-            let lines = std::iter::once(row).chain(beneath.iter().map(|line| line.paint(paint)));
-            for line in lines {
+        for (row, beneath) in std::iter::once(&header).chain(&self.rows).zip(beneath) {
+            let lines = std::iter::once(self.line(row, &widths, paint));
+            for line in lines.chain(beneath.iter().map(|line| line.paint(paint))) {
                 out.push_str(line.trim_end());
                 out.push('\n');
             }
         }
     }
 
-    fn laid_out(&self, paint: Paint) -> comfy_table::Table {
-        let mut table = comfy_table::Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        table.set_header(self.columns.iter().map(|(_, header)| Cell::new(TextStyle::Faint, header).paint(paint)));
-        table.add_rows(self.rows.iter().map(|row| row.iter().map(|cell| cell.paint(paint))));
-        for (column, (align, _)) in table.column_iter_mut().zip(&self.columns) {
-            column.set_padding((GAP as u16, 0));
-            column.set_cell_alignment(match align {
-                Align::Left => CellAlignment::Left,
-                Align::Right => CellAlignment::Right,
-            });
+    /// The cells of a row, each as wide as its column.
+    fn line(&self, row: &[Cell], widths: &[usize], paint: Paint) -> String {
+        let mut line = String::new();
+        for ((cell, (align, _)), width) in row.iter().zip(&self.columns).zip(widths) {
+            let room = width - cell.width();
+            let (before, behind) = if *align == Align::Right { (room, 0) } else { (0, room) };
+            line.extend(std::iter::repeat_n(' ', GAP + before));
+            line.push_str(&cell.paint(paint));
+            line.extend(std::iter::repeat_n(' ', behind));
         }
-        table
+        line
+    }
+
+    /// How wide each column is.
+    fn widths(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().enumerate().map(|(place, (_, header))| {
+            let cells = self.rows.iter().filter_map(move |row| row.get(place));
+            cells.map(Cell::width).fold(text::width(header), usize::max)
+        })
     }
 }
 

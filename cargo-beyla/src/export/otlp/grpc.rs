@@ -6,9 +6,9 @@ use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
 use super::connector::Connector;
+use super::error_details;
 use super::failure::{Failure, Remedy, innermost};
 use super::receiver::Receiver;
 use super::secrets::Secrets;
@@ -62,7 +62,7 @@ fn failure(status: &Status, secrets: &Secrets, remark: &str) -> Failure {
         let remedy = if connected { Remedy::Retry(None) } else { Remedy::Reconnect };
         return Failure::new(format!("{}{remark}", innermost(source)), remedy);
     }
-    let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let delay = error_details::retry_delay(status.details());
     let remedy = match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
@@ -86,7 +86,7 @@ fn failure(status: &Status, secrets: &Secrets, remark: &str) -> Failure {
 mod tests {
     use std::time::Duration;
 
-    use tonic_types::ErrorDetails;
+    use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
 

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use prost::Message;
 
 use super::connector::Connector;
+use super::error_details;
 use super::failure::{Failure, Remedy, innermost};
 use super::receiver::{Receiver, USER_AGENT};
 use super::secrets::Secrets;
@@ -200,10 +201,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// What the receiver says of it: a `google.rpc.Status`, or a text.
 fn message(response: &Response<Bytes>) -> String {
     match media_type(response.headers()).as_deref() {
-        Some(PROTOBUF) => {
-            let status = tonic_types::pb::Status::decode(response.body().clone());
-            status.map(|status| status.message).unwrap_or_default()
-        }
+        Some(PROTOBUF) => error_details::message(response.body()),
         Some("text/plain" | JSON) => String::from_utf8_lossy(response.body()).trim().to_owned(),
         _ => String::new(),
     }

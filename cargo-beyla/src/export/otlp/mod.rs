@@ -3,6 +3,7 @@
 mod attempt;
 mod connector;
 pub(super) mod delivery;
+mod error_details;
 mod failure;
 mod grpc;
 mod http;
