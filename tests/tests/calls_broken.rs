@@ -65,9 +65,12 @@ fn a_server_that_calls_itself_makes_one_call_and_serves_one_request() {
 #[test]
 fn a_call_that_is_given_up_is_its_requests_and_no_error() {
     for capture in CAPTURES {
-        let (_listener, address) = silent();
+        let (listener, address) = silent();
         let run = start(capture);
         assert_eq!(ask(&run, "given-up", address), "given up");
+        // Another task holds the connection, and ends it when it next runs.
+        let (mut called, _) = listener.accept().expect("a call");
+        assert!(called.read_to_end(&mut Vec::new()).is_ok(), "the end");
         let report = finish(run);
         let call = only_call(&report, "/given-up");
         assert_eq!((call.outcome.as_str(), call.error, call.status.as_deref()), ("client closed", false, None));

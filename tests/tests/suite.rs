@@ -102,23 +102,45 @@ fn changes(suite: &Suite) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The verdicts that two of three runs agree on, if the first is not right already: on a machine that others use as well,
+/// a whole run may truly be slower.
+fn settled(
+    run: impl Fn() -> Vec<(String, String)>,
+    is_right: impl Fn(&[(String, String)]) -> bool,
+) -> Vec<(String, String)> {
+    let first = run();
+    if is_right(&first) {
+        return first;
+    }
+    let (second, third) = (run(), run());
+    let is_in_two = |change: &&(String, String)| {
+        [&first, &second, &third].into_iter().filter(|run| run.contains(change)).count() >= 2
+    };
+    first.iter().chain(&second).filter(is_in_two).cloned().collect()
+}
+
 #[test]
 fn what_has_become_slower_is_told_and_nothing_else() {
     let name = format!("test-{}", std::process::id());
     let flags = ["-p", "bookshop", "--repeat", "5"];
     let saved = Suite::run(flags.into_iter().chain(["--save-baseline", &name]), &[]);
     assert!(saved.status.success(), "{}", saved.stderr);
-    let compared = flags.into_iter().chain(["--baseline", &name]);
-    let same = Suite::run(compared.clone(), &[]);
-    let slower = Suite::run(compared, &[("BOOKSHOP_DELAY_MS", "5")]);
+    let compared = |environment: &[(&str, &str)]| {
+        let suite = Suite::run(flags.into_iter().chain(["--baseline", &name]), environment);
+        assert!(suite.status.success(), "{}", suite.stderr);
+        changes(&suite)
+    };
+    let same = settled(|| compared(&[]), <[_]>::is_empty);
+    assert_eq!(same, []);
+    let others = ["/search", "/orders", "/books", "it_takes_orders", "an_order_has_its_price"];
+    let is_right = |changes: &[(String, String)]| {
+        changes.contains(&("/books/{id}".to_owned(), "slower".to_owned()))
+            && changes.iter().all(|(of, verdict)| verdict == "slower" && !others.contains(&&**of))
+    };
+    let slower = settled(|| compared(&[("BOOKSHOP_DELAY_MS", "5")]), is_right);
     let baseline = target_dir().join("beyla").join(name).with_extension("json");
     std::fs::remove_file(&baseline).expect("it was saved there");
-    assert!(same.status.success() && slower.status.success(), "{}{}", same.stderr, slower.stderr);
-    assert_eq!(changes(&same), [], "{}", same.stderr);
-    let changes = changes(&slower);
-    assert!(changes.contains(&("/books/{id}".to_owned(), "slower".to_owned())), "{}", slower.stderr);
-    let others = ["/search", "/orders", "/books", "it_takes_orders", "an_order_has_its_price"];
-    assert!(changes.iter().all(|(of, verdict)| verdict == "slower" && !others.contains(&&**of)), "{changes:?}");
+    assert!(is_right(&slower), "{slower:?}");
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::launch::user::InvokingUser;
 
 /// The files: their names and what is in them.
 const FILES: [(&str, &str); 2] = [
-    ("beyla.yml", include_str!("../../../templates/beyla.yml")),
-    ("compose.yml", include_str!("../../../templates/compose.yml")),
+    ("beyla.yml", include_str!("../../templates/beyla.yml")),
+    ("compose.yml", include_str!("../../templates/compose.yml")),
 ];
 
 /// What to type next.

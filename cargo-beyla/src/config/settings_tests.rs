@@ -313,7 +313,7 @@ fn what_is_overridden_must_be_valid_as_well() {
 
 #[test]
 fn the_starter_file_sets_what_it_says() {
-    let template = include_str!("../../../templates/beyla.yml");
+    let template = include_str!("../../templates/beyla.yml");
     assert_eq!(show(&yaml(template)), show(&Given::default().settings().unwrap()));
     // A comment that is a key or an item begins with nothing but its `#`.
     let mut uncommented = String::new();

@@ -8,7 +8,7 @@ use super::VERSION;
 use super::requirements::facts::Facts;
 
 /// Sources of the kernel side, whose records both sides must understand alike.
-const RECORDS: &str = include_str!("../../../ebpf/bytecode/DIGEST");
+const RECORDS: &str = include_str!("../../bytecode/DIGEST");
 
 /// The most bytes of a greeting.
 const LENGTH_MAX: usize = 16 * 1024;

@@ -19,9 +19,9 @@ use crate::config::capture::Capture;
 use crate::launch::user::{invoking_uid, permitted_capabilities};
 
 #[cfg(target_arch = "x86_64")]
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/x86_64.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bytecode/x86_64.o");
 #[cfg(target_arch = "aarch64")]
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bytecode/aarch64.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bytecode/aarch64.o");
 
 /// A program is named as its tracepoint.
 const ALWAYS: [&str; 6] = [

@@ -8,8 +8,8 @@ use object::read::elf::ElfFile;
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex, SymbolKind};
 
 const OBJECTS: [(&str, &[u8]); 2] = [
-    ("x86_64", include_bytes!("../../../../ebpf/bytecode/x86_64.o")),
-    ("aarch64", include_bytes!("../../../../ebpf/bytecode/aarch64.o")),
+    ("x86_64", include_bytes!("../../../bytecode/x86_64.o")),
+    ("aarch64", include_bytes!("../../../bytecode/aarch64.o")),
 ];
 
 /// What a program and all that it calls may have of the stack (`MAX_BPF_STACK`).
