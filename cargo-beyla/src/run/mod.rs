@@ -13,6 +13,7 @@ pub(crate) mod criteria;
 mod exec_command;
 pub(crate) mod follow_server;
 mod listening;
+mod low_priority;
 mod observers;
 pub(crate) mod options;
 pub(crate) mod output_file;
