@@ -89,15 +89,17 @@ fn a_pool_without_a_free_thread_shows_as_queue() {
     other.get("/fast");
     let sent = Instant::now();
     late.send(get("/fast"));
+    let there = Instant::now();
     std::thread::sleep(Duration::from_millis(100));
+    let least = there.elapsed();
     drop(one);
     late.response();
-    let truth = sent.elapsed().as_secs_f64() * 1e3;
+    let most = sent.elapsed();
     drop((other, late));
     let report = run.stop();
     report.check_opened_as_threads();
-    let queue = report.requests.last().and_then(|request| request.phases.queue).expect("a queue") as f64 / 1e6;
-    assert!((queue - truth).abs() < 5.0, "waited {truth} ms, queue {queue} ms");
+    let queue = report.requests.last().and_then(|request| request.phases.queue).map(Duration::from_nanos);
+    assert!(queue.is_some_and(|queue| (least..=most).contains(&queue)), "{queue:?}, not {least:?} to {most:?}");
     assert!(!report.has_finding("blocking-call"), "{:#?}", report.findings);
 }
 

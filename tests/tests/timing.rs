@@ -61,8 +61,18 @@ fn handle_of_a_handler_that_spins() {
     handle_is_that_of_the_handler("/spin");
 }
 
+/// How often a test measures whose client and server may each lose their processor for some milliseconds.
+const ROUNDS: usize = 5;
+
+/// The median is below 5 ms.
+fn is_small(mut differences: Vec<f64>, of: &[&Request]) {
+    differences.sort_by(f64::total_cmp);
+    assert!(differences[differences.len() / 2] < 5.0, "{differences:?}: {of:#?}");
+}
+
 #[test]
 fn a_blocked_worker_shows_as_queue_of_the_others() {
+    const BLOCKED: Duration = Duration::from_millis(200);
     let _alone = alone();
     both_ways(|capture| {
         let run = start(capture, "1");
@@ -70,23 +80,32 @@ fn a_blocked_worker_shows_as_queue_of_the_others() {
         // Both connections are accepted and idle.
         blocking.get("/fast");
         waiting.get("/fast");
-        blocking.send(get("/block?ms=200"));
-        // The handler has begun by then, and has long to go.
-        std::thread::sleep(Duration::from_millis(50));
-        let sent = Instant::now();
-        waiting.send(get("/fast"));
-        blocking.response();
-        let until_free = sent.elapsed();
-        waiting.response();
+        let mut truths = Vec::new();
+        for _ in 0..ROUNDS {
+            let begun = Instant::now();
+            blocking.send(get("/block?ms=200"));
+            // The handler has begun by then, and has long to go.
+            std::thread::sleep(Duration::from_millis(50));
+            let sent = Instant::now();
+            waiting.send(get("/fast"));
+            let least = BLOCKED.saturating_sub(begun.elapsed());
+            blocking.response();
+            waiting.response();
+            truths.push((least, sent.elapsed()));
+        }
         drop((blocking, waiting));
 
         let report = run.stop();
-        let fast: &Request = report.of_path("/fast").last().unwrap();
-        let queue = millis(fast.phases.queue);
-        let truth = until_free.as_secs_f64() * 1e3;
-        assert!(truth > 100.0, "the worker was blocked for {truth} ms only");
-        assert!((queue - truth).abs() < 5.0, "waited {truth} ms: {fast:#?}");
-        assert!(millis(fast.phases.handle) < 5.0, "{fast:#?}");
+        let fast: Vec<&Request> = report.of_path("/fast").skip(2).collect();
+        assert_eq!(fast.len(), ROUNDS);
+        let mut differences = Vec::new();
+        for (fast, (least, most)) in fast.iter().zip(truths) {
+            let queue = Duration::from_nanos(fast.phases.queue.expect("a queue"));
+            assert!((least..=most).contains(&queue), "waited {least:?} to {most:?}: {fast:#?}");
+            differences.push((most - queue).as_secs_f64() * 1e3);
+        }
+        is_small(differences, &fast);
+        is_small(fast.iter().map(|request| millis(request.phases.handle)).collect(), &fast);
         report
     });
 }
@@ -101,19 +120,25 @@ fn a_slow_upload_shows_as_receive() {
         let body = vec![b'x'; 50_000];
         let request = post("/echo", &body);
         let (first, second) = request.split_at(20_000);
-        client.send(first);
-        let pause = Instant::now();
-        std::thread::sleep(Duration::from_millis(100));
-        let pause = pause.elapsed().as_secs_f64() * 1e3;
-        let response = client.send(second).response();
-        assert_eq!(response.body, body);
-        let handler_ms = response.handler_us() as f64 / 1e3;
+        let mut truths = Vec::new();
+        for _ in 0..ROUNDS {
+            client.send(first);
+            let pause = Instant::now();
+            std::thread::sleep(Duration::from_millis(100));
+            let pause = pause.elapsed().as_secs_f64() * 1e3;
+            let response = client.send(second).response();
+            assert_eq!(response.body, body);
+            truths.push((pause, response.handler_us() as f64 / 1e3));
+        }
         drop(client);
         let report = run.stop();
-        let echo = report.of_path("/echo").next().unwrap();
-        let receive = millis(echo.phases.receive);
-        assert!((receive - pause).abs() < 5.0, "paused for {pause} ms: {echo:#?}");
-        assert!(millis(echo.phases.handle) - handler_ms < 5.0, "{echo:#?}");
+        let echoes: Vec<&Request> = report.of_path("/echo").collect();
+        assert_eq!(echoes.len(), ROUNDS);
+        let measured = echoes.iter().zip(&truths);
+        let paused = |(echo, (pause, _)): (&&Request, &(f64, f64))| (millis(echo.phases.receive) - pause).abs();
+        let handled = |(echo, (_, handler)): (&&Request, &(f64, f64))| millis(echo.phases.handle) - handler;
+        is_small(measured.clone().map(paused).collect(), &echoes);
+        is_small(measured.map(handled).collect(), &echoes);
         report
     });
 }

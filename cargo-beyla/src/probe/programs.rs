@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::tp_btf::{BtfTracePointLink, BtfTracePointLinkId};
 use aya::programs::uprobe::UProbeLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -25,13 +25,16 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bytecode/aarch64.o");
 
 /// A program is named as its tracepoint.
 const ALWAYS: [&str; 6] = [
+    DESTROYED,
     "sched_process_exec",
     "sched_process_fork",
     "sched_process_exit",
     "inet_sock_set_state",
-    "tcp_destroy_sock",
     "io_uring_create",
 ];
+/// Forgets sockets. It is attached first and detached last: the address of a socket is soon that of another one, of which the
+/// other programs would tell as if it was the same.
+const DESTROYED: &str = "tcp_destroy_sock";
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];
 const SCHEDULER: [&str; 2] = ["sched_switch", "sched_wakeup"];
@@ -113,6 +116,8 @@ pub(super) type Attached = (&'static str, Vec<UProbeLinkId>);
 #[derive(Debug)]
 pub struct Programs {
     pub(super) ebpf: Ebpf,
+    /// The link of [`DESTROYED`]. It stands behind the other ones, since fields are dropped in this order.
+    destroyed: Option<BtfTracePointLink>,
     loaded: Vec<&'static str>,
     /// Those of them that are attached from the beginning to the end.
     wanted: Vec<&'static str>,
@@ -186,6 +191,7 @@ impl Programs {
         let registers = settings.user_registers != 0;
         let mut programs = Self {
             ebpf,
+            destroyed: None,
             loaded,
             wanted,
             system_calls: None,
@@ -201,7 +207,11 @@ impl Programs {
     /// Attaches them; with the sampler of `--explain` if that is `explained`.
     pub fn attach(&mut self, explained: bool) -> Result<(), ProgramsError> {
         for name in self.wanted.clone() {
-            self.attach_one(name)?;
+            let link = self.attach_one(name)?;
+            if name == DESTROYED {
+                let link = self.program(name)?.take_link(link).map_err(|error| ProgramsError::of(name, error))?;
+                self.destroyed = Some(link);
+            }
         }
         self.set_system_calls(true)?;
         if explained {

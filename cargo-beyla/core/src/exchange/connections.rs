@@ -160,6 +160,11 @@ impl Connections {
         let id = change.header.connection;
         let now_ns = change.header.time_ns;
         self.give_up_broken(id, now_ns, state);
+        // The kernel side knows a connection by the address of its socket. If it did not see that the socket was destroyed,
+        // as when it ends itself, it tells of the next socket at that address under the same number.
+        if self.closed.contains(&id) {
+            return;
+        }
         let is_over = if let Some(connection) = self.followed.get_mut(&id) {
             connection.closing(change, stopping_ns, &mut self.readers, state)
         } else if let Some(connection) = self.opened.get_mut(&id) {

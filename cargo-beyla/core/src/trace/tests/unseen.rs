@@ -52,6 +52,18 @@ fn a_response_of_which_bytes_moved_unseen() {
 }
 
 #[test]
+fn what_happens_at_the_same_address_after_a_connection_is_over_is_not_its() {
+    check_unseen(
+        |events| {
+            events.receive(1, GET).send(1, OK).server_closes(1).over(1);
+            events.unseen(Up, 1, 1000).unseen(Down, 1, 1 << 30).server_closes(1).over(1)
+        },
+        &["GET /a 200 complete 0 2"],
+        0,
+    );
+}
+
+#[test]
 fn requests_that_moved_unseen_and_their_responses() {
     check_unseen(
         |events| {
