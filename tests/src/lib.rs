@@ -26,6 +26,7 @@ pub mod client;
 pub mod explanation;
 pub mod fixture;
 pub mod frames;
+pub mod held_up;
 pub mod http2;
 pub mod load;
 pub mod odd;

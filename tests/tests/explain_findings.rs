@@ -1,16 +1,15 @@
 //! What is found wrong, whom it held up, and where it is said.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use beyla_tests::alone::alone;
 use beyla_tests::both::both_ways;
 use beyla_tests::client::get;
+use beyla_tests::held_up::ask_behind_block;
 use beyla_tests::run::{Build, Capture, LATENCY_LAB, Run, Running};
 use beyla_tests::source;
 
 const HANDLERS: &str = "examples/latency_lab/src/handlers.rs";
-/// What `/block?ms=200` takes at least.
-const BLOCKED: Duration = Duration::from_millis(200);
 const WORKERS: &str = "examples/latency_lab/src/handlers/workers.rs";
 
 fn start(capture: Capture, workers: &str, flags: &[&str]) -> Running {
@@ -26,16 +25,11 @@ fn who_holds_up_the_others_is_named() {
         // Both connections are accepted and idle.
         blocking.get("/fast");
         waiting.get("/fast");
-        let begun = Instant::now();
-        blocking.send(get("/block?ms=200"));
-        // The handler has begun by then, and has long to go.
-        std::thread::sleep(Duration::from_millis(50));
-        let sent = Instant::now();
-        waiting.send(get("/fast"));
-        let least = BLOCKED.saturating_sub(begun.elapsed());
-        blocking.response();
+        let wait = ask_behind_block(&mut blocking, || {
+            waiting.send(get("/fast"));
+        });
         waiting.response();
-        let most = sent.elapsed();
+        let truth = wait.over();
         drop((blocking, waiting));
         let report = run.stop();
         report.check_opened();
@@ -44,7 +38,7 @@ fn who_holds_up_the_others_is_named() {
         let [delay] = &fast.opened().delays[..] else { panic!("not one delay: {fast:#?}") };
         assert_eq!(delay.by, "GET /block");
         let waited = Duration::from_nanos(delay.ns);
-        assert!((least..=most).contains(&waited), "waited {least:?} to {most:?}: {fast:#?}");
+        assert!(truth.contains(&waited), "waited {truth:?}: {fast:#?}");
         assert!(fast.phases.queue.is_some_and(|queue| delay.ns <= queue), "{fast:#?}");
 
         let finding = report.the_finding("blocking-call");
@@ -66,20 +60,17 @@ fn who_holds_up_new_connections_is_named() {
         let run = start(capture, "1", &[]);
         let mut blocking = run.connect();
         blocking.get("/fast");
-        let begun = Instant::now();
-        blocking.send(get("/block?ms=200"));
-        std::thread::sleep(Duration::from_millis(50));
-        let sent = Instant::now();
-        let mut waiting: Vec<_> = (0..4).map(|_| run.connect()).collect();
-        for client in &mut waiting {
-            client.send(get("/fast"));
-        }
-        let least = BLOCKED.saturating_sub(begun.elapsed());
-        blocking.response();
+        let mut waiting = Vec::new();
+        let wait = ask_behind_block(&mut blocking, || {
+            waiting.extend((0..4).map(|_| run.connect()));
+            for client in &mut waiting {
+                client.send(get("/fast"));
+            }
+        });
         for client in &mut waiting {
             client.response();
         }
-        let most = sent.elapsed();
+        let truth = wait.over();
         drop((blocking, waiting));
         let report = run.stop();
         report.check_opened();
@@ -90,7 +81,7 @@ fn who_holds_up_new_connections_is_named() {
             let [delay] = &fast.opened().delays[..] else { panic!("not one delay: {fast:#?}") };
             assert_eq!(delay.by, "GET /block");
             let waited = Duration::from_nanos(delay.ns);
-            assert!((least..=most).contains(&waited), "waited {least:?} to {most:?}: {fast:#?}");
+            assert!(truth.contains(&waited), "waited {truth:?}: {fast:#?}");
         }
         // That they waited to be accepted has the same cause, which is told already.
         assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use beyla_tests::alone::alone;
 use beyla_tests::both::both_ways;
 use beyla_tests::client::{get, post};
+use beyla_tests::held_up::ask_behind_block;
 use beyla_tests::report::Request;
 use beyla_tests::run::{Capture, LATENCY_LAB, Run, Running};
 
@@ -72,7 +73,6 @@ fn is_small(mut differences: Vec<f64>, of: &[&Request]) {
 
 #[test]
 fn a_blocked_worker_shows_as_queue_of_the_others() {
-    const BLOCKED: Duration = Duration::from_millis(200);
     let _alone = alone();
     both_ways(|capture| {
         let run = start(capture, "1");
@@ -82,16 +82,11 @@ fn a_blocked_worker_shows_as_queue_of_the_others() {
         waiting.get("/fast");
         let mut truths = Vec::new();
         for _ in 0..ROUNDS {
-            let begun = Instant::now();
-            blocking.send(get("/block?ms=200"));
-            // The handler has begun by then, and has long to go.
-            std::thread::sleep(Duration::from_millis(50));
-            let sent = Instant::now();
-            waiting.send(get("/fast"));
-            let least = BLOCKED.saturating_sub(begun.elapsed());
-            blocking.response();
+            let wait = ask_behind_block(&mut blocking, || {
+                waiting.send(get("/fast"));
+            });
             waiting.response();
-            truths.push((least, sent.elapsed()));
+            truths.push(wait.over());
         }
         drop((blocking, waiting));
 
@@ -99,10 +94,10 @@ fn a_blocked_worker_shows_as_queue_of_the_others() {
         let fast: Vec<&Request> = report.of_path("/fast").skip(2).collect();
         assert_eq!(fast.len(), ROUNDS);
         let mut differences = Vec::new();
-        for (fast, (least, most)) in fast.iter().zip(truths) {
+        for (fast, truth) in fast.iter().zip(truths) {
             let queue = Duration::from_nanos(fast.phases.queue.expect("a queue"));
-            assert!((least..=most).contains(&queue), "waited {least:?} to {most:?}: {fast:#?}");
-            differences.push(most.saturating_sub(queue).as_secs_f64() * 1e3);
+            assert!(truth.contains(&queue), "waited {truth:?}: {fast:#?}");
+            differences.push(truth.end().saturating_sub(queue).as_secs_f64() * 1e3);
         }
         is_small(differences, &fast);
         is_small(fast.iter().map(|request| millis(request.phases.handle)).collect(), &fast);

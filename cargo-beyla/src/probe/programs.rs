@@ -32,8 +32,8 @@ const ALWAYS: [&str; 6] = [
     "inet_sock_set_state",
     "io_uring_create",
 ];
-/// Forgets sockets. It is attached first and detached last: the address of a socket is soon that of another one, of which the
-/// other programs would tell as if it was the same.
+/// Forgets sockets. It is attached first and detached last: the kernel soon reuses the address of a socket, and the other
+/// programs would take the next socket there for the same one.
 const DESTROYED: &str = "tcp_destroy_sock";
 const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 const SOCKET: [&str; 3] = ["sock_recv_length", "sock_send_length", "tcp_sendmsg_locked"];

@@ -62,8 +62,8 @@ impl CallInFlight {
         self.outcome == Some(Outcome::Complete)
     }
 
-    /// Whether the peer failed it. OpenTelemetry's conventions say which statuses mean that to a client. A
-    /// connection that the peer had not accepted when the process gave up is an error too.
+    /// Whether the peer failed it. OpenTelemetry's conventions say which statuses mean that to a client. It is an error too
+    /// if the process gave up while it was still connecting.
     pub(crate) fn is_error(&self) -> bool {
         let by_status = match self.kind {
             CallKind::Grpc => {

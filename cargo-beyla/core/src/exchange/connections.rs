@@ -160,8 +160,8 @@ impl Connections {
         let id = change.header.connection;
         let now_ns = change.header.time_ns;
         self.give_up_broken(id, now_ns, state);
-        // The kernel side knows a connection by the address of its socket. If it did not see that the socket was destroyed,
-        // as when it ends itself, it tells of the next socket at that address under the same number.
+        // The kernel programs find a connection by the address of its socket, which the kernel reuses. If they miss that the
+        // socket was destroyed, they report the next socket there as the same connection.
         if self.closed.contains(&id) {
             return;
         }

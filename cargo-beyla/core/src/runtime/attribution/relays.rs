@@ -18,7 +18,8 @@ const RELAYS_MAX: usize = 16 * 1024;
 /// The drivers that are known at a time.
 const DRIVERS_MAX: usize = 4096;
 
-/// A driver is proven once this number of answers have fitted its relays, and as many more for each answer that has not.
+/// A driver is proven once this number of answers have fitted its relays. Each answer that does not fit adds the same
+/// number to what it needs.
 const PROVEN: u32 = 16;
 
 /// All relays, by their numbers. The address of a relay may be used again before it is known what the relay has done.
@@ -28,7 +29,7 @@ pub(super) struct Relays {
     known: VecDeque<Relay>,
     /// The number of the oldest.
     oldest: u64,
-    /// The numbers of the relays that have not ended, by their addresses.
+    /// The relays that still live: from the address of each to its number.
     living: HashMap<u64, u64>,
     /// Those that wake relays, by their addresses.
     drivers: HashMap<u64, Driver>,
@@ -208,7 +209,7 @@ mod tests {
         assert!(!fit(&[1, 2], &[2, 1]) && !fit(&[3, 1, 2], &[1, 2, 3]));
         // A relay was awake and got no wake, so nobody knows which relay is for which call.
         assert!(!fit(&[1, 2], &[1]) && !fit(&[1], &[]));
-        // Relays that are left over must be younger: they can send more of calls whose answers have not begun.
+        // Relays without an answer must be younger than the others: their calls are not answered yet.
         assert!(fit(&[2, 1], &[2, 1, 3, 4]));
         assert!(!fit(&[2, 3], &[1, 2, 3]) && !fit(&[4], &[2, 4]) && !fit(&[2], &[2, 1]));
     }

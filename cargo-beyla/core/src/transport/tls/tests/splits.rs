@@ -161,12 +161,18 @@ fn padding_and_empty_records_say_nothing() {
     assert_eq!(text(&wire.closed(None).told[0].plain), "ababab");
 }
 
-#[test]
-fn early_data_is_read_if_its_key_is_known() {
+/// A client has sent `early ` before the server has said anything, and its key is known.
+fn with_early_data() -> Wire {
     let mut wire = Wire::new(Role::Server);
     let mut early = Sealer::new(Form::Tls13, 32, 20);
     wire.moves(Direction::Request, &[client_hello_with(b"\0\x2a\0\0"), early.data(b"early ")].concat());
     wire.key(&early.bytes);
+    wire
+}
+
+#[test]
+fn early_data_is_read_if_its_key_is_known() {
+    let mut wire = with_early_data();
     let flights = connection(Form::Tls13, 32, &[(Direction::Request, vec![b"late".to_vec()])]);
     moves(&mut wire, &flights[1..], &[usize::MAX]);
     let heard = wire.closed(None);
@@ -176,14 +182,11 @@ fn early_data_is_read_if_its_key_is_known() {
 
 #[test]
 fn what_was_read_before_the_server_answers_is_not_given_on_again() {
-    let mut wire = Wire::new(Role::Server);
-    let mut early = Sealer::new(Form::Tls13, 32, 20);
-    wire.moves(Direction::Request, &[client_hello_with(b"\0\x2a\0\0"), early.data(b"early")].concat());
-    wire.key(&early.bytes);
+    let mut wire = with_early_data();
     wire.moves(Direction::Response, b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let heard = wire.closed(None);
     assert!(heard.is_tls);
-    assert_eq!(text(&heard.told[0].plain), "early");
+    assert_eq!(text(&heard.told[0].plain), "early ");
     // The key and the early data prove as much.
     let tls = heard.tls.expect("plaintext");
     assert_eq!((tls.version, tls.cipher), (Some(Version::TLS_1_3), Some(CipherSuite(0x1302))));
