@@ -1,7 +1,7 @@
 //! At a terminal, and at the standard streams: keys, modes, readers that are slow or gone, escape codes.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -228,7 +228,10 @@ fn a_reader_that_is_gone_is_an_error_that_is_said() {
     assert!(stderr.contains("60 requests in") && stderr.contains("could not write stdout: Broken pipe"), "{stderr}");
 
     let mut child = nonblocking().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool starts");
-    drop(child.stderr.take());
+    // Not before the server listens: cargo, which writes there as well, fails when it cannot.
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    assert!(stderr.any(|line| line.expect("text").contains("Listening")));
+    drop(stderr);
     let mut stdout = String::new();
     child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("text");
     // The one report is whole; that the other is lost, nobody but the exit code can say.
