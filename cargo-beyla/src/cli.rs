@@ -16,6 +16,7 @@ use self::options::{ExportOptions, ReportOptions, RunControl, TargetArguments, p
 use self::runner::{RunnerArguments, StartArguments};
 use self::test::{TestArguments, VerdictOptions};
 use crate::config::capture::Capture;
+use crate::config::explain::Explain;
 use crate::console::color;
 use crate::console::stream::Stream;
 
@@ -95,8 +96,16 @@ pub struct RunArguments {
     pub export: ExportOptions,
     /// Open the handler: was a slow request computing, waiting for a CPU, blocking, waiting for the runtime
     /// or for something else, and where
-    #[arg(long, help_heading = "Report options")]
-    pub explain: bool,
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "always",
+        help_heading = "Report options"
+    )]
+    pub explain: Option<Explain>,
     /// Do not read TLS: take no keys from the server, and tell of HTTPS what can be seen from outside
     #[arg(long, help_heading = "Report options")]
     pub no_tls: bool,
@@ -137,8 +146,16 @@ pub struct AttachArguments {
     #[command(flatten)]
     pub export: ExportOptions,
     /// Open the handler, as `run --explain` does
-    #[arg(long, help_heading = "Report options")]
-    pub explain: bool,
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "always",
+        help_heading = "Report options"
+    )]
+    pub explain: Option<Explain>,
     /// Do not read TLS: take no keys from the server, and tell of HTTPS what can be seen from outside
     #[arg(long, help_heading = "Report options")]
     pub no_tls: bool,

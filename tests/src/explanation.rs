@@ -8,6 +8,7 @@ use crate::run::Build;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are the contract's")]
 pub struct Handle {
+    pub tier: u8,
     pub unit: Unit,
     #[serde(flatten)]
     pub parts: Parts,
@@ -97,6 +98,8 @@ pub struct Explain {
     pub unseen: Option<String>,
     #[serde(default)]
     pub requests_not_opened: u64,
+    #[serde(default)]
+    pub requests_of_tier_1: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

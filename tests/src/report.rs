@@ -416,14 +416,14 @@ impl Report {
     pub fn check_opened(&self) {
         self.check();
         self.check_units(Unit::Task);
-        assert_eq!(self.explain, Some(Explain { unseen: None, requests_not_opened: 0 }));
+        assert_eq!(self.explain, Some(Explain { unseen: None, requests_not_opened: 0, requests_of_tier_1: 0 }));
     }
 
     /// The same of a server of which only threads can be seen: the report says why.
     pub fn check_opened_as_threads(&self) {
         self.check();
         self.check_units(Unit::Thread);
-        let Explain { unseen, requests_not_opened } = self.explain.clone().expect("a run with --explain");
+        let Explain { unseen, requests_not_opened, .. } = self.explain.clone().expect("a run with --explain");
         assert!(unseen.is_some_and(|unseen| unseen.split_whitespace().count() > 3), "no sentence says why");
         assert_eq!(requests_not_opened, 0);
     }

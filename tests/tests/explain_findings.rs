@@ -8,6 +8,7 @@ use beyla_tests::client::get;
 use beyla_tests::held_up::ask_behind_block;
 use beyla_tests::run::{Build, Capture, LATENCY_LAB, Run, Running};
 use beyla_tests::source;
+use beyla_tests::system::Taken;
 
 const HANDLERS: &str = "examples/latency_lab/src/handlers.rs";
 const WORKERS: &str = "examples/latency_lab/src/handlers/workers.rs";
@@ -134,27 +135,31 @@ fn who_waits_for_a_lock_is_found_with_the_line() {
     let _alone = alone();
     let run = start(Capture::Auto, "2", &[]);
     let (mut one, mut other, mut holding) = (run.connect(), run.connect(), run.connect());
-    let mut contended = 0;
+    let (mut surely, mut perhaps) = (0, 0);
     for _ in 0..5 {
         // Both come while a worker is held up, so that they are found at the same moment and shared out
         // between the two.
+        let taken = Taken::from(run.server_pid);
         holding.send(get("/spin?ms=5"));
         one.send(get(&format!("/lock?ms={MS}")));
         other.send(get(&format!("/lock?ms={MS}")));
         let handlers = [one.response().handler_us(), other.response().handler_us()];
         holding.response();
-        // By its own clock, the second waited for the first.
-        contended += handlers.iter().filter(|us| **us > 1500 * MS).count() as u64;
+        // By its own clock, the second waited for the first, unless the machine held it up.
+        let taken = taken.so_far().as_micros() as u64;
+        perhaps += handlers.iter().filter(|us| **us > 1500 * MS).count() as u64;
+        surely += handlers.iter().filter(|us| **us > 1500 * MS + taken).count() as u64;
     }
     drop((one, other, holding));
     let report = run.stop();
     report.check_opened();
-    assert!(contended > 0, "no two requests met at the lock");
+    assert!(surely > 0, "no two requests met at the lock");
 
     let line = source::line(WORKERS, "lock", ".lock()");
     let finding = report.the_finding("lock-contention");
     assert_eq!(finding.route.as_deref(), Some("GET /lock"));
-    assert_eq!((finding.count, finding.of), (contended, 10));
+    assert!((surely..=perhaps).contains(&finding.count), "{surely} to {perhaps}: {finding:#?}");
+    assert_eq!(finding.of, 10);
     let place = finding.place.as_ref().expect("a place");
     assert_eq!(place.cause, "lock");
     assert!(
@@ -164,7 +169,7 @@ fn who_waits_for_a_lock_is_found_with_the_line() {
     let waiting = report.of_path("/lock").filter(|request| {
         request.opened().places.iter().any(|place| place.cause == "lock" && place.ns > MS * 1_000_000 / 2)
     });
-    assert_eq!(waiting.count() as u64, contended);
+    assert!((surely..=perhaps).contains(&(waiting.count() as u64)), "{surely} to {perhaps}: {report:#?}");
 
     // And the first sleeps with the lock in its hands, which is another matter.
     let line = source::line(WORKERS, "lock", "thread::sleep(");

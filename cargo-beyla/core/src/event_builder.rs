@@ -26,10 +26,14 @@ pub(crate) struct EventBuilder {
     thread: u32,
     /// Whether the run is one with `--explain`.
     pub(crate) explained: bool,
+    /// Whether it is one with `--explain=auto`.
+    sees_polls: bool,
     /// How long the next connection waits to be accepted, if not 10 ns.
     accept_ns: Option<u64>,
     /// When what is received next arrived, if not just before.
     arrived_ns: Option<u64>,
+    /// When the next call begins, if not 10 ns after the last record.
+    begun_ns: Option<u64>,
     /// Whether the next connection was open before.
     joins: bool,
     /// The id of the task that does what follows.
@@ -196,6 +200,12 @@ impl EventBuilder {
         self.transfer(self.direction(connection, Io::Send), connection, data.as_ref(), usize::MAX)
     }
 
+    /// Bytes are sent by a call that began at `begun_ns`.
+    pub(crate) fn send_begun_at(&mut self, connection: u64, data: impl AsRef<[u8]>, begun_ns: u64) -> &mut Self {
+        self.begun_ns = Some(begun_ns);
+        self.send(connection, data)
+    }
+
     fn direction(&self, connection: u64, io: Io) -> Direction {
         Direction::of(self.connections.get(&connection).map_or(Role::Server, |ends| ends.role), io)
     }
@@ -227,7 +237,7 @@ impl EventBuilder {
 
     fn operation(&mut self, direction: Direction, connection: u64, data: &[u8], captured: Captured<'_>) -> &mut Self {
         let ends = self.connections.get_mut(&connection).expect("an open connection");
-        let begun = self.now + 10;
+        let begun = self.begun_ns.take().unwrap_or(self.now + 10);
         self.now += 20;
         let io = if Direction::of(ends.role, Io::Receive) == direction { Io::Receive } else { Io::Send };
         let is_client = ends.role == Role::Client;

@@ -9,11 +9,11 @@ mod requests;
 
 use std::time::Duration;
 
-use cargo_beyla_events::{Spawned, tcp_state};
+use cargo_beyla_events::{SPAWNED_BLOCKING, Spawned, tcp_state};
 use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::findings;
-use crate::analysis::suite::Within;
+use crate::analysis::suite::{Suite, Within};
 use crate::event::{Event, Key, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
 use crate::exchange::connections::{CONNECTIONS_MAX, Connections};
 use crate::exchange::route::RouteTable;
@@ -24,7 +24,7 @@ use crate::model::connection::Listener;
 use crate::model::summary::{Summary, Totals};
 use crate::model::system_call::Architecture;
 use crate::model::test::{EndedTest, TestId};
-use crate::runtime::tracker::RuntimeTracker;
+use crate::runtime::tracker::{RuntimeTracker, TaskId};
 use crate::transport::segment::Io;
 use requests::EndedRequests;
 
@@ -88,6 +88,8 @@ pub struct Trace {
     lost: Lost,
     block_threshold: Duration,
     architecture: Architecture,
+    /// Whether probes tell of each poll of a task all the time.
+    is_probed: bool,
     /// In a run that traces several processes: the process of each connection that is about to be opened.
     owners: HashMap<u64, u32>,
     /// Connections of programs that are not followed.
@@ -121,6 +123,7 @@ impl Trace {
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
             architecture: settings.architecture,
+            is_probed: false,
             owners: HashMap::new(),
             foreign: HashSet::new(),
         }
@@ -189,22 +192,24 @@ impl Trace {
                     connection.send_blocked(sending, &mut self.state);
                 }
             }
-            Event::Explained(unseen) => {
-                let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture));
-                self.state.runtime.get_or_insert_with(new).unseen(unseen);
-            }
+            Event::Explained(unseen) => self.explained(unseen, true),
+            Event::AutoExplained(unseen) => self.explained(unseen, false),
             Event::SpawnsUnseen(reason) => (*reason).clone_into(&mut self.spawns_unseen),
             Event::Task(change) => {
-                if self.state.client_connections > 0 {
+                if self.state.client_connections > 0 && self.is_probed {
                     self.state.task(change);
                 }
                 self.explain(event);
             }
             Event::Spawned(spawned) => self.spawned(spawned),
             Event::Key(key) => self.key(key),
-            Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
-                self.explain(event);
-            }
+            Event::TaskType(_)
+            | Event::OffCpu(_)
+            | Event::Sample(_)
+            | Event::UnwoundStack(_)
+            | Event::StackFrames(_)
+            | Event::WindowOpened(_)
+            | Event::WindowClosed(_) => self.explain(event),
             Event::Owner(owner) => {
                 if let Some(suite) = &mut self.ended.suite {
                     suite.owns(owner);
@@ -226,16 +231,28 @@ impl Trace {
         }
     }
 
+    /// The run opens what requests waited for; `unseen` is what cannot be seen. Probes tell of each poll if it `is_probed`.
+    fn explained(&mut self, unseen: &str, is_probed: bool) {
+        let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture, is_probed));
+        self.state.runtime.get_or_insert_with(new).unseen(unseen);
+        self.is_probed = is_probed;
+    }
+
     /// Takes an event that only `--explain` is for.
     fn explain(&mut self, event: &Event<'_>) {
+        let suite = &self.ended.suite;
+        let task = |process: u32, id: u64| TaskId::new(numbered(suite.as_ref(), process), id);
         let Some(runtime) = &mut self.state.runtime else {
             return;
         };
         match event {
-            Event::Task(change) => runtime.task(change),
+            Event::Task(change) => runtime.task(change, task(change.process, change.id)),
             Event::TaskType(TaskType { vtable, name }) => runtime.task_type(*vtable, name),
-            Event::OffCpu(off) => runtime.off_cpu(off),
-            Event::UnwoundStack(stack) => runtime.stack(stack),
+            Event::OffCpu(off) => runtime.off_cpu(off, task(off.process, off.task)),
+            Event::Sample(sample) => runtime.sample(sample, task(sample.process, sample.task)),
+            Event::WindowOpened(_) => runtime.window_opened(),
+            Event::WindowClosed(Moment { time_ns }) => runtime.window_closed(*time_ns),
+            Event::UnwoundStack(stack) => runtime.stack(stack, task(stack.process, stack.task)),
             Event::StackFrames(StackFrames { stack, frames }) => runtime.frames(*stack, frames),
             _ => {}
         }
@@ -397,9 +414,13 @@ impl Trace {
     }
 
     fn spawned(&mut self, spawned: &Spawned) {
-        let owner = self.ended.suite.as_ref().and_then(|suite| suite.owner(spawned.process));
-        let process = owner.map_or(0, |owner| owner.pid);
-        self.state.attribution.spawned(process, spawned.parent, spawned.child, spawned.header.time_ns);
+        let Spawned { header, parent, child, thread, .. } = *spawned;
+        let process = numbered(self.ended.suite.as_ref(), spawned.process);
+        self.state.attribution.spawned(process, parent, child, header.time_ns);
+        if let (Some(runtime), Some(child)) = (&mut self.state.runtime, TaskId::new(process, child)) {
+            let is_blocking = header.flags & SPAWNED_BLOCKING != 0;
+            runtime.spawned_with_id(TaskId::new(process, parent), child, is_blocking, thread, header.time_ns);
+        }
     }
 
     fn key(&mut self, key: &Key) {
@@ -419,6 +440,12 @@ impl Trace {
             self.connections.moved(io, operation, &mut self.state);
         }
     }
+}
+
+/// How records of connections number a process that others name by its number in records of the kernel; 0 where a single
+/// process is traced.
+fn numbered(suite: Option<&Suite>, process: u32) -> u32 {
+    suite.and_then(|suite| suite.owner(process)).map_or(0, |owner| owner.pid)
 }
 
 #[cfg(test)]

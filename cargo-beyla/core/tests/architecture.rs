@@ -27,8 +27,8 @@ const CORE: Drawing = &[
 const KERNEL_SIDE: Drawing = &[
     ("kernel", &[]),
     ("process", &["kernel"]),
-    ("runtime", &["kernel", "process"]),
     ("capture", &["kernel"]),
+    ("runtime", &["kernel", "process", "capture"]),
     ("connections", &["kernel", "process", "runtime", "capture"]),
     ("frames", &["kernel", "capture", "connections"]),
     ("calls", &["kernel", "process", "runtime", "capture", "connections", "frames"]),

@@ -67,12 +67,13 @@ fn exporting(report: &ReportOptions, export: &ExportOptions) -> Flags {
 }
 
 fn reporting(report: &ReportOptions) -> Flags {
-    let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
+    let ReportOptions { slowest, json: _, routes, max_requests, block_threshold, overhead_budget } = report;
     Flags {
         slowest: *slowest,
         routes: routes.clone(),
         max_requests: *max_requests,
         block_threshold: *block_threshold,
+        overhead_budget: *overhead_budget,
         ..Flags::default()
     }
 }

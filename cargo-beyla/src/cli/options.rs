@@ -9,6 +9,7 @@ use cargo_beyla_core::model::duration;
 use clap::Args;
 
 use crate::config::export::Protocol;
+use crate::config::percent::Percent;
 use crate::config::secret::Secret;
 
 /// What to build, in cargo's own words.
@@ -112,6 +113,9 @@ pub struct ReportOptions {
     /// With --explain: name what holds a thread up for so long [default: 10ms]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
     pub block_threshold: Option<Duration>,
+    /// With --explain=auto: how much of the server's CPU time the probes on its functions may cost, in percent [default: 3]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent, allow_negative_numbers = true)]
+    pub overhead_budget: Option<Percent>,
 }
 
 /// Where to send what was seen.
@@ -151,6 +155,11 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A time in which something is to happen.
 pub(super) fn parse_positive_duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
+}
+
+/// A part, in percent.
+fn parse_percent(text: &str) -> Result<Percent, String> {
+    text.parse().map_err(|()| "it must be a percentage from 0 to 100".into())
 }
 
 /// A number of things.

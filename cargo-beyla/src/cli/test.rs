@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::options::{BuildOptions, ExportOptions, ReportOptions, parse_positive, parse_positive_duration};
 use crate::config::capture::Capture;
+use crate::config::explain::Explain;
 
 /// `cargo beyla test`
 #[derive(Debug, Args)]
@@ -33,8 +34,16 @@ pub struct TestArguments {
     pub report: ReportOptions,
     /// Open the handlers: were slow requests computing, waiting for a CPU, blocking, waiting for the runtime or for
     /// something else, and where
-    #[arg(long, help_heading = "Report options")]
-    pub explain: bool,
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "always",
+        help_heading = "Report options"
+    )]
+    pub explain: Option<Explain>,
     /// Do not read TLS: take no keys from the server, and tell of HTTPS what can be seen from outside
     #[arg(long, help_heading = "Report options")]
     pub no_tls: bool,

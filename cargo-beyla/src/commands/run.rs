@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let Built { executable, mut start } =
         build::build(&selection, &arguments.target, &arguments.server_arguments, as_user)?;
     let waiting = |what: &str| status.say("Waiting", format_args!("for cargo: {what}"));
-    if settings.explain.value {
+    if settings.explain.value.is_wanted() {
         // Probes go into the executable, so cargo must not build it once more in the meantime.
         start.wait(waiting)?;
     }

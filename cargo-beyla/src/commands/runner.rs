@@ -90,7 +90,8 @@ impl Prepared {
         };
         let loading = options.load(helper, Subject::Children)?;
         let within = Invocation::within(&planned.executable, &planned.spawns);
-        let sources = if settings.explain.value { Sources::around(&planned.executable) } else { Sources::default() };
+        let sources =
+            if settings.explain.value.is_wanted() { Sources::around(&planned.executable) } else { Sources::default() };
         let traced = Traced::Tests { workspace: sources.root.clone(), within };
         let binaries = std::slice::from_ref(&planned);
         let begun =

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::explain::Explain;
 use super::export::Protocol;
+use super::percent::Percent;
 use super::secret::Secret;
 
 /// The flags of a subcommand; what it does not have, and what was not typed, is as in the default.
@@ -23,7 +25,9 @@ pub struct Flags {
     /// `--block-threshold`
     pub block_threshold: Option<Duration>,
     /// `--explain`
-    pub explain: bool,
+    pub explain: Option<Explain>,
+    /// `--overhead-budget`
+    pub overhead_budget: Option<Percent>,
     /// `--no-tls`
     pub no_tls: bool,
     /// `--exec`

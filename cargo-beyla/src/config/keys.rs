@@ -21,6 +21,7 @@ keys! {
     // Ours.
     SLOWEST = "cargo_beyla.slowest";
     EXPLAIN = "cargo_beyla.explain";
+    OVERHEAD_BUDGET = "cargo_beyla.overhead_budget";
     TLS = "cargo_beyla.tls";
     BLOCK_THRESHOLD = "cargo_beyla.block_threshold";
     MAX_REQUESTS = "cargo_beyla.max_requests";

@@ -8,6 +8,7 @@ use regex::Regex;
 use super::attributes::{AttributeFilter, AttributeSelection, filters, selections};
 use super::budgets::budgets;
 use super::environment::Environment;
+use super::explain::Explain;
 use super::export::{MetricsExport, PrometheusExport, TracesExport};
 use super::flags::{ExportFlags, Flags};
 use super::grafana::GrafanaCloud;
@@ -15,11 +16,14 @@ use super::keys::{self, Key};
 use super::layers::{Layers, Manifests};
 use super::node::{Node, Wrong};
 use super::open_telemetry::OpenTelemetry;
+use super::percent::Percent;
 use super::resolve::Resolver;
 use super::routes::Routes;
 use super::source::Setting;
 use super::test_groups::{TestGroup, test_groups};
-use super::values::{LOG_LEVELS, Ports, TracePrinter, boolean, choice, count, duration, interval, ports, regex, text};
+use super::values::{
+    LOG_LEVELS, Ports, TracePrinter, boolean, choice, count, duration, interval, percent, ports, regex, text,
+};
 use crate::console::status::LogLevel;
 use crate::error::Error;
 use cargo_beyla_core::analysis::budget::definition::Budget;
@@ -30,6 +34,10 @@ use cargo_beyla_core::trace::{BLOCK_THRESHOLD, TraceSettings};
 pub const SLOWEST: usize = 10;
 /// The usual `--max-requests`.
 pub const MAX_REQUESTS: usize = 100_000;
+/// The usual `--explain`.
+const EXPLAIN: Explain = Explain::Never;
+/// The usual `--overhead-budget`.
+const OVERHEAD_BUDGET: Percent = Percent::new(3);
 /// The usual `--listen-timeout`.
 pub const LISTEN_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -40,8 +48,10 @@ pub struct Settings {
     pub slowest: Setting<usize>,
     /// How many requests are kept one by one.
     pub max_requests: Setting<usize>,
-    /// Whether the handler is opened.
-    pub explain: Setting<bool>,
+    /// How much of the handler is opened.
+    pub explain: Setting<Explain>,
+    /// How much of the server's CPU time probes on its functions may cost with [`Explain::Auto`].
+    pub overhead_budget: Setting<Percent>,
     /// Whether TLS is read, by keys that are taken from the server.
     pub tls: Setting<bool>,
     /// What holds a thread up for this time is named.
@@ -157,7 +167,15 @@ impl Settings {
                 count,
                 MAX_REQUESTS,
             )?,
-            explain: setting(layers, "--explain", flags.explain.then_some(true), &keys::EXPLAIN, boolean, false)?,
+            explain: setting(layers, "--explain", flags.explain, &keys::EXPLAIN, Explain::parse, EXPLAIN)?,
+            overhead_budget: setting(
+                layers,
+                "--overhead-budget",
+                flags.overhead_budget,
+                &keys::OVERHEAD_BUDGET,
+                percent,
+                OVERHEAD_BUDGET,
+            )?,
             tls: setting(layers, "--no-tls", flags.no_tls.then_some(false), &keys::TLS, boolean, true)?,
             block_threshold: setting(
                 layers,

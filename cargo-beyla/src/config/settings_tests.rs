@@ -98,7 +98,7 @@ fn our_own_keys_from_everywhere() {
     let of_package = Given { package: &package, ..Given::default() }.settings().unwrap();
     for settings in [settings, of_package] {
         assert_eq!((settings.slowest.value, settings.max_requests.value), (3, 50));
-        assert!(settings.explain.value && !settings.tls.value);
+        assert!(settings.explain.value == Explain::Always && !settings.tls.value);
         assert_eq!(settings.block_threshold.value, Duration::from_millis(5));
         assert_eq!(settings.listen_timeout.value, Duration::from_secs(5));
         assert_eq!(settings.duration.unwrap().value, Duration::from_secs(90));
@@ -112,7 +112,8 @@ fn the_defaults() {
     let settings = Given::default().settings().unwrap();
     assert_eq!((settings.slowest.value, settings.max_requests.value), (10, 100_000));
     assert_eq!(settings.listen_timeout.value, Duration::from_mins(1));
-    assert!(settings.track_request_headers.value && !settings.explain.value && settings.tls.value);
+    assert!(settings.track_request_headers.value && settings.tls.value);
+    assert_eq!(settings.explain.value, Explain::Never);
     assert!(settings.traces.is_none() && settings.metrics.is_none() && settings.prometheus.is_none());
     assert!(settings.warnings.is_empty());
 }

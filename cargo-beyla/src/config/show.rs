@@ -1,6 +1,7 @@
 //! What `--show-config` prints: each setting, and where it comes from.
 
 use super::export::{OtlpEndpoint, TlsFiles};
+use super::percent::Percent;
 use super::routes::{IgnoreMode, Unmatched};
 use super::secret::{masked_command, masked_url};
 use super::settings::Settings;
@@ -25,7 +26,8 @@ pub fn show(settings: &Settings) -> String {
 fn report(settings: &Settings, lines: &mut Lines) {
     lines.set("slowest", &settings.slowest, usize::to_string);
     lines.set("max_requests", &settings.max_requests, usize::to_string);
-    lines.set("explain", &settings.explain, bool::to_string);
+    lines.set("explain", &settings.explain, |explain| explain.word().to_owned());
+    lines.set("overhead_budget", &settings.overhead_budget, Percent::to_string);
     lines.set("tls", &settings.tls, bool::to_string);
     lines.set("block_threshold", &settings.block_threshold, |time| format!("{time:?}"));
     lines.set("listen_timeout", &settings.listen_timeout, |time| format!("{time:?}"));

@@ -8,6 +8,7 @@ use cargo_beyla_core::model::duration::parse_duration;
 use regex::Regex;
 
 use super::node::{Node, Value, Wrong};
+use super::percent::Percent;
 use crate::console::status::LogLevel;
 
 /// A scalar as it stands; `kind` says what is expected.
@@ -28,6 +29,12 @@ pub(super) fn text(node: &Node) -> Result<String, Wrong> {
 pub(super) fn count(node: &Node) -> Result<usize, Wrong> {
     const KIND: &str = "a whole number";
     scalar(node, KIND)?.trim().replace('_', "").parse().map_err(|_| node.expected(KIND))
+}
+
+/// A part, in percent.
+pub(super) fn percent(node: &Node) -> Result<Percent, Wrong> {
+    const KIND: &str = "a percentage from 0 to 100";
+    scalar(node, KIND)?.trim().parse().map_err(|()| node.expected(KIND))
 }
 
 /// `true` or `false`, as Beyla reads it: in a variable what Go takes for one, in a file also the words of YAML 1.1.

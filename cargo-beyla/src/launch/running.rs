@@ -67,7 +67,7 @@ impl Running {
         Ok(Self { pid: Pid::from_raw(number), executable, end })
     }
 
-    /// The one process that is as wanted.
+    /// The one process that is as wanted, or that has started all others that are.
     pub fn find(wanted: Wanted<'_>) -> Result<Self, Error> {
         let missing = |message: String| Err(Error::Attach { message, hint: PICK.into() });
         let inodes = wanted.ports.map(|ports| listeners_on(|port| ports.contains(port))).transpose();
@@ -94,6 +94,11 @@ impl Running {
         // What a process executes is asked first: to look through its files takes longer.
         let mut found: Vec<&Process> = processes.iter().filter(executes).filter(listens).collect();
         found.sort_unstable_by_key(|process| process.pid());
+        if found.len() > 1 {
+            // What a server has forked is traced with it: its workers, and what has not executed its own program yet.
+            let forked: Vec<u32> = found.iter().flat_map(|process| descendants(process.pid() as u32)).collect();
+            found.retain(|process| !forked.contains(&(process.pid() as u32)));
+        }
         match (&found[..], wanted) {
             ([process], _) => Self::with_pid(process.pid() as u32),
             ([], Wanted { ports: Some(ports), executable: None }) => Err(Error::Attach {

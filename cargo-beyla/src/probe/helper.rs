@@ -7,6 +7,7 @@
 mod async_runtime;
 mod own_process;
 mod ownership;
+mod windows;
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
@@ -17,9 +18,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aya::maps::RingBuf;
-use cargo_beyla_core::event::{Event, Listen, Lost};
+use cargo_beyla_core::event::{Event, Listen, Lost, Moment};
 use cargo_beyla_core::model::connection::Endpoint;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use nix::unistd::{Pid, setpgid};
 
 use super::channel::{failed, send_ready};
@@ -30,12 +33,15 @@ use super::programs::{Programs, ProgramsError};
 use super::request::{self, ProbeArguments, Request};
 use super::requirements::facts::Facts;
 use crate::config::capture::Capture;
+use crate::config::explain::Explain;
+use crate::config::percent::Percent;
 use crate::error::UNSUPPORTED;
 use crate::launch::descriptors;
 use crate::launch::listening::{Listening, TcpListener};
 use crate::launch::user::invoking_uid;
 use async_runtime::{AsyncRuntime, SpawnProbes};
 use ownership::{check_owner, open_process};
+use windows::{Change, Windows};
 
 /// Between the latest socket that began to listen and the end of capture by system calls, where TCP
 /// does not need it: a server that also listens on a Unix socket does so by then.
@@ -44,6 +50,8 @@ const LISTENING_SETTLES: Duration = Duration::from_millis(40);
 const BEGINNING_SETTLES: Duration = Duration::from_secs(2);
 /// How often the helper looks at the clock while there is nothing to wait for.
 const TICK: Duration = Duration::from_millis(20);
+/// The same while it decides when probes are in place.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Once there is nothing left to decide.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -108,18 +116,20 @@ fn try_all(output: &File) -> Result<(), HelperError> {
         members: Vec::new(),
         capture,
         explain,
+        long_poll_ns: 0,
+        overhead_budget: Percent::new(0),
         tls: true,
     };
     let load = |arguments: &ProbeArguments| -> Result<Programs, HelperError> {
         let mut programs = Programs::load(arguments, false, own_process::pid_namespace()?)?;
-        programs.attach(arguments.explain.is_some())?;
+        programs.attach(arguments.explain.is_wanted())?;
         Ok(programs)
     };
     // Both ways of capture have programs of their own, and so does `--explain`.
-    let mut programs = load(&run(Capture::Auto, Some(0), true))?;
+    let mut programs = load(&run(Capture::Auto, Explain::Auto, true))?;
     programs.load_key_programs()?;
     programs.load_task_programs()?;
-    drop(load(&run(Capture::Syscalls, None, false))?);
+    drop(load(&run(Capture::Syscalls, Explain::Never, false))?);
     hand_over(output, &programs, &[])
 }
 
@@ -150,7 +160,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     // The parent builds meanwhile what is to be traced, or looks into it.
     let Some(mut executables) = request::receive::<Executables>(&mut requests)? else { return Ok(()) };
     let key_probes = std::mem::take(&mut executables.key_probes);
-    let explained = arguments.explain.is_some();
+    let explained = arguments.explain.is_wanted();
     let runtime = AsyncRuntime::open(executables);
     runtime.tell_variables(&mut programs)?;
     programs.attach(explained)?;
@@ -158,7 +168,11 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     if explained && !programs.tells_registers() {
         unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
     }
-    if explained && let Err(error) = runtime.attach_probes(&mut programs) {
+    let mut windows = None;
+    if arguments.explain == Explain::Auto {
+        let process = (!arguments.children).then_some(pid);
+        windows = Some(Windows::open(&runtime, arguments.overhead_budget, process, &mut programs));
+    } else if explained && let Err(error) = runtime.attach_probes(&mut programs) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
     let unread = attach_key_probes(&mut programs, &key_probes);
@@ -179,6 +193,9 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
     tell_failures(output, &unread)?;
+    if windows.as_ref().is_some_and(Windows::is_open) {
+        output.write_all(&told(Change::Opened))?;
+    }
     let mut spawns = (!explained).then(|| SpawnProbes::new(&runtime));
     if let Some(spawns) = &spawns
         && !arguments.children
@@ -195,7 +212,11 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let mut settles = if arguments.attach { LISTENING_SETTLES } else { BEGINNING_SETTLES };
     let mut counted = Instant::now();
     loop {
-        let most = if listening_since.is_some() { TICK } else { COUNT_EVERY };
+        let most = match windows {
+            _ if listening_since.is_some() => TICK,
+            Some(_) => LOOK_EVERY,
+            None => COUNT_EVERY,
+        };
         let Awaited { asked, process_ended } = wait(&requests, &process, &milestones, most)?;
         let mut told_to_end = false;
         if asked {
@@ -209,6 +230,9 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
         let Milestones { executed, listening, listening_unix, connects, spawned } = Milestones::take(&mut milestones);
         if let Some(spawns) = &mut spawns {
             spawns.follow(connects, spawned, &mut programs);
+        }
+        if let Some(change) = windows.as_mut().and_then(|windows| windows.look(&mut programs)) {
+            output.write_all(&told(change))?;
         }
         known |= executed;
         if executed && !process_ended {
@@ -300,6 +324,17 @@ fn attach_key_probes_of(programs: &mut Programs, found: &KeyProbes) -> Result<()
 /// Writes the records of what failed and ends nothing.
 fn tell_failures(output: &mut File, messages: &[String]) -> io::Result<()> {
     messages.iter().try_for_each(|message| output.write_all(&failed(message)))
+}
+
+/// The record of what happens to a window.
+fn told(change: Change) -> Vec<u8> {
+    let time = nix::time::clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| time.num_nanoseconds());
+    let now = Moment { time_ns: u64::try_from(time).unwrap_or(0) };
+    match change {
+        Change::Opened => Event::WindowOpened(now),
+        Change::Closed => Event::WindowClosed(now),
+    }
+    .to_record()
 }
 
 /// What the helper must know of the process's life.

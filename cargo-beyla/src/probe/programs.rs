@@ -9,13 +9,14 @@ use aya::programs::uprobe::UProbeLinkId;
 use aya::programs::{BtfTracePoint, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
-use cargo_beyla_events::{NO_TASK_VARIABLE, Settings, TASK_VARIABLES_MAX, UNCERTAIN_WORDS_MAX, Uncertain};
+use cargo_beyla_events::{NO_TASK_VARIABLE, Settings, TASK_VARIABLES_MAX, UNCERTAIN_WORDS_MAX, Uncertain, explain};
 use zerocopy::IntoBytes;
 
 use super::executable::TaskIdPlace;
 use super::kernel_layout::{KernelLayout, LayoutError};
 use super::request::ProbeArguments;
 use crate::config::capture::Capture;
+use crate::config::explain::Explain;
 use crate::launch::user::{invoking_uid, permitted_capabilities};
 
 #[cfg(target_arch = "x86_64")]
@@ -165,9 +166,13 @@ impl Programs {
             capabilities: permitted_capabilities(),
             attached: arguments.attach.into(),
             adopts: adopts.into(),
-            explain: arguments.explain.is_some().into(),
+            explain: match arguments.explain {
+                Explain::Never => explain::NEVER,
+                Explain::Always => explain::ALWAYS,
+                Explain::Auto => explain::AUTO,
+            },
             tls: arguments.tls.into(),
-            long_poll_ns: arguments.explain.unwrap_or(0),
+            long_poll_ns: arguments.long_poll_ns,
             socket_tracepoints: socket.into(),
             arrivals_by_tcp_probe: (!socket).into(),
             ..layout
@@ -183,7 +188,7 @@ impl Programs {
             wanted.push(DATA_READY);
         }
         wanted.extend::<&[&str]>(if socket { &SOCKET } else { &[TCP_PROBE] });
-        if arguments.explain.is_some() {
+        if arguments.explain.is_wanted() {
             wanted.extend(SCHEDULER);
         }
         // What takes the verifier longest is begun first.
@@ -312,6 +317,13 @@ impl Programs {
         let counts = PerCpuArray::<_, u64>::try_from(self.ebpf.map("LOST")?).ok()?;
         let sum = |index| Some(counts.get(&index, 0).ok()?.iter().sum());
         Some([sum(0)?, sum(1)?, sum(2)?, sum(3)?])
+    }
+
+    /// How often probes on functions of the process have trapped so far, and how often the parent lagged behind then.
+    pub fn traps(&self) -> Option<[u64; 2]> {
+        let counts = PerCpuArray::<_, u64>::try_from(self.ebpf.map("TRAPS")?).ok()?;
+        let sum = |index| Some(counts.get(&index, 0).ok()?.iter().sum());
+        Some([sum(0)?, sum(1)?])
     }
 
     /// How often the kernel skipped a program because it was already running on that CPU, so far.

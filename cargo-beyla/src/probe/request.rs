@@ -6,6 +6,8 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::config::capture::Capture;
+use crate::config::explain::Explain;
+use crate::config::percent::Percent;
 
 /// The most bytes of a line.
 const LENGTH_MAX: u64 = 4 * 1024 * 1024;
@@ -32,8 +34,12 @@ pub struct ProbeArguments {
     pub members: Vec<u32>,
     /// How bytes are captured.
     pub capture: Capture,
-    /// Record what `--explain` needs; polls shorter than this many nanoseconds are not sampled.
-    pub explain: Option<u64>,
+    /// How much is recorded of the async runtime.
+    pub explain: Explain,
+    /// Polls shorter than this many nanoseconds are not sampled.
+    pub long_poll_ns: u64,
+    /// With [`Explain::Auto`]: how much of the process's CPU time probes on its functions may cost.
+    pub overhead_budget: Percent,
     /// Follow the records of TLS.
     pub tls: bool,
 }
@@ -79,7 +85,9 @@ mod tests {
             attach: false,
             members: vec![8],
             capture: Capture::Auto,
-            explain: Some(10),
+            explain: Explain::Auto,
+            long_poll_ns: 10,
+            overhead_budget: Percent::new(3),
             tls: true,
         });
         let mut line = Vec::new();

@@ -30,20 +30,18 @@ impl Programs {
         Ok(())
     }
 
-    /// Puts probes on functions in executables, for all that execute them, if that is not done.
+    /// Puts probes on functions in executables, for all that execute them, as far as that is not done.
     pub(super) fn attach_task_probes(
         &mut self,
         executables: &[Executable],
         probes: &[TaskProbe],
     ) -> Result<(), ProgramsError> {
-        if !self.task_probes.is_empty() {
-            return Ok(());
-        }
+        let attached_before: Vec<&str> = self.task_probes.iter().map(|(name, _)| *name).collect();
         let paths: Vec<PathBuf> = executables.iter().map(Executable::path).collect();
         // Attached one after the other they take some tens of milliseconds each.
         let attached: Vec<Result<_, ProgramsError>> = std::thread::scope(|threads| {
             let mut attaching = Vec::new();
-            for (name, program) in self.ebpf.programs_mut() {
+            for (name, program) in self.ebpf.programs_mut().filter(|(name, _)| !attached_before.contains(name)) {
                 let probes = probes.iter().filter(|probe| probe.point.program() == name);
                 let places: Vec<(&Path, u64)> =
                     probes.clone().filter_map(|probe| Some((&**paths.get(probe.executable)?, probe.offset))).collect();
@@ -74,7 +72,19 @@ impl Programs {
 
     /// Takes them out.
     pub(super) fn detach_task_probes(&mut self) -> Result<(), ProgramsError> {
-        for (name, links) in std::mem::take(&mut self.task_probes) {
+        self.detach_those(|_| true)
+    }
+
+    /// Takes out all that are hit more often than once a task.
+    pub(super) fn detach_poll_probes(&mut self) -> Result<(), ProgramsError> {
+        self.detach_those(|name| !ProbePoint::SPAWNING.iter().any(|point| point.program() == name))
+    }
+
+    fn detach_those(&mut self, which: impl Fn(&str) -> bool) -> Result<(), ProgramsError> {
+        let (out, stay): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.task_probes).into_iter().partition(|(name, _)| which(name));
+        self.task_probes = stay;
+        for (name, links) in out {
             let failed = |error| ProgramsError::of(name, error);
             let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
             let program: &mut UProbe = program.try_into().map_err(failed)?;
@@ -83,6 +93,21 @@ impl Programs {
             }
         }
         Ok(())
+    }
+}
+
+impl Programs {
+    /// Does something while there is a probe at a place in the file of this process.
+    pub(super) fn with_probe_on_own<T>(&mut self, offset: u64, act: impl FnOnce() -> T) -> Result<T, ProgramsError> {
+        // One that does next to nothing.
+        let name = ProbePoint::Deferred.program();
+        let failed = |error| ProgramsError::of(name, error);
+        let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+        let (_, links) = attach_one(name, program, &[(Path::new("/proc/self/exe"), offset)])?;
+        let result = act();
+        let program: &mut UProbe = program.try_into().map_err(failed)?;
+        links.into_iter().try_for_each(|link| program.detach(link)).map_err(failed)?;
+        Ok(result)
     }
 }
 

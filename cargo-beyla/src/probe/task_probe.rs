@@ -46,6 +46,9 @@ impl ProbePoint {
         Self::Signalled,
     ];
 
+    /// Those that are entered once a task.
+    pub const SPAWNING: [Self; 4] = [Self::Spawned, Self::Bound, Self::Owned, Self::SpawnedBlocking];
+
     /// The kernel program for it.
     pub fn program(self) -> &'static str {
         match self {

@@ -203,5 +203,13 @@ fn not_explained(explained: &Explained) -> Vec<String> {
             counted(explained.requests_not_opened, "request")
         ));
     }
+    if explained.requests_seen > 0 {
+        notes.push(format!(
+            "{} had no probe on the runtime (--overhead-budget): what {} waited for is not told apart, and computing is \
+             estimated from samples. --explain=always tells, and costs more.",
+            counted(explained.requests_seen, "opened request"),
+            if explained.requests_seen == 1 { "it" } else { "they" },
+        ));
+    }
     notes
 }

@@ -15,7 +15,9 @@ pub use read::{Ending, Recording};
 pub use write::Recorder;
 
 /// The first line.
-const MAGIC: &[u8] = b"cargo-beyla recording 2\n";
+const MAGIC: &[u8] = b"cargo-beyla recording 3\n";
+/// That of recordings whose records of `--explain` are laid out in another way.
+const OLD_MAGIC: &[u8] = b"cargo-beyla recording 2\n";
 
 /// `Header::kind` of [`End`], beyond those that the probes use.
 const END: u16 = 200;

@@ -15,6 +15,7 @@ use super::records::Records;
 use super::state::RunState;
 use super::symbolization::Symbolization;
 use super::tls_libraries::TlsLibraries;
+use crate::config::explain::Explain;
 use crate::config::settings::Settings;
 use crate::console::status::Status;
 use crate::error::Error;
@@ -111,7 +112,6 @@ impl RunOptions<'_> {
     pub(crate) fn load(&self, mut helper: Helper, subject: Subject) -> Result<Loading, Error> {
         let began = Instant::now();
         let settings = self.settings;
-        let explain = settings.explain.value;
         let (process, runs, members) = match subject {
             Subject::Process { pid, executable, file, runs, members } => {
                 (Some(Process { pid, executable, file, runs, members: members.clone() }), runs, members)
@@ -124,7 +124,9 @@ impl RunOptions<'_> {
             attach: runs,
             members,
             capture: self.capture,
-            explain: explain.then_some(settings.block_threshold.value.as_nanos() as u64),
+            explain: settings.explain.value,
+            long_poll_ns: settings.block_threshold.value.as_nanos() as u64,
+            overhead_budget: settings.overhead_budget.value,
             tls: settings.tls.value,
         })?;
         Ok(Loading { helper, process, took: began.elapsed() })
@@ -149,7 +151,7 @@ impl RunOptions<'_> {
         });
         // While the helper loads its programs.
         let followed = traced.followed().map(|within| within.folders).unwrap_or_default();
-        let wanted = Wanted { explained: explain, tls: settings.tls.value.then_some(followed) };
+        let wanted = Wanted { explain, tls: settings.tls.value.then_some(followed) };
         let programs = match process {
             Some(process) => Programs::of_process(&wanted, process),
             None => Programs::of_binaries(&wanted, binaries),
@@ -162,7 +164,7 @@ impl RunOptions<'_> {
         }
         let Programs { expected, mut unseen, libraries, spawns_unseen, executables: _, looked_into: _ } = programs;
         // While the helper attaches.
-        let symbols = explain.then(|| {
+        let symbols = explain.is_wanted().then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
             for (executable, file) in &expected {
                 symbols.expect(executable, file);
@@ -184,7 +186,7 @@ impl RunOptions<'_> {
         };
         let recorder = |file: &OutputFile| Recorder::new(file.name(), file.begin_recording()?, &info);
         let recorder = outputs.record.as_ref().map(recorder).transpose()?;
-        let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, &unseen));
+        let symbolization = symbols.map(|symbols| Symbolization::new(symbols, pid, explain, &unseen));
         let source = RecordSource::new(helper, ring, folders, libraries);
         let mut records = Records::new(source, Analysis::new(trace, symbolization, recorder));
         if let Some(reason) = spawns_unseen {
@@ -220,8 +222,8 @@ fn draw_seed() -> Result<Seed, Error> {
 
 /// What is to be found in programs.
 struct Wanted {
-    /// All that `--explain` needs.
-    explained: bool,
+    /// What this needs.
+    explain: Explain,
     /// Where keys for TLS are set up, also in the libraries of programs in these folders.
     tls: Option<Vec<PathBuf>>,
 }
@@ -306,7 +308,15 @@ impl Programs {
         }
         let TaskProbes { places, spawns, ids, unseen, spawns_unseen } = task_probes::find(&path);
         self.spawns_unseen = self.spawns_unseen.or(spawns_unseen);
-        let places = if wanted.explained { places } else { spawns };
+        let (places, unseen) = match wanted.explain {
+            Explain::Always => (places, unseen),
+            Explain::Never => (spawns, unseen),
+            Explain::Auto => {
+                let places = if places.is_empty() { spawns } else { places };
+                // The scheduler tells which task a thread polls.
+                (places, unseen.filter(|_| ids.is_empty()))
+            }
+        };
         if places.is_empty() && ids.is_empty() {
             return unseen;
         }

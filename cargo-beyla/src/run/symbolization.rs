@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::config::explain::Explain;
 use crate::symbols::resolver::Symbols;
 use cargo_beyla_core::event::{Event, StackFrames, TaskType};
 
@@ -15,18 +16,22 @@ pub(crate) struct Symbolization {
     process: Option<u32>,
     /// Process ids of the other processes as this process sees them, by the numbers that records use.
     processes: HashMap<u32, u32>,
+    explain: Explain,
     /// What cannot be seen, in sentences.
     unseen: String,
 }
 
 impl Symbolization {
-    pub(crate) fn new(symbols: Symbols, process: Option<u32>, unseen: &[String]) -> Self {
-        Self { symbols, process, processes: HashMap::new(), unseen: unseen.join("; ") }
+    pub(crate) fn new(symbols: Symbols, process: Option<u32>, explain: Explain, unseen: &[String]) -> Self {
+        Self { symbols, process, processes: HashMap::new(), explain, unseen: unseen.join("; ") }
     }
 
     /// The event that says that the run is one with `--explain`.
     pub(crate) fn beginning(&self) -> Event<'_> {
-        Event::Explained(&self.unseen)
+        match self.explain {
+            Explain::Auto => Event::AutoExplained(&self.unseen),
+            Explain::Always | Explain::Never => Event::Explained(&self.unseen),
+        }
     }
 
     /// Hands an event to `take`, or others in the place of those that only this machine can read.

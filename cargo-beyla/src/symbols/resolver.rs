@@ -75,7 +75,15 @@ impl Symbols {
         let lock =
             number.checked_sub(1).and_then(|index| self.stacks.get(index as usize)).is_some_and(|(_, lock)| *lock);
         let header = registers.header;
-        UnwoundStack { time_ns: header.time_ns, occasion: header.flags, thread: registers.thread, stack: number, lock }
+        UnwoundStack {
+            time_ns: header.time_ns,
+            occasion: header.flags,
+            thread: registers.thread,
+            stack: number,
+            lock,
+            task: registers.task,
+            process: registers.process,
+        }
     }
 
     /// Remembers a task's table of functions, to name its type.

@@ -6,14 +6,14 @@
 //! in the byte order of the machine; times are nanoseconds of `CLOCK_MONOTONIC`.
 #![no_std]
 
-mod explain;
 mod keys;
 mod processes;
+mod runtime;
 mod tasks;
 
-pub use explain::*;
 pub use keys::*;
 pub use processes::*;
+pub use runtime::*;
 pub use tasks::*;
 
 #[cfg(feature = "zerocopy")]
@@ -94,9 +94,10 @@ kinds! {
     OFF_CPU = 11;
     /// [`super::Stack`]
     STACK = 12;
-    /// [`super::Sending`]: a send call begins. Only under `--explain`.
+    /// [`super::Sending`]: a send call begins. With [`super::explain::ALWAYS`] each; with [`super::explain::AUTO`] those of
+    /// threads that handle requests without tasks.
     SENDING = 13;
-    /// [`super::Sending`]: a send call found no room. Only under `--explain`.
+    /// [`super::Sending`]: a send call found no room. Not with [`super::explain::NEVER`].
     SEND_BLOCKED = 14;
     /// [`super::Owner`]: the process that a connection belongs to, if it is not the one that starts the others.
     OWNER = 15;
@@ -113,6 +114,8 @@ kinds! {
     SPAWNED = 20;
     /// [`super::Key`]
     KEY = 21;
+    /// [`super::Sample`]
+    SAMPLE = 24;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -277,8 +280,8 @@ pub struct Transfer {
     /// The last eight bytes moved, where not all of them are captured and these could be read; zeros elsewhere.
     pub tail: [u8; 8],
     /// The id of the async task that the thread was polling; 0 if it polled none, or that is not known.
-    /// [`TASK_NOT_ASKED`] of what a server sends and what a client receives, and of what a server receives after the
-    /// beginning of a connection, as long as the process has opened none.
+    /// [`TASK_NOT_ASKED`] of what a server sends and what a client receives; and without [`explain::AUTO`], of what a server
+    /// receives after the beginning of a connection, as long as the process has opened none.
     pub task: u64,
 }
 
@@ -355,7 +358,7 @@ pub struct Settings {
     /// 1 if it may have connections that nobody saw being established: it ran before, or was given sockets that
     /// listened before.
     pub adopts: u32,
-    /// 1 to record what `--explain` needs.
+    /// How much of the async runtime is recorded: one of [`explain`].
     pub explain: u32,
     /// 1 to follow the records of TLS, 0 to take what it carries for bytes like any others.
     pub tls: u32,

@@ -1,7 +1,7 @@
 //! Send calls begin and end.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use cargo_beyla_events::{kind, Header, Sending};
+use cargo_beyla_events::{explain, kind, Header, Sending};
 
 use crate::connections::connection::Connection;
 use crate::kernel::fields::setting;
@@ -19,7 +19,7 @@ pub fn begins(connection: &mut Connection) {
     if task_variables::is_calibration_wanted() && !connection.is_client() {
         calibration::calibration_answers(connection.id);
     }
-    if setting!(explain) != 0 && !connection.is_client() {
+    if (setting!(explain) == explain::ALWAYS || connection.served_by_threads != 0) && !connection.is_client() {
         threads::sends();
         record(kind::SENDING, connection, time_ns);
     }
@@ -29,7 +29,7 @@ pub fn begins(connection: &mut Connection) {
 #[inline(always)]
 pub fn ends(connection: &mut Connection, result: i64) {
     connection.send_begin_ns = 0;
-    if setting!(explain) != 0 && result == EAGAIN && !connection.is_client() {
+    if setting!(explain) != explain::NEVER && result == EAGAIN && !connection.is_client() {
         record(kind::SEND_BLOCKED, connection, output::now());
     }
 }

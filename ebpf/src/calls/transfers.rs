@@ -2,8 +2,8 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use cargo_beyla_events::{
-    kind, Header, Transfer, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX, CAPTURE_TURN,
-    MOVED_BY_CLIENT, OUT_OF_STEP, TASK_NOT_ASKED,
+    explain, kind, Header, Transfer, ARRIVAL_UNKNOWN, CAPTURE_CONTINUED, CAPTURE_CONTINUED_CALLS, CAPTURE_MAX,
+    CAPTURE_TURN, MOVED_BY_CLIENT, OUT_OF_STEP, TASK_NOT_ASKED,
 };
 
 use crate::capture::payload;
@@ -12,8 +12,9 @@ use crate::capture::walks::Direction;
 use crate::connections::connection::{Connection, FOLLOWED, OUT};
 use crate::connections::{announcements, deliveries};
 use crate::frames::{openings, walker};
-use crate::kernel::fields::{counted, counted_or, Sock};
+use crate::kernel::fields::{counted, counted_or, setting, Sock};
 use crate::kernel::memory::Memory;
+use crate::kernel::volatile::get;
 use crate::runtime::{task_at_hand, threads};
 
 /// How far the connection has come in a direction, after `length` bytes more on a Unix socket. If that cannot be read,
@@ -68,9 +69,6 @@ pub fn record(
     };
     match direction() {
         Direction::Receive => {
-            if !connection.is_client() {
-                threads::received();
-            }
             // The arrival that was noted is among what has been read now, or still to be read.
             if connection.arrival_ns != 0 && (end_sequence.wrapping_sub(connection.arrival_sequence) as i32) > 0 {
                 transfer.arrival_ns = connection.arrival_ns;
@@ -112,8 +110,15 @@ pub fn record(
     // Who reads requests and who makes calls is asked for, as soon as there are calls. What reads a connection first is
     // asked for always: the first call may be its.
     let asks = if connection.is_client() { Direction::Send } else { Direction::Receive };
-    if direction() == asks && (announcements::has_opened() || scratch.begin_sequence() == connection.receive_begin) {
+    if direction() == asks
+        && (setting!(explain) == explain::AUTO
+            || announcements::has_opened()
+            || scratch.begin_sequence() == connection.receive_begin)
+    {
         scratch.transfer.task = task_at_hand::task_at_hand();
+    }
+    if direction() == Direction::Receive && !connection.is_client() {
+        connection.served_by_threads = threads::received(get(&scratch.transfer.task)).into();
     }
     scratch.moved = length;
     scratch.continues = (connection.last_direction == direction() as u32).into();

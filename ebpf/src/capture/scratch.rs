@@ -181,6 +181,18 @@ pub fn at_hand() -> Option<(&'static mut Walk, &'static mut Scratch)> {
     Some((walks.direction(scratch.direction()), scratch))
 }
 
+/// Whether the last bytes that were moved on this CPU were moved by this thread, since a moment. May be called while a
+/// record is put together: then the answer may be wrong.
+#[inline(always)]
+pub fn has_moved_bytes(thread: u32, since_ns: u64) -> bool {
+    let Some(scratch) = SCRATCH.get_ptr(0) else { return false };
+    // SAFETY: the pointer is to this CPU's own element, which is never freed; both fields may hold any number.
+    unsafe {
+        (&raw const (*scratch).transfer.thread).read_volatile() == thread
+            && (&raw const (*scratch).transfer.header.time_ns).read_volatile() > since_ns
+    }
+}
+
 /// The beginning of the scratch, where a record is put together that a path may follow. (On the stack the
 /// verifier would keep account of each of its bytes, and of every way in which they can differ.)
 #[inline(always)]

@@ -90,7 +90,8 @@ pub struct Connection {
     pub peer: u64,
     /// A [`Role`].
     pub role: u32,
-    pub reserved: u32,
+    /// 1 if what receives on it are threads, and not tasks. Only with `--explain`.
+    pub served_by_threads: u32,
 }
 
 /// What [`Connection::framed`] says of a direction: its frames are not followed.

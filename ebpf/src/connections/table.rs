@@ -173,7 +173,7 @@ fn enter(sock: Sock, family: u16, beginning: Beginning) {
         walked: 0,
         peer,
         role: role as u32,
-        reserved: 0,
+        served_by_threads: 0,
     };
     if CONNECTIONS.insert(&sock.0, &place.connection, u64::from(BPF_ANY)).is_err() {
         count_lost(Lost::Connection);

@@ -36,6 +36,26 @@ pub enum Lost {
     Step = 3,
 }
 
+/// How often a probe on a function of the process has trapped; and how often the reader lagged behind then.
+#[map]
+static TRAPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+
+#[inline(always)]
+pub fn count_trap() {
+    add_to_traps(0);
+    if is_reader_behind() {
+        add_to_traps(1);
+    }
+}
+
+#[inline(always)]
+fn add_to_traps(index: u32) {
+    if let Some(count) = TRAPS.get_ptr_mut(index) {
+        // SAFETY: the pointer is to this CPU's own element, which the verifier knows to be valid.
+        unsafe { *count += 1 };
+    }
+}
+
 #[inline(always)]
 pub fn now() -> u64 {
     // SAFETY: the helper has no precondition.

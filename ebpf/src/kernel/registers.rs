@@ -28,6 +28,9 @@ pub struct Registers {
 
 #[cfg(bpf_target_arch = "x86_64")]
 impl Registers {
+    /// `epoll_wait`, `epoll_pwait` and `epoll_pwait2`.
+    const READINESS: [u64; 3] = [232, 281, 441];
+
     #[inline(always)]
     fn number_field(&self) -> &u64 {
         &self.orig_ax
@@ -78,6 +81,9 @@ pub struct Registers {
 
 #[cfg(bpf_target_arch = "aarch64")]
 impl Registers {
+    /// `epoll_pwait` and `epoll_pwait2`.
+    const READINESS: [u64; 2] = [22, 441];
+
     #[inline(always)]
     fn number_field(&self) -> &i32 {
         &self.syscallno
@@ -120,6 +126,13 @@ impl Registers {
     #[inline(always)]
     pub fn number(&self) -> u64 {
         get(self.number_field()) as u64
+    }
+
+    /// Whether the system call waits until something can be read or written, as what drives an async runtime does.
+    #[inline(always)]
+    pub fn waits_for_readiness(&self) -> bool {
+        let number = self.number();
+        Self::READINESS.iter().any(|readiness| *readiness == number)
     }
 
     /// Those with which the current thread entered the kernel. Linux 5.15.

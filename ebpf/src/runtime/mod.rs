@@ -1,5 +1,6 @@
 //! The process's threads and async tasks.
 
+pub mod blocking_tasks;
 pub mod calibration;
 pub mod scheduler;
 pub mod stacks;

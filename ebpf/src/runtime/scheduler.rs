@@ -1,9 +1,9 @@
 //! The scheduler: when the process's busy threads leave the CPU, could go on, and go on.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use cargo_beyla_events::{stack, NO_SYSTEM_CALL, UNKNOWN_SYSTEM_CALL};
+use cargo_beyla_events::{explain, stack, NO_SYSTEM_CALL, UNKNOWN_SYSTEM_CALL};
 
-use super::{stacks, threads};
+use super::{blocking_tasks, stacks, threads};
 use crate::kernel::fields::{setting, TypedTask};
 use crate::kernel::output;
 use crate::kernel::registers::Registers;
@@ -19,7 +19,7 @@ pub fn sched_switch(context: BtfTracePointContext) -> i32 {
         let preempted = context.arg::<u64>(0) as u8 != 0;
         let wants_cpu =
             if setting!(switch_tells_state) != 0 { context.arg::<u64>(3) as u32 == 0 } else { previous.wants_cpu() };
-        leaves(previous.thread(), preempted || wants_cpu);
+        leaves(preempted || wants_cpu);
     }
     if target::is_traced(next.process()) {
         goes_on(next.thread());
@@ -48,34 +48,37 @@ pub fn sched_wakeup(context: BtfTracePointContext) -> i32 {
 pub fn sched_process_exit(context: BtfTracePointContext) -> i32 {
     let ending = TypedTask::argument(&context, 0);
     tree::exited(ending);
-    if setting!(explain) != 0 && target::is_traced(ending.process()) {
+    if setting!(explain) != explain::NEVER && target::is_traced(ending.process()) {
         threads::remove(ending.thread());
     }
     0
 }
 
 #[inline(always)]
-fn leaves(number: u32, wants_cpu: bool) {
-    let Some(thread) = threads::get(number) else { return };
-    if !thread.is_busy() {
-        return;
-    }
+fn leaves(wants_cpu: bool) {
+    let Some(thread) = threads::at_work() else { return };
     let time_ns = output::now();
-    thread.off_ns = time_ns;
-    thread.system_call = NO_SYSTEM_CALL;
     if wants_cpu {
-        thread.woken_ns = time_ns;
+        (thread.off_ns, thread.woken_ns, thread.system_call) = (time_ns, time_ns, NO_SYSTEM_CALL);
         return;
     }
-    thread.woken_ns = 0;
     if setting!(user_registers) == 0 {
-        thread.system_call = UNKNOWN_SYSTEM_CALL;
+        (thread.off_ns, thread.woken_ns, thread.system_call) = (time_ns, 0, UNKNOWN_SYSTEM_CALL);
         return;
     }
     let registers = Registers::of_current();
-    thread.system_call = registers.number() as i32;
+    if setting!(explain) == explain::AUTO && thread.polls != 0 {
+        if registers.waits_for_readiness() {
+            // The loop of a worker is a task as well, and has nothing to do.
+            blocking_tasks::add(thread.polls);
+            return;
+        }
+        // What polls on after this need not be the same poll.
+        thread.busy_since_ns = 0;
+    }
+    (thread.off_ns, thread.woken_ns, thread.system_call) = (time_ns, 0, registers.number() as i32);
     if stacks::may_copy(thread, time_ns) {
-        stacks::copy(registers, stack::SLEEP, number, time_ns);
+        stacks::copy(registers, stack::SLEEP, thread, time_ns);
     }
 }
 

@@ -7,15 +7,16 @@ use aya_ebpf::{
     maps::PerCpuArray,
     programs::PerfEventContext,
 };
-use cargo_beyla_events::{kind, stack, Header, Stack, STACK_MAX};
+use cargo_beyla_events::{explain, kind, stack, Header, Sample, Stack, STACK_MAX};
 
 use super::threads::{self, Thread};
+use crate::capture::scratch;
 use crate::kernel::fields::setting;
 use crate::kernel::memory::user;
 use crate::kernel::output;
 use crate::kernel::registers::Registers;
 use crate::kernel::volatile::get;
-use crate::process::target;
+use crate::process::{current, target};
 
 const PAGE: usize = 4096;
 const PAGES: usize = STACK_MAX / PAGE;
@@ -43,13 +44,37 @@ pub fn sample_stack(_: PerfEventContext) -> u32 {
     if setting!(user_registers) == 0 || !target::is_current() {
         return 0;
     }
-    let Some(thread) = threads::known() else { return 0 };
+    let Some(thread) = threads::at_work() else { return 0 };
     let time_ns = output::now();
-    if !thread.is_busy() || time_ns.wrapping_sub(thread.busy_since_ns) < setting!(long_poll_ns) {
-        return 0;
+    if setting!(explain) == explain::AUTO {
+        sampled(thread, time_ns);
     }
-    copy(Registers::of_current(), stack::SAMPLE, bpf_get_current_pid_tgid() as u32, time_ns);
+    if time_ns.wrapping_sub(thread.busy_since_ns) >= setting!(long_poll_ns) {
+        copy(Registers::of_current(), stack::SAMPLE, thread, time_ns);
+    }
     0
+}
+
+/// Tells of a tick of the sampler, and notes since when the thread seems to be in the same poll: a task that neither sleeps
+/// nor moves bytes from one tick to the next is likely to be.
+#[inline(always)]
+fn sampled(thread: &mut Thread, time_ns: u64) {
+    let number = bpf_get_current_pid_tgid() as u32;
+    if thread.polls != 0
+        && (thread.busy_since_ns == 0
+            || thread.sampled != thread.polls
+            || scratch::has_moved_bytes(number, thread.busy_since_ns))
+    {
+        thread.sampled = thread.polls;
+        thread.busy_since_ns = time_ns;
+    }
+    let sample = Sample {
+        header: Header { kind: kind::SAMPLE, flags: 0, size: size_of::<Sample>() as u32, time_ns, connection: 0 },
+        task: thread.polls,
+        thread: number,
+        process: current::process(),
+    };
+    output::frequent((&raw const sample).cast(), size_of::<Sample>() as u64);
 }
 
 /// Whether one more stack of this thread may be copied; if so, it counts.
@@ -70,7 +95,7 @@ pub fn may_copy(thread: &mut Thread, time_ns: u64) -> bool {
 
 /// Records the current thread's stack.
 #[inline(always)]
-pub fn copy(registers: &Registers, why: u16, thread: u32, time_ns: u64) {
+pub fn copy(registers: &Registers, why: u16, thread: &Thread, time_ns: u64) {
     let Some(scratch) = STACK_SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: the pointer is to this CPU's own element, and nothing that uses it interrupts us.
     let scratch = unsafe { &mut *scratch };
@@ -99,8 +124,9 @@ pub fn copy(registers: &Registers, why: u16, thread: u32, time_ns: u64) {
         stack_pointer,
         frame_pointer: registers.frame_pointer(),
         link: registers.link(),
-        thread,
-        process: (bpf_get_current_pid_tgid() >> 32) as u32,
+        thread: bpf_get_current_pid_tgid() as u32,
+        process: current::process(),
+        task: if setting!(explain) == explain::AUTO { thread.polls } else { 0 },
     };
     output::frequent((scratch as *const Scratch).cast(), u64::from(size));
 }

@@ -11,10 +11,10 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use cargo_beyla_events::{
-    kind, task, Header, Spawned, TaskChange, Vtable, SPAWNED_BLOCKING, TASK_ID_BITS, VTABLE_WORDS,
+    explain, kind, task, Header, Spawned, TaskChange, Vtable, SPAWNED_BLOCKING, TASK_ID_BITS, VTABLE_WORDS,
 };
 
-use super::{task_at_hand, threads};
+use super::{blocking_tasks, task_at_hand, threads};
 use crate::kernel::fields::setting;
 use crate::kernel::output;
 use crate::kernel::volatile::Word;
@@ -53,7 +53,8 @@ pub fn task_running(context: ProbeContext) -> u32 {
         thread.handling = 0;
         thread.busy_since_ns = time_ns;
     }
-    record(task::RUNNING, task, vtable, time_ns);
+    let id = if setting!(explain) == explain::AUTO { id(task).unwrap_or(0) } else { 0 };
+    record(task::RUNNING, task, vtable, id, time_ns);
     0
 }
 
@@ -73,7 +74,7 @@ pub fn task_terminal(context: ProbeContext) -> u32 {
 #[uprobe]
 pub fn task_woken(context: ProbeContext) -> u32 {
     if let Some(task) = argument(&context, 0) {
-        record(task::WOKEN, task, 0, output::now());
+        record(task::WOKEN, task, 0, 0, output::now());
     }
     0
 }
@@ -100,7 +101,7 @@ pub fn task_owned(context: ProbeContext) -> u32 {
 #[uprobe]
 pub fn channel_signalled(context: ProbeContext) -> u32 {
     if let Some(waker) = argument(&context, 0) {
-        record(task::SIGNALLED, waker, 0, output::now());
+        record(task::SIGNALLED, waker, 0, 0, output::now());
     }
     0
 }
@@ -114,12 +115,13 @@ pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
 /// `Defer::defer`: the task that the thread polls gives way to others.
 #[uprobe]
 pub fn task_deferred(_context: ProbeContext) -> u32 {
+    output::count_trap();
     if !target::is_current_or_found() {
         return 0;
     }
     if let Some(thread) = threads::known() {
         if thread.task != 0 {
-            record(task::DEFERRED, thread.task, 0, output::now());
+            record(task::DEFERRED, thread.task, 0, 0, output::now());
         }
     }
     0
@@ -127,6 +129,7 @@ pub fn task_deferred(_context: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
+    output::count_trap();
     if !target::is_current_or_found() {
         return None;
     }
@@ -137,16 +140,22 @@ fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
 #[inline(always)]
 fn spawned(task: Option<u64>, what: u16) -> u32 {
     let Some(task) = task else { return 0 };
-    if setting!(explain) != 0 {
-        record(what, task, 0, output::now());
+    let child = id(task);
+    if setting!(explain) != explain::NEVER {
+        let id = if setting!(explain) == explain::AUTO { child.unwrap_or(0) } else { 0 };
+        record(what, task, 0, id, output::now());
     }
-    tell_spawned(task, if what == task::SPAWNED_BLOCKING { SPAWNED_BLOCKING } else { 0 });
+    let Some(child) = child else { return 0 };
+    let blocking = what == task::SPAWNED_BLOCKING;
+    if blocking && setting!(explain) == explain::AUTO {
+        blocking_tasks::add(child);
+    }
+    tell_spawned(child, if blocking { SPAWNED_BLOCKING } else { 0 });
     0
 }
 
 #[inline(always)]
-fn tell_spawned(task: u64, flags: u16) {
-    let Some(child) = id(task) else { return };
+fn tell_spawned(child: u64, flags: u16) {
     let time_ns = output::now();
     let spawned = Spawned {
         header: Header { kind: kind::SPAWNED, flags, size: size_of::<Spawned>() as u32, time_ns, connection: 0 },
@@ -188,18 +197,19 @@ fn polled(context: &ProbeContext, what: u16) -> u32 {
             thread.task = 0;
         }
     }
-    record(what, task, 0, time_ns);
+    record(what, task, 0, 0, time_ns);
     0
 }
 
 #[inline(always)]
-fn record(what: u16, task: u64, vtable: u64, time_ns: u64) {
+fn record(what: u16, task: u64, vtable: u64, id: u64, time_ns: u64) {
     let change = TaskChange {
         header: Header { kind: kind::TASK, flags: what, size: size_of::<TaskChange>() as u32, time_ns, connection: 0 },
         task: current::identity(task),
         vtable: if vtable == 0 { 0 } else { current::identity(vtable) },
         thread: bpf_get_current_pid_tgid() as u32,
         process: current::process(),
+        id,
     };
     output::frequent((&raw const change).cast(), size_of::<TaskChange>() as u64);
 }

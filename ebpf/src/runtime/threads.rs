@@ -2,19 +2,26 @@
 //! request.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_current_pid_tgid, macros::map, maps::HashMap};
-use cargo_beyla_events::{kind, Header, OffCpu};
+use cargo_beyla_events::{explain, kind, Header, OffCpu};
 
+use super::{blocking_tasks, task_at_hand};
 use crate::kernel::fields::setting;
 use crate::kernel::output;
+use crate::process::current;
 
 const MAX_THREADS: u32 = 16 * 1024;
 
 /// What is known of a thread between two events.
 #[repr(C)]
 pub struct Thread {
-    /// The task that it polls; 0 if there is none.
+    /// The address of the task that it polls, as the probes on polls say; 0 if there is none.
     pub task: u64,
-    /// When it began to poll it, or to handle a request.
+    /// The id of the task that it polled when it was last looked at; 0 if there was none.
+    pub polls: u64,
+    /// The task that the sampler met it with last, as `polls`.
+    pub sampled: u64,
+    /// When it began to poll its task, or to handle a request; where polls are not probed, since when every sample has met
+    /// it with the same task, or 0.
     pub busy_since_ns: u64,
     /// When it left the CPU; 0 while it is on one, or nobody asks.
     pub off_ns: u64,
@@ -28,7 +35,8 @@ pub struct Thread {
     pub handling: u32,
     /// The system call that it sleeps in.
     pub system_call: i32,
-    pub reserved: u32,
+    /// Its process, as it is numbered at the root of PID namespaces.
+    pub process: u32,
 }
 
 #[map]
@@ -37,6 +45,8 @@ static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0)
 impl Thread {
     const NEW: Self = Self {
         task: 0,
+        polls: 0,
+        sampled: 0,
         busy_since_ns: 0,
         off_ns: 0,
         woken_ns: 0,
@@ -44,12 +54,12 @@ impl Thread {
         stacks: 0,
         handling: 0,
         system_call: 0,
-        reserved: 0,
+        process: 0,
     };
 
     /// Whether it does something that is to be known.
     #[inline(always)]
-    pub fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         self.task != 0 || self.handling != 0
     }
 }
@@ -78,8 +88,28 @@ pub fn current() -> Option<&'static mut Thread> {
     }
     let number = bpf_get_current_pid_tgid() as u32;
     // With no room it goes without.
-    let _ = THREADS.insert(&number, &Thread::NEW, u64::from(BPF_NOEXIST));
+    let _ = THREADS.insert(&number, &Thread { process: current::process(), ..Thread::NEW }, u64::from(BPF_NOEXIST));
     get(number)
+}
+
+/// The current thread, if it does something that is to be known: polls a task that may not block, or handles a request.
+#[inline(always)]
+pub fn at_work() -> Option<&'static mut Thread> {
+    if setting!(explain) == explain::ALWAYS {
+        return known().filter(|thread| thread.is_busy());
+    }
+    let task = task_at_hand::task_at_hand();
+    if task == 0 {
+        let thread = known().filter(|thread| thread.handling != 0)?;
+        thread.polls = 0;
+        return Some(thread);
+    }
+    if blocking_tasks::is_known(task) {
+        return None;
+    }
+    let thread = current()?;
+    thread.polls = task;
+    Some(thread)
 }
 
 /// A thread is on a CPU. Told when the scheduler puts it there, and wherever the thread itself is met: of very few
@@ -101,6 +131,9 @@ pub fn is_back(number: u32, thread: &mut Thread) {
         woken_ns: thread.woken_ns,
         thread: number,
         system_call: thread.system_call,
+        task: if setting!(explain) == explain::AUTO { thread.polls } else { 0 },
+        process: thread.process,
+        reserved: 0,
     };
     thread.off_ns = 0;
     output::frequent((&raw const off).cast(), size_of::<OffCpu>() as u64);
@@ -112,11 +145,12 @@ pub fn remove(thread: u32) {
     let _ = THREADS.remove(&thread);
 }
 
-/// The current thread has received something of a request.
+/// The current thread has received something of a request, in a poll of `task` if that is known and not 0. Whether the
+/// thread is to be watched for it: a task is known by its id.
 #[inline(always)]
-pub fn received() {
-    if setting!(explain) == 0 {
-        return;
+pub fn received(task: u64) -> bool {
+    if setting!(explain) == explain::NEVER || (setting!(explain) == explain::AUTO && task != 0) {
+        return false;
     }
     if let Some(thread) = current() {
         if !thread.is_busy() {
@@ -124,6 +158,7 @@ pub fn received() {
             thread.busy_since_ns = output::now();
         }
     }
+    true
 }
 
 /// The current thread is about to send.

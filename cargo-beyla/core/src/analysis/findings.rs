@@ -56,7 +56,7 @@ pub(crate) fn explained(
     totals: &Totals,
     requests: &mut [Arc<Request>],
 ) -> Explained {
-    let RuntimeResults { observations, mut symbols, unseen, requests_not_opened } = results;
+    let RuntimeResults { observations, mut symbols, unseen, requests_not_opened, requests_seen } = results;
     let stacks = &symbols.stacks;
     for request in requests.iter_mut() {
         code_sites::merge(request, stacks);
@@ -67,7 +67,8 @@ pub(crate) fn explained(
         finding.tests.extend(code_sites::tests_of(finding, requests, stacks));
     }
     symbols.retain_referenced(&findings, requests);
-    Explained { findings, unseen, requests_not_opened, stacks: symbols.stacks, task_types: symbols.task_types }
+    let (stacks, task_types) = (symbols.stacks, symbols.task_types);
+    Explained { findings, unseen, requests_not_opened, requests_seen, stacks, task_types }
 }
 
 /// The finding that cost the most time comes first.

@@ -12,6 +12,10 @@ pub(super) const LOST: u16 = 100;
 pub(super) const READY: u16 = 101;
 /// A header and a message in UTF-8.
 pub(super) const FAILED: u16 = 102;
+/// A header alone.
+pub(super) const WINDOW_OPENED: u16 = 112;
+/// A header alone.
+pub(super) const WINDOW_CLOSED: u16 = 113;
 
 /// What could not be recorded so far in this run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,6 +17,7 @@ structures! {
     records::OffCpu,
     records::Open,
     records::Owner,
+    records::Sample,
     records::Sending,
     records::Spawned,
     records::Stack,

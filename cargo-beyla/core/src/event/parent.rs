@@ -13,6 +13,8 @@ pub(super) const UNWOUND_STACK: u16 = 104;
 pub(super) const EXPLAINED: u16 = 107;
 /// A header and a text in UTF-8.
 pub(super) const SPAWNS_UNSEEN: u16 = 110;
+/// A header and a text in UTF-8.
+pub(super) const AUTO_EXPLAINED: u16 = 111;
 /// [`PausedRecord`]
 pub(super) const PAUSED: u16 = 120;
 
@@ -47,6 +49,10 @@ pub struct UnwoundStack {
     pub stack: u32,
     /// Whether the thread is acquiring a lock.
     pub lock: bool,
+    /// The task that it polled, as in [`cargo_beyla_events::OffCpu::task`].
+    pub task: u64,
+    /// The process, as in [`cargo_beyla_events::Vtable`].
+    pub process: u32,
 }
 
 /// [`UnwoundStack`], as it stands in a record.
@@ -59,21 +65,22 @@ struct UnwoundRecord {
     stack: u32,
     /// 1 or 0.
     lock: u32,
-    reserved: u32,
+    process: u32,
+    task: u64,
 }
 
 structures!(UnwoundRecord, PausedRecord);
 
 impl Layout<'_> for UnwoundStack {
     fn read(record: &[u8]) -> Result<Self, DecodeError> {
-        let UnwoundRecord { header, thread, stack, lock, .. } = UnwoundRecord::read(record)?;
-        Ok(Self { time_ns: header.time_ns, occasion: header.flags, thread, stack, lock: lock == 1 })
+        let UnwoundRecord { header, thread, stack, lock, process, task } = UnwoundRecord::read(record)?;
+        Ok(Self { time_ns: header.time_ns, occasion: header.flags, thread, stack, lock: lock == 1, task, process })
     }
 
     fn write(&self, kind: u16, records: &mut Vec<u8>) {
-        let Self { time_ns, occasion, thread, stack, lock } = *self;
+        let Self { time_ns, occasion, thread, stack, lock, task, process } = *self;
         let header = Header { flags: occasion, time_ns, ..Header::default() };
-        append(records, kind, UnwoundRecord { header, thread, stack, lock: lock.into(), reserved: 0 }, &[]);
+        append(records, kind, UnwoundRecord { header, thread, stack, lock: lock.into(), process, task }, &[]);
     }
 }
 

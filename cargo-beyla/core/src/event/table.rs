@@ -41,6 +41,8 @@ pub enum Event<'a> {
     Vtable(records::Vtable),
     /// A thread that polls a task, or has received a request, was off the CPU.
     OffCpu(records::OffCpu),
+    /// A tick of the sampler met a thread on a CPU that polls a task, or handles a request.
+    Sample(records::Sample),
     /// A thread's stack, still to be unwound.
     Stack(CopiedStack<'a>),
     /// The process is about to send on a connection.
@@ -73,8 +75,14 @@ pub enum Event<'a> {
     StackFrames(StackFrames<'a>),
     /// The name of a task's type, in the place of [`Event::Vtable`].
     TaskType(TaskType<'a>),
-    /// The run is one with `--explain`; what that cannot see, if anything. Comes before the process begins.
+    /// The run is one with `--explain=always`; what that cannot see, if anything. Comes before the process begins.
     Explained(&'a str),
+    /// The run is one with `--explain=auto`, as [`Event::Explained`].
+    AutoExplained(&'a str),
+    /// With [`Event::AutoExplained`]: every poll of every task that begins from here on is recorded.
+    WindowOpened(Moment),
+    /// None is, from here on.
+    WindowClosed(Moment),
     /// Why tasks that other tasks spawn are not seen, or not all of them. Comes before the process begins.
     SpawnsUnseen(&'a str),
     /// A test begins.
@@ -123,6 +131,7 @@ table! {
     kind::TASK => Task,
     kind::VTABLE => Vtable,
     kind::OFF_CPU => OffCpu,
+    kind::SAMPLE => Sample,
     kind::STACK => Stack,
     kind::SENDING => Sending,
     kind::SEND_BLOCKED => SendBlocked,
@@ -135,11 +144,14 @@ table! {
     helper::LOST => Lost,
     helper::READY => Ready,
     helper::FAILED => Failed,
+    helper::WINDOW_OPENED => WindowOpened,
+    helper::WINDOW_CLOSED => WindowClosed,
     parent::STOPPING => Stopping,
     parent::UNWOUND_STACK => UnwoundStack,
     names::STACK_FRAMES => StackFrames,
     names::TASK_TYPE => TaskType,
     parent::EXPLAINED => Explained,
+    parent::AUTO_EXPLAINED => AutoExplained,
     parent::SPAWNS_UNSEEN => SpawnsUnseen,
     test_run::TEST_STARTED => TestStarted,
     test_run::TEST_ENDED => TestEnded,

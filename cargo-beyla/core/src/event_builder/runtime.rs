@@ -3,7 +3,7 @@
 use cargo_beyla_events::{self as records, Header, NO_SYSTEM_CALL, stack, task};
 
 use super::EventBuilder;
-use crate::event::{Event, StackFrames, TaskType, UnwoundStack};
+use crate::event::{Event, Moment, StackFrames, TaskType, UnwoundStack};
 use crate::model::stack::{Frame, Whose};
 
 /// A frame of the user's own code.
@@ -35,6 +35,33 @@ impl EventBuilder {
         self.push(&Event::Explained(""))
     }
 
+    /// From here on the run is one with `--explain=auto`.
+    pub(crate) fn explain_by_sight(&mut self) -> &mut Self {
+        self.sees_polls = true;
+        self.push(&Event::AutoExplained(""))
+    }
+
+    /// The task that the thread polls, where records tell it.
+    fn task_seen(&self) -> u64 {
+        if self.sees_polls { self.task } else { 0 }
+    }
+
+    /// A tick of the sampler meets the thread on a CPU.
+    pub(crate) fn tick(&mut self) -> &mut Self {
+        let (header, thread, task) = (self.header(0), self.thread, self.task_seen());
+        self.push(&Event::Sample(records::Sample { header, task, thread, process: 0 }))
+    }
+
+    pub(crate) fn window_opens(&mut self) -> &mut Self {
+        let time_ns = self.now;
+        self.push(&Event::WindowOpened(Moment { time_ns }))
+    }
+
+    pub(crate) fn window_closes(&mut self) -> &mut Self {
+        let time_ns = self.now;
+        self.push(&Event::WindowClosed(Moment { time_ns }))
+    }
+
     /// What follows happens on this thread.
     pub(crate) fn on(&mut self, thread: u32) -> &mut Self {
         self.thread = thread;
@@ -49,7 +76,8 @@ impl EventBuilder {
 
     pub(crate) fn task(&mut self, change: u16, task: u64, vtable: u64) -> &mut Self {
         let header = Header { flags: change, ..self.header(0) };
-        self.push(&Event::Task(records::TaskChange { header, task, vtable, thread: self.thread, process: 0 }))
+        let id = if self.sees_polls { task } else { 0 };
+        self.push(&Event::Task(records::TaskChange { header, task, vtable, thread: self.thread, process: 0, id }))
     }
 
     /// The thread begins to poll a task, whose type is that of all tasks in the same hundred.
@@ -103,7 +131,9 @@ impl EventBuilder {
 
     pub(crate) fn off_cpu(&mut self, begin_ns: u64, woken_ns: u64, system_call: i32) -> &mut Self {
         let header = self.header(0);
-        self.push(&Event::OffCpu(records::OffCpu { header, begin_ns, woken_ns, thread: self.thread, system_call }))
+        let (thread, task) = (self.thread, self.task_seen());
+        let off = records::OffCpu { header, begin_ns, woken_ns, thread, system_call, task, process: 0, reserved: 0 };
+        self.push(&Event::OffCpu(off))
     }
 
     /// The stack of the sleep that begins now.
@@ -117,8 +147,8 @@ impl EventBuilder {
     }
 
     pub(crate) fn unwound(&mut self, occasion: u16, stack: u32, lock: bool) -> &mut Self {
-        let (time_ns, thread) = (self.now, self.thread);
-        self.push(&Event::UnwoundStack(UnwoundStack { time_ns, occasion, thread, stack, lock }))
+        let (time_ns, thread, task) = (self.now, self.thread, self.task_seen());
+        self.push(&Event::UnwoundStack(UnwoundStack { time_ns, occasion, thread, stack, lock, task, process: 0 }))
     }
 
     /// A send call begins, and its end is not recorded.

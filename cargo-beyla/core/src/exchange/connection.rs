@@ -11,6 +11,7 @@ use crate::exchange::carried::{Carrier, Readers};
 use crate::exchange::closing::Closing;
 use crate::exchange::exchanges::Exchanges;
 use crate::exchange::run_state::RunState;
+use crate::exchange::stall::Obstacle;
 use crate::model::connection::{ConnectionInfo, Endpoint, Party, Role};
 use crate::protocol::detect::Detector;
 use crate::protocol::message::UnfinishedResponse;
@@ -73,6 +74,9 @@ impl Connection {
         let process = self.exchanges.info.owner.map_or(0, |owner| owner.pid);
         let task = if transfer.task == TASK_NOT_ASKED { self.exchanges.receiver.task } else { transfer.task };
         let operator = Operator { process, thread: transfer.thread, task };
+        if let Some(runtime) = &mut state.runtime {
+            runtime.moves_bytes(operator.thread, operator.task_id(), transfer.header.time_ns);
+        }
         let direction = self.streams.direction(io);
         if io == Io::Receive && transfer.length == 0 {
             self.client_closes(transfer.header.time_ns, state);
@@ -102,6 +106,8 @@ impl Connection {
             self.exchanges.last_arrived_ns = moved.segment.last_arrived();
         }
         if io == Io::Send {
+            // Not every send call is told at its beginning.
+            self.exchanges.unobstructed(Obstacle::SendBuffer, transfer.begin_ns, state);
             let awaited = transfer.header.flags & DELIVERY_AWAITED != 0;
             self.exchanges.undelivered = awaited.then_some(transfer.end_sequence);
         }

@@ -91,9 +91,32 @@ impl Unit {
     }
 }
 
+/// How the parts of a request are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// By what the scheduler and the sampler see, which costs the server next to nothing: [`Parts::blocked`] and
+    /// [`Parts::runnable`] are exact, [`Parts::running`] is an estimate from samples, and all else is [`Parts::waiting`].
+    Seen,
+    /// By probes on the async runtime: every part is exact.
+    #[default]
+    Probed,
+}
+
+impl Tier {
+    /// Its number in reports.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Seen => 1,
+            Self::Probed => 2,
+        }
+    }
+}
+
 /// What the `handle` phase of one request consisted of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
+    /// How the parts are known.
+    pub tier: Tier,
     /// What was measured.
     pub unit: Unit,
     /// The parts of the phase.

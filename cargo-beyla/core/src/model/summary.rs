@@ -53,6 +53,8 @@ pub struct Explained {
     pub unseen: String,
     /// Requests whose `handle` phase has a length, but whose parts are not known.
     pub requests_not_opened: u64,
+    /// Requests that were opened by what the scheduler and the sampler see: [`crate::model::explanation::Tier::Seen`].
+    pub requests_seen: u64,
     /// The stacks to which requests and findings refer; the innermost frame comes first.
     pub stacks: BTreeMap<u32, Vec<Frame>>,
     /// The types of the tasks to which requests refer, by the address of their table of functions.

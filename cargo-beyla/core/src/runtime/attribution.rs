@@ -27,6 +27,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::model::call::{CallOf, Certainty};
 use crate::model::connection::Endpoint;
 use crate::model::trace_context::{Caller, TraceId};
+use crate::runtime::tracker::TaskId;
 use driven::Asked;
 use orders::Reply;
 use servers::{OpenRequests, Servers};
@@ -57,6 +58,11 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
+    /// The task, if it is known.
+    pub(crate) fn task_id(self) -> Option<TaskId> {
+        TaskId::new(self.process, self.task)
+    }
+
     fn key(self) -> Option<TaskKey> {
         (self.task != 0).then_some(TaskKey { process: self.process, task: self.task })
     }

@@ -12,6 +12,9 @@ pub(super) enum Part {
     Waiting,
 }
 
+/// How many of the parts that counted before are remembered: so far can a clock be read back.
+const BEFORE_MAX: usize = 4;
+
 /// Counts the time of each part. It never goes back, so the difference between its readings at two moments divides the
 /// time between them into parts.
 #[derive(Clone, Debug)]
@@ -20,8 +23,8 @@ pub(super) struct Clock {
     /// The part that counts since `since`.
     part: Part,
     since: u64,
-    /// The part that counted before `since`, and for how long.
-    before: (Part, u64),
+    /// The parts that counted before `since`, the latest first, and for how long.
+    before: [(Part, u64); BEFORE_MAX],
 }
 
 /// The reading of a clock at a moment.
@@ -34,7 +37,7 @@ pub(super) struct Reading {
 
 impl Clock {
     pub(super) fn new(part: Part, at: u64) -> Self {
-        Self { parts: Parts::default(), part, since: at, before: (part, 0) }
+        Self { parts: Parts::default(), part, since: at, before: [(part, 0); BEFORE_MAX] }
     }
 
     pub(super) fn part(&self) -> Part {
@@ -49,6 +52,11 @@ impl Clock {
     pub(super) fn switch(&mut self, at: u64, part: Part) {
         self.spend(at, self.part);
         self.part = part;
+    }
+
+    /// What has counted until `at` stands, whatever becomes known of it later: a reading there stays true.
+    pub(super) fn settle(&mut self, at: u64) {
+        self.spend(at, self.part);
     }
 
     /// Counts a time off the CPU: from `begin` on `asleep`, from `woken` on runnable, and from `end` on the CPU again.
@@ -66,13 +74,14 @@ impl Clock {
             *of(&mut parts, self.part) += at - self.since;
             return Reading { at, parts };
         }
-        // The records of other threads may be a little ahead.
-        let back = self.since - at;
-        if back > self.before.1 {
-            return Reading { at: self.since, parts };
+        // The records of other threads may be a little ahead, and those of a call come at its end.
+        let mut back = self.since - at;
+        for (part, length) in self.before {
+            let spent = back.min(length);
+            *of(&mut parts, part) -= spent;
+            back -= spent;
         }
-        *of(&mut parts, self.before.0) -= back;
-        Reading { at, parts }
+        if back > 0 { Reading { at: self.since, parts: self.parts } } else { Reading { at, parts } }
     }
 
     fn spend(&mut self, until: u64, part: Part) {
@@ -81,7 +90,12 @@ impl Clock {
         };
         *of(&mut self.parts, part) += length;
         self.since = until;
-        self.before = (part, if self.before.0 == part { self.before.1 + length } else { length });
+        if self.before[0].0 == part {
+            self.before[0].1 += length;
+        } else {
+            self.before.rotate_right(1);
+            self.before[0] = (part, length);
+        }
     }
 }
 
@@ -138,8 +152,14 @@ mod tests {
         assert_eq!(between(&clock, &start, 160), [60, 0, 0, 0, 0]);
         assert_eq!(between(&clock, &start, 130), [30, 0, 0, 0, 0]);
         assert_eq!(clock.read(90).at, 150);
+        clock.off_cpu(170, 180, 190, Part::Blocked);
+        clock.switch(200, Part::Waiting);
+        assert_eq!(between(&clock, &start, 175), [70, 0, 5, 0, 0]);
+        assert_eq!(between(&clock, &start, 195), [75, 10, 10, 0, 0]);
+        clock.switch(210, Part::Running);
+        assert_eq!(clock.read(165).at, 210, "so far it cannot be read back");
         clock.off_cpu(0, 10, 20, Part::Blocked);
-        assert_eq!(between(&clock, &start, u64::MAX)[0], u64::MAX - 100);
+        assert_eq!(between(&clock, &start, u64::MAX)[0], u64::MAX - 130);
     }
 
     #[test]

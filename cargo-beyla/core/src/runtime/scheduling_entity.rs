@@ -100,6 +100,7 @@ impl SchedulingEntity {
         if !more {
             self.counted.clear();
         }
+        self.clock.settle(at);
         self.clock.read(at)
     }
 

@@ -11,11 +11,30 @@ const TASKS_MAX: usize = 256 * 1024;
 /// How many tasks are looked at to find one that can be forgotten.
 const LOOKED_AT_MAX: usize = 64;
 
+/// The id that the runtime has given a task. It never means a later task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TaskId {
+    /// The process, in a run that traces several; else 0.
+    pub(crate) process: u32,
+    /// As in [`cargo_beyla_events::Transfer::task`]; never 0.
+    pub(crate) id: u64,
+}
+
+impl TaskId {
+    /// `None` for 0, which stands for no task.
+    pub(crate) fn new(process: u32, id: u64) -> Option<Self> {
+        (id != 0).then_some(Self { process, id })
+    }
+}
+
 /// A task.
 #[derive(Debug)]
 pub(super) struct Task {
     generation: u32,
-    address: u64,
+    /// `None` where no probe has met it.
+    address: Option<u64>,
+    /// `None` where it is known by its address alone.
+    id: Option<TaskId>,
     /// The address of its table of functions; 0 while it has not been polled.
     pub(super) vtable: u64,
     /// It runs on the pool of threads that may block.
@@ -55,6 +74,9 @@ pub(super) struct Tasks {
     slots: Vec<Task>,
     free: Vec<u32>,
     by_address: HashMap<u64, u32>,
+    by_id: HashMap<TaskId, u32>,
+    /// How many are not dead.
+    living: usize,
     /// Where the search for the next task to forget begins.
     next: usize,
 }
@@ -70,18 +92,62 @@ impl Tasks {
 
     /// The task that has this address now.
     pub(super) fn at(&self, address: u64) -> Option<TaskRef> {
-        let index = *self.by_address.get(&address)?;
+        self.by_address.get(&address).and_then(|index| self.reference(*index))
+    }
+
+    /// The task that has this id.
+    pub(super) fn with_id(&self, id: TaskId) -> Option<TaskRef> {
+        self.by_id.get(&id).and_then(|index| self.reference(*index))
+    }
+
+    fn reference(&self, index: u32) -> Option<TaskRef> {
         self.slots.get(index as usize).map(|slot| TaskRef { index, generation: slot.generation })
     }
 
-    /// Adds a task; it replaces a task that had the same address. `None` if there is no room.
+    /// Adds a task that is known by its address; it replaces a task that had the same. `None` if there is no room.
     pub(super) fn insert(&mut self, address: u64, part: Part, at: u64) -> Option<TaskRef> {
         if let Some(old) = self.at(address) {
             self.remove(old, at);
         }
-        if self.by_address.len() >= TASKS_MAX {
+        let task = self.add(part, at)?;
+        self.get_mut(task)?.address = Some(address);
+        self.by_address.insert(address, task.index);
+        Some(task)
+    }
+
+    /// Adds a task that waits, and of which only the id is known. `None` if there is no room.
+    pub(super) fn insert_with_id(&mut self, id: TaskId, at: u64) -> Option<TaskRef> {
+        let task = self.add(Part::Waiting, at)?;
+        self.get_mut(task)?.id = Some(id);
+        self.by_id.insert(id, task.index);
+        Some(task)
+    }
+
+    /// The task of this id turns out to have this address.
+    pub(super) fn met_at(&mut self, task: TaskRef, address: u64, at: u64) {
+        match self.at(address) {
+            Some(known) if known == task => return,
+            // Its end was not seen.
+            Some(old) => self.remove(old, at),
+            None => {}
+        }
+        if let Some(slot) = self.get_mut(task) {
+            if let Some(before) = slot.address.replace(address) {
+                self.by_address.remove(&before);
+            }
+            self.by_address.insert(address, task.index);
+        }
+    }
+
+    /// All that have not ended.
+    pub(super) fn living(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.slots.iter_mut().filter(|slot| !slot.dead)
+    }
+
+    fn add(&mut self, part: Part, at: u64) -> Option<TaskRef> {
+        if self.living >= TASKS_MAX {
             self.forget_one();
-            if self.by_address.len() >= TASKS_MAX {
+            if self.living >= TASKS_MAX {
                 return None;
             }
         }
@@ -93,8 +159,8 @@ impl Tasks {
             new
         };
         let slot = self.slots.get_mut(index as usize)?;
-        slot.reset(address, part, at);
-        self.by_address.insert(address, index);
+        slot.reset(part, at);
+        self.living += 1;
         Some(TaskRef { index, generation: slot.generation })
     }
 
@@ -106,9 +172,13 @@ impl Tasks {
         slot.dead = true;
         slot.polled = None;
         slot.entity.clock.switch(at, Part::Waiting);
-        let address = slot.address;
-        if self.by_address.get(&address) == Some(&task.index) {
+        let (address, id) = (slot.address.take(), slot.id.take());
+        self.living -= 1;
+        if let Some(address) = address {
             self.by_address.remove(&address);
+        }
+        if let Some(id) = id {
+            self.by_id.remove(&id);
         }
         self.release(task);
     }
@@ -143,7 +213,8 @@ impl Task {
         let entity = SchedulingEntity::new(part, at);
         Self {
             generation: 0,
-            address: 0,
+            address: None,
+            id: None,
             vtable: 0,
             blocking: false,
             dead: true,
@@ -163,14 +234,19 @@ impl Task {
         self.polled.is_some_and(|(by, _)| by == thread)
     }
 
+    /// Whether it runs on the threads of async workers: it was seen to be spawned there, or has read requests.
+    pub(super) fn is_async(&self) -> bool {
+        !self.blocking && (self.spawned_in != SpawnedIn::Unseen || self.entity.last_route.is_some())
+    }
+
     /// Whether it has ended.
     pub(super) fn is_dead(&self) -> bool {
         self.dead
     }
 
-    fn reset(&mut self, address: u64, part: Part, at: u64) {
+    fn reset(&mut self, part: Part, at: u64) {
         self.entity.reset(part, at);
-        self.address = address;
+        (self.address, self.id) = (None, None);
         self.vtable = 0;
         self.blocking = false;
         self.dead = false;

@@ -30,11 +30,23 @@ pub(super) struct Thread {
     pub(super) poll: Poll,
     /// The requests of HTTP/2 that this poll has read.
     pub(super) streams: StreamPoll,
+    /// `--explain=auto`: the poll that the scheduler and the sampler have seen, where no probe tells of polls.
+    pub(super) seen: Option<SeenPoll>,
+    /// When it was last known to do something else than to poll the task that is seen next, in nanoseconds.
+    pub(super) other_until: u64,
     asleep: Option<Asleep>,
     /// The oldest comes first.
     long_polls: VecDeque<LongPoll>,
     /// Its time, for the requests that it handles without a task.
     pub(super) entity: SchedulingEntity,
+}
+
+/// A poll of which only parts are seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeenPoll {
+    pub(super) task: TaskRef,
+    /// When it was seen last, in nanoseconds.
+    pub(super) last: u64,
 }
 
 /// A sleep that has begun.
@@ -95,6 +107,8 @@ impl Thread {
             current: None,
             poll: Poll::default(),
             streams: StreamPoll::default(),
+            seen: None,
+            other_until: 0,
             asleep: None,
             long_polls: VecDeque::new(),
             entity: SchedulingEntity::new(Part::Running, at),

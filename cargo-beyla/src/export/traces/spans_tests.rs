@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use super::*;
 use crate::report::fixtures;
 use cargo_beyla_core::model::connection::{ConnectionInfo, Endpoint};
-use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, RespondParts, Unit};
+use cargo_beyla_core::model::explanation::{Cause, Delay, Explanation, Holder, Parts, Place, RespondParts, Tier, Unit};
 use cargo_beyla_core::model::request::UNREAD;
 use cargo_beyla_core::model::system_call::SystemCall;
 use cargo_beyla_core::model::trace_context::Caller;
@@ -243,6 +243,7 @@ fn an_explanation_is_told_on_the_server_span() {
     let mut request = request();
     let cause = Cause::SystemCall(SystemCall::here(syscalls::Sysno::nanosleep.id()));
     request.explanation = Some(Arc::new(Explanation {
+        tier: Tier::Probed,
         unit: Unit::Task,
         parts: Parts { running: 1, runnable: 2, blocked: 3, scheduled: 4, waiting: 5 },
         respond: Some(RespondParts {

@@ -6,6 +6,7 @@ use super::HelperError;
 use crate::launch::user::invoking_uid;
 use crate::probe::executable::{Executable, Executables, TaskIdPlace};
 use crate::probe::programs::Programs;
+use crate::probe::task_probe::{ProbePoint, TaskProbe};
 
 /// Without it the rest still works.
 pub(super) struct AsyncRuntime {
@@ -37,6 +38,14 @@ impl AsyncRuntime {
     pub(super) fn attach_probes(&self, programs: &mut Programs) -> Result<(), String> {
         let opened = self.opened.as_ref().map_err(ToString::to_string)?;
         programs.attach_task_probes(opened, &self.executables.task_probes).map_err(|error| error.to_string())
+    }
+
+    /// Probes the functions at which tasks are spawned, or says why not.
+    pub(super) fn attach_spawn_probes(&self, programs: &mut Programs) -> Result<(), String> {
+        let opened = self.opened.as_ref().map_err(ToString::to_string)?;
+        let probes = self.executables.task_probes.iter().filter(|probe| ProbePoint::SPAWNING.contains(&probe.point));
+        let probes: Vec<TaskProbe> = probes.copied().collect();
+        programs.attach_task_probes(opened, &probes).map_err(|error| error.to_string())
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct ExplainRow<'a> {
     unseen: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
     requests_not_opened: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    requests_of_tier_1: u64,
 }
 
 /// The parts of `handle`.
@@ -42,6 +44,7 @@ pub(super) struct RespondRow {
 
 #[derive(Serialize)]
 pub(super) struct HandleRow<'a> {
+    tier: u8,
     unit: &'static str,
     #[serde(flatten)]
     parts: PartsNs,
@@ -125,12 +128,14 @@ struct DelayedRow {
 }
 
 pub(super) fn explain(explained: &Explained) -> ExplainRow<'_> {
-    ExplainRow { unseen: &explained.unseen, requests_not_opened: explained.requests_not_opened }
+    let Explained { unseen, requests_not_opened, requests_seen, .. } = explained;
+    ExplainRow { unseen, requests_not_opened: *requests_not_opened, requests_of_tier_1: *requests_seen }
 }
 
 pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) -> HandleRow<'a> {
-    let Explanation { unit, parts, respond: _, places, waits, calls, delays } = explanation;
+    let Explanation { tier, unit, parts, respond: _, places, waits, calls, delays } = explanation;
     HandleRow {
+        tier: tier.number(),
         unit: unit.label(),
         parts: parts.into(),
         places: list(places, explained, place),

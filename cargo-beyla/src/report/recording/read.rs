@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cargo_beyla_events::Header;
 use zerocopy::FromBytes;
 
-use super::{END, End, Exit, MAGIC, RunInfo};
+use super::{END, End, Exit, MAGIC, OLD_MAGIC, RunInfo};
 use crate::error::Error;
 use cargo_beyla_core::event::{Event, RECORD_MAX};
 
@@ -25,6 +25,8 @@ pub struct Recording<R = BufReader<File>> {
     record: Vec<u8>,
     latest_ns: u64,
     ending: Option<Ending>,
+    /// Records of `--explain` in it are laid out in another way.
+    is_old: bool,
 }
 
 /// How a recording ends.
@@ -58,7 +60,8 @@ impl<R: BufRead> Recording<R> {
         let not_one = |reason: String| Error::NotARecording { path: path.to_owned(), reason };
         let mut magic = Vec::new();
         read_up_to(&mut source, MAGIC.len(), &mut magic).map_err(|source| failed(path, source))?;
-        if magic != MAGIC {
+        let is_old = magic == OLD_MAGIC;
+        if magic != MAGIC && !is_old {
             let of_another_version = magic.starts_with(b"cargo-beyla recording ");
             return Err(not_one(if of_another_version {
                 "another version of cargo beyla wrote it".into()
@@ -71,7 +74,7 @@ impl<R: BufRead> Recording<R> {
         let run: RunInfo = serde_json::from_slice(&line)
             .map_err(|error| not_one(format!("its second line does not tell of a run: {error}")))?;
         let latest_ns = run.started_monotonic_ns;
-        Ok(Self { path: path.to_owned(), source, run, record: Vec::new(), latest_ns, ending: None })
+        Ok(Self { path: path.to_owned(), source, run, record: Vec::new(), latest_ns, ending: None, is_old })
     }
 
     /// The run that was recorded.
@@ -94,8 +97,14 @@ impl<R: BufRead> Recording<R> {
             Ok(Some((event, _))) => event,
             Ok(None) | Err(_) => Event::Unknown(&self.record),
         };
-        if matches!(event, Event::Explained(_)) && self.run.architecture.is_none() {
-            return Err(Error::NoArchitecture { path: self.path.clone() });
+        if matches!(event, Event::Explained(_) | Event::AutoExplained(_)) {
+            if self.run.architecture.is_none() {
+                return Err(Error::NoArchitecture { path: self.path.clone() });
+            }
+            if self.is_old {
+                let reason = "another version of cargo beyla wrote it, with --explain".into();
+                return Err(Error::NotARecording { path: self.path.clone(), reason });
+            }
         }
         Ok(Some(event))
     }

@@ -172,6 +172,15 @@ fn a_recording_says_its_architecture() {
     }
 }
 
+#[test]
+fn an_old_one_is_read_but_for_explain() {
+    let begin = [OLD_MAGIC, &serde_json::to_vec(&fixtures::run()).unwrap(), b"\n"].concat();
+    assert_eq!(read(&[&begin[..], &records()].concat()).0, 3);
+    let explained = [&begin[..], &Event::Explained("").to_record()].concat();
+    let error = open(&explained).unwrap().next_event().unwrap_err();
+    assert!(error.to_string().contains("another version of cargo beyla wrote it, with --explain"), "{error}");
+}
+
 /// Older versions did not write the architecture. Without `--explain` nothing depends on it.
 #[test]
 fn one_that_does_not_is_refused_where_that_matters() {

@@ -117,7 +117,10 @@ fn a_sleeping_thread_is_found_where_it_sleeps() {
     let mut symbols = symbols();
     let unwound = symbols.unwind(child.pid(), &stack);
     assert_eq!(unwound, symbols.unwind(child.pid(), &stack), "the same frames have the same number");
-    assert_eq!(unwound, UnwoundStack { time_ns: 7, occasion: stack::SLEEP, thread: 3, stack: 1, lock: false });
+    assert_eq!(
+        unwound,
+        UnwoundStack { time_ns: 7, occasion: stack::SLEEP, thread: 3, stack: 1, lock: false, task: 0, process: 0 }
+    );
 
     let mut stacks = symbols.take_stacks();
     assert!(symbols.take_stacks().is_empty(), "each is given once");

@@ -32,8 +32,16 @@ fn what_the_tool_writes_itself_stays_as_it_was() {
         (Event::Failed("no"), record(102, 0, 0, &[], "no")),
         (Event::Stopping(Moment { time_ns: 9 }), record(103, 0, 9, &[], "")),
         (
-            Event::UnwoundStack(UnwoundStack { time_ns: 9, occasion: 2, thread: 4, stack: 6, lock: true }),
-            record(104, 2, 9, &[4, 6, 1, 0], ""),
+            Event::UnwoundStack(UnwoundStack {
+                time_ns: 9,
+                occasion: 2,
+                thread: 4,
+                stack: 6,
+                lock: true,
+                task: 7,
+                process: 8,
+            }),
+            record(104, 2, 9, &[4, 6, 1, 8, 7, 0], ""),
         ),
         (
             Event::StackFrames(StackFrames { stack: 6, frames: frames[..].into() }),
@@ -41,6 +49,9 @@ fn what_the_tool_writes_itself_stays_as_it_was() {
         ),
         (Event::TaskType(TaskType { vtable: 1 << 40, name: "a::b" }), record(106, 0, 0, &long(1 << 40), "a::b")),
         (Event::Explained("no places"), record(107, 0, 0, &[], "no places")),
+        (Event::AutoExplained("no places"), record(111, 0, 0, &[], "no places")),
+        (Event::WindowOpened(Moment { time_ns: 9 }), record(112, 0, 9, &[], "")),
+        (Event::WindowClosed(Moment { time_ns: 9 }), record(113, 0, 9, &[], "")),
         (Event::SpawnsUnseen("no symbols"), record(110, 0, 0, &[], "no symbols")),
         (Event::TestStarted(started), record(108, 0, 9, &[5, 77, 2, 0], "shop::api\nusers::all")),
         (ended(TestResult::Passed, ""), record(109, 0, 9, &[5, 1, 0, 0], "")),

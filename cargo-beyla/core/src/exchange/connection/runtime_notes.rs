@@ -20,7 +20,8 @@ impl Connection {
             && let (false, None, Some(slot)) = (last.received, last.status, last.runtime_slot)
         {
             let route = last.line.route_id;
-            runtime.received(slot, self.exchanges.receiver.thread, self.exchanges.received_ns, route);
+            let receiver = self.exchanges.receiver;
+            runtime.received(slot, receiver.thread, receiver.task_id(), self.exchanges.received_ns, route);
         }
     }
 

@@ -28,7 +28,7 @@ pub(in crate::exchange) struct MessageSink<'a> {
 
 impl MessageSink<'_> {
     fn request_end(&mut self, stream: StreamId, end: &MessageEnd) {
-        let (received_ns, receiver) = (self.exchanges.last_arrived_ns, self.exchanges.receiver.thread);
+        let (received_ns, receiver) = (self.exchanges.last_arrived_ns, self.exchanges.receiver);
         let Some(exchange) = self.exchanges.get(stream).filter(|exchange| !exchange.received) else { return };
         exchange.received = true;
         exchange.request_bytes.body = end.body;
@@ -39,7 +39,7 @@ impl MessageSink<'_> {
         if let (Some(runtime), Some(time_ns)) = (&mut self.state.runtime, end.time_ns) {
             exchange.upload_ns = received_ns.unwrap_or(time_ns).saturating_sub(exchange.boundaries.read);
             if let (Some(slot), None) = (exchange.runtime_slot, exchange.status) {
-                runtime.received(slot, receiver, time_ns, exchange.line.route_id);
+                runtime.received(slot, receiver.thread, receiver.task_id(), time_ns, exchange.line.route_id);
             }
         }
         // As a rule the response has yet to come.
@@ -134,10 +134,17 @@ impl Messages for MessageSink<'_> {
             read: head.read_ns,
             ..Boundaries::default()
         };
-        let (thread, at) = (exchanges.receiver.thread, exchanges.received_ns);
+        let (receiver, at) = (exchanges.receiver, exchanges.received_ns);
         let line = state.request_lines.get(head, &state.routes, &mut state.route_names);
         let has_stream = !exchanges.is_in_order;
-        let read = ReadRequest { thread, at, boundaries: &boundaries, route: line.route_id, has_stream };
+        let read = ReadRequest {
+            thread: receiver.thread,
+            task: receiver.task_id(),
+            at,
+            boundaries: &boundaries,
+            route: line.route_id,
+            has_stream,
+        };
         let runtime_slot = state.runtime.as_mut().and_then(|runtime| runtime.read(&read));
         let exchange = Exchange {
             id: state.requests,
@@ -188,11 +195,11 @@ impl Messages for MessageSink<'_> {
     }
 
     fn progress(&mut self, stream: StreamId) {
-        let (at, thread) = (self.exchanges.received_ns, self.exchanges.receiver.thread);
+        let (at, receiver) = (self.exchanges.received_ns, self.exchanges.receiver);
         let Some(exchange) = self.exchanges.get(stream) else { return };
         exchange.received_ns = at;
         if let (Some(runtime), Some(slot), None) = (&mut self.state.runtime, exchange.runtime_slot, exchange.status) {
-            runtime.received(slot, thread, at, exchange.line.route_id);
+            runtime.received(slot, receiver.thread, receiver.task_id(), at, exchange.line.route_id);
         }
     }
 

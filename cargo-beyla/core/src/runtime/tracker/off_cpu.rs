@@ -9,24 +9,26 @@ use crate::model::system_call::{Architecture, SystemCall};
 use crate::runtime::clock::Part;
 use crate::runtime::observations::{ObservationId, ObservationKey, Observations, TimeInPoll};
 use crate::runtime::scheduling_entity::SchedulingEntity;
+use crate::runtime::tasks::TaskId;
 
 use super::RuntimeTracker;
 
 /// The time between two ticks of the sampler, in nanoseconds: it ticks 997 times a second.
-const SAMPLE_NS: u64 = 1_000_000_000 / 997;
+pub(super) const SAMPLE_NS: u64 = 1_000_000_000 / 997;
 
 impl RuntimeTracker {
-    /// A thread was off the CPU.
-    pub(crate) fn off_cpu(&mut self, off: &OffCpu) {
-        let Some(thread) = self.threads.get_mut(off.thread) else { return };
+    /// A thread was off the CPU, in a poll of `task` if that is known.
+    pub(crate) fn off_cpu(&mut self, off: &OffCpu, task: Option<TaskId>) {
         let end = off.header.time_ns;
         let begin = off.begin_ns.min(end);
+        let seen = task.and_then(|task| self.seen_poll(off.thread, task, begin));
+        let Some(thread) = self.threads.get_mut(off.thread) else { return };
         let woken = if off.woken_ns == 0 { end } else { off.woken_ns.clamp(begin, end) };
         let (stack, acquires_lock) = thread.wakes_up(off.begin_ns);
         let cause = cause_of_sleep(off, acquires_lock, self.architecture);
         let slept = woken - begin;
-        let current = thread.current.and_then(|task| self.tasks.get_mut(task));
-        let task = current.filter(|task| task.polled.is_some_and(|(by, _)| by == off.thread));
+        let current = seen.or(thread.current).and_then(|task| self.tasks.get_mut(task));
+        let task = current.filter(|task| seen.is_some() || task.is_polled_by(off.thread));
         let polls = task.is_some();
         if let Some(task) = task {
             task.entity.clock.off_cpu(begin, woken, end, Part::Blocked);
@@ -55,14 +57,21 @@ impl RuntimeTracker {
                 }
             }
         }
+        if let Some(task) = seen {
+            self.seen_until(off.thread, task, end);
+            if slept > 0 {
+                self.end_seen_poll(off.thread);
+            }
+        }
     }
 
-    /// Takes a thread's stack: it goes to sleep, or the sampler met it on a CPU.
-    pub(crate) fn stack(&mut self, record: &UnwoundStack) {
-        let Some(thread) = self.threads.get_mut(record.thread) else { return };
+    /// Takes a thread's stack: it goes to sleep, or the sampler met it on a CPU; in a poll of `task` if that is known.
+    pub(crate) fn stack(&mut self, record: &UnwoundStack, task: Option<TaskId>) {
         let at = record.time_ns;
-        let current = thread.current.and_then(|task| self.tasks.get_mut(task));
-        let task = current.filter(|task| task.polled.is_some_and(|(by, _)| by == record.thread));
+        let seen = task.and_then(|task| self.seen_poll(record.thread, task, at));
+        let Some(thread) = self.threads.get_mut(record.thread) else { return };
+        let current = seen.or(thread.current).and_then(|task| self.tasks.get_mut(task));
+        let task = current.filter(|task| seen.is_some() || task.is_polled_by(record.thread));
         match record.occasion {
             // The cause becomes known when the thread wakes up. Until then, this is what counts.
             stack::SLEEP => {
@@ -82,6 +91,9 @@ impl RuntimeTracker {
                 }
                 if thread.entity.open_requests > 0 {
                     thread.entity.spent(Cause::Running, record.stack, begin, at);
+                }
+                if let Some(task) = seen {
+                    self.seen_until(record.thread, task, at);
                 }
             }
             _ => {}

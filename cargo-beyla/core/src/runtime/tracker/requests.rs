@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::boundaries::Boundaries;
-use crate::model::explanation::{self, Delay, Explanation, Parts, RespondParts};
+use crate::model::explanation::{self, Delay, Explanation, Parts, RespondParts, Tier};
 use crate::model::request::RouteId;
 use crate::model::test::TestId;
 use crate::runtime::clock::{Part, Reading};
@@ -12,7 +12,7 @@ use crate::runtime::observations::RequestDelays;
 use crate::runtime::polls::LONG_NS;
 use crate::runtime::scheduling_entity::TaskRef;
 use crate::runtime::streams::RequestSlot;
-use crate::runtime::tasks::Tasks;
+use crate::runtime::tasks::{TaskId, Tasks};
 use crate::runtime::threads::{Thread, Threads};
 use crate::runtime::time_breakdown::{PollDelay, PollOwner, TimeBreakdown, add_delay, fit_places, fit_waits};
 
@@ -25,6 +25,8 @@ use super::responses::Responding;
 pub(crate) struct ReadRequest<'a> {
     /// The thread of the receive call that brought the end of the head.
     pub(crate) thread: u32,
+    /// The task that it polled, if that is known.
+    pub(crate) task: Option<TaskId>,
     /// The return of that call.
     pub(crate) at: u64,
     /// The boundaries that are known so far.
@@ -72,6 +74,10 @@ pub(super) struct Handling {
     pub(super) measured: Option<Measurement>,
     /// What the request is measured on, once it was received.
     pub(super) unit: Option<explanation::Unit>,
+    /// `--explain=auto`: the window in which its head was read, in a poll that was probed.
+    window: Option<u32>,
+    /// How its parts are known, once it has ended.
+    tier: Tier,
     /// When the last send call began, the parts until then, and the measurement of the response if it begins there.
     sending: Option<(u64, Option<Parts>, Option<Measurement>)>,
     /// When the client closed its end, and the parts until then.
@@ -170,13 +176,17 @@ impl RuntimeTracker {
     /// The head of a request was read.
     pub(crate) fn read(&mut self, request: &ReadRequest<'_>) -> Option<RequestSlot> {
         let slot = self.requests.insert()?;
+        let probed = self.probed_poll(request.thread, request.task);
+        let window = self.window().filter(|_| probed.is_some());
+        let own = probed.or_else(|| self.tasks.with_id(request.task?));
         let handling = self.requests.get_mut(slot)?;
-        let ReadRequest { thread, at, boundaries, .. } = *request;
+        handling.window = window;
+        let ReadRequest { thread, task, at, boundaries, .. } = *request;
         // A head may come in several calls. The first of them was made by this thread as well if it belongs to the same
         // poll. (hyper first looks whether a connection begins like one of HTTP/2.)
         let first = |thread: &Thread| boundaries.read == at || thread.began_to_poll_before(boundaries.read);
         if let Some(thread) = self.threads.get(thread).filter(|thread| first(thread)) {
-            let held_up = |from, to| thread.held_up(from, to, thread.current);
+            let held_up = |from, to| thread.held_up(from, to, own);
             if let Some(arrived) = boundaries.arrived {
                 for (poll, ns) in held_up(arrived, boundaries.read) {
                     let delay = PollDelay { by: poll.by, observation: poll.observation, ns };
@@ -189,20 +199,20 @@ impl RuntimeTracker {
             }
         }
         if request.has_stream {
-            self.await_stream_task(slot, thread, request.route);
+            self.await_stream_task(slot, thread, task, at, request.route);
         }
         Some(slot)
     }
 
     /// A thread received a request, as a whole or more of it than before. The task that the thread polls handles it,
     /// or the task of its stream.
-    pub(crate) fn received(&mut self, slot: RequestSlot, thread: u32, at: u64, route: RouteId) {
+    pub(crate) fn received(&mut self, slot: RequestSlot, thread: u32, task: Option<TaskId>, at: u64, route: RouteId) {
         let Some(handling) = self.requests.get_mut(slot) else { return };
         let more = handling.unit.is_some();
         let entity = match handling.stream {
             StreamHandler::Reader => {
                 handling.answered(&mut self.tasks, &mut self.threads);
-                self.reader(thread, at)
+                self.reader(thread, task, at)
             }
             StreamHandler::Own(task) => {
                 handling.answered(&mut self.tasks, &mut self.threads);
@@ -223,13 +233,26 @@ impl RuntimeTracker {
         handling.unit = Some(entity.unit());
     }
 
+    /// The task that a thread polls, as probes tell, unless the thread itself knows of another: then its end was not told.
+    pub(super) fn probed_poll(&self, thread: u32, task: Option<TaskId>) -> Option<TaskRef> {
+        let polled = |&polled: &TaskRef| {
+            let is_another = task.is_some_and(|task| self.tasks.with_id(task) != Some(polled));
+            self.tasks.get(polled).is_some_and(|known| known.is_polled_by(thread)) && !(self.sees_polls() && is_another)
+        };
+        self.threads.get(thread)?.current.filter(polled)
+    }
+
     /// The task that a thread polls, or the thread itself.
-    fn reader(&mut self, thread: u32, at: u64) -> EntityRef {
-        let known = self.threads.enter(thread, at);
-        let polled = |&task: &TaskRef| self.tasks.get(task).is_some_and(|task| task.is_polled_by(thread));
-        if let Some(task) = known.current.filter(polled) {
+    fn reader(&mut self, thread: u32, task: Option<TaskId>, at: u64) -> EntityRef {
+        if let Some(task) = self.probed_poll(thread, task) {
             return EntityRef::Task(task);
         }
+        if let Some(id) = task.filter(|_| self.sees_polls())
+            && let Some(task) = self.tasks.with_id(id).or_else(|| self.tasks.insert_with_id(id, at))
+        {
+            return EntityRef::Task(task);
+        }
+        let known = self.threads.enter(thread, at);
         if known.entity.open_requests == 0 {
             known.entity.clock.switch(at, Part::Running);
         }
@@ -271,9 +294,22 @@ impl RuntimeTracker {
 
     /// A send call that began at `begin_ns` carried the head of the final response.
     pub(crate) fn responded(&mut self, slot: RequestSlot, begin_ns: u64) {
+        let sees_polls = self.sees_polls();
+        self.find_stream_task_early(slot);
         let Some(handling) = self.requests.get_mut(slot).filter(|handling| handling.measured.is_some()) else { return };
         if let Some((_, parts, response)) = handling.sending.take_if(|(at, ..)| *at == begin_ns) {
             handling.parts = parts;
+            handling.responding = response.and_then(|response| Responding::new(response, &mut self.tasks));
+        } else if let Some(measured) = handling.measured.filter(|_| sees_polls && handling.unit.is_some()) {
+            // The beginning of the call is told at its end.
+            if let Some(entity) = measured.entity.get_mut(&mut self.tasks, &mut self.threads) {
+                if entity.clock.part() == Part::Waiting {
+                    entity.waited_until(begin_ns);
+                }
+                entity.clock.settle(begin_ns);
+            }
+            handling.parts = measured.until(begin_ns, HandedOver::Idle, &self.tasks, &self.threads);
+            let response = measured.restarted(begin_ns, &self.tasks, &self.threads);
             handling.responding = response.and_then(|response| Responding::new(response, &mut self.tasks));
         }
         handling.answered(&mut self.tasks, &mut self.threads);
@@ -298,6 +334,8 @@ impl RuntimeTracker {
         if let Some(slot) = slot {
             self.leave_reading_poll(slot, is_refused);
         }
+        let (sees_polls, window) = (self.sees_polls(), self.window());
+        let mut tier = Tier::Probed;
         if let Some(handling) = slot.and_then(|slot| self.requests.get_mut(slot)) {
             if let Some(measured) = handling.measured {
                 if boundaries.responded.is_none() {
@@ -312,6 +350,17 @@ impl RuntimeTracker {
                 handling.parts = Some(Parts::default());
             }
             handling.parts = handling.parts.filter(|parts| Some(parts.sum()) == handle);
+            if sees_polls && (handling.window.is_none() || handling.window != window) {
+                tier = Tier::Seen;
+                handling.tier = tier;
+                // Outside of windows nobody sees the wake, and so neither whom the request waited for nor who held it up then.
+                handling.breakdown.waits.clear();
+                handling.breakdown.delays.clear();
+                handling.breakdown.starved = 0;
+                if let Some(parts) = &mut handling.parts {
+                    parts.waiting += std::mem::take(&mut parts.scheduled);
+                }
+            }
             let responding = handling.responding.as_ref();
             let respond = responding.and_then(|response| response.parts(boundaries, &self.tasks, &self.threads));
             handling.respond = respond;
@@ -326,6 +375,7 @@ impl RuntimeTracker {
             }
         }
         self.requests_not_opened += u64::from(delays.parts.is_none() && handle.is_some_and(|handle| handle > 0));
+        self.requests_seen += u64::from(delays.parts.is_some() && tier == Tier::Seen);
         self.observations.ended(&delays);
         delays.parts
     }
@@ -348,7 +398,16 @@ impl RuntimeTracker {
         };
         let delays = handling.delays_by(|delay| Some(delay.by));
         let delays = delays.into_iter().map(|(by, ns)| Delay { by: named(by), ns }).collect();
-        Some(Explanation { unit, parts, respond: handling.respond, places, waits, calls: Vec::new(), delays })
+        Some(Explanation {
+            tier: handling.tier,
+            unit,
+            parts,
+            respond: handling.respond,
+            places,
+            waits,
+            calls: Vec::new(),
+            delays,
+        })
     }
 
     /// When a request that has ended waited within its `handle` phase, ascending.

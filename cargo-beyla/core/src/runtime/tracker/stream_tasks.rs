@@ -4,7 +4,7 @@ use crate::model::explanation::{Parts, Unit};
 use crate::model::request::RouteId;
 use crate::runtime::scheduling_entity::TaskRef;
 use crate::runtime::streams::{Head, Matching, RequestSlot, StreamTask};
-use crate::runtime::tasks::SpawnedIn;
+use crate::runtime::tasks::{SpawnedIn, TaskId};
 use crate::runtime::time_breakdown::add_place;
 
 use super::RuntimeTracker;
@@ -12,15 +12,30 @@ use super::measurement::{EntityRef, Measurement};
 use super::requests::StreamHandler;
 
 impl RuntimeTracker {
-    /// A thread has read the head of a request whose stream may get a task of its own.
-    pub(super) fn await_stream_task(&mut self, slot: RequestSlot, thread: u32, route: RouteId) {
+    /// A thread has read the head of a request whose stream may get a task of its own. `task` reads, if it is known.
+    pub(super) fn await_stream_task(
+        &mut self,
+        slot: RequestSlot,
+        thread: u32,
+        task: Option<TaskId>,
+        at: u64,
+        route: RouteId,
+    ) {
+        let probed = self.probed_poll(thread, task);
+        let connection = probed.or_else(|| {
+            let id = task.filter(|_| self.sees_polls())?;
+            self.tasks.with_id(id).or_else(|| self.tasks.insert_with_id(id, at))
+        });
+        if probed.is_none() && self.sees_polls() {
+            self.threads.enter(thread, at);
+            self.leave_stream_poll(thread, connection);
+        }
         let Some(handling) = self.requests.get_mut(slot) else { return };
-        let known = self.threads.get_mut(thread);
-        let polled = |&task: &TaskRef| self.tasks.get(task).is_some_and(|task| task.is_polled_by(thread));
-        match known.and_then(|known| Some((known.current.filter(polled)?, known))) {
+        match connection.zip(self.threads.get_mut(thread)) {
             Some((connection, known)) => {
                 handling.stream = StreamHandler::Awaited;
                 handling.reading_poll = Some(thread);
+                self.stream_polls_open += usize::from(known.streams.connection.is_none());
                 known.streams.read(connection, slot, route);
             }
             None => handling.stream = StreamHandler::Unknown,
@@ -37,19 +52,37 @@ impl RuntimeTracker {
             if task.entity.open_requests == 0 {
                 task.entity.breakdown.restart(at);
             }
+            task.entity.clock.settle(at);
             handling.received = Some((connection, task.entity.clock.read(at)));
         }
     }
 
-    /// A task was spawned in a poll of this thread. It may be that of a stream.
-    pub(super) fn stream_task_spawned(&mut self, reference: TaskRef, thread: u32) {
+    /// A thread may have left the poll in which it has read heads, where no probe tells of polls: it now does something for
+    /// `task`. In one poll all heads are read before tasks are spawned for them.
+    pub(super) fn leave_stream_poll(&mut self, thread: u32, task: Option<TaskRef>) {
+        let Some(known) = self.threads.get(thread) else { return };
+        let Some(connection) = known.streams.connection.filter(|_| known.current.is_none()) else { return };
+        let is_matched = known.streams.matching() == Matching::InOrder;
+        if task != Some(connection) || is_matched {
+            self.match_stream_tasks(thread, is_matched);
+        }
+    }
+
+    /// A task was spawned in a poll of this thread: of `parent`, if that is known without a probe. It may be that of a stream.
+    pub(super) fn stream_task_spawned(&mut self, reference: TaskRef, thread: u32, parent: Option<TaskRef>) {
         let Some(thread) = self.threads.get_mut(thread) else { return };
-        let Some(connection) = thread.streams.connection.filter(|_| thread.current == thread.streams.connection) else {
+        let polled = parent.or(thread.current);
+        let Some(connection) = thread.streams.connection.filter(|connection| polled == Some(*connection)) else {
             return;
         };
         let Some(task) = self.tasks.get(reference).filter(|task| !task.blocking) else { return };
         let born = task.born.at;
-        let Some(reading) = self.tasks.get(connection).map(|task| task.entity.clock.read(born)) else { return };
+        let Some(reading) = self.tasks.get_mut(connection).map(|task| {
+            task.entity.clock.settle(born);
+            task.entity.clock.read(born)
+        }) else {
+            return;
+        };
         if thread.streams.spawned(StreamTask { task: reference, connection: reading })
             && let Some(task) = self.tasks.get_mut(reference)
         {
@@ -69,7 +102,7 @@ impl RuntimeTracker {
         let Some(thread) = handling.reading_poll.and_then(|thread| self.threads.get(thread)) else { return };
         let Some((head, until)) = thread.streams.tasks_until(slot) else { return };
         let (_, tasks) = thread.streams.parts();
-        if until.iter().all(|task| self.type_of(task).is_some())
+        if (self.window().is_none() || until.iter().all(|task| self.type_of(task).is_some()))
             && !self.are_mixed(tasks)
             && let Some(&task) = until.last()
         {
@@ -129,6 +162,7 @@ impl RuntimeTracker {
             }
         }
         streams.clear();
+        self.stream_polls_open = self.stream_polls_open.saturating_sub(1);
         if let Some(thread) = self.threads.get_mut(thread) {
             thread.streams = streams;
         }

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use crate::model::explanation::{Awaited, Wait};
 use crate::runtime::clock::Part;
 use crate::runtime::scheduling_entity::{Attribution, TaskRef};
-use crate::runtime::tasks::{SpawnedIn, Task};
+use crate::runtime::tasks::{SpawnedIn, Task, TaskId};
 use crate::runtime::threads::Thread;
 use crate::runtime::time_breakdown::{PollDelay, add_delay, add_wait, wait_for};
 
@@ -29,28 +29,26 @@ pub(super) struct Vtables {
 }
 
 impl RuntimeTracker {
-    /// Something happens to a task.
-    pub(crate) fn task(&mut self, change: &TaskChange) {
+    /// Something happens to a task, whose id is told where it is known.
+    pub(crate) fn task(&mut self, change: &TaskChange, id: Option<TaskId>) {
+        if self.sees_polls() && self.window().is_none() {
+            return;
+        }
         let at = change.header.time_ns;
         match change.header.flags {
-            task::RUNNING => self.poll_begins(change, at),
+            task::RUNNING => self.poll_begins(change, id, at),
             task::IDLE => self.poll_ends(change, at, false),
             task::TERMINAL => self.poll_ends(change, at, true),
             task::WOKEN => self.woken(change, at),
-            task::SPAWNED => self.spawned(change, at, false),
-            task::SPAWNED_BLOCKING => self.spawned(change, at, true),
+            task::SPAWNED => self.spawned(change, id, at, false),
+            task::SPAWNED_BLOCKING => self.spawned(change, id, at, true),
             task::DEFERRED => self.deferred(change, at),
             _ => {}
         }
     }
 
-    fn spawned(&mut self, change: &TaskChange, at: u64, blocking: bool) {
-        // The record of another thread that polls it already may have come first.
-        let known =
-            self.tasks.at(change.task).filter(|&task| self.tasks.get(task).is_some_and(|known| known.born.at >= at));
-        let Some(task) = known.or_else(|| self.tasks.insert(change.task, Part::Scheduled, at)) else {
-            return;
-        };
+    fn spawned(&mut self, change: &TaskChange, id: Option<TaskId>, at: u64, blocking: bool) {
+        let Some(task) = self.new_task(change, id, at) else { return };
         let thread = self.threads.get(change.thread);
         let spawner = thread.and_then(|thread| Some((self.tasks.get(thread.current?)?, thread.poll.number)));
         let spawned_in = spawner.filter(|(spawner, _)| !spawner.blocking).map(|(_, number)| (change.thread, number));
@@ -58,15 +56,33 @@ impl RuntimeTracker {
             task.blocking |= blocking;
             task.spawned_in = spawned_in.map_or(SpawnedIn::NoPoll, |(thread, number)| SpawnedIn::Poll(thread, number));
         }
-        self.stream_task_spawned(task, change.thread);
+        self.stream_task_spawned(task, change.thread, None);
     }
 
-    fn poll_begins(&mut self, change: &TaskChange, at: u64) {
+    /// The task that is spawned, which waits for its first poll.
+    fn new_task(&mut self, change: &TaskChange, id: Option<TaskId>, at: u64) -> Option<TaskRef> {
+        if let Some(id) = id {
+            let task = self.tasks.with_id(id).or_else(|| self.tasks.insert_with_id(id, at))?;
+            self.tasks.met_at(task, change.task, at);
+            let known = self.tasks.get_mut(task)?;
+            if known.polled.is_none() {
+                known.entity.clock.switch(at, Part::Scheduled);
+            }
+            return Some(task);
+        }
+        // The record of another thread that polls it already may have come first.
+        let known =
+            self.tasks.at(change.task).filter(|&task| self.tasks.get(task).is_some_and(|known| known.born.at >= at));
+        known.or_else(|| self.tasks.insert(change.task, Part::Scheduled, at))
+    }
+
+    fn poll_begins(&mut self, change: &TaskChange, id: Option<TaskId>, at: u64) {
+        self.end_seen_poll(change.thread);
         if let Some(before) = self.threads.enter(change.thread, at).current.take() {
             self.match_stream_tasks(change.thread, false);
             self.replaced(before, change, at);
         }
-        let Some((reference, first)) = self.polled_task(change, at) else { return };
+        let Some((reference, first)) = self.polled_task(change, id, at) else { return };
         if first && self.vtables.worker_loops.contains(&change.vtable) {
             return self.is_worker_loop(reference, at);
         }
@@ -90,6 +106,10 @@ impl RuntimeTracker {
                 add_delay(&mut entity.breakdown.delays, delay);
             }
         }
+        if entity.clock.part() == Part::Waiting {
+            // Its wake was not seen, as where the window opened after that.
+            entity.waited_until(at);
+        }
         entity.clock.switch(at, Part::Running);
         task.polled = Some((change.thread, at));
         task.notified = false;
@@ -98,10 +118,16 @@ impl RuntimeTracker {
     }
 
     /// The task whose poll begins, which may be new; and whether its table of functions becomes known only now.
-    fn polled_task(&mut self, change: &TaskChange, at: u64) -> Option<(TaskRef, bool)> {
-        let same = |task: &Task| [0, change.vtable].contains(&task.vtable) || change.vtable == 0;
-        let known = self.tasks.at(change.task).filter(|&task| self.tasks.get(task).is_some_and(same));
-        let task = known.or_else(|| self.tasks.insert(change.task, Part::Running, at))?;
+    fn polled_task(&mut self, change: &TaskChange, id: Option<TaskId>, at: u64) -> Option<(TaskRef, bool)> {
+        let task = if let Some(id) = id {
+            let task = self.tasks.with_id(id).or_else(|| self.tasks.insert_with_id(id, at))?;
+            self.tasks.met_at(task, change.task, at);
+            task
+        } else {
+            let same = |task: &Task| [0, change.vtable].contains(&task.vtable) || change.vtable == 0;
+            let known = self.tasks.at(change.task).filter(|&task| self.tasks.get(task).is_some_and(same));
+            known.or_else(|| self.tasks.insert(change.task, Part::Running, at))?
+        };
         let vtable = &mut self.tasks.get_mut(task)?.vtable;
         let first = *vtable == 0 && change.vtable != 0;
         if first {
@@ -227,9 +253,10 @@ impl RuntimeTracker {
         self.end_polls(at, |thread| thread.process == process);
     }
 
-    fn end_polls(&mut self, at: u64, of: impl Fn(&Thread) -> bool) {
+    pub(super) fn end_polls(&mut self, at: u64, of: impl Fn(&Thread) -> bool) {
         for thread in self.threads.numbers(&of) {
             self.match_stream_tasks(thread, false);
+            self.end_seen_poll(thread);
         }
         for thread in self.threads.all().filter(|thread| of(thread)) {
             if let Some(current) = thread.current.take()

@@ -4,6 +4,7 @@ mod delays;
 mod findings;
 mod parts;
 mod properties;
+mod seen_polls;
 mod waits;
 
 use std::time::Duration;
@@ -72,7 +73,7 @@ fn found(summary: &Summary) -> Vec<Found> {
 
 #[test]
 fn the_first_note_of_what_cannot_be_seen_stands() {
-    let mut tracker = RuntimeTracker::new(Duration::from_millis(10), Architecture::HERE);
+    let mut tracker = RuntimeTracker::new(Duration::from_millis(10), Architecture::HERE, true);
     for unseen in ["", "first", "second"] {
         tracker.unseen(unseen);
     }

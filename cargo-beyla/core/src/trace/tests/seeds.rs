@@ -14,7 +14,13 @@ fn seeds_of_the_fuzzer() {
         events.on(1).running(7).send(1, OK).send_blocked(1).receive(1, GET).sleep(1, 30_000_000, 0).send(1, OK).idle(7);
         events.stack_frames(1, &[own("f", "a.rs", 3)]).task_type(1002, "app::work")
     };
-    let seeds: [(&str, Build); 11] = [
+    let explain_by_sight: Build = |events| {
+        events.explain_by_sight().in_task(3).spawns(7).in_task(7).receive(1, GET).pause(1_000_000).tick().sample(2);
+        events.falls_asleep(1, true).sleep(0, 20_000_000, 5).preempted(2_000_000).send(1, OK).window_opens();
+        events.running(7).receive(1, GET).pause(9).idle(7).woken(7).window_closes().running(8).in_task(8).tick();
+        events.in_task(7).send(1, OK).stack_frames(1, &[own("f", "a.rs", 3)])
+    };
+    let seeds: [(&str, Build); 12] = [
         ("keep-alive", |events| {
             events.receive(1, GET).send(1, OK).receive(1, GET).send(1, OK).client_closes(1).over(1)
         }),
@@ -45,6 +51,7 @@ fn seeds_of_the_fuzzer() {
             events.transfer_in_pieces(Up, 1, post.as_bytes(), &[0..9, 9..300, 1000..1016]).send(1, OK)
         }),
         ("explain", explain),
+        ("explain-by-sight", explain_by_sight),
     ];
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/records");
     std::fs::create_dir_all(&directory).expect("a directory");

@@ -14,7 +14,7 @@ fn handle_is_opened() {
     assert_eq!(
         handle_of(&report, "/block"),
         json!({
-            "unit": "task",
+            "tier": 2, "unit": "task",
             "running": 210_000, "runnable": 0, "blocked": 50_100_000, "scheduled": 0, "waiting": 0,
             "places": [{
                 "cause": "system-call", "system_call": "clock_nanosleep", "ns": 50_000_000, "count": 1,
@@ -26,7 +26,7 @@ fn handle_is_opened() {
     assert_eq!(
         handle_of(&report, "/users/7/reports"),
         json!({
-            "unit": "task",
+            "tier": 2, "unit": "task",
             "running": 150_000, "runnable": 0, "blocked": 0, "scheduled": 0, "waiting": 40_000_000,
             "waits": [{
                 "on": "shop::handlers::report::render", "ns": 39_000_000, "count": 1,

@@ -1,4 +1,4 @@
-//! The records of `--explain`: async tasks, the scheduler, stacks.
+//! The records that open what a request waited for: async tasks, the scheduler, stacks.
 
 #[cfg(feature = "zerocopy")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -16,6 +16,18 @@ pub const NO_SYSTEM_CALL: i32 = -1;
 
 /// [`OffCpu::system_call`] where the kernel does not say.
 pub const UNKNOWN_SYSTEM_CALL: i32 = -2;
+
+/// How much of the async runtime is recorded: [`crate::Settings::explain`].
+pub mod explain {
+    /// Only the tasks that spawn others.
+    pub const NEVER: u32 = 0;
+    /// Each poll of each task, as long as the probes on the runtime's functions are there; threads are busy if these say
+    /// so.
+    pub const ALWAYS: u32 = 1;
+    /// What threads do while they poll a task by the runtime's own variable, and each poll while the probes on its functions
+    /// are there.
+    pub const AUTO: u32 = 2;
+}
 
 /// What happens to a task: [`Header::flags`] of a [`TaskChange`].
 pub mod task {
@@ -62,6 +74,9 @@ pub struct TaskChange {
     pub thread: u32,
     /// The process, as in [`Vtable`]; 0 where only one is traced.
     pub process: u32,
+    /// With [`explain::AUTO`], of [`task::RUNNING`] and of a task that is spawned: its id, as in [`crate::Spawned::child`];
+    /// else 0.
+    pub id: u64,
 }
 
 /// A task's table of functions, recorded the first time that it is seen.
@@ -96,6 +111,27 @@ pub struct OffCpu {
     pub thread: u32,
     /// The number of the system call that it slept in, [`NO_SYSTEM_CALL`] or [`UNKNOWN_SYSTEM_CALL`].
     pub system_call: i32,
+    /// With [`explain::AUTO`], the id of the task that it polled, as in [`crate::Transfer::task`]; 0 if it polled none.
+    pub task: u64,
+    /// The process, as in [`Vtable`].
+    pub process: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// With [`explain::AUTO`]: a timer's tick met a thread on a CPU that polls a task, or handles a request without one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Sample {
+    /// `kind::SAMPLE`
+    pub header: Header,
+    /// As [`OffCpu::task`].
+    pub task: u64,
+    /// The thread, as in [`TaskChange`].
+    pub thread: u32,
+    /// The process, as in [`Vtable`].
+    pub process: u32,
 }
 
 /// A thread's registers, followed by what its stack holds from the stack pointer on.
@@ -117,6 +153,8 @@ pub struct Stack {
     pub thread: u32,
     /// The process, as in [`Vtable`].
     pub process: u32,
+    /// As [`OffCpu::task`].
+    pub task: u64,
 }
 
 /// The process is about to send on a connection: entry of the call.
