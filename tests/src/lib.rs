@@ -18,6 +18,7 @@ pub mod accept;
 pub mod alone;
 pub mod background;
 pub mod both;
+pub mod browser;
 pub mod bulk;
 pub mod busy;
 pub mod called;

@@ -67,7 +67,7 @@ fn exporting(report: &ReportOptions, export: &ExportOptions) -> Flags {
 }
 
 fn reporting(report: &ReportOptions) -> Flags {
-    let ReportOptions { slowest, json: _, routes, max_requests, block_threshold } = report;
+    let ReportOptions { slowest, json: _, html: _, open: _, routes, max_requests, block_threshold } = report;
     Flags {
         slowest: *slowest,
         routes: routes.clone(),

@@ -348,7 +348,16 @@ impl RuntimeTracker {
         };
         let delays = handling.delays_by(|delay| Some(delay.by));
         let delays = delays.into_iter().map(|(by, ns)| Delay { by: named(by), ns }).collect();
-        Some(Explanation { unit, parts, respond: handling.respond, places, waits, calls: Vec::new(), delays })
+        Some(Explanation {
+            unit,
+            parts,
+            respond: handling.respond,
+            places,
+            by_stack: Vec::new(),
+            waits,
+            calls: Vec::new(),
+            delays,
+        })
     }
 
     /// When a request that has ended waited within its `handle` phase, ascending.
