@@ -30,7 +30,7 @@ const FLAGS: [&str; 10] = [
 ];
 
 /// Where Chromium reads commands, and where it writes answers.
-const [COMMANDS, ANSWERS]: [RawFd; 2] = [3, 4];
+const ITS_ENDS: [RawFd; 2] = [3, 4];
 
 /// A browser with one page.
 pub struct Browser {
@@ -60,7 +60,7 @@ impl Browser {
         unsafe {
             command.pre_exec(move || {
                 let aside = ends.map(|end| libc::fcntl(end, libc::F_DUPFD_CLOEXEC, 10));
-                for (from, to) in aside.into_iter().zip([COMMANDS, ANSWERS]) {
+                for (from, to) in aside.into_iter().zip(ITS_ENDS) {
                     if from < 0 || libc::dup2(from, to) < 0 {
                         return Err(std::io::Error::last_os_error());
                     }
@@ -137,8 +137,7 @@ impl Browser {
             [("mouseMoved", from, 0), ("mousePressed", from, 1), ("mouseMoved", to, 1), ("mouseReleased", to, 0)]
         {
             let button = if kind == "mouseMoved" { "none" } else { "left" };
-            let event =
-                json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": 1 });
+            let event = json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", &event);
         }
     }

@@ -85,7 +85,10 @@ fn latency_lab() -> Made {
 fn is_quiet(browser: &mut Browser) {
     assert!(browser.console.is_empty(), "{:#?}", browser.console);
     assert!(browser.asked.is_empty(), "{:#?}", browser.asked);
-    assert_eq!(browser.evaluate("document.images.length + document.querySelectorAll('iframe, object, embed').length"), 0);
+    assert_eq!(
+        browser.evaluate("document.images.length + document.querySelectorAll('iframe, object, embed').length"),
+        0
+    );
 }
 
 fn has_no_faults(browser: &mut Browser) {
@@ -93,7 +96,9 @@ fn has_no_faults(browser: &mut Browser) {
     let unnamed: Vec<_> = browser
         .accessible()
         .into_iter()
-        .filter(|(role, name)| ["button", "link", "searchbox", "checkbox", "image", "dialog"].contains(&&**role) && name.is_empty())
+        .filter(|(role, name)| {
+            ["button", "link", "searchbox", "checkbox", "image", "dialog"].contains(&&**role) && name.is_empty()
+        })
         .collect();
     assert!(unnamed.is_empty(), "{unnamed:?}");
 }
@@ -110,16 +115,25 @@ fn the_page_of_a_server_shows_what_the_report_says() {
         latency_lab()
     };
     let mut browser = Browser::start();
+    at_a_glance(&made, &mut browser);
+    waterfalls(&made, &mut browser);
+    flame_graphs(&made, &mut browser);
+}
+
+/// Findings, routes, and requests that are filtered.
+fn at_a_glance(made: &Made, browser: &mut Browser) {
     browser.show_as(1280, 900, false);
     browser.open(&made.page(), "", READY);
 
     // Findings come first, each with its cure and the requests that it held up.
-    let sections = texts(&mut browser, "main h2");
+    let sections = texts(browser, "main h2");
     assert!(sections[0].starts_with("Findings"), "{sections:?}");
-    let findings = texts(&mut browser, ".findings li");
+    let findings = texts(browser, ".findings li");
     assert_eq!(findings.len(), list(&made.report["findings"]).len());
     let blocking = findings.iter().find(|finding| finding.contains("GET /block")).expect("it blocks");
-    for part in ["blocking call:", "std::thread::sleep", "examples/latency_lab/src/handlers.rs:", "use tokio::time::sleep"] {
+    for part in
+        ["blocking call:", "std::thread::sleep", "examples/latency_lab/src/handlers.rs:", "use tokio::time::sleep"]
+    {
         assert!(blocking.contains(part), "{part}: {blocking}");
     }
 
@@ -127,26 +141,26 @@ fn the_page_of_a_server_shows_what_the_report_says() {
     let count = made.requests().iter().filter(|request| request["route"] == "/fast").count();
     let routes = |browser: &mut Browser| texts(browser, "#routes tbody tr");
     browser.click("#routes th:nth-child(2) button");
-    assert!(routes(&mut browser)[0].contains("GET /fast"), "{:?}", routes(&mut browser));
-    assert!(routes(&mut browser)[0].contains(&format!("\t{count}\t")), "{:?}", routes(&mut browser));
+    assert!(routes(browser)[0].contains("GET /fast"), "{:?}", routes(browser));
+    assert!(routes(browser)[0].contains(&format!("\t{count}\t")), "{:?}", routes(browser));
     browser.click("#routes th:nth-child(2) button");
-    assert!(!routes(&mut browser)[0].contains("GET /fast"));
+    assert!(!routes(browser)[0].contains("GET /fast"));
     assert_eq!(browser.evaluate("document.querySelector('#routes th:nth-child(2)').ariaSort"), "ascending");
-    assert_eq!(routes(&mut browser).len(), list(&made.report["routes"]).len());
+    assert_eq!(routes(browser).len(), list(&made.report["routes"]).len());
 
     // A filter leaves what it names, and a click on a route is one.
     let selected = |browser: &mut Browser| texts(browser, "#selected").remove(0);
-    assert_eq!(selected(&mut browser), format!("Here are all {} requests.", made.requests().len()));
+    assert_eq!(selected(browser), format!("Here are all {} requests.", made.requests().len()));
     browser.click("#requests input[type=search]");
     browser.type_text("/USERS/");
     browser.wait_for("document.querySelectorAll('#requests tbody tr').length === 3");
     browser.evaluate("location.hash = ''");
     browser.click("#requests input[type=checkbox]");
-    assert!(selected(&mut browser).starts_with("1 of all"), "{}", selected(&mut browser));
+    assert!(selected(browser).starts_with("1 of all"), "{}", selected(browser));
     browser.evaluate("location.hash = ''");
     browser.wait_for("document.querySelector('#selected').innerText.startsWith('Here are all')");
     browser.click("#routes tbody button[title='GET /block']");
-    assert!(selected(&mut browser).starts_with("1 of all"), "{}", selected(&mut browser));
+    assert!(selected(browser).starts_with("1 of all"), "{}", selected(browser));
     browser.evaluate("location.hash = ''");
     browser.wait_for("document.querySelector('#selected').innerText.startsWith('Here are all')");
 
@@ -160,25 +174,26 @@ fn the_page_of_a_server_shows_what_the_report_says() {
     browser.wait_for("location.hash.includes('from=')");
     browser.evaluate("location.hash = ''");
     browser.wait_for("document.querySelectorAll('#requests .chip').length === 0");
-    has_no_faults(&mut browser);
+    has_no_faults(browser);
 
     // What clients send is text.
-    let hostile = texts(&mut browser, "#requests tbody td.target").into_iter().filter(|text| text.contains("onerror")).count();
+    let hostile =
+        texts(browser, "#requests tbody td.target").into_iter().filter(|text| text.contains("onerror")).count();
     assert_eq!(hostile, 1);
-    is_quiet(&mut browser);
+    is_quiet(browser);
 }
 
-#[test]
-fn a_request_opens_as_a_waterfall_that_sums_to_the_report() {
-    let made = {
-        let _alone = alone();
-        latency_lab()
-    };
-    let mut browser = Browser::start();
+/// Each request opens as a waterfall whose bars sum to what the report says.
+fn waterfalls(made: &Made, browser: &mut Browser) {
     browser.show_as(1280, 900, true);
     for request in made.requests() {
-        browser.open(&made.page(), &format!("request={}", request["id"]), "document.querySelector('dialog')?.open === true");
-        let lengths = browser.evaluate("[...document.querySelectorAll('dialog .phase i')].map((bar) => Number(bar.dataset.ns))");
+        browser.open(
+            &made.page(),
+            &format!("request={}", request["id"]),
+            "document.querySelector('dialog')?.open === true",
+        );
+        let lengths =
+            browser.evaluate("[...document.querySelectorAll('dialog .phase i')].map((bar) => Number(bar.dataset.ns))");
         let sum: u64 = list(&lengths).iter().filter_map(Value::as_u64).sum();
         assert_eq!(json!(sum), request["total_ns"], "{request:#}");
         // Bars follow one another, and end where the request does.
@@ -202,13 +217,13 @@ fn a_request_opens_as_a_waterfall_that_sums_to_the_report() {
     // The one that waited names the one that held it up, and leads there.
     let (blocked, waited) = (made.request_of("/block"), made.request_of("/users/8"));
     browser.open(&made.page(), &format!("request={}", waited["id"]), "document.querySelector('dialog')?.open === true");
-    has_no_faults(&mut browser);
-    let dialog = texts(&mut browser, "dialog").remove(0);
+    has_no_faults(browser);
+    let dialog = texts(browser, "dialog").remove(0);
     assert!(dialog.contains("by GET /block"), "{dialog}");
     browser.click("dialog .tree .link");
     let id = blocked["id"].to_string();
     browser.wait_for(&format!("location.hash === '#request={id}'"));
-    let dialog = texts(&mut browser, "dialog").remove(0);
+    let dialog = texts(browser, "dialog").remove(0);
     let place = &blocked["handle"]["places"][0];
     let place = format!("{}:{}", place["file"].as_str().expect("a file"), place["line"]);
     assert!(dialog.contains(&place) && dialog.contains("std::thread::sleep"), "{dialog}");
@@ -220,37 +235,38 @@ fn a_request_opens_as_a_waterfall_that_sums_to_the_report() {
     browser.wait_for("!document.querySelector('dialog').open && location.hash === '#'");
 
     // Names of any length and with anything in them are there whole, as text.
-    let long = made.requests().iter().find(|request| request["query"].as_str().is_some_and(|query| query.len() == 10_000));
+    let long =
+        made.requests().iter().find(|request| request["query"].as_str().is_some_and(|query| query.len() == 10_000));
     let id = &long.expect("it was sent")["id"];
     browser.open(&made.page(), &format!("request={id}"), "document.querySelector('dialog')?.open === true");
-    let query = texts(&mut browser, "dialog code.long").remove(0);
+    let query = texts(browser, "dialog code.long").remove(0);
     assert_eq!(query, "q".repeat(10_000));
-    let wide = browser.evaluate("document.querySelector('dialog').scrollWidth <= document.querySelector('dialog').clientWidth");
+    let wide = browser
+        .evaluate("document.querySelector('dialog').scrollWidth <= document.querySelector('dialog').clientWidth");
     assert_eq!(wide, json!(true));
-    is_quiet(&mut browser);
+    is_quiet(browser);
 }
 
-#[test]
-fn flame_graphs_have_the_time_of_the_places() {
-    let made = {
-        let _alone = alone();
-        latency_lab()
-    };
-    let mut browser = Browser::start();
+/// The time of all places on the CPU, or off it, of a request or a wait and of all that it waited for.
+fn places(of: &Value, is_running: bool) -> u64 {
+    let own = list(&of["places"]).iter().filter(|place| (place["cause"] == "running") == is_running);
+    let own: u64 = own.filter_map(|place| place["ns"].as_u64()).sum();
+    own + list(&of["waits"]).iter().map(|wait| places(wait, is_running)).sum::<u64>()
+}
+
+/// Flame graphs have the time of the places.
+fn flame_graphs(made: &Made, browser: &mut Browser) {
     browser.show_as(1280, 900, false);
     browser.open(&made.page(), "", READY);
-    fn places(of: &Value, is_running: bool) -> u64 {
-        let own = list(&of["places"]).iter().filter(|place| (place["cause"] == "running") == is_running);
-        let own: u64 = own.filter_map(|place| place["ns"].as_u64()).sum();
-        own + list(&of["waits"]).iter().map(|wait| places(wait, is_running)).sum::<u64>()
-    }
-    for (graph, is_running, function) in [("#flame-on", true, "handlers::spin"), ("#flame-off", false, "handlers::block")] {
+    for (graph, is_running, function) in
+        [("#flame-on", true, "handlers::spin"), ("#flame-off", false, "handlers::block")]
+    {
         let expected: u64 = made.requests().iter().map(|request| places(&request["handle"], is_running)).sum();
         let root = browser.evaluate(&format!("Number(document.querySelector('{graph} button').dataset.ns)"));
         assert!(expected > 0);
         assert_eq!(root, json!(expected), "{graph}");
         // Each frame has at least the time of all that lies beneath it.
-        let frames = texts(&mut browser, &format!("{graph} button"));
+        let frames = texts(browser, &format!("{graph} button"));
         assert!(frames.iter().any(|frame| frame.contains(function)), "{frames:?}");
         browser.click(&format!("{graph} button:nth-child(2)"));
         let zoomed = browser.evaluate(&format!("document.querySelectorAll('{graph} button')[1].style.width"));
@@ -258,14 +274,15 @@ fn flame_graphs_have_the_time_of_the_places() {
     }
     // What is searched is marked, and its share is said.
     browser.open(&made.page(), "frame=handlers::block", READY);
-    let found = browser.evaluate("[...document.querySelectorAll('#flame-off .found')].map((one) => Number(one.dataset.ns))");
+    let found =
+        browser.evaluate("[...document.querySelectorAll('#flame-off .found')].map((one) => Number(one.dataset.ns))");
     let blocked = places(&made.request_of("/block")["handle"], false);
     assert!(list(&found).contains(&json!(blocked)), "{found} {blocked}");
-    assert!(texts(&mut browser, "#flames").remove(0).contains("is in what was found"));
+    assert!(texts(browser, "#flames").remove(0).contains("is in what was found"));
     // Of another route there is nothing.
     browser.open(&made.page(), "route=GET+/status/%7Bid%7D", READY);
     assert_eq!(browser.evaluate("document.querySelectorAll('#flame-off button').length"), 0);
-    is_quiet(&mut browser);
+    is_quiet(browser);
 }
 
 #[test]
@@ -284,7 +301,11 @@ fn calls_lie_within_their_request() {
     browser.show_as(1280, 900, false);
     for path in ["/orders/5", "/together"] {
         let request = made.request_of(path);
-        browser.open(&made.page(), &format!("request={}", request["id"]), "document.querySelector('dialog')?.open === true");
+        browser.open(
+            &made.page(),
+            &format!("request={}", request["id"]),
+            "document.querySelector('dialog')?.open === true",
+        );
         let rows = browser.evaluate(
             "[...document.querySelectorAll('dialog .call')].map((row) => [...row.children].map((bar) => Number(bar.dataset.ns)))",
         );
@@ -325,7 +346,10 @@ fn the_page_of_tests_has_their_requests_beneath_them() {
     browser.open(&page, "", READY);
     assert_eq!(texts(&mut browser, "#tests tbody tr").len(), list(&report["tests"]).len());
     let name = texts(&mut browser, "#tests tbody tr:first-child td:first-child").remove(0);
-    let test = list(&report["tests"]).iter().find(|test| name.contains(test["name"].as_str().expect("a name"))).expect("it ran");
+    let test = list(&report["tests"])
+        .iter()
+        .find(|test| name.contains(test["name"].as_str().expect("a name")))
+        .expect("it ran");
     browser.click("#tests .toggle:not([disabled])");
     let beneath = texts(&mut browser, "#tests tr.beneath").len() as u64;
     assert_eq!(json!(beneath.min(51) - 1), json!(test["requests"].as_u64().expect("a number").min(50)));
@@ -363,7 +387,10 @@ fn a_recording_makes_the_same_page_and_a_browser_that_fails_is_a_warning() {
     assert_eq!(data(&page).abs_diff(data(&made.page())) < 200, true, "{} {}", data(&page), data(&made.page()));
 
     let script = at("browser");
-    fixture::script(&script, &format!("#!/bin/sh\nid -u >{0}.part && echo \"$1\" >>{0}.part && mv {0}.part {0}\n", opened.display()));
+    fixture::script(
+        &script,
+        &format!("#!/bin/sh\nid -u >{0}.part && echo \"$1\" >>{0}.part && mv {0}.part {0}\n", opened.display()),
+    );
     let said = report(&page, &["--open"], script.to_str().expect("text"));
     // The tests run as root, for whom no browser is opened.
     assert!(said.contains(&format!("it is in {}", page.display())), "{said}");

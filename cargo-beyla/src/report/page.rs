@@ -118,8 +118,12 @@ mod tests {
     fn the_policy_names_what_the_page_holds() {
         let (page, _) = page("/work/server", "/");
         assert!(page.contains(&format!("content=\"{}\"", policy())));
-        assert!(page.contains(&format!("<style>{STYLE}</style>")) && page.contains(&format!("<script>{SCRIPT}</script>")));
-        for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch(", "http://www"] {
+        assert!(
+            page.contains(&format!("<style>{STYLE}</style>")) && page.contains(&format!("<script>{SCRIPT}</script>"))
+        );
+        for forbidden in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch(", "http://www"]
+        {
             let allowed = usize::from(forbidden == "http://www"); // the namespace of SVG
             assert_eq!(SCRIPT.matches(forbidden).count(), allowed, "{forbidden}");
         }

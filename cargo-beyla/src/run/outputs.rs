@@ -51,13 +51,8 @@ impl Outputs {
     pub(crate) fn open(paths: OutputPaths<'_>, status: Status) -> Result<Self, Error> {
         let OutputPaths { json, html, junit, record, open: is_opened } = paths;
         let open = |path: Option<&Path>| path.map(|path| OutputFile::open(path, status)).transpose();
-        let mut outputs = Self {
-            json: open(json)?,
-            html: open(html)?,
-            junit: open(junit)?,
-            record: open(record)?,
-            open: is_opened,
-        };
+        let mut outputs =
+            Self { json: open(json)?, html: open(html)?, junit: open(junit)?, record: open(record)?, open: is_opened };
         let all: Vec<_> = outputs.all().collect();
         for (place, (flag, file)) in all.iter().enumerate() {
             if let Some((other, _)) = all[..place].iter().find(|(_, other)| other.is_same(file)) {
@@ -106,7 +101,8 @@ impl Outputs {
 
     /// Each, with the flag that names it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &OutputFile)> {
-        let flags = [("--json", &self.json), ("--html", &self.html), ("--junit", &self.junit), ("--record", &self.record)];
+        let flags =
+            [("--json", &self.json), ("--html", &self.html), ("--junit", &self.junit), ("--record", &self.record)];
         flags.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?)))
     }
 }

@@ -9,8 +9,8 @@ function flameSection(data) {
   const { requests } = data.report;
   if (!requests.some(({ handle }) => handle)) return undefined;
   const graphs = [
-    new Flame("on", "On the CPU", "estimated from samples", (place) => place.cause === "running"),
-    new Flame("off", "Off the CPU", "blocked in system calls, on locks and page faults", (place) => place.cause !== "running"),
+    new Flame("on", "On the CPU", "estimated from samples", "No sample met these requests on a CPU.", (place) => place.cause === "running"),
+    new Flame("off", "Off the CPU", "blocked in system calls, on locks and page faults", "None of these requests blocked.", (place) => place.cause !== "running"),
   ];
   const search = element("input", {
     type: "search", placeholder: "function or file", "aria-label": "Find functions in the flame graphs",
@@ -41,8 +41,9 @@ function pick(names) {
 }
 
 class Flame {
-  constructor(id, title, about, accepts) {
+  constructor(id, title, about, none, accepts) {
     this.accepts = accepts;
+    this.none = none;
     this.title = title;
     this.picture = element("div", { class: "flame", id: `flame-${id}`, role: "group", "aria-label": title, on: { keydown: (event) => this.key(event) } });
     this.said = element("small");
@@ -99,7 +100,7 @@ class Flame {
     this.back.hidden = top === this.root;
     this.said.replaceChildren(visible(this.root.ns > 0 ? ` ${time(this.root.ns)} in all` : ""));
     if (this.root.ns === 0) {
-      this.picture.replaceChildren(element("p", { class: "quiet", css: { padding: "0 .8rem" } }, "Nothing of these requests."));
+      this.picture.replaceChildren(element("p", { class: "quiet", css: { padding: "0 .8rem" } }, this.none));
       this.picture.style.removeProperty("height");
       return;
     }
