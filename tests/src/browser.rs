@@ -133,6 +133,8 @@ impl Browser {
 
     /// Presses the mouse's button at one place of the window, and releases it at another.
     pub fn drag(&mut self, from: [f64; 2], to: [f64; 2]) {
+        // What was scrolled is where it is said to be once it has been drawn.
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))");
         for (kind, [x, y], buttons) in
             [("mouseMoved", from, 0), ("mousePressed", from, 1), ("mouseMoved", to, 1), ("mouseReleased", to, 0)]
         {

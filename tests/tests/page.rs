@@ -154,14 +154,14 @@ fn at_a_glance(made: &Made, browser: &mut Browser) {
     browser.click("#requests input[type=search]");
     browser.type_text("/USERS/");
     browser.wait_for("document.querySelectorAll('#requests tbody tr').length === 3");
-    browser.evaluate("location.hash = ''");
+    browser.evaluate("location.hash = '-'");
     browser.click("#requests input[type=checkbox]");
     assert!(selected(browser).starts_with("1 of all"), "{}", selected(browser));
-    browser.evaluate("location.hash = ''");
+    browser.evaluate("location.hash = '-'");
     browser.wait_for("document.querySelector('#selected').innerText.startsWith('Here are all')");
     browser.click("#routes tbody button[title='GET /block']");
     assert!(selected(browser).starts_with("1 of all"), "{}", selected(browser));
-    browser.evaluate("location.hash = ''");
+    browser.evaluate("location.hash = '-'");
     browser.wait_for("document.querySelector('#selected').innerText.startsWith('Here are all')");
 
     // Drawing over all points selects all of them, and a click on the only one there opens it.
@@ -172,7 +172,7 @@ fn at_a_glance(made: &Made, browser: &mut Browser) {
     let [left, right, top, bottom] = [0, 1, 2, 3].map(|at| bounds[at].as_f64().expect("a number"));
     browser.drag([left + 50.0, top + 4.0], [right - 4.0, bottom - 20.0]);
     browser.wait_for("location.hash.includes('from=')");
-    browser.evaluate("location.hash = ''");
+    browser.evaluate("location.hash = '-'");
     browser.wait_for("document.querySelectorAll('#requests .chip').length === 0");
     has_no_faults(browser);
 
@@ -232,7 +232,7 @@ fn waterfalls(made: &Made, browser: &mut Browser) {
     browser.press("ArrowRight");
     browser.wait_for(&format!("location.hash === '#request={}'", blocked["id"].as_u64().expect("a number") + 1));
     browser.press("Escape");
-    browser.wait_for("!document.querySelector('dialog').open && location.hash === '#'");
+    browser.wait_for("!document.querySelector('dialog').open && location.hash === ''");
 
     // Names of any length and with anything in them are there whole, as text.
     let long =
