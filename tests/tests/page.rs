@@ -1,6 +1,7 @@
 //! The page of `--html`, in a browser: held against the JSON report of the same run, and used as people use it.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -150,19 +151,19 @@ fn at_a_glance(made: &Made, browser: &mut Browser) {
 
     // A filter leaves what it names, and a click on a route is one.
     let selected = |browser: &mut Browser| texts(browser, "#selected").remove(0);
-    assert_eq!(selected(browser), format!("Here are all {} requests.", made.requests().len()));
+    assert_eq!(selected(browser), format!("Shown: all {} requests.", made.requests().len()));
     browser.click("#requests input[type=search]");
     browser.type_text("/USERS/");
     browser.wait_for("document.querySelectorAll('#requests tbody tr').length === 3");
     browser.evaluate("location.hash = '-'");
     browser.click("#requests input[type=checkbox]");
-    assert!(selected(browser).starts_with("1 of all"), "{}", selected(browser));
+    assert!(selected(browser).starts_with("Selected: 1 of all"), "{}", selected(browser));
     browser.evaluate("location.hash = '-'");
-    browser.wait_for("document.querySelector('#selected').innerText.startsWith('Here are all')");
+    browser.wait_for("document.querySelector('#selected').innerText.startsWith('Shown: all')");
     browser.click("#routes tbody button[title='GET /block']");
-    assert!(selected(browser).starts_with("1 of all"), "{}", selected(browser));
+    assert!(selected(browser).starts_with("Selected: 1 of all"), "{}", selected(browser));
     browser.evaluate("location.hash = '-'");
-    browser.wait_for("document.querySelector('#selected').innerText.startsWith('Here are all')");
+    browser.wait_for("document.querySelector('#selected').innerText.startsWith('Shown: all')");
 
     // Drawing over all points selects all of them, and a click on the only one there opens it.
     let bounds = browser.evaluate(
@@ -371,29 +372,46 @@ fn a_recording_makes_the_same_page_and_a_browser_that_fails_is_a_warning() {
             running.connect().get("/fast");
         })
     };
-    let report = |page: &Path, flags: &[&str], browser: &str| {
+    let report = |page: &Path, flags: &[&str], browser: Option<(&Path, Option<&str>)>| {
         let mut command = Command::new(tool());
         command.args(["beyla", "report"]).arg(&recording).arg("--html").arg(page).args(flags);
-        let output = command.env("BROWSER", browser).output().expect("the tool runs");
+        // Nothing else is found that would open it, as chromium's package brings it along.
+        command.env("PATH", folder.path());
+        if let Some((browser, user)) = browser {
+            command.env("BROWSER", browser);
+            command.envs(user.map(|user| ("SUDO_UID", user)));
+        }
+        let output = command.output().expect("the tool runs");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stderr).expect("text")
     };
-    let (page, opened) = (at("page.html"), at("opened"));
-    report(&page, &[], "");
-    let data = |page: &Path| {
-        let text = fs::read_to_string(page).expect("a page");
-        text.split_once("id=\"report\">").expect("data").1.len()
-    };
-    assert_eq!(data(&page).abs_diff(data(&made.page())) < 200, true, "{} {}", data(&page), data(&made.page()));
+    let (page, opened) = (at("again.html"), at("opened"));
+    report(&page, &[], None);
+    let mut browser = Browser::start();
+    for page in [&page, &made.page()] {
+        browser.open(page, "", READY);
+        assert_eq!(texts(&mut browser, "#selected"), ["Shown: the only request."]);
+    }
 
-    let script = at("browser");
-    fixture::script(
-        &script,
-        &format!("#!/bin/sh\nid -u >{0}.part && echo \"$1\" >>{0}.part && mv {0}.part {0}\n", opened.display()),
+    // Whoever it is, the browser of the user who typed sudo must reach the page.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    let own = at("browser");
+    let own = own.as_path();
+    let write = format!(
+        "#!/bin/sh\nPATH=/usr/bin:/bin\nid -u >{0}.part && echo \"$1\" >>{0}.part && mv {0}.part {0}\n",
+        opened.display()
     );
-    let said = report(&page, &["--open"], script.to_str().expect("text"));
+    fixture::script(own, &write);
     // The tests run as root, for whom no browser is opened.
-    assert!(said.contains(&format!("it is in {}", page.display())), "{said}");
+    let said = report(&page, &["--open"], Some((own, None)));
+    assert!(said.contains("warning: the page was not opened: a browser should not run as root"), "{said}");
+    assert!(said.contains(&format!("it is in {}", page.display())) && !opened.exists(), "{said}");
+    let said = report(&page, &["--open"], Some((own, Some("65534"))));
+    assert!(!said.contains("warning:"), "{said}");
+    assert_eq!(fs::read_to_string(&opened).expect("it was opened"), format!("65534\n{}\n", page.display()));
+    // One that fails is a warning.
+    fixture::script(own, "#!/bin/sh\nexit 3\n");
+    let said = report(&page, &["--open"], Some((own, Some("65534"))));
     assert_eq!(said.matches("warning:").count(), 1, "{said}");
-    assert!(!opened.exists());
+    assert!(said.contains(&format!("it is in {}", page.display())), "{said}");
 }

@@ -114,11 +114,12 @@ class Flame {
 
   frame(one, left, width, row) {
     const text = one === this.root ? `${this.title}, ${time(one.ns)}` : one.name;
-    const title = `${text}${one.where ? ` at ${one.where}` : ""}: ${time(one.ns)}, ${share(one.ns, this.root.ns)}`;
+    const title = `${one === this.root ? this.title : text}${one.where ? ` at ${one.where}` : ""}: ${time(one.ns)}, ${share(one.ns, this.root.ns)}`;
+    const label = width > 0.02 ? short(text) : "";
     const made = element("button", {
-      type: "button", class: one.kind, tabindex: "-1", title, "aria-label": title,
+      type: "button", class: one.kind, tabindex: "-1", title, "aria-label": label ? undefined : title,
       css: { left: `${100 * left}%`, width: `${100 * width}%`, top: `${row * ROW}px` }, on: { click: () => this.zoom(one) },
-    }, width > 0.02 ? short(text) : "");
+    }, label);
     made.dataset.ns = one.ns;
     made.dataset.row = row;
     made.dataset.text = visible(`${one.name} ${one.where ?? ""}`.toLowerCase());

@@ -110,7 +110,8 @@ class Data {
   kept() {
     const { requests, requests_not_kept: missing } = this.report.totals;
     const kept = this.report.requests.length;
-    return missing > 0 ? `the ${count(kept)} slowest of ${count(requests)}` : `all ${count(kept)}`;
+    if (missing > 0) return `the ${count(kept)} slowest of ${count(requests)} requests`;
+    return kept === 1 ? "the only request" : `all ${count(kept)} requests`;
   }
 
   /** The requests that fit the view, as places in the report. */

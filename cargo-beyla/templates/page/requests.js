@@ -74,7 +74,7 @@ function requestsSection(data) {
     list.fill(true);
     const of = data.kept();
     numbers.replaceChildren(visible(selected.length === report.requests.length
-      ? `Here are ${of} requests.` : `${count(selected.length)} of ${of} requests are selected.`));
+      ? `Shown: ${of}.` : `Selected: ${count(selected.length)} of ${of}.`));
   });
   view.whenever(["requests", "request"], () => list.fill());
   const names = shownNames(report.requests.map(({ handle }) => handle));

@@ -36,7 +36,7 @@ function routesSection(data) {
   const table = sortedTable("routes", "Routes", columns, () => rows, { initial: "-sum" });
   const kept = data.kept();
   const note = element("p", { class: "quiet" },
-    `Distributions are of ${kept} requests, from ${time(scale.low)} to ${time(scale.high)} on a logarithmic scale; failed ones are red.`);
+    `Distributions are of ${kept}, from ${time(scale.low)} to ${time(scale.high)} on a logarithmic scale; failed ones are red.`);
   view.follow(["routes"], () => table.fill());
   return section("routes", "Routes", counted(rows.length, "route"), legend(names), table.whole, note);
 }

@@ -75,7 +75,7 @@ function compare(a, b) {
 /** A bar of lengths that stand one after the other, in the colours of their names. */
 function stackedBar(names, lengths) {
   const sum = names.reduce((all, name) => all + (lengths[name] ?? 0), 0);
-  const said = names.filter((name) => lengths[name] > 0).map((name) => `${name} ${share(lengths[name], sum)}`).join(", ");
+  const said = names.filter((name) => lengths[name] > 0).map((name) => `${name} ${share(lengths[name], sum)}`).join(", ") || "not known";
   const parts = names.filter((name) => lengths[name] > 0)
     .map((name) => element("i", { class: name, css: { width: `${(100 * lengths[name]) / sum}%` } }));
   return element("div", { class: "bar", role: "img", "aria-label": said, title: said }, parts);
