@@ -176,11 +176,6 @@ impl Browser {
         nodes.map(|node| (text(&node["role"]), text(&node["name"]))).collect()
     }
 
-    /// What the page looks like, as PNG.
-    pub fn screenshot(&mut self) -> String {
-        self.call("Page.captureScreenshot", &json!({}))["data"].as_str().expect("a picture").to_owned()
-    }
-
     /// Sends a command, and takes notes of what the browser tells until it answers.
     fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.last_id += 1;

@@ -24,8 +24,11 @@ pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<Exit
         }
     }
     let report = replay(recording, settings.trace()?, status)?;
-    first_of(outputs.show(&report, &settings, status), status)?;
-    outputs.open_page(InvokingUser::detect().as_ref(), status);
+    let failures = outputs.show(&report, &settings, status);
+    let user = InvokingUser::detect();
+    outputs.hand_over(user.as_ref());
+    outputs.open_page(user.as_ref(), status);
+    first_of(failures, status)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -29,7 +29,7 @@ pub fn open(file: &Path, browser: Option<&str>, user: Option<&InvokingUser>) -> 
     let own = browser.into_iter().flat_map(|value| value.split(':')).filter(|name| !name.is_empty());
     let mut failure = None;
     for program in own.chain(OPENERS) {
-        match start(program, &file, user).and_then(|child| follow(child)) {
+        match start(program, &file, user).and_then(follow) {
             Ok(None) => return Ok(()),
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => failure = Some(format!("{program} ended with {status}")),

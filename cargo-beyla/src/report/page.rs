@@ -5,8 +5,8 @@
 
 use std::io::{self, BufWriter, Write};
 
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use base64::prelude::{BASE64_STANDARD, Engine};
 use base64::write::EncoderWriter;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -55,7 +55,7 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
 
 /// What the page may do, as a Content Security Policy: run this script, use this style, and show what is within it.
 fn policy() -> String {
-    let hash = |text: &str| BASE64_STANDARD.encode(digest(&SHA256, text.as_bytes()));
+    let hash = |text: &str| STANDARD.encode(digest(&SHA256, text.as_bytes()));
     format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; \
          form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
@@ -101,7 +101,7 @@ mod tests {
         let (_, data) = page.split_once("id=\"report\">\n").unwrap();
         let (data, _) = data.split_once("\n</script>").unwrap();
         let mut unpacked = Vec::new();
-        GzDecoder::new(&*BASE64_STANDARD.decode(data).unwrap()).read_to_end(&mut unpacked).unwrap();
+        GzDecoder::new(&*STANDARD.decode(data).unwrap()).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, json);
     }
 
