@@ -40,7 +40,7 @@ step() {
 
 # What the steps call, and the Debian package that has it.
 programs="cc:gcc c++:g++ curl:curl sudo:sudo useradd:passwd runuser:util-linux unshare:util-linux mount:mount
-    h2load:nghttp2-client script:bsdutils setcap:libcap2-bin xmllint:libxml2-utils"
+    h2load:nghttp2-client script:bsdutils setcap:libcap2-bin xmllint:libxml2-utils chromium:chromium"
 
 system_packages() {
     local entry packages=()

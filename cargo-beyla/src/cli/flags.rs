@@ -67,7 +67,8 @@ fn exporting(report: &ReportOptions, export: &ExportOptions) -> Flags {
 }
 
 fn reporting(report: &ReportOptions) -> Flags {
-    let ReportOptions { slowest, json: _, routes, max_requests, block_threshold, overhead_budget } = report;
+    let ReportOptions { slowest, json: _, html: _, open: _, routes, max_requests, block_threshold, overhead_budget } =
+        report;
     Flags {
         slowest: *slowest,
         routes: routes.clone(),

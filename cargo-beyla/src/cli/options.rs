@@ -93,7 +93,7 @@ pub struct RunControl {
     pub listen_timeout: Option<Duration>,
 }
 
-/// What the reports show.
+/// What the reports show, and where they go.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Report options")]
 pub struct ReportOptions {
@@ -103,6 +103,12 @@ pub struct ReportOptions {
     /// Write the JSON report to FILE; `-` is stdout
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
+    /// Write the report to FILE as a page for a browser
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Open that page in a browser
+    #[arg(long, requires = "html")]
+    pub open: bool,
     /// Put the paths that match PATTERN in one route, as in /users/{id}; may be repeated
     #[arg(long = "route", value_name = "PATTERN")]
     pub routes: Vec<String>,

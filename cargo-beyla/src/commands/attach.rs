@@ -33,8 +33,7 @@ pub(super) fn attach(arguments: &AttachArguments, status: Status) -> Result<Exit
     }
     let user = InvokingUser::detect();
     let criteria = Criteria::of_settings(&settings);
-    let paths =
-        OutputPaths { json: arguments.report.json.as_deref(), record: arguments.record.as_deref(), junit: None };
+    let paths = OutputPaths { record: arguments.record.as_deref(), ..OutputPaths::of(&arguments.report) };
     let outputs = Outputs::open(paths, status)?;
     let options = RunOptions {
         settings: &settings,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::ReportArguments;
 use crate::console::status::Status;
 use crate::error::Error;
+use crate::launch::user::InvokingUser;
 use crate::report::recording::{Ending, Recording};
 use crate::report::run_info::Seed;
 use crate::report::run_report::RunReport;
@@ -16,13 +17,18 @@ use cargo_beyla_core::trace::{Trace, TraceSettings};
 pub(super) fn report(arguments: &ReportArguments, status: Status) -> Result<ExitCode, Error> {
     let (settings, status) = load_settings(&arguments.settings(), None, status)?;
     let recording = Recording::open(&arguments.file)?;
-    let paths = OutputPaths { json: arguments.report.json.as_deref(), ..OutputPaths::default() };
-    let outputs = Outputs::open(paths, status)?;
-    if outputs.json.as_ref().is_some_and(|json| json.is_at(&arguments.file)) {
-        return Err(Error::SameOutput { flags: ["--json", "the recording"], path: arguments.file.clone() });
+    let outputs = Outputs::open(OutputPaths::of(&arguments.report), status)?;
+    for (flag, output) in outputs.all() {
+        if output.is_at(&arguments.file) {
+            return Err(Error::SameOutput { flags: [flag, "the recording"], path: arguments.file.clone() });
+        }
     }
     let report = replay(recording, settings.trace()?, status)?;
-    first_of(outputs.show(&report, &settings, status), status)?;
+    let failures = outputs.show(&report, &settings, status);
+    let user = InvokingUser::detect();
+    outputs.hand_over(user.as_ref());
+    outputs.open_page(user.as_ref(), status);
+    first_of(failures, status)?;
     Ok(ExitCode::SUCCESS)
 }
 

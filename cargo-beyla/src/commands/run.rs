@@ -36,8 +36,7 @@ pub(super) fn run(arguments: &RunArguments, status: Status) -> Result<ExitCode, 
     let verdict = &arguments.verdict;
     let (save_baseline, baseline) = (verdict.save_baseline.as_deref(), verdict.baseline.as_deref());
     let criteria = Criteria::new(&settings, save_baseline, baseline, &selection.target_directory)?;
-    let paths =
-        OutputPaths { json: arguments.report.json.as_deref(), record: arguments.record.as_deref(), junit: None };
+    let paths = OutputPaths { record: arguments.record.as_deref(), ..OutputPaths::of(&arguments.report) };
     let outputs = Outputs::open(paths, status)?;
     let options = RunOptions {
         settings: &settings,

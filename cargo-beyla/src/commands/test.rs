@@ -51,9 +51,9 @@ pub(super) fn test(arguments: &TestArguments, status: Status) -> Result<ExitCode
     let (save_baseline, baseline) = (verdict.save_baseline.as_deref(), verdict.baseline.as_deref());
     let criteria = Criteria::new(&settings, save_baseline, baseline, &workspace.target_directory(target))?;
     let paths = OutputPaths {
-        json: arguments.report.json.as_deref(),
         record: arguments.record.as_deref(),
         junit: arguments.junit.as_deref(),
+        ..OutputPaths::of(&arguments.report)
     };
     // With --no-run nothing is written.
     let outputs = if run.no_run { Outputs::default() } else { Outputs::open(paths, status)? };

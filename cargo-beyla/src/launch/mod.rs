@@ -1,6 +1,7 @@
 //! Processes: the server's, with a suspended start or one that already runs; those of tests; signals; their end.
 //! What we start stays in our process group where there is a terminal (see [`terminal`]).
 
+pub mod browser;
 pub mod descriptors;
 pub mod foreground_child;
 pub mod guard;

@@ -6,6 +6,7 @@
 mod calls;
 mod comparison;
 mod explanation;
+mod stacks;
 mod suite;
 mod tls;
 mod verdicts;
@@ -19,6 +20,7 @@ use serde::ser::{SerializeMap, Serializer};
 use calls::{call, call_summary};
 use comparison::ComparisonRow;
 use explanation::{ExplainRow, HandleRow, PartsNs, RespondRow};
+use stacks::{FrameRow, StackRow, Stacks};
 use tls::{TlsRow, TlsTotals};
 use verdicts::BudgetRow;
 
@@ -42,6 +44,7 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
     let findings = explained
         .into_iter()
         .flat_map(|explained| report.findings().iter().map(move |found| explanation::finding(found, explained)));
+    let Stacks { frames, stacks } = explained.map(Stacks::of).unwrap_or_default();
     let contract = Report {
         schema: SCHEMA,
         version: &run.version,
@@ -85,6 +88,9 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
         calls: List(summary.calls.iter().map(|kept| call(kept, run))),
         call_summaries: List(summary.call_summaries.iter().map(call_summary)),
         findings: List(findings),
+        frames,
+        stacks,
+        notes: report.notes(),
         budgets: verdicts.budgets.iter().map(verdicts::budget).collect(),
         comparison: verdicts.comparison.as_ref().map(comparison::comparison),
     };
@@ -133,6 +139,12 @@ where
     calls: C,
     call_summaries: S,
     findings: F,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    frames: Vec<FrameRow<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stacks: Vec<StackRow>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<BudgetRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
-//! The end of a run as one [`run_report::RunReport`], and its renderers: terminal, JSON, `JUnit`, annotations. Beside them
+//! The end of a run as one [`run_report::RunReport`], and its renderers: terminal, JSON, a page for
+//! a browser, `JUnit`, annotations. Beside them
 //! what is shown while the run goes on (a status line, requests one by one), and recordings.
 
 pub mod annotations;
@@ -12,6 +13,7 @@ pub mod json;
 pub mod junit;
 pub mod live;
 mod notes;
+pub mod page;
 pub mod printer;
 pub mod recording;
 pub mod run_info;

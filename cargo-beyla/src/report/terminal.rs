@@ -21,7 +21,7 @@ use super::run_report::RunReport;
 use super::table::Cell;
 use super::text;
 
-/// Up to this number of requests, each has a line of its own.
+/// Up to this number of requests, each is listed, in order; of more, the slowest.
 const EACH_REQUEST: u64 = 20;
 
 /// The widest method that is shown whole: clients choose any word, and the longest registered one is UPDATEREDIRECTREF.
@@ -92,13 +92,12 @@ pub fn render(report: &RunReport, options: &TerminalOptions) -> String {
         sections.push(routes::routes(&summary.routes, paint, width));
     }
     sections.extend(calls::calls(report, paint, width));
-    let each = !summary.requests.is_empty() && summary.totals.requests <= EACH_REQUEST;
-    if each {
+    if summary.requests.is_empty() {
+        // Nothing can be listed.
+    } else if summary.totals.requests <= EACH_REQUEST {
         sections.push(requests::each(report, paint, width));
-    }
-    // The only request has been shown.
-    if summary.requests.len() > 1 && options.slowest > 0 {
-        sections.push(requests::slowest(report, options.slowest, each, paint, width));
+    } else if options.slowest > 0 {
+        sections.push(requests::slowest(report, options.slowest, paint, width));
     }
     sections.extend(notes::notes(report, paint, width.columns));
     // What a reader must not miss comes last.

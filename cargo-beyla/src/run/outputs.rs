@@ -4,48 +4,63 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::output_file::OutputFile;
+use crate::cli::options::ReportOptions;
 use crate::config::settings::Settings;
 use crate::config::show::show;
 use crate::console::status::{Status, write};
 use crate::console::stream::Stream;
 use crate::error::Error;
+use crate::launch::browser;
 use crate::launch::suspended::Stdout;
 use crate::launch::user::InvokingUser;
 use crate::report::annotations::annotations;
 use crate::report::run_report::RunReport;
 use crate::report::terminal::{self, TerminalOptions};
-use crate::report::{json, junit};
+use crate::report::{json, junit, page};
 
 /// The flags that say where reports go; `-` is stdout.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct OutputPaths<'a> {
     pub(crate) json: Option<&'a Path>,
+    pub(crate) html: Option<&'a Path>,
     pub(crate) junit: Option<&'a Path>,
     pub(crate) record: Option<&'a Path>,
+    /// Whether the page is to be opened.
+    pub(crate) open: bool,
+}
+
+impl<'a> OutputPaths<'a> {
+    /// Those of the flags that all subcommands have which report.
+    pub(crate) fn of(flags: &'a ReportOptions) -> Self {
+        Self { json: flags.json.as_deref(), html: flags.html.as_deref(), open: flags.open, ..Self::default() }
+    }
 }
 
 /// Where reports go.
 #[derive(Default)]
 pub(crate) struct Outputs {
     pub(crate) json: Option<OutputFile>,
+    pub(crate) html: Option<OutputFile>,
     pub(crate) junit: Option<OutputFile>,
     pub(crate) record: Option<OutputFile>,
+    open: bool,
 }
 
 impl Outputs {
     /// Opens them, or fails now rather than after the run if one of them cannot be written, or two are the same.
     pub(crate) fn open(paths: OutputPaths<'_>, status: Status) -> Result<Self, Error> {
-        let OutputPaths { json, junit, record } = paths;
+        let OutputPaths { json, html, junit, record, open: is_opened } = paths;
         let open = |path: Option<&Path>| path.map(|path| OutputFile::open(path, status)).transpose();
-        let mut outputs = Self { json: open(json)?, junit: open(junit)?, record: open(record)? };
+        let mut outputs =
+            Self { json: open(json)?, html: open(html)?, junit: open(junit)?, record: open(record)?, open: is_opened };
         let all: Vec<_> = outputs.all().collect();
         for (place, (flag, file)) in all.iter().enumerate() {
             if let Some((other, _)) = all[..place].iter().find(|(_, other)| other.is_same(file)) {
                 return Err(Error::SameOutput { flags: [*other, *flag], path: file.name().to_owned() });
             }
         }
-        let Self { json, junit, record } = &mut outputs;
-        [json, junit, record].into_iter().flatten().for_each(OutputFile::settle);
+        let Self { json, html, junit, record, open: _ } = &mut outputs;
+        [json, html, junit, record].into_iter().flatten().for_each(OutputFile::settle);
         Ok(outputs)
     }
 
@@ -63,8 +78,9 @@ impl Outputs {
         let shown = shown.map_err(|source| Error::System { what: "writing the report to stderr", source });
         // Whoever does not read the one report may read the others.
         let json = self.json.as_ref().map_or(Ok(()), |file| file.write(|writer| json::write(report, writer)));
+        let html = self.html.as_ref().map_or(Ok(()), |file| file.write(|writer| page::write(report, writer)));
         let junit = self.junit.as_ref().map_or(Ok(()), |file| file.write(|writer| junit::write(report, writer)));
-        [json, shown, junit].into_iter().filter_map(Result::err).collect()
+        [json, shown, html, junit].into_iter().filter_map(Result::err).collect()
     }
 
     /// Gives the files to the user who typed sudo.
@@ -74,8 +90,19 @@ impl Outputs {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = (&'static str, &OutputFile)> {
-        let flags = [("--json", &self.json), ("--junit", &self.junit), ("--record", &self.record)];
+    /// Opens the page, if that is wanted. If it cannot be opened, it still is where the warning says.
+    pub(crate) fn open_page(&self, user: Option<&InvokingUser>, status: Status) {
+        let Some(page) = self.html.as_ref().filter(|_| self.open) else { return };
+        let own = std::env::var("BROWSER").ok();
+        if let Err(reason) = browser::open(page.name(), own.as_deref(), user) {
+            status.warn(format_args!("the page was not opened: {reason}; it is in {}", page.name().display()));
+        }
+    }
+
+    /// Each, with the flag that names it.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &OutputFile)> {
+        let flags =
+            [("--json", &self.json), ("--html", &self.html), ("--junit", &self.junit), ("--record", &self.record)];
         flags.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?)))
     }
 }

@@ -60,6 +60,7 @@ impl RunOptions<'_> {
         let failures = self.outputs.show(report, self.settings, self.status);
         annotate(report);
         self.outputs.hand_over(self.user);
+        self.outputs.open_page(self.user, self.status);
         failures
     }
 

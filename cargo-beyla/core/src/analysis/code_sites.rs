@@ -73,15 +73,20 @@ fn frames_of(stack: u32, stacks: &Stacks) -> &[Frame] {
     stacks.get(&stack).map_or(&[][..], Vec::as_slice)
 }
 
-/// Merges the places of a request that are one place to the user; each keeps the stack that took the most time.
+/// Merges the places of a request that are one place to the user; each keeps the stack that took the most time. The other
+/// stacks of its own places stay in [`Explanation::by_stack`].
 pub(super) fn merge(request: &mut Arc<Request>, stacks: &Stacks) {
     let several = |explanation: &Explanation| explanation.places.len() > 1 || !explanation.waits.is_empty();
     if !request.explanation.as_deref().is_some_and(several) {
         return;
     }
     if let Some(explanation) = &mut Arc::make_mut(request).explanation {
-        let Explanation { places, waits, .. } = Arc::make_mut(explanation);
+        let Explanation { places, by_stack, waits, .. } = Arc::make_mut(explanation);
+        let apart = places.clone();
         merge_places(places, stacks);
+        if places.len() < apart.len() {
+            *by_stack = apart;
+        }
         merge_waits(waits, stacks);
     }
 }

@@ -125,6 +125,9 @@ pub struct Explanation {
     pub respond: Option<RespondParts>,
     /// Where the request was blocked or computed for long: the longest time first.
     pub places: Vec<Place>,
+    /// The time of `places` by stack, where one of them was reached by several: a place that is one to the user has the
+    /// stack alone that took the most time. Empty where each place has one stack.
+    pub by_stack: Vec<Place>,
     /// The tasks that it waited for: the longest wait first. They lie within `parts.waiting`.
     pub waits: Vec<Wait>,
     /// The calls whose answers it waited for: the longest wait first. They lie within `parts.waiting`, and no time counts
@@ -140,6 +143,7 @@ impl Explanation {
     pub fn memory(&self) -> usize {
         size_of::<Self>()
             + size_of_val(&*self.places)
+            + size_of_val(&*self.by_stack)
             + size_of_val(&*self.delays)
             + size_of_val(&*self.calls)
             + waits_memory(&self.waits)

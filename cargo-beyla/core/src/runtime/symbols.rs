@@ -57,6 +57,7 @@ impl Symbols {
         referenced.places(findings.iter().filter_map(|finding| finding.place.as_ref()));
         for explanation in requests.iter().filter_map(|request| request.explanation.as_deref()) {
             referenced.places(&explanation.places);
+            referenced.places(&explanation.by_stack);
             referenced.waits(&explanation.waits);
             referenced.delays(&explanation.delays);
         }

@@ -251,6 +251,7 @@ fn an_explanation_is_told_on_the_server_span() {
             client: 11,
         }),
         places: vec![Place { cause, stack: 1, ns: 3, count: 2 }],
+        by_stack: vec![],
         waits: vec![],
         calls: vec![],
         delays: vec![Delay { by: Holder::Request(("GET".into(), "/slow".into())), ns: 4 }],

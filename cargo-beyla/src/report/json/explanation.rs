@@ -51,6 +51,8 @@ pub(super) struct HandleRow<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     places: Vec<PlaceRow<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    by_stack: Vec<StackRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     waits: Vec<WaitRow<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     calls: Vec<CallWaitRow>,
@@ -81,6 +83,20 @@ struct PlaceRow<'a> {
     file: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<u32>,
+}
+
+/// The time of one stack, where a place has several.
+#[derive(Serialize)]
+struct StackRow {
+    cause: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_call: Option<Cow<'static, str>>,
+    ns: u64,
+    count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -117,6 +133,7 @@ pub(super) struct FindingRow<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tests: Vec<u32>,
     message: &'a str,
+    cure: &'a str,
 }
 
 #[derive(Serialize)]
@@ -133,12 +150,13 @@ pub(super) fn explain(explained: &Explained) -> ExplainRow<'_> {
 }
 
 pub(super) fn handle<'a>(explanation: &Explanation, explained: &'a Explained) -> HandleRow<'a> {
-    let Explanation { tier, unit, parts, respond: _, places, waits, calls, delays } = explanation;
+    let Explanation { tier, unit, parts, respond: _, places, by_stack, waits, calls, delays } = explanation;
     HandleRow {
         tier: tier.number(),
         unit: unit.label(),
         parts: parts.into(),
         places: list(places, explained, place),
+        by_stack: list(by_stack, explained, stack),
         waits: list(waits, explained, wait),
         calls: calls.iter().map(CallWaitRow::from).collect(),
         delays: list(delays, explained, delay),
@@ -174,6 +192,7 @@ pub(super) fn finding<'a>(found: &'a FindingReport, explained: &'a Explained) ->
         delayed: delayed.collect(),
         tests: tests.iter().map(|test| test.0).collect(),
         message: &found.sentence,
+        cure: found.cure,
     }
 }
 
@@ -188,7 +207,19 @@ fn place<'a>(place: &Place, explained: &'a Explained) -> PlaceRow<'a> {
         function: located.function,
         file: located.source.map(|(file, _)| file),
         line: located.source.map(|(_, line)| line),
+        stack: stack_of(place, explained),
     }
+}
+
+fn stack(of: &Place, explained: &Explained) -> StackRow {
+    let Place { cause, stack: _, ns, count } = *of;
+    let system_call = LocatedPlace::of(of, explained).system_call();
+    StackRow { cause: cause.label(), system_call, ns, count, stack: stack_of(of, explained) }
+}
+
+/// The number of its stack, if the report has that.
+fn stack_of(place: &Place, explained: &Explained) -> Option<u32> {
+    explained.stacks.contains_key(&place.stack).then_some(place.stack)
 }
 
 fn wait<'a>(of: &Wait, explained: &'a Explained) -> WaitRow<'a> {

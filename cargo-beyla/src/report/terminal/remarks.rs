@@ -37,7 +37,7 @@ pub(super) fn remarks(request: &Request, explained: &Explained, indent: usize, w
 
 /// Length, kind and text of each remark that could be made.
 fn said(explanation: &Explanation, explained: &Explained) -> Vec<(u64, Segment, String)> {
-    let Explanation { tier: _, unit: _, parts: _, respond, places, waits, calls, delays } = explanation;
+    let Explanation { tier: _, unit: _, parts: _, respond, places, by_stack: _, waits, calls, delays } = explanation;
     // The length alone of an unknown place is in the bar.
     let places = places.iter().filter(|place| LocatedPlace::of(place, explained).describe().is_some());
     let places = places.map(|place| {

@@ -50,6 +50,8 @@ struct Columns {
 
 /// The layouts of a table of all requests, the widest first.
 const OF_EACH: &[Columns] = &[
+    Columns { bar: Some(BAR), segments: true, bytes: true },
+    Columns { bar: Some(SMALL_BAR), segments: true, bytes: true },
     Columns { bar: None, segments: true, bytes: true },
     Columns { bar: Some(BAR), segments: false, bytes: true },
     Columns { bar: Some(SMALL_BAR), segments: false, bytes: true },
@@ -59,6 +61,8 @@ const OF_EACH: &[Columns] = &[
 
 /// The same where `handle` is opened, and there are more segments.
 const OF_EACH_OPENED: &[Columns] = &[
+    Columns { bar: Some(BAR), segments: true, bytes: true },
+    Columns { bar: Some(SMALL_BAR), segments: true, bytes: true },
     Columns { bar: None, segments: true, bytes: true },
     Columns { bar: None, segments: true, bytes: false },
     Columns { bar: Some(BAR), segments: false, bytes: true },
@@ -90,12 +94,11 @@ pub(super) fn each(report: &RunReport, paint: Paint, width: Width) -> String {
     let explained = summary.explained.as_ref();
     let rows: Vec<Row<'_>> = summary.requests.iter().map(|request| Row::new(request, report)).collect();
     let layouts = if explained.is_some() { OF_EACH_OPENED } else { OF_EACH };
-    section("Every request, in order", &Listing::new(rows, Some(report), width), layouts, paint)
+    section("Every request, in order", &Listing::new(rows, report, width), layouts, paint)
 }
 
-/// The slowest requests with a bar of their phases. What there is to remark of them is left out where it
-/// was `remarked` before.
-pub(super) fn slowest(report: &RunReport, number: usize, remarked: bool, paint: Paint, width: Width) -> String {
+/// The slowest requests, the slowest first.
+pub(super) fn slowest(report: &RunReport, number: usize, paint: Paint, width: Width) -> String {
     let explained = report.summary.explained.as_ref();
     let rows: Vec<Row<'_>> = report.slowest().take(number).map(|request| Row::new(request, report)).collect();
     let title = match rows.len() {
@@ -103,7 +106,7 @@ pub(super) fn slowest(report: &RunReport, number: usize, remarked: bool, paint: 
         number => format!("The {} slowest requests", count(number as u64)),
     };
     let layouts = if explained.is_some() { OF_SLOWEST_OPENED } else { OF_SLOWEST };
-    section(&title, &Listing::new(rows, Some(report).filter(|_| !remarked), width), layouts, paint)
+    section(&title, &Listing::new(rows, report, width), layouts, paint)
 }
 
 fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint) -> String {
@@ -121,23 +124,23 @@ fn section(title: &str, listing: &Listing<'_>, layouts: &[Columns], paint: Paint
 struct Listing<'a> {
     rows: Vec<Row<'a>>,
     segments: Vec<Segment>,
-    /// Where there is to be a remark of what made requests slow, and of their calls.
-    remarked: Option<&'a RunReport>,
+    /// What has more to say of them: what made them slow, and their calls.
+    report: &'a RunReport,
     width: Width,
 }
 
 impl<'a> Listing<'a> {
-    fn new(rows: Vec<Row<'a>>, remarked: Option<&'a RunReport>, width: Width) -> Self {
+    fn new(rows: Vec<Row<'a>>, report: &'a RunReport, width: Width) -> Self {
         let lengths: Vec<Lengths> = rows.iter().map(|row| row.lengths).collect();
         let segments = segments::shown(&lengths);
-        Self { rows, segments, remarked, width }
+        Self { rows, segments, report, width }
     }
 
     /// The first layout that leaves room enough for the requests themselves, else the last. What else there is to say of
     /// a request stands beneath it.
     fn fit(&self, layouts: &[Columns]) -> (Table, Columns) {
         let wanted = self.rows.iter().map(|row| text::width(&row.target)).max().unwrap_or(0);
-        let tells = self.remarked.is_some() && self.rows.iter().any(Row::makes_calls);
+        let tells = self.rows.iter().any(Row::makes_calls);
         let least = if tells { STORY_WIDTH } else { HEADER.len() };
         let wanted = wanted.clamp(least, REQUEST_WIDTH);
         // The last column has a gap of its own.
@@ -159,13 +162,9 @@ impl<'a> Listing<'a> {
         };
         table.beneath(self.rows.iter().zip(targets).map(|(row, target)| {
             let mut lines: Vec<Cell> = target.into_iter().chain(row.asides(indent, self.width)).collect();
-            if let Some(report) = self.remarked {
-                lines.extend(story(row.request, report, bounds, self.width));
-                let explained = report.summary.explained.iter();
-                lines.extend(
-                    explained.flat_map(|explained| remarks(row.request, explained, indent, self.width.columns)),
-                );
-            }
+            lines.extend(story(row.request, self.report, bounds, self.width));
+            let explained = self.report.summary.explained.iter();
+            lines.extend(explained.flat_map(|explained| remarks(row.request, explained, indent, self.width.columns)));
             lines
         }));
         (table, columns)

@@ -87,16 +87,6 @@ fn grpc_calls_on_a_narrow_terminal() {
          deadline 250 ms  messages: 1,000 in, 12 out
       5  +0.040 s  400 µs  ░██████████>  DEADLINE_EXCEEDED  POST /shop.v1.Cart/Add
          client closed  deadline 250 ms  messages: 1,000 in, 12 out
-
-    The 5 slowest requests    ░ queue  < receive  █ handle  > respond
-      #        at   total  phases        status             request
-      4  +0.040 s  400 µs  ░██████████>  DEADLINE_EXCEEDED  POST /shop.v1.Cart/Add
-         deadline 250 ms  messages: 1,000 in, 12 out
-      5  +0.040 s  400 µs  ░██████████>  DEADLINE_EXCEEDED  POST /shop.v1.Cart/Add
-         client closed  deadline 250 ms  messages: 1,000 in, 12 out
-      3  +0.030 s  300 µs  ░██████████>  99                 POST /shop.v1.Cart/Add
-      2  +0.020 s  200 µs  ░██████████>  NOT_FOUND          POST /shop.v1.Cart/Add
-      1  +0.010 s  100 µs  ░██████████>  OK                 POST /shop.v1.Cart/Add
     ");
 }
 
@@ -137,31 +127,19 @@ fn errors_and_odd_outcomes() {
       GET     /status/{id}      6       2           4  892 µs  1.24 ms  2.10 ms  12.0 ms    12%       0%     80%       8%
       POST    /status/{id}      1       0           0       -        -        -        -      -        -       -        -
 
-    Every request, in order
-      #        at   total    queue  receive   handle  respond  body in  body out  status  request
-      1  +0.010 s  100 µs  12.0 µs     0 ns  80.0 µs  8.00 µs      0 B      28 B  500     GET /status/500
-      2  +0.020 s  200 µs  24.0 µs     0 ns   160 µs  16.0 µs      0 B      28 B  404     GET /status/500
-      3  +0.030 s  300 µs  36.0 µs     0 ns   263 µs  1.00 µs  2.9 MiB         -  200     GET /status/500
+    Every request, in order    ░ queue  < receive  █ handle  > respond
+      #        at   total  phases          queue  receive   handle  respond  body in  body out  status  request
+      1  +0.010 s  100 µs  ░██████████>  12.0 µs     0 ns  80.0 µs  8.00 µs      0 B      28 B  500     GET /status/500
+      2  +0.020 s  200 µs  ░██████████>  24.0 µs     0 ns   160 µs  16.0 µs      0 B      28 B  404     GET /status/500
+      3  +0.030 s  300 µs  ░███████████  36.0 µs     0 ns   263 µs  1.00 µs  2.9 MiB         -  200     GET /status/500
          client closed
-      4  +0.040 s  400 µs  48.0 µs     0 ns   352 µs        -      0 B         -  -       GET /status/500
+      4  +0.040 s  400 µs  ░███████████  48.0 µs     0 ns   352 µs        -      0 B         -  -       GET /status/500
          server closed
-      5  +0.050 s  500 µs  60.0 µs     0 ns   440 µs        -      0 B         -  -       GET /status/500
+      5  +0.050 s  500 µs  ░███████████  60.0 µs     0 ns   440 µs        -      0 B         -  -       GET /status/500
          still open
-      6  +0.060 s  528 µs        -     0 ns   528 µs        -        -         -  -       GET /status/500
+      6  +0.060 s  528 µs  ████████████        -     0 ns   528 µs        -        -         -  -       GET /status/500
          not seen
-      7  +0.070 s  700 µs  84.0 µs     0 ns   560 µs  56.0 µs      0 B      28 B  200     POST /status/500
-
-    The 5 slowest requests    ░ queue  < receive  █ handle  > respond
-      #        at   total  phases                      queue  receive  handle  respond  status  request
-      7  +0.070 s  700 µs  ░░░███████████████████>>  84.0 µs     0 ns  560 µs  56.0 µs  200     POST /status/500
-      6  +0.060 s  528 µs  ████████████████████████        -     0 ns  528 µs        -  -       GET /status/500
-         not seen
-      5  +0.050 s  500 µs  ░░░█████████████████████  60.0 µs     0 ns  440 µs        -  -       GET /status/500
-         still open
-      4  +0.040 s  400 µs  ░░░█████████████████████  48.0 µs     0 ns  352 µs        -  -       GET /status/500
-         server closed
-      3  +0.030 s  300 µs  ░░░█████████████████████  36.0 µs     0 ns  263 µs  1.00 µs  200     GET /status/500
-         client closed
+      7  +0.070 s  700 µs  ░██████████>  84.0 µs     0 ns   560 µs  56.0 µs      0 B      28 B  200     POST /status/500
     ");
 }
 
@@ -231,10 +209,10 @@ fn nothing_costs_a_path_that_fits_into_a_line() {
             assert!(!paths_in.contains('…'), "{width}:\n{text}");
             for path in paths {
                 let shown = text.lines().filter(|line| line.contains(&path)).count();
-                assert!(shown >= 3, "{width}: {path}:\n{text}");
+                assert!(shown >= 2, "{width}: {path}:\n{text}");
             }
             for said in ["client closed", "+ 13.0 ms accept wait", "in users::create_many_at_once"] {
-                assert_eq!(text.matches(said).count(), 2 * summary.requests.len(), "{text}");
+                assert_eq!(text.matches(said).count(), summary.requests.len(), "{text}");
             }
             assert!(text.lines().all(|line| crate::report::text::width(line) <= width), "{text}");
         }
@@ -243,7 +221,7 @@ fn nothing_costs_a_path_that_fits_into_a_line() {
     let (summary, paths) = long_paths(methods, 300..=305);
     assert!(rendered(&summary, Some(120)).contains('…'));
     let text = rendered(&summary, None);
-    assert!(!text.contains('…') && paths.iter().all(|path| text.matches(path).count() >= 3), "{text}");
+    assert!(!text.contains('…') && paths.iter().all(|path| text.matches(path).count() >= 2), "{text}");
     let (_, each) = text.split_once("Every request").unwrap();
     let line = each.lines().find(|line| line.contains(&paths[0])).unwrap();
     assert!(line.trim_start().starts_with("1  +"), "in a pipe, a request is a line: {line}");
@@ -407,13 +385,6 @@ fn hostile_paths_steer_no_terminal() {
          GET\u{1b}[31m /\u{1b}]0;title\u{7}\u{1b}[2J\r\n?\u{202e}a=\u{9b}1m
       2  +0.020 s  200 µs  ░██████████>      0 B      28 B  200
          MMMMMMMM…MMMMMMMM /日本/日本/日本/日本/日本/日…本/日本/日本/日本/日本/日本/日本/日本//the/end
-
-    The 2 slowest requests    ░ queue  < receive  █ handle  > respond
-      #        at   total  phases                    status  request
-      2  +0.020 s  200 µs  ░░░███████████████████>>  200
-         MMMMMMMM…MMMMMMMM /日本/日本/日本/日本/日本/日…本/日本/日本/日本/日本/日本/日本/日本//the/end
-      1  +0.010 s  100 µs  ░░░███████████████████>>  200
-         GET\u{1b}[31m /\u{1b}]0;title\u{7}\u{1b}[2J\r\n?\u{202e}a=\u{9b}1m
     ");
 }
 

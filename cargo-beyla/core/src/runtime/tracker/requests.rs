@@ -404,6 +404,7 @@ impl RuntimeTracker {
             parts,
             respond: handling.respond,
             places,
+            by_stack: Vec::new(),
             waits,
             calls: Vec::new(),
             delays,

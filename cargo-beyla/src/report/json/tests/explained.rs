@@ -1,6 +1,7 @@
 //! What `--explain` adds.
 
 use super::*;
+use cargo_beyla_core::model::explanation::{Cause, Place};
 
 /// The `handle` of the request of this path.
 fn handle_of(report: &Value, path: &str) -> Value {
@@ -19,7 +20,7 @@ fn handle_is_opened() {
             "places": [{
                 "cause": "system-call", "system_call": "clock_nanosleep", "ns": 50_000_000, "count": 1,
                 "call": "std::thread::sleep", "function": "shop::handlers::block",
-                "file": "crates/shop/src/handlers.rs", "line": 42
+                "file": "crates/shop/src/handlers.rs", "line": 42, "stack": 1
             }]
         })
     );
@@ -38,7 +39,7 @@ fn handle_is_opened() {
                         "cause": "system-call", "system_call": "pread64", "ns": 19_000_000, "count": 40,
                         "call": "<std::fs::File as std::os::unix::fs::FileExt>::read_at",
                         "function": "shop::handlers::report",
-                        "file": "crates/shop/src/handlers.rs", "line": 88
+                        "file": "crates/shop/src/handlers.rs", "line": 88, "stack": 3
                     }]
                 }]
             }],
@@ -47,7 +48,7 @@ fn handle_is_opened() {
     );
     let running = json!({
         "cause": "running", "ns": 29_000_000, "count": 29, "function": "shop::handlers::hash",
-        "file": "crates/shop/src/handlers.rs", "line": 61
+        "file": "crates/shop/src/handlers.rs", "line": 61, "stack": 2
     });
     assert_eq!(handle_of(&report, "/hash")["places"], json!([running]));
     assert_eq!(handle_of(&report, "/lock")["unit"], "thread");
@@ -81,7 +82,7 @@ fn findings_are_told() {
             "place": {
                 "cause": "system-call", "system_call": "clock_nanosleep", "ns": 50_000_000, "count": 1,
                 "call": "std::thread::sleep", "function": "shop::handlers::block",
-                "file": "crates/shop/src/handlers.rs", "line": 42
+                "file": "crates/shop/src/handlers.rs", "line": 42, "stack": 1
             },
             "delayed": [
                 { "route": "GET /fast", "count": 12, "total_ns": 311_000_000, "max_ns": 49_800_000 },
@@ -90,7 +91,8 @@ fn findings_are_told() {
             "message": "blocking call: GET /block blocks an async worker for up to 50.1 ms, in its only request: \
                         std::thread::sleep at crates/shop/src/handlers.rs:42 in \
                         shop::handlers::block; it delayed 12 requests of GET /fast by up to 49.8 ms \
-                        (311 ms in all) and 1 request of GET /hash by 4.00 ms"
+                        (311 ms in all) and 1 request of GET /hash by 4.00 ms",
+            "cure": "use tokio::time::sleep, or tokio::task::spawn_blocking for calls that must block"
         })
     );
     assert_eq!(report["findings"].as_array().unwrap().len(), 3);
@@ -111,7 +113,8 @@ fn the_unknown_of_explanations_is_absent() {
         report["findings"][1],
         json!({
             "kind": "cpu-saturated", "count": 2, "of": 2, "total_ns": 24_000_000, "max_ns": 12_000_000,
-            "message": "cpu saturated: the server waits for up to 12.0 ms for a CPU, in 2 of 2 requests (24.0 ms in all)"
+            "message": "cpu saturated: the server waits for up to 12.0 ms for a CPU, in 2 of 2 requests (24.0 ms in all)",
+            "cure": "leave it more CPUs: end other processes, or run fewer threads than there are CPUs"
         })
     );
     let place = &report["findings"][0]["place"];
@@ -123,4 +126,34 @@ fn the_unknown_of_explanations_is_absent() {
         handle_of(&report, "/block")["places"],
         json!([{ "cause": "system-call", "system_call": "clock_nanosleep", "ns": 50_000_000, "count": 1 }])
     );
+}
+
+#[test]
+fn stacks_share_their_frames() {
+    let mut summary = fixtures::explained();
+    let place = |stack, ns| Place { cause: Cause::Running, stack, ns, count: 1 };
+    let spun = summary.requests.iter_mut().find(|request| &*request.path == "/hash").unwrap();
+    let explanation = std::sync::Arc::make_mut(spun).explanation.as_mut().unwrap();
+    std::sync::Arc::make_mut(explanation).by_stack = vec![place(2, 20_000_000), place(4, 9_000_000), place(99, 1)];
+    let report = report(&summary, None);
+    assert_eq!(
+        handle_of(&report, "/hash")["by_stack"],
+        json!([
+            { "cause": "running", "ns": 20_000_000, "count": 1, "stack": 2 },
+            { "cause": "running", "ns": 9_000_000, "count": 1, "stack": 4 },
+            { "cause": "running", "ns": 1, "count": 1 }
+        ])
+    );
+    let stacks = report["stacks"].as_array().unwrap();
+    let frames = report["frames"].as_array().unwrap();
+    assert_eq!(stacks.iter().map(|stack| stack["id"].as_u64()).collect::<Vec<_>>(), [1, 2, 3, 4].map(Some));
+    let of = |stack: usize| stacks[stack]["frames"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap() as usize);
+    let functions: Vec<_> = of(0).map(|at| frames[at]["function"].as_str().unwrap()).collect();
+    assert_eq!(functions, ["std::thread::sleep", "shop::handlers::block", "tokio::runtime::task::raw::poll"]);
+    assert_eq!(of(0).next_back(), of(2).next_back(), "one frame of both");
+    assert_eq!(
+        frames[1],
+        json!({ "function": "shop::handlers::block", "file": "crates/shop/src/handlers.rs", "line": 42, "own": true })
+    );
+    assert_eq!(frames[0], json!({ "function": "std::thread::sleep" }));
 }

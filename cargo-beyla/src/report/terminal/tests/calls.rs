@@ -46,12 +46,6 @@ fn calls_stand_beneath_their_requests() {
       3  +0.300 s  60.1 ms  10.0 µs     0 ns  60.0 ms  50.0 µs      0 B      28 B  200     GET /orders/7
          +1.01 ms  80.0 µs  tcp connect  127.0.0.1:9000  ECONNREFUSED
 
-    The 3 slowest requests    ░ queue  < receive  █ handle  > respond
-      #        at    total  phases                      queue  receive   handle  respond  status  request
-      1  +0.100 s  60.1 ms  ████████████████████████  10.0 µs     0 ns  60.0 ms  50.0 µs  200     GET /orders/7
-      2  +0.200 s  60.1 ms  ████████████████████████  10.0 µs     0 ns  60.0 ms  50.0 µs  200     GET /orders/7
-      3  +0.300 s  60.1 ms  ████████████████████████  10.0 µs     0 ns  60.0 ms  50.0 µs  200     GET /orders/7
-
     Not in this report
       - 1 connection that the server opened spoke TLS by a library whose keys were not seen: of calls on
         them, times and sizes are all that is known. What can be read is rustls with aws-lc-rs or ring,
@@ -111,12 +105,6 @@ fn calls_on_a_narrow_terminal() {
          and 7 more calls
       3  +0.300 s  60.1 ms  ████████████  200     GET /orders/7
          +1.01 ms  80.0 µs  ━             tcp connect  127.0.0.1:9000  ECONNREFUSED
-
-    The 3 slowest requests    ░ queue  < receive  █ handle  > respond
-      #        at    total  phases                    status  request
-      1  +0.100 s  60.1 ms  ████████████████████████  200     GET /orders/7
-      2  +0.200 s  60.1 ms  ████████████████████████  200     GET /orders/7
-      3  +0.300 s  60.1 ms  ████████████████████████  200     GET /orders/7
 
     Not in this report
       - 1 connection that the server opened spoke TLS by a library whose keys were
