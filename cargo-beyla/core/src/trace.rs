@@ -14,10 +14,11 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::findings;
 use crate::analysis::suite::Within;
-use crate::event::{Event, Key, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
+use crate::event::{Event, Key, Listen, Lost, Moment, Open, Operation, SqliteExecution, StackFrames, TaskType};
 use crate::exchange::connections::{CONNECTIONS_MAX, Connections};
 use crate::exchange::route::RouteTable;
 use crate::exchange::run_state::RunState;
+use crate::exchange::sqlite::SqliteCalls;
 use crate::model::call::{Dropped, Finished};
 use crate::model::connection::Listener;
 
@@ -76,6 +77,7 @@ pub const BLOCK_THRESHOLD: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Trace {
     connections: Connections,
+    sqlite: SqliteCalls,
     state: RunState,
     ended: EndedRequests,
     listening: Vec<Listener>,
@@ -112,6 +114,7 @@ impl Trace {
         let ended = EndedRequests::new(&mut settings);
         Self {
             connections: Connections::default(),
+            sqlite: SqliteCalls::default(),
             state: RunState::new(settings.routes, settings.track_request_headers),
             ended,
             listening: Vec::new(),
@@ -202,6 +205,7 @@ impl Trace {
             }
             Event::Spawned(spawned) => self.spawned(spawned),
             Event::Key(key) => self.key(key),
+            Event::Sqlite(execution) => self.sqlite(execution),
             Event::TaskType(_) | Event::OffCpu(_) | Event::UnwoundStack(_) | Event::StackFrames(_) => {
                 self.explain(event);
             }
@@ -412,6 +416,17 @@ impl Trace {
             _ => 0,
         };
         self.connections.key_came(process, key, &mut self.state);
+    }
+
+    fn sqlite(&mut self, execution: &SqliteExecution<'_>) {
+        let owner = match &self.ended.suite {
+            Some(suite) if execution.process != 0 => match suite.owner(execution.process) {
+                None => return,
+                owner => owner,
+            },
+            _ => None,
+        };
+        self.sqlite.executed(execution, owner, &mut self.state);
     }
 
     fn moved(&mut self, io: Io, operation: &Operation<'_>) {

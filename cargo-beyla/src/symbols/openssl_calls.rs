@@ -5,17 +5,15 @@
 
 use object::elf::DT_SONAME;
 use object::read::elf::Dyn;
-use object::{LittleEndian, Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget};
+use object::LittleEndian;
 
 use super::image::{CodeSegment, Elf, code_segments, file_offset};
+use super::imports::{SLOTS_MAX, slots};
 use super::{calls, functions};
-use crate::probe::key_probe::{KeyPoint, KeyProbe};
+use crate::probe::library_probe::{LibraryPoint, LibraryProbe};
 
 /// The function that gets the key.
 pub(super) const CIPHER_INIT: &str = "EVP_CipherInit_ex";
-
-/// The most words by which an image reaches one function, and jumps by these: it has one or two.
-const SLOTS_MAX: usize = 16;
 
 /// The functions of libssl that give it the key of a connection: of 1.1 and 3.0 the first two, of 3.2 and later the
 /// others.
@@ -28,10 +26,10 @@ pub(super) fn is_key_change(symbol: &[u8]) -> bool {
 }
 
 /// The calls in an image: in a libssl that is loaded with a libcrypto, or where both are parts of the executable.
-pub(super) fn find(elf: &Elf<'_>) -> Vec<KeyProbe> {
+pub(super) fn find(elf: &Elf<'_>) -> Vec<LibraryProbe> {
     let addresses = if is_libssl(elf) { in_library(elf) } else { in_executable(elf) };
     let places = addresses.into_iter().filter_map(|address| file_offset(elf, address));
-    places.map(|offset| KeyProbe { point: KeyPoint::OpenSsl, offset }).collect()
+    places.map(|offset| LibraryProbe { point: LibraryPoint::OpenSsl, offset }).collect()
 }
 
 /// Whether the image is libssl, by the name that it is linked by.
@@ -45,21 +43,13 @@ fn is_libssl(elf: &Elf<'_>) -> bool {
 
 /// All calls of an imported function.
 fn in_library(elf: &Elf<'_>) -> Vec<u64> {
-    let Some(slots) = slots(elf) else { return Vec::new() };
+    let slots = slots(elf, CIPHER_INIT);
     let segments: Vec<CodeSegment<'_>> = code_segments(elf).collect();
     let stubs = segments.iter().flat_map(|segment| calls::stubs(segment.code, segment.address, &slots));
     let stubs: Vec<u64> = stubs.take(SLOTS_MAX).collect();
     segments.iter().flat_map(|segment| calls::with_key(segment.code, segment.address, &stubs, &slots)).collect()
 }
 
-/// The words by which the image reaches the function, once it is linked.
-fn slots(elf: &Elf<'_>) -> Option<Vec<u64>> {
-    let table = elf.dynamic_symbol_table()?;
-    let symbol = table.symbols().find(|symbol| symbol.name() == Ok(CIPHER_INIT) && symbol.is_undefined())?.index();
-    let relocations = elf.dynamic_relocations()?;
-    let of_it = relocations.filter(|(_, relocation)| relocation.target() == RelocationTarget::Symbol(symbol));
-    Some(of_it.map(|(address, _)| address).take(SLOTS_MAX).collect())
-}
 
 /// The calls in the functions of libssl.
 fn in_executable(elf: &Elf<'_>) -> Vec<u64> {
@@ -98,7 +88,7 @@ mod tests {
         let found = find(&elf);
         assert!((4..=8).contains(&found.len()), "{found:?}");
         // All are calls.
-        for KeyProbe { offset, .. } in found {
+        for LibraryProbe { offset, .. } in found {
             let code = &image.bytes()[offset as usize..];
             assert!(if cfg!(target_arch = "aarch64") { code[3] & 0xFC == 0x94 } else { code[0] == 0xE8 });
         }

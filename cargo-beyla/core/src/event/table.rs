@@ -10,6 +10,7 @@ use super::key::Key;
 use super::layout::{DecodeError, Layout, RECORD_MAX};
 use super::names::{self, StackFrames, TaskType};
 use super::parent::{self, Moment, Paused, UnwoundStack};
+use super::sqlite::SqliteExecution;
 use super::test_run::{self, TestEnded, TestStarted};
 
 /// One record. Times are nanoseconds of `CLOCK_MONOTONIC`.
@@ -59,6 +60,8 @@ pub enum Event<'a> {
     Exited(records::Exited),
     /// A process sets up a key that may be one of TLS.
     Key(Key),
+    /// SQLite has executed a statement within the process.
+    Sqlite(SqliteExecution<'a>),
     /// What could not be recorded so far.
     Lost(Lost),
     /// Every probe is attached; how bytes are captured.
@@ -132,6 +135,7 @@ table! {
     kind::EXECUTED => Executed,
     kind::EXITED => Exited,
     kind::KEY => Key,
+    kind::SQLITE => Sqlite,
     helper::LOST => Lost,
     helper::READY => Ready,
     helper::FAILED => Failed,
