@@ -1,11 +1,12 @@
 //! The statements that SQLite executes within the process: probes on functions of its C interface.
 //!
-//! Only entries are probed. A return probe would put an address of the kernel's into the stack, which ends whatever walks
+//! Entries are probed, and no returns but one. A return probe would put an address of the kernel's into the stack, which ends whatever walks
 //! that stack meanwhile: our own copies of it, and the backtraces of the program. An execution begins with the first
 //! `sqlite3_step` and ends where `sqlite3_reset` or `sqlite3_finalize` is called, which every binding does as soon as it
 //! has the last row. What the last step returned stands in the connection (`sqlite3.errCode`).
 //!
-//! `sqlite3_exec` does all that within: it counts as one execution, from its call to the instruction behind that.
+//! `sqlite3_exec` does all that within, and calls nothing that tells its end: there the instructions are probed by which it
+//! returns. SQLite itself calls it too, to read which tables there are: that is a part of what goes on, and no execution.
 
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -72,9 +73,14 @@ const RESET: u64 = 2;
 struct Exec {
     begin_ns: u64,
     task: u64,
-    /// The address of the script.
+    /// The address of the script; 0 of what SQLite asks itself.
     text: u64,
+    /// How many calls are under way, one within the other.
+    depth: u64,
 }
+
+/// What SQLite asks itself by `sqlite3_exec`: `SELECT*FROM"main".sqlite_master`, `SELECT tbl,idx,stat FROM`.
+const OWN_TEXTS: [[u8; 12]; 2] = [*b"SELECT*FROM\"", *b"SELECT tbl,i"];
 
 /// By thread.
 #[map]
@@ -109,8 +115,9 @@ pub fn sqlite_prepare(context: ProbeContext) -> u32 {
         return 0;
     }
     let _ = LAST_DONE.insert(&current::identity(connection), &PREPARED, u64::from(BPF_ANY));
-    // SAFETY: the value is not read.
-    if unsafe { TEXT_OFFSETS.get(&current::process()) }.is_some() {
+    // What is prepared within `sqlite3_exec` is not stepped by the program. SQLite reads the tables so while it prepares another.
+    // SAFETY: the values are not read.
+    if unsafe { TEXT_OFFSETS.get(&current::process()).is_some() || EXECS.get(&thread()).is_some() } {
         return 0;
     }
     let size: i32 = context.arg(2).unwrap_or(0);
@@ -144,26 +151,50 @@ pub fn sqlite_reset(context: ProbeContext) -> u32 {
     0
 }
 
-/// A call of `sqlite3_exec`: a connection and a script.
+/// `sqlite3_exec`: a connection and a script.
 #[uprobe]
 pub fn sqlite_exec(context: ProbeContext) -> u32 {
-    if let Some(text) = context.arg(1) {
-        if target::is_current_or_found() {
-            let exec = Exec { begin_ns: output::now(), task: task_at_hand::task_at_hand(), text };
-            let _ = EXECS.insert(&thread(), &exec, u64::from(BPF_ANY));
-        }
+    let Some(text) = context.arg(1) else { return 0 };
+    if !target::is_current_or_found() {
+        return 0;
     }
+    let thread = thread();
+    if let Some(exec) = EXECS.get_ptr_mut(&thread) {
+        // SAFETY: see `sqlite_stepped`.
+        unsafe { (*exec).depth += 1 };
+        return 0;
+    }
+    let text = if is_of_sqlite(text) { 0 } else { text };
+    let exec = Exec { begin_ns: output::now(), task: task_at_hand::task_at_hand(), text, depth: 1 };
+    let _ = EXECS.insert(&thread, &exec, u64::from(BPF_ANY));
     0
 }
 
-/// Behind such a call: its result.
+/// Whether SQLite asks this itself, to read the tables that there are or what it knows of their sizes: by the beginning of the
+/// text, which is the same since 3.20.
+#[inline(always)]
+fn is_of_sqlite(text: u64) -> bool {
+    let mut beginning = [0u8; OWN_TEXTS[0].len()];
+    user(beginning.as_mut_ptr(), beginning.len() as u32, text) && OWN_TEXTS.contains(&beginning)
+}
+
+/// `sqlite3_exec` returns.
 #[uprobe]
 pub fn sqlite_exec_returned(context: ProbeContext) -> u32 {
     let thread = thread();
-    // SAFETY: the value is copied at once.
-    let Some(Exec { begin_ns, task, text }) = unsafe { EXECS.get(&thread) }.copied() else { return 0 };
+    let Some(exec) = EXECS.get_ptr_mut(&thread) else { return 0 };
+    // SAFETY: see `sqlite_stepped`.
+    let exec = unsafe { &mut *exec };
+    if exec.depth > 1 {
+        exec.depth -= 1;
+        return 0;
+    }
+    let Exec { begin_ns, task, text, .. } = *exec;
     let _ = EXECS.remove(&thread);
-    // The registers are those of a function that has returned.
+    if text == 0 {
+        return 0;
+    }
+    // The result is where that of a function is once it has returned.
     let code: u32 = RetProbeContext::new(context.regs.cast()).ret();
     let header = header(SQLITE_CODE_KNOWN | SQLITE_NOT_STEPPED, output::now());
     let process = process();

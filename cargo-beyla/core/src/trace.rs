@@ -87,6 +87,8 @@ pub struct Trace {
     paused_ns: u64,
     /// Why spawns are not seen.
     spawns_unseen: String,
+    /// Which calls are not seen, and why.
+    calls_unseen: String,
     lost: Lost,
     block_threshold: Duration,
     architecture: Architecture,
@@ -121,6 +123,7 @@ impl Trace {
             stopping_ns: u64::MAX,
             paused_ns: 0,
             spawns_unseen: String::new(),
+            calls_unseen: String::new(),
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
             architecture: settings.architecture,
@@ -197,6 +200,7 @@ impl Trace {
                 self.state.runtime.get_or_insert_with(new).unseen(unseen);
             }
             Event::SpawnsUnseen(reason) => (*reason).clone_into(&mut self.spawns_unseen),
+            Event::CallsUnseen(reason) => (*reason).clone_into(&mut self.calls_unseen),
             Event::Task(change) => {
                 if self.state.client_connections > 0 {
                     self.state.task(change);
@@ -322,7 +326,8 @@ impl Trace {
         let RunState {
             connections, requests, mut unseen, tls, runtime, client_connections, calls: calls_count, ..
         } = self.state;
-        let EndedRequests { slowest, calls, statistics, suite, identities, errors, incomplete, .. } = self.ended;
+        let EndedRequests { slowest, calls, call_findings, statistics, suite, identities, errors, incomplete, .. } =
+            self.ended;
         let (tests, served) =
             suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
         unseen.unattributed_calls = calls.unattributed;
@@ -347,11 +352,13 @@ impl Trace {
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         let explained =
             runtime.map(|runtime| findings::explained(runtime.finish(), &statistics, &totals, &mut requests_kept));
+        let call_findings = call_findings.into_findings(&statistics);
         Summary {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),
             paused_ns: self.paused_ns,
             spawns_unseen: self.spawns_unseen,
+            calls_unseen: self.calls_unseen,
             total: statistics.total(),
             routes: statistics.into_summaries(),
             requests: requests_kept,
@@ -360,6 +367,7 @@ impl Trace {
             unseen,
             tls: tls.into_summary(),
             explained,
+            call_findings,
             tests,
         }
     }

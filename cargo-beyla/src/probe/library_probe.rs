@@ -25,9 +25,9 @@ pub enum LibraryPoint {
     SqliteStep,
     /// `sqlite3_reset`, `sqlite3_finalize`.
     SqliteReset,
-    /// A call of `sqlite3_exec`.
+    /// `sqlite3_exec`.
     SqliteExec,
-    /// What such a call returns to.
+    /// Its return.
     SqliteExecReturned,
 }
 

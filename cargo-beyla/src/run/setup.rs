@@ -33,7 +33,8 @@ use crate::report::recording::Recorder;
 use crate::report::run_info::{RunInfo, Seed, Traced};
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
-use crate::symbols::{library_functions, needed};
+use crate::symbols::library_functions::{self, LibraryFunctions};
+use crate::symbols::needed;
 use crate::workspace::sources::Sources;
 use cargo_beyla_core::event::Event;
 use cargo_beyla_core::model::system_call::Architecture;
@@ -160,7 +161,9 @@ impl RunOptions<'_> {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs { expected, mut unseen, libraries, spawns_unseen, executables: _, looked_into: _ } = programs;
+        let Programs {
+            expected, mut unseen, libraries, spawns_unseen, calls_unseen, executables: _, looked_into: _
+        } = programs;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -189,6 +192,9 @@ impl RunOptions<'_> {
         let mut records = Records::new(source, Analysis::new(trace, symbolization, recorder));
         if let Some(reason) = spawns_unseen {
             records.emit(&Event::SpawnsUnseen(reason));
+        }
+        if let Some(reason) = calls_unseen {
+            records.emit(&Event::CallsUnseen(reason));
         }
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;
         let observers = Observers::new(settings, &info, exporter, samples)?;
@@ -241,6 +247,8 @@ struct Programs {
     looked_into: Vec<(Option<NonZeroU32>, PathBuf)>,
     /// Why tasks that other tasks spawn are not seen, in a sentence.
     spawns_unseen: Option<&'static str>,
+    /// Which calls are not seen, and why, in a sentence.
+    calls_unseen: Option<&'static str>,
 }
 
 impl Programs {
@@ -267,7 +275,8 @@ impl Programs {
 
     /// Adds the functions of libraries that a file has: in all processes, or in one alone.
     fn add_library(&mut self, wanted: &Wanted, path: PathBuf, process: Option<NonZeroU32>) {
-        let probes = library_functions::find_in_file(&path, wanted.keys);
+        let LibraryFunctions { probes, unseen } = library_functions::find_in_file(&path, wanted.keys);
+        self.calls_unseen = self.calls_unseen.or(unseen);
         self.looked_into.push((process, path.clone()));
         if !probes.is_empty() {
             self.executables.library_probes.push(LibraryProbes { path, process, probes });

@@ -1,12 +1,12 @@
-//! Calls of a function in machine code, of one above all whose fourth argument is a key.
+//! Calls of a function whose fourth argument is a key, in machine code.
 //!
 //! The code is not decoded from its beginning on: a call is taken for one by where it leads to. That bytes which are no
 //! call lead there too is as good as impossible: there are some hundred thousand of them, and 2^32 places.
 
 #[cfg(target_arch = "aarch64")]
-pub(super) use aarch64::{is_without_key, leads_to, of, stubs, with_key, with_returns};
+pub(super) use aarch64::{is_without_key, leads_to, of, stubs, with_key};
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86_64::{is_without_key, leads_to, of, stubs, with_key, with_returns};
+pub(super) use x86_64::{is_without_key, leads_to, of, stubs, with_key};
 
 /// The Intel manual, volume 2: CALL, JMP, XOR.
 #[cfg_attr(not(target_arch = "x86_64"), cfg(test))]
@@ -47,14 +47,6 @@ mod x86_64 {
         let by_slot = memmem::find_iter(code, &CALL_SLOT).filter(|at| is_for(code, base, *at, BY_SLOT_SIZE, slots));
         let calls = direct(code, base, functions).chain(by_slot).filter(|at| !is_without_key(&code[..*at]));
         calls.map(|at| base.wrapping_add(at as u64)).collect()
-    }
-
-    /// The calls of one of `functions`, or by one of `slots`: where each stands, and to where it returns.
-    pub(in crate::symbols) fn with_returns(code: &[u8], base: u64, functions: &[u64], slots: &[u64]) -> Vec<(u64, u64)> {
-        let by_slot = memmem::find_iter(code, &CALL_SLOT).filter(|at| is_for(code, base, *at, BY_SLOT_SIZE, slots));
-        let direct = direct(code, base, functions).map(|at| (at, at + CALL_SIZE));
-        let calls = direct.chain(by_slot.map(|at| (at, at + BY_SLOT_SIZE)));
-        calls.map(|(at, to)| (base.wrapping_add(at as u64), base.wrapping_add(to as u64))).collect()
     }
 
     /// Where in the code calls of one of `functions` stand.
@@ -119,7 +111,6 @@ mod x86_64 {
             let (code, begin, call) = linked(&[], &[0x31, 0xC9, 0x31, 0xD2]);
             assert_eq!(with_key(&code, 0x1000, &[begin], &[]), Vec::<u64>::new());
             assert_eq!(of(&code, 0x1000, &[begin]), [call]);
-            assert_eq!(with_returns(&code, 0x1000, &[begin], &[]), [(call, call + 5)]);
             assert!(leads_to(&code, 0x1000, begin) && !leads_to(&code, 0x1000, begin + 1));
         }
 
@@ -129,7 +120,6 @@ mod x86_64 {
             code.extend(CALL_SLOT);
             code.extend((0x9000_i32 - 0x1000 - 9).to_le_bytes());
             assert_eq!(with_key(&code, 0x1000, &[], &[0x9000]), [0x1003]);
-            assert_eq!(with_returns(&code, 0x1000, &[], &[0x9000]), [(0x1003, 0x1009)]);
             assert_eq!(with_key(&code, 0x1000, &[], &[0x9008]), Vec::<u64>::new());
             assert_eq!(with_key(&code[..7], 0x1000, &[], &[0x9000]), Vec::<u64>::new());
         }
@@ -191,11 +181,6 @@ mod aarch64 {
         calls.map(|(_, (address, _))| *address).collect()
     }
 
-    /// The calls of one of `functions`: where each stands, and to where it returns.
-    pub(in crate::symbols) fn with_returns(code: &[u8], base: u64, functions: &[u64], _slots: &[u64]) -> Vec<(u64, u64)> {
-        of(code, base, functions).into_iter().map(|address| (address, address.wrapping_add(4))).collect()
-    }
-
     fn is_call(address: u64, word: u32, functions: &[u64]) -> bool {
         word & 0xFC00_0000 == CALL && functions.contains(&target(address, word))
     }
@@ -241,7 +226,6 @@ mod aarch64 {
             let stubs = stubs(&code, 0x1000, &[0x9018]);
             assert_eq!((&stubs[..], with_key(&code, 0x1000, &stubs, &[])), (&[0x1000][..], vec![0x1014]));
             assert_eq!(of(&code, 0x1000, &stubs), [0x1014, 0x101C]);
-            assert_eq!(with_returns(&code, 0x1000, &stubs, &[]), [(0x1014, 0x1018), (0x101C, 0x1020)]);
             assert!(leads_to(&code, 0x1000, 0x1000) && !leads_to(&code, 0x1000, 0x1004));
         }
     }

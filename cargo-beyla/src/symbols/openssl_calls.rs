@@ -5,15 +5,17 @@
 
 use object::elf::DT_SONAME;
 use object::read::elf::Dyn;
-use object::LittleEndian;
+use object::{LittleEndian, Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget};
 
 use super::image::{CodeSegment, Elf, code_segments, file_offset};
-use super::imports::{SLOTS_MAX, slots};
 use super::{calls, functions};
 use crate::probe::library_probe::{LibraryPoint, LibraryProbe};
 
 /// The function that gets the key.
 pub(super) const CIPHER_INIT: &str = "EVP_CipherInit_ex";
+
+/// The most words by which an image reaches one function, and jumps by these: it has one or two.
+const SLOTS_MAX: usize = 16;
 
 /// The functions of libssl that give it the key of a connection: of 1.1 and 3.0 the first two, of 3.2 and later the
 /// others.
@@ -43,13 +45,21 @@ fn is_libssl(elf: &Elf<'_>) -> bool {
 
 /// All calls of an imported function.
 fn in_library(elf: &Elf<'_>) -> Vec<u64> {
-    let slots = slots(elf, CIPHER_INIT);
+    let Some(slots) = slots(elf) else { return Vec::new() };
     let segments: Vec<CodeSegment<'_>> = code_segments(elf).collect();
     let stubs = segments.iter().flat_map(|segment| calls::stubs(segment.code, segment.address, &slots));
     let stubs: Vec<u64> = stubs.take(SLOTS_MAX).collect();
     segments.iter().flat_map(|segment| calls::with_key(segment.code, segment.address, &stubs, &slots)).collect()
 }
 
+/// The words by which the image reaches the function, once it is linked.
+fn slots(elf: &Elf<'_>) -> Option<Vec<u64>> {
+    let table = elf.dynamic_symbol_table()?;
+    let symbol = table.symbols().find(|symbol| symbol.name() == Ok(CIPHER_INIT) && symbol.is_undefined())?.index();
+    let relocations = elf.dynamic_relocations()?;
+    let of_it = relocations.filter(|(_, relocation)| relocation.target() == RelocationTarget::Symbol(symbol));
+    Some(of_it.map(|(address, _)| address).take(SLOTS_MAX).collect())
+}
 
 /// The calls in the functions of libssl.
 fn in_executable(elf: &Elf<'_>) -> Vec<u64> {

@@ -1,14 +1,14 @@
-//! Where an image has the functions of SQLite's C interface by which statements are executed, and where it calls
-//! `sqlite3_exec`.
+//! Where an image has the functions of SQLite's C interface by which statements are executed.
+
+use std::ops::Range;
 
 use object::ReadRef;
 
-use super::image::{CodeSegment, Elf, Image, code_segments, file_offset};
-use super::imports::{SLOTS_MAX, slots};
-use super::{calls, cheap_place, functions};
+use super::image::{Elf, Image, file_offset};
+use super::{cheap_place, functions, returns};
 use crate::probe::library_probe::{LibraryPoint, LibraryProbe};
 
-/// It executes whole scripts, and calls no function of the interface when it is done.
+/// It executes whole scripts.
 const EXEC: &str = "sqlite3_exec";
 
 /// Looks them up in the table of symbols. An executable that is stripped has none, unless it is linked with the system's
@@ -19,19 +19,37 @@ pub(super) fn find(image: &Image) -> Vec<LibraryProbe> {
     let mut exec = None;
     for (_, range, symbol) in functions::each(&elf) {
         if symbol == EXEC.as_bytes() {
-            exec = Some(range.start);
+            exec = Some(range.clone());
         }
-        let Some(point) = point(symbol) else { continue };
-        let Some(offset) = file_offset(&elf, range.start) else { continue };
-        let code = elf.data().read_bytes_at(offset, range.end - range.start).unwrap_or_default();
-        probes.push(LibraryProbe { point, offset: offset + cheap_place::find(code) });
+        if let Some(point) = point(symbol) {
+            probes.extend(at_entry(&elf, &range, point));
+        }
     }
-    for (call, after) in calls_of_exec(&elf, exec) {
-        let places = [(LibraryPoint::SqliteExec, call), (LibraryPoint::SqliteExecReturned, after)];
-        let placed = places.into_iter().filter_map(|(point, address)| Some((point, file_offset(&elf, address)?)));
-        probes.extend(placed.map(|(point, offset)| LibraryProbe { point, offset }));
+    if let Some(exec) = exec {
+        probes.extend(of_exec(&elf, image, &exec));
     }
     probes
+}
+
+fn at_entry(elf: &Elf<'_>, function: &Range<u64>, point: LibraryPoint) -> Option<LibraryProbe> {
+    let offset = file_offset(elf, function.start)?;
+    let code = elf.data().read_bytes_at(offset, function.end - function.start).unwrap_or_default();
+    Some(LibraryProbe { point, offset: offset + cheap_place::find(code) })
+}
+
+/// Those of `sqlite3_exec`: nothing if it cannot be told where it returns.
+fn of_exec(elf: &Elf<'_>, image: &Image, exec: &Range<u64>) -> Vec<LibraryProbe> {
+    let returned = |address| Some(LibraryProbe { point: LibraryPoint::SqliteExecReturned, offset: file_offset(elf, address)? });
+    let returns: Vec<LibraryProbe> = returns::of(image, exec).into_iter().filter_map(returned).collect();
+    let entry = at_entry(elf, exec, LibraryPoint::SqliteExec).filter(|_| !returns.is_empty());
+    entry.into_iter().chain(returns).collect()
+}
+
+/// Whether SQLite is a part of an image whose functions have no names: by two texts that every SQLite has and few others do.
+pub(super) fn is_unseen(image: &Image) -> bool {
+    let is_stripped = image.elf().is_some_and(|elf| elf.elf_symbol_table().is_empty());
+    let has = |text: &[u8]| memchr::memmem::find(image.bytes(), text).is_some();
+    is_stripped && has(b"SQLite format 3\0") && has(b"sqlite_master")
 }
 
 fn point(symbol: &[u8]) -> Option<LibraryPoint> {
@@ -41,19 +59,6 @@ fn point(symbol: &[u8]) -> Option<LibraryPoint> {
         b"sqlite3_reset" | b"sqlite3_finalize" => Some(LibraryPoint::SqliteReset),
         _ => None,
     }
-}
-
-/// The calls of `sqlite3_exec`, which the image has at an address or imports, and the addresses to which they return.
-fn calls_of_exec(elf: &Elf<'_>, at: Option<u64>) -> Vec<(u64, u64)> {
-    let slots = slots(elf, EXEC);
-    if at.is_none() && slots.is_empty() {
-        return Vec::new();
-    }
-    let segments: Vec<CodeSegment<'_>> = code_segments(elf).collect();
-    let stubs = segments.iter().flat_map(|segment| calls::stubs(segment.code, segment.address, &slots));
-    let functions: Vec<u64> = at.into_iter().chain(stubs.take(SLOTS_MAX)).collect();
-    let calls = |segment: &CodeSegment<'_>| calls::with_returns(segment.code, segment.address, &functions, &slots);
-    segments.iter().flat_map(calls).collect()
 }
 
 #[cfg(test)]
@@ -73,5 +78,6 @@ mod tests {
         let own = Image::open(&std::env::current_exe().expect("our own path")).expect("our own executable");
         assert_eq!(find(&own), []);
         assert_eq!(find(&Image::of_bytes(vec![0; 100])), []);
+        assert!(!is_unseen(&own));
     }
 }

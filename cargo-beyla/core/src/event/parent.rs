@@ -13,6 +13,8 @@ pub(super) const UNWOUND_STACK: u16 = 104;
 pub(super) const EXPLAINED: u16 = 107;
 /// A header and a text in UTF-8.
 pub(super) const SPAWNS_UNSEEN: u16 = 110;
+/// A header and a text in UTF-8.
+pub(super) const CALLS_UNSEEN: u16 = 112;
 /// [`PausedRecord`]
 pub(super) const PAUSED: u16 = 120;
 

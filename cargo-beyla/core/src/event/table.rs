@@ -80,6 +80,8 @@ pub enum Event<'a> {
     Explained(&'a str),
     /// Why tasks that other tasks spawn are not seen, or not all of them. Comes before the process begins.
     SpawnsUnseen(&'a str),
+    /// Which calls within the process are not seen, and why, in a sentence. Comes before the process begins.
+    CallsUnseen(&'a str),
     /// A test begins.
     TestStarted(TestStarted<'a>),
     /// A test ended.
@@ -145,6 +147,7 @@ table! {
     names::TASK_TYPE => TaskType,
     parent::EXPLAINED => Explained,
     parent::SPAWNS_UNSEEN => SpawnsUnseen,
+    parent::CALLS_UNSEEN => CallsUnseen,
     test_run::TEST_STARTED => TestStarted,
     test_run::TEST_ENDED => TestEnded,
     parent::PAUSED => Paused,

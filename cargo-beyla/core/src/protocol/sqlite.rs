@@ -134,7 +134,7 @@ mod tests {
             ("SELECT * FROM users WHERE token = \"s3cret\"", "SELECT users", "SELECT * FROM users WHERE token = ?"),
             ("SELECT \"a\".\"id\" FROM \"a\"", "SELECT a", "SELECT \"a\".\"id\" FROM \"a\""),
             ("SELECT `a`.`id` FROM [b c]", "SELECT b c", "SELECT \"a\".\"id\" FROM \"b c\""),
-            ("SELECT [it's], 'secret' FROM t", "SELECT t", "SELECT ?, ? FROM t"),
+            ("SELECT [it's], 'secret' FROM t", "SELECT t", "SELECT ? FROM t"),
             ("/* it's */ DELETE FROM t -- 'x\nWHERE a = $key AND b = :b AND c = ?2", "DELETE t", "DELETE FROM t WHERE a = ? AND b = :b AND c = ?"),
             ("PRAGMA key = 'secret'", "PRAGMA", "PRAGMA key = ?"),
             ("PRAGMA main.key=secret; SELECT a", "PRAGMA; SELECT", "PRAGMA main.key=?; SELECT a"),

@@ -42,6 +42,7 @@ fn what_the_tool_writes_itself_stays_as_it_was() {
         (Event::TaskType(TaskType { vtable: 1 << 40, name: "a::b" }), record(106, 0, 0, &long(1 << 40), "a::b")),
         (Event::Explained("no places"), record(107, 0, 0, &[], "no places")),
         (Event::SpawnsUnseen("no symbols"), record(110, 0, 0, &[], "no symbols")),
+        (Event::CallsUnseen("no symbols"), record(112, 0, 0, &[], "no symbols")),
         (Event::TestStarted(started), record(108, 0, 9, &[5, 77, 2, 0], "shop::api\nusers::all")),
         (ended(TestResult::Passed, ""), record(109, 0, 9, &[5, 1, 0, 0], "")),
         (ended(TestResult::Failed(101), ""), record(109, 0, 9, &[5, 2, 101, 0], "")),
