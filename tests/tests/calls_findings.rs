@@ -39,7 +39,9 @@ fn each_mistake_has_its_finding() {
         // The service has a route of the same name.
         assert_eq!((finding.count, finding.of), (TIMES, if kind == "slow-call" { 2 * TIMES } else { TIMES }));
     }
-    for line in ["repeated call: GET /orders/{id} makes up to 41 × sqlite SELECT items", "one statement can do all of it"] {
+    for line in
+        ["repeated call: GET /orders/{id} makes up to 41 × sqlite SELECT items", "one statement can do all of it"]
+    {
         assert!(finished.stderr.contains(line), "'{line}' is not in:\n{}", finished.stderr);
     }
 }

@@ -40,10 +40,7 @@ fn calls_of<'a>(report: &'a Report, path: &'a str) -> Vec<(&'a str, Option<&'a s
 #[test]
 fn statements_have_their_texts_rows_and_errors() {
     let run = Run::of(SQLITE_SERVER, Capture::Auto).start();
-    get(
-        &run,
-        &[("/worker/7", 200), ("/pool/8", 200), ("/rows/40", 200), ("/nested/3", 200), ("/script/0", 200)],
-    );
+    get(&run, &[("/worker/7", 200), ("/pool/8", 200), ("/rows/40", 200), ("/nested/3", 200), ("/script/0", 200)]);
     get(&run, &[("/twice/1", 502), ("/locked/0", 502)]);
     let report = finish(run);
 

@@ -53,7 +53,6 @@ impl LibraryPoint {
         }
     }
 
-
     /// The kernel program for it.
     pub fn program(self) -> &'static str {
         match self {

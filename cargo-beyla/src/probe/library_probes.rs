@@ -16,7 +16,11 @@ const PROCESS_PROBES_MAX: usize = 1024;
 
 impl Programs {
     /// Probes a file: in one process, if `found` names one, else in all that execute it.
-    pub(super) fn attach_library_probes(&mut self, file: &Executable, found: &LibraryProbes) -> Result<(), ProgramsError> {
+    pub(super) fn attach_library_probes(
+        &mut self,
+        file: &Executable,
+        found: &LibraryProbes,
+    ) -> Result<(), ProgramsError> {
         let scope = found.process.map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
         for point in LibraryPoint::ALL {
             let places = found.probes.iter().take(PROBES_MAX).filter(|probe| probe.point == point);
@@ -42,8 +46,10 @@ impl Programs {
     ) -> Result<(), ProgramsError> {
         for offset in places {
             let place = UProbeAttachLocation::AbsoluteOffset(offset);
-            let link =
-                self.library_program(name)?.attach(place, path, scope).map_err(|error| ProgramsError::of(name, error))?;
+            let link = self
+                .library_program(name)?
+                .attach(place, path, scope)
+                .map_err(|error| ProgramsError::of(name, error))?;
             if matches!(scope, UProbeScope::OneProcess(_)) {
                 self.library_probes.push_back((name, link));
             }

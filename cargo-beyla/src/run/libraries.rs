@@ -101,7 +101,8 @@ impl Libraries {
                     continue;
                 }
                 let path = as_seen_by(*number, &file.0);
-                let probes = self.files.entry(file).or_insert_with(|| library_functions::find_in_file(&path, self.keys).probes);
+                let probes =
+                    self.files.entry(file).or_insert_with(|| library_functions::find_in_file(&path, self.keys).probes);
                 if !probes.is_empty() {
                     found.push(LibraryProbes { path, process: process_number, probes: probes.clone() });
                 }

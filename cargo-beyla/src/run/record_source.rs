@@ -34,12 +34,7 @@ pub(crate) struct RecordSource {
 
 impl RecordSource {
     /// Takes over a helper whose probes are attached. `folders` is where programs are executed.
-    pub(crate) fn new(
-        helper: Helper,
-        ring: RingBuffer,
-        folders: Vec<PathBuf>,
-        libraries: Option<Libraries>,
-    ) -> Self {
+    pub(crate) fn new(helper: Helper, ring: RingBuffer, folders: Vec<PathBuf>, libraries: Option<Libraries>) -> Self {
         Self { helper, ring, busy: false, helper_ended: false, libraries, holds_keys: false, folders }
     }
 

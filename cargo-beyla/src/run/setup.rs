@@ -31,10 +31,10 @@ use crate::probe::request::ProbeArguments;
 use crate::probe::starting::Asking;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{RunInfo, Seed, Traced};
-use crate::symbols::resolver::Symbols;
-use crate::symbols::task_probes::{self, TaskProbes};
 use crate::symbols::library_functions::{self, LibraryFunctions};
 use crate::symbols::needed;
+use crate::symbols::resolver::Symbols;
+use crate::symbols::task_probes::{self, TaskProbes};
 use crate::workspace::sources::Sources;
 use cargo_beyla_core::event::Event;
 use cargo_beyla_core::model::system_call::Architecture;
@@ -161,9 +161,8 @@ impl RunOptions<'_> {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs {
-            expected, mut unseen, libraries, spawns_unseen, calls_unseen, executables: _, looked_into: _
-        } = programs;
+        let Programs { expected, mut unseen, libraries, spawns_unseen, calls_unseen, executables: _, looked_into: _ } =
+            programs;
         // While the helper attaches.
         let symbols = explain.then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);

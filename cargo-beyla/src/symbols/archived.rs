@@ -87,7 +87,8 @@ pub(super) fn find(elf: &Elf<'_>, files: &[PathBuf]) -> (Vec<Placed>, Vec<Librar
                     });
                 }
                 Kind::Caller(at) => {
-                    calls.extend(at.iter().map(|at| LibraryProbe { point: LibraryPoint::OpenSsl, offset: offset + at }));
+                    calls
+                        .extend(at.iter().map(|at| LibraryProbe { point: LibraryPoint::OpenSsl, offset: offset + at }));
                 }
             }
         }

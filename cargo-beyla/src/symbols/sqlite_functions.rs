@@ -39,7 +39,8 @@ fn at_entry(elf: &Elf<'_>, function: &Range<u64>, point: LibraryPoint) -> Option
 
 /// Those of `sqlite3_exec`: nothing if it cannot be told where it returns.
 fn of_exec(elf: &Elf<'_>, image: &Image, exec: &Range<u64>) -> Vec<LibraryProbe> {
-    let returned = |address| Some(LibraryProbe { point: LibraryPoint::SqliteExecReturned, offset: file_offset(elf, address)? });
+    let returned =
+        |address| Some(LibraryProbe { point: LibraryPoint::SqliteExecReturned, offset: file_offset(elf, address)? });
     let returns: Vec<LibraryProbe> = returns::of(image, exec).into_iter().filter_map(returned).collect();
     let entry = at_entry(elf, exec, LibraryPoint::SqliteExec).filter(|_| !returns.is_empty());
     entry.into_iter().chain(returns).collect()

@@ -4,9 +4,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, bpf_ringbuf_output},
     macros::map,
-    maps::{
-        ring_buf::RingBufEntry, PerCpuArray, RingBuf,
-    },
+    maps::{ring_buf::RingBufEntry, PerCpuArray, RingBuf},
 };
 use cargo_beyla_events::Header;
 

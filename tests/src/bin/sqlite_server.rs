@@ -129,7 +129,11 @@ fn script(connection: &Connection) -> rusqlite::Result<String> {
     let code = unsafe {
         ffi::sqlite3_exec(connection.handle(), script.as_ptr(), None, std::ptr::null_mut(), std::ptr::null_mut())
     };
-    if code == ffi::SQLITE_OK { Ok(String::new()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
+    if code == ffi::SQLITE_OK {
+        Ok(String::new())
+    } else {
+        Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    }
 }
 
 /// Writes while another connection has the lock, and does not wait for it.

@@ -101,9 +101,8 @@ impl CallFindings {
         let Caller { route, test, total_ns, calls } = *caller;
         let mut groups: Vec<Vec<&Call>> = Vec::new();
         for call in calls {
-            let is_like = |other: &&Call| {
-                (other.kind, &other.summary, other.peer()) == (call.kind, &call.summary, call.peer())
-            };
+            let is_like =
+                |other: &&Call| (other.kind, &other.summary, other.peer()) == (call.kind, &call.summary, call.peer());
             match groups.iter_mut().find(|group| group.first().is_some_and(is_like)) {
                 Some(group) => group.push(call),
                 None => groups.push(vec![call]),
@@ -267,7 +266,8 @@ mod tests {
         let mut statistics = RouteStatistics::default();
         for (total, calls) in requests {
             let boundaries = Boundaries::default();
-            let ended = CountedRequest { outcome: Outcome::Complete, error: false, boundaries: &boundaries, parts: None };
+            let ended =
+                CountedRequest { outcome: Outcome::Complete, error: false, boundaries: &boundaries, parts: None };
             statistics.add(ROUTE, || ("GET".into(), "/a".into()), &ended);
             findings.add(&Caller { route: ROUTE, test: None, total_ns: total * MS, calls });
         }

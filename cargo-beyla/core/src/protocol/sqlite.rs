@@ -28,7 +28,12 @@ fn without_strings(sql: &[u8]) -> Vec<u8> {
         match first {
             b';' => begin = out.len() + 1,
             // The value of a setting may be a string without quotes.
-            b'=' | b'(' if out[begin..].trim_ascii_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"PRAGMA")) => {
+            b'=' | b'('
+                if out[begin..]
+                    .trim_ascii_start()
+                    .get(..6)
+                    .is_some_and(|word| word.eq_ignore_ascii_case(b"PRAGMA")) =>
+            {
                 out.push(*first);
                 if behind.first() == Some(&b' ') {
                     out.push(b' ');
@@ -129,13 +134,21 @@ mod tests {
     #[test]
     fn literals_are_replaced_as_sqlite_reads_them() {
         for (sql, summary, text) in [
-            ("SELECT id FROM orders WHERE name = 'it''s \\' AND n = 5", "SELECT orders", "SELECT id FROM orders WHERE name = ? AND n = ?"),
+            (
+                "SELECT id FROM orders WHERE name = 'it''s \\' AND n = 5",
+                "SELECT orders",
+                "SELECT id FROM orders WHERE name = ? AND n = ?",
+            ),
             ("INSERT INTO t (a) VALUES (x'0a1b'), ('b')", "INSERT t", "INSERT INTO t (a) VALUES (?)"),
             ("SELECT * FROM users WHERE token = \"s3cret\"", "SELECT users", "SELECT * FROM users WHERE token = ?"),
             ("SELECT \"a\".\"id\" FROM \"a\"", "SELECT a", "SELECT \"a\".\"id\" FROM \"a\""),
             ("SELECT `a`.`id` FROM [b c]", "SELECT b c", "SELECT \"a\".\"id\" FROM \"b c\""),
             ("SELECT [it's], 'secret' FROM t", "SELECT t", "SELECT ? FROM t"),
-            ("/* it's */ DELETE FROM t -- 'x\nWHERE a = $key AND b = :b AND c = ?2", "DELETE t", "DELETE FROM t WHERE a = ? AND b = :b AND c = ?"),
+            (
+                "/* it's */ DELETE FROM t -- 'x\nWHERE a = $key AND b = :b AND c = ?2",
+                "DELETE t",
+                "DELETE FROM t WHERE a = ? AND b = :b AND c = ?",
+            ),
             ("PRAGMA key = 'secret'", "PRAGMA", "PRAGMA key = ?"),
             ("PRAGMA main.key=secret; SELECT a", "PRAGMA; SELECT", "PRAGMA main.key=?; SELECT a"),
             ("pragma table_info(orders)", "PRAGMA", "pragma table_info(?)"),

@@ -71,9 +71,8 @@ struct Group<'a> {
 fn groups<'a>(calls: impl Iterator<Item = &'a Call>) -> Vec<Group<'a>> {
     let mut groups: Vec<Vec<&Call>> = Vec::new();
     for call in calls {
-        let is_like = |other: &Call| {
-            (other.kind, &other.summary, other.peer()) == (call.kind, &call.summary, call.peer())
-        };
+        let is_like =
+            |other: &Call| (other.kind, &other.summary, other.peer()) == (call.kind, &call.summary, call.peer());
         match groups.iter_mut().find(|group| group.first().is_some_and(|first| is_like(first))) {
             Some(group) => group.push(call),
             None => groups.push(vec![call]),
