@@ -113,5 +113,6 @@ impl SqliteCalls {
 fn rows(steps: Option<u32>, code: Option<i32>, summary: &str) -> Option<u64> {
     let steps = u64::from(steps?);
     let rows = if code? == ROW { steps } else { steps.saturating_sub(1) };
-    (rows > 0 || summary.starts_with("SELECT")).then_some(rows)
+    let changes_rows = ["INSERT ", "UPDATE ", "DELETE "].iter().any(|operation| summary.contains(operation));
+    (rows > 0 || (summary.starts_with("SELECT") && !changes_rows)).then_some(rows)
 }
