@@ -24,6 +24,7 @@ mod kernel;
 mod keys;
 mod process;
 mod runtime;
+mod sqlite;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

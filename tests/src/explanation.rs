@@ -112,9 +112,21 @@ pub struct Finding {
     pub total_ns: u64,
     pub max_ns: u64,
     pub place: Option<Place>,
+    pub call: Option<AskedFor>,
     #[serde(default)]
     pub delayed: Vec<Delayed>,
     pub message: String,
+}
+
+/// The calls that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct AskedFor {
+    pub kind: String,
+    pub summary: String,
+    pub peer: Option<String>,
+    pub status: Option<String>,
+    pub max: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -126,6 +126,7 @@ pub struct Call {
     pub request: Option<u64>,
     pub certainty: Option<String>,
     pub kind: String,
+    #[serde(default)]
     pub peer: String,
     pub summary: String,
     pub text: Option<String>,

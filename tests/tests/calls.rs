@@ -16,7 +16,9 @@ const TOKEN: &str = "bearer-hunter2";
 
 /// The example, with a service of another process.
 fn orders(capture: Capture, prices: &Prices) -> Run {
-    Run::of(ORDERS, capture).environment("PRICES_URL", prices.url()).environment("PRICES_TOKEN", TOKEN)
+    let run = Run::of(ORDERS, capture).environment("PRICES_URL", prices.url()).environment("PRICES_TOKEN", TOKEN);
+    // Without a database.
+    run.environment("DATABASE_URL", "")
 }
 
 /// Requests one after the other, each with its status.

@@ -24,7 +24,8 @@ const OWN: [&str; 2] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
 #[test]
 fn calls_are_client_spans_under_their_request() {
     let (prices, receiver) = (Prices::start(), Receiver::start());
-    let run = Run::of(ORDERS, Capture::Auto).environment("PRICES_URL", prices.url());
+    // Without a database.
+    let run = Run::of(ORDERS, Capture::Auto).environment("DATABASE_URL", "").environment("PRICES_URL", prices.url());
     let run = run.flags(["--otlp", &receiver.url()]).start();
     assert_eq!(run.connect().get("/orders/3").status, 200);
     assert_eq!(run.connect().get("/down").status, 502);

@@ -160,7 +160,9 @@ pub fn summary(requests: Vec<Request>, routes: Vec<RouteSummary>) -> Summary {
         call_summaries: Vec::new(),
         unseen: Unseen::default(),
         spawns_unseen: String::new(),
+        calls_unseen: String::new(),
         explained: None,
+        call_findings: Vec::new(),
         tests: Vec::new(),
     }
 }

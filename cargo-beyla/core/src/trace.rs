@@ -14,10 +14,11 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::findings;
 use crate::analysis::suite::{Suite, Within};
-use crate::event::{Event, Key, Listen, Lost, Moment, Open, Operation, StackFrames, TaskType};
+use crate::event::{Event, Key, Listen, Lost, Moment, Open, Operation, SqliteExecution, StackFrames, TaskType};
 use crate::exchange::connections::{CONNECTIONS_MAX, Connections};
 use crate::exchange::route::RouteTable;
 use crate::exchange::run_state::RunState;
+use crate::exchange::sqlite::SqliteCalls;
 use crate::model::call::{Dropped, Finished};
 use crate::model::connection::Listener;
 
@@ -76,6 +77,7 @@ pub const BLOCK_THRESHOLD: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Trace {
     connections: Connections,
+    sqlite: SqliteCalls,
     state: RunState,
     ended: EndedRequests,
     listening: Vec<Listener>,
@@ -85,6 +87,8 @@ pub struct Trace {
     paused_ns: u64,
     /// Why spawns are not seen.
     spawns_unseen: String,
+    /// Which calls are not seen, and why.
+    calls_unseen: String,
     lost: Lost,
     block_threshold: Duration,
     architecture: Architecture,
@@ -114,12 +118,14 @@ impl Trace {
         let ended = EndedRequests::new(&mut settings);
         Self {
             connections: Connections::default(),
+            sqlite: SqliteCalls::default(),
             state: RunState::new(settings.routes, settings.track_request_headers),
             ended,
             listening: Vec::new(),
             stopping_ns: u64::MAX,
             paused_ns: 0,
             spawns_unseen: String::new(),
+            calls_unseen: String::new(),
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
             architecture: settings.architecture,
@@ -195,6 +201,7 @@ impl Trace {
             Event::Explained(unseen) => self.explained(unseen, true),
             Event::AutoExplained(unseen) => self.explained(unseen, false),
             Event::SpawnsUnseen(reason) => (*reason).clone_into(&mut self.spawns_unseen),
+            Event::CallsUnseen(reason) => (*reason).clone_into(&mut self.calls_unseen),
             Event::Task(change) => {
                 if self.state.client_connections > 0 && self.is_probed {
                     self.state.task(change);
@@ -203,6 +210,7 @@ impl Trace {
             }
             Event::Spawned(spawned) => self.spawned(spawned),
             Event::Key(key) => self.key(key),
+            Event::Sqlite(execution) => self.sqlite(execution),
             Event::TaskType(_)
             | Event::OffCpu(_)
             | Event::Sample(_)
@@ -335,7 +343,8 @@ impl Trace {
         let RunState {
             connections, requests, mut unseen, tls, runtime, client_connections, calls: calls_count, ..
         } = self.state;
-        let EndedRequests { slowest, calls, statistics, suite, identities, errors, incomplete, .. } = self.ended;
+        let EndedRequests { slowest, calls, call_findings, statistics, suite, identities, errors, incomplete, .. } =
+            self.ended;
         let (tests, served) =
             suite.map(|suite| suite.into_summaries(now_ns, |test| identities.test(test))).unwrap_or_default();
         unseen.unattributed_calls = calls.unattributed;
@@ -360,11 +369,13 @@ impl Trace {
         unseen.untracked_connections = unseen.untracked_connections.saturating_add(self.lost.connections);
         let explained =
             runtime.map(|runtime| findings::explained(runtime.finish(), &statistics, &totals, &mut requests_kept));
+        let call_findings = call_findings.into_findings(&statistics);
         Summary {
             totals,
             listening: self.listening.into_iter().map(|listener| listener.local).collect(),
             paused_ns: self.paused_ns,
             spawns_unseen: self.spawns_unseen,
+            calls_unseen: self.calls_unseen,
             total: statistics.total(),
             routes: statistics.into_summaries(),
             requests: requests_kept,
@@ -373,6 +384,7 @@ impl Trace {
             unseen,
             tls: tls.into_summary(),
             explained,
+            call_findings,
             tests,
         }
     }
@@ -433,6 +445,17 @@ impl Trace {
             _ => 0,
         };
         self.connections.key_came(process, key, &mut self.state);
+    }
+
+    fn sqlite(&mut self, execution: &SqliteExecution<'_>) {
+        let owner = match &self.ended.suite {
+            Some(suite) if execution.process != 0 => match suite.owner(execution.process) {
+                None => return,
+                owner => owner,
+            },
+            _ => None,
+        };
+        self.sqlite.executed(execution, owner, &mut self.state);
     }
 
     fn moved(&mut self, io: Io, operation: &Operation<'_>) {

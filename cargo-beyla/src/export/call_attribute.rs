@@ -96,9 +96,9 @@ impl CallAttribute {
     /// Its value for a call that has it.
     pub(super) fn of(self, call: &Call) -> Option<Value<'_>> {
         let text = |text: &'static str| Value::Text(text.into());
-        let server = &call.connection.server;
+        let server = call.peer();
         let (is_http, is_grpc) = (call.kind == CallKind::Http, call.kind == CallKind::Grpc);
-        let is_database = matches!(call.kind, CallKind::Postgresql | CallKind::Redis);
+        let is_database = matches!(call.kind, CallKind::Postgresql | CallKind::Redis | CallKind::Sqlite);
         match self {
             Self::HttpMethod => is_http.then(|| text(method(first_word(&call.summary)))),
             Self::Url => is_http.then(|| url(call)).flatten().map(|url| Value::Text(url.into())),
@@ -124,10 +124,10 @@ impl CallAttribute {
             Self::DbStatus => call.status.as_deref().filter(|_| is_database).map(|status| Value::Text(status.into())),
             Self::DbRows => call.rows.filter(|_| is_database).map(Value::Number),
             Self::Error => error_type(call).map(Value::Text),
-            Self::ServerAddress => server_name(call).map(|name| Value::Text(name.into())).or(address(server)),
-            Self::PeerAddress => address(server),
-            Self::ServerPort | Self::PeerPort => port(server),
-            Self::Transport => Some(text(match server {
+            Self::ServerAddress => server_name(call).map(|name| Value::Text(name.into())).or_else(|| address(server?)),
+            Self::PeerAddress => address(server?),
+            Self::ServerPort | Self::PeerPort => port(server?),
+            Self::Transport => Some(text(match server? {
                 Endpoint::Tcp(_) => "tcp",
                 Endpoint::Unix(_) => "unix",
             })),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::channel;
 use super::executable::Executables;
-use super::key_probe::KeyProbes;
+use super::library_probe::LibraryProbes;
 use super::privilege::{Prospects, Way, checks};
 use super::request::{self, ProbeArguments, Request};
 use super::requirements::check::Check;
@@ -108,11 +108,11 @@ impl Helper {
         self.tell(executables)
     }
 
-    /// Has it probe more files, where keys for TLS are set up.
+    /// Has it probe more files, which processes have mapped.
     ///
     /// # Errors
     /// If it could not be told.
-    pub fn probe_keys(&mut self, found: &[KeyProbes]) -> Result<(), Error> {
+    pub fn probe_libraries(&mut self, found: &[LibraryProbes]) -> Result<(), Error> {
         self.tell(&found)
     }
 

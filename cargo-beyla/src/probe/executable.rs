@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::any_path;
-use super::key_probe::KeyProbes;
+use super::library_probe::LibraryProbes;
 use super::task_probe::TaskProbe;
 
 /// What the parent has found of the async runtime in the programs that are traced.
@@ -23,8 +23,8 @@ pub struct Executables {
     pub task_probes: Vec<TaskProbe>,
     /// Where threads keep the task at hand.
     pub task_variables: Vec<TaskVariable>,
-    /// Where keys for TLS are set up.
-    pub key_probes: Vec<KeyProbes>,
+    /// Where keys for TLS are set up, and the functions of SQLite.
+    pub library_probes: Vec<LibraryProbes>,
 }
 
 /// Where each thread of a program keeps the id of the task that it polls.

@@ -28,7 +28,7 @@ use nix::unistd::{Pid, setpgid};
 use super::channel::{failed, send_ready};
 use super::executable::{Executable, Executables};
 use super::greeting::Greeting;
-use super::key_probe::KeyProbes;
+use super::library_probe::{LibraryPoint, LibraryProbes};
 use super::programs::{Programs, ProgramsError};
 use super::request::{self, ProbeArguments, Request};
 use super::requirements::facts::Facts;
@@ -127,7 +127,7 @@ fn try_all(output: &File) -> Result<(), HelperError> {
     };
     // Both ways of capture have programs of their own, and so does `--explain`.
     let mut programs = load(&run(Capture::Auto, Explain::Auto, true))?;
-    programs.load_key_programs()?;
+    programs.load_library_programs()?;
     programs.load_task_programs()?;
     drop(load(&run(Capture::Syscalls, Explain::Never, false))?);
     hand_over(output, &programs, &[])
@@ -159,7 +159,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     }
     // The parent builds meanwhile what is to be traced, or looks into it.
     let Some(mut executables) = request::receive::<Executables>(&mut requests)? else { return Ok(()) };
-    let key_probes = std::mem::take(&mut executables.key_probes);
+    let library_probes = std::mem::take(&mut executables.library_probes);
     let explained = arguments.explain.is_wanted();
     let runtime = AsyncRuntime::open(executables);
     runtime.tell_variables(&mut programs)?;
@@ -175,7 +175,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     } else if explained && let Err(error) = runtime.attach_probes(&mut programs) {
         unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
     }
-    let unread = attach_key_probes(&mut programs, &key_probes);
+    let unread = attach_library_probes(&mut programs, &library_probes);
     let mut milestones = programs.take_milestones()?;
     let listening = if arguments.attach { Listening::of(pid)? } else { given };
     let Listening { tcp, unix } = &listening;
@@ -197,10 +197,12 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
         output.write_all(&told(Change::Opened))?;
     }
     let mut spawns = (!explained).then(|| SpawnProbes::new(&runtime));
-    if let Some(spawns) = &spawns
-        && !arguments.children
-    {
-        spawns.attach(&mut programs);
+    if let Some(spawns) = &mut spawns {
+        if see_calls(&library_probes) {
+            spawns.expect_calls(&mut programs);
+        } else if !arguments.children {
+            spawns.attach(&mut programs);
+        }
     }
 
     // System calls are watched until the process is known, by the first that it makes.
@@ -221,8 +223,13 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
         let mut told_to_end = false;
         if asked {
             // What the parent has found in libraries that were mapped since, or the end.
-            match request::receive::<Vec<KeyProbes>>(&mut requests)? {
-                Some(found) => tell_failures(output, &attach_key_probes(&mut programs, &found))?,
+            match request::receive::<Vec<LibraryProbes>>(&mut requests)? {
+                Some(found) => {
+                    tell_failures(output, &attach_library_probes(&mut programs, &found))?;
+                    if let Some(spawns) = spawns.as_mut().filter(|_| see_calls(&found)) {
+                        spawns.expect_calls(&mut programs);
+                    }
+                }
                 None => told_to_end = true,
             }
         }
@@ -300,25 +307,31 @@ fn wait(
     Ok(Awaited { asked: asked || is_ready(&waited_for[0]), process_ended: is_ready(&waited_for[1]) })
 }
 
-/// Probes where keys for TLS are set up; why it could not, file by file.
-fn attach_key_probes(programs: &mut Programs, found: &[KeyProbes]) -> Vec<String> {
+/// Probes functions of libraries; why it could not, file by file.
+fn attach_library_probes(programs: &mut Programs, found: &[LibraryProbes]) -> Vec<String> {
     let failures = found.iter().filter_map(|file| {
-        let error = attach_key_probes_of(programs, file).err()?;
+        let error = attach_library_probes_of(programs, file).err()?;
         // It was about to end.
         let is_gone = matches!(error, HelperError::NoProcess { .. });
-        (!is_gone).then(|| format!("TLS cannot be read: {error}"))
+        let purpose = file.probes.first().map_or("", |probe| probe.point.purpose());
+        (!is_gone).then(|| format!("{purpose}: {error}"))
     });
     failures.collect()
 }
 
-fn attach_key_probes_of(programs: &mut Programs, found: &KeyProbes) -> Result<(), HelperError> {
+/// Whether calls are seen by these probes.
+fn see_calls(probes: &[LibraryProbes]) -> bool {
+    probes.iter().flat_map(|file| &file.probes).any(|probe| probe.point == LibraryPoint::SqliteStep)
+}
+
+fn attach_library_probes_of(programs: &mut Programs, found: &LibraryProbes) -> Result<(), HelperError> {
     let open = if found.process.is_some() { Executable::open_mapped } else { Executable::open };
     let file = open(&found.path, invoking_uid())
         .map_err(|source| HelperError::Executable { path: found.path.clone(), source })?;
     if let Some(process) = found.process {
         check_owner(process.get())?;
     }
-    Ok(programs.attach_key_probes(&file, found)?)
+    Ok(programs.attach_library_probes(&file, found)?)
 }
 
 /// Writes the records of what failed and ends nothing.

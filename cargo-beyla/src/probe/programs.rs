@@ -123,8 +123,8 @@ pub struct Programs {
     /// Those of them that are attached from the beginning to the end.
     wanted: Vec<&'static str>,
     system_calls: Option<Vec<(&'static str, BtfTracePointLinkId)>>,
-    /// The probes on functions that set up keys which are for one process each, the oldest first.
-    pub(super) key_probes: VecDeque<(&'static str, UProbeLinkId)>,
+    /// The probes on functions of libraries which are for one process each, the oldest first.
+    pub(super) library_probes: VecDeque<(&'static str, UProbeLinkId)>,
     /// The probes on the async runtime that are in place.
     pub(super) task_probes: Vec<Attached>,
     socket: bool,
@@ -200,7 +200,7 @@ impl Programs {
             loaded,
             wanted,
             system_calls: None,
-            key_probes: VecDeque::new(),
+            library_probes: VecDeque::new(),
             task_probes: Vec::new(),
             socket,
             registers,

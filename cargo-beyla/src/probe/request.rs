@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::probe::executable::{Executables, TaskIdPlace, TaskVariable};
-    use crate::probe::key_probe::{KeyPoint, KeyProbe, KeyProbes};
+    use crate::probe::library_probe::{LibraryPoint, LibraryProbe, LibraryProbes};
 
     #[test]
     fn what_is_sent_is_received() {
@@ -99,12 +99,12 @@ mod tests {
         let odd = std::ffi::OsString::from_vec(b"/not \xff text\n".to_vec());
         let paths: Vec<PathBuf> = vec!["/a b".into(), odd.into()];
         let task_variables = vec![TaskVariable { executable: 1, place: TaskIdPlace::At(-40) }];
-        let key_probes = vec![KeyProbes {
+        let library_probes = vec![LibraryProbes {
             path: paths[1].clone(),
             process: NonZeroU32::new(7),
-            probes: vec![KeyProbe { point: KeyPoint::OpenSsl, offset: 4711 }],
+            probes: vec![LibraryProbe { point: LibraryPoint::OpenSsl, offset: 4711 }],
         }];
-        let executables = Executables { paths, task_probes: vec![probe], task_variables, key_probes };
+        let executables = Executables { paths, task_probes: vec![probe], task_variables, library_probes };
         line.clear();
         send(&executables, &mut line).expect("memory");
         assert_eq!(receive(&line[..]).expect("it is right"), Some(executables));

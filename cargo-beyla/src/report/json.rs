@@ -41,9 +41,9 @@ pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
     let RunReport { run, summary, verdicts, .. } = report;
     let explained = summary.explained.as_ref();
     let rounds = report.is_repeated();
-    let findings = explained
-        .into_iter()
-        .flat_map(|explained| report.findings().iter().map(move |found| explanation::finding(found, explained)));
+    let nothing = Explained::default();
+    let of_findings = explained.unwrap_or(&nothing);
+    let findings = report.findings().iter().map(|found| explanation::finding(found, of_findings));
     let Stacks { frames, stacks } = explained.map(Stacks::of).unwrap_or_default();
     let contract = Report {
         schema: SCHEMA,

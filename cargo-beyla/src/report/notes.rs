@@ -22,6 +22,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     notes.extend(tls_notes::notes(summary));
     notes.extend(of_protocols(&summary.unseen));
     notes.extend(of_calls(summary));
+    notes.extend(Some(summary.calls_unseen.clone()).filter(|sentence| !sentence.is_empty()));
     let unassigned = unassigned(summary).map(|number| {
         format!(
             "{} of no test: the start of what served them was not seen, or happened outside of the tests.",

@@ -66,7 +66,7 @@ impl RunReport {
             test_outputs: BTreeMap::new(),
             rounds: summary.tests.iter().map(|test| u64::from(test.round) + 1).max().unwrap_or(0),
             slowest,
-            findings: summary.explained.iter().flat_map(findings).collect(),
+            findings: findings(&summary),
             notes: notes::notes(&summary),
             summary,
         }
@@ -110,7 +110,7 @@ impl RunReport {
         self.rounds > 1
     }
 
-    /// What `--explain` found wrong: what cost the most time first.
+    /// What was found wrong: what cost the most time first.
     pub(super) fn findings(&self) -> &[FindingReport] {
         &self.findings
     }
@@ -126,8 +126,12 @@ pub(super) fn test_id(request: &Request) -> Option<TestId> {
     request.connection.owner.and_then(|owner| owner.test)
 }
 
-fn findings(explained: &Explained) -> impl Iterator<Item = FindingReport> {
-    explained.findings.iter().map(move |finding| FindingReport {
+fn findings(summary: &Summary) -> Vec<FindingReport> {
+    let nothing = Explained::default();
+    let explained = summary.explained.as_ref().unwrap_or(&nothing);
+    let mut all: Vec<&Finding> = explained.findings.iter().chain(&summary.call_findings).collect();
+    all.sort_by_key(|finding| Reverse(finding.cost_ns()));
+    let reports = all.into_iter().map(|finding| FindingReport {
         title: title(finding.kind),
         sentence: sentence(finding, explained),
         cure: cure(finding, explained),
@@ -135,7 +139,8 @@ fn findings(explained: &Explained) -> impl Iterator<Item = FindingReport> {
             .place
             .is_some_and(|place| LocatedPlace::of(&place, explained).lacks_debug_information),
         finding: finding.clone(),
-    })
+    });
+    reports.collect()
 }
 
 #[cfg(test)]

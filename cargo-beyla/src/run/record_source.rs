@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::backlog::{Backlog, kind_of};
-use super::tls_libraries::TlsLibraries;
+use super::libraries::Libraries;
 use crate::console::status::Status;
 use crate::error::Error;
 use crate::probe::client::Helper;
@@ -25,7 +25,7 @@ pub(crate) struct RecordSource {
     busy: bool,
     helper_ended: bool,
     /// Absent where TLS is not read.
-    libraries: Option<TlsLibraries>,
+    libraries: Option<Libraries>,
     /// Whether this process holds keys of others.
     holds_keys: bool,
     /// Where the paths of executed programs begin that are relative.
@@ -34,12 +34,7 @@ pub(crate) struct RecordSource {
 
 impl RecordSource {
     /// Takes over a helper whose probes are attached. `folders` is where programs are executed.
-    pub(crate) fn new(
-        helper: Helper,
-        ring: RingBuffer,
-        folders: Vec<PathBuf>,
-        libraries: Option<TlsLibraries>,
-    ) -> Self {
+    pub(crate) fn new(helper: Helper, ring: RingBuffer, folders: Vec<PathBuf>, libraries: Option<Libraries>) -> Self {
         Self { helper, ring, busy: false, helper_ended: false, libraries, holds_keys: false, folders }
     }
 
@@ -99,8 +94,8 @@ impl RecordSource {
 
     /// Has those libraries probed that the traced processes have mapped since.
     pub(crate) fn follow_libraries(&mut self) -> Result<(), Error> {
-        let found = self.libraries.as_mut().filter(|_| !self.helper_ended).map(TlsLibraries::look).unwrap_or_default();
-        if found.is_empty() { Ok(()) } else { self.helper.probe_keys(&found) }
+        let found = self.libraries.as_mut().filter(|_| !self.helper_ended).map(Libraries::look).unwrap_or_default();
+        if found.is_empty() { Ok(()) } else { self.helper.probe_libraries(&found) }
     }
 
     /// Takes what the helper has to say.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::analysis::Analysis;
 use super::clocks;
+use super::libraries::Libraries;
 use super::observers::Observers;
 use super::options::RunOptions;
 use super::output_file::OutputFile;
@@ -14,7 +15,6 @@ use super::record_source::RecordSource;
 use super::records::Records;
 use super::state::RunState;
 use super::symbolization::Symbolization;
-use super::tls_libraries::TlsLibraries;
 use crate::config::explain::Explain;
 use crate::config::settings::Settings;
 use crate::console::status::Status;
@@ -27,14 +27,15 @@ use crate::launch::test_runner::plan::PlannedBinary;
 use crate::launch::user::invoking_uid;
 use crate::probe::client::{self, Attached, Helper};
 use crate::probe::executable::{Executables, TaskVariable};
-use crate::probe::key_probe::KeyProbes;
+use crate::probe::library_probe::LibraryProbes;
 use crate::probe::request::ProbeArguments;
 use crate::probe::starting::Asking;
 use crate::report::recording::Recorder;
 use crate::report::run_info::{RunInfo, Seed, Traced};
+use crate::symbols::library_functions::{self, LibraryFunctions};
+use crate::symbols::needed;
 use crate::symbols::resolver::Symbols;
 use crate::symbols::task_probes::{self, TaskProbes};
-use crate::symbols::{key_functions, needed};
 use crate::workspace::sources::Sources;
 use cargo_beyla_core::event::Event;
 use cargo_beyla_core::model::system_call::Architecture;
@@ -151,7 +152,7 @@ impl RunOptions<'_> {
         });
         // While the helper loads its programs.
         let followed = traced.followed().map(|within| within.folders).unwrap_or_default();
-        let wanted = Wanted { explain, tls: settings.tls.value.then_some(followed) };
+        let wanted = Wanted { explain, keys: settings.tls.value, folders: followed };
         let programs = match process {
             Some(process) => Programs::of_process(&wanted, process),
             None => Programs::of_binaries(&wanted, binaries),
@@ -162,7 +163,8 @@ impl RunOptions<'_> {
             folders.extend(binaries.iter().map(|binary| binary.program.folder.clone()).chain([sources.root.clone()]));
             folders.dedup();
         }
-        let Programs { expected, mut unseen, libraries, spawns_unseen, executables: _, looked_into: _ } = programs;
+        let Programs { expected, mut unseen, libraries, spawns_unseen, calls_unseen, executables: _, looked_into: _ } =
+            programs;
         // While the helper attaches.
         let symbols = explain.is_wanted().then(|| {
             let mut symbols = Symbols::new(sources.root, sources.crates);
@@ -191,6 +193,9 @@ impl RunOptions<'_> {
         let mut records = Records::new(source, Analysis::new(trace, symbolization, recorder));
         if let Some(reason) = spawns_unseen {
             records.emit(&Event::SpawnsUnseen(reason));
+        }
+        if let Some(reason) = calls_unseen {
+            records.emit(&Event::CallsUnseen(reason));
         }
         let exporter = exports.map(|exports| start_exporter(exports, package, settings, &info, status)).transpose()?;
         let observers = Observers::new(settings, &info, exporter, samples)?;
@@ -224,11 +229,13 @@ fn draw_seed() -> Result<Seed, Error> {
 struct Wanted {
     /// What this needs.
     explain: Explain,
-    /// Where keys for TLS are set up, also in the libraries of programs in these folders.
-    tls: Option<Vec<PathBuf>>,
+    /// Where keys for TLS are set up.
+    keys: bool,
+    /// Libraries of programs in these folders are looked into as well.
+    folders: Vec<PathBuf>,
 }
 
-/// The functions of tokio in the programs that are traced, and those that set up keys.
+/// The functions of tokio in the programs that are traced, and those of libraries.
 #[derive(Default)]
 struct Programs {
     executables: Executables,
@@ -236,12 +243,13 @@ struct Programs {
     expected: Vec<(PathBuf, PathBuf)>,
     /// Why tasks cannot be told apart, in sentences.
     unseen: Vec<String>,
-    /// Absent where TLS is not read.
-    libraries: Option<TlsLibraries>,
-    /// The files in which functions that set up keys were looked for, of all processes or of one.
+    libraries: Option<Libraries>,
+    /// The files in which functions of libraries were looked for, of all processes or of one.
     looked_into: Vec<(Option<NonZeroU32>, PathBuf)>,
     /// Why tasks that other tasks spawn are not seen, in a sentence.
     spawns_unseen: Option<&'static str>,
+    /// Which calls are not seen, and why, in a sentence.
+    calls_unseen: Option<&'static str>,
 }
 
 impl Programs {
@@ -250,30 +258,29 @@ impl Programs {
         let mut programs = Self::default();
         let unseen = programs.add(wanted, file.clone());
         programs.unseen.extend(unseen);
-        if let Some(folders) = &wanted.tls {
-            if !runs {
-                for path in needed::libraries(&file) {
-                    programs.add_keys(path, NonZeroU32::new(pid));
-                }
+        if !runs {
+            for path in needed::libraries(&file) {
+                programs.add_library(wanted, path, NonZeroU32::new(pid));
             }
-            let mut libraries =
-                TlsLibraries::new(&programs.looked_into, [&[pid], &members[..]].concat(), folders.clone());
-            if runs {
-                // What is mapped is probed from the beginning.
-                programs.executables.key_probes.extend(libraries.look());
-            }
-            programs.libraries = Some(libraries);
         }
+        let processes = [&[pid], &members[..]].concat();
+        let mut libraries = Libraries::new(wanted.keys, &programs.looked_into, processes, wanted.folders.clone());
+        if runs {
+            // What is mapped is probed from the beginning.
+            programs.executables.library_probes.extend(libraries.look());
+        }
+        programs.libraries = Some(libraries);
         programs.expected = vec![(executable, file)];
         programs
     }
 
-    /// Adds where a file sets up keys: in all processes, or in one alone.
-    fn add_keys(&mut self, path: PathBuf, process: Option<NonZeroU32>) {
-        let probes = key_functions::find_in_file(&path);
+    /// Adds the functions of libraries that a file has: in all processes, or in one alone.
+    fn add_library(&mut self, wanted: &Wanted, path: PathBuf, process: Option<NonZeroU32>) {
+        let LibraryFunctions { probes, unseen } = library_functions::find_in_file(&path, wanted.keys);
+        self.calls_unseen = self.calls_unseen.or(unseen);
         self.looked_into.push((process, path.clone()));
         if !probes.is_empty() {
-            self.executables.key_probes.push(KeyProbes { path, process, probes });
+            self.executables.library_probes.push(LibraryProbes { path, process, probes });
         }
     }
 
@@ -292,7 +299,7 @@ impl Programs {
             reason = reason.or(unseen);
         }
         let looked_into = &programs.looked_into;
-        programs.libraries = wanted.tls.clone().map(|folders| TlsLibraries::new(looked_into, [], folders));
+        programs.libraries = Some(Libraries::new(wanted.keys, looked_into, [], wanted.folders.clone()));
         programs.expected = programs.executables.paths.iter().map(|path| (path.clone(), path.clone())).collect();
         programs.unseen.extend(reason.filter(|_| programs.executables.task_probes.is_empty()));
         programs
@@ -300,11 +307,9 @@ impl Programs {
 
     /// Adds the functions of a program; returns why it has none.
     fn add(&mut self, wanted: &Wanted, path: PathBuf) -> Option<String> {
-        // One that is another user's may only be probed in a process of the user's own: see `TlsLibraries`.
-        if wanted.tls.is_some()
-            && path.metadata().is_ok_and(|metadata| [metadata.st_uid(), 0].contains(&invoking_uid()))
-        {
-            self.add_keys(path.clone(), None);
+        // One that is another user's may only be probed in a process of the user's own: see `Libraries`.
+        if path.metadata().is_ok_and(|metadata| [metadata.st_uid(), 0].contains(&invoking_uid())) {
+            self.add_library(wanted, path.clone(), None);
         }
         let TaskProbes { places, spawns, ids, unseen, spawns_unseen } = task_probes::find(&path);
         self.spawns_unseen = self.spawns_unseen.or(spawns_unseen);

@@ -20,7 +20,7 @@ use super::image::{CodeSegment, Elf, code_segments};
 use super::key_symbols::{KeyFunction, Placed, key_function};
 use super::openssl_calls::{CIPHER_INIT, is_key_change};
 use super::{calls, fips_modules};
-use crate::probe::key_probe::{KeyPoint, KeyProbe};
+use crate::probe::library_probe::{LibraryPoint, LibraryProbe};
 
 /// The crates whose libraries hold functions that set up keys.
 const CRATES: [&str; 5] = ["aws_lc_fips_sys", "aws_lc_sys", "boring_sys", "openssl_sys", "ring"];
@@ -68,7 +68,7 @@ pub(super) fn library_files(executable: &Path) -> Vec<PathBuf> {
 }
 
 /// The functions of an executable that one of these files holds as well, and the calls that are to be probed themselves.
-pub(super) fn find(elf: &Elf<'_>, files: &[PathBuf]) -> (Vec<Placed>, Vec<KeyProbe>) {
+pub(super) fn find(elf: &Elf<'_>, files: &[PathBuf]) -> (Vec<Placed>, Vec<LibraryProbe>) {
     let (mut functions_found, mut calls) = (Vec::new(), Vec::new());
     for file in files {
         let Ok(file) = File::open(file) else { continue };
@@ -87,7 +87,8 @@ pub(super) fn find(elf: &Elf<'_>, files: &[PathBuf]) -> (Vec<Placed>, Vec<KeyPro
                     });
                 }
                 Kind::Caller(at) => {
-                    calls.extend(at.iter().map(|at| KeyProbe { point: KeyPoint::OpenSsl, offset: offset + at }));
+                    calls
+                        .extend(at.iter().map(|at| LibraryProbe { point: LibraryPoint::OpenSsl, offset: offset + at }));
                 }
             }
         }

@@ -80,7 +80,6 @@ impl Image {
     }
 
     /// The whole of it.
-    #[cfg(test)]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

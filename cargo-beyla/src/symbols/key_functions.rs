@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+#[cfg(test)]
 use std::path::Path;
 
 use object::ReadRef;
@@ -9,11 +10,11 @@ use object::ReadRef;
 use super::image::{Elf, Image, file_offset};
 use super::key_symbols::{Placed, key_function};
 use super::{archived, calls, cheap_place, fips_modules, functions, openssl_calls};
-use crate::probe::key_probe::{KeyPoint, KeyProbe};
+use crate::probe::library_probe::{LibraryPoint, LibraryProbe};
 
 /// Looks them up in the tables of symbols, and if those of an executable are stripped, by their bytes in the library files
 /// beside it.
-pub fn find(image: &Image) -> Vec<KeyProbe> {
+pub fn find(image: &Image) -> Vec<LibraryProbe> {
     let Some(elf) = image.elf() else { return Vec::new() };
     let mut functions: Vec<Placed> = by_symbols(&elf).collect();
     let mut calls = openssl_calls::find(&elf);
@@ -27,28 +28,29 @@ pub fn find(image: &Image) -> Vec<KeyProbe> {
     let innermost = functions.iter().filter(|function| !function.calls_another(&elf, &functions));
     let probes = innermost.map(|Placed { function, offset, size, .. }| {
         let code = elf.data().read_bytes_at(*offset, *size).unwrap_or_default();
-        KeyProbe { point: function.point, offset: offset + cheap_place::find(code) }
+        LibraryProbe { point: function.point, offset: offset + cheap_place::find(code) }
     });
-    let found: BTreeSet<KeyProbe> = probes.chain(calls).chain(calls_into(&elf, &in_modules)).collect();
+    let found: BTreeSet<LibraryProbe> = probes.chain(calls).chain(calls_into(&elf, &in_modules)).collect();
     found.into_iter().collect()
 }
 
 /// The calls of functions that cannot be probed themselves. Where it is not known how far their module goes, they are not
 /// probed either, as they may lie within.
-fn calls_into(elf: &Elf<'_>, functions: &[Placed]) -> Vec<KeyProbe> {
+fn calls_into(elf: &Elf<'_>, functions: &[Placed]) -> Vec<LibraryProbe> {
     let known = || functions.iter().filter_map(|function| Some((function, function.module.clone()?)));
     let modules: Vec<Range<u64>> = known().map(|(_, module)| module).collect();
-    let of_point = |point: KeyPoint| {
+    let of_point = |point: LibraryPoint| {
         let of_it = known().filter(move |(function, _)| function.function.point == point);
         let offsets: Vec<u64> = of_it.map(|(function, _)| function.offset).collect();
         let calls = fips_modules::calls_from_outside(elf, &offsets, &modules);
-        calls.into_iter().map(move |offset| KeyProbe { point, offset })
+        calls.into_iter().map(move |offset| LibraryProbe { point, offset })
     };
-    [KeyPoint::AwsLc, KeyPoint::BoringSsl].into_iter().flat_map(of_point).collect()
+    [LibraryPoint::AwsLc, LibraryPoint::BoringSsl].into_iter().flat_map(of_point).collect()
 }
 
 /// The same in a file; nothing where it cannot be read.
-pub fn find_in_file(path: &Path) -> Vec<KeyProbe> {
+#[cfg(test)]
+fn find_in_file(path: &Path) -> Vec<LibraryProbe> {
     Image::open(path).map(|image| find(&image)).unwrap_or_default()
 }
 
@@ -90,12 +92,12 @@ mod tests {
         // So that TLS is linked.
         drop(rustls::crypto::ring::default_provider());
         let found = find_in_file(&std::env::current_exe().expect("our own path"));
-        assert!(!found.is_empty() && found.iter().all(|probe| probe.point == KeyPoint::Ring), "{found:?}");
+        assert!(!found.is_empty() && found.iter().all(|probe| probe.point == LibraryPoint::Ring), "{found:?}");
         assert_eq!(find_in_file(Path::new("/dev/null")), []);
         assert_eq!(find_in_file(Path::new("/nonexistent")), []);
     }
 
-    fn find_in_bytes(bytes: &[u8]) -> Vec<KeyProbe> {
+    fn find_in_bytes(bytes: &[u8]) -> Vec<LibraryProbe> {
         find(&Image::of_bytes(bytes.to_vec()))
     }
 

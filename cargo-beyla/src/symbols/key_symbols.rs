@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::probe::key_probe::KeyPoint;
+use crate::probe::library_probe::LibraryPoint;
 
 /// Of aws-lc and `BoringSSL`. The first calls the second one, unless the compiler has made that a part of it.
 const AEAD: [(&[u8], bool); 2] = [(b"EVP_AEAD_CTX_init", true), (b"EVP_AEAD_CTX_init_with_direction", false)];
@@ -29,7 +29,7 @@ pub(super) struct Placed {
 /// What a function is for the probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyFunction {
-    pub(super) point: KeyPoint,
+    pub(super) point: LibraryPoint,
     /// Whether another one that is probed may be called by it.
     pub(super) is_outer: bool,
     /// Whether it is only there in a module that must not be probed.
@@ -40,9 +40,9 @@ pub(super) struct KeyFunction {
 pub(super) fn key_function(symbol: &[u8]) -> Option<KeyFunction> {
     for (name, is_outer) in AEAD {
         let point = match symbol.strip_suffix(name) {
-            Some(b"") => KeyPoint::BoringSsl,
+            Some(b"") => LibraryPoint::BoringSsl,
             // As in aws_lc_0_47_0_ and aws_lc_fips_0_13_7_.
-            Some(prefix) if prefix.starts_with(b"aws_lc_") => KeyPoint::AwsLc,
+            Some(prefix) if prefix.starts_with(b"aws_lc_") => LibraryPoint::AwsLc,
             _ => continue,
         };
         return Some(KeyFunction { point, is_outer, is_fips: symbol.starts_with(b"aws_lc_fips_") });
@@ -51,7 +51,7 @@ pub(super) fn key_function(symbol: &[u8]) -> Option<KeyFunction> {
     let is_ring = |prefix: &[u8]| prefix.starts_with(b"ring_core_") || prefix == b"GFp_";
     let prefix = ENCRYPT_KEY.iter().find_map(|name| symbol.strip_suffix(*name));
     prefix.filter(|prefix| is_ring(prefix)).map(|_| KeyFunction {
-        point: KeyPoint::Ring,
+        point: LibraryPoint::Ring,
         is_outer: false,
         is_fips: false,
     })
@@ -65,12 +65,12 @@ mod tests {
     fn functions_are_known_by_the_ends_of_their_names() {
         let found = |symbol: &str| key_function(symbol.as_bytes()).map(|found| (found.point, found.is_outer));
         for (symbol, expected) in [
-            ("aws_lc_0_47_0_EVP_AEAD_CTX_init", Some((KeyPoint::AwsLc, true))),
-            ("aws_lc_fips_0_13_7_EVP_AEAD_CTX_init_with_direction", Some((KeyPoint::AwsLc, false))),
-            ("EVP_AEAD_CTX_init_with_direction", Some((KeyPoint::BoringSsl, false))),
-            ("ring_core_0_17_14__aes_hw_set_encrypt_key_base", Some((KeyPoint::Ring, false))),
-            ("ring_core_0_17_3_vpaes_set_encrypt_key", Some((KeyPoint::Ring, false))),
-            ("GFp_aes_hw_set_encrypt_key", Some((KeyPoint::Ring, false))),
+            ("aws_lc_0_47_0_EVP_AEAD_CTX_init", Some((LibraryPoint::AwsLc, true))),
+            ("aws_lc_fips_0_13_7_EVP_AEAD_CTX_init_with_direction", Some((LibraryPoint::AwsLc, false))),
+            ("EVP_AEAD_CTX_init_with_direction", Some((LibraryPoint::BoringSsl, false))),
+            ("ring_core_0_17_14__aes_hw_set_encrypt_key_base", Some((LibraryPoint::Ring, false))),
+            ("ring_core_0_17_3_vpaes_set_encrypt_key", Some((LibraryPoint::Ring, false))),
+            ("GFp_aes_hw_set_encrypt_key", Some((LibraryPoint::Ring, false))),
             // The generator of random numbers sets keys too.
             ("aws_lc_0_47_0_aes_hw_set_encrypt_key", None),
             ("my_EVP_AEAD_CTX_init", None),

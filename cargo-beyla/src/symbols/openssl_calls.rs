@@ -9,7 +9,7 @@ use object::{LittleEndian, Object, ObjectSymbol, ObjectSymbolTable, RelocationTa
 
 use super::image::{CodeSegment, Elf, code_segments, file_offset};
 use super::{calls, functions};
-use crate::probe::key_probe::{KeyPoint, KeyProbe};
+use crate::probe::library_probe::{LibraryPoint, LibraryProbe};
 
 /// The function that gets the key.
 pub(super) const CIPHER_INIT: &str = "EVP_CipherInit_ex";
@@ -28,10 +28,10 @@ pub(super) fn is_key_change(symbol: &[u8]) -> bool {
 }
 
 /// The calls in an image: in a libssl that is loaded with a libcrypto, or where both are parts of the executable.
-pub(super) fn find(elf: &Elf<'_>) -> Vec<KeyProbe> {
+pub(super) fn find(elf: &Elf<'_>) -> Vec<LibraryProbe> {
     let addresses = if is_libssl(elf) { in_library(elf) } else { in_executable(elf) };
     let places = addresses.into_iter().filter_map(|address| file_offset(elf, address));
-    places.map(|offset| KeyProbe { point: KeyPoint::OpenSsl, offset }).collect()
+    places.map(|offset| LibraryProbe { point: LibraryPoint::OpenSsl, offset }).collect()
 }
 
 /// Whether the image is libssl, by the name that it is linked by.
@@ -98,7 +98,7 @@ mod tests {
         let found = find(&elf);
         assert!((4..=8).contains(&found.len()), "{found:?}");
         // All are calls.
-        for KeyProbe { offset, .. } in found {
+        for LibraryProbe { offset, .. } in found {
             let code = &image.bytes()[offset as usize..];
             assert!(if cfg!(target_arch = "aarch64") { code[3] & 0xFC == 0x94 } else { code[0] == 0xE8 });
         }

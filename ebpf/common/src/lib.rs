@@ -9,11 +9,13 @@
 mod keys;
 mod processes;
 mod runtime;
+mod sqlite;
 mod tasks;
 
 pub use keys::*;
 pub use processes::*;
 pub use runtime::*;
+pub use sqlite::*;
 pub use tasks::*;
 
 #[cfg(feature = "zerocopy")]
@@ -116,6 +118,8 @@ kinds! {
     KEY = 21;
     /// [`super::Sample`]
     SAMPLE = 24;
+    /// [`super::SqliteExecution`]
+    SQLITE = 22;
 }
 
 /// A flag of a received [`Transfer`]: it holds bytes whose arrival went unseen.
@@ -160,8 +164,8 @@ pub struct Header {
     /// Which record it is: one of [`kind`].
     pub kind: u16,
     /// [`ARRIVAL_UNKNOWN`], [`DELIVERY_AWAITED`], [`CAPTURED_PIECES`], [`OUT_OF_STEP`], [`MOVED_BY_CLIENT`],
-    /// [`LISTENS_ON_IPV6_ONLY`], [`LISTENED_BEFORE`], [`OPEN_BEFORE`], [`OPENS_AS_CLIENT`], [`SPAWNED_BLOCKING`], one
-    /// of [`task`] or of [`stack`], or 0.
+    /// [`LISTENS_ON_IPV6_ONLY`], [`LISTENED_BEFORE`], [`OPEN_BEFORE`], [`OPENS_AS_CLIENT`], [`SPAWNED_BLOCKING`], those
+    /// of a [`SqliteExecution`], one of [`task`] or of [`stack`], or 0.
     pub flags: u16,
     /// Size of the whole record with the bytes that follow the structure.
     pub size: u32,

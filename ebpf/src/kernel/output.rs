@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, bpf_ringbuf_output},
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{ring_buf::RingBufEntry, PerCpuArray, RingBuf},
 };
 use cargo_beyla_events::Header;
 
@@ -112,6 +112,29 @@ pub fn header_of<T>(kind: u16, connection: u64) -> Header {
 #[inline(always)]
 pub fn frequent(record: *const u8, size: u64) {
     write(&RECORDS, record, size, u64::from(BPF_RB_NO_WAKEUP));
+}
+
+/// Room for a record that may come often and is too large for the stack, or to be put together while others of its kind
+/// may interrupt us. It is complete by [`submit`].
+#[inline(always)]
+pub fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
+    let entry = RECORDS.reserve(0);
+    if entry.is_none() {
+        count_lost(Lost::Record);
+    }
+    entry
+}
+
+/// Hands over what was put together in [`reserve`]d room, and leaves the reader asleep, as [`frequent`] does.
+#[inline(always)]
+pub fn submit<T>(entry: RingBufEntry<T>) {
+    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+}
+
+/// Gives up [`reserve`]d room.
+#[inline(always)]
+pub fn discard<T>(entry: RingBufEntry<T>) {
+    entry.discard(u64::from(BPF_RB_NO_WAKEUP));
 }
 
 /// Whether the reader lags so far behind that nothing should be written that can be done without.

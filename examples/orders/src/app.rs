@@ -10,12 +10,13 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::failure::Failure;
+use crate::sqlite::Sqlite;
 use crate::{database, prices};
 
 /// The servers that all handlers share.
 #[derive(Clone)]
 pub struct App {
-    /// The database, if `DATABASE_URL` names one.
+    /// The database, unless `DATABASE_URL` is empty.
     pub(crate) database: Option<Database>,
     /// The cache, if `REDIS_URL` names one: one connection, over which all requests send their commands.
     cache: Option<MultiplexedConnection>,
@@ -27,9 +28,18 @@ pub struct App {
     token: Option<String>,
 }
 
-/// The database, in two pools.
+/// Where the orders are.
 #[derive(Clone)]
-pub(crate) struct Database {
+pub(crate) enum Database {
+    /// PostgreSQL, in two pools.
+    Postgres(Pools),
+    /// In this process.
+    Sqlite(Sqlite),
+}
+
+/// Connections of PostgreSQL.
+#[derive(Clone)]
+pub(crate) struct Pools {
     /// With a connection for each request that needs one at the same time.
     pub(crate) pool: PgPool,
     /// With one for all.
@@ -40,13 +50,14 @@ impl App {
     /// Connects to what the environment names, and makes the tables of the database.
     pub async fn connect() -> Result<Self, Box<dyn Error>> {
         let database = match std::env::var("DATABASE_URL") {
+            Ok(url) if url.is_empty() => None,
             Ok(url) => {
                 let pool = PgPoolOptions::new().max_connections(16).connect(&url).await?;
                 let pool_of_one = PgPoolOptions::new().max_connections(1).connect(&url).await?;
                 database::create_tables(&pool).await?;
-                Some(Database { pool, pool_of_one })
+                Some(Database::Postgres(Pools { pool, pool_of_one }))
             }
-            Err(_) => None,
+            Err(_) => Some(Database::Sqlite(Sqlite::open()?)),
         };
         let cache = match std::env::var("REDIS_URL") {
             Ok(url) => Some(redis::Client::open(url)?.get_multiplexed_async_connection().await?),

@@ -28,6 +28,12 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, reason: format!("the database: {error}") }
+    }
+}
+
 impl From<redis::RedisError> for Failure {
     fn from(error: redis::RedisError) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, reason: format!("the cache: {error}") }

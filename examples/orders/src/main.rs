@@ -1,7 +1,8 @@
 //! The orders as a server, on `PORT` or 8083; 0 takes any free port.
 //!
-//! `DATABASE_URL`, `REDIS_URL` and `PRICES_URL` name the servers that it calls. Without the first two it does without a
-//! database and a cache; without the last it starts the service for prices itself, as a process of its own.
+//! `DATABASE_URL`, `REDIS_URL` and `PRICES_URL` name the servers that it calls. Without the first it keeps the orders in
+//! SQLite, and if that is empty nowhere; without the second it does without a cache; without the last it starts the service
+//! for prices itself, as a process of its own.
 
 use std::error::Error;
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sqlx::AssertSqlSafe;
 
 use crate::App;
+use crate::app::{Database, Pools};
 use crate::failure::Failure;
 
 /// Whose orders are looked for.
@@ -18,23 +19,29 @@ pub(crate) struct Search {
 /// loop. Without a database the service is asked for each item.
 pub(crate) async fn one_by_one(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<u64>, Failure> {
     let mut total = app.ask("/rates/EUR").await?;
-    if let Some(database) = &app.database {
-        let order: Option<(String,)> =
-            sqlx::query_as("SELECT customer FROM orders WHERE id = $1").bind(id).fetch_optional(&database.pool).await?;
-        if order.is_none() {
-            return Err(Failure::not_found("order"));
+    let is_known = match &app.database {
+        Some(Database::Postgres(Pools { pool, .. })) => {
+            let order: Option<(String,)> =
+                sqlx::query_as("SELECT customer FROM orders WHERE id = $1").bind(id).fetch_optional(pool).await?;
+            order.is_some()
         }
+        Some(Database::Sqlite(sqlite)) => sqlite.customer(id).await?.is_some(),
+        None => true,
+    };
+    if !is_known {
+        return Err(Failure::not_found("order"));
     }
     for line in 1..=id {
         total += match &app.database {
-            Some(database) => {
+            Some(Database::Postgres(Pools { pool, .. })) => {
                 let (cents,): (i64,) = sqlx::query_as("SELECT cents FROM items WHERE order_id = $1 AND line = $2")
                     .bind(id)
                     .bind(line)
-                    .fetch_one(&database.pool)
+                    .fetch_one(pool)
                     .await?;
                 cents.unsigned_abs()
             }
+            Some(Database::Sqlite(sqlite)) => sqlite.price(id, line).await?.unsigned_abs(),
             None => app.ask(&format!("/prices/{id}/{line}")).await?,
         };
     }
@@ -53,9 +60,8 @@ pub(crate) async fn down(State(app): State<App>) -> Result<String, Failure> {
 
 /// A query of 30 ms on a pool with one connection: requests wait for each other.
 pub(crate) async fn pool_of_one(State(app): State<App>) -> Result<Json<i64>, Failure> {
-    let Some(database) = &app.database else { return Err(Failure::not_found("database")) };
-    let (count,) =
-        sqlx::query_as("SELECT count(*) FROM items, pg_sleep(0.03)").fetch_one(&database.pool_of_one).await?;
+    let pool_of_one = &postgres(&app)?.pool_of_one;
+    let (count,) = sqlx::query_as("SELECT count(*) FROM items, pg_sleep(0.03)").fetch_one(pool_of_one).await?;
     Ok(Json(count))
 }
 
@@ -64,15 +70,23 @@ pub(crate) async fn search(
     State(app): State<App>,
     Query(Search { customer }): Query<Search>,
 ) -> Result<Json<Vec<i64>>, Failure> {
-    let Some(database) = &app.database else { return Err(Failure::not_found("database")) };
     let statement = format!("SELECT id FROM orders WHERE customer = '{}' ORDER BY id", customer.replace('\'', "''"));
-    let found: Vec<(i64,)> = sqlx::query_as(AssertSqlSafe(statement)).fetch_all(&database.pool).await?;
+    if let Some(Database::Sqlite(sqlite)) = &app.database {
+        return Ok(Json(sqlite.search(statement).await?));
+    }
+    let found: Vec<(i64,)> = sqlx::query_as(AssertSqlSafe(statement)).fetch_all(&postgres(&app)?.pool).await?;
     Ok(Json(found.into_iter().map(|(id,)| id).collect()))
 }
 
 /// A statement about a table that does not exist.
 pub(crate) async fn broken(State(app): State<App>) -> Result<Json<i64>, Failure> {
-    let Some(database) = &app.database else { return Err(Failure::not_found("database")) };
-    let (count,) = sqlx::query_as("SELECT count(*) FROM invoices").fetch_one(&database.pool).await?;
+    let (count,) = sqlx::query_as("SELECT count(*) FROM invoices").fetch_one(&postgres(&app)?.pool).await?;
     Ok(Json(count))
+}
+
+fn postgres(app: &App) -> Result<&Pools, Failure> {
+    match &app.database {
+        Some(Database::Postgres(pools)) => Ok(pools),
+        Some(Database::Sqlite(_)) | None => Err(Failure::not_found("database")),
+    }
 }

@@ -21,8 +21,8 @@ pub struct CallRow(usize);
 pub struct CountedCall<'a> {
     /// What it asks for.
     pub kind: CallKind,
-    /// Who is asked.
-    pub peer: &'a Endpoint,
+    /// Who is asked, if it is not asked within the process.
+    pub peer: Option<&'a Endpoint>,
     /// What it asks for, in words.
     pub summary: &'a Arc<str>,
     /// Whether it failed.
@@ -35,9 +35,12 @@ pub struct CountedCall<'a> {
 #[derive(Debug, Default)]
 pub struct CallStatistics {
     rows: Vec<Row>,
-    by_peer: HashMap<Endpoint, HashMap<(CallKind, Arc<str>), CallRow>>,
+    by_peer: HashMap<Endpoint, RowsOfPeer>,
+    within_process: RowsOfPeer,
     others: HashMap<CallKind, CallRow>,
 }
+
+type RowsOfPeer = HashMap<(CallKind, Arc<str>), CallRow>;
 
 #[derive(Debug)]
 struct Row {
@@ -79,12 +82,17 @@ impl CallStatistics {
 
     fn row(&mut self, call: &CountedCall<'_>) -> CallRow {
         let key = (call.kind, Arc::clone(call.summary));
-        if let Some(&row) = self.by_peer.get(call.peer).and_then(|rows| rows.get(&key)) {
+        let rows = call.peer.map_or(Some(&self.within_process), |peer| self.by_peer.get(peer));
+        if let Some(&row) = rows.and_then(|rows| rows.get(&key)) {
             return row;
         }
         if self.rows.len() < ROWS_MAX {
-            let row = self.insert(call.kind, Some(call.peer.clone()), Arc::clone(call.summary));
-            self.by_peer.entry(call.peer.clone()).or_default().insert(key, row);
+            let row = self.insert(call.kind, call.peer.cloned(), Arc::clone(call.summary));
+            let rows = match call.peer {
+                Some(peer) => self.by_peer.entry(peer.clone()).or_default(),
+                None => &mut self.within_process,
+            };
+            rows.insert(key, row);
             return row;
         }
         if let Some(&other) = self.others.get(&call.kind) {
@@ -147,7 +155,7 @@ mod tests {
     fn add(statistics: &mut CallStatistics, port: u16, summary: &str, total_ns: Option<u64>) -> CallRow {
         let (peer, summary) = (Endpoint::Tcp(([127, 0, 0, 1], port).into()), Arc::from(summary));
         let is_error = total_ns.is_none();
-        statistics.add(&CountedCall { kind: CallKind::Redis, peer: &peer, summary: &summary, is_error, total_ns })
+        statistics.add(&CountedCall { kind: CallKind::Redis, peer: Some(&peer), summary: &summary, is_error, total_ns })
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn findings(observations: &Observations, known: &Known<'_>) -> Vec<Finding> {
             ..affecting(kind, affected)
         }));
     }
-    findings.sort_by(|a, b| cost(b).cmp(&cost(a)).then_with(|| (a.kind, &a.route).cmp(&(b.kind, &b.route))));
+    findings.sort_by(|a, b| b.cost_ns().cmp(&a.cost_ns()).then_with(|| (a.kind, &a.route).cmp(&(b.kind, &b.route))));
     findings
 }
 
@@ -192,6 +192,7 @@ fn finding(kind: FindingKind, durations: DurationStats) -> Finding {
         kind,
         route: None,
         place: None,
+        asked_for: None,
         count: durations.count,
         of: durations.count,
         total_ns: durations.total,
@@ -199,9 +200,4 @@ fn finding(kind: FindingKind, durations: DurationStats) -> Finding {
         delayed: Vec::new(),
         tests: Vec::new(),
     }
-}
-
-/// The time that it cost in all, in nanoseconds.
-fn cost(finding: &Finding) -> u64 {
-    finding.delayed.iter().fold(finding.total_ns, |sum, delayed| sum.saturating_add(delayed.total_ns))
 }

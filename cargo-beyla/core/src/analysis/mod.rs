@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod budget;
+pub(crate) mod call_findings;
 pub(crate) mod call_waits;
 pub mod calls;
 pub mod code_sites;

@@ -15,6 +15,8 @@ pub(super) const EXPLAINED: u16 = 107;
 pub(super) const SPAWNS_UNSEEN: u16 = 110;
 /// A header and a text in UTF-8.
 pub(super) const AUTO_EXPLAINED: u16 = 111;
+/// A header and a text in UTF-8.
+pub(super) const CALLS_UNSEEN: u16 = 114;
 /// [`PausedRecord`]
 pub(super) const PAUSED: u16 = 120;
 

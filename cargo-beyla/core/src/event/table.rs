@@ -10,6 +10,7 @@ use super::key::Key;
 use super::layout::{DecodeError, Layout, RECORD_MAX};
 use super::names::{self, StackFrames, TaskType};
 use super::parent::{self, Moment, Paused, UnwoundStack};
+use super::sqlite::SqliteExecution;
 use super::test_run::{self, TestEnded, TestStarted};
 
 /// One record. Times are nanoseconds of `CLOCK_MONOTONIC`.
@@ -61,6 +62,8 @@ pub enum Event<'a> {
     Exited(records::Exited),
     /// A process sets up a key that may be one of TLS.
     Key(Key),
+    /// SQLite has executed a statement within the process.
+    Sqlite(SqliteExecution<'a>),
     /// What could not be recorded so far.
     Lost(Lost),
     /// Every probe is attached; how bytes are captured.
@@ -85,6 +88,8 @@ pub enum Event<'a> {
     WindowClosed(Moment),
     /// Why tasks that other tasks spawn are not seen, or not all of them. Comes before the process begins.
     SpawnsUnseen(&'a str),
+    /// Which calls within the process are not seen, and why, in a sentence. Comes before the process begins.
+    CallsUnseen(&'a str),
     /// A test begins.
     TestStarted(TestStarted<'a>),
     /// A test ended.
@@ -141,6 +146,7 @@ table! {
     kind::EXECUTED => Executed,
     kind::EXITED => Exited,
     kind::KEY => Key,
+    kind::SQLITE => Sqlite,
     helper::LOST => Lost,
     helper::READY => Ready,
     helper::FAILED => Failed,
@@ -153,6 +159,7 @@ table! {
     parent::EXPLAINED => Explained,
     parent::AUTO_EXPLAINED => AutoExplained,
     parent::SPAWNS_UNSEEN => SpawnsUnseen,
+    parent::CALLS_UNSEEN => CallsUnseen,
     test_run::TEST_STARTED => TestStarted,
     test_run::TEST_ENDED => TestEnded,
     parent::PAUSED => Paused,

@@ -30,8 +30,8 @@ pub(crate) struct CallInFlight {
     pub(crate) grpc_status: Option<u32>,
     /// What the answer to a command says of it.
     pub(crate) ending: CommandEnding,
-    /// The error of connect, if it failed.
-    pub(crate) connect_error: Option<&'static str>,
+    /// The name of the error, if connect failed or SQLite did.
+    pub(crate) error_name: Option<&'static str>,
     /// How it ended, once it has.
     pub(crate) outcome: Option<Outcome>,
     /// The trace that it carries to the peer.
@@ -73,7 +73,7 @@ impl CallInFlight {
         };
         by_status
             || self.ending.error.is_some()
-            || self.connect_error.is_some()
+            || self.error_name.is_some()
             || self.outcome == Some(Outcome::ServerClosed)
             || (self.outcome == Some(Outcome::ClientClosed) && &*self.summary == Call::CONNECT)
     }
@@ -103,7 +103,7 @@ impl CallInFlight {
             _ => self.status.map(u32::from),
         };
         let error = self.ending.error.as_ref().map(|code| Arc::from(code.as_str()));
-        error.or(self.connect_error.map(Arc::from)).or(number.map(|number| number.to_string().into()))
+        error.or(self.error_name.map(Arc::from)).or(number.map(|number| number.to_string().into()))
     }
 
     pub(crate) fn to_call(

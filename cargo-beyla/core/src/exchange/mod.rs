@@ -17,6 +17,8 @@ mod request_lines;
 pub mod route;
 pub(crate) mod route_names;
 pub(crate) mod run_state;
+pub(crate) mod sqlite;
+mod sqlite_codes;
 mod stall;
 pub(crate) mod tls;
 pub mod trace_context;

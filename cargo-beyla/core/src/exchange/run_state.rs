@@ -131,6 +131,21 @@ impl RunState {
         }
     }
 
+    /// Takes a statement that SQLite has executed.
+    pub(super) fn finish_sqlite(
+        &mut self,
+        mut call: CallInFlight,
+        users: &CallConnection,
+        connection: &Arc<ConnectionInfo>,
+    ) {
+        call.settle();
+        let request = self.attribution.ends(users, &connection.server, &call.start, call.boundaries.ended);
+        // A thread that polls no task may work for nobody: what else it does no connection tells.
+        let certainty = if call.start.is_of_maker() { Certainty::Certain } else { Certainty::Likely };
+        let request = request.map(|of| CallOf { certainty: of.certainty.max(certainty), ..of });
+        self.count_call(call, Arc::clone(connection), request);
+    }
+
     /// The answer of a call has begun. `receiver` is the thread that has read that.
     pub(super) fn answer_begins(&mut self, call: &CallInFlight, receiver: u32) {
         if self.attribution.awaits_wakes(&call.start, receiver) {

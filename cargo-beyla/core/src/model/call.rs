@@ -13,7 +13,7 @@ use crate::model::trace_context::{Caller, SpanId, TraceId};
 pub struct Call {
     /// Counts calls from 1 in the order in which they began.
     pub id: u64,
-    /// The connection on which it went; the peer is `connection.server`.
+    /// The connection on which it went; of SQLite there is none, and this says only whose call it is. See [`Call::peer`].
     pub connection: Arc<ConnectionInfo>,
     /// Which exchange of that connection it is.
     pub stream: StreamId,
@@ -24,8 +24,8 @@ pub struct Call {
     pub summary: Arc<str>,
     /// The statement without its literals; for a call of HTTP, its method and path. `None` if it is not known.
     pub text: Option<Arc<str>>,
-    /// What the peer answered: the status of HTTP or gRPC, the SQLSTATE, the error code of Redis; the error of connect
-    /// if there was no connection. `None` if no answer was seen or the answer has no such thing.
+    /// What the peer answered: the status of HTTP or gRPC, the SQLSTATE, the error code of Redis or SQLite; the error of
+    /// connect if there was no connection. `None` if no answer was seen or the answer has no such thing.
     pub status: Option<Arc<str>>,
     /// Whether it failed.
     pub is_error: bool,
@@ -69,6 +69,11 @@ impl Call {
     /// The [`Call::summary`] of a connection that could not be opened.
     pub const CONNECT: &str = "connect";
 
+    /// Who is asked; `None` of SQLite, which is asked within the process.
+    pub fn peer(&self) -> Option<&Endpoint> {
+        (self.kind != CallKind::Sqlite).then_some(&self.connection.server)
+    }
+
     /// Whether it sends telemetry to a collector, by OTLP: that is the application's own tracing, and not its work.
     pub fn delivers_telemetry(&self) -> bool {
         match self.kind {
@@ -110,7 +115,7 @@ pub enum Finished {
 pub struct CallSummary {
     /// What they ask for.
     pub kind: CallKind,
-    /// Who is asked; `None` for [`CallSummary::OTHER`].
+    /// Who is asked; `None` of SQLite and for [`CallSummary::OTHER`].
     pub peer: Option<Endpoint>,
     /// As [`Call::summary`].
     pub summary: Arc<str>,

@@ -11,6 +11,8 @@ pub enum CallKind {
     Postgresql,
     /// A command of Redis.
     Redis,
+    /// A statement that SQLite executes within the process.
+    Sqlite,
     /// A turn of a protocol that is not read: what the process sent before the peer answered, and the answer.
     Tcp,
 }
@@ -23,6 +25,7 @@ impl CallKind {
             Self::Grpc => "grpc",
             Self::Postgresql => "postgresql",
             Self::Redis => "redis",
+            Self::Sqlite => "sqlite",
             Self::Tcp => "tcp",
         }
     }

@@ -1,8 +1,10 @@
-//! What `--explain` finds wrong with a run. `runtime/polls.rs` notices what polls do, and `analysis/findings.rs` makes
-//! findings of it.
+//! What is wrong with a run. Of what `--explain` sees, `runtime/polls.rs` notices what polls do, and `analysis/findings.rs`
+//! makes findings of it; `analysis/call_findings.rs` makes some of the calls of any run.
 
 use std::sync::Arc;
 
+use crate::model::call_kind::CallKind;
+use crate::model::connection::Endpoint;
 use crate::model::explanation::Place;
 use crate::model::test::TestId;
 
@@ -15,6 +17,8 @@ pub struct Finding {
     pub route: Option<(Arc<str>, Arc<str>)>,
     /// The place in the code, if it was seen.
     pub place: Option<Place>,
+    /// The calls that it is about, if it is about calls.
+    pub asked_for: Option<AskedFor>,
     /// The requests of the route in which it was seen; without a route, all requests in which it was seen. If tasks do
     /// it that handle no request, the polls in which it was seen. A request that met it by several stacks which lead
     /// to one place may count more than once, up to `of`.
@@ -29,6 +33,28 @@ pub struct Finding {
     pub delayed: Vec<Delayed>,
     /// The tests whose requests do it or suffer from it, in a run of tests.
     pub tests: Vec<TestId>,
+}
+
+impl Finding {
+    /// The time that it cost in all, in nanoseconds.
+    pub fn cost_ns(&self) -> u64 {
+        self.delayed.iter().fold(self.total_ns, |sum, delayed| sum.saturating_add(delayed.total_ns))
+    }
+}
+
+/// The calls that a [`Finding`] is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskedFor {
+    /// What they ask for.
+    pub kind: CallKind,
+    /// As [`crate::model::call::Call::summary`].
+    pub summary: Arc<str>,
+    /// Who could not be connected to, if that is it.
+    pub peer: Option<Endpoint>,
+    /// Why not, as [`crate::model::call::Call::status`].
+    pub status: Option<Arc<str>>,
+    /// The most of them in one request.
+    pub most: u64,
 }
 
 /// What a [`Finding`] is.
@@ -50,6 +76,12 @@ pub enum FindingKind {
     SlowReader,
     /// Threads wait for each other's lock.
     LockContention,
+    /// A request makes the same call again and again, one after the other.
+    RepeatedCall,
+    /// One kind of call takes most of the time of a route.
+    SlowCall,
+    /// A connection cannot be opened.
+    FailedConnect,
 }
 
 impl FindingKind {
@@ -64,6 +96,9 @@ impl FindingKind {
             Self::SlowUpload => "slow-upload",
             Self::SlowReader => "slow-reader",
             Self::LockContention => "lock-contention",
+            Self::RepeatedCall => "repeated-call",
+            Self::SlowCall => "slow-call",
+            Self::FailedConnect => "failed-connect",
         }
     }
 }

@@ -37,8 +37,12 @@ pub struct Summary {
     pub tls: TlsSummary,
     /// Why calls of tasks that a request has spawned may be of no request, in sentences; empty if there is no reason.
     pub spawns_unseen: String,
+    /// Which calls within the process are not seen, and why, in a sentence; empty if there is nothing to say.
+    pub calls_unseen: String,
     /// What `--explain` found, if it was asked for.
     pub explained: Option<Explained>,
+    /// What is wrong with the calls of requests; what cost the most time comes first.
+    pub call_findings: Vec<Finding>,
     /// The tests that ran, in the order in which they began, which is that of [`crate::model::test::TestId`]. Only
     /// `cargo beyla test` has any.
     pub tests: Vec<TestSummary>,

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod redis;
 #[cfg(test)]
 mod spoken;
+pub mod sqlite;
 pub mod statement;
 mod target;
 mod tcp;

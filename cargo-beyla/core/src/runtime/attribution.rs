@@ -158,6 +158,11 @@ struct Request {
 }
 
 impl CallStart {
+    /// Whether its request is that of the task, or of the thread, that makes the call.
+    pub(crate) fn is_of_maker(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// What the wakes of its driver are held against.
     pub(crate) fn driven(&self, number: u64, is_answer_begun: bool) -> Driven<'_> {
         Driven { number, is_answer_begun, candidates: &self.candidates, begun_ns: self.begun_ns, asked: self.asked }

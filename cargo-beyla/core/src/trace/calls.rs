@@ -86,7 +86,7 @@ impl EndedCalls {
         self.errors += u64::from(call.is_error);
         let row = self.statistics.add(&CountedCall {
             kind: call.kind,
-            peer: &connection.server,
+            peer: call.peer(),
             summary: &call.summary,
             is_error: call.is_error,
             total_ns: ended.call.is_complete().then(|| call.boundaries.total()),
@@ -191,7 +191,7 @@ fn join(calls: &mut [Arc<Call>], requests: &[Arc<Request>]) {
         let connection = &request.connection;
         served.entry((&connection.server, connection.peer())).or_default().push(request);
     }
-    for call in calls {
+    for call in calls.iter_mut().filter(|call| call.peer().is_some()) {
         let (begun, ended) = (call.boundaries.begun, call.boundaries.ended);
         let is_it = |request: &&&Request| {
             request.stream.is_none_or(|StreamId(stream)| stream == call.stream.0)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::call_findings::{CallFindings, Caller};
 use crate::analysis::call_waits::call_waits;
 use crate::analysis::recent_latencies::RecentLatencies;
 use crate::analysis::routes::{CountedRequest, RouteStatistics};
@@ -22,6 +23,7 @@ use super::finished::FinishedQueue;
 pub(super) struct EndedRequests {
     pub(super) slowest: SlowestRequests,
     pub(super) calls: EndedCalls,
+    pub(super) call_findings: CallFindings,
     pub(super) statistics: RouteStatistics,
     pub(super) recent: RecentLatencies,
     /// For exporters.
@@ -39,6 +41,7 @@ impl EndedRequests {
         Self {
             slowest: SlowestRequests::new(settings.max_requests),
             calls: EndedCalls::default(),
+            call_findings: CallFindings::default(),
             statistics: RouteStatistics::default(),
             recent: RecentLatencies::default(),
             finished: FinishedQueue::new(settings.export),
@@ -89,6 +92,9 @@ impl EndedRequests {
         }
         let identities = self.identities;
         let calls = self.calls.of_ended(exchange.id);
+        if let Some(calls) = &calls {
+            self.call_findings.add(&Caller { route, test, total_ns: total, calls: &calls.calls });
+        }
         let request = || {
             let mut request = exchange.to_request(connection, identities);
             if let Some(calls) = &calls {

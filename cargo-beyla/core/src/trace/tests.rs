@@ -12,6 +12,7 @@ mod messages;
 mod proxies;
 mod runs;
 mod seeds;
+mod sqlite;
 mod stream_tasks;
 mod suites;
 mod unread;

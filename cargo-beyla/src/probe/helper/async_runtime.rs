@@ -61,6 +61,12 @@ impl<'a> SpawnProbes<'a> {
         Self { runtime, calls: false }
     }
 
+    /// The process has a library in which calls are seen.
+    pub(super) fn expect_calls(&mut self, programs: &mut Programs) {
+        self.calls = true;
+        self.attach(programs);
+    }
+
     /// Attaches them: before the first call, as the first calls may be those of many requests at once. Where that fails,
     /// the calls of spawned tasks are of no request, and the report says how many calls are.
     pub(super) fn attach(&self, programs: &mut Programs) {

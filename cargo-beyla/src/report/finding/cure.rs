@@ -1,6 +1,7 @@
 //! What usually cures a finding.
 
 use super::place::LocatedPlace;
+use cargo_beyla_core::model::call::CallKind;
 use cargo_beyla_core::model::explanation::Cause;
 use cargo_beyla_core::model::finding::{Finding, FindingKind};
 use cargo_beyla_core::model::summary::Explained;
@@ -50,12 +51,27 @@ pub(in crate::report) fn cure(finding: &Finding, explained: &Explained) -> &'sta
         FindingKind::SlowUpload => "the client or the network is slow to send, not the server; a timeout bounds it",
         FindingKind::SlowReader => "the client or the network is slow to read, not the server; a timeout bounds it",
         FindingKind::LockContention => LOCK,
+        FindingKind::RepeatedCall => cure_of_repeated(finding.asked_for.as_ref().map(|asked| asked.kind)),
+        FindingKind::SlowCall => {
+            "make it quicker (an index, a cache), make it at the same time as other calls, or bound it with a timeout"
+        }
+        FindingKind::FailedConnect => "start what should listen there, or correct its address",
     }
 }
 
 const LOCK: &str = "hold the lock for a shorter time, and never across a slow call";
 const SLEEP: &str = "use tokio::time::sleep, or tokio::task::spawn_blocking for calls that must block";
 const OTHERWISE: &str = "use tokio::task::spawn_blocking for calls that must block; tokio::fs does so for files";
+
+/// What takes the place of many calls of a kind.
+fn cure_of_repeated(kind: Option<CallKind>) -> &'static str {
+    match kind {
+        Some(CallKind::Postgresql) => "one statement can do all of it (JOIN, = ANY, unnest)",
+        Some(CallKind::Sqlite) => "one statement can do all of it (JOIN, IN)",
+        Some(CallKind::Redis) => "MGET or a pipeline asks for all of it at once",
+        _ => "ask for all of it at once, or make the calls at the same time (futures::future::try_join_all)",
+    }
+}
 
 fn cure_of_blocking(located: &LocatedPlace<'_>) -> &'static str {
     let system_call = located.system_call().unwrap_or_default();

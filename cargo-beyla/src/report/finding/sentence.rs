@@ -3,7 +3,7 @@
 use super::place::LocatedPlace;
 use crate::report::text::{escape, shorten};
 use crate::report::units::{count, counted, time};
-use cargo_beyla_core::model::finding::{Delayed, Finding, FindingKind};
+use cargo_beyla_core::model::finding::{AskedFor, Delayed, Finding, FindingKind};
 use cargo_beyla_core::model::summary::Explained;
 
 /// Columns of a route; paths are of any length.
@@ -31,6 +31,9 @@ pub(in crate::report) fn title(kind: FindingKind) -> &'static str {
         FindingKind::SlowUpload => "slow upload",
         FindingKind::SlowReader => "slow reader",
         FindingKind::LockContention => "lock contention",
+        FindingKind::RepeatedCall => "repeated call",
+        FindingKind::SlowCall => "slow call",
+        FindingKind::FailedConnect => "failed connect",
     }
 }
 
@@ -68,7 +71,22 @@ fn claim(finding: &Finding) -> String {
         FindingKind::SlowUpload => format!("{} takes up to {max} to arrive", who("a request")),
         FindingKind::SlowReader => format!("the answer of {} takes up to {max} to be read", server()),
         FindingKind::LockContention => format!("{} waits for up to {max} for a lock", server()),
+        FindingKind::RepeatedCall => {
+            let most = finding.asked_for.as_ref().map_or(0, |asked| asked.most);
+            format!("{} makes up to {} × {}, one after the other", server(), count(most), asked_for(finding))
+        }
+        FindingKind::SlowCall => format!("{} waits for up to {max} for {}", server(), asked_for(finding)),
+        FindingKind::FailedConnect => format!("{} cannot connect to {}", server(), asked_for(finding)),
     }
+}
+
+/// `postgresql SELECT items`, or `127.0.0.1:9000 (ECONNREFUSED), tried up to 3 times`. Fit for a terminal.
+fn asked_for(finding: &Finding) -> String {
+    let Some(AskedFor { kind, summary, peer, status, most }) = &finding.asked_for else { return String::new() };
+    let Some(peer) = peer else { return format!("{} {}", kind.label(), shorten(&escape(summary), ROUTE_WIDTH)) };
+    let status = status.as_ref().map_or_else(String::new, |status| format!(" ({})", escape(status)));
+    let tries = if *most > 1 { format!(", tried up to {} times", count(*most)) } else { String::new() };
+    format!("{}{status}{tries}", shorten(&escape(&peer.to_string()), ROUTE_WIDTH))
 }
 
 fn frequency(finding: &Finding) -> String {
@@ -106,12 +124,15 @@ fn delayed_route(delayed: &Delayed) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cargo_beyla_core::model::call::CallKind;
+    use cargo_beyla_core::model::connection::Endpoint;
 
     fn finding(kind: FindingKind, counts: (u64, u64), route: Option<&str>) -> Finding {
         Finding {
             kind,
             route: route.map(|route| ("GET".into(), route.into())),
             place: None,
+            asked_for: None,
             count: counts.0,
             of: counts.1,
             total_ns: 80_000_000,
@@ -140,6 +161,30 @@ mod tests {
             finding(Kind::LockContention, (2, 3), Some("/lock")),
         ];
         insta::assert_snapshot!(sentences.each_ref().map(says).join("\n"));
+    }
+
+    #[test]
+    fn those_about_calls_name_them() {
+        let about = |kind, call, summary: &str, peer: Option<&str>, most| {
+            let peer = peer.map(|path| Endpoint::Unix(path.to_owned()));
+            let status = peer.as_ref().map(|_| "ECONNREFUSED".into());
+            let asked_for = Some(AskedFor { kind: call, summary: summary.into(), peer, status, most });
+            says(&Finding { asked_for, ..finding(kind, (2, 3), Some("/a")) })
+        };
+        assert_eq!(
+            about(FindingKind::RepeatedCall, CallKind::Sqlite, "SELECT items", None, 41),
+            "repeated call: GET /a makes up to 41 × sqlite SELECT items, one after the other, in 2 of 3 requests \
+             (80.0 ms in all)"
+        );
+        assert_eq!(
+            about(FindingKind::SlowCall, CallKind::Http, "GET /slow", None, 1),
+            "slow call: GET /a waits for up to 50.0 ms for http GET /slow, in 2 of 3 requests (80.0 ms in all)"
+        );
+        assert_eq!(
+            about(FindingKind::FailedConnect, CallKind::Tcp, "connect", Some("/a.sock"), 3),
+            "failed connect: GET /a cannot connect to unix:/a.sock (ECONNREFUSED), tried up to 3 times, \
+             in 2 of 3 requests (80.0 ms in all)"
+        );
     }
 
     #[test]

@@ -15,8 +15,10 @@ pub(super) struct CallRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     certainty: Option<&'static str>,
     kind: &'static str,
-    peer: DisplayEndpoint<'a>,
-    connection: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<DisplayEndpoint<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
     summary: &'a str,
@@ -31,7 +33,8 @@ pub(super) struct CallRow<'a> {
     phases: CallPhasesNs,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsRow<'a>>,
-    request_bytes: Bytes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_bytes: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_bytes: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,14 +103,15 @@ pub(super) fn call<'a>(call: &'a Call, run: &RunInfo) -> CallRow<'a> {
         served,
         span,
     } = call;
+    let peer = call.peer();
     let CallPhases { connect, send, wait, pickup, receive } = boundaries.phases();
     CallRow {
         id: *id,
         request: request.map(|of| of.request),
         certainty: request.map(|of| of.certainty.label()),
         kind: kind.label(),
-        peer: DisplayEndpoint(&connection.server),
-        connection: connection.id,
+        peer: peer.map(DisplayEndpoint),
+        connection: peer.map(|_| connection.id),
         pid: super::pid(connection, run),
         summary,
         text: text.as_deref(),
@@ -118,7 +122,7 @@ pub(super) fn call<'a>(call: &'a Call, run: &RunInfo) -> CallRow<'a> {
         total_ns: boundaries.total(),
         phases: CallPhasesNs { connect, send, wait, pickup, receive },
         tls: connection.tls.as_ref().map(|tls| tls::of_connection(tls, boundaries.connecting.and(tls.handshake_ns))),
-        request_bytes: (*request_bytes).into(),
+        request_bytes: peer.map(|_| (*request_bytes).into()),
         response_bytes: response_bytes.map(Bytes::from),
         rows: *rows,
         served: *served,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::DisplayEndpoint;
 use crate::report::finding::place::LocatedPlace;
 use crate::report::run_report::FindingReport;
 use cargo_beyla_core::model::explanation::{
     Awaited, CallWait, Delay, Explanation, Holder, Parts, Place, RespondParts, Wait,
 };
-use cargo_beyla_core::model::finding::{Delayed, Finding};
+use cargo_beyla_core::model::finding::{AskedFor, Delayed, Finding};
 use cargo_beyla_core::model::summary::Explained;
 
 /// What `--explain` could not find out about the run.
@@ -128,12 +129,26 @@ pub(super) struct FindingRow<'a> {
     max_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<PlaceRow<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<AskedForRow<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     delayed: Vec<DelayedRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tests: Vec<u32>,
     message: &'a str,
     cure: &'a str,
+}
+
+/// The calls that a finding is about.
+#[derive(Serialize)]
+struct AskedForRow<'a> {
+    kind: &'static str,
+    summary: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<DisplayEndpoint<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    max: u64,
 }
 
 #[derive(Serialize)]
@@ -174,7 +189,8 @@ pub(super) fn respond(&RespondParts { ref task, client }: &RespondParts) -> Resp
 }
 
 pub(super) fn finding<'a>(found: &'a FindingReport, explained: &'a Explained) -> FindingRow<'a> {
-    let Finding { kind, route: of_route, place: at, count, of, total_ns, max_ns, delayed, tests } = &found.finding;
+    let Finding { kind, route: of_route, place: at, asked_for, count, of, total_ns, max_ns, delayed, tests } =
+        &found.finding;
     let delayed = delayed.iter().map(|Delayed { method, route, count, total_ns, max_ns }| DelayedRow {
         route: format!("{method} {route}"),
         count: *count,
@@ -189,6 +205,13 @@ pub(super) fn finding<'a>(found: &'a FindingReport, explained: &'a Explained) ->
         total_ns: *total_ns,
         max_ns: *max_ns,
         place: at.as_ref().map(|at| place(at, explained)),
+        call: asked_for.as_ref().map(|AskedFor { kind, summary, peer, status, most }| AskedForRow {
+            kind: kind.label(),
+            summary,
+            peer: peer.as_ref().map(DisplayEndpoint),
+            status: status.as_deref(),
+            max: *most,
+        }),
         delayed: delayed.collect(),
         tests: tests.iter().map(|test| test.0).collect(),
         message: &found.sentence,

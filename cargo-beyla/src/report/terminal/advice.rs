@@ -23,7 +23,7 @@ pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
     let most = row.per_request?.max;
     let cure = match row.kind {
         _ if most < REPEATED => return None,
-        CallKind::Postgresql => "one statement can do all (JOIN, = ANY, unnest)",
+        CallKind::Postgresql | CallKind::Sqlite => "one statement can do all (JOIN, = ANY, unnest)",
         CallKind::Redis => "MGET or a pipeline asks for all of it at once",
         CallKind::Http | CallKind::Grpc => "can the service be asked for all of it at once?",
         CallKind::Tcp => return None,
@@ -32,7 +32,7 @@ pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
 }
 
 fn is_of(call: &Call, row: &CallSummary) -> bool {
-    call.kind == row.kind && call.summary == row.summary && Some(&call.connection.server) == row.peer.as_ref()
+    call.kind == row.kind && call.summary == row.summary && call.peer() == row.peer.as_ref()
 }
 
 /// Whether a call names a statement of PostgreSQL that was prepared before the connection was seen.

@@ -71,10 +71,8 @@ struct Group<'a> {
 fn groups<'a>(calls: impl Iterator<Item = &'a Call>) -> Vec<Group<'a>> {
     let mut groups: Vec<Vec<&Call>> = Vec::new();
     for call in calls {
-        let is_like = |other: &Call| {
-            (other.kind, &other.summary, &other.connection.server)
-                == (call.kind, &call.summary, &call.connection.server)
-        };
+        let is_like =
+            |other: &Call| (other.kind, &other.summary, other.peer()) == (call.kind, &call.summary, call.peer());
         match groups.iter_mut().find(|group| group.first().is_some_and(|first| is_like(first))) {
             Some(group) => group.push(call),
             None => groups.push(vec![call]),
@@ -128,7 +126,7 @@ impl<'a> Group<'a> {
         // Where it is missing, the table of calls has it.
         let peer = Some(peer).filter(|peer| {
             let columns = GAP + text::width(peer);
-            self.must_name_peer() || indent + used + columns + needed <= width.columns
+            !peer.is_empty() && (self.must_name_peer() || indent + used + columns + needed <= width.columns)
         });
         let peer = peer.map(|peer| (TextStyle::Faint, peer));
         let mut lines = Vec::new();
@@ -176,8 +174,10 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Empty of what is asked within the process.
     fn peer(&self) -> String {
-        self.first().map_or_else(String::new, |call| text::escape(&call.connection.server.to_string()).into_owned())
+        let peer = self.first().and_then(Call::peer);
+        peer.map_or_else(String::new, |peer| text::escape(&peer.to_string()).into_owned())
     }
 
     /// Nothing else says what it was that was called.

@@ -53,6 +53,7 @@ fn what_the_tool_writes_itself_stays_as_it_was() {
         (Event::WindowOpened(Moment { time_ns: 9 }), record(112, 0, 9, &[], "")),
         (Event::WindowClosed(Moment { time_ns: 9 }), record(113, 0, 9, &[], "")),
         (Event::SpawnsUnseen("no symbols"), record(110, 0, 0, &[], "no symbols")),
+        (Event::CallsUnseen("no symbols"), record(114, 0, 0, &[], "no symbols")),
         (Event::TestStarted(started), record(108, 0, 9, &[5, 77, 2, 0], "shop::api\nusers::all")),
         (ended(TestResult::Passed, ""), record(109, 0, 9, &[5, 1, 0, 0], "")),
         (ended(TestResult::Failed(101), ""), record(109, 0, 9, &[5, 2, 101, 0], "")),

@@ -1,4 +1,5 @@
-//! The libraries by which traced processes speak TLS: found in what they have mapped, at the beginning or later.
+//! The libraries by which traced processes speak TLS or use SQLite: found in what they have mapped, at the beginning or
+//! later.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use procfs::process::{MMPermissions, MMapPath, Process as ProcessFiles};
 
-use crate::probe::key_probe::{KeyProbe, KeyProbes};
-use crate::symbols::key_functions;
+use crate::probe::library_probe::{LibraryProbe, LibraryProbes};
+use crate::symbols::library_functions;
 use cargo_beyla_core::event::Event;
 
 /// How often a process is looked at: a library may be loaded at any time.
@@ -19,23 +20,25 @@ const BEGINNING: Duration = Duration::from_millis(200);
 /// The most processes that are looked at.
 const PROCESSES_MAX: usize = 256;
 
-/// Folders of the system's libraries. Of these, only those with [`TLS_NAMES`] are looked into: looking through libc would
+/// Folders of the system's libraries. Of these, only those with [`NAMES`] are looked into: looking through libc would
 /// take longer than a short test runs.
 const SYSTEM_FOLDERS: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
-/// What the names of OpenSSL's libraries begin with, and of those that take their place.
-const TLS_NAMES: [&str; 2] = ["libssl", "libcrypto"];
+/// What the names of OpenSSL's libraries begin with, of those that take their place, and of SQLite's.
+const NAMES: [&str; 3] = ["libssl", "libcrypto", "libsqlite3"];
 
 /// A file as a process has mapped it: its path and the number of its inode.
 type MappedFile = (PathBuf, u64);
 
-/// What is mapped, and where keys are set up in it.
-pub(crate) struct TlsLibraries {
+/// What is mapped, and what of it is probed.
+pub(crate) struct Libraries {
+    /// Whether keys for TLS are wanted.
+    keys: bool,
     /// The folders whose programs are looked at, beside the process that is named.
     folders: Vec<PathBuf>,
     /// What was looked into before: executables for all processes, libraries for the one that will map them.
     known: HashSet<(Option<NonZeroU32>, PathBuf)>,
     /// The probes of each file.
-    files: HashMap<MappedFile, Vec<KeyProbe>>,
+    files: HashMap<MappedFile, Vec<LibraryProbe>>,
     processes: HashMap<u32, Process>,
 }
 
@@ -46,16 +49,17 @@ struct Process {
     files: HashSet<MappedFile>,
 }
 
-impl TlsLibraries {
+impl Libraries {
     /// Looks at `processes` from now on, and at programs in `folders`. What is found in `looked_into` is probed already.
     pub(crate) fn new(
+        keys: bool,
         looked_into: &[(Option<NonZeroU32>, PathBuf)],
         processes: impl IntoIterator<Item = u32>,
         folders: Vec<PathBuf>,
     ) -> Self {
         let known = looked_into.iter().filter_map(|(process, path)| Some((*process, path.canonicalize().ok()?)));
         let known = known.collect();
-        let mut libraries = Self { folders, known, files: HashMap::new(), processes: HashMap::new() };
+        let mut libraries = Self { keys, folders, known, files: HashMap::new(), processes: HashMap::new() };
         processes.into_iter().for_each(|number| libraries.begin(number));
         libraries
     }
@@ -77,7 +81,7 @@ impl TlsLibraries {
     }
 
     /// What is to be probed, of what processes have mapped since this was asked last.
-    pub(crate) fn look(&mut self) -> Vec<KeyProbes> {
+    pub(crate) fn look(&mut self) -> Vec<LibraryProbes> {
         let now = Instant::now();
         let mut found = Vec::new();
         self.processes.retain(|number, process| {
@@ -97,9 +101,10 @@ impl TlsLibraries {
                     continue;
                 }
                 let path = as_seen_by(*number, &file.0);
-                let probes = self.files.entry(file).or_insert_with(|| key_functions::find_in_file(&path));
+                let probes =
+                    self.files.entry(file).or_insert_with(|| library_functions::find_in_file(&path, self.keys).probes);
                 if !probes.is_empty() {
-                    found.push(KeyProbes { path, process: process_number, probes: probes.clone() });
+                    found.push(LibraryProbes { path, process: process_number, probes: probes.clone() });
                 }
             }
             true
@@ -108,21 +113,21 @@ impl TlsLibraries {
     }
 }
 
-/// The files whose code a process has mapped, of those that may set up keys; `None` once it has ended.
+/// The files whose code a process has mapped, of those that may be probed; `None` once it has ended.
 fn mapped(process: u32) -> Option<Vec<MappedFile>> {
     let maps = ProcessFiles::new(process.cast_signed()).and_then(|process| process.maps()).ok()?;
     let code = maps.into_iter().filter(|map| map.perms.contains(MMPermissions::EXECUTE));
     let files = code.filter_map(|map| match map.pathname {
-        MMapPath::Path(path) if may_set_up_keys(&path) => Some((path, map.inode)),
+        MMapPath::Path(path) if may_be_probed(&path) => Some((path, map.inode)),
         _ => None,
     });
     Some(files.collect())
 }
 
-fn may_set_up_keys(file: &Path) -> bool {
+fn may_be_probed(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().as_encoded_bytes();
     !SYSTEM_FOLDERS.iter().any(|folder| file.starts_with(folder))
-        || TLS_NAMES.iter().any(|begin| name.starts_with(begin.as_bytes()))
+        || NAMES.iter().any(|begin| name.starts_with(begin.as_bytes()))
 }
 
 /// A path that leads to a process's file, whatever its root is.
@@ -141,7 +146,7 @@ mod tests {
 
     #[test]
     fn only_programs_of_these_folders_are_looked_at() {
-        let mut libraries = TlsLibraries::new(&[], [], vec!["/work/target".into()]);
+        let mut libraries = Libraries::new(true, &[], [], vec!["/work/target".into()]);
         let executed = |path, pid| Event::Executed(Executed { time_ns: 1, process: 1, pid, path });
         libraries.note(&executed("/usr/bin/curl", 7));
         assert!(libraries.processes.is_empty());
@@ -150,9 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn of_the_systems_libraries_only_those_for_tls_are_looked_into() {
-        let may = |path: &str| may_set_up_keys(Path::new(path));
+    fn of_the_systems_libraries_only_those_that_may_be_probed_are_looked_into() {
+        let may = |path: &str| may_be_probed(Path::new(path));
         assert!(may("/usr/lib/x86_64-linux-gnu/libssl.so.3") && may("/lib64/libcrypto.so.1.1"));
+        assert!(may("/usr/lib/x86_64-linux-gnu/libsqlite3.so.0.8.6"));
         assert!(!may("/usr/lib/x86_64-linux-gnu/libc.so.6") && !may("/lib64/ld-linux-x86-64.so.2"));
         assert!(may("/work/target/debug/libapp.so") && may("/usr/library/libapp.so"));
     }
@@ -165,17 +171,17 @@ mod tests {
         assert!(mapped.iter().any(|(path, _)| *path == executable), "{mapped:?}");
         assert_eq!(super::mapped(u32::MAX >> 1), None);
 
-        let mut libraries = TlsLibraries::new(&[], [own], Vec::new());
+        let mut libraries = Libraries::new(true, &[], [own], Vec::new());
         // We speak TLS by ring.
         let found = libraries.look();
-        let [KeyProbes { path, process, probes }] = &found[..] else { panic!("{found:?}") };
+        let [LibraryProbes { path, process, probes }] = &found[..] else { panic!("{found:?}") };
         assert_eq!((path, *process), (&executable, NonZeroU32::new(own)));
         assert!(!probes.is_empty());
         assert_eq!(libraries.look(), []);
 
         for process in [None, NonZeroU32::new(own)] {
             let looked_into = [(process, executable.clone())];
-            assert_eq!(TlsLibraries::new(&looked_into, [own], Vec::new()).look(), []);
+            assert_eq!(Libraries::new(true, &looked_into, [own], Vec::new()).look(), []);
         }
     }
 }
