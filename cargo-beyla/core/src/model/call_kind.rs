@@ -9,6 +9,8 @@ pub enum CallKind {
     Grpc,
     /// A statement of PostgreSQL.
     Postgresql,
+    /// A statement of MySQL or MariaDB.
+    Mysql,
     /// A command of Redis.
     Redis,
     /// A turn of a protocol that is not read: what the process sent before the peer answered, and the answer.
@@ -22,8 +24,22 @@ impl CallKind {
             Self::Http => "http",
             Self::Grpc => "grpc",
             Self::Postgresql => "postgresql",
+            Self::Mysql => "mysql",
             Self::Redis => "redis",
             Self::Tcp => "tcp",
         }
+    }
+
+    /// Whether it asks a database, or a cache.
+    pub fn is_database(self) -> bool {
+        match self {
+            Self::Postgresql | Self::Mysql | Self::Redis => true,
+            Self::Http | Self::Grpc | Self::Tcp => false,
+        }
+    }
+
+    /// Whether it is a statement in SQL.
+    pub fn is_sql(self) -> bool {
+        matches!(self, Self::Postgresql | Self::Mysql)
     }
 }
