@@ -118,7 +118,9 @@ impl CallAttribute {
             }
             Self::DbSystem => is_database.then(|| text(call.kind.label())),
             // Of a statement in SQL it should not be taken out of the text.
-            Self::DbOperation => (call.kind == CallKind::Redis).then(|| Value::Text(first_word(&call.summary).into())),
+            Self::DbOperation => {
+                (is_database && !call.kind.is_sql()).then(|| Value::Text(first_word(&call.summary).into()))
+            }
             Self::DbSummary => is_database.then(|| Value::Text((&*call.summary).into())),
             Self::DbText => call.text.as_deref().filter(|_| is_database).map(|text| Value::Text(text.into())),
             Self::DbStatus => {
@@ -245,6 +247,11 @@ mod tests {
             "server.address=127.0.0.1",
         ];
         assert_eq!(attributes(&call)[..7], expected);
+        (call.kind, call.status) = (CallKind::Mysql, Some("1146 (42S02)".into()));
+        let mysql = attributes(&call);
+        for attribute in ["db.system.name=mysql", "db.response.status_code=1146", "error.type=1146"] {
+            assert!(mysql.contains(&attribute.to_owned()), "{mysql:?}");
+        }
         let redis = attributes(&of("GET"));
         assert!(redis.contains(&"db.operation.name=GET".to_owned()), "{redis:?}");
         assert!(redis.contains(&"server.address=/run/redis.sock".to_owned()), "{redis:?}");

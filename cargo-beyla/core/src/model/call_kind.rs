@@ -13,6 +13,8 @@ pub enum CallKind {
     Mysql,
     /// A command of Redis.
     Redis,
+    /// A command of MongoDB.
+    Mongodb,
     /// A turn of a protocol that is not read: what the process sent before the peer answered, and the answer.
     Tcp,
 }
@@ -26,6 +28,7 @@ impl CallKind {
             Self::Postgresql => "postgresql",
             Self::Mysql => "mysql",
             Self::Redis => "redis",
+            Self::Mongodb => "mongodb",
             Self::Tcp => "tcp",
         }
     }
@@ -33,7 +36,7 @@ impl CallKind {
     /// Whether it asks a database, or a cache.
     pub fn is_database(self) -> bool {
         match self {
-            Self::Postgresql | Self::Mysql | Self::Redis => true,
+            Self::Postgresql | Self::Mysql | Self::Redis | Self::Mongodb => true,
             Self::Http | Self::Grpc | Self::Tcp => false,
         }
     }

@@ -18,7 +18,7 @@ use super::http2;
 use super::message::{Messages, Protocol, Shared, Unfinished, Upgrade};
 use super::pipeline::Start;
 use super::tcp::Tcp;
-use super::{mysql, postgresql, proxy, redis};
+use super::{mongodb, mysql, postgresql, proxy, redis};
 use crate::model::connection::{Endpoint, StreamId};
 use crate::transport::segment::{Direction, Segment};
 use foreign::Foreign;
@@ -29,8 +29,14 @@ use view::View;
 const PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS];
 
 /// The protocols beside HTTP/1 that a client asks in.
-const CLIENT_PROTOCOLS: &[Candidate] =
-    &[http2::CANDIDATE, unsupported::TLS, mysql::CANDIDATE, postgresql::CANDIDATE, redis::CANDIDATE];
+const CLIENT_PROTOCOLS: &[Candidate] = &[
+    http2::CANDIDATE,
+    unsupported::TLS,
+    mysql::CANDIDATE,
+    postgresql::CANDIDATE,
+    redis::CANDIDATE,
+    mongodb::CANDIDATE,
+];
 
 /// What numbers of HTTP/1 exchanges begin behind where another protocol has begun to number them: those of HTTP/2 have
 /// 31 bits.

@@ -8,6 +8,7 @@ pub mod http1;
 pub mod http2;
 mod kept;
 pub mod message;
+pub mod mongodb;
 pub mod mysql;
 pub mod pipeline;
 pub mod postgresql;

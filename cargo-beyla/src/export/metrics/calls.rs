@@ -60,7 +60,7 @@ static METRICS: [CallMetric; 3] = [
     CallMetric {
         name: "db.client.operation.duration",
         description: "Duration of database client operations.",
-        kinds: &[CallKind::Postgresql, CallKind::Mysql, CallKind::Redis],
+        kinds: &[CallKind::Postgresql, CallKind::Mysql, CallKind::Redis, CallKind::Mongodb],
         buckets: &DATABASE,
         defaults: &[
             CallAttribute::DbSystem,

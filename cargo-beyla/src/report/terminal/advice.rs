@@ -25,6 +25,7 @@ pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
         _ if most < REPEATED => return None,
         CallKind::Postgresql => "one statement can do all (JOIN, = ANY, unnest)",
         CallKind::Mysql => "one statement can do all (JOIN, IN, rows behind VALUES)",
+        CallKind::Mongodb => "one find with $in, or one aggregation, can do all",
         CallKind::Redis => "MGET or a pipeline asks for all of it at once",
         CallKind::Http | CallKind::Grpc => "can the service be asked for all of it at once?",
         CallKind::Tcp => return None,
