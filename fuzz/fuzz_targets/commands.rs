@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cargo_beyla_core::event::{Captured, frame_pieces};
+use cargo_beyla_core::model::call::CallKind;
 use cargo_beyla_core::model::connection::{Endpoint, Party, Role, StreamId};
 use cargo_beyla_core::protocol::candidate::{Beginning, Candidate};
 use cargo_beyla_core::protocol::message::{
@@ -30,7 +31,8 @@ impl Messages for Open {
     }
 
     fn command(&mut self, stream: StreamId, command: &Command<'_>) {
-        assert!(stream > self.last && !command.summary.is_empty(), "{stream:?} behind {:?}: {command:?}", self.last);
+        let has_words = !command.summary.is_empty() || command.kind == CallKind::Tcp;
+        assert!(stream > self.last && has_words, "{stream:?} behind {:?}: {command:?}", self.last);
         assert!(!self.is_given_up, "{command:?}");
         self.last = stream;
         self.exchanges.insert(stream, [false; 2]);

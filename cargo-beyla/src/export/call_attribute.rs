@@ -98,7 +98,7 @@ impl CallAttribute {
         let text = |text: &'static str| Value::Text(text.into());
         let server = call.peer();
         let (is_http, is_grpc) = (call.kind == CallKind::Http, call.kind == CallKind::Grpc);
-        let is_database = matches!(call.kind, CallKind::Postgresql | CallKind::Redis | CallKind::Sqlite);
+        let is_database = call.kind.is_database();
         match self {
             Self::HttpMethod => is_http.then(|| text(method(first_word(&call.summary)))),
             Self::Url => is_http.then(|| url(call)).flatten().map(|url| Value::Text(url.into())),
@@ -118,10 +118,14 @@ impl CallAttribute {
             }
             Self::DbSystem => is_database.then(|| text(call.kind.label())),
             // Of a statement in SQL it should not be taken out of the text.
-            Self::DbOperation => (call.kind == CallKind::Redis).then(|| Value::Text(first_word(&call.summary).into())),
+            Self::DbOperation => {
+                (is_database && !call.kind.is_sql()).then(|| Value::Text(first_word(&call.summary).into()))
+            }
             Self::DbSummary => is_database.then(|| Value::Text((&*call.summary).into())),
             Self::DbText => call.text.as_deref().filter(|_| is_database).map(|text| Value::Text(text.into())),
-            Self::DbStatus => call.status.as_deref().filter(|_| is_database).map(|status| Value::Text(status.into())),
+            Self::DbStatus => {
+                call.status.as_deref().filter(|_| is_database).map(|status| Value::Text(code(status).into()))
+            }
             Self::DbRows => call.rows.filter(|_| is_database).map(Value::Number),
             Self::Error => error_type(call).map(Value::Text),
             Self::ServerAddress => server_name(call).map(|name| Value::Text(name.into())).or_else(|| address(server?)),
@@ -167,11 +171,16 @@ fn error_type(call: &Call) -> Option<Cow<'_, str>> {
     let status = call.status.as_deref().filter(|status| call.outcome == Outcome::Complete || !is_success(status));
     Some(match (status, call.outcome) {
         (Some(status), _) if call.kind == CallKind::Grpc => grpc_status(status),
-        (Some(status), _) => status.into(),
+        (Some(status), _) => code(status).into(),
         (None, Outcome::ServerClosed) => "server_closed".into(),
         // What the conventions say of all others.
         (None, _) => "_OTHER".into(),
     })
+}
+
+/// The number alone of an error of MySQL that has a SQLSTATE as well, as in `1146 (42S02)`: so say the conventions.
+fn code(status: &str) -> &str {
+    status.split_once(" (").map_or(status, |(number, _)| number)
 }
 
 /// A status of gRPC by its name, as in `UNAVAILABLE`.
@@ -238,6 +247,11 @@ mod tests {
             "server.address=127.0.0.1",
         ];
         assert_eq!(attributes(&call)[..7], expected);
+        (call.kind, call.status) = (CallKind::Mysql, Some("1146 (42S02)".into()));
+        let mysql = attributes(&call);
+        for attribute in ["db.system.name=mysql", "db.response.status_code=1146", "error.type=1146"] {
+            assert!(mysql.contains(&attribute.to_owned()), "{mysql:?}");
+        }
         let redis = attributes(&of("GET"));
         assert!(redis.contains(&"db.operation.name=GET".to_owned()), "{redis:?}");
         assert!(redis.contains(&"server.address=/run/redis.sock".to_owned()), "{redis:?}");

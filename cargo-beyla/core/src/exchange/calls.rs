@@ -17,6 +17,7 @@ use crate::protocol::detect::Detector;
 use crate::protocol::message::{
     Command, CommandEnding, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished,
 };
+use crate::protocol::{mongodb, mysql};
 use crate::runtime::attribution::{CallConnection, NewCall, Operator};
 use crate::transport::segment::{Direction, Segment};
 
@@ -171,6 +172,8 @@ fn kind_of(server: &Endpoint) -> CallKind {
     match server {
         Endpoint::Tcp(address) if address.port() == 5432 => CallKind::Postgresql,
         Endpoint::Tcp(address) if address.port() == 6379 => CallKind::Redis,
+        _ if mysql::is_usual_for(server) => CallKind::Mysql,
+        _ if mongodb::is_usual_for(server) => CallKind::Mongodb,
         Endpoint::Unix(path) if path.contains(".s.PGSQL.") => CallKind::Postgresql,
         Endpoint::Tcp(_) | Endpoint::Unix(_) => CallKind::Tcp,
     }

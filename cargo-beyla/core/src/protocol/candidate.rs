@@ -34,10 +34,10 @@ pub enum Likeness {
 pub enum Beginning<'a> {
     /// With its first byte.
     First {
-        /// These bytes of the client came in earlier operations and are not given again: they are part of what the
-        /// protocol is recognised by.
+        /// These bytes of whoever speaks first came in earlier operations and are not given again: they are part of what
+        /// the protocol is recognised by.
         held: &'a [u8],
-        /// Where the first of them began, or of those that come now; `None` if the server speaks first.
+        /// Where the first of them began, or of those that come now.
         start: Option<Start>,
     },
     /// In its midst: nothing is known of what came before.

@@ -18,7 +18,7 @@ use super::http2;
 use super::message::{Messages, Protocol, Shared, Unfinished, Upgrade};
 use super::pipeline::Start;
 use super::tcp::Tcp;
-use super::{postgresql, proxy, redis};
+use super::{mongodb, mysql, postgresql, proxy, redis};
 use crate::model::connection::{Endpoint, StreamId};
 use crate::transport::segment::{Direction, Segment};
 use foreign::Foreign;
@@ -29,7 +29,14 @@ use view::View;
 const PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS];
 
 /// The protocols beside HTTP/1 that a client asks in.
-const CLIENT_PROTOCOLS: &[Candidate] = &[http2::CANDIDATE, unsupported::TLS, postgresql::CANDIDATE, redis::CANDIDATE];
+const CLIENT_PROTOCOLS: &[Candidate] = &[
+    http2::CANDIDATE,
+    unsupported::TLS,
+    mysql::CANDIDATE,
+    postgresql::CANDIDATE,
+    redis::CANDIDATE,
+    mongodb::CANDIDATE,
+];
 
 /// What numbers of HTTP/1 exchanges begin behind where another protocol has begun to number them: those of HTTP/2 have
 /// 31 bits.
@@ -60,6 +67,9 @@ pub struct Detector {
 enum Opening {
     /// The client has sent these bytes, which may become the beginning of several protocols.
     Open { held: Vec<u8>, may_be_proxied: bool },
+    /// The server that the traced process has connected to speaks first: these bytes, which may become the beginning of
+    /// several protocols, the first of them at `start`.
+    Greeted { held: Vec<u8>, start: Start },
     /// A proxy has said who is behind it, and adds to that: bytes that are still to come.
     Proxied { left: u64 },
     /// It was met in its midst, and nothing that was recognised has come since.
@@ -147,6 +157,9 @@ impl Detector {
     pub fn gap(&mut self, direction: Direction, mut length: u64, messages: &mut dyn Messages) {
         if !self.is_reading() || length == 0 {
             return;
+        }
+        if matches!(self.opening, Opening::Greeted { .. }) {
+            self.opening = Opening::Joined;
         }
         if direction == Direction::Request {
             self.begun = true;
@@ -293,6 +306,13 @@ impl Detector {
                     foreign.sent(segment);
                 }
             }
+            Opening::Greeted { .. } => {
+                // What the server has said begins nothing that is known.
+                if let Some(foreign) = &mut self.foreign {
+                    self.reader = foreign.turns(messages);
+                }
+                self.opening = Opening::Known;
+            }
             Opening::Proxied { .. } | Opening::Known => {}
         }
         if let Some(fallback) = &mut self.fallback {
@@ -313,25 +333,26 @@ impl Detector {
                 self.fallback = None;
             }
         } else {
-            match &self.opening {
+            match &mut self.opening {
                 Opening::Open { .. } if !self.begun => {
-                    if let (Likeness::Whole, Some(candidate)) =
-                        recognise(self.candidates, segment.direction, segment.beginning())
-                    {
-                        self.reader = (candidate.open)(&Beginning::First { held: &[], start: None });
-                        self.opening = Opening::Known;
-                    } else {
-                        self.answered_in_http1_or_not(segment, messages);
+                    if self.server_begins(Vec::new(), Start::of(segment, segment.start), segment, messages) {
+                        return;
+                    }
+                }
+                Opening::Greeted { held, start } => {
+                    let (held, start) = (std::mem::take(held), *start);
+                    if self.server_begins(held, start, segment, messages) {
+                        return;
                     }
                 }
                 Opening::Open { held, .. } if !held.is_empty() => {
                     self.opening = Opening::Known;
-                    self.answered_in_http1_or_not(segment, messages);
+                    self.answered_in_http1_or_not(segment.beginning(), messages);
                 }
                 Opening::Joined => {
                     self.resume(segment);
                     if matches!(self.opening, Opening::Joined) && self.begun {
-                        self.answered_in_http1_or_not(segment, messages);
+                        self.answered_in_http1_or_not(segment.beginning(), messages);
                     }
                 }
                 Opening::Open { .. } | Opening::Proxied { .. } | Opening::Known => {}
@@ -340,10 +361,35 @@ impl Detector {
         self.read(segment, shared, messages);
     }
 
-    /// The server answers on a connection that the traced process opened, and whose protocol is not known yet.
-    fn answered_in_http1_or_not(&mut self, segment: &Segment<'_>, messages: &mut dyn Messages) {
+    /// The server speaks first, from `start` on, and has said `held` before these bytes. Whether they are too few to tell
+    /// what it speaks.
+    fn server_begins(
+        &mut self,
+        mut held: Vec<u8>,
+        start: Start,
+        segment: &Segment<'_>,
+        messages: &mut dyn Messages,
+    ) -> bool {
+        let before = held.len();
+        let is_whole = hold(&mut held, segment);
+        match recognise(self.candidates, segment.direction, &held) {
+            (Likeness::Whole, Some(candidate)) => {
+                self.reader = (candidate.open)(&Beginning::First { held: &held[..before], start: Some(start) });
+                self.opening = Opening::Known;
+            }
+            (Likeness::Partial, _) if is_whole && self.foreign.is_some() => {
+                self.opening = Opening::Greeted { held, start };
+                return true;
+            }
+            _ => self.answered_in_http1_or_not(&held, messages),
+        }
+        false
+    }
+
+    /// The server says these bytes on a connection that the traced process opened, and whose protocol is not known yet.
+    fn answered_in_http1_or_not(&mut self, bytes: &[u8], messages: &mut dyn Messages) {
         let Some(foreign) = &mut self.foreign else { return };
-        if http1::may_begin_response(segment.beginning()) {
+        if http1::may_begin_response(bytes) {
             self.foreign = None;
         } else {
             self.reader = foreign.turns(messages);

@@ -170,7 +170,7 @@ pub struct CommandEnding {
     pub rows: Option<u64>,
 }
 
-/// A short code in ASCII, such as `23505` or `WRONGTYPE`.
+/// A short code in ASCII, such as `23505`, `WRONGTYPE` or `1146 (42S02)`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ErrorCode {
     length: u8,
@@ -185,6 +185,20 @@ impl ErrorCode {
         let mut code = Self { length: 0, bytes: [0; Self::MAX] };
         for byte in text.iter().take(Self::MAX).take_while(|byte| byte.is_ascii_alphanumeric()) {
             code.bytes[usize::from(code.length)] = *byte;
+            code.length += 1;
+        }
+        code
+    }
+
+    /// A number with the state that a standard has for it, if there is one, as in `1146 (42S02)`.
+    pub fn numbered(number: u16, state: Option<&[u8; 5]>) -> Self {
+        let mut text = number.to_string().into_bytes();
+        if let Some(state) = state.filter(|state| state.iter().all(u8::is_ascii_alphanumeric)) {
+            text.extend([&b" ("[..], state, b")"].concat());
+        }
+        let mut code = Self { length: 0, bytes: [0; Self::MAX] };
+        for (place, byte) in code.bytes.iter_mut().zip(text) {
+            *place = byte;
             code.length += 1;
         }
         code

@@ -8,8 +8,11 @@ pub mod http1;
 pub mod http2;
 mod kept;
 pub mod message;
+pub mod mongodb;
+pub mod mysql;
 pub mod pipeline;
 pub mod postgresql;
+mod prepared;
 pub mod proxy;
 pub mod redis;
 #[cfg(test)]

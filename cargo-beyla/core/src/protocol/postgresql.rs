@@ -14,7 +14,6 @@
 //! single query under way that is its end, and then its rows alone are unknown. If several are, none is told.
 
 mod frame;
-mod names;
 mod query;
 mod reading;
 mod requests;
@@ -24,9 +23,9 @@ mod side;
 use super::candidate::{Beginning, Candidate, Likeness};
 use super::message::{ErrorCode, Messages, Protocol, Shared, Unfinished, Upgrade};
 use super::pipeline::{Pipeline, Start};
+use super::prepared::Prepared;
 use crate::model::connection::StreamId;
 use crate::transport::segment::{Direction, Segment};
-use names::Names;
 use query::Query;
 use side::{Side, State};
 
@@ -55,8 +54,8 @@ pub struct Postgresql {
     requests: Side,
     responses: Side,
     pipeline: Pipeline<Query>,
-    statements: Names,
-    portals: Names,
+    statements: Prepared<Vec<u8>>,
+    portals: Prepared<Vec<u8>>,
     login: Login,
     /// An error has come, and the server reads over what follows until it is told to synchronise.
     skipping: Option<ErrorCode>,
@@ -92,8 +91,8 @@ impl Postgresql {
             requests,
             responses,
             pipeline: Pipeline::default(),
-            statements: Names::default(),
-            portals: Names::default(),
+            statements: Prepared::default(),
+            portals: Prepared::default(),
             login,
             skipping: None,
             is_stale: false,

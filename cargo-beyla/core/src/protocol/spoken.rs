@@ -192,7 +192,8 @@ impl Spoken {
     pub(super) fn outcomes(&self) -> Vec<String> {
         let asked = self.told.lines.iter().filter_map(|line| {
             let (stream, asked) = line.split_once(": ")?;
-            let asked = asked.strip_prefix("postgresql ").or(asked.strip_prefix("redis "))?;
+            let kinds = ["postgresql ", "mysql ", "redis ", "mongodb "];
+            let asked = kinds.iter().find_map(|kind| asked.strip_prefix(kind))?;
             Some((stream, asked.split(" | ").next().unwrap_or_default()))
         });
         let ended = |stream: &str| {

@@ -60,7 +60,7 @@ static METRICS: [CallMetric; 3] = [
     CallMetric {
         name: "db.client.operation.duration",
         description: "Duration of database client operations.",
-        kinds: &[CallKind::Postgresql, CallKind::Redis, CallKind::Sqlite],
+        kinds: &[CallKind::Postgresql, CallKind::Mysql, CallKind::Redis, CallKind::Mongodb, CallKind::Sqlite],
         buckets: &DATABASE,
         defaults: &[
             CallAttribute::DbSystem,

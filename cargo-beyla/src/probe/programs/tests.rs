@@ -78,6 +78,7 @@ fn stack(code: &[u8]) -> u32 {
 fn functions(object: &[u8]) -> HashMap<String, Function> {
     let file = ElfFile::<FileHeader64<LittleEndian>>::parse(object).expect("an object");
     let mut functions = HashMap::new();
+    let text = file.section_by_name(".text").map(|section| section.index());
     for section in file.sections() {
         let code = section.data().expect("its bytes");
         let calls: HashMap<u64, String> = section
@@ -89,6 +90,12 @@ fn functions(object: &[u8]) -> HashMap<String, Function> {
             })
             .collect();
         let of_section = |index: Option<SectionIndex>| index == Some(section.index());
+        // A call of a function that is not global is told by the section, and by the place that the call holds.
+        let in_text: HashMap<u64, String> = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.section_index() == text)
+            .map(|symbol| (symbol.address(), symbol.name().expect("a name").to_owned()))
+            .collect();
         for symbol in file.symbols().filter(|symbol| of_section(symbol.section_index())) {
             if symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
                 continue;
@@ -97,7 +104,13 @@ fn functions(object: &[u8]) -> HashMap<String, Function> {
             let own = &code[begin as usize..(begin + symbol.size()) as usize];
             let called = own.chunks_exact(INSTRUCTION).enumerate().filter_map(|(index, bytes)| {
                 let at = begin + (index * INSTRUCTION) as u64;
-                (bytes[0] == CALL && bytes[1] >> 4 == PSEUDO_CALL).then(|| calls[&at].clone())
+                let is_call = bytes[0] == CALL && bytes[1] >> 4 == PSEUDO_CALL;
+                let held = i32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
+                let place = (i64::from(held) + 1) * INSTRUCTION as i64;
+                is_call.then(|| match calls[&at].as_str() {
+                    "" | ".text" => in_text[&(place as u64)].clone(),
+                    name => name.to_owned(),
+                })
             });
             let function =
                 Function { is_program: section.name() != Ok(".text"), stack: stack(own), calls: called.collect() };

@@ -24,6 +24,8 @@ pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
     let cure = match row.kind {
         _ if most < REPEATED => return None,
         CallKind::Postgresql | CallKind::Sqlite => "one statement can do all (JOIN, = ANY, unnest)",
+        CallKind::Mysql => "one statement can do all (JOIN, IN, rows behind VALUES)",
+        CallKind::Mongodb => "one find with $in, or one aggregation, can do all",
         CallKind::Redis => "MGET or a pipeline asks for all of it at once",
         CallKind::Http | CallKind::Grpc => "can the service be asked for all of it at once?",
         CallKind::Tcp => return None,
@@ -35,11 +37,9 @@ fn is_of(call: &Call, row: &CallSummary) -> bool {
     call.kind == row.kind && call.summary == row.summary && call.peer() == row.peer.as_ref()
 }
 
-/// Whether a call names a statement of PostgreSQL that was prepared before the connection was seen.
+/// Whether a call names a statement that was prepared before the connection was seen.
 fn has_unknown_statement(call: &Call) -> bool {
-    call.kind == CallKind::Postgresql
-        && call.text.is_none()
-        && matches!(&*call.summary, "EXECUTE" | "BIND" | "DESCRIBE")
+    call.kind.is_sql() && call.text.is_none() && matches!(&*call.summary, "EXECUTE" | "BIND" | "DESCRIBE")
 }
 
 /// Why a connection could not be opened.

@@ -18,8 +18,8 @@ fn what_no_protocol_reads_is_turns() {
     assert_eq!(spoken.moments(1), [10, 25, 29, 35, 45].map(Some));
     assert_eq!(spoken.moments(2), [Some(50), None, None, None, None]);
     // What the server says first is no answer; what moved unseen belongs to the turn at hand.
-    let mut greeted = Spoken::to(3306);
-    greeted.server("J\0\0\0\n8.0.36\0").client("\x01\0\0\0\x0e");
+    let mut greeted = Spoken::to(4000);
+    greeted.server("J\0").server("\0\x01greeting").client("\x01\0\0\0\x0e");
     greeted.gap(Response, 100);
     greeted.server("\x07\0\0").stop();
     greeted.tells(&["1: tcp ", "1: sent, 5 bytes", "1: answer", "1: ended, 103 bytes"]);

@@ -1,12 +1,14 @@
-//! Bytes -> tokens, by the lexical rules of PostgreSQL.
+//! Bytes -> tokens, by the lexical rules of a database.
+
+use super::Dialect;
 
 /// A part of a statement that stands by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// A keyword, or a name without quotes.
     Word(&'a [u8]),
-    /// A name in double quotes: what stands between them.
-    Quoted(&'a [u8]),
+    /// A name in quotes: what stands between them, and the quote.
+    Quoted(&'a [u8], u8),
     /// A string, a number, or what cannot be told from one.
     Literal,
     /// The place of a value that comes apart, such as `$1`.
@@ -25,14 +27,19 @@ impl Token<'_> {
 /// Reads the tokens of a statement.
 #[derive(Clone, Debug)]
 pub(super) struct Lexer<'a> {
+    dialect: Dialect,
     rest: &'a [u8],
     /// Whether white space or a comment stood before the last token.
     spaced: bool,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(sql: &'a [u8]) -> Self {
-        Self { rest: sql, spaced: false }
+    pub(super) fn new(dialect: Dialect, sql: &'a [u8]) -> Self {
+        Self { dialect, rest: sql, spaced: false }
+    }
+
+    fn is_mysql(&self) -> bool {
+        matches!(self.dialect, Dialect::Mysql { .. })
     }
 
     /// Whether white space or a comment stood before the token that was read last.
@@ -62,13 +69,26 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_space(&mut self) {
+        let is_mysql = self.is_mysql();
         loop {
             match self.rest {
-                [b'-', b'-', ..] => {
+                // There it goes on with white space, or these are two operators: `1--1`.
+                [b'-', b'-', behind @ ..] if is_mysql && behind.first().is_none_or(|byte| is_space(*byte)) => {
+                    self.take_while(|byte| byte != b'\n');
+                }
+                [b'#', ..] if is_mysql => {
+                    self.take_while(|byte| byte != b'\n');
+                }
+                [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] if is_mysql => return,
+                [b'/', b'*', behind @ ..] if is_mysql => {
+                    let end = memchr::memmem::find(behind, b"*/").map_or(self.rest.len(), |end| end + 4);
+                    self.take(end);
+                }
+                [b'-', b'-', ..] if !is_mysql => {
                     self.take_while(|byte| !matches!(byte, b'\n' | b'\r'));
                 }
-                [b'/', b'*', ..] => self.skip_comment(),
-                [byte, ..] if byte.is_ascii_whitespace() || byte.is_ascii_control() => {
+                [b'/', b'*', ..] => self.skip_nested_comment(),
+                [byte, ..] if is_space(*byte) => {
                     self.take(1);
                 }
                 _ => return,
@@ -77,8 +97,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Comments nest.
-    fn skip_comment(&mut self) {
+    /// A comment of PostgreSQL: they nest.
+    fn skip_nested_comment(&mut self) {
         let mut depth = 0u32;
         loop {
             match self.rest {
@@ -101,47 +121,80 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// From behind the first quote on.
-    fn string(&mut self, has_escapes: bool) -> Token<'a> {
+    /// A comment that some versions of a server take for code: `/*!40101 SET NAMES utf8 */`. It is left out if both ways to
+    /// read it end at the same place.
+    fn skip_code_comment(&mut self) -> Option<()> {
+        let end = memchr::memmem::find(self.rest, b"*/")?;
+        let comment = &self.rest[2..end];
+        let has_pair = |pair: &[u8]| memchr::memmem::find(comment, pair).is_some();
+        if comment.iter().any(|byte| matches!(byte, b'\'' | b'"' | b'`' | b'#')) || has_pair(b"--") || has_pair(b"/*") {
+            return None;
+        }
+        self.take(end + 2);
+        Some(())
+    }
+
+    /// From behind the first quote on. `has_escapes`: whether `\` escapes what follows it, if that is known.
+    fn string(&mut self, quote: u8, has_escapes: Option<bool>) -> Token<'a> {
+        let bytes = self.rest;
+        let mut at = 0;
         loop {
-            let Some(at) = self.rest.iter().position(|byte| matches!(byte, b'\'' | b'\\')) else {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let Some(next) = rest.iter().position(|&byte| byte == quote || byte == b'\\') else {
                 return self.give_up();
             };
-            self.take(at);
-            match self.rest {
-                [b'\\', _, ..] if has_escapes => self.take(2),
+            at += next;
+            let behind = bytes.get(at + 1);
+            let is_escape = bytes[at] == b'\\' && has_escapes != Some(false);
+            // In some encodings that MySQL has, a character may end with the byte of a backslash.
+            if is_escape && self.is_mysql() && at > 0 && !bytes[at - 1].is_ascii() {
+                return self.give_up();
+            }
+            at += match (bytes[at], behind) {
                 // Whether this quote ends the string is a setting of the server.
-                [b'\\', b'\'', ..] => return self.give_up(),
-                [b'\\', b'\\', ..] | [b'\'', b'\'', ..] => self.take(2),
-                [b'\'', ..] => {
-                    self.take(1);
-                    return Token::Literal;
+                (b'\\', Some(behind)) if is_escape && has_escapes.is_none() && *behind == quote => {
+                    return self.give_up();
                 }
-                _ => self.take(1),
+                (b'\\', Some(behind)) if is_escape && (has_escapes.is_some() || *behind == b'\\') => 2,
+                (b'\\', _) => 1,
+                (_, Some(behind)) if *behind == quote => 2,
+                _ => break,
             };
+        }
+        self.take(at + 1);
+        Token::Literal
+    }
+
+    /// Whether `\` escapes in a string without a prefix.
+    fn has_escapes(&self) -> Option<bool> {
+        match self.dialect {
+            Dialect::Postgresql => None,
+            Dialect::Mysql { has_escapes } => has_escapes,
         }
     }
 
-    /// A name in double quotes, from behind the first on.
-    fn quoted(&mut self) -> Token<'a> {
+    /// A name in quotes, from behind the first on.
+    fn quoted(&mut self, quote: u8) -> Token<'a> {
         let mut length = 0;
         loop {
-            let Some(at) = self.rest[length..].iter().position(|&byte| byte == b'"') else {
+            let Some(at) = self.rest[length..].iter().position(|&byte| byte == quote) else {
                 return self.give_up();
             };
             length += at;
-            if self.rest.get(length + 1) != Some(&b'"') {
+            if self.rest.get(length + 1) != Some(&quote) {
                 break;
             }
             length += 2;
         }
         let name = self.take(length);
-        if name.contains(&b'\\') {
+        // The quote may be the end of a character in some encodings.
+        if name.contains(&b'\\') || (quote == b'`' && name.last().is_some_and(|byte| !byte.is_ascii())) {
             return self.give_up();
         }
         self.take(1);
         let is_name = |byte: &u8| is_word(*byte) || matches!(byte, b'.' | b'-' | b' ');
-        if name.len() <= NAME_MAX && name.iter().all(is_name) { Token::Quoted(name) } else { Token::Literal }
+        let is_shown = name.len() <= NAME_MAX && name.iter().all(is_name);
+        if is_shown { Token::Quoted(name, quote) } else { Token::Literal }
     }
 
     /// What begins with `$`: a parameter, or a string between two equal tags.
@@ -183,15 +236,23 @@ impl<'a> Iterator for Lexer<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         self.spaced = false;
         self.skip_space();
+        let is_mysql = self.is_mysql();
+        while is_mysql && self.rest.starts_with(b"/*") {
+            if self.skip_code_comment().is_none() {
+                return Some(self.give_up());
+            }
+            self.spaced = true;
+            self.skip_space();
+        }
         Some(match *self.rest {
             [] => return None,
-            [b'\'', ..] => {
+            [quote @ (b'\'' | b'"'), ..] if quote == b'\'' || is_mysql => {
                 self.take(1);
-                self.string(false)
+                self.string(quote, self.has_escapes())
             }
-            [b'"', ..] => {
+            [quote @ (b'"' | b'`'), ..] if quote == b'"' || is_mysql => {
                 self.take(1);
-                self.quoted()
+                self.quoted(quote)
             }
             [b'$', ..] => self.dollar(),
             [b'0'..=b'9', ..] | [b'.', b'0'..=b'9', ..] => self.number(),
@@ -199,9 +260,10 @@ impl<'a> Iterator for Lexer<'a> {
                 let word = self.take_while(is_word);
                 match self.rest {
                     // The string has a prefix.
-                    [b'\'', ..] => {
+                    [quote @ b'\'', ..] => {
+                        let is_escaped = !is_mysql && word.eq_ignore_ascii_case(b"e");
                         self.take(1);
-                        self.string(word.eq_ignore_ascii_case(b"e"))
+                        self.string(*quote, if is_escaped { Some(true) } else { self.has_escapes() })
                     }
                     // A name in PostgreSQL, the beginning of a string perhaps elsewhere.
                     _ if word.contains(&b'$') => self.give_up(),
@@ -215,6 +277,10 @@ impl<'a> Iterator for Lexer<'a> {
             }
         })
     }
+}
+
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte.is_ascii_control()
 }
 
 /// Of a word; its first byte is no digit and no `$`.

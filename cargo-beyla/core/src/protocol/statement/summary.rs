@@ -14,8 +14,11 @@ const UNKNOWN: &str = "QUERY";
 /// Operations that read from or change what they name behind `FROM`, `INTO`, `JOIN`.
 const QUERIES: [&str; 4] = ["INSERT", "DELETE", "MERGE", "UPDATE"];
 
+/// An operation of MySQL like those. Elsewhere the word names a function.
+const REPLACE: &str = "REPLACE";
+
 /// Operations that a summary names without a target.
-const ALONE: [&str; 39] = [
+const ALONE: [&str; 47] = [
     "ABORT",
     "ANALYZE",
     "BEGIN",
@@ -26,20 +29,26 @@ const ALONE: [&str; 39] = [
     "COMMIT",
     "DEALLOCATE",
     "DECLARE",
+    "DESC",
     "DISCARD",
     "DO",
     "END",
     "EXPLAIN",
     "FETCH",
+    "FLUSH",
     "GRANT",
+    "HANDLER",
     "IMPORT",
     "KILL",
     "LOAD",
     "MOVE",
+    "OPTIMIZE",
     "REASSIGN",
     "REFRESH",
     "REINDEX",
     "RELEASE",
+    "RENAME",
+    "REPAIR",
     "RESET",
     "REVOKE",
     "ROLLBACK",
@@ -50,9 +59,11 @@ const ALONE: [&str; 39] = [
     "START",
     "TABLE",
     "UNLISTEN",
+    "UNLOCK",
     "USE",
     "VACUUM",
     "VALUES",
+    "XA",
     "DESCRIBE",
     "PRAGMA",
 ];
@@ -64,8 +75,9 @@ const ON_A_NAME: [&str; 8] = ["COPY", "CALL", "TRUNCATE", "LOCK", "EXECUTE", "PR
 const ON_A_KIND: [&str; 3] = ["CREATE", "ALTER", "DROP"];
 
 /// Kinds of things.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "TABLE",
+    "EVENT",
     "INDEX",
     "VIEW",
     "SCHEMA",
@@ -87,7 +99,21 @@ const KINDS: [&str; 19] = [
 ];
 
 /// Words that may stand before the name of a target.
-const BEFORE_NAME: [&str; 8] = ["ONLY", "LATERAL", "IF", "NOT", "EXISTS", "CONCURRENTLY", "TABLE", "ON"];
+const BEFORE_NAME: [&str; 13] = [
+    "ONLY",
+    "LATERAL",
+    "IF",
+    "NOT",
+    "EXISTS",
+    "CONCURRENTLY",
+    "TABLE",
+    "TABLES",
+    "ON",
+    "IGNORE",
+    "LOW_PRIORITY",
+    "OUTFILE",
+    "DUMPFILE",
+];
 
 /// Words behind which no list of tables goes on.
 const END_OF_TABLES: [&str; 14] = [
@@ -108,9 +134,8 @@ const END_OF_TABLES: [&str; 14] = [
 ];
 
 /// Operations and targets in the order in which they stand.
-pub(super) fn summary(sql: &[u8]) -> String {
-    let mut reader =
-        Reader { lexer: Lexer::new(sql), out: String::new(), levels: vec![Level::default()], is_next: false };
+pub(super) fn summary(lexer: Lexer<'_>) -> String {
+    let mut reader = Reader { lexer, out: String::new(), levels: vec![Level::default()], is_next: false };
     while let Some(token) = reader.lexer.next() {
         reader.token(token);
     }
@@ -133,8 +158,18 @@ struct Level {
     /// Whether a comma leads to another table.
     lists_tables: bool,
     expects: Expects,
-    /// The last word was `DISTINCT`, as in `IS DISTINCT FROM`.
-    after_distinct: bool,
+    after: After,
+}
+
+/// The last word, if it changes what the next one means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum After {
+    #[default]
+    Nothing,
+    /// `DISTINCT`, as in `IS DISTINCT FROM`.
+    Distinct,
+    /// `ON`, as in `ON UPDATE CASCADE`.
+    On,
 }
 
 /// How far it is known what stands between a pair of parentheses.
@@ -175,16 +210,16 @@ impl Reader<'_> {
     fn token(&mut self, token: Token<'_>) {
         let depth = self.levels.len();
         let Some(level) = self.levels.last_mut() else { return };
-        let after_distinct = std::mem::take(&mut level.after_distinct);
+        let after = std::mem::take(&mut level.after);
         match (token, level.expects) {
-            (Token::Word(_) | Token::Quoted(_), Expects::Target | Expects::Table) => self.name(token),
+            (Token::Word(_) | Token::Quoted(..), Expects::Target | Expects::Table) => self.name(token),
             (Token::Word(_), Expects::Kind) => {
                 if let Some(kind) = KINDS.into_iter().find(|kind| token.is(kind)) {
                     level.expects = Expects::Target;
                     self.say(kind);
                 }
             }
-            (Token::Word(_), Expects::Nothing) => self.word(token, after_distinct),
+            (Token::Word(_), Expects::Nothing) => self.word(token, after),
             (Token::Symbol(b'('), _) => {
                 level.expects = Expects::Nothing;
                 if depth < LEVELS_MAX {
@@ -202,7 +237,7 @@ impl Reader<'_> {
                 self.levels[0] = Level::default();
                 self.is_next = true;
             }
-            (Token::Quoted(_) | Token::Literal | Token::Parameter(_) | Token::Symbol(_), _) => {
+            (Token::Quoted(..) | Token::Literal | Token::Parameter(_) | Token::Symbol(_), _) => {
                 level.expects = Expects::Nothing;
                 level.begin();
             }
@@ -210,19 +245,24 @@ impl Reader<'_> {
     }
 
     /// A word where no name is expected.
-    fn word(&mut self, word: Token<'_>, after_distinct: bool) {
+    fn word(&mut self, word: Token<'_>, after: After) {
         let Some(level) = self.levels.last_mut() else { return };
         let one_of = |words: &[&'static str]| words.iter().copied().find(|other| word.is(other));
         let begins = level.stage == Stage::Begin;
         level.begin();
-        level.after_distinct = word.is("DISTINCT");
+        level.after = match word {
+            _ if word.is("DISTINCT") => After::Distinct,
+            _ if word.is("ON") => After::On,
+            _ => After::Nothing,
+        };
         if word.is("SELECT") {
             level.stage = Stage::Query;
             level.lists_tables = false;
             return self.say("SELECT");
         }
         if level.stage != Stage::Query
-            && let Some(operation) = one_of(&QUERIES)
+            && after != After::On
+            && let Some(operation) = one_of(&QUERIES).or(one_of(&[REPLACE]).filter(|_| begins))
         {
             level.stage = Stage::Query;
             if operation == "UPDATE" {
@@ -231,7 +271,7 @@ impl Reader<'_> {
             return self.say(operation);
         }
         if level.stage == Stage::Query {
-            if word.is("FROM") && !after_distinct {
+            if word.is("FROM") && after != After::Distinct {
                 level.lists_tables = true;
                 level.expects = Expects::Table;
             } else if word.is("JOIN") || word.is("USING") {
@@ -267,7 +307,7 @@ impl Reader<'_> {
         }
         if first.is("SELECT") || first.is("VALUES") {
             level.expects = Expects::Nothing;
-            return self.word(first, false);
+            return self.word(first, After::Nothing);
         }
         let is_table = std::mem::take(&mut level.expects) == Expects::Table;
         level.begin();
@@ -275,7 +315,7 @@ impl Reader<'_> {
         while self.lexer.peek() == Some(Token::Symbol(b'.')) {
             let mut ahead = self.lexer.clone();
             ahead.next();
-            let Some(next @ (Token::Word(_) | Token::Quoted(_))) = ahead.next() else { break };
+            let Some(next @ (Token::Word(_) | Token::Quoted(..))) = ahead.next() else { break };
             self.lexer = ahead;
             name.push('.');
             name.push_str(&part(next));
@@ -301,7 +341,7 @@ impl Reader<'_> {
 /// A name, or a part of one that has several.
 fn part(token: Token<'_>) -> String {
     match token {
-        Token::Word(name) | Token::Quoted(name) => String::from_utf8_lossy(name).into_owned(),
+        Token::Word(name) | Token::Quoted(name, _) => String::from_utf8_lossy(name).into_owned(),
         Token::Literal | Token::Parameter(_) | Token::Symbol(_) => String::new(),
     }
 }

@@ -78,6 +78,44 @@ fn a_text_has_no_literals() {
     shown("SELECT \"it's\" FROM t", "SELECT t", "SELECT ? FROM t");
 }
 
+/// By the rules of MySQL, where `\` escapes.
+#[track_caller]
+fn mysql(sql: &str, summary: &str, text: &str) {
+    let statement = Statement::read_as(Dialect::Mysql { has_escapes: Some(true) }, sql.as_bytes());
+    assert_eq!((&*statement.summary, &*statement.text), (summary, text), "{sql}");
+}
+
+#[test]
+fn mysql_has_rules_of_its_own() {
+    mysql("SELECT `a` FROM `my db`.`t` AS `x y`", "SELECT my db.t", "SELECT `a` FROM `my db`.`t` AS `x y`");
+    mysql(r#"SELECT "it's", 'a "b" \' c', "d\"e", "f""g" FROM t"#, "SELECT t", "SELECT ? FROM t");
+    mysql("SELECT a # it's hidden\n, b -- so is \"this\"\n FROM t", "SELECT t", "SELECT a , b FROM t");
+    mysql("SELECT a--'x' FROM t /* one /* two */", "SELECT t", "SELECT a--? FROM t");
+    mysql("SELECT x'4D', 0x4d, _utf8'x', n\"y\", @a, @@b := 1", "SELECT", "SELECT ?, n?, @a, @@b := ?");
+    mysql("SELECT /*+ MAX_EXECUTION_TIME(9) */ /*!40001 SQL_NO_CACHE */ a FROM t", "SELECT t", "SELECT a FROM t");
+    mysql("REPLACE INTO t VALUES (1)", "REPLACE t", "REPLACE INTO t VALUES (?)");
+    mysql("INSERT IGNORE INTO t SET a = 1 ON DUPLICATE KEY UPDATE b = 2", "INSERT t", INSERT_IGNORE);
+    mysql(
+        "UPDATE LOW_PRIORITY t SET a = replace(b, 'c', 'd')",
+        "UPDATE t",
+        "UPDATE LOW_PRIORITY t SET a = replace(b, ?)",
+    );
+    let created = "CREATE TABLE t (a TIMESTAMP ON UPDATE CURRENT_TIMESTAMP)";
+    mysql(created, "CREATE TABLE t", created);
+    mysql("LOCK TABLES t READ", "LOCK t", "LOCK TABLES t READ");
+    mysql("SHOW TABLES; DESC t; UNLOCK TABLES", "SHOW; DESC; UNLOCK", "SHOW TABLES; DESC t; UNLOCK TABLES");
+    mysql("CREATE USER bob IDENTIFIED BY 'x'", "CREATE USER bob", "CREATE USER bob IDENTIFIED BY ?");
+    // What can be read in two ways.
+    for cut in ["SELECT `a", "SELECT /*! 'a' */ b", "SELECT /*!99999 a # */ b", "SELECT /*M! a", "SELECT '\u{e9}\\' a'"]
+    {
+        mysql(cut, "SELECT", "SELECT ?");
+    }
+    let unknown = Statement::read_as(Dialect::Mysql { has_escapes: None }, br"SELECT 'a\' b' FROM t");
+    assert_eq!((&*unknown.summary, &*unknown.text), ("SELECT", "SELECT ?"));
+}
+
+const INSERT_IGNORE: &str = "INSERT IGNORE INTO t SET a = ? ON DUPLICATE KEY UPDATE b = ?";
+
 #[test]
 fn a_text_is_bounded() {
     let long = format!("SELECT {} FROM t", vec!["über"; 2000].join(" + "));
@@ -125,7 +163,74 @@ fn token() -> impl Strategy<Value = String> {
     ]
 }
 
+fn mysql_literal() -> impl Strategy<Value = String> {
+    let quoted = prop_oneof![
+        Just("'S'"),
+        Just("'a''S'"),
+        Just("'\\'S\\\\'"),
+        Just("\"S\""),
+        Just("\"S\\\"'S\""),
+        Just("_utf8'S'"),
+        Just("N\"S'\""),
+        Just("x'S'"),
+        Just("# S ' \"\n"),
+        Just("-- S ' \"\n"),
+        Just("--'S\n S'"),
+        Just("/* S ' /* S */"),
+        Just("/*!50000 'S' */"),
+        Just("/*! a */ 'S'"),
+        Just("/*! '*/ S' */"),
+        Just("774109335e-8"),
+        Just("`S'`"),
+        Just("'\u{e9}S'"),
+    ];
+    quoted.prop_map(|quoted: &str| quoted.replace('S', SECRET))
+}
+
+fn mysql_token() -> impl Strategy<Value = String> {
+    let others = vec![
+        "SELECT",
+        "FROM",
+        "t",
+        "a.b",
+        "=",
+        "(",
+        ")",
+        ",",
+        ";",
+        "INSERT INTO",
+        "VALUES",
+        "?",
+        "`q n`",
+        "SET",
+        "-",
+        "*",
+        "/",
+        "E",
+        "@",
+        "\\N",
+        "REPLACE",
+        "\u{fc}",
+    ];
+    prop_oneof![3 => mysql_literal(), 4 => prop::sample::select(others).prop_map(str::to_owned)]
+}
+
 proptest! {
+    #[test]
+    fn no_literal_of_mysql_survives(
+        tokens in proptest::collection::vec((mysql_token(), prop::sample::select(vec![" ", "\n", "\t "])), 0..40),
+        cut in any::<prop::sample::Index>(),
+        has_escapes in prop::sample::select(vec![Some(true), None]),
+    ) {
+        let sql = tokens.iter().map(|(token, space)| format!("{token}{space}")).collect::<Vec<_>>().concat();
+        for sql in [&sql.as_bytes()[..cut.index(sql.len() + 1)], sql.as_bytes()] {
+            let Statement { summary, text } = Statement::read_as(Dialect::Mysql { has_escapes }, sql);
+            for part in ["Zq", "9X", "Xw7", "Kp", "774"] {
+                prop_assert!(!summary.contains(part) && !text.contains(part), "{summary}\n{text}");
+            }
+        }
+    }
+
     #[test]
     fn no_literal_survives(
         tokens in proptest::collection::vec((token(), prop::sample::select(vec![" ", "\n", "\t "])), 0..40),

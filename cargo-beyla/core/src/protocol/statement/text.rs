@@ -6,9 +6,8 @@ use super::lexer::{Lexer, Token};
 const TEXT_MAX: usize = 2048;
 
 /// The statement with `?` in the place of each literal and of each list of literals, and without comments.
-pub(super) fn text(sql: &[u8]) -> String {
+pub(super) fn text(mut lexer: Lexer<'_>) -> String {
     let mut writer = Writer::default();
-    let mut lexer = Lexer::new(sql);
     while let Some(token) = lexer.next() {
         if writer.out.len() >= TEXT_MAX {
             writer.out.truncate(writer.out.floor_char_boundary(TEXT_MAX));
@@ -61,7 +60,7 @@ impl Setting {
 
 impl Writer {
     fn token(&mut self, token: Token<'_>, is_spaced: bool) {
-        let is_value = self.setting == Setting::Value && matches!(token, Token::Word(_) | Token::Quoted(_));
+        let is_value = self.setting == Setting::Value && matches!(token, Token::Word(_) | Token::Quoted(..));
         self.setting = self.setting.next(token);
         let token = if is_value { Token::Literal } else { token };
         let is_literal = token == Token::Literal;
@@ -79,10 +78,10 @@ impl Writer {
         self.space(is_spaced);
         match token {
             Token::Word(word) | Token::Parameter(word) => self.out.push_str(&String::from_utf8_lossy(word)),
-            Token::Quoted(name) => {
-                self.out.push('"');
+            Token::Quoted(name, quote) => {
+                self.out.push(quote.into());
                 self.out.push_str(&String::from_utf8_lossy(name));
-                self.out.push('"');
+                self.out.push(quote.into());
             }
             Token::Literal => self.out.push('?'),
             Token::Symbol(symbol) => self.out.push(symbol.into()),
