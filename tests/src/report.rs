@@ -127,6 +127,7 @@ pub struct Call {
     pub certainty: Option<String>,
     pub kind: String,
     pub peer: String,
+    pub connection: u64,
     pub summary: String,
     pub text: Option<String>,
     pub status: Option<String>,

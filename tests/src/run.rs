@@ -83,6 +83,8 @@ pub const HYPER_SERVER: Server = Server { package: "beyla-tests", bin: "hyper_se
 pub const CALLING_SERVER: Server = Server { package: "beyla-tests", bin: "calling_server" };
 /// The package's own server of which each request makes the calls that are planned for it.
 pub const MANY_CALLS_SERVER: Server = Server { package: "beyla-tests", bin: "many_calls_server" };
+/// The package's own server that asks MariaDB.
+pub const MYSQL_SERVER: Server = Server { package: "beyla-tests", bin: "mysql_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.
 pub const THREADS_SERVER: Server = Server { package: "beyla-tests", bin: "threads_server" };
 /// The package's own server of several processes.
