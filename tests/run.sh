@@ -83,16 +83,21 @@ unpack_prometheus() {
     prometheus --version 2>&1 | head -n 1
 }
 
+database_versions() {
+    postgres --version
+    redis-server --version
+    mariadbd --version
+}
+
 # The databases that tests start by themselves. They are not installed, for the same reason; what they need is.
 unpack_databases() {
     local folder=$databases server client libraries
-    if [ "$(command -v postgres initdb psql redis-server | wc -l)" = 4 ]; then
-        postgres --version
-        redis-server --version
+    if [ "$(command -v postgres initdb psql redis-server mariadbd mariadb-install-db | wc -l)" = 6 ]; then
+        database_versions
         return
     fi
     if ! command -v apt-get >/dev/null; then
-        echo "please install what Debian has in: postgresql redis-server" >&2
+        echo "please install what Debian has in: postgresql redis-server mariadb-server" >&2
         return 1
     fi
     rm -rf "$folder"
@@ -101,17 +106,18 @@ unpack_databases() {
     # Its name has the version.
     server=$(apt-cache depends postgresql | awk '$1 == "Depends:" { print $2; exit }')
     client=${server/postgresql/postgresql-client}
-    libraries=$(apt-cache depends "$server" "$client" redis-tools | awk '$1 == "Depends:" && $2 ~ /^(lib|tzdata)/ { print $2 }')
+    libraries=$(apt-cache depends "$server" "$client" redis-tools mariadb-server-core | awk '$1 == "Depends:" && $2 ~ /^(lib|tzdata)/ { print $2 }')
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $libraries
-    (cd "$folder" && apt-get download -qq "$server" "$client" redis-server redis-tools)
+    (cd "$folder" && apt-get download -qq "$server" "$client" redis-server redis-tools mariadb-server-core \
+        mariadb-client-core)
     for package in "$folder"/*.deb; do
         dpkg -x "$package" "$folder"
         rm "$package"
     done
-    ln -s "$folder"/usr/lib/postgresql/*/bin/* "$folder"/usr/bin/redis-server "$folder/bin"
-    postgres --version
-    redis-server --version
+    ln -s "$folder"/usr/lib/postgresql/*/bin/* "$folder"/usr/bin/redis-server "$folder"/usr/sbin/mariadbd \
+        "$folder"/usr/bin/mariadb-install-db "$folder/bin"
+    database_versions
 }
 
 rust() {

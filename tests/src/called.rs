@@ -1,5 +1,6 @@
 //! Servers that a traced server calls, each with a record of its own of what it was asked: the truth from outside.
 
+pub mod mariadb;
 pub mod postgres;
 pub mod prices;
 pub mod redis;
@@ -59,7 +60,7 @@ fn certify(folder: &Path) {
     }
 }
 
-/// A command that runs as an ordinary user, since Postgres refuses root, in a folder that is that user's.
+/// A command that runs as an ordinary user, since PostgreSQL and MariaDB refuse root, in a folder that is that user's.
 fn as_user(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(program);
     give(folder);

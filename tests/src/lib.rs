@@ -8,8 +8,8 @@
 //! cargo test -p beyla-tests --test transports      one theme
 //! cargo bench -p beyla-tests --bench overhead      what tracing costs
 //!
-//! The system must have curl, sudo, useradd, runuser, prometheus, promtool, PostgreSQL, redis-server and chromium, and
-//! wrk for the benchmark.
+//! The system must have curl, sudo, useradd, runuser, prometheus, promtool, PostgreSQL, MariaDB, redis-server and chromium,
+//! and wrk for the benchmark.
 
 // What fails here fails the test, and says where.
 #![allow(clippy::missing_panics_doc)]

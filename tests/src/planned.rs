@@ -3,8 +3,8 @@
 /// What all statements ask for.
 const VALUE: &str = "123456";
 
-/// Who makes a call, and so how: `SQLx` on a connection that the calling task uses itself, the others on one that a
-/// task of its own works on.
+/// Who makes a call, and so how: `SQLx` and `mysql_async` on a connection that the calling task uses itself, the others on
+/// one that a task of its own works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
     /// To PostgreSQL.
@@ -13,6 +13,10 @@ pub enum Library {
     Redis,
     /// To `prices`.
     Reqwest,
+    /// To MariaDB, by `SQLx`: in binary, of prepared statements.
+    SqlxMysql,
+    /// To MariaDB, by `mysql_async`: in text.
+    MysqlAsync,
 }
 
 /// How a request makes its calls.
@@ -52,11 +56,20 @@ pub fn calls(request: usize) -> impl Iterator<Item = Planned> {
     })
 }
 
+/// The calls of a request to MariaDB: one to five, of both libraries by turns.
+pub fn calls_of_mysql(request: usize) -> impl Iterator<Item = Planned> {
+    (0..=request % 5).map(move |place| {
+        let library = if (request + place).is_multiple_of(2) { Library::SqlxMysql } else { Library::MysqlAsync };
+        Planned { library, asked: format!("SELECT {VALUE} AS request_{request}_{place}") }
+    })
+}
+
 impl Planned {
     /// `kind` in the report.
     pub fn kind(&self) -> &'static str {
         match self.library {
             Library::Sqlx => "postgresql",
+            Library::SqlxMysql | Library::MysqlAsync => "mysql",
             Library::Redis => "redis",
             Library::Reqwest => "http",
         }
@@ -65,7 +78,7 @@ impl Planned {
     /// `summary` in the report.
     pub fn summary(&self) -> &'static str {
         match self.library {
-            Library::Sqlx => "SELECT",
+            Library::Sqlx | Library::SqlxMysql | Library::MysqlAsync => "SELECT",
             Library::Redis => "GET",
             Library::Reqwest => "GET /prices/{id}/{id}",
         }
@@ -74,7 +87,7 @@ impl Planned {
     /// `text` in the report: without values.
     pub fn text(&self) -> String {
         match self.library {
-            Library::Sqlx => self.asked.replace(VALUE, "?"),
+            Library::Sqlx | Library::SqlxMysql | Library::MysqlAsync => self.asked.replace(VALUE, "?"),
             Library::Redis => format!("GET {}", self.asked.replace(":value", ":?")),
             Library::Reqwest => format!("GET {}", self.asked),
         }

@@ -128,6 +128,7 @@ pub struct Call {
     pub kind: String,
     #[serde(default)]
     pub peer: String,
+    pub connection: u64,
     pub summary: String,
     pub text: Option<String>,
     pub status: Option<String>,

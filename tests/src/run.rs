@@ -85,6 +85,8 @@ pub const CALLING_SERVER: Server = Server { package: "beyla-tests", bin: "callin
 pub const MANY_CALLS_SERVER: Server = Server { package: "beyla-tests", bin: "many_calls_server" };
 /// The package's own server that asks SQLite in its own process.
 pub const SQLITE_SERVER: Server = Server { package: "beyla-tests", bin: "sqlite_server" };
+/// The package's own server that asks MariaDB.
+pub const MYSQL_SERVER: Server = Server { package: "beyla-tests", bin: "mysql_server" };
 /// The package's own server without async: a thread a connection, or those of `--pool N`.
 pub const THREADS_SERVER: Server = Server { package: "beyla-tests", bin: "threads_server" };
 /// The package's own server of several processes.

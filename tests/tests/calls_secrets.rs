@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use beyla_tests::called::mariadb::Mariadb;
 use beyla_tests::called::postgres::Postgres;
 use beyla_tests::called::redis::{self, Redis};
 use beyla_tests::called::service;
@@ -49,19 +50,21 @@ fn reported(recording: &Path) -> [Vec<u8>; 2] {
 
 #[test]
 fn no_output_of_a_run_has_a_secret() {
-    let (postgres, redis) = (Postgres::start(), Redis::start());
-    let recorded = has_no_secret_in_its_outputs(&postgres.url(), &redis.url());
+    let (postgres, mariadb, redis) = (Postgres::start(), Mariadb::start(), Redis::start());
+    let mysql = mariadb.url() + "?ssl-mode=DISABLED";
+    let recorded = has_no_secret_in_its_outputs(&postgres.url(), &mysql, &redis.url());
     assert!(String::from_utf8_lossy(&recorded).contains("hunter2"), "the bytes themselves are there");
 }
 
 #[test]
 fn no_output_of_a_run_has_a_secret_that_came_over_tls() {
-    let (postgres, redis) = (Postgres::start_tls(), Redis::start());
-    has_no_secret_in_its_outputs(&postgres.tls_url(), &redis.tls_url());
+    let (postgres, mariadb, redis) = (Postgres::start_tls(), Mariadb::start(), Redis::start());
+    let mysql = mariadb.url() + "?ssl-mode=REQUIRED";
+    has_no_secret_in_its_outputs(&postgres.tls_url(), &mysql, &redis.tls_url());
 }
 
-/// Runs the server that has secrets, with a database and a cache at these URLs. Returns what was recorded.
-fn has_no_secret_in_its_outputs(database: &str, cache: &str) -> Vec<u8> {
+/// Runs the server that has secrets, with databases and a cache at these URLs. Returns what was recorded.
+fn has_no_secret_in_its_outputs(database: &str, mysql: &str, cache: &str) -> Vec<u8> {
     let service = service(ANSWER);
     let receiver = Receiver::start();
     let folder = fixture::folder(&[("beyla.yml", SETTINGS)]);
@@ -69,6 +72,7 @@ fn has_no_secret_in_its_outputs(database: &str, cache: &str) -> Vec<u8> {
     let with_secrets = || {
         Run::of(TELLING, Capture::Auto)
             .environment("DATABASE_URL", database)
+            .environment("MYSQL_URL", mysql)
             .environment("REDIS_URL", cache)
             .environment("SERVICE", service.to_string())
             .environment("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer hunter2-token")
@@ -100,6 +104,9 @@ fn has_no_secret_in_its_outputs(database: &str, cache: &str) -> Vec<u8> {
     has("postgresql", "SELECT ?; SELECT ?; SELECT ?");
     has("postgresql", "SELECT word FROM secrets WHERE word = $1 AND word <> ? AND number <> ?");
     has("postgresql", "COPY secrets (word) FROM STDIN");
+    has("mysql", "INSERT INTO secrets VALUES (?), (?, -?), (?)");
+    has("mysql", "SELECT ?--? AS minus, ?");
+    has("mysql", "SELECT word FROM secrets WHERE word = ? AND word <> ? AND number <> ?");
     for command in
         ["SET session:?", "HSET user:?", "MSET ?", "EVAL ?", "CONFIG SET", "ACL SETUSER", "AUTH", "XADD stream:?"]
     {

@@ -99,6 +99,7 @@ impl Called {
                 let url = format!("{}{}", self.prices, call.asked);
                 self.client.get(url).send().await?.error_for_status()?.bytes().await?;
             }
+            Library::SqlxMysql | Library::MysqlAsync => unreachable!("they are planned for `mysql_server`"),
         }
         Ok(())
     }

@@ -107,9 +107,11 @@ fn functions(object: &[u8]) -> HashMap<String, Function> {
                 let is_call = bytes[0] == CALL && bytes[1] >> 4 == PSEUDO_CALL;
                 let held = i32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
                 let place = (i64::from(held) + 1) * INSTRUCTION as i64;
-                is_call.then(|| match calls[&at].as_str() {
-                    "" | ".text" => in_text[&(place as u64)].clone(),
-                    name => name.to_owned(),
+                is_call.then(|| match calls.get(&at).map(String::as_str) {
+                    // Within one section it is told from the call itself.
+                    None => in_text[&at.wrapping_add_signed(place)].clone(),
+                    Some("" | ".text") => in_text[&(place as u64)].clone(),
+                    Some(name) => name.to_owned(),
                 })
             });
             let function =
