@@ -73,7 +73,7 @@ const AT_A_TIME: usize = 16;
 #[test]
 fn many_requests_at_a_time_have_the_statements_that_they_have_executed() {
     let run = Run::of(SQLITE_SERVER, Capture::Auto).start();
-    let path = |request: usize| format!("/{}/{request}", if request % 2 == 0 { "worker" } else { "pool" });
+    let path = |request: usize| format!("/{}/{request}", if request.is_multiple_of(2) { "worker" } else { "pool" });
     std::thread::scope(|scope| {
         for first in 0..AT_A_TIME {
             let mut client = run.connect();

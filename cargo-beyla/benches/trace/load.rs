@@ -175,7 +175,7 @@ impl Load {
             return;
         }
         let header = Header { flags: change, ..self.header(0, later_ns) };
-        self.push(&Event::Task(TaskChange { header, task: 64 * (at + 1), vtable: 64, thread: 1, process: 0 }));
+        self.push(&Event::Task(TaskChange { header, task: 64 * (at + 1), vtable: 64, thread: 1, process: 0, id: 0 }));
     }
 
     fn close(&mut self, connection: u64, at: usize) {

@@ -144,12 +144,8 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let pid = arguments.pid;
     let process = open_process(pid)?;
     // What starts the others and is not traced itself may be root's. Whose these are, the kernel side checks.
-    if !arguments.children {
-        check_owner(pid)?;
-    }
-    for member in &arguments.members {
-        check_owner(*member)?;
-    }
+    let own = (!arguments.children).then_some(pid);
+    own.iter().chain(&arguments.members).try_for_each(|pid| check_owner(*pid))?;
 
     let given = if arguments.attach { Listening::default() } else { Listening::passed_on(pid)? };
     let adopts = arguments.attach || !given.is_empty();
@@ -164,31 +160,12 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     let runtime = AsyncRuntime::open(executables);
     runtime.tell_variables(&mut programs)?;
     programs.attach(explained)?;
-    let mut unseen = Vec::new();
-    if explained && !programs.tells_registers() {
-        unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
-    }
-    let mut windows = None;
-    if arguments.explain == Explain::Auto {
-        let process = (!arguments.children).then_some(pid);
-        windows = Some(Windows::open(&runtime, arguments.overhead_budget, process, &mut programs));
-    } else if explained && let Err(error) = runtime.attach_probes(&mut programs) {
-        unseen.push(format!("tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"));
-    }
+    let (mut windows, unseen) = open_runtime(arguments, &runtime, &mut programs);
     let unread = attach_library_probes(&mut programs, &library_probes);
     let mut milestones = programs.take_milestones()?;
     let listening = if arguments.attach { Listening::of(pid)? } else { given };
     let Listening { tcp, unix } = &listening;
-    for listener in tcp {
-        programs.add_listening_port(listener.address.port())?;
-    }
-    // What others of them serve are no calls that they make.
-    for member in &arguments.members {
-        // It may have ended since.
-        for listener in Listening::of(*member).unwrap_or_default().tcp {
-            programs.add_listening_port(listener.address.port())?;
-        }
-    }
+    add_ports(&mut programs, tcp, &arguments.members)?;
     hand_over(output, &programs, &unseen)?;
     let before = !arguments.attach;
     tell_listeners(output, &listening, before)?;
@@ -243,12 +220,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
         }
         known |= executed;
         if executed && !process_ended {
-            // Its program may be set-uid.
-            match check_owner(pid) {
-                // It has ended since.
-                Err(HelperError::NoProcess { .. }) => {}
-                checked => checked?,
-            }
+            check_owner_again(pid)?;
         }
         on_unix |= listening_unix;
         if listening_unix {
@@ -275,6 +247,53 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
         if over {
             return Ok(());
         }
+    }
+}
+
+/// Attaches what tells of the async runtime; what cannot be seen of it, in sentences.
+fn open_runtime<'a>(
+    arguments: &ProbeArguments,
+    runtime: &'a AsyncRuntime,
+    programs: &mut Programs,
+) -> (Option<Windows<'a>>, Vec<String>) {
+    let mut unseen = Vec::new();
+    if arguments.explain.is_wanted() && !programs.tells_registers() {
+        unseen.push("this kernel does not tell where a thread sleeps (Linux 5.15 does), so no places are shown".into());
+    }
+    let mut windows = None;
+    match arguments.explain {
+        Explain::Auto => {
+            let process = (!arguments.children).then_some(arguments.pid);
+            windows = Some(Windows::open(runtime, arguments.overhead_budget, process, programs));
+        }
+        Explain::Always => {
+            if let Err(error) = runtime.attach_probes(programs) {
+                unseen.push(format!(
+                    "tokio's tasks cannot be told apart, as {error}: each thread stands for what it runs"
+                ));
+            }
+        }
+        Explain::Never => {}
+    }
+    (windows, unseen)
+}
+
+/// Tells the programs where the process and the members listen: what these serve are no calls that they make.
+fn add_ports(programs: &mut Programs, tcp: &[TcpListener], members: &[u32]) -> Result<(), HelperError> {
+    // A member may have ended since.
+    let of_members = members.iter().flat_map(|member| Listening::of(*member).unwrap_or_default().tcp);
+    for port in tcp.iter().map(|listener| listener.address.port()).chain(of_members.map(|one| one.address.port())) {
+        programs.add_listening_port(port)?;
+    }
+    Ok(())
+}
+
+/// A process has executed a program, which may be set-uid.
+fn check_owner_again(pid: u32) -> Result<(), HelperError> {
+    match check_owner(pid) {
+        // It has ended since.
+        Err(HelperError::NoProcess { .. }) => Ok(()),
+        checked => checked,
     }
 }
 

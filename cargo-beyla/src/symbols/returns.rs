@@ -1,6 +1,6 @@
 //! Where a function in C returns to its caller.
 //!
-//! On x86_64 instructions have many lengths, and a probe in the midst of one would change what the program does. So the code
+//! On `x86_64` instructions have many lengths, and a probe in the midst of one would change what the program does. So the code
 //! is not searched: the tables for unwinding say where the return address lies right at the top of the stack again, and there
 //! the instruction is looked at.
 

@@ -129,7 +129,9 @@ impl CallFindings {
                 taken.found.add(group.len() as u64, covered(&group), test);
                 taken.calls += group.len() as u64;
                 taken.of_requests_ns += u128::from(total_ns);
-                group.iter().for_each(|call| taken.each.add(waited(call)));
+                for call in &group {
+                    taken.each.add(waited(call));
+                }
             }
         }
     }

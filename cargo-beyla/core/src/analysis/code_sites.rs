@@ -138,6 +138,7 @@ fn merge_places(places: &mut Vec<Place>, stacks: &Stacks) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::explanation::{Parts, Tier, Unit};
     use crate::model::system_call::SystemCall;
 
     fn frame(function: &str, line: u32, own: bool) -> Frame {
@@ -173,6 +174,39 @@ mod tests {
                 place(sleep, 0, 2),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_one_place_stays_apart_by_stack() {
+        let stacks = BTreeMap::from([
+            (1, vec![frame("spin_loop", 9, false), frame("app::spin", 3, true)]),
+            (2, vec![frame("now", 8, false), frame("app::spin", 4, true)]),
+            (3, vec![frame("now", 8, false), frame("app::other", 4, true)]),
+        ]);
+        let place = |stack, ns| Place { cause: Cause::Running, stack, ns, count: 1 };
+        let merged = |places: Vec<Place>| {
+            let explanation = Explanation {
+                tier: Tier::Probed,
+                unit: Unit::Task,
+                parts: Parts::default(),
+                respond: None,
+                places,
+                by_stack: Vec::new(),
+                waits: Vec::new(),
+                calls: Vec::new(),
+                delays: Vec::new(),
+            };
+            let request = Request { explanation: Some(Arc::new(explanation)), ..crate::fixtures::request(1, "/") };
+            let mut request = Arc::new(request);
+            merge(&mut request, &stacks);
+            let Explanation { places, by_stack, .. } = &**request.explanation.as_ref().expect("it is opened");
+            (places.clone(), by_stack.clone())
+        };
+        let (places, by_stack) = merged(vec![place(2, 20), place(1, 10), place(3, 5)]);
+        assert_eq!(places, [Place { count: 2, ..place(2, 30) }, place(3, 5)]);
+        assert_eq!(by_stack, [place(2, 20), place(1, 10), place(3, 5)]);
+        let (places, by_stack) = merged(vec![place(2, 20), place(3, 5)]);
+        assert_eq!((places.len(), by_stack), (2, Vec::new()), "each has one stack");
     }
 
     fn frames(frames: &[(Whose, &str)]) -> Vec<Frame> {

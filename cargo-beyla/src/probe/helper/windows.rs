@@ -23,7 +23,7 @@ const OPEN_MIN: Duration = Duration::from_millis(200);
 const CLOSING: Duration = Duration::from_millis(40);
 /// Between two windows is at least this time, and at most that.
 const CLOSED_MIN: Duration = Duration::from_secs(1);
-const CLOSED_MAX: Duration = Duration::from_secs(60);
+const CLOSED_MAX: Duration = Duration::from_mins(1);
 /// While a window is open and nothing is overspent, accounts begin anew that often.
 const ACCOUNT: Duration = Duration::from_secs(1);
 /// What a trap costs as long as that was not measured, in nanoseconds: rather too much.
@@ -140,16 +140,14 @@ impl<'a> Windows<'a> {
                 self.state = State::Closed { until: now + pause };
                 None
             }
-            State::Closed { until } if now >= until => match self.runtime.attach_probes(programs) {
-                Ok(()) => {
-                    self.state = State::Open { since: Instant::now(), account: self.account(programs) };
-                    Some(Change::Opened)
-                }
-                Err(_) => {
+            State::Closed { until } if now >= until => {
+                if self.runtime.attach_probes(programs).is_err() {
                     self.state = State::Closed { until: now + CLOSED_MAX };
-                    None
+                    return None;
                 }
-            },
+                self.state = State::Open { since: Instant::now(), account: self.account(programs) };
+                Some(Change::Opened)
+            }
             State::Closing { .. } | State::Closed { .. } | State::Never => None,
         }
     }

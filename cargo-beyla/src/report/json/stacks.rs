@@ -31,10 +31,13 @@ pub(super) struct StackRow {
     frames: Vec<usize>,
 }
 
+/// Function, source and whether it is of the workspace: frames that agree in these are one row.
+type Identity<'a> = (&'a str, Option<(&'a str, u32)>, bool);
+
 impl<'a> Stacks<'a> {
     pub(super) fn of(explained: &'a Explained) -> Self {
         let mut made = Self::default();
-        let mut numbers: HashMap<(&str, Option<(&str, u32)>, bool), usize> = HashMap::new();
+        let mut numbers: HashMap<Identity<'_>, usize> = HashMap::new();
         for (&id, frames) in &explained.stacks {
             let number = |frame: &'a Frame| {
                 let source = frame.source.as_ref().map(|(file, line)| (&**file, *line));
