@@ -231,6 +231,9 @@ impl Finding {
             "slow-upload",
             "slow-reader",
             "lock-contention",
+            "repeated-call",
+            "slow-call",
+            "failed-connect",
         ];
         assert!(kinds.contains(&self.kind.as_str()) && !self.message.is_empty(), "{self:#?}");
         assert!(self.count > 0 && self.count <= self.of && self.max_ns <= self.total_ns, "{self:#?}");

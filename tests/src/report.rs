@@ -128,7 +128,7 @@ pub struct Call {
     pub kind: String,
     #[serde(default)]
     pub peer: String,
-    pub connection: u64,
+    pub connection: Option<u64>,
     pub summary: String,
     pub text: Option<String>,
     pub status: Option<String>,
@@ -502,7 +502,7 @@ mod tests {
             "route": "/spin", "status": 200, "outcome": "complete", "start_unix_ns": 0, "total_ns": 50 * MS,
             "phases": { "queue": 0, "receive": 0, "handle": 50 * MS, "respond": 0 },
             "handle": {
-                "unit": "task", "running": running, "runnable": 50 * MS - running, "blocked": 0, "scheduled": 0,
+                "tier": 2, "unit": "task", "running": running, "runnable": 50 * MS - running, "blocked": 0, "scheduled": 0,
                 "waiting": 0,
             },
             "request_bytes": bytes, "response_bytes": bytes, "client": "127.0.0.1:1", "server": "127.0.0.1:2",

@@ -21,7 +21,6 @@ fn each_mistake_has_its_finding() {
     }
     let finished = run.let_go();
     let report = finished.report();
-    report.check();
     let refused = AskedFor {
         peer: Some("127.0.0.1:1".to_owned()),
         status: Some("ECONNREFUSED".to_owned()),
@@ -54,7 +53,6 @@ fn healthy_requests_have_none() {
     }
     load::keep_alive(run.port, 4, 25, "/together");
     let report = run.stop();
-    report.check();
     assert_eq!(report.totals.requests, report.requests.len() as u64 + report.totals.requests_not_kept);
     assert!(report.requests.iter().filter(|request| !request.path.starts_with("/prices")).count() >= 2000);
     assert!(report.calls.len() >= 2000, "{}", report.calls.len());

@@ -36,10 +36,10 @@ impl Mariadb {
         let server = program("mariadbd");
         // The folder that has its `sbin`.
         let base = server.ancestors().nth(2).expect("it lies in a folder").display();
-        let always = ["--no-defaults".to_owned(), format!("--basedir={base}"), "--datadir=data".to_owned()];
+        let data = format!("--datadir={}", folder.path().join("data").display());
+        let always = ["--no-defaults".to_owned(), format!("--basedir={base}"), data];
         let made = as_user(program("mariadb-install-db"), folder.path())
-            .args(&always[..2])
-            .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .args(&always)
             .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
             .args(SMALL)
             .output()
