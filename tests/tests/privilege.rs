@@ -381,7 +381,8 @@ fn an_installed_helper_is_for_its_group_and_its_users_own() {
         ("/usr/local/group 5 >/dev/null 2>&1 & pid=$!".to_owned(), "has rights of another group"),
         ("/usr/local/capable 5 >/dev/null 2>&1 & pid=$!".to_owned(), "has rights that its file's capabilities give it"),
     ] {
-        let request = r#""children":false,"attach":true,"members":[],"capture":"Auto","explain":null,"tls":true"#;
+        let explain = r#""explain":"Never","long_poll_ns":0,"overhead_budget":{"hundredths":0}"#;
+        let request = format!(r#""children":false,"attach":true,"members":[],"capture":"Auto",{explain},"tls":true"#);
         let executables = r#""executables":{"paths":[],"task_probes":[]}"#;
         let asks = format!(
             r#"{start}; sleep 0.3; echo '{{"Trace":{{"pid":'$pid',{request},{executables}}}}}' |
