@@ -117,7 +117,7 @@ fn also_in_a_binary_of_fat_lto() {
     report.mostly("/block", |parts| parts.blocked, taken);
     assert!(report.of_path("/block").all(|request| (request.opened().tier, request.opened().unit) == (1, Unit::Task)));
     let finding = report.the_finding("blocking-call");
-    assert_eq!(finding.count, ROUNDS as u64, "{report:#?}");
+    assert!((1..=ROUNDS as u64).contains(&finding.count), "{report:#?}");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn under_load_windows_open_and_close_and_invent_nothing() {
     const CONNECTIONS: usize = 8;
     const EACH: usize = 50;
     let _alone = alone();
-    let flags = ["--explain=auto", "--max-requests", "200000"];
+    let flags = ["--explain=auto", "--overhead-budget", "0.5", "--max-requests", "200000"];
     let run = Run::of(LATENCY_LAB, Capture::Auto).build(Build::Release).flags(flags).start();
     let begun = Instant::now();
     let mut sent = 0;

@@ -259,7 +259,7 @@ impl Trace {
             Event::OffCpu(off) => runtime.off_cpu(off, task(off.process, off.task)),
             Event::Sample(sample) => runtime.sample(sample, task(sample.process, sample.task)),
             Event::WindowOpened(_) => runtime.window_opened(),
-            Event::WindowClosed(Moment { time_ns }) => runtime.window_closed(*time_ns),
+            Event::WindowClosed(_) => runtime.window_closed(),
             Event::UnwoundStack(stack) => runtime.stack(stack, task(stack.process, stack.task)),
             Event::StackFrames(StackFrames { stack, frames }) => runtime.frames(*stack, frames),
             _ => {}

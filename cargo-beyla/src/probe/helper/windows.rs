@@ -28,7 +28,7 @@ const CLOSED_MAX: Duration = Duration::from_mins(1);
 const ACCOUNT: Duration = Duration::from_secs(1);
 /// What a trap costs as long as that was not measured, in nanoseconds: rather too much.
 const TRAP_NS: u64 = 3_000;
-/// This share of a CPU may be spent on traps in any case: nobody feels that.
+/// This share of a CPU may be spent on traps in any case, unless the budget is smaller: nobody feels that.
 const FREE: f64 = 0.01;
 /// So many traps are measured.
 const MEASURED: u32 = 500;
@@ -115,7 +115,7 @@ impl<'a> Windows<'a> {
                 }
                 let traps = spent.traps.saturating_sub(account.traps);
                 let of_server = spent.cpu.saturating_sub(account.cpu).as_nanos() as f64 * self.budget;
-                let allowed = of_server.max(length.as_nanos() as f64 * FREE);
+                let allowed = of_server.max(length.as_nanos() as f64 * FREE.min(self.budget));
                 let is_behind = spent.behind > account.behind;
                 let mut cost = traps.saturating_mul(self.trap_ns.unwrap_or(TRAP_NS)) as f64;
                 if cost > allowed && self.trap_ns.is_none() {

@@ -29,16 +29,23 @@ impl RuntimeTracker {
         }
     }
 
-    /// From here on none is.
-    pub(crate) fn window_closed(&mut self, at: u64) {
+    /// From here on none is. The helper tells this at once, and records of the kernel may lag behind: of polls that go on,
+    /// nothing is known since their last record.
+    pub(crate) fn window_closed(&mut self) {
         if !matches!(self.polls, Polls::Seen { window: Some(_), .. }) {
             return;
         }
-        self.end_polls(at, |_| true);
+        for thread in self.threads.numbers(|_| true) {
+            self.match_stream_tasks(thread, false);
+        }
+        for thread in self.threads.all() {
+            thread.current = None;
+        }
         for task in self.tasks.living() {
             (task.polled, task.notified) = (None, false);
-            if matches!(task.entity.clock.part(), Part::Running | Part::Scheduled | Part::Runnable) {
-                task.entity.clock.switch(at, Part::Waiting);
+            let clock = &mut task.entity.clock;
+            if matches!(clock.part(), Part::Running | Part::Scheduled | Part::Runnable) {
+                clock.switch(clock.since(), Part::Waiting);
             }
         }
         if let Polls::Seen { window, .. } = &mut self.polls {

@@ -253,7 +253,7 @@ impl RuntimeTracker {
         self.end_polls(at, |thread| thread.process == process);
     }
 
-    pub(super) fn end_polls(&mut self, at: u64, of: impl Fn(&Thread) -> bool) {
+    fn end_polls(&mut self, at: u64, of: impl Fn(&Thread) -> bool) {
         for thread in self.threads.numbers(&of) {
             self.match_stream_tasks(thread, false);
             self.end_seen_poll(thread);

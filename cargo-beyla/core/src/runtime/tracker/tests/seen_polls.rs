@@ -126,8 +126,18 @@ fn a_request_that_spans_an_edge_is_as_outside_of_windows() {
     events.window_opens().running(7).receive(1, GET).pause(MS).window_closes().pause(5 * MS);
     // Records of probes that are not yet taken out.
     events.idle(7).running(9).pause(MS).in_task(7).sleep(SLEEP, 2 * MS, 0).send(1, OK);
-    assert_eq!(parts(&events), [MS, 0, 2 * MS, 0, 6 * MS + ENTRY]);
+    assert_eq!(parts(&events), [0, 0, 2 * MS, 0, 7 * MS + ENTRY]);
     assert_eq!(of(&events.summary(), 1).tier, Tier::Seen);
+}
+
+/// The end of a window is told at once, and the ends of polls may not have been by then.
+#[test]
+fn a_window_that_closes_makes_no_poll_long() {
+    let mut events = seen();
+    events.window_opens().running(7).receive(1, GET).send(1, OK).pause(50 * MS).window_closes();
+    events.receive(1, GET).send(1, OK);
+    let summary = events.summary();
+    assert!(found(&summary).is_empty(), "{:?}", found(&summary));
 }
 
 #[test]
