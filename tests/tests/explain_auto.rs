@@ -17,7 +17,7 @@ use beyla_tests::system::Taken;
 
 const ROUNDS: usize = 5;
 const LAB_HANDLERS: &str = "examples/latency_lab/src/handlers.rs";
-/// No probe tells of polls.
+/// Polls have no probe.
 const NO_PROBES: [&str; 3] = ["--explain=auto", "--overhead-budget", "0"];
 
 /// Plays the handlers that all servers have; what was taken from the server meanwhile.

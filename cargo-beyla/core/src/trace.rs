@@ -92,8 +92,6 @@ pub struct Trace {
     lost: Lost,
     block_threshold: Duration,
     architecture: Architecture,
-    /// Whether probes tell of each poll of a task all the time.
-    is_probed: bool,
     /// In a run that traces several processes: the process of each connection that is about to be opened.
     owners: HashMap<u64, u32>,
     /// Connections of programs that are not followed.
@@ -129,7 +127,6 @@ impl Trace {
             lost: Lost::default(),
             block_threshold: settings.block_threshold,
             architecture: settings.architecture,
-            is_probed: false,
             owners: HashMap::new(),
             foreign: HashSet::new(),
         }
@@ -203,7 +200,9 @@ impl Trace {
             Event::SpawnsUnseen(reason) => (*reason).clone_into(&mut self.spawns_unseen),
             Event::CallsUnseen(reason) => (*reason).clone_into(&mut self.calls_unseen),
             Event::Task(change) => {
-                if self.state.client_connections > 0 && self.is_probed {
+                // Between windows wakes are not seen, so they say nothing about calls.
+                let is_probed = self.state.runtime.as_ref().is_some_and(|runtime| !runtime.sees_polls());
+                if self.state.client_connections > 0 && is_probed {
                     self.state.task(change);
                 }
                 self.explain(event);
@@ -243,7 +242,6 @@ impl Trace {
     fn explained(&mut self, unseen: &str, is_probed: bool) {
         let new = || Box::new(RuntimeTracker::new(self.block_threshold, self.architecture, is_probed));
         self.state.runtime.get_or_insert_with(new).unseen(unseen);
-        self.is_probed = is_probed;
     }
 
     /// Takes an event that only `--explain` is for.

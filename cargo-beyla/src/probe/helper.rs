@@ -250,7 +250,7 @@ fn trace(arguments: &ProbeArguments, mut requests: BufReader<File>, output: &mut
     }
 }
 
-/// Attaches what tells of the async runtime; what cannot be seen of it, in sentences.
+/// Attaches the probes on the async runtime, and returns what cannot be seen of it, in sentences.
 fn open_runtime<'a>(
     arguments: &ProbeArguments,
     runtime: &'a AsyncRuntime,

@@ -115,7 +115,7 @@ pub fn task_spawned_blocking(context: ProbeContext) -> u32 {
 /// `Defer::defer`: the task that the thread polls gives way to others.
 #[uprobe]
 pub fn task_deferred(_context: ProbeContext) -> u32 {
-    output::count_trap();
+    count_trap();
     if !target::is_current_or_found() {
         return 0;
     }
@@ -127,9 +127,17 @@ pub fn task_deferred(_context: ProbeContext) -> u32 {
     0
 }
 
+/// Counts a trap, where the helper asks for the count.
+#[inline(always)]
+fn count_trap() {
+    if setting!(explain) == explain::AUTO {
+        output::count_trap();
+    }
+}
+
 #[inline(always)]
 fn argument(context: &ProbeContext, index: usize) -> Option<u64> {
-    output::count_trap();
+    count_trap();
     if !target::is_current_or_found() {
         return None;
     }

@@ -1,6 +1,6 @@
 //! What is wrong with the calls of requests -> findings.
 //!
-//! They are told of every run, with `--explain` and without: what is needed are the calls and their times.
+//! Every run has them, with `--explain` and without: they need only the calls and their times.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -16,24 +16,24 @@ use crate::model::finding::{AskedFor, Finding, FindingKind};
 use crate::model::request::{Outcome, RouteId};
 use crate::model::test::TestId;
 
-/// As many calls that ask for the same, one after the other in one request, could be one. A page that shows a handful of
-/// things may ask for each by itself, and nobody minds.
+/// A request that asks for the same thing this often, one time after the other, could ask once. A page that shows a
+/// handful of things may ask for each by itself, and nobody minds.
 const REPEATED: u64 = 10;
 
 /// A kind of call is slow if half of its calls take this long or longer, in nanoseconds: people begin to notice a
 /// tenth of a second, and a healthy call within a machine or a data centre takes a fraction of this, also under load.
 const SLOW_NS: u64 = 50_000_000;
 
-/// And if there are at least so many of them: of fewer, one hiccup of the machine would make the half.
+/// A kind of call is not slow on the evidence of fewer calls: one hiccup of the machine would be half of them.
 const SLOW_MIN: u64 = 3;
 
-/// And if it takes this part of the time of the requests that make it, in percent.
+/// A slow kind of call also takes at least this part of the time of the requests that make it, in percent.
 const MOST_PERCENT: u128 = 50;
 
-/// And if this part of a route's requests makes it, in percent.
+/// At least this part of a route's requests makes a slow kind of call, in percent.
 const OF_ROUTE_PERCENT: u64 = 50;
 
-/// What is told apart: a route and what it asks for. There are more in no program that people write.
+/// The most pairs of a route and a kind of call. No program that people write has more.
 const ROWS_MAX: usize = 4096;
 
 /// A request that has ended, with its calls.
@@ -230,8 +230,8 @@ fn covered(calls: &[&Call]) -> u64 {
     ns
 }
 
-/// How long a call took, without the time for which its answer was there and nobody looked. One that has no whole answer
-/// says nothing of its peer.
+/// How long the peer took for a call, in nanoseconds: the time for which the answer was there and the server did not look
+/// is left out. 0 for a call without a whole answer, which says nothing about the peer.
 fn waited(call: &Call) -> u64 {
     let is_whole = call.outcome == Outcome::Complete;
     let waited = call.boundaries.total().saturating_sub(call.boundaries.phases().pickup.unwrap_or(0));

@@ -106,7 +106,7 @@ impl Connection {
             self.exchanges.last_arrived_ns = moved.segment.last_arrived();
         }
         if io == Io::Send {
-            // Not every send call is told at its beginning.
+            // With `--explain=auto` there is no record of the beginning of a send call.
             self.exchanges.unobstructed(Obstacle::SendBuffer, transfer.begin_ns, state);
             let awaited = transfer.header.flags & DELIVERY_AWAITED != 0;
             self.exchanges.undelivered = awaited.then_some(transfer.end_sequence);

@@ -25,7 +25,7 @@ pub struct Call {
     /// The statement without its literals; for a call of HTTP, its method and path. `None` if it is not known.
     pub text: Option<Arc<str>>,
     /// What the peer answered: the status of HTTP or gRPC, the SQLSTATE, the error code of other databases; the error of
-    /// connect if there was no connection. `None` if no answer was seen or the answer has no such thing.
+    /// connect if there was no connection. `None` if no answer was seen, or if the answer has no status.
     pub status: Option<Arc<str>>,
     /// Whether it failed.
     pub is_error: bool,

@@ -37,7 +37,7 @@ pub enum Beginning<'a> {
         /// These bytes of whoever speaks first came in earlier operations and are not given again: they are part of what
         /// the protocol is recognised by.
         held: &'a [u8],
-        /// Where the first of them began, or of those that come now.
+        /// Where the first byte of the connection began: the first of `held`, or if that is empty, the first that comes now.
         start: Option<Start>,
     },
     /// In its midst: nothing is known of what came before.

@@ -9,7 +9,7 @@
 //! servers. Nothing is said of writes that nobody waits for. Of a compressed message only its times and its size are known.
 //!
 //! An answer names the message that it answers. So where bytes were not captured, a direction goes on at the next call
-//! that begins with a message, and commands whose answers went by are told as unseen.
+//! that begins with a message, and a command whose answer was not captured is reported as unseen.
 
 mod answer;
 mod asked;

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use cargo_beyla_events::Transfer;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::detect::Detector;
 use super::message::{Command, GivenUp, MessageEnd, Messages, Note, RequestHead, ResponseHead, Shared, Unfinished};
@@ -217,7 +219,7 @@ impl Spoken {
     }
 }
 
-/// Moves the turns of a connection in calls of these lengths, until so many bytes have moved.
+/// Moves the turns of a connection in calls of these lengths, until `limit` bytes have moved.
 pub(super) fn in_calls(mut spoken: Spoken, turns: &[(Direction, Vec<u8>)], lengths: &[usize], limit: usize) -> Spoken {
     let mut lengths = lengths.iter().cycle();
     let mut left = limit;
@@ -231,6 +233,32 @@ pub(super) fn in_calls(mut spoken: Spoken, turns: &[(Direction, Vec<u8>)], lengt
         }
     }
     spoken
+}
+
+/// Any call: whether the client makes it, its bytes, what is captured of them, and whether it goes on with others.
+type AnyCall = (bool, Vec<u8>, usize, bool);
+
+/// Calls that move any bytes, and hide any of them.
+pub(super) fn any_calls() -> impl Strategy<Value = Vec<AnyCall>> {
+    vec((any::<bool>(), vec(any::<u8>(), 1..60), 0usize..60, any::<bool>()), 0..30)
+}
+
+/// Mixes calls that move any bytes with the true turns of a connection. Nothing must panic.
+pub(super) fn speak_any(mut spoken: Spoken, turns: &[(Direction, Vec<u8>)], calls: Vec<AnyCall>) {
+    let mut turns = turns.iter();
+    for (by_client, bytes, hidden, goes_on) in calls {
+        let direction = if by_client { Direction::Request } else { Direction::Response };
+        match hidden {
+            0..10 => spoken.gap(direction, bytes.len() as u32),
+            10..30 => {
+                if let Some((direction, bytes)) = turns.next() {
+                    spoken.call_with_holes(*direction, bytes, &[(0, bytes.len().min(hidden))], goes_on);
+                }
+            }
+            _ => spoken.call_with_holes(direction, &bytes, &[(hidden.min(bytes.len()), bytes.len())], goes_on),
+        }
+    }
+    spoken.stop();
 }
 
 /// The turns of a connection as they were recorded: a line each, with `>` or `<` before its bytes, of which those that

@@ -115,7 +115,7 @@ impl Tasks {
         Some(task)
     }
 
-    /// Adds a task that waits, and of which only the id is known. `None` if there is no room.
+    /// Adds a waiting task that is known by its id alone. `None` if there is no room.
     pub(super) fn insert_with_id(&mut self, id: TaskId, at: u64) -> Option<TaskRef> {
         let task = self.add(Part::Waiting, at)?;
         self.get_mut(task)?.id = Some(id);

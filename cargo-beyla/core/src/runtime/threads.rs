@@ -41,7 +41,7 @@ pub(super) struct Thread {
     pub(super) entity: SchedulingEntity,
 }
 
-/// A poll of which only parts are seen.
+/// A poll that is seen in parts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeenPoll {
     pub(super) task: TaskRef,

@@ -72,7 +72,7 @@ pub(crate) struct RuntimeResults {
     pub(crate) unseen: String,
     /// Requests whose `handle` phase could not be opened although it has a length.
     pub(crate) requests_not_opened: u64,
-    /// Requests of which no probe has told: [`crate::model::explanation::Tier::Seen`].
+    /// Requests that were opened without probes: [`crate::model::explanation::Tier::Seen`].
     pub(crate) requests_seen: u64,
 }
 

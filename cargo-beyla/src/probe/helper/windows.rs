@@ -2,8 +2,8 @@
 //!
 //! Each time that a probe is hit, the server pays for a trap. As long as all traps together stay within the budget, which
 //! is a share of the server's own CPU time, the probes stay. Beyond it they are taken out, for so long that the whole of
-//! both times keeps the budget; then the next window opens. A window also ends where the parent cannot keep up with what
-//! the probes tell.
+//! both times keeps the budget; then the next window opens. A window also ends where the parent cannot keep up with the
+//! records of the probes.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ const ACCOUNT: Duration = Duration::from_secs(1);
 const TRAP_NS: u64 = 3_000;
 /// This share of a CPU may be spent on traps in any case, unless the budget is smaller: nobody feels that.
 const FREE: f64 = 0.01;
-/// So many traps are measured.
+/// The number of traps that are timed to learn what one costs.
 const MEASURED: u32 = 500;
 
 /// What happens to a window.

@@ -90,7 +90,7 @@ fn functions(object: &[u8]) -> HashMap<String, Function> {
             })
             .collect();
         let of_section = |index: Option<SectionIndex>| index == Some(section.index());
-        // A call of a function that is not global is told by the section, and by the place that the call holds.
+        // The relocation of a call to a function that is not global names the section; the call holds the place in it.
         let in_text: HashMap<u64, String> = file
             .symbols()
             .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.section_index() == text)
@@ -108,7 +108,7 @@ fn functions(object: &[u8]) -> HashMap<String, Function> {
                 let held = i32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
                 let place = (i64::from(held) + 1) * INSTRUCTION as i64;
                 is_call.then(|| match calls.get(&at).map(String::as_str) {
-                    // Within one section it is told from the call itself.
+                    // A call within one section has no relocation: it holds the distance.
                     None => in_text[&at.wrapping_add_signed(place)].clone(),
                     Some("" | ".text") => in_text[&(place as u64)].clone(),
                     Some(name) => name.to_owned(),

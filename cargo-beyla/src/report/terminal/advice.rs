@@ -23,7 +23,8 @@ pub(super) fn advice(row: &CallSummary, calls: &[Arc<Call>]) -> Option<String> {
     let most = row.per_request?.max;
     let cure = match row.kind {
         _ if most < REPEATED => return None,
-        CallKind::Postgresql | CallKind::Sqlite => "one statement can do all (JOIN, = ANY, unnest)",
+        CallKind::Postgresql => "one statement can do all (JOIN, = ANY, unnest)",
+        CallKind::Sqlite => "one statement can do all (JOIN, IN)",
         CallKind::Mysql => "one statement can do all (JOIN, IN, rows behind VALUES)",
         CallKind::Mongodb => "one find with $in, or one aggregation, can do all",
         CallKind::Redis => "MGET or a pipeline asks for all of it at once",

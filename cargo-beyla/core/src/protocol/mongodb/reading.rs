@@ -91,7 +91,7 @@ impl Mongodb {
             let hidden = length.min(payload.left);
             length -= hidden;
             payload.left -= hidden;
-            // What is kept has no holes.
+            // The kept bytes must not have a hole, so the rest of this message is not kept.
             payload.wanted = 0;
             if payload.left == 0 {
                 self.end_kept(direction, segment.map(|segment| segment.end_ns), messages);

@@ -29,7 +29,7 @@ pub(super) enum State {
 pub(super) struct Payload {
     pub(super) head: Head,
     pub(super) start: Start,
-    /// Bytes of it that have not come.
+    /// How many of its bytes are still to come.
     pub(super) left: u64,
     /// A part of it was not captured: nothing behind that is kept.
     pub(super) has_hole: bool,

@@ -1,4 +1,4 @@
-//! Connections of hand-made and of recorded packets: what is told of them, and when.
+//! Connections of hand-made and of recorded packets: what is reported, and when.
 
 mod losses;
 mod recorded;

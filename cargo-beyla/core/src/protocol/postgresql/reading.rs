@@ -131,7 +131,7 @@ impl Postgresql {
             let hidden = length.min(payload.left);
             length -= hidden;
             payload.left -= hidden;
-            // What is kept has no holes.
+            // The kept bytes must not have a hole, so the rest of this message is not kept.
             payload.wanted = 0;
             if payload.left == 0 {
                 let kept = std::mem::take(&mut self.side(direction).kept);

@@ -33,7 +33,7 @@ pub(super) enum State {
 pub(super) struct Payload {
     pub(super) of: Of,
     pub(super) start: Start,
-    /// Bytes of it that have not come.
+    /// How many of its bytes are still to come.
     pub(super) left: u64,
     /// How many more of them are kept.
     pub(super) wanted: usize,

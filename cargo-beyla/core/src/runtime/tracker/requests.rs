@@ -301,7 +301,7 @@ impl RuntimeTracker {
             handling.parts = parts;
             handling.responding = response.and_then(|response| Responding::new(response, &mut self.tasks));
         } else if let Some(measured) = handling.measured.filter(|_| sees_polls && handling.unit.is_some()) {
-            // The beginning of the call is told at its end.
+            // There was no record when the call began.
             if let Some(entity) = measured.entity.get_mut(&mut self.tasks, &mut self.threads) {
                 if entity.clock.part() == Part::Waiting {
                     entity.waited_until(begin_ns);
@@ -353,7 +353,7 @@ impl RuntimeTracker {
             if sees_polls && (handling.window.is_none() || handling.window != window) {
                 tier = Tier::Seen;
                 handling.tier = tier;
-                // Outside of windows nobody sees the wake, and so neither whom the request waited for nor who held it up then.
+                // Outside of windows wakes are not seen. So it is not known what the request waited for, or who held it up then.
                 handling.breakdown.waits.clear();
                 handling.breakdown.delays.clear();
                 handling.breakdown.starved = 0;

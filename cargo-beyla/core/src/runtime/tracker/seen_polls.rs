@@ -1,11 +1,11 @@
-//! `--explain=auto`: polls that no probe tells of.
+//! `--explain=auto`: polls without a probe.
 //!
 //! A thread that leaves its CPU, or that the sampler meets on one, says which task it polls. Neither the beginning nor the
 //! end of such a poll is known. It is taken to reach from what was seen of it first to what was seen last, as long as
 //! the thread neither sleeps, nor moves bytes, nor polls another task in between. So sleeps and the want of a CPU are
 //! exact, computing is known to a tick of the sampler, and all other time of the task counts as waiting.
 //!
-//! While a window is open, probes tell of every poll that begins, and these count.
+//! While a window is open, probes report each poll that begins, and only what they report counts.
 
 use cargo_beyla_events::Sample;
 
@@ -21,7 +21,7 @@ use super::{Polls, RuntimeTracker};
 const GAP_NS: u64 = 3 * SAMPLE_NS;
 
 impl RuntimeTracker {
-    /// From here on all polls are probed that begin.
+    /// From here on, probes report every poll that begins.
     pub(crate) fn window_opened(&mut self) {
         if let Polls::Seen { window, windows } = &mut self.polls {
             *windows += 1;
@@ -29,8 +29,8 @@ impl RuntimeTracker {
         }
     }
 
-    /// From here on none is. The helper tells this at once, and records of the kernel may lag behind: of polls that go on,
-    /// nothing is known since their last record.
+    /// From here on, probes report no poll. This may be known before older records of the kernel are read. So whatever a poll
+    /// that goes on has done since its last record is unknown.
     pub(crate) fn window_closed(&mut self) {
         if !matches!(self.polls, Polls::Seen { window: Some(_), .. }) {
             return;
@@ -62,7 +62,7 @@ impl RuntimeTracker {
     }
 
     /// Whether the polls of a task are known without probes.
-    pub(super) fn sees_polls(&self) -> bool {
+    pub(crate) fn sees_polls(&self) -> bool {
         matches!(self.polls, Polls::Seen { .. })
     }
 
@@ -120,7 +120,7 @@ impl RuntimeTracker {
     }
 
     /// A thread polls a task from `from` on, or goes on to poll it. Returns the task unless it is one of the pool, or a
-    /// probe has told of the poll.
+    /// probe has reported the poll.
     pub(super) fn seen_poll(&mut self, number: u32, id: TaskId, from: u64) -> Option<TaskRef> {
         if !self.sees_polls() {
             return None;

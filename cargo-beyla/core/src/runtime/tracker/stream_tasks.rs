@@ -57,7 +57,7 @@ impl RuntimeTracker {
         }
     }
 
-    /// A thread may have left the poll in which it has read heads, where no probe tells of polls: it now does something for
+    /// A thread may have left the poll in which it has read heads, where polls have no probe: it now does something for
     /// `task`. In one poll all heads are read before tasks are spawned for them.
     pub(super) fn leave_stream_poll(&mut self, thread: u32, task: Option<TaskRef>) {
         let Some(known) = self.threads.get(thread) else { return };

@@ -29,7 +29,7 @@ pub(super) struct Vtables {
 }
 
 impl RuntimeTracker {
-    /// Something happens to a task, whose id is told where it is known.
+    /// Something happens to a task; `id` is its id, if that is known.
     pub(crate) fn task(&mut self, change: &TaskChange, id: Option<TaskId>) {
         if self.sees_polls() && self.window().is_none() {
             return;

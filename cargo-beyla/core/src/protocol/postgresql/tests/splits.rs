@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::spoken::in_calls;
+use crate::protocol::spoken::{any_calls, in_calls, speak_any};
 
 /// A round trip: what the client sends, and what the server answers.
 fn exchange() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
@@ -75,22 +75,9 @@ proptest! {
     #[test]
     fn any_bytes_are_read(
         turns in turns(),
-        calls in proptest::collection::vec(
-            (any::<bool>(), proptest::collection::vec(any::<u8>(), 1..60), 0usize..60, any::<bool>()), 0..30),
+        calls in any_calls(),
         joined in any::<bool>(),
     ) {
-        let mut spoken = if joined { Spoken::joined_to(5432) } else { Spoken::to(5432) };
-        let mut turns = turns.iter();
-        for (by_client, bytes, hidden, goes_on) in calls {
-            let direction = if by_client { Request } else { Response };
-            match hidden {
-                0..10 => spoken.gap(direction, bytes.len() as u32),
-                10..30 => if let Some((direction, bytes)) = turns.next() {
-                    spoken.call_with_holes(*direction, bytes, &[(0, bytes.len().min(hidden))], goes_on);
-                },
-                _ => spoken.call_with_holes(direction, &bytes, &[(hidden.min(bytes.len()), bytes.len())], goes_on),
-            }
-        }
-        spoken.stop();
+        speak_any(if joined { Spoken::joined_to(5432) } else { Spoken::to(5432) }, &turns, calls);
     }
 }

@@ -1,4 +1,4 @@
-//! `--explain=auto`: polls that no probe tells of, and windows in which probes do.
+//! `--explain=auto`: polls without a probe, and windows with probes.
 
 use super::*;
 use crate::model::explanation::Tier;
@@ -130,7 +130,7 @@ fn a_request_that_spans_an_edge_is_as_outside_of_windows() {
     assert_eq!(of(&events.summary(), 1).tier, Tier::Seen);
 }
 
-/// The end of a window is told at once, and the ends of polls may not have been by then.
+/// The tracker hears of the end of a window before it has read the ends of polls that came earlier.
 #[test]
 fn a_window_that_closes_makes_no_poll_long() {
     let mut events = seen();
